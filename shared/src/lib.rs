@@ -1,0 +1,9 @@
+//! Everything the three roles have in common, in reading order: the words of the
+//! domain, what travels through the queue, the ports to the outside (queue, store,
+//! vendors), and what a process needs to start.
+//!
+//! Nothing here decides what to *do* about an order: that is `worker`.
+
+pub mod domain;
+pub mod measoft;
+pub mod retailcrm;

@@ -1,0 +1,1 @@
+//! MeaSoft's XML API.

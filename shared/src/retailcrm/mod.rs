@@ -1,0 +1,1 @@
+//! RetailCRM's API v5.
