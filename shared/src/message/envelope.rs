@@ -1,0 +1,91 @@
+//! The envelope every command travels in (design: Messaging).
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::IntegrationId;
+use crate::message::command::Command;
+
+/// A lane is a work queue with its own consumers: triggers never wait behind a sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lane {
+    Interactive,
+    Bulk,
+    Rpc,
+}
+
+impl Lane {
+    pub const ALL: [Self; 3] = [Self::Interactive, Self::Bulk, Self::Rpc];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Bulk => "bulk",
+            Self::Rpc => "rpc",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|lane| lane.as_str() == text)
+    }
+}
+
+/// A command with what is needed to carry, retry and trace it. On the wire it is flat:
+/// `{id, v, kind, integration, key, seq, received_at, attempt, generation, traceparent, body}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// One per accepted request, kept through publish, repeat and spill: a copy is
+    /// recognised as the same command. Also the AMQP `message_id`.
+    pub id: Uuid,
+    /// Version of the whole format; see [`Envelope::VERSION`].
+    pub v: u32,
+    #[serde(flatten)]
+    pub command: Command,
+    pub integration: Option<IntegrationId>,
+    /// What the command is about (the order number, or the job's slot): commands of one
+    /// key concern one thing.
+    pub key: String,
+    /// 0 until a worker has recorded the intent; then the intent's `requested` that
+    /// this command stands for, so that a retry is not counted as a new wish.
+    pub seq: i64,
+    pub received_at: Timestamp,
+    /// Tries before this one.
+    pub attempt: u32,
+    /// Raised by each replay of a dead letter, so that no idempotency check swallows it.
+    pub generation: u32,
+    /// W3C trace context of the request that caused this.
+    pub traceparent: Option<String>,
+}
+
+impl Envelope {
+    pub const VERSION: u32 = 1;
+
+    #[must_use]
+    pub fn new(command: Command, integration: Option<IntegrationId>, received_at: Timestamp) -> Self {
+        let key = match command.number() {
+            Some(number) => number.as_str().to_owned(),
+            None => command.kind().as_str().to_owned(),
+        };
+        Self {
+            id: Uuid::now_v7(),
+            v: Self::VERSION,
+            command,
+            integration,
+            key,
+            seq: 0,
+            received_at,
+            attempt: 0,
+            generation: 0,
+            traceparent: None,
+        }
+    }
+
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        self.command.lane()
+    }
+}

@@ -1,0 +1,11 @@
+//! What travels through the queue, and what becomes of it.
+
+pub mod codec;
+pub mod command;
+pub mod envelope;
+pub mod outcome;
+
+pub use codec::{Undecodable, decode, encode};
+pub use command::{Candidate, Command, Kind};
+pub use envelope::{Envelope, Lane};
+pub use outcome::{Change, GiveUp, Outcome, RetryWhy};

@@ -1,0 +1,105 @@
+//! What became of a command: closed sets, also the metric labels.
+
+use jiff::Timestamp;
+
+use crate::domain::Fault;
+
+/// What a command changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Change {
+    Created,
+    Updated,
+    Cancelled,
+    /// Nothing was sent before the wish was withdrawn.
+    Withdrawn,
+    /// Only RetailCRM had to be told.
+    WrittenBack,
+    Synced,
+}
+
+/// Why a command has to wait; metric label of `bridge_retries_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RetryWhy {
+    /// RetailCRM may not show the latest save yet: number not found, no difference, or
+    /// still the old delivery type.
+    CrmLag,
+    CrmUnavailable,
+    CrmRateLimited,
+    CourierUnavailable,
+    CourierBlocked,
+    UnknownOutcome,
+    LeaseHeld,
+    Budget,
+    Paused,
+    BreakerOpen,
+    Internal,
+}
+
+impl RetryWhy {
+    pub const ALL: [Self; 11] = [
+        Self::CrmLag,
+        Self::CrmUnavailable,
+        Self::CrmRateLimited,
+        Self::CourierUnavailable,
+        Self::CourierBlocked,
+        Self::UnknownOutcome,
+        Self::LeaseHeld,
+        Self::Budget,
+        Self::Paused,
+        Self::BreakerOpen,
+        Self::Internal,
+    ];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CrmLag => "crm_lag",
+            Self::CrmUnavailable => "crm_unavailable",
+            Self::CrmRateLimited => "crm_rate_limited",
+            Self::CourierUnavailable => "courier_unavailable",
+            Self::CourierBlocked => "courier_blocked",
+            Self::UnknownOutcome => "unknown_outcome",
+            Self::LeaseHeld => "lease_held",
+            Self::Budget => "budget",
+            Self::Paused => "paused",
+            Self::BreakerOpen => "breaker_open",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// A command that cannot be done: what a person gets to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GiveUp {
+    /// Stable label of a closed set (see the catalogue in `shared::domain::reason`).
+    pub reason: &'static str,
+    pub fault: Fault,
+    /// Figures or the vendor's own words; never personal data.
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Done(Change),
+    /// The world already was as the command wanted it; the text says why.
+    AlreadyDone(&'static str),
+    /// A newer wish or the order's present state made this one moot.
+    Superseded(&'static str),
+    RetryLater { why: RetryWhy, not_before: Option<Timestamp> },
+    GiveUp(GiveUp),
+}
+
+impl Outcome {
+    pub const LABELS: [&'static str; 5] = ["done", "already_done", "superseded", "retry_later", "give_up"];
+
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Done(_) => "done",
+            Self::AlreadyDone(_) => "already_done",
+            Self::Superseded(_) => "superseded",
+            Self::RetryLater { .. } => "retry_later",
+            Self::GiveUp(_) => "give_up",
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The queue, as its users see it. Two adapters stand behind it: the job table
+//! (`jobs`, in the store) and RabbitMQ (`amqp`). Handlers see neither.
+//!
+//! What both promise, and the contract suite in [`contract`] checks:
+//! * `publish` returns only when the message is stored durably;
+//! * a delivery that is not settled comes back (`redelivered` is true then);
+//! * a delayed message does not come early;
+//! * nothing is settled twice: settling takes the delivery by value.
+
+pub mod contract;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::message::{Envelope, Lane};
+
+/// Why a message could not be handed over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The queue refused it or is not reachable; it is not stored.
+    #[error("the queue is not available")]
+    Unavailable,
+    /// No confirm came in time: it may be stored. Publish again with the same id.
+    #[error("the queue did not confirm in time")]
+    Unknown,
+}
+
+/// A durable publisher.
+pub trait Publisher: Send + Sync {
+    /// Returns when the message is stored. With a delay it is delivered no earlier than
+    /// after it; a broker rounds the delay up to its next ladder rung.
+    fn publish(&self, envelope: Envelope, delay: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>>;
+}
+
+/// A stream of deliveries of one lane.
+pub trait Subscription: Send {
+    /// The next delivery. `None` only after [`Subscription::stop`]: a lost connection is
+    /// mended behind this call.
+    fn next(&mut self) -> BoxFuture<'_, Option<Delivery>>;
+    /// Takes no more; what is in hand can still be settled. What was fetched and not
+    /// handed out goes back at once.
+    fn stop(&mut self) -> BoxFuture<'_, ()>;
+}
+
+/// One message in hand. Dropping it unsettled hands it back.
+pub struct Delivery {
+    /// The raw bytes: undecodable ones are kept for the dead letters.
+    pub body: Vec<u8>,
+    pub redelivered: bool,
+    /// Where the broker has replies sent to (rpc lane).
+    pub reply_to: Option<String>,
+    pub correlation_id: Option<String>,
+    settle: Box<dyn Settle>,
+}
+
+/// The adapter's side of settling one delivery.
+pub trait Settle: Send + Sync {
+    fn ack(self: Box<Self>) -> BoxFuture<'static, ()>;
+    /// Hands it to somebody else now (shutdown). Never a retry: there is no delay.
+    fn requeue(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+impl Delivery {
+    #[must_use]
+    pub fn new(body: Vec<u8>, redelivered: bool, settle: Box<dyn Settle>) -> Self {
+        Self { body, redelivered, reply_to: None, correlation_id: None, settle }
+    }
+
+    /// Done: the message is gone. Failing to say so only means that it comes back.
+    pub async fn ack(self) {
+        self.settle.ack().await;
+    }
+
+    pub async fn requeue(self) {
+        self.settle.requeue().await;
+    }
+}
+
+/// The consuming side.
+pub trait Consumer: Send + Sync {
+    /// `prefetch` bounds what is in hand unsettled.
+    fn subscribe(&self, lane: Lane, prefetch: u16) -> Box<dyn Subscription>;
+}
+
+/// What operators and metrics want to know of a queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueueState {
+    pub connected: bool,
+    pub blocked: bool,
+    /// Messages waiting, per lane, where it can be told cheaply.
+    pub depth: Vec<(Lane, u64)>,
+    /// Messages nobody is bound to receive.
+    pub unrouted: u64,
+}
+
+/// A queue as a process holds it: publisher, consumer and health of one adapter.
+pub trait Queue: Publisher + Consumer {
+    fn state(&self) -> BoxFuture<'_, QueueState>;
+    /// Flushes and closes; safe to call twice.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+pub type SharedQueue = Arc<dyn Queue>;
