@@ -5,5 +5,7 @@
 //! Nothing here decides what to *do* about an order: that is `worker`.
 
 pub mod domain;
+pub mod message;
+pub mod queue;
 pub mod measoft;
 pub mod retailcrm;

@@ -1,0 +1,1 @@
+//! The contract both queue adapters must keep, as a suite of async functions.
