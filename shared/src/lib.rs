@@ -4,8 +4,12 @@
 //!
 //! Nothing here decides what to *do* about an order: that is `worker`.
 
+pub mod clock;
+pub mod config;
+pub mod crypto;
 pub mod domain;
 pub mod message;
 pub mod queue;
 pub mod measoft;
 pub mod retailcrm;
+pub mod store;

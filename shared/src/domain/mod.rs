@@ -2,13 +2,19 @@
 //! them. No I/O and no vendor format below this line.
 
 pub mod contact;
+pub mod delivery;
 pub mod fault;
 pub mod ids;
+pub mod integration;
 pub mod money;
+pub mod secret;
 pub mod weight;
 
 pub use contact::Phone;
+pub use delivery::{Delivery, DeliveryState};
 pub use fault::Fault;
 pub use ids::{CrmOrderId, DeliveryId, IntegrationId, OrderNo, OrderNumber};
+pub use integration::{Integration, IntegrationState, Language, PausedBy, Secrets, Settings};
 pub use money::Kopecks;
+pub use secret::Secret;
 pub use weight::{Grams, Millimetres};

@@ -8,6 +8,7 @@
 //! * nothing is settled twice: settling takes the delivery by value.
 
 pub mod contract;
+pub mod jobs;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,182 @@
+//! Secrets at rest, and the keyed hashes they are looked up by.
+//!
+//! A sealed secret is `version ‖ key id (4) ‖ nonce (24) ‖ ciphertext`, XChaCha20-Poly1305,
+//! bound to its row and column by the associated data.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+
+use crate::domain::Secret;
+
+const VERSION: u8 = 1;
+
+/// The text was no 32-byte key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a secret key is 32 bytes in base64; `bridge secret-key` makes one")]
+pub struct BadKey;
+
+/// Cannot be opened with this key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the secret was sealed with another key")]
+pub struct Sealed;
+
+/// The installation's master key and what is derived from it.
+#[derive(Clone)]
+pub struct SecretKey {
+    key: [u8; 32],
+    lookup: [u8; 32],
+    id: [u8; 4],
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey([hidden])")
+    }
+}
+
+fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("HMAC takes any key length");
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// Random bytes from the operating system (through uuid's generator, which uses it).
+#[must_use]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut out = [0u8; N];
+    for chunk in out.chunks_mut(8) {
+        // A v4 UUID has 6 fixed bits; hashing two of them leaves 64 good ones per chunk.
+        let mut hash = Sha256::new();
+        hash.update(uuid::Uuid::new_v4().as_bytes());
+        hash.update(uuid::Uuid::new_v4().as_bytes());
+        let digest = hash.finalize();
+        chunk.copy_from_slice(&digest[..chunk.len()]);
+    }
+    out
+}
+
+/// A random lower-case hex text of `2 × N` characters.
+#[must_use]
+pub fn random_hex<const N: usize>() -> String {
+    hex(&random::<N>())
+}
+
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+/// SHA-256 in lower-case hex.
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+impl SecretKey {
+    /// # Errors
+    /// [`BadKey`] unless the text is 32 bytes in base64.
+    pub fn parse(text: &str) -> Result<Self, BadKey> {
+        let bytes = STANDARD.decode(text.trim()).map_err(|_| BadKey)?;
+        Ok(Self::from_bytes(bytes.try_into().map_err(|_| BadKey)?))
+    }
+
+    #[must_use]
+    pub fn from_bytes(key: [u8; 32]) -> Self {
+        let lookup = hmac(&key, &[b"lookup"]);
+        let id = hmac(&key, &[b"key id"]);
+        Self { key, lookup, id: [id[0], id[1], id[2], id[3]] }
+    }
+
+    /// A new key as its text form.
+    #[must_use]
+    pub fn generate() -> String {
+        STANDARD.encode(random::<32>())
+    }
+
+    #[must_use]
+    pub fn seal(&self, place: &str, secret: &Secret) -> Vec<u8> {
+        let nonce = random::<24>();
+        let cipher = XChaCha20Poly1305::new(&self.key.into());
+        let sealed = cipher
+            .encrypt(&XNonce::from(nonce), Payload { msg: secret.expose().as_bytes(), aad: place.as_bytes() })
+            .expect("sealing a short text does not fail");
+        let mut out = Vec::with_capacity(29 + sealed.len());
+        out.push(VERSION);
+        out.extend_from_slice(&self.id);
+        out.extend_from_slice(&nonce);
+        out.extend_from_slice(&sealed);
+        out
+    }
+
+    /// # Errors
+    /// [`Sealed`] when the key, the place or the bytes are not the ones it was sealed with.
+    pub fn open(&self, place: &str, sealed: &[u8]) -> Result<Secret, Sealed> {
+        let (head, rest) = sealed.split_at_checked(5).ok_or(Sealed)?;
+        if head[0] != VERSION || head[1..] != self.id {
+            return Err(Sealed);
+        }
+        let (nonce, text) = rest.split_at_checked(24).ok_or(Sealed)?;
+        let nonce: [u8; 24] = nonce.try_into().map_err(|_| Sealed)?;
+        let cipher = XChaCha20Poly1305::new(&self.key.into());
+        let plain = cipher
+            .decrypt(&XNonce::from(nonce), Payload { msg: text, aad: place.as_bytes() })
+            .map_err(|_| Sealed)?;
+        String::from_utf8(plain).map(Secret::new).map_err(|_| Sealed)
+    }
+
+    /// What a presented key is looked up by: a keyed hash, so that the table of keys is of
+    /// no use to who reads it and the look-up's timing says nothing about a key.
+    #[must_use]
+    pub fn lookup_hash(&self, presented: &str) -> String {
+        hex(&hmac(&self.lookup, &[presented.as_bytes()]))
+    }
+
+    /// A keyed hash for comparing personal data without keeping it.
+    #[must_use]
+    pub fn blind(&self, text: &str) -> String {
+        hex(&hmac(&self.lookup, &[b"blind", text.as_bytes()])[..12])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_opens_only_with_its_key_and_in_its_place() {
+        let key = SecretKey::parse(&SecretKey::generate()).expect("generated");
+        let sealed = key.seal("integration:1:password", &Secret::new("пароль"));
+        assert_eq!(key.open("integration:1:password", &sealed).expect("opens").expose(), "пароль");
+        assert_eq!(key.open("integration:2:password", &sealed), Err(Sealed));
+        let other = SecretKey::parse(&SecretKey::generate()).expect("generated");
+        assert_eq!(other.open("integration:1:password", &sealed), Err(Sealed));
+        assert_eq!(key.open("integration:1:password", &sealed[..20]), Err(Sealed));
+    }
+
+    #[test]
+    fn bad_keys_are_refused() {
+        assert!(SecretKey::parse("").is_err());
+        assert!(SecretKey::parse("AAAA").is_err());
+        assert!(SecretKey::parse("not base64!").is_err());
+    }
+
+    #[test]
+    fn nothing_random_repeats_and_debug_hides() {
+        assert_ne!(random_hex::<16>(), random_hex::<16>());
+        let key = SecretKey::from_bytes([7; 32]);
+        assert_eq!(format!("{key:?}"), "SecretKey([hidden])");
+        assert_ne!(key.lookup_hash("a"), key.lookup_hash("b"));
+    }
+}

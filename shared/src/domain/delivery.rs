@@ -1,0 +1,346 @@
+//! A delivery: one RetailCRM order at one integration, our ledger row, and the moves
+//! its state may make.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{CrmOrderId, DeliveryId, IntegrationId, Kopecks, OrderNo};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// Known to us, nothing sent yet.
+    Planned,
+    /// A create was begun; whether it arrived is not known until its answer is recorded.
+    Sending,
+    /// An answer was lost. Only a look-up leads out.
+    Unknown,
+    /// MeaSoft has it and has not begun work.
+    Created,
+    InWork,
+    Delivered,
+    Partly,
+    NotDelivered,
+    Returned,
+    Lost,
+    /// By us, before work began.
+    Cancelled,
+    /// MeaSoft refused it; a change in the CRM makes a new attempt.
+    Rejected,
+}
+
+/// What happens to a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    SendBegun,
+    AnswerLost,
+    Accepted,
+    Refused,
+    /// A look-up found no such order at MeaSoft.
+    FoundAbsent,
+    CancelledByUs,
+    /// A status of MeaSoft's stream or of a look-up, as its phase.
+    Reported(Phase),
+    /// Our cancelled order is wanted again: a new generation begins.
+    WantedAgain,
+}
+
+/// What a MeaSoft status code means for the state (measoft-api.md §14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// `NEW`, `AWAITING_SYNC`: may still be changed and cancelled.
+    New,
+    Working,
+    Delivered,
+    Partly,
+    NotDelivered,
+    Returned,
+    Lost,
+}
+
+impl Phase {
+    /// Unknown codes are work in progress: never an error, never an end.
+    #[must_use]
+    pub fn of(code: &str) -> Self {
+        match code {
+            "NEW" | "AWAITING_SYNC" => Self::New,
+            "COMPLETE" => Self::Delivered,
+            "PARTIALLY" | "PARTLYRETURNING" | "PARTLYRETURNED" => Self::Partly,
+            "CANCELED" | "RETURNING" => Self::NotDelivered,
+            "RETURNED" => Self::Returned,
+            "LOST" => Self::Lost,
+            _ => Self::Working,
+        }
+    }
+
+    /// Whether MeaSoft still lets the shop change or cancel.
+    #[must_use]
+    pub const fn is_editable(self) -> bool {
+        matches!(self, Self::New)
+    }
+
+    #[must_use]
+    pub const fn is_ended(self) -> bool {
+        matches!(self, Self::Delivered | Self::Partly | Self::NotDelivered | Self::Returned | Self::Lost)
+    }
+}
+
+impl DeliveryState {
+    pub const ALL: [Self; 12] = [
+        Self::Planned,
+        Self::Sending,
+        Self::Unknown,
+        Self::Created,
+        Self::InWork,
+        Self::Delivered,
+        Self::Partly,
+        Self::NotDelivered,
+        Self::Returned,
+        Self::Lost,
+        Self::Cancelled,
+        Self::Rejected,
+    ];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Sending => "sending",
+            Self::Unknown => "unknown",
+            Self::Created => "created",
+            Self::InWork => "in_work",
+            Self::Delivered => "delivered",
+            Self::Partly => "partly",
+            Self::NotDelivered => "not_delivered",
+            Self::Returned => "returned",
+            Self::Lost => "lost",
+            Self::Cancelled => "cancelled",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+
+    /// MeaSoft holds a live order under our number.
+    #[must_use]
+    pub const fn is_placed(self) -> bool {
+        matches!(
+            self,
+            Self::Created | Self::InWork | Self::Delivered | Self::Partly | Self::NotDelivered | Self::Returned | Self::Lost
+        )
+    }
+
+    /// Only a look-up at MeaSoft says what is there.
+    #[must_use]
+    pub const fn needs_lookup(self) -> bool {
+        matches!(self, Self::Sending | Self::Unknown)
+    }
+
+    #[must_use]
+    pub const fn is_ended(self) -> bool {
+        matches!(self, Self::Delivered | Self::Partly | Self::NotDelivered | Self::Returned | Self::Lost)
+    }
+
+    /// The state after an event; `None` when the event cannot happen in this state.
+    #[must_use]
+    pub const fn after(self, event: Event) -> Option<Self> {
+        Some(match (self, event) {
+            (Self::Planned | Self::Rejected | Self::Unknown | Self::Sending, Event::SendBegun) => Self::Sending,
+            (Self::Sending | Self::Unknown, Event::AnswerLost) => Self::Unknown,
+            (Self::Sending | Self::Unknown, Event::Accepted) => Self::Created,
+            (Self::Sending | Self::Unknown, Event::Refused) => Self::Rejected,
+            (Self::Sending | Self::Unknown, Event::FoundAbsent) => Self::Planned,
+            (Self::Created, Event::CancelledByUs) => Self::Cancelled,
+            // What was never sent needs nothing to be withdrawn.
+            (Self::Planned | Self::Rejected, Event::CancelledByUs) => Self::Cancelled,
+            (Self::Cancelled, Event::WantedAgain) => Self::Planned,
+            // Our cancel shows up at MeaSoft as «not delivered»: that is no news.
+            (Self::Cancelled, Event::Reported(Phase::NotDelivered)) => Self::Cancelled,
+            (
+                Self::Sending
+                | Self::Unknown
+                | Self::Created
+                | Self::InWork
+                | Self::Delivered
+                | Self::Partly
+                | Self::NotDelivered
+                | Self::Returned
+                | Self::Lost
+                | Self::Cancelled,
+                Event::Reported(phase),
+            ) => match phase {
+                Phase::New => Self::Created,
+                Phase::Working => Self::InWork,
+                Phase::Delivered => Self::Delivered,
+                Phase::Partly => Self::Partly,
+                Phase::NotDelivered => Self::NotDelivered,
+                Phase::Returned => Self::Returned,
+                Phase::Lost => Self::Lost,
+            },
+            _ => return None,
+        })
+    }
+}
+
+/// What is needed to recognise an order of ours at MeaSoft after a lost answer
+/// (measoft-api.md §23.2): no personal data, the phone only as a hash.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Fingerprint {
+    /// Sum MeaSoft should report as the price; absent when the platform computes it.
+    pub price: Option<Kopecks>,
+    pub extcodes: Vec<String>,
+    pub phone_hash: String,
+}
+
+/// What RetailCRM was last told of a delivery.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CrmWritten {
+    pub external_id: String,
+    pub track_number: String,
+    /// Code of our module's status list.
+    pub status: String,
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    pub id: DeliveryId,
+    pub integration: IntegrationId,
+    pub crm_order: CrmOrderId,
+    /// The order's number when it was last read.
+    pub number: String,
+    pub site: String,
+    pub delivery_type: String,
+    pub orderno: OrderNo,
+    pub ordercode: Option<String>,
+    pub generation: u32,
+    pub state: DeliveryState,
+    /// Last MeaSoft status code and when it was made there.
+    pub status: Option<String>,
+    pub status_at: Option<Timestamp>,
+    pub cancelled_by_us: bool,
+    /// Hash of what MeaSoft holds.
+    pub sent_hash: Option<String>,
+    /// Hash and fingerprint of a write that was begun.
+    pub sending_hash: Option<String>,
+    pub sending: Option<Fingerprint>,
+    /// When the last write was begun.
+    pub sent_at: Option<Timestamp>,
+    pub price: Option<Kopecks>,
+    /// Our line id → MeaSoft's line code.
+    pub item_codes: BTreeMap<String, String>,
+    /// What only the `save` callback knows (packages, tariff, point, cod…), as JSON.
+    pub overlay: Option<String>,
+    pub crm_written: CrmWritten,
+    pub reject_reason: Option<String>,
+    /// Requests this delivery cost at MeaSoft.
+    pub requests: u32,
+    /// Fencing number of the lease it is held under.
+    pub fence: i64,
+    pub created_at: Timestamp,
+}
+
+impl Delivery {
+    /// Our own stable id, what RetailCRM stores as the delivery's external id:
+    /// `ms-<integration>-<CRM order id>`.
+    #[must_use]
+    pub fn external_id(integration: IntegrationId, order: CrmOrderId) -> String {
+        format!("ms-{integration}-{order}")
+    }
+
+    /// The CRM order id out of an external id of this integration.
+    #[must_use]
+    pub fn parse_external_id(integration: IntegrationId, text: &str) -> Option<CrmOrderId> {
+        text.strip_prefix(&format!("ms-{integration}-"))?.parse().ok().map(CrmOrderId)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DeliveryState as S;
+    use super::Event as E;
+    use super::Phase as P;
+    use super::*;
+
+    /// Every (state, event) pair: what is not named here is impossible.
+    #[test]
+    fn the_table_of_moves() {
+        let moves: &[(S, E, S)] = &[
+            (S::Planned, E::SendBegun, S::Sending),
+            (S::Rejected, E::SendBegun, S::Sending),
+            (S::Unknown, E::SendBegun, S::Sending),
+            (S::Sending, E::SendBegun, S::Sending),
+            (S::Sending, E::AnswerLost, S::Unknown),
+            (S::Unknown, E::AnswerLost, S::Unknown),
+            (S::Sending, E::Accepted, S::Created),
+            (S::Unknown, E::Accepted, S::Created),
+            (S::Sending, E::Refused, S::Rejected),
+            (S::Unknown, E::Refused, S::Rejected),
+            (S::Sending, E::FoundAbsent, S::Planned),
+            (S::Unknown, E::FoundAbsent, S::Planned),
+            (S::Created, E::CancelledByUs, S::Cancelled),
+            (S::Planned, E::CancelledByUs, S::Cancelled),
+            (S::Rejected, E::CancelledByUs, S::Cancelled),
+            (S::Cancelled, E::WantedAgain, S::Planned),
+        ];
+        let reportable = [
+            S::Sending, S::Unknown, S::Created, S::InWork, S::Delivered, S::Partly, S::NotDelivered, S::Returned, S::Lost,
+            S::Cancelled,
+        ];
+        let phases = [
+            (P::New, S::Created),
+            (P::Working, S::InWork),
+            (P::Delivered, S::Delivered),
+            (P::Partly, S::Partly),
+            (P::NotDelivered, S::NotDelivered),
+            (P::Returned, S::Returned),
+            (P::Lost, S::Lost),
+        ];
+        let events = [E::SendBegun, E::AnswerLost, E::Accepted, E::Refused, E::FoundAbsent, E::CancelledByUs, E::WantedAgain];
+        for state in S::ALL {
+            for event in events {
+                let expected = moves.iter().find(|(s, e, _)| *s == state && *e == event).map(|(_, _, to)| *to);
+                assert_eq!(state.after(event), expected, "{state:?} {event:?}");
+            }
+            for (phase, to) in phases {
+                let expected = match state {
+                    S::Cancelled if phase == P::NotDelivered => Some(S::Cancelled),
+                    _ if reportable.contains(&state) => Some(to),
+                    _ => None,
+                };
+                assert_eq!(state.after(E::Reported(phase)), expected, "{state:?} {phase:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_new_and_awaiting_sync_can_be_changed() {
+        assert!(Phase::of("NEW").is_editable() && Phase::of("AWAITING_SYNC").is_editable());
+        for code in ["ACCEPTED", "DELIVERY", "COMPLETE", "CANCELED", "SOMETHING_NEW", ""] {
+            assert!(!Phase::of(code).is_editable(), "{code}");
+        }
+    }
+
+    #[test]
+    fn preliminary_courier_codes_are_not_the_end() {
+        for code in ["COURIERDELIVERED", "COURIERPARTIALLY", "COURIERCANCELED", "COURIERRETURN", "DATECHANGE"] {
+            assert_eq!(Phase::of(code), Phase::Working, "{code}");
+        }
+    }
+
+    #[test]
+    fn an_external_id_belongs_to_its_integration() {
+        let id = Delivery::external_id(IntegrationId(17), CrmOrderId(4817));
+        assert_eq!(id, "ms-17-4817");
+        assert_eq!(Delivery::parse_external_id(IntegrationId(17), &id), Some(CrmOrderId(4817)));
+        assert_eq!(Delivery::parse_external_id(IntegrationId(1), &id), None);
+        assert_eq!(Delivery::parse_external_id(IntegrationId(17), "ms-17-x"), None);
+    }
+}

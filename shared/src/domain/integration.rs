@@ -1,0 +1,414 @@
+//! One integration: a RetailCRM account tied to a MeaSoft cabinet, with its maps and
+//! switches (design §7).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Fault, IntegrationId, Secret};
+
+/// How the sum to collect is found (design §3 «Money»).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CodPolicy {
+    /// Unpaid payments whose type is cash on delivery.
+    #[default]
+    ByPaymentType,
+    /// The vendor's documented behaviour: whatever is not prepaid.
+    AsVendor,
+}
+
+/// What an order without any payment row means.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoPayment {
+    #[default]
+    Collect,
+    Nothing,
+    Refuse,
+}
+
+/// How the receiver pays at the door (measoft-api.md §16.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum PayKind {
+    Cash,
+    Card,
+    No,
+    Other,
+}
+
+/// Language of texts for people.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    #[default]
+    Ru,
+    En,
+}
+
+impl Language {
+    /// Best match of an `Accept-Language` header; Russian unless English is asked for first.
+    #[must_use]
+    pub fn from_accept(header: Option<&str>) -> Self {
+        let first = header.and_then(|h| h.split(',').next()).unwrap_or("").trim().to_ascii_lowercase();
+        if first.starts_with("en") { Self::En } else { Self::Ru }
+    }
+}
+
+/// The sender's data for MeaSoft; empty fields are left to the courier's own card.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sender {
+    pub company: Option<String>,
+    pub person: Option<String>,
+    pub phone: Option<String>,
+    pub town: Option<String>,
+    pub address: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrintForm {
+    pub code: String,
+    pub form: String,
+    pub label: String,
+}
+
+/// Everything about an integration that is neither identity nor secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Symbolic codes of the delivery types handed to this cabinet. Empty = whatever
+    /// RetailCRM ties to our instance code.
+    pub delivery_types: Vec<String>,
+    /// Cursor of the status stream, 100…10000 (measoft-api.md §11.2).
+    pub stream_id: u32,
+    pub sender: Sender,
+    /// MeaSoft's delivery mode when the order names none.
+    pub default_service: Option<String>,
+    /// Weight of a whole order that has none, grams.
+    pub default_weight_g: u32,
+    /// RetailCRM payment status set after delivery («Код статуса оплаты»).
+    pub payment_status: Option<String>,
+    pub receive_statuses: bool,
+    pub receive_payment: bool,
+    pub cod_policy: CodPolicy,
+    pub no_payment: NoPayment,
+    /// RetailCRM payment type → how the receiver pays.
+    pub paytype_map: BTreeMap<String, PayKind>,
+    /// MeaSoft paytype → RetailCRM payment type.
+    pub payment_type_map: BTreeMap<String, String>,
+    /// MeaSoft status → code of our module's status list.
+    pub status_map: BTreeMap<String, String>,
+    /// Whether the courier lets us change and cancel (a paid option there).
+    pub allow_edit_cancel: bool,
+    /// Order statuses that mean «send», for the reconcile.
+    pub send_statuses: Vec<String>,
+    pub print_forms: Vec<PrintForm>,
+    /// VAT percent sent for RetailCRM's `none`.
+    pub vat_none: u8,
+    /// Whether what gives up is shown on the order in RetailCRM.
+    pub report_errors_to_crm: bool,
+    pub language: Language,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            delivery_types: Vec::new(),
+            stream_id: 417,
+            sender: Sender::default(),
+            default_service: None,
+            default_weight_g: 1000,
+            payment_status: None,
+            receive_statuses: true,
+            receive_payment: false,
+            cod_policy: CodPolicy::default(),
+            no_payment: NoPayment::default(),
+            paytype_map: BTreeMap::new(),
+            payment_type_map: BTreeMap::new(),
+            status_map: BTreeMap::new(),
+            allow_edit_cancel: true,
+            send_statuses: Vec::new(),
+            print_forms: vec![PrintForm {
+                code: "courier".to_owned(),
+                form: "1".to_owned(),
+                label: "Курьерская служба".to_owned(),
+            }],
+            vat_none: 0,
+            report_errors_to_crm: true,
+            language: Language::Ru,
+        }
+    }
+}
+
+/// Why a `--set key=value` was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadSetting {
+    #[error("there is no setting «{0}»; `bridge integration show` lists them")]
+    Unknown(String),
+    #[error("«{value}» is no value for {key}: {why}")]
+    Value { key: String, value: String, why: String },
+}
+
+impl Settings {
+    /// Sets one setting from text. Maps and groups are addressed with a dot
+    /// (`payment_type_map.CARD=bank-card`, `sender.phone=…`); an empty value clears what
+    /// may be empty; lists are comma separated or JSON.
+    ///
+    /// # Errors
+    /// [`BadSetting`], naming the key.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), BadSetting> {
+        use serde_json::Value as Json;
+        let mut all = serde_json::to_value(&*self).expect("settings serialise");
+        let unknown = || BadSetting::Unknown(key.to_owned());
+        let (head, rest) = key.split_once('.').map_or((key, None), |(h, r)| (h, Some(r)));
+        let slot = all.get_mut(head).ok_or_else(unknown)?;
+        match (rest, slot) {
+            (Some(rest), Json::Object(map)) => {
+                if head == "sender" && !map.contains_key(rest) {
+                    return Err(unknown());
+                }
+                match value {
+                    "" if head == "sender" => map.insert(rest.to_owned(), Json::Null),
+                    "" => map.remove(rest),
+                    _ => map.insert(rest.to_owned(), Json::String(value.to_owned())),
+                };
+            }
+            (None, slot) => *slot = Self::from_text(slot, value),
+            (Some(_), _) => return Err(unknown()),
+        }
+        let read: Self = serde_json::from_value(all).map_err(|error| BadSetting::Value {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            why: error.to_string(),
+        })?;
+        if !(100..=10_000).contains(&read.stream_id) {
+            return Err(BadSetting::Value {
+                key: key.to_owned(),
+                value: value.to_owned(),
+                why: "a stream id lies between 100 and 10000".to_owned(),
+            });
+        }
+        *self = read;
+        Ok(())
+    }
+
+    /// A text as the JSON that the present value's type suggests.
+    fn from_text(present: &serde_json::Value, value: &str) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match present {
+            Json::Bool(_) => match value.to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => Json::Bool(true),
+                "false" | "0" | "no" | "off" => Json::Bool(false),
+                _ => Json::String(value.to_owned()),
+            },
+            Json::Number(_) => value.parse::<u64>().map_or_else(|_| Json::String(value.to_owned()), Json::from),
+            Json::Array(_) if value.trim_start().starts_with('[') => {
+                serde_json::from_str(value).unwrap_or_else(|_| Json::String(value.to_owned()))
+            }
+            Json::Array(_) => Json::Array(
+                value.split(',').map(str::trim).filter(|v| !v.is_empty()).map(|v| Json::String(v.to_owned())).collect(),
+            ),
+            Json::Object(_) => serde_json::from_str(value).unwrap_or_else(|_| Json::String(value.to_owned())),
+            _ if value.is_empty() => Json::Null,
+            _ => Json::String(value.to_owned()),
+        }
+    }
+
+    /// How the receiver pays for a payment of this RetailCRM type.
+    #[must_use]
+    pub fn pay_kind(&self, crm_type: &str) -> PayKind {
+        self.paytype_map.get(crm_type).copied().unwrap_or(if crm_type == "bank-card" {
+            PayKind::Card
+        } else {
+            PayKind::Cash
+        })
+    }
+}
+
+/// Whether commands of an integration are carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IntegrationState {
+    Active,
+    /// Commands wait; they do not die.
+    Paused {
+        by: PausedBy,
+        reason: String,
+    },
+    /// Taken out of service; its ledger stays.
+    Removed,
+}
+
+/// Who paused an integration: it decides who resumes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PausedBy {
+    Operator,
+    /// The vendor refused the credentials; a good probe resumes.
+    Credentials(Fault),
+    /// Switched off or frozen in RetailCRM; the activity callback resumes.
+    Crm,
+}
+
+impl PausedBy {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Credentials(Fault::Crm) => "crm_credentials",
+            Self::Credentials(_) => "courier_credentials",
+            Self::Crm => "crm",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "operator" => Self::Operator,
+            "crm_credentials" => Self::Credentials(Fault::Crm),
+            "courier_credentials" => Self::Credentials(Fault::Courier),
+            "crm" => Self::Crm,
+            _ => return None,
+        })
+    }
+}
+
+impl IntegrationState {
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused { .. } => "paused",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// The secrets of an integration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secrets {
+    pub crm_api_key: Secret,
+    pub password: Secret,
+    /// What triggers send as `key`.
+    pub delivery_api_key: Secret,
+    /// What RetailCRM sends with every callback.
+    pub client_id: Secret,
+}
+
+#[derive(Clone, PartialEq)]
+pub struct Integration {
+    pub id: IntegrationId,
+    pub title: String,
+    pub crm_url: String,
+    pub measoft_url: String,
+    pub extra: String,
+    pub login: String,
+    pub prefix: String,
+    pub settings: Settings,
+    pub secrets: Secrets,
+    pub state: IntegrationState,
+    /// Raised by every change: caches compare it.
+    pub version: i64,
+    pub created_at: Timestamp,
+}
+
+impl Integration {
+    /// `measoft-<id>`: the instance code in RetailCRM.
+    #[must_use]
+    pub fn code(&self, module_code: &str) -> String {
+        format!("{module_code}-{}", self.id)
+    }
+
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.state == IntegrationState::Active
+    }
+
+    /// One budget and one status stream belong to one MeaSoft account.
+    #[must_use]
+    pub fn courier_account(&self) -> String {
+        format!("{}|{}|{}", self.measoft_url, self.extra, self.login)
+    }
+}
+
+impl fmt::Debug for Integration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Integration")
+            .field("id", &self.id)
+            .field("title", &self.title)
+            .field("state", &self.state)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_set_from_text() {
+        let mut s = Settings::default();
+        for (key, value) in [
+            ("payment_type_map.CARD", "my-card"),
+            ("paytype_map.sbp", "CARD"),
+            ("delivery_types", "incity, outcity"),
+            ("sender.phone", "+74950000000"),
+            ("receive_payment", "true"),
+            ("cod_policy", "as_vendor"),
+            ("default_weight_g", "250"),
+            ("payment_status", "paid"),
+            ("print_forms", r#"[{"code":"a","form":"2","label":"Акт"}]"#),
+        ] {
+            s.set(key, value).unwrap_or_else(|e| panic!("{key}: {e}"));
+        }
+        assert_eq!(s.payment_type_map["CARD"], "my-card");
+        assert_eq!(s.pay_kind("sbp"), PayKind::Card);
+        assert_eq!(s.delivery_types, ["incity", "outcity"]);
+        assert_eq!(s.sender.phone.as_deref(), Some("+74950000000"));
+        assert!(s.receive_payment);
+        assert_eq!(s.cod_policy, CodPolicy::AsVendor);
+        assert_eq!(s.default_weight_g, 250);
+        assert_eq!(s.print_forms[0].form, "2");
+        s.set("payment_status", "").expect("cleared");
+        assert_eq!(s.payment_status, None);
+        s.set("paytype_map.sbp", "").expect("removed");
+        assert_eq!(s.pay_kind("sbp"), PayKind::Cash);
+    }
+
+    #[test]
+    fn a_bad_setting_names_itself_and_changes_nothing() {
+        let mut s = Settings::default();
+        for (key, value) in [
+            ("colour", "red"),
+            ("sender.hat", "x"),
+            ("cod_policy", "guess"),
+            ("stream_id", "7"),
+            ("receive_payment", "maybe"),
+            ("paytype_map.x", "GOLD"),
+            ("default_weight_g", "-5"),
+        ] {
+            let error = s.set(key, value).expect_err(key).to_string();
+            assert!(error.contains(key), "{error}");
+        }
+        assert_eq!(s, Settings::default());
+    }
+
+    #[test]
+    fn cards_are_cards_and_other_cash_on_delivery_is_cash() {
+        let s = Settings::default();
+        assert_eq!(s.pay_kind("bank-card"), PayKind::Card);
+        assert_eq!(s.pay_kind("cash"), PayKind::Cash);
+        assert_eq!(s.pay_kind("whatever"), PayKind::Cash);
+    }
+
+    #[test]
+    fn english_is_answered_only_when_asked_for_first() {
+        assert_eq!(Language::from_accept(Some("en-GB,ru;q=0.5")), Language::En);
+        assert_eq!(Language::from_accept(Some("ru,en")), Language::Ru);
+        assert_eq!(Language::from_accept(Some("de")), Language::Ru);
+        assert_eq!(Language::from_accept(None), Language::Ru);
+    }
+}

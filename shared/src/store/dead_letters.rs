@@ -1,0 +1,250 @@
+//! Dead letters: what gave up, why, whose fault it is. One open one per (order, kind,
+//! reason); repeats raise its counter.
+
+use jiff::Timestamp;
+
+use crate::args;
+use crate::domain::{DeliveryId, Fault, IntegrationId};
+use crate::store::db::{Result, Row, StoreError, Tx, Value};
+use crate::store::{Store, moment};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeadState {
+    Open,
+    Replayed,
+    Discarded,
+    /// A later success made it moot.
+    Resolved,
+}
+
+impl DeadState {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Replayed => "replayed",
+            Self::Discarded => "discarded",
+            Self::Resolved => "resolved",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Open, Self::Replayed, Self::Discarded, Self::Resolved].into_iter().find(|s| s.as_str() == text)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct NewDeadLetter {
+    pub integration: Option<IntegrationId>,
+    pub delivery: Option<DeliveryId>,
+    pub number: Option<String>,
+    /// Command kind, or the queue's word for a message that was no command.
+    pub kind: String,
+    pub reason: String,
+    pub fault: Fault,
+    pub detail: String,
+    /// How often it was tried before it gave up.
+    pub tries: u32,
+    /// The command as JSON, to replay it.
+    pub command: Option<String>,
+    /// The bytes of a message that could not be decoded.
+    pub raw: Option<Vec<u8>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    pub id: i64,
+    pub integration: Option<IntegrationId>,
+    pub delivery: Option<DeliveryId>,
+    pub number: Option<String>,
+    pub kind: String,
+    pub reason: String,
+    pub fault: Fault,
+    pub detail: String,
+    pub state: DeadState,
+    /// How often it happened.
+    pub attempts: i64,
+    pub tries: i64,
+    pub command: Option<String>,
+    pub raw: Option<Vec<u8>>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub closed_why: Option<String>,
+}
+
+/// Which dead letters to list.
+#[derive(Debug, Clone, Default)]
+pub struct DeadFilter {
+    /// Open ones unless all are asked for.
+    pub all: bool,
+    pub integration: Option<IntegrationId>,
+    pub fault: Option<Fault>,
+    pub reason: Option<String>,
+    pub since: Option<Timestamp>,
+}
+
+const COLUMNS: &str = "id, integration_id, delivery_id, number, kind, reason, fault, detail, state, attempts, tries, command, \
+                       raw, created_at, updated_at, closed_why";
+
+impl Store {
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn dead_letters(&self, filter: &DeadFilter) -> Result<Vec<DeadLetter>> {
+        let mut sql = format!("SELECT {COLUMNS} FROM dead_letters WHERE created_at >= $1");
+        let mut args: Vec<Value> = args![filter.since.map_or(0, Timestamp::as_millisecond)];
+        if !filter.all {
+            sql.push_str(" AND state = 'open'");
+        }
+        let mut also = |column: &str, value: Value| {
+            args.push(value);
+            sql.push_str(&format!(" AND {column} = ${}", args.len()));
+        };
+        if let Some(id) = filter.integration {
+            also("integration_id", Value::from(id));
+        }
+        if let Some(fault) = filter.fault {
+            also("fault", Value::from(fault.as_str()));
+        }
+        if let Some(reason) = &filter.reason {
+            also("reason", Value::from(reason));
+        }
+        sql.push_str(" ORDER BY id");
+        let rows = self.db.fetch(sql, args).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn dead_letter(&self, id: i64) -> Result<Option<DeadLetter>> {
+        let row = self.db.fetch_one(format!("SELECT {COLUMNS} FROM dead_letters WHERE id = $1"), args![id]).await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// Open dead letters per fault, for the metric.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn open_dead_letters_by_fault(&self) -> Result<Vec<(Fault, i64)>> {
+        let rows = self
+            .db
+            .fetch("SELECT fault, COUNT(*) AS n FROM dead_letters WHERE state = 'open' GROUP BY fault", vec![])
+            .await?;
+        rows.iter()
+            .map(|row| Ok((Fault::parse(&row.text("fault")?).ok_or(StoreError::BadRow("fault"))?, row.int("n")?)))
+            .collect()
+    }
+
+    /// Stores a dead letter on its own.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn bury(&self, dead: &NewDeadLetter) -> Result<i64> {
+        let mut tx = self.db.begin().await?;
+        let id = tx.bury(dead, self.clock.now()).await?;
+        tx.commit().await?;
+        Ok(id)
+    }
+}
+
+impl Tx {
+    /// Opens a dead letter, or counts one more occurrence of an open one. Answers its id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn bury(&mut self, dead: &NewDeadLetter, now: Timestamp) -> Result<i64> {
+        let now = now.as_millisecond();
+        if dead.number.is_some() {
+            let known = self
+                .fetch_one(
+                    "UPDATE dead_letters SET attempts = attempts + 1, detail = $5, tries = $6, command = $7, updated_at = $8, \
+                     delivery_id = COALESCE($9, delivery_id) WHERE state = 'open' AND integration_id = $1 AND number = $2 \
+                     AND kind = $3 AND reason = $4 RETURNING id",
+                    args![
+                        dead.integration,
+                        dead.number.as_deref(),
+                        &dead.kind,
+                        &dead.reason,
+                        &dead.detail,
+                        dead.tries,
+                        dead.command.as_deref(),
+                        now,
+                        dead.delivery
+                    ],
+                )
+                .await?;
+            if let Some(row) = known {
+                return row.int("id");
+            }
+        }
+        let row = self
+            .fetch_one(
+                "INSERT INTO dead_letters (integration_id, delivery_id, number, kind, reason, fault, detail, state, tries, \
+                 command, raw, created_at, updated_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $10, $11, $11) RETURNING id",
+                args![
+                    dead.integration,
+                    dead.delivery,
+                    dead.number.as_deref(),
+                    &dead.kind,
+                    &dead.reason,
+                    dead.fault.as_str(),
+                    &dead.detail,
+                    dead.tries,
+                    dead.command.as_deref(),
+                    dead.raw.clone(),
+                    now
+                ],
+            )
+            .await?;
+        row.ok_or(StoreError::BadRow("id"))?.int("id")
+    }
+
+    /// Closes one dead letter. Answers false when it was not open.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn close_dead_letter(&mut self, id: i64, state: DeadState, why: &str, now: Timestamp) -> Result<bool> {
+        let closed = self
+            .exec(
+                "UPDATE dead_letters SET state = $2, closed_why = $3, updated_at = $4 WHERE id = $1 AND state = 'open'",
+                args![id, state.as_str(), why, now.as_millisecond()],
+            )
+            .await?;
+        Ok(closed == 1)
+    }
+
+    /// A success closes what was open for the order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn resolve_dead_letters(&mut self, integration: IntegrationId, number: &str, now: Timestamp) -> Result<u64> {
+        self.exec(
+            "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $3 \
+             WHERE state = 'open' AND integration_id = $1 AND number = $2",
+            args![integration, number, now.as_millisecond()],
+        )
+        .await
+    }
+}
+
+fn read(row: &Row) -> Result<DeadLetter> {
+    Ok(DeadLetter {
+        id: row.int("id")?,
+        integration: row.opt_int("integration_id")?.map(IntegrationId),
+        delivery: row.opt_int("delivery_id")?.map(DeliveryId),
+        number: row.opt_text("number")?,
+        kind: row.text("kind")?,
+        reason: row.text("reason")?,
+        fault: Fault::parse(&row.text("fault")?).ok_or(StoreError::BadRow("fault"))?,
+        detail: row.text("detail")?,
+        state: DeadState::parse(&row.text("state")?).ok_or(StoreError::BadRow("state"))?,
+        attempts: row.int("attempts")?,
+        tries: row.int("tries")?,
+        command: row.opt_text("command")?,
+        raw: row.opt_bytes("raw")?,
+        created_at: moment(row.int("created_at")?),
+        updated_at: moment(row.int("updated_at")?),
+        closed_why: row.opt_text("closed_why")?,
+    })
+}

@@ -1,0 +1,272 @@
+//! The ledger's rows, held under a lease with a fencing number while they are worked on.
+
+use jiff::Timestamp;
+
+use crate::args;
+use crate::domain::{CrmOrderId, Delivery, DeliveryId, DeliveryState, IntegrationId, Kopecks, OrderNo, OrderNumber};
+use crate::store::db::{Result, Row, StoreError, Tx};
+use crate::store::{Store, moment, opt_moment};
+
+const COLUMNS: &str = "id, integration_id, crm_order_id, number, site, delivery_type, orderno, ordercode, generation, state, \
+                       status, status_at, cancelled_by_us, sent_hash, sending_hash, sending, sent_at, price, item_codes, \
+                       overlay, crm_written, reject_reason, requests, fence, created_at";
+
+/// Whose order a lease is asked for.
+#[derive(Debug, Clone)]
+pub struct DeliveryKey<'a> {
+    pub integration: IntegrationId,
+    pub crm_order: CrmOrderId,
+    pub number: &'a OrderNumber,
+    pub prefix: &'a str,
+}
+
+impl Store {
+    /// Takes the lease of a delivery, creating its row when there is none. `None` when
+    /// another holds it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn lease_delivery(
+        &self,
+        key: &DeliveryKey<'_>,
+        owner: &str,
+        lease_until: Timestamp,
+    ) -> Result<Option<Delivery>> {
+        let plain = OrderNo::derive(key.prefix, key.number, key.crm_order, 1);
+        match self.insert_or_lease(key, &plain, owner, lease_until).await {
+            // Another order of this integration has the number already (a number may repeat
+            // between shops): this one goes by its id.
+            Err(error) if error.is_conflict() => {
+                let by_id = OrderNo::known(format!("{}R{}", key.prefix, key.crm_order));
+                self.insert_or_lease(key, &by_id, owner, lease_until).await
+            }
+            done => done,
+        }
+    }
+
+    async fn insert_or_lease(
+        &self,
+        key: &DeliveryKey<'_>,
+        orderno: &OrderNo,
+        owner: &str,
+        lease_until: Timestamp,
+    ) -> Result<Option<Delivery>> {
+        let now = self.clock.now_ms();
+        let rows = self
+            .db
+            .exec_returning(
+                format!(
+                    "INSERT INTO deliveries (integration_id, crm_order_id, number, orderno, state, lease_owner, \
+                     lease_until, fence, created_at, updated_at) VALUES ($1, $2, $3, $4, 'planned', $5, $6, 1, $7, $7) \
+                     ON CONFLICT (integration_id, crm_order_id) DO UPDATE SET lease_owner = $5, lease_until = $6, \
+                     fence = deliveries.fence + 1 WHERE deliveries.lease_until <= $7 RETURNING {COLUMNS}"
+                ),
+                args![
+                    key.integration,
+                    key.crm_order,
+                    key.number.as_str(),
+                    orderno.as_str(),
+                    owner,
+                    lease_until.as_millisecond(),
+                    now
+                ],
+            )
+            .await?;
+        rows.first().map(read).transpose()
+    }
+
+    /// Takes the lease of a known delivery; `None` when another holds it or it is gone.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn lease_known_delivery(
+        &self,
+        id: DeliveryId,
+        owner: &str,
+        lease_until: Timestamp,
+    ) -> Result<Option<Delivery>> {
+        let rows = self
+            .db
+            .exec_returning(
+                format!(
+                    "UPDATE deliveries SET lease_owner = $2, lease_until = $3, fence = fence + 1 \
+                     WHERE id = $1 AND lease_until <= $4 RETURNING {COLUMNS}"
+                ),
+                args![id, owner, lease_until.as_millisecond(), self.clock.now_ms()],
+            )
+            .await?;
+        rows.first().map(read).transpose()
+    }
+
+    /// Keeps the leases of deliveries alive.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn renew_deliveries(&self, owner: &str, ids: &[i64], lease_until: Timestamp) -> Result<u64> {
+        let list = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+        if list.is_empty() {
+            return Ok(0);
+        }
+        self.db
+            .exec(
+                format!("UPDATE deliveries SET lease_until = $1 WHERE lease_owner = $2 AND id IN ({list})"),
+                args![lease_until.as_millisecond(), owner],
+            )
+            .await
+    }
+
+    /// Lets go of a delivery; a lost lease is left alone.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn release_delivery(&self, delivery: &Delivery) -> Result<()> {
+        self.db
+            .exec(
+                "UPDATE deliveries SET lease_owner = NULL, lease_until = 0 WHERE id = $1 AND fence = $2",
+                args![delivery.id, delivery.fence],
+            )
+            .await
+            .map(|_| ())
+    }
+
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>> {
+        self.one_delivery("id = $1", args![id]).await
+    }
+
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn delivery_by_order(
+        &self,
+        integration: IntegrationId,
+        crm_order: CrmOrderId,
+    ) -> Result<Option<Delivery>> {
+        self.one_delivery("integration_id = $1 AND crm_order_id = $2", args![integration, crm_order]).await
+    }
+
+    /// The live row of a MeaSoft number at one integration.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn delivery_by_orderno(&self, integration: IntegrationId, orderno: &str) -> Result<Option<Delivery>> {
+        self.one_delivery("integration_id = $1 AND orderno = $2", args![integration, orderno]).await
+    }
+
+    /// Everything the ledger knows of an order number (RetailCRM's or ours).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn deliveries_by_number(
+        &self,
+        number: &str,
+        integration: Option<IntegrationId>,
+    ) -> Result<Vec<Delivery>> {
+        let rows = self
+            .db
+            .fetch(
+                format!(
+                    "SELECT {COLUMNS} FROM deliveries WHERE (number = $1 OR orderno = $1 OR id IN (SELECT delivery_id \
+                     FROM intents WHERE number = $1)) AND ($2 IS NULL OR integration_id = $2) ORDER BY id"
+                )
+                .replace("$2 IS NULL", "CAST($2 AS BIGINT) IS NULL"),
+                args![number, integration],
+            )
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn one_delivery(&self, condition: &str, args: Vec<crate::store::Value>) -> Result<Option<Delivery>> {
+        let row = self.db.fetch_one(format!("SELECT {COLUMNS} FROM deliveries WHERE {condition}"), args).await?;
+        row.as_ref().map(read).transpose()
+    }
+}
+
+impl Tx {
+    /// Writes a held delivery back; with `release` it also lets go. Answers false when the
+    /// lease was lost: then nothing was written.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn save_delivery(&mut self, d: &Delivery, release: bool, now: Timestamp) -> Result<bool> {
+        let now = now.as_millisecond();
+        let finished = d.state.is_ended() || d.state == DeliveryState::Cancelled;
+        let changed = self
+            .exec(
+                "UPDATE deliveries SET number = $3, site = $4, delivery_type = $5, orderno = $6, ordercode = $7, \
+                 generation = $8, state = $9, status = $10, status_at = $11, cancelled_by_us = $12, sent_hash = $13, \
+                 sending_hash = $14, sending = $15, sent_at = $16, price = $17, item_codes = $18, overlay = $19, \
+                 crm_written = $20, reject_reason = $21, requests = $22, updated_at = $23, \
+                 finished_at = CASE WHEN $24 = 1 THEN COALESCE(finished_at, $23) ELSE NULL END, \
+                 lease_until = CASE WHEN $25 = 1 THEN 0 ELSE lease_until END, \
+                 lease_owner = CASE WHEN $25 = 1 THEN NULL ELSE lease_owner END \
+                 WHERE id = $1 AND fence = $2",
+                args![
+                    d.id,
+                    d.fence,
+                    &d.number,
+                    &d.site,
+                    &d.delivery_type,
+                    d.orderno.as_str(),
+                    d.ordercode.as_deref(),
+                    d.generation,
+                    d.state.as_str(),
+                    d.status.as_deref(),
+                    d.status_at.map(Timestamp::as_millisecond),
+                    d.cancelled_by_us,
+                    d.sent_hash.as_deref(),
+                    d.sending_hash.as_deref(),
+                    d.sending.as_ref().map(json),
+                    d.sent_at.map(Timestamp::as_millisecond),
+                    d.price,
+                    json(&d.item_codes),
+                    d.overlay.as_deref(),
+                    json(&d.crm_written),
+                    d.reject_reason.as_deref(),
+                    d.requests,
+                    now,
+                    finished,
+                    release
+                ],
+            )
+            .await?;
+        Ok(changed == 1)
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("plain data serialises")
+}
+
+fn read(row: &Row) -> Result<Delivery> {
+    fn parsed<T: serde::de::DeserializeOwned>(text: &str, column: &'static str) -> Result<T> {
+        serde_json::from_str(text).map_err(|_| StoreError::BadRow(column))
+    }
+    Ok(Delivery {
+        id: DeliveryId(row.int("id")?),
+        integration: IntegrationId(row.int("integration_id")?),
+        crm_order: CrmOrderId(row.int("crm_order_id")?),
+        number: row.text("number")?,
+        site: row.text("site")?,
+        delivery_type: row.text("delivery_type")?,
+        orderno: OrderNo::known(row.text("orderno")?),
+        ordercode: row.opt_text("ordercode")?,
+        generation: u32::try_from(row.int("generation")?).map_err(|_| StoreError::BadRow("generation"))?,
+        state: DeliveryState::parse(&row.text("state")?).ok_or(StoreError::BadRow("state"))?,
+        status: row.opt_text("status")?,
+        status_at: opt_moment(row.opt_int("status_at")?),
+        cancelled_by_us: row.flag("cancelled_by_us")?,
+        sent_hash: row.opt_text("sent_hash")?,
+        sending_hash: row.opt_text("sending_hash")?,
+        sending: row.opt_text("sending")?.map(|text| parsed(&text, "sending")).transpose()?,
+        sent_at: opt_moment(row.opt_int("sent_at")?),
+        price: row.opt_int("price")?.map(Kopecks),
+        item_codes: parsed(&row.text("item_codes")?, "item_codes")?,
+        overlay: row.opt_text("overlay")?,
+        crm_written: row.opt_text("crm_written")?.map_or_else(|| Ok(Default::default()), |t| parsed(&t, "crm_written"))?,
+        reject_reason: row.opt_text("reject_reason")?,
+        requests: u32::try_from(row.int("requests")?).map_err(|_| StoreError::BadRow("requests"))?,
+        fence: row.int("fence")?,
+        created_at: moment(row.int("created_at")?),
+    })
+}

@@ -1,0 +1,233 @@
+//! Integrations with their encrypted secrets.
+
+use crate::args;
+use crate::crypto::random_hex;
+use crate::domain::{Integration, IntegrationId, IntegrationState, PausedBy, Secret, Secrets, Settings};
+use crate::store::db::{Result, Row, StoreError, Tx};
+use crate::store::{Store, moment};
+
+/// What `integration add` gives.
+#[derive(Debug, Clone)]
+pub struct NewIntegration {
+    pub title: String,
+    pub crm_url: String,
+    pub crm_api_key: Secret,
+    pub measoft_url: String,
+    pub extra: String,
+    pub login: String,
+    pub password: Secret,
+    pub prefix: String,
+    pub settings: Settings,
+}
+
+const COLUMNS: &str = "id, title, crm_url, measoft_url, extra, login, prefix, settings, crm_api_key, password, \
+                       delivery_api_key, client_id, state, paused_by, paused_reason, version, created_at";
+
+fn place(id: i64, column: &str) -> String {
+    format!("integration:{id}:{column}")
+}
+
+impl Store {
+    /// Stores a new integration and makes its `deliveryApiKey` and `clientId`.
+    ///
+    /// # Errors
+    /// [`StoreError::Config`] when another integration has the same MeaSoft account without
+    /// a distinct prefix: their order numbers would meet.
+    pub async fn add_integration(&self, new: NewIntegration) -> Result<Integration> {
+        let now = self.clock.now_ms();
+        let delivery_api_key = Secret::new(format!("dk-{}", random_hex::<16>()));
+        let client_id = Secret::new(random_hex::<16>());
+        let mut tx = self.db.begin().await?;
+        refuse_shared_prefix(&mut tx, 0, &new.measoft_url, &new.extra, &new.login, &new.prefix).await?;
+        let rows = tx
+            .fetch(
+                "INSERT INTO integrations (title, crm_url, measoft_url, extra, login, prefix, settings, crm_api_key, \
+                 password, delivery_api_key, client_id, delivery_api_key_hash, client_id_hash, state, created_at, updated_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8, $8, $9, $10, 'active', $11, $11) RETURNING id",
+                args![
+                    &new.title,
+                    &new.crm_url,
+                    &new.measoft_url,
+                    &new.extra,
+                    &new.login,
+                    &new.prefix,
+                    settings_text(&new.settings),
+                    Vec::<u8>::new(),
+                    self.key.lookup_hash(delivery_api_key.expose()),
+                    self.key.lookup_hash(client_id.expose()),
+                    now
+                ],
+            )
+            .await?;
+        let id = rows.first().ok_or(StoreError::BadRow("id"))?.int("id")?;
+        // The row's id is part of what binds a sealed secret to its place.
+        tx.exec(
+            "UPDATE integrations SET crm_api_key = $2, password = $3, delivery_api_key = $4, client_id = $5 WHERE id = $1",
+            args![
+                id,
+                self.key.seal(&place(id, "crm_api_key"), &new.crm_api_key),
+                self.key.seal(&place(id, "password"), &new.password),
+                self.key.seal(&place(id, "delivery_api_key"), &delivery_api_key),
+                self.key.seal(&place(id, "client_id"), &client_id)
+            ],
+        )
+        .await?;
+        tx.commit().await?;
+        self.integration(IntegrationId(id)).await?.ok_or(StoreError::BadRow("id"))
+    }
+
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn integration(&self, id: IntegrationId) -> Result<Option<Integration>> {
+        let row = self.db.fetch_one(format!("SELECT {COLUMNS} FROM integrations WHERE id = $1"), args![id]).await?;
+        row.map(|row| self.read_integration(&row)).transpose()
+    }
+
+    /// All integrations that are not removed, by id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn integrations(&self) -> Result<Vec<Integration>> {
+        let rows = self
+            .db
+            .fetch(format!("SELECT {COLUMNS} FROM integrations WHERE state <> 'removed' ORDER BY id"), vec![])
+            .await?;
+        rows.iter().map(|row| self.read_integration(row)).collect()
+    }
+
+    /// `(count, sum of versions)`: changes whenever any integration does. Cheap to poll.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn integrations_stamp(&self) -> Result<(i64, i64)> {
+        let row = self
+            .db
+            .fetch_one("SELECT COUNT(*) AS n, CAST(COALESCE(SUM(version), 0) AS BIGINT) AS v FROM integrations", vec![])
+            .await?;
+        let row = row.ok_or(StoreError::BadRow("n"))?;
+        Ok((row.int("n")?, row.int("v")?))
+    }
+
+    /// Overwrites an integration with what the caller changed in a read copy.
+    ///
+    /// # Errors
+    /// [`StoreError::Config`] on a prefix that meets another integration's.
+    pub async fn update_integration(&self, changed: &Integration) -> Result<()> {
+        let id = changed.id.0;
+        let (by, reason) = paused_columns(&changed.state);
+        let mut tx = self.db.begin().await?;
+        if changed.state != IntegrationState::Removed {
+            let i = changed;
+            refuse_shared_prefix(&mut tx, id, &i.measoft_url, &i.extra, &i.login, &i.prefix).await?;
+        }
+        let secrets = &changed.secrets;
+        tx.exec(
+            "UPDATE integrations SET title = $2, crm_url = $3, measoft_url = $4, extra = $5, login = $6, prefix = $7, \
+             settings = $8, crm_api_key = $9, password = $10, delivery_api_key = $11, client_id = $12, \
+             delivery_api_key_hash = $13, client_id_hash = $14, state = $15, paused_by = $16, paused_reason = $17, \
+             version = version + 1, updated_at = $18 WHERE id = $1",
+            args![
+                id,
+                &changed.title,
+                &changed.crm_url,
+                &changed.measoft_url,
+                &changed.extra,
+                &changed.login,
+                &changed.prefix,
+                settings_text(&changed.settings),
+                self.key.seal(&place(id, "crm_api_key"), &secrets.crm_api_key),
+                self.key.seal(&place(id, "password"), &secrets.password),
+                self.key.seal(&place(id, "delivery_api_key"), &secrets.delivery_api_key),
+                self.key.seal(&place(id, "client_id"), &secrets.client_id),
+                self.key.lookup_hash(secrets.delivery_api_key.expose()),
+                self.key.lookup_hash(secrets.client_id.expose()),
+                changed.state.as_str(),
+                by,
+                reason,
+                self.clock.now_ms()
+            ],
+        )
+        .await?;
+        tx.commit().await
+    }
+
+    /// Pauses or resumes without touching anything else. Answers whether the state changed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn set_integration_state(&self, id: IntegrationId, state: &IntegrationState) -> Result<bool> {
+        let (by, reason) = paused_columns(state);
+        let changed = self
+            .db
+            .exec(
+                "UPDATE integrations SET state = $2, paused_by = $3, paused_reason = $4, version = version + 1, \
+                 updated_at = $5 WHERE id = $1 AND state <> 'removed' \
+                 AND (state <> $2 OR COALESCE(paused_by, '') <> COALESCE($3, ''))",
+                args![id, state.as_str(), by, reason, self.clock.now_ms()],
+            )
+            .await?;
+        Ok(changed > 0)
+    }
+
+    fn read_integration(&self, row: &Row) -> Result<Integration> {
+        let id = row.int("id")?;
+        let open = |column: &'static str| -> Result<Secret> {
+            self.key.open(&place(id, column), &row.bytes(column)?).map_err(|_| StoreError::WrongKey)
+        };
+        let state = match row.text("state")?.as_str() {
+            "active" => IntegrationState::Active,
+            "removed" => IntegrationState::Removed,
+            _ => IntegrationState::Paused {
+                by: row.opt_text("paused_by")?.and_then(|by| PausedBy::parse(&by)).unwrap_or(PausedBy::Operator),
+                reason: row.opt_text("paused_reason")?.unwrap_or_default(),
+            },
+        };
+        Ok(Integration {
+            id: IntegrationId(id),
+            title: row.text("title")?,
+            crm_url: row.text("crm_url")?,
+            measoft_url: row.text("measoft_url")?,
+            extra: row.text("extra")?,
+            login: row.text("login")?,
+            prefix: row.text("prefix")?,
+            settings: serde_json::from_str(&row.text("settings")?).map_err(|_| StoreError::BadRow("settings"))?,
+            secrets: Secrets {
+                crm_api_key: open("crm_api_key")?,
+                password: open("password")?,
+                delivery_api_key: open("delivery_api_key")?,
+                client_id: open("client_id")?,
+            },
+            state,
+            version: row.int("version")?,
+            created_at: moment(row.int("created_at")?),
+        })
+    }
+}
+
+fn settings_text(settings: &Settings) -> String {
+    serde_json::to_string(settings).expect("settings serialise")
+}
+
+fn paused_columns(state: &IntegrationState) -> (Option<&'static str>, Option<String>) {
+    match state {
+        IntegrationState::Paused { by, reason } => (Some(by.as_str()), Some(reason.clone())),
+        _ => (None, None),
+    }
+}
+
+async fn refuse_shared_prefix(tx: &mut Tx, id: i64, url: &str, extra: &str, login: &str, prefix: &str) -> Result<()> {
+    let twin = tx
+        .fetch_one(
+            "SELECT id FROM integrations WHERE measoft_url = $1 AND extra = $2 AND login = $3 AND prefix = $4 \
+             AND state <> 'removed' AND id <> $5",
+            args![url, extra, login, prefix, id],
+        )
+        .await?;
+    match twin {
+        None => Ok(()),
+        Some(row) => Err(StoreError::Config(format!(
+            "integration {} already uses this MeaSoft cabinet with the same order prefix; give this one its own with --prefix",
+            row.int("id")?
+        ))),
+    }
+}

@@ -1,0 +1,340 @@
+//! Intents: what is wanted for (integration, order number), and when it is due. Queue
+//! messages only point here.
+
+use jiff::Timestamp;
+
+use crate::args;
+use crate::domain::{DeliveryId, IntegrationId, Kopecks, OrderNumber};
+use crate::message::Candidate;
+use crate::store::db::{Dialect, Result, Row, StoreError, Tx};
+use crate::store::{Store, moment};
+
+/// Which trigger a wish came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    Send,
+    Update,
+    Cancel,
+}
+
+/// One accepted trigger, to be recorded.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub integration: IntegrationId,
+    pub number: OrderNumber,
+    pub want: Want,
+    pub declared: Option<Kopecks>,
+    /// Cancel only: all integrations the order may have been handed to.
+    pub candidates: Vec<Candidate>,
+    /// When the first read of the order may happen.
+    pub due_at: Timestamp,
+    pub received_at: Timestamp,
+    pub generation: u32,
+    pub traceparent: Option<String>,
+    /// Id of the command: the same command delivered twice is one wish.
+    pub command_id: String,
+}
+
+/// An intent held under a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    pub id: i64,
+    pub integration: IntegrationId,
+    pub number: OrderNumber,
+    pub delivery: Option<DeliveryId>,
+    pub requested: i64,
+    pub served: i64,
+    /// `requested` of the newest wish of each sort; 0 = never.
+    pub send_seq: i64,
+    pub update_seq: i64,
+    pub cancel_seq: i64,
+    pub candidates: Vec<Candidate>,
+    pub declared: Option<Kopecks>,
+    /// A holder lost its fence after it began a write: look at MeaSoft first.
+    pub verify: bool,
+    pub due_at: Timestamp,
+    /// Tries of the present wish so far.
+    pub attempt: u32,
+    /// Readings that concluded nothing yet («not found», «no difference», «same type»).
+    pub rereads: u32,
+    /// When the oldest unserved wish arrived.
+    pub wanted_at: Timestamp,
+    pub generation: u32,
+    pub traceparent: Option<String>,
+    pub fence: i64,
+}
+
+/// How a holder leaves an intent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// Everything up to the `requested` the holder saw is served.
+    Served,
+    /// Not yet; look again then.
+    Wait { due_at: Timestamp, attempt: u32, rereads: u32 },
+}
+
+const COLUMNS: &str = "id, integration_id, number, delivery_id, requested, served, send_seq, update_seq, cancel_seq, \
+                       candidates, declared, verify, due_at, attempt, rereads, wanted_at, generation, traceparent, fence";
+
+impl Store {
+    /// Records wishes; each raises its intent's `requested` once, whatever is delivered
+    /// how often. All of them are durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then none is recorded.
+    pub async fn record_wishes(&self, wishes: &[Wish]) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        for wish in wishes {
+            record(&mut tx, wish, self.clock.now_ms()).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Takes the lease of up to `limit` due intents of one integration, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn claim_intents(
+        &self,
+        integration: IntegrationId,
+        owner: &str,
+        lease_until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Intent>> {
+        let now = self.clock.now_ms();
+        let lock = match self.db.dialect() {
+            Dialect::Postgres => "FOR UPDATE SKIP LOCKED",
+            Dialect::Sqlite => "",
+        };
+        let rows = self
+            .db
+            .exec_returning(
+                format!(
+                    "UPDATE intents SET lease_owner = $1, lease_until = $2, fence = fence + 1 WHERE id IN (\
+                     SELECT id FROM intents WHERE integration_id = $3 AND requested > served AND due_at <= $4 \
+                     AND lease_until <= $4 ORDER BY due_at LIMIT $5 {lock}) RETURNING {COLUMNS}"
+                ),
+                args![owner, lease_until.as_millisecond(), integration, now, limit],
+            )
+            .await?;
+        let mut intents: Vec<Intent> = rows.iter().map(read).collect::<Result<_>>()?;
+        intents.sort_by_key(|intent| (intent.due_at, intent.id));
+        Ok(intents)
+    }
+
+    /// Integrations with unserved, unheld intents and when their next one is due.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn integrations_with_work(&self) -> Result<Vec<(IntegrationId, Timestamp)>> {
+        let rows = self
+            .db
+            .fetch(
+                "SELECT integration_id, MIN(CASE WHEN lease_until > due_at THEN lease_until ELSE due_at END) AS due \
+                 FROM intents WHERE requested > served GROUP BY integration_id",
+                vec![],
+            )
+            .await?;
+        rows.iter().map(|row| Ok((IntegrationId(row.int("integration_id")?), moment(row.int("due")?)))).collect()
+    }
+
+    /// Keeps the leases of a batch alive.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn renew_intents(&self, owner: &str, ids: &[i64], lease_until: Timestamp) -> Result<u64> {
+        let list = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+        if list.is_empty() {
+            return Ok(0);
+        }
+        self.db
+            .exec(
+                format!("UPDATE intents SET lease_until = $1 WHERE lease_owner = $2 AND id IN ({list})"),
+                args![lease_until.as_millisecond(), owner],
+            )
+            .await
+    }
+
+    /// Hands a held intent back untouched (shutdown).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn release_intent(&self, intent: &Intent) -> Result<()> {
+        self.db
+            .exec(
+                "UPDATE intents SET lease_owner = NULL, lease_until = 0 WHERE id = $1 AND fence = $2",
+                args![intent.id, intent.fence],
+            )
+            .await
+            .map(|_| ())
+    }
+
+    /// Unserved intents: how many, and since when the oldest due one has been due.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn backlog(&self) -> Result<(i64, Option<Timestamp>)> {
+        let row = self
+            .db
+            .fetch_one(
+                "SELECT COUNT(*) AS n, MIN(CASE WHEN due_at <= $1 THEN due_at END) AS oldest FROM intents \
+                 WHERE requested > served",
+                args![self.clock.now_ms()],
+            )
+            .await?
+            .ok_or(StoreError::BadRow("n"))?;
+        Ok((row.int("n")?, row.opt_int("oldest")?.map(moment)))
+    }
+
+    /// Intents past due that nobody holds, for the sweep.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn stale_intents(&self, due_before: Timestamp, limit: u32) -> Result<Vec<(IntegrationId, OrderNumber)>> {
+        let rows = self
+            .db
+            .fetch(
+                "SELECT integration_id, number FROM intents WHERE requested > served AND due_at <= $1 \
+                 AND lease_until <= $2 ORDER BY due_at LIMIT $3",
+                args![due_before.as_millisecond(), self.clock.now_ms(), limit],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let number = OrderNumber::parse(&row.text("number")?).map_err(|_| StoreError::BadRow("number"))?;
+                Ok((IntegrationId(row.int("integration_id")?), number))
+            })
+            .collect()
+    }
+}
+
+async fn record(tx: &mut Tx, wish: &Wish, now: i64) -> Result<()> {
+    let kind = |want: Want| i64::from(wish.want == want);
+    let candidates = (!wish.candidates.is_empty())
+        .then(|| serde_json::to_string(&wish.candidates).expect("candidates serialise"));
+    tx.exec(
+        "INSERT INTO intents (integration_id, number, requested, send_seq, update_seq, cancel_seq, candidates, declared, \
+         due_at, wanted_at, generation, traceparent, command_id, created_at, updated_at) \
+         VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13) \
+         ON CONFLICT (integration_id, number) DO UPDATE SET \
+         requested = intents.requested + 1, \
+         send_seq = CASE WHEN $3 = 1 THEN intents.requested + 1 ELSE intents.send_seq END, \
+         update_seq = CASE WHEN $4 = 1 THEN intents.requested + 1 ELSE intents.update_seq END, \
+         cancel_seq = CASE WHEN $5 = 1 THEN intents.requested + 1 ELSE intents.cancel_seq END, \
+         candidates = COALESCE($6, intents.candidates), declared = COALESCE($7, intents.declared), \
+         due_at = $8, attempt = 0, rereads = 0, \
+         wanted_at = CASE WHEN intents.requested = intents.served THEN $9 ELSE intents.wanted_at END, \
+         generation = $10, traceparent = $11, command_id = $12, updated_at = $13 \
+         WHERE intents.command_id IS NULL OR intents.command_id <> $12 OR intents.generation <> $10",
+        args![
+            wish.integration,
+            wish.number.as_str(),
+            kind(Want::Send),
+            kind(Want::Update),
+            kind(Want::Cancel),
+            candidates,
+            wish.declared,
+            wish.due_at.as_millisecond(),
+            wish.received_at.as_millisecond(),
+            wish.generation,
+            wish.traceparent.as_deref(),
+            &wish.command_id,
+            now
+        ],
+    )
+    .await
+    .map(|_| ())
+}
+
+impl Tx {
+    /// Leaves a held intent. Answers false when the lease was lost: then nothing changed
+    /// and another holder decides.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn leave_intent(
+        &mut self,
+        intent: &Intent,
+        delivery: Option<DeliveryId>,
+        leave: Leave,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let now = now.as_millisecond();
+        let changed = match leave {
+            Leave::Served => {
+                self.exec(
+                    "UPDATE intents SET served = $3, delivery_id = COALESCE($4, delivery_id), verify = 0, \
+                     lease_owner = NULL, lease_until = 0, updated_at = $5 WHERE id = $1 AND fence = $2",
+                    args![intent.id, intent.fence, intent.requested, delivery, now],
+                )
+                .await?
+            }
+            // A newer wish set its own time and count while this one was worked on.
+            Leave::Wait { due_at, attempt, rereads } => {
+                self.exec(
+                    "UPDATE intents SET delivery_id = COALESCE($4, delivery_id), \
+                     due_at = CASE WHEN requested = $3 THEN $5 ELSE due_at END, \
+                     attempt = CASE WHEN requested = $3 THEN $6 ELSE attempt END, \
+                     rereads = CASE WHEN requested = $3 THEN $7 ELSE rereads END, \
+                     lease_owner = NULL, lease_until = 0, updated_at = $8 WHERE id = $1 AND fence = $2",
+                    args![
+                        intent.id,
+                        intent.fence,
+                        intent.requested,
+                        delivery,
+                        due_at.as_millisecond(),
+                        attempt,
+                        rereads,
+                        now
+                    ],
+                )
+                .await?
+            }
+        };
+        Ok(changed == 1)
+    }
+
+    /// A holder that began a write and lost its lease asks the next one to look first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ask_to_verify(&mut self, intent: &Intent, now: Timestamp) -> Result<()> {
+        self.exec(
+            "UPDATE intents SET requested = requested + 1, verify = 1, due_at = $2, updated_at = $2 WHERE id = $1",
+            args![intent.id, now.as_millisecond()],
+        )
+        .await
+        .map(|_| ())
+    }
+}
+
+fn read(row: &Row) -> Result<Intent> {
+    let candidates = match row.opt_text("candidates")? {
+        None => Vec::new(),
+        Some(text) => serde_json::from_str(&text).map_err(|_| StoreError::BadRow("candidates"))?,
+    };
+    let small = |column: &'static str| -> Result<u32> {
+        u32::try_from(row.int(column)?).map_err(|_| StoreError::BadRow(column))
+    };
+    Ok(Intent {
+        id: row.int("id")?,
+        integration: IntegrationId(row.int("integration_id")?),
+        number: OrderNumber::parse(&row.text("number")?).map_err(|_| StoreError::BadRow("number"))?,
+        delivery: row.opt_int("delivery_id")?.map(DeliveryId),
+        requested: row.int("requested")?,
+        served: row.int("served")?,
+        send_seq: row.int("send_seq")?,
+        update_seq: row.int("update_seq")?,
+        cancel_seq: row.int("cancel_seq")?,
+        candidates,
+        declared: row.opt_int("declared")?.map(Kopecks),
+        verify: row.flag("verify")?,
+        due_at: moment(row.int("due_at")?),
+        attempt: small("attempt")?,
+        rereads: small("rereads")?,
+        wanted_at: moment(row.int("wanted_at")?),
+        generation: small("generation")?,
+        traceparent: row.opt_text("traceparent")?,
+        fence: row.int("fence")?,
+    })
+}

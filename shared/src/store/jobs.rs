@@ -1,0 +1,165 @@
+//! The job table: the embedded queue, the outbox of handlers, and the spill of ingress.
+//! One table, one row a message; `queue::jobs` consumes it, `queue::relay` forwards it
+//! to a broker.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::args;
+use crate::message::{Envelope, Lane, encode};
+use crate::store::Store;
+use crate::store::db::{Dialect, Result, Row, Tx};
+
+/// A claimed row.
+#[derive(Debug, Clone)]
+pub struct Job {
+    pub id: String,
+    pub body: Vec<u8>,
+    /// How often it was handed out before.
+    pub deliveries: i64,
+}
+
+/// A row to be stored.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    pub id: String,
+    pub lane: Lane,
+    pub body: Vec<u8>,
+    pub run_at: Timestamp,
+}
+
+impl NewJob {
+    #[must_use]
+    pub fn of(envelope: &Envelope, run_at: Timestamp) -> Self {
+        // A retry of one command is another message; its first copy may still be there.
+        let id = format!("{}:{}:{}", envelope.id, envelope.generation, envelope.attempt);
+        Self { id, lane: envelope.lane(), body: encode(envelope), run_at }
+    }
+}
+
+impl Store {
+    /// Stores messages in one commit.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`]; then none is stored.
+    pub async fn enqueue(&self, jobs: &[NewJob]) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        for job in jobs {
+            tx.enqueue(job, self.clock.now()).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Hands out due messages of a lane, oldest first.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn claim_jobs(&self, lane: Option<Lane>, owner: &str, lease: Duration, limit: u32) -> Result<Vec<Job>> {
+        let now = self.clock.now_ms();
+        let lock = match self.db.dialect() {
+            Dialect::Postgres => "FOR UPDATE SKIP LOCKED",
+            Dialect::Sqlite => "",
+        };
+        let (condition, lane) = match lane {
+            Some(lane) => ("lane = $4", lane.as_str()),
+            None => ("$4 = ''", ""),
+        };
+        let rows = self
+            .db
+            .exec_returning(
+                format!(
+                    "UPDATE jobs SET lease_by = $1, lease_until = $2, deliveries = deliveries + 1 WHERE id IN (\
+                     SELECT id FROM jobs WHERE {condition} AND run_at <= $3 AND lease_until <= $3 ORDER BY run_at LIMIT $5 \
+                     {lock}) RETURNING id, body, deliveries, run_at"
+                ),
+                args![owner, now + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX), now, lane, limit],
+            )
+            .await?;
+        let mut jobs: Vec<(i64, Job)> = rows.iter().map(read).collect::<Result<_>>()?;
+        jobs.sort_by_key(|(run_at, _)| *run_at);
+        Ok(jobs.into_iter().map(|(_, job)| job).collect())
+    }
+
+    /// Removes settled messages that this owner still holds.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn finish_jobs(&self, owner: &str, ids: &[String]) -> Result<u64> {
+        let mut tx = self.db.begin().await?;
+        let mut done = 0;
+        for id in ids {
+            done += tx.exec("DELETE FROM jobs WHERE id = $1 AND lease_by = $2", args![id, owner]).await?;
+        }
+        tx.commit().await?;
+        Ok(done)
+    }
+
+    /// Puts messages back for anybody to take now.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn hand_back_jobs(&self, owner: &str, ids: &[String]) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        for id in ids {
+            tx.exec(
+                "UPDATE jobs SET lease_by = NULL, lease_until = 0 WHERE id = $1 AND lease_by = $2",
+                args![id, owner],
+            )
+            .await?;
+        }
+        tx.commit().await
+    }
+
+    /// Waiting messages per lane.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn job_counts(&self) -> Result<Vec<(Lane, u64)>> {
+        let rows = self.db.fetch("SELECT lane, COUNT(*) AS n FROM jobs GROUP BY lane", vec![]).await?;
+        let mut counts = Vec::new();
+        for row in rows {
+            if let Some(lane) = Lane::parse(&row.text("lane")?) {
+                counts.push((lane, u64::try_from(row.int("n")?).unwrap_or(0)));
+            }
+        }
+        Ok(counts)
+    }
+
+    /// When the next message that is not handed out becomes due.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn next_job_due(&self, lane: Lane) -> Result<Option<Timestamp>> {
+        let row = self
+            .db
+            .fetch_one(
+                "SELECT MIN(CASE WHEN lease_until > run_at THEN lease_until ELSE run_at END) AS due FROM jobs WHERE lane = $1",
+                args![lane.as_str()],
+            )
+            .await?;
+        Ok(row.map(|row| row.opt_int("due")).transpose()?.flatten().map(crate::store::moment))
+    }
+}
+
+impl Tx {
+    /// A message stored with whatever else the transaction does (the outbox).
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn enqueue(&mut self, job: &NewJob, now: Timestamp) -> Result<()> {
+        self.exec(
+            "INSERT INTO jobs (id, lane, body, run_at, created_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+            args![&job.id, job.lane.as_str(), job.body.clone(), job.run_at.as_millisecond(), now.as_millisecond()],
+        )
+        .await
+        .map(|_| ())
+    }
+}
+
+fn read(row: &Row) -> Result<(i64, Job)> {
+    Ok((
+        row.int("run_at")?,
+        Job { id: row.text("id")?, body: row.bytes("body")?, deliveries: row.int("deliveries")? - 1 },
+    ))
+}

@@ -1,0 +1,354 @@
+//! The journal: every exchange with a vendor and every decision, masked before it gets
+//! here. What the vendor's users know as «отладка», and the timeline of `order show`.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::args;
+use crate::domain::IntegrationId;
+use crate::store::db::{Result, Row, Tx};
+use crate::store::{Store, moment};
+
+/// The closed set of entry sorts (design §6, JSON of `order show`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    Trigger,
+    Decision,
+    Call,
+    Status,
+    Crm,
+    Operator,
+}
+
+impl What {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trigger => "trigger",
+            Self::Decision => "decision",
+            Self::Call => "call",
+            Self::Status => "status",
+            Self::Crm => "crm",
+            Self::Operator => "operator",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        [Self::Trigger, Self::Decision, Self::Status, Self::Crm, Self::Operator]
+            .into_iter()
+            .find(|what| what.as_str() == text)
+            .unwrap_or(Self::Call)
+    }
+}
+
+/// One entry. `request` and `response` are masked bodies.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub at: Timestamp,
+    pub integration: Option<IntegrationId>,
+    /// RetailCRM's order number.
+    pub number: Option<String>,
+    /// Our number at MeaSoft.
+    pub orderno: Option<String>,
+    pub what: What,
+    pub vendor: Option<&'static str>,
+    pub op: Option<String>,
+    pub outcome: Option<String>,
+    pub duration: Option<Duration>,
+    pub http_status: Option<u16>,
+    pub text: String,
+    pub request: Option<String>,
+    pub response: Option<String>,
+}
+
+impl Entry {
+    #[must_use]
+    pub fn new(at: Timestamp, what: What, text: impl Into<String>) -> Self {
+        Self {
+            at,
+            integration: None,
+            number: None,
+            orderno: None,
+            what,
+            vendor: None,
+            op: None,
+            outcome: None,
+            duration: None,
+            http_status: None,
+            text: text.into(),
+            request: None,
+            response: None,
+        }
+    }
+
+    #[must_use]
+    pub fn about(mut self, integration: IntegrationId, number: impl Into<String>) -> Self {
+        self.integration = Some(integration);
+        self.number = Some(number.into());
+        self
+    }
+
+    #[must_use]
+    pub fn outcome(mut self, outcome: impl Into<String>) -> Self {
+        self.outcome = Some(outcome.into());
+        self
+    }
+
+    #[must_use]
+    pub fn orderno(mut self, orderno: impl Into<String>) -> Self {
+        self.orderno = Some(orderno.into());
+        self
+    }
+}
+
+/// An entry as it is read back.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    pub id: i64,
+    pub at: Timestamp,
+    pub integration: Option<IntegrationId>,
+    pub number: Option<String>,
+    pub orderno: Option<String>,
+    pub what: What,
+    pub vendor: Option<String>,
+    pub op: Option<String>,
+    pub outcome: Option<String>,
+    pub duration_ms: Option<i64>,
+    pub http_status: Option<i64>,
+    pub text: String,
+    pub request: Option<String>,
+    pub response: Option<String>,
+}
+
+const COLUMNS: &str =
+    "id, at, integration_id, number, orderno, what, vendor, op, outcome, duration_ms, http_status, text, request, response";
+
+/// What to look for in the journal.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    pub integration: Option<IntegrationId>,
+    /// Found in the number, our number, the text, request or response.
+    pub text: Option<String>,
+    pub since: Option<Timestamp>,
+    pub limit: u32,
+}
+
+impl Store {
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn append_journal(&self, entries: &[Entry]) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        for entry in entries {
+            tx.append_journal(entry).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Entries of an order, oldest first: those under its number and those under the
+    /// MeaSoft numbers given.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn timeline(
+        &self,
+        number: &str,
+        ordernos: &[String],
+        integration: Option<IntegrationId>,
+    ) -> Result<Vec<Kept>> {
+        let mut found: Vec<Kept> = Vec::new();
+        let by_number = format!(
+            "SELECT {COLUMNS} FROM journal WHERE number = $1 AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2) \
+             ORDER BY at, id LIMIT 2000"
+        );
+        for row in self.db.fetch(by_number, args![number, integration]).await? {
+            found.push(read(&row)?);
+        }
+        for orderno in ordernos {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM journal WHERE orderno = $1 AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2) \
+                 ORDER BY at, id LIMIT 2000"
+            );
+            for row in self.db.fetch(sql, args![orderno, integration]).await? {
+                let kept = read(&row)?;
+                if !found.iter().any(|other| other.id == kept.id) {
+                    found.push(kept);
+                }
+            }
+        }
+        found.sort_by_key(|kept| (kept.at, kept.id));
+        Ok(found)
+    }
+
+    /// Newest first.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn search_journal(&self, search: &Search) -> Result<Vec<Kept>> {
+        let like = search.text.as_ref().map(|text| {
+            format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
+        });
+        let rows = self
+            .db
+            .fetch(
+                format!(
+                    "SELECT {COLUMNS} FROM journal WHERE (CAST($1 AS BIGINT) IS NULL OR integration_id = $1) \
+                     AND at >= $2 AND (CAST($3 AS TEXT) IS NULL OR number LIKE $3 ESCAPE '\\' OR orderno LIKE $3 ESCAPE '\\' \
+                     OR text LIKE $3 ESCAPE '\\' OR request LIKE $3 ESCAPE '\\' OR response LIKE $3 ESCAPE '\\') \
+                     ORDER BY at DESC, id DESC LIMIT $4"
+                ),
+                args![search.integration, search.since.map_or(0, Timestamp::as_millisecond), like, search.limit],
+            )
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Forgets entries older than a moment, at most `limit` at once.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn forget_journal(&self, before: Timestamp, limit: u32) -> Result<u64> {
+        self.db
+            .exec(
+                "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE at < $1 ORDER BY at LIMIT $2)",
+                args![before.as_millisecond(), limit],
+            )
+            .await
+    }
+}
+
+impl Tx {
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn append_journal(&mut self, entry: &Entry) -> Result<()> {
+        self.exec(
+            "INSERT INTO journal (at, integration_id, number, orderno, what, vendor, op, outcome, duration_ms, http_status, \
+             text, request, response) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            args![
+                entry.at.as_millisecond(),
+                entry.integration,
+                entry.number.as_deref(),
+                entry.orderno.as_deref(),
+                entry.what.as_str(),
+                entry.vendor,
+                entry.op.as_deref(),
+                entry.outcome.as_deref(),
+                entry.duration.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
+                entry.http_status.map(i64::from),
+                without_nul(&entry.text),
+                entry.request.as_deref().map(without_nul),
+                entry.response.as_deref().map(without_nul)
+            ],
+        )
+        .await
+        .map(|_| ())
+    }
+}
+
+/// PostgreSQL refuses NUL in a text; a vendor's broken answer may hold one.
+fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn read(row: &Row) -> Result<Kept> {
+    Ok(Kept {
+        id: row.int("id")?,
+        at: moment(row.int("at")?),
+        integration: row.opt_int("integration_id")?.map(IntegrationId),
+        number: row.opt_text("number")?,
+        orderno: row.opt_text("orderno")?,
+        what: What::parse(&row.text("what")?),
+        vendor: row.opt_text("vendor")?,
+        op: row.opt_text("op")?,
+        outcome: row.opt_text("outcome")?,
+        duration_ms: row.opt_int("duration_ms")?,
+        http_status: row.opt_int("http_status")?,
+        text: row.text("text")?,
+        request: row.opt_text("request")?,
+        response: row.opt_text("response")?,
+    })
+}
+
+enum Line {
+    Entry(Box<Entry>),
+    Flush(oneshot::Sender<()>),
+}
+
+/// Writes entries in groups behind the callers' backs: a vendor call never waits for its
+/// journal row. At most [`Journal::EVERY`] of entries are lost with the process.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    lines: mpsc::Sender<Line>,
+}
+
+impl Journal {
+    const EVERY: Duration = Duration::from_millis(40);
+    const GROUP: usize = 200;
+
+    /// Starts the writing task; it ends when the last handle is dropped.
+    #[must_use]
+    pub fn start(store: Store) -> Self {
+        let (lines, mut inbox) = mpsc::channel::<Line>(20_000);
+        tokio::spawn(async move {
+            let mut group: Vec<Entry> = Vec::new();
+            let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
+            let mut open = true;
+            while open {
+                let mut received = Vec::with_capacity(Self::GROUP);
+                if inbox.recv_many(&mut received, Self::GROUP).await == 0 {
+                    open = false;
+                }
+                if open && received.len() < Self::GROUP && !received.iter().any(|l| matches!(l, Line::Flush(_))) {
+                    // A short pause gathers the entries of one burst into one commit.
+                    tokio::time::sleep(Self::EVERY).await;
+                    while received.len() < Self::GROUP {
+                        match inbox.try_recv() {
+                            Ok(line) => received.push(line),
+                            Err(_) => break,
+                        }
+                    }
+                }
+                for line in received {
+                    match line {
+                        Line::Entry(entry) => group.push(*entry),
+                        Line::Flush(done) => waiting.push(done),
+                    }
+                }
+                if group.is_empty() {
+                    waiting.clear();
+                    continue;
+                }
+                let mut tries = 0;
+                while let Err(error) = store.append_journal(&group).await {
+                    tries += 1;
+                    if tries >= 5 {
+                        tracing::warn!(entries = group.len(), %error, "journal entries are lost: the database does not take them");
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(200 * tries)).await;
+                }
+                group.clear();
+                waiting.clear();
+            }
+        });
+        Self { lines }
+    }
+
+    /// Never waits; when twenty thousand entries are behind, new ones are dropped and said.
+    pub fn write(&self, entry: Entry) {
+        if self.lines.try_send(Line::Entry(Box::new(entry))).is_err() {
+            tracing::warn!("the journal is behind; an entry was dropped");
+        }
+    }
+
+    /// Returns when everything written so far is stored.
+    pub async fn flush(&self) {
+        let (done, stored) = oneshot::channel();
+        if self.lines.send(Line::Flush(done)).await.is_ok() {
+            // The sender is dropped, not sent, once the group is through.
+            let _ = stored.await;
+        }
+    }
+}

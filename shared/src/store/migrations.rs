@@ -1,0 +1,81 @@
+//! The schema, one step per file, each safe with the previous release running.
+
+use std::borrow::Cow;
+
+use sqlx::AssertSqlSafe;
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+use crate::store::db::{Db, Dialect, Result, StoreError};
+
+/// Version, name and text of every step, oldest first.
+const STEPS: &[(i64, &str, &str)] = &[(1, "ledger", include_str!("../../migrations/0001_ledger.sql"))];
+
+/// The newest version this release knows.
+#[must_use]
+pub fn newest() -> i64 {
+    STEPS.last().map_or(0, |(version, ..)| *version)
+}
+
+fn translate(sql: &str, dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Postgres => sql.to_owned(),
+        Dialect::Sqlite => sql
+            .replace("BIGSERIAL PRIMARY KEY", "INTEGER PRIMARY KEY AUTOINCREMENT")
+            .replace("BIGINT", "INTEGER")
+            .replace("BYTEA", "BLOB")
+            .lines()
+            .map(|line| if line == ");" { ") STRICT;" } else { line })
+            .collect::<Vec<_>>()
+            .join("\n"),
+    }
+}
+
+fn migrator(dialect: Dialect) -> Migrator {
+    let migrations: Vec<Migration> = STEPS
+        .iter()
+        .map(|(version, name, sql)| {
+            Migration::new(
+                *version,
+                Cow::Borrowed(*name),
+                MigrationType::Simple,
+                AssertSqlSafe(translate(sql, dialect)).into_sql_str(),
+                false,
+            )
+        })
+        .collect();
+    let mut migrator = Migrator::with_migrations(migrations);
+    // A newer release may have migrated already; rolling back must still start.
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+impl Db {
+    /// Brings the schema up to date. Safe to repeat and to run in several processes.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn migrate(&self) -> Result<()> {
+        let migrator = migrator(self.dialect());
+        let done = match self {
+            Self::Sqlite { write, .. } => migrator.run(write).await,
+            Self::Postgres(pool) => migrator.run(pool).await,
+        };
+        done.map_err(|error| match error {
+            sqlx::migrate::MigrateError::Execute(error) => StoreError::from(error),
+            other => StoreError::Config(format!("the database cannot be migrated: {other}")),
+        })
+    }
+
+    /// The version the schema is at; 0 for an empty database.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreachable`].
+    pub async fn schema_version(&self) -> Result<i64> {
+        match self.fetch_one("SELECT MAX(version) AS version FROM _sqlx_migrations", vec![]).await {
+            Ok(row) => Ok(row.map(|row| row.opt_int("version")).transpose()?.flatten().unwrap_or(0)),
+            Err(StoreError::Refused(_)) => Ok(0),
+            Err(other) => Err(other),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The ledger and everything else that is kept: one database, SQLite or PostgreSQL, one
+//! file per table.
+
+pub mod db;
+pub mod dead_letters;
+pub mod deliveries;
+pub mod integrations;
+pub mod intents;
+pub mod jobs;
+pub mod journal;
+pub mod migrations;
+pub mod references;
+pub mod slots;
+
+pub use db::{Db, Dialect, Result, Row, StoreError, Tx, Value};
+
+use jiff::Timestamp;
+
+use crate::clock::Clock;
+use crate::crypto::SecretKey;
+
+/// The open store: a database, the key that opens its secrets, and the clock its rows
+/// are dated by.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub db: Db,
+    pub key: SecretKey,
+    pub clock: Clock,
+}
+
+impl Store {
+    #[must_use]
+    pub const fn new(db: Db, key: SecretKey, clock: Clock) -> Self {
+        Self { db, key, clock }
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ping(&self) -> Result<()> {
+        self.db.fetch("SELECT 1 AS one", vec![]).await.map(|_| ())
+    }
+
+    /// Frees every lease: only for a process that holds the whole installation alone (one
+    /// process on SQLite, guarded by its lock file), so that a crash costs no waiting.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn free_all_leases(&self) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        for table in ["intents", "deliveries"] {
+            tx.exec(
+                format!("UPDATE {table} SET lease_until = 0, lease_owner = NULL, fence = fence + 1 WHERE lease_until > 0"),
+                vec![],
+            )
+            .await?;
+        }
+        tx.exec("UPDATE jobs SET lease_until = 0, lease_by = NULL WHERE lease_until > 0", vec![]).await?;
+        tx.commit().await
+    }
+}
+
+pub(crate) fn moment(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+pub(crate) fn opt_moment(ms: Option<i64>) -> Option<Timestamp> {
+    ms.map(moment)
+}

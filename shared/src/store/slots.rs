@@ -1,0 +1,57 @@
+//! Slots of periodic jobs: replicas race to insert a slot's row, the winner publishes.
+
+use jiff::Timestamp;
+
+use crate::args;
+use crate::store::Store;
+use crate::store::db::Result;
+
+impl Store {
+    /// Whether this process won the slot.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn win_slot(&self, job: &str, slot: i64) -> Result<bool> {
+        let won = self
+            .db
+            .exec(
+                "INSERT INTO slots (job, slot, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                args![job, slot, self.clock.now_ms()],
+            )
+            .await?;
+        Ok(won == 1)
+    }
+
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn slot_published(&self, job: &str, slot: i64) -> Result<()> {
+        self.db
+            .exec(
+                "UPDATE slots SET published_at = $3 WHERE job = $1 AND slot = $2",
+                args![job, slot, self.clock.now_ms()],
+            )
+            .await
+            .map(|_| ())
+    }
+
+    /// Slots won before a moment and never published: their winner died in between.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn unpublished_slots(&self, before: Timestamp) -> Result<Vec<(String, i64)>> {
+        let rows = self
+            .db
+            .fetch(
+                "SELECT job, slot FROM slots WHERE published_at IS NULL AND created_at < $1",
+                args![before.as_millisecond()],
+            )
+            .await?;
+        rows.iter().map(|row| Ok((row.text("job")?, row.int("slot")?))).collect()
+    }
+
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn forget_slots(&self, before: Timestamp) -> Result<u64> {
+        self.db.exec("DELETE FROM slots WHERE created_at < $1", args![before.as_millisecond()]).await
+    }
+}
