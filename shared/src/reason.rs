@@ -1,0 +1,195 @@
+//! Why commands give up: a closed catalogue of reasons with whose fault each is, a
+//! sentence for people and the next step, in both languages. MeaSoft's own reasons are
+//! explained beside its error codes.
+
+use crate::domain::{Fault, Language};
+use crate::measoft::codes;
+use crate::message::GiveUp;
+
+/// Words for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Explanation {
+    pub text: &'static str,
+    pub next_step: &'static str,
+}
+
+macro_rules! reasons {
+    ($($name:ident = $label:literal, $fault:ident, $ru:literal, $ru_next:literal, $en:literal, $en_next:literal;)*) => {
+        $(pub const $name: &str = $label;)*
+
+        /// Every reason of ours: label, fault, Russian and English words.
+        pub const OURS: &[(&str, Fault, Explanation, Explanation)] = &[
+            $(($label, Fault::$fault,
+               Explanation { text: $ru, next_step: $ru_next },
+               Explanation { text: $en, next_step: $en_next }),)*
+        ];
+    };
+}
+
+reasons! {
+    ORDER_NOT_FOUND = "order_not_found", Shop,
+        "В RetailCRM нет заказа с таким номером, либо у API-ключа нет доступа к его магазину.",
+        "Проверьте номер заказа и то, что API-ключ интеграции имеет доступ ко всем магазинам, затем повторите отправку.",
+        "RetailCRM has no order with this number, or the API key may not see its shop.",
+        "Check the order number and that the integration's API key has access to all shops, then send again.";
+    AMBIGUOUS_NUMBER = "ambiguous_number", Shop,
+        "В RetailCRM несколько заказов с этим номером; какой из них отправлять, определить нельзя.",
+        "Измените номер одного из заказов и сохраните нужный ещё раз.",
+        "RetailCRM has several orders with this number; which one is meant cannot be told.",
+        "Change the number of one of them and save the right one again.";
+    SUM_MISMATCH = "sum_mismatch", Shop,
+        "Сумма позиций и доставки не сходится с суммой к получению по оплатам заказа; сумма наугад не отправляется.",
+        "Исправьте оплаты, скидки или стоимость доставки в заказе так, чтобы суммы сошлись, и сохраните его.",
+        "Lines and delivery do not add up to what the order's payments leave to collect; no sum is guessed.",
+        "Correct the order's payments, discounts or delivery cost so that they agree, and save it.";
+    PRICE_MISMATCH = "price_mismatch", Courier,
+        "Заказ создан, но сумма в MeaSoft отличается от нашей.",
+        "Сверьте сумму к получению в личном кабинете курьерской службы и сообщите ей о расхождении.",
+        "The order is placed, but MeaSoft's sum differs from ours.",
+        "Compare the sum to collect in the courier's cabinet and tell the courier service about the difference.";
+    NO_PAYMENT = "no_payment", Shop,
+        "В заказе нет ни одной оплаты, а настройка интеграции запрещает отправлять такие заказы.",
+        "Добавьте в заказ оплату и сохраните его.",
+        "The order has no payment at all, and the integration's setting forbids sending such orders.",
+        "Add a payment to the order and save it.";
+    BAD_SUM = "bad_sum", Shop,
+        "Сумма в заказе нечитаема или слишком велика.",
+        "Проверьте цены, количества и оплаты заказа.",
+        "A sum in the order is unreadable or too large.",
+        "Check the order's prices, quantities and payments.";
+    BAD_PHONE = "bad_phone", Shop,
+        "field [receiver phone] has no valid phone number",
+        "Укажите в заказе телефон получателя (10–15 цифр) и сохраните его.",
+        "field [receiver phone] has no valid phone number",
+        "Enter the receiver's phone (10–15 digits) in the order and save it.";
+    NO_ADDRESS = "no_address", Shop,
+        "В заказе нет адреса доставки и не выбран пункт выдачи.",
+        "Заполните адрес или выберите пункт выдачи и сохраните заказ.",
+        "The order has neither a delivery address nor a pick-up point.",
+        "Fill in the address or choose a pick-up point, and save the order.";
+    NO_RECEIVER = "no_receiver", Shop,
+        "В заказе не указан получатель.",
+        "Укажите имя получателя или организацию и сохраните заказ.",
+        "The order names no receiver.",
+        "Enter the receiver's name or company and save the order.";
+    UNREADABLE_ORDER = "unreadable_order", Crm,
+        "RetailCRM прислала заказ, который нельзя прочитать.",
+        "Откройте заказ, проверьте необычные значения и сохраните его; если не помогло, передайте запись журнала разработчику.",
+        "RetailCRM sent an order that cannot be read.",
+        "Open the order, look for unusual values and save it; if that does not help, hand the journal entry to the developers.";
+    CONFLICT = "conflict", Shop,
+        "В MeaSoft уже есть другой заказ с таким номером; он не тронут.",
+        "Проверьте в личном кабинете, чей это заказ; задайте интеграции префикс номеров или измените номер заказа.",
+        "MeaSoft already has a different order under this number; it was left alone.",
+        "Look in the cabinet whose order it is; give the integration a number prefix or change the order's number.";
+    TOO_LATE = "too_late", Shop,
+        "Заказ уже в работе у курьерской службы, изменить или отменить его через API нельзя.",
+        "Позвоните в курьерскую службу, если изменение всё ещё нужно.",
+        "The courier is already working on the order; it can no longer be changed or cancelled through the API.",
+        "Call the courier service if the change is still needed.";
+    EDIT_CANCEL_OFF = "edit_cancel_off", Courier,
+        "Изменение и отмена заказов для этой интеграции выключены.",
+        "Попросите курьерскую службу включить «Разрешить отмену и изменение заказов» и включите allow_edit_cancel.",
+        "Changing and cancelling orders is switched off for this integration.",
+        "Ask the courier service to allow cancelling and changing orders, then switch allow_edit_cancel on.";
+    CHANGE_DROPPED = "change_dropped", Courier,
+        "MeaSoft приняла изменение, но в заказе его нет: вероятно, заказ правили в программе курьерской службы.",
+        "Сообщите изменение курьерской службе по телефону или сохраните заказ ещё раз позже.",
+        "MeaSoft accepted the change but the order does not show it: it was probably edited in the courier's program.",
+        "Tell the courier service by phone, or save the order again later.";
+    CANCEL_DROPPED = "cancel_dropped", Courier,
+        "MeaSoft приняла отмену, но заказ не отменён.",
+        "Отмените заказ в личном кабинете или по телефону.",
+        "MeaSoft accepted the cancellation but the order is not cancelled.",
+        "Cancel it in the cabinet or by phone.";
+    CRM_REFUSED = "crm_refused", Crm,
+        "Заказ у курьера, но RetailCRM не приняла запись о нём.",
+        "Проверьте права API-ключа и то, что модуль доставки подключён; затем повторите команду.",
+        "The courier has the order, but RetailCRM did not accept the record of it.",
+        "Check the API key's rights and that the delivery module is connected, then replay the command.";
+    CRM_ACCESS = "crm_access", Shop,
+        "RetailCRM не принимает API-ключ интеграции.",
+        "Проверьте ключ и его права в RetailCRM и обновите их командой bridge integration edit.",
+        "RetailCRM does not accept the integration's API key.",
+        "Check the key and its rights in RetailCRM and update it with bridge integration edit.";
+    CRM_ERROR = "crm_error", Crm,
+        "RetailCRM отказала в запросе.",
+        "Посмотрите ответ в журнале заказа; после исправления повторите команду.",
+        "RetailCRM refused the request.",
+        "See the answer in the order's journal; replay the command once it is corrected.";
+    EXPIRED = "expired", Bridge,
+        "Команду не удалось выполнить за отведённое время: внешняя система всё это время была недоступна.",
+        "Выясните причину по журналу заказа и повторите команду.",
+        "The command could not be carried out in time: the other side was not available all the while.",
+        "Find the cause in the order's journal and replay the command.";
+    UNDECODABLE = "undecodable", Bridge,
+        "Сообщение очереди нельзя прочитать.",
+        "Посмотрите исходные байты командой bridge dead show; скорее всего в очередь писала другая версия.",
+        "A queue message cannot be read.",
+        "Look at its bytes with bridge dead show; most likely another version wrote into the queue.";
+    UNROUTABLE = "unroutable", Bridge,
+        "Сообщение не нашло своей очереди.",
+        "Проверьте топологию командой bridge doctor и повторите сообщение.",
+        "A message found no queue.",
+        "Check the topology with bridge doctor and replay the message.";
+    POISON = "poison", Bridge,
+        "Сообщение раз за разом обрывало обработчик.",
+        "Передайте запись разработчику; после исправления повторите сообщение.",
+        "A message broke its handler again and again.",
+        "Hand the record to the developers; replay the message once it is mended.";
+    UNKNOWN_INTEGRATION = "unknown_integration", Bridge,
+        "Интеграция этой команды удалена.",
+        "Отклоните запись или подключите интеграцию заново и повторите отправку из RetailCRM.",
+        "The integration of this command was removed.",
+        "Discard the record, or connect the integration again and send from RetailCRM once more.";
+    INTERNAL = "internal", Bridge,
+        "Внутренняя ошибка.",
+        "Передайте запись журнала разработчику и повторите команду.",
+        "An internal error.",
+        "Hand the journal entry to the developers and replay the command.";
+}
+
+/// A give-up for one of our own reasons, with its usual fault.
+#[must_use]
+pub fn give_up(reason: &'static str, detail: impl Into<String>) -> GiveUp {
+    let fault = OURS.iter().find(|(label, ..)| *label == reason).map_or(Fault::Bridge, |(_, fault, ..)| *fault);
+    GiveUp { reason, fault, detail: detail.into() }
+}
+
+/// The words for a reason, ours or MeaSoft's.
+#[must_use]
+pub fn explain(reason: &str, language: Language) -> Explanation {
+    if let Some((_, _, ru, en)) = OURS.iter().find(|(label, ..)| *label == reason) {
+        return match language {
+            Language::Ru => *ru,
+            Language::En => *en,
+        };
+    }
+    let lang = match language {
+        Language::Ru => codes::Lang::Ru,
+        Language::En => codes::Lang::En,
+    };
+    let found = codes::explain(reason, lang);
+    Explanation { text: found.text, next_step: found.next_step }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_listed_once_and_explained_in_both_languages() {
+        let mut seen = std::collections::BTreeSet::new();
+        for (label, _, ru, en) in OURS {
+            assert!(seen.insert(label), "{label} twice");
+            assert!(ru.next_step.chars().any(|c| c.is_alphabetic() && !c.is_ascii()), "{label} in Russian");
+            assert!(!ru.text.is_empty() && !en.text.is_empty() && !en.next_step.is_empty(), "{label}");
+        }
+    }
+
+    #[test]
+    fn a_give_up_takes_the_fault_of_its_reason() {
+        assert_eq!(give_up(SUM_MISMATCH, "").fault, Fault::Shop);
+        assert_eq!(give_up(CRM_REFUSED, "").fault, Fault::Crm);
+    }
+}

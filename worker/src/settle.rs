@@ -1,0 +1,120 @@
+//! What happens to a command after its outcome: the only place that decides it.
+
+use std::time::Duration;
+
+use shared::message::{Outcome, RetryWhy};
+
+/// How long and how often a command is tried.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// The ladder of pauses, ascending.
+    pub rungs: Vec<Duration>,
+    /// A command that keeps failing gives up at this age.
+    pub give_up_after: Duration,
+}
+
+impl Policy {
+    pub const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    #[must_use]
+    pub fn new(rungs: Vec<Duration>) -> Self {
+        Self { rungs, give_up_after: Self::DAY }
+    }
+
+    fn rung(&self, index: usize) -> Duration {
+        self.rungs.get(index).or(self.rungs.last()).copied().unwrap_or(Duration::from_secs(15))
+    }
+}
+
+/// What to do with the command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// Served.
+    Ack,
+    /// Look again after this pause; `counts` says whether the try is counted.
+    Wait { pause: Duration, counts: bool },
+    /// A person has to see it.
+    DeadLetter,
+    /// As a dead letter, because it never got through in time.
+    Expire,
+}
+
+/// Total over all outcomes. `attempt` is how often it was tried before, `age` how long ago
+/// it was wanted, `until_due` how long the outcome itself asks to wait at least.
+#[must_use]
+pub fn settle(outcome: &Outcome, attempt: u32, age: Duration, until_due: Duration, policy: &Policy) -> Settlement {
+    match outcome {
+        Outcome::Done(_) | Outcome::AlreadyDone(_) | Outcome::Superseded(_) => Settlement::Ack,
+        Outcome::GiveUp(_) => Settlement::DeadLetter,
+        Outcome::RetryLater { why, .. } => {
+            // What is not this order's own failure neither counts nor ages it.
+            let counts = !matches!(why, RetryWhy::Paused | RetryWhy::BreakerOpen | RetryWhy::Budget | RetryWhy::LeaseHeld);
+            if counts && age >= policy.give_up_after {
+                return Settlement::Expire;
+            }
+            let pause = match why {
+                RetryWhy::LeaseHeld | RetryWhy::Budget | RetryWhy::CrmRateLimited => policy.rung(0).min(Duration::from_secs(1)),
+                // The readings that conclude nothing follow the ladder's first two rungs.
+                RetryWhy::CrmLag => policy.rung(attempt as usize),
+                RetryWhy::Paused | RetryWhy::BreakerOpen => policy.rung(0),
+                RetryWhy::UnknownOutcome => Duration::ZERO,
+                RetryWhy::CrmUnavailable | RetryWhy::CourierUnavailable | RetryWhy::CourierBlocked | RetryWhy::Internal => {
+                    policy.rung(attempt as usize)
+                }
+            };
+            Settlement::Wait { pause: pause.max(until_due), counts }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::message::Change;
+    use shared::reason;
+
+    fn policy() -> Policy {
+        Policy::new([2, 15, 45].map(Duration::from_secs).to_vec())
+    }
+
+    fn retry(why: RetryWhy) -> Outcome {
+        Outcome::RetryLater { why, not_before: None }
+    }
+
+    #[test]
+    fn what_is_concluded_is_settled_at_once() {
+        for outcome in [Outcome::Done(Change::Created), Outcome::AlreadyDone(""), Outcome::Superseded("")] {
+            assert_eq!(settle(&outcome, 9, Policy::DAY * 2, Duration::ZERO, &policy()), Settlement::Ack);
+        }
+        let give_up = Outcome::GiveUp(reason::give_up(reason::TOO_LATE, ""));
+        assert_eq!(settle(&give_up, 0, Duration::ZERO, Duration::ZERO, &policy()), Settlement::DeadLetter);
+    }
+
+    #[test]
+    fn failures_walk_up_the_ladder_and_stay_on_its_last_rung() {
+        for (attempt, pause) in [(0, 2), (1, 15), (2, 45), (3, 45), (99, 45)] {
+            let settled = settle(&retry(RetryWhy::CourierUnavailable), attempt, Duration::ZERO, Duration::ZERO, &policy());
+            assert_eq!(settled, Settlement::Wait { pause: Duration::from_secs(pause), counts: true });
+        }
+    }
+
+    #[test]
+    fn a_wait_the_other_side_asked_for_is_honoured() {
+        let hour = Duration::from_secs(3600);
+        let settled = settle(&retry(RetryWhy::CourierBlocked), 0, Duration::ZERO, hour, &policy());
+        assert_eq!(settled, Settlement::Wait { pause: hour, counts: true });
+    }
+
+    #[test]
+    fn only_an_orders_own_failures_age_it() {
+        for why in RetryWhy::ALL {
+            let settled = settle(&retry(why), 0, Policy::DAY, Duration::ZERO, &policy());
+            let outside = matches!(why, RetryWhy::Paused | RetryWhy::BreakerOpen | RetryWhy::Budget | RetryWhy::LeaseHeld);
+            if outside {
+                assert!(matches!(settled, Settlement::Wait { counts: false, .. }), "{why:?}");
+            } else {
+                assert_eq!(settled, Settlement::Expire, "{why:?}");
+            }
+        }
+    }
+}
