@@ -1,0 +1,309 @@
+//! What can go wrong with a request, told apart by what a caller can do about it:
+//! `class()` says what to do, `fault()` says who has to do it.
+
+use std::time::Duration;
+
+use super::codes::Verdict;
+use super::op::Op;
+use super::wire::statusreq::PoisonRow;
+use crate::domain::Fault;
+
+/// What a caller does about a failure (measoft-api.md §23.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Nothing happened at MeaSoft: the same request may be sent again.
+    Transient,
+    /// A write that may or may not have happened: look before sending again.
+    UnknownOutcome,
+    /// MeaSoft shuts this address out: every request waits.
+    Blocked { retry_after: Option<Duration> },
+    /// The account's settings are wrong: all its requests would fail alike.
+    Config,
+    /// This request will never succeed as it is.
+    Permanent,
+    /// The number or barcode is taken: possibly by an earlier attempt of ours.
+    AlreadyExists,
+    /// MeaSoft knows no such order.
+    NotFound,
+    /// A mistake of this program.
+    Bug,
+}
+
+impl Class {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::UnknownOutcome => "unknown",
+            Self::Blocked { .. } => "blocked",
+            Self::Config => "config",
+            Self::Permanent => "permanent",
+            Self::AlreadyExists => "already_exists",
+            Self::NotFound => "not_found",
+            Self::Bug => "bug",
+        }
+    }
+}
+
+/// How an exchange broke off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Break {
+    Timeout,
+    Reset,
+    /// The body ended before the document did.
+    Cut,
+}
+
+impl Break {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Reset => "reset",
+            Self::Cut => "cut",
+        }
+    }
+}
+
+/// A failed request. No variant's text holds credentials or personal data; excerpts are
+/// masked and not part of `Display`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MeasoftError {
+    /// The request did not leave: DNS, connection or TLS failed.
+    #[error("{op}: no connection to MeaSoft ({cause})")]
+    NotSent { op: Op, cause: &'static str },
+    /// The request left, the answer did not arrive whole.
+    #[error("{op}: no complete answer ({})", how.as_str())]
+    NoAnswer { op: Op, how: Break },
+    /// An HTTP status other than 200.
+    #[error("{op}: HTTP status {status}")]
+    Http { op: Op, status: u16, retry_after: Option<Duration>, excerpt: String },
+    /// HTTP 200 with something that is no answer of this API.
+    #[error("{op}: the answer is in a wrong format ({why})")]
+    BadFormat { op: Op, why: &'static str, html: bool, excerpt: String },
+    /// A readable document with another operation's root.
+    #[error("{op}: the answer's root is «{found}»")]
+    WrongRoot { op: Op, found: String },
+    /// A readable answer without the row of the order asked about.
+    #[error("{op}: the answer has no row of the order")]
+    NoRow { op: Op },
+    /// MeaSoft's parser rejected our document.
+    #[error("{op}: MeaSoft could not parse the request: {text}")]
+    MalformedXml { op: Op, text: String },
+    /// The request as a whole was refused.
+    #[error("{op}: refused with code {}: {text}", code.map_or_else(|| "none".to_owned(), |code| code.to_string()))]
+    Refused { op: Op, code: Option<i64>, text: String, verdict: Verdict },
+    #[error("{op}: the answer is larger than {limit} bytes")]
+    TooLarge { op: Op, limit: u64 },
+    #[error("{op}: {row}")]
+    BadRow { op: Op, row: PoisonRow },
+    /// Plain HTTP to another machine; nothing was sent.
+    #[error("{op}: the API address is not https")]
+    UnsafeUrl { op: Op },
+    /// The caller asked for nothing; nothing was sent.
+    #[error("{op}: an empty request was not sent")]
+    EmptyRequest { op: Op },
+    /// The HTTP client rejected the request before sending it.
+    #[error("{op}: the request could not be built")]
+    NotBuilt { op: Op },
+}
+
+impl MeasoftError {
+    #[must_use]
+    pub const fn op(&self) -> Op {
+        match self {
+            Self::NotSent { op, .. }
+            | Self::NoAnswer { op, .. }
+            | Self::Http { op, .. }
+            | Self::BadFormat { op, .. }
+            | Self::WrongRoot { op, .. }
+            | Self::NoRow { op }
+            | Self::MalformedXml { op, .. }
+            | Self::Refused { op, .. }
+            | Self::TooLarge { op, .. }
+            | Self::BadRow { op, .. }
+            | Self::UnsafeUrl { op }
+            | Self::EmptyRequest { op }
+            | Self::NotBuilt { op } => *op,
+        }
+    }
+
+    /// What to do about it (measoft-api.md §15.4 for everything below the envelope).
+    #[must_use]
+    pub fn class(&self) -> Class {
+        let maybe_done = |otherwise: Class| if self.op().is_write() { Class::UnknownOutcome } else { otherwise };
+        match self {
+            Self::NotSent { .. } => Class::Transient,
+            Self::NoAnswer { .. } | Self::WrongRoot { .. } | Self::NoRow { .. } | Self::BadRow { .. } => {
+                maybe_done(Class::Transient)
+            }
+            Self::Http { status, retry_after, .. } => match status {
+                403 | 429 => maybe_done(Class::Blocked { retry_after: *retry_after }),
+                408 | 500..=599 => maybe_done(Class::Transient),
+                300..=399 | 401 | 404 | 405 | 407 | 410 => Class::Config,
+                400..=499 => Class::Bug,
+                _ => maybe_done(Class::Transient),
+            },
+            Self::BadFormat { html: true, .. } => maybe_done(Class::Blocked { retry_after: None }),
+            Self::BadFormat { html: false, .. } => maybe_done(Class::Transient),
+            Self::Refused { verdict, .. } => verdict.class,
+            Self::TooLarge { .. } => maybe_done(Class::Permanent),
+            Self::UnsafeUrl { .. } => Class::Config,
+            Self::MalformedXml { .. } | Self::EmptyRequest { .. } | Self::NotBuilt { .. } => Class::Bug,
+        }
+    }
+
+    /// Who has to do something about it.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Refused { verdict, .. } => verdict.fault,
+            Self::UnsafeUrl { .. } => Fault::Shop,
+            Self::MalformedXml { .. } | Self::EmptyRequest { .. } | Self::NotBuilt { .. } => Fault::Bridge,
+            Self::Http { .. } => match self.class() {
+                Class::Config => Fault::Shop,
+                Class::Bug => Fault::Bridge,
+                _ => Fault::Courier,
+            },
+            _ => Fault::Courier,
+        }
+    }
+
+    /// A stable label, explained by `codes::explain`.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotSent { .. } => "not_connected",
+            Self::NoAnswer { .. } => "no_answer",
+            Self::Http { status: 403 | 429, .. } => "blocked",
+            Self::Http { .. } => match self.class() {
+                Class::Config => "wrong_address",
+                Class::Bug => "request_refused",
+                _ => "server_error",
+            },
+            Self::BadFormat { .. } | Self::WrongRoot { .. } | Self::NoRow { .. } | Self::BadRow { .. } => "bad_format",
+            Self::MalformedXml { .. } => "bad_xml",
+            Self::Refused { verdict, .. } => verdict.reason,
+            Self::TooLarge { .. } => "answer_too_large",
+            Self::UnsafeUrl { .. } => "unsafe_address",
+            Self::EmptyRequest { .. } => "empty_request",
+            Self::NotBuilt { .. } => "request_refused",
+        }
+    }
+
+    /// What the server asked for, whatever the class: a write that got a 429 is an unknown
+    /// outcome *and* a request to wait.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Http { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Counts for the circuit breaker: what a shut-out or broken-down service looks like
+    /// (measoft-api.md §5), also when the class is `UnknownOutcome`.
+    #[must_use]
+    pub const fn looks_blocked(&self) -> bool {
+        match self {
+            Self::NotSent { .. } | Self::BadFormat { html: true, .. } => true,
+            Self::Http { status, .. } => matches!(status, 403 | 429 | 500..=599),
+            _ => false,
+        }
+    }
+
+    /// Label of the exchange in the journal and in metrics.
+    #[must_use]
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Refused { verdict, .. } => match verdict.class {
+                Class::Config => "config",
+                Class::Transient => "transient",
+                Class::UnknownOutcome => "unknown",
+                _ => "refused",
+            },
+            Self::BadFormat { html: false, .. } | Self::WrongRoot { .. } | Self::NoRow { .. } | Self::BadRow { .. } => {
+                "bad_format"
+            }
+            Self::TooLarge { .. } => "too_large",
+            _ => self.class().as_str(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measoft::codes::{self, Lang};
+
+    fn http(op: Op, status: u16) -> MeasoftError {
+        MeasoftError::Http { op, status, retry_after: Some(Duration::from_secs(7)), excerpt: String::new() }
+    }
+
+    /// measoft-api.md §15.4, row by row: (error, class for a write, class for a read).
+    #[test]
+    fn transport_failures_are_classified_by_what_may_have_happened() {
+        let blocked = Class::Blocked { retry_after: Some(Duration::from_secs(7)) };
+        type Make = fn(Op) -> MeasoftError;
+        let table: &[(Make, Class, Class)] = &[
+            (|op| MeasoftError::NotSent { op, cause: "dns" }, Class::Transient, Class::Transient),
+            (
+                |op| MeasoftError::NoAnswer { op, how: Break::Timeout },
+                Class::UnknownOutcome,
+                Class::Transient,
+            ),
+            (|op| MeasoftError::NoAnswer { op, how: Break::Cut }, Class::UnknownOutcome, Class::Transient),
+            (|op| http(op, 500), Class::UnknownOutcome, Class::Transient),
+            (|op| http(op, 503), Class::UnknownOutcome, Class::Transient),
+            (|op| http(op, 408), Class::UnknownOutcome, Class::Transient),
+            (|op| http(op, 429), Class::UnknownOutcome, blocked),
+            (|op| http(op, 403), Class::UnknownOutcome, blocked),
+            (|op| http(op, 301), Class::Config, Class::Config),
+            (|op| http(op, 404), Class::Config, Class::Config),
+            (|op| http(op, 405), Class::Config, Class::Config),
+            (|op| http(op, 413), Class::Bug, Class::Bug),
+            (
+                |op| MeasoftError::BadFormat { op, why: "empty", html: false, excerpt: String::new() },
+                Class::UnknownOutcome,
+                Class::Transient,
+            ),
+            (
+                |op| MeasoftError::BadFormat { op, why: "html", html: true, excerpt: String::new() },
+                Class::UnknownOutcome,
+                Class::Blocked { retry_after: None },
+            ),
+            (|op| MeasoftError::NoRow { op }, Class::UnknownOutcome, Class::Transient),
+            (|op| MeasoftError::EmptyRequest { op }, Class::Bug, Class::Bug),
+            (|op| MeasoftError::UnsafeUrl { op }, Class::Config, Class::Config),
+        ];
+        for (make, write, read) in table {
+            for op in Op::ALL {
+                let error = make(op);
+                assert_eq!(error.class(), if op.is_write() { *write } else { *read }, "{error}");
+            }
+        }
+        assert_eq!(http(Op::NewOrder, 429).retry_after(), Some(Duration::from_secs(7)));
+        assert!(http(Op::NewOrder, 429).looks_blocked());
+    }
+
+    #[test]
+    fn every_reason_of_an_error_has_words() {
+        for error in [
+            MeasoftError::NotSent { op: Op::Client, cause: "dns" },
+            MeasoftError::NoAnswer { op: Op::Client, how: Break::Reset },
+            http(Op::Client, 403),
+            http(Op::Client, 404),
+            http(Op::Client, 413),
+            http(Op::Client, 500),
+            MeasoftError::NoRow { op: Op::Client },
+            MeasoftError::MalformedXml { op: Op::Client, text: String::new() },
+            MeasoftError::TooLarge { op: Op::Client, limit: 1 },
+            MeasoftError::UnsafeUrl { op: Op::Client },
+            MeasoftError::EmptyRequest { op: Op::Client },
+            MeasoftError::NotBuilt { op: Op::Client },
+        ] {
+            assert!(codes::reasons().any(|reason| reason == error.reason()), "{error}");
+            assert!(!codes::explain(error.reason(), Lang::Ru).text.is_empty());
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Masks bodies for the journal: credentials and everything about people disappear, but
+//! their presence and length stay visible (`[hidden 12]`). What is not known to be
+//! harmless is hidden, and broken documents are masked like whole ones.
+
+use std::borrow::Cow;
+
+use super::op::Op;
+use super::wire::element::{self, Unreadable};
+
+/// Longest body kept in the journal, in bytes before masking.
+const JOURNAL_BYTES: usize = 32 * 1024;
+/// Longest body kept of a page that is no XML.
+const EXCERPT_BYTES: usize = 2 * 1024;
+
+/// Elements whose text is shown as it is.
+const SHOWN_ELEMENTS: &[&str] = &[
+    "acceptcard", "acceptcash", "acceptfitting", "acceptindividuals", "acceptpartially", "arrival", "barcode", "below",
+    "changes", "client", "clientcode", "clientstatecode", "code", "costcode", "countall", "country", "customstatecode",
+    "date", "datefrom", "dateto", "delivereddate", "deliveredtime", "deliveryprice", "done", "extra", "fiascode", "form",
+    "id", "inshprice", "kladrcode", "limitcount", "limitfrom", "mass", "maxdeliverydays", "maxweight",
+    "mindeliverydate", "mindeliverydays", "namecontains", "namestarts", "ordercode", "orderno", "orderno2",
+    "outstrbarcode", "parentcode", "paytype", "pickup", "price", "print_check", "pvz", "quantity", "receiverpays",
+    "return", "return_service", "return_type", "return_weight", "service", "status", "streamid", "time_max", "time_min",
+    "town", "townfrom", "townto", "type", "typename", "uid", "value", "waittime", "webhook_status_code", "weight",
+    "worktime", "zone",
+];
+
+/// Elements whose text is shown without what looks like a phone or an e-mail.
+const SCRUBBED_ELEMENTS: &[&str] =
+    &["advprice", "enclosure", "error", "item", "name", "package", "parentname", "pricetype", "request", "shortname"];
+
+const SHOWN_ATTRIBUTES: &[&str] = &[
+    "VATrate", "above_price", "awb", "barcode", "below_sum", "code", "count", "country", "createtimegmt", "delivery",
+    "encoding", "error", "eventtime", "extcode", "extra", "givencode", "h", "height", "inshprice", "l", "length",
+    "mass", "newfolder", "ordercode", "orderno", "orderno2", "orderprice", "page", "paytype", "price", "quantity",
+    "regioncode", "retprice", "return", "return_price", "returns", "service", "strbarcode", "total", "totalcount",
+    "totalpages", "townfrom", "townto", "type", "version", "w", "width",
+];
+
+const SCRUBBED_ATTRIBUTES: &[&str] =
+    &["article", "errormsg", "errormsgru", "eventstore", "name", "regionname", "textArticle", "title"];
+
+/// Elements that are hidden with everything inside, also in HTML.
+const HIDDEN_TREES: &[&str] = &["auth", "contacts", "coords", "courier", "currcoords", "receipt"];
+
+/// A request or an answer for the journal. `secrets` are hidden wherever they occur.
+pub(crate) fn body(body: &[u8], secrets: &[&str]) -> String {
+    let text = element::decode(body);
+    let page = matches!(element::look(text.trim_start_matches('\u{feff}').trim_start()), Err(Unreadable::Html | Unreadable::NotXml));
+    let limit = if page { EXCERPT_BYTES } else { JOURNAL_BYTES };
+    let kept = prefix(&text, limit);
+    let mut masked = Masker { secrets, page, out: String::with_capacity(kept.len()), open: Vec::new() }.run(kept);
+    if kept.len() < text.len() {
+        masked.push_str(&format!("… [{} bytes in all]", body.len()));
+    }
+    masked
+}
+
+/// The start of a body that is in the wrong format, at most 2 kB.
+pub(crate) fn excerpt(bytes: &[u8]) -> String {
+    body(&bytes[..bytes.len().min(EXCERPT_BYTES)], &[])
+}
+
+/// A text of the vendor without runs of ten and more digits (phones, also with spaces,
+/// brackets and dashes inside), e-mail addresses and `pass="…"` values.
+pub(crate) fn scrub(text: &str) -> String {
+    hide_digits(&hide_pass(&hide_emails(text)))
+}
+
+struct Masker<'a> {
+    secrets: &'a [&'a str],
+    /// HTML or plain text: unknown elements are scrubbed, not hidden.
+    page: bool,
+    out: String,
+    open: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    Show,
+    Scrub,
+    Hide,
+}
+
+impl Masker<'_> {
+    fn run(mut self, mut rest: &str) -> String {
+        while !rest.is_empty() {
+            let Some(at) = rest.find('<') else {
+                self.text(rest);
+                break;
+            };
+            self.text(&rest[..at]);
+            rest = self.markup(&rest[at..]);
+        }
+        self.out
+    }
+
+    /// Writes one piece of markup and returns what follows it.
+    fn markup<'t>(&mut self, rest: &'t str) -> &'t str {
+        if let Some(inner) = rest.strip_prefix("<![CDATA[") {
+            let (data, after) = inner.split_once("]]>").unwrap_or((inner, ""));
+            self.text(data);
+            return after;
+        }
+        if let Some(inner) = rest.strip_prefix("<!--") {
+            return inner.split_once("-->").map_or("", |(_, after)| after);
+        }
+        if let Some(inner) = rest.strip_prefix("<!") {
+            self.out.push_str("<!…>");
+            return inner.split_once('>').map_or("", |(_, after)| after);
+        }
+        let inner = rest.get(1..).unwrap_or_default();
+        if let Some(inner) = inner.strip_prefix('/') {
+            let end = inner.find(['<', '>']).unwrap_or(inner.len());
+            self.close(inner[..end].trim());
+            return inner[end..].strip_prefix('>').unwrap_or(&inner[end..]);
+        }
+        let (processing, inner) = inner.strip_prefix('?').map_or((false, inner), |inner| (true, inner));
+        if !inner.starts_with(|c: char| c.is_alphabetic() || c == '_') {
+            self.out.push('<');
+            return inner;
+        }
+        self.tag(inner, processing)
+    }
+
+    fn tag<'t>(&mut self, inner: &'t str, processing: bool) -> &'t str {
+        let end = inner.find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '/' | '?')).unwrap_or(inner.len());
+        let (name, mut rest) = inner.split_at(end);
+        self.out.push_str(if processing { "<?" } else { "<" });
+        self.name(name);
+        let hidden = self.hidden() || HIDDEN_TREES.contains(&name) && name != "auth";
+        loop {
+            rest = rest.trim_start();
+            if let Some(after) = rest.strip_prefix("/>") {
+                self.out.push_str("/>");
+                return after;
+            }
+            if let Some(after) = rest.strip_prefix("?>") {
+                self.out.push_str("?>");
+                return after;
+            }
+            if let Some(after) = rest.strip_prefix('>') {
+                self.out.push('>');
+                if !processing {
+                    self.open.push(name.to_owned());
+                }
+                return after;
+            }
+            if rest.is_empty() || rest.starts_with('<') {
+                // Cut or broken: whatever this was, it is not shown.
+                self.out.push('…');
+                if !processing {
+                    self.open.push(name.to_owned());
+                }
+                return rest;
+            }
+            rest = self.attribute(rest, hidden);
+        }
+    }
+
+    fn attribute<'t>(&mut self, rest: &'t str, hidden: bool) -> &'t str {
+        let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '=' | '<' | '>')).unwrap_or(rest.len());
+        // A stray slash or question mark must not stop the loop.
+        let end = end.max(rest.chars().next().map_or(0, char::len_utf8));
+        let (name, after) = rest.split_at(end);
+        let Some(value) = after.trim_start().strip_prefix('=').map(str::trim_start) else {
+            self.out.push(' ');
+            self.hide(name);
+            return after;
+        };
+        self.out.push(' ');
+        self.name(name);
+        self.out.push_str("=\"");
+        let (value, after) = match value.chars().next() {
+            Some(quote @ ('"' | '\'')) => value[1..].split_once(quote).unwrap_or((&value[1..], "")),
+            _ => value.split_at(value.find(|c: char| c.is_whitespace() || c == '>').unwrap_or(value.len())),
+        };
+        let rule = match () {
+            // An unclosed quote swallows the elements after it.
+            () if hidden || value.contains('<') => Rule::Hide,
+            () if SHOWN_ATTRIBUTES.contains(&name) => Rule::Show,
+            () if SCRUBBED_ATTRIBUTES.contains(&name) => Rule::Scrub,
+            () => Rule::Hide,
+        };
+        self.value(value, rule);
+        self.out.push('"');
+        after
+    }
+
+    fn close(&mut self, name: &str) {
+        self.out.push_str("</");
+        self.name(name);
+        self.out.push('>');
+        if let Some(at) = self.open.iter().rposition(|open| open == name) {
+            self.open.truncate(at);
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        let rule = self.rule();
+        self.value(text, rule);
+    }
+
+    fn rule(&self) -> Rule {
+        if self.hidden() {
+            return Rule::Hide;
+        }
+        match self.open.last().map(String::as_str) {
+            None => Rule::Scrub,
+            Some(name) if SHOWN_ELEMENTS.contains(&name) => Rule::Show,
+            Some(name) if SCRUBBED_ELEMENTS.contains(&name) || Op::parse(name).is_some() => Rule::Scrub,
+            Some(name) if self.page && !PERSONAL_ELEMENTS.contains(&name) => Rule::Scrub,
+            Some(_) => Rule::Hide,
+        }
+    }
+
+    fn hidden(&self) -> bool {
+        self.open.iter().any(|name| HIDDEN_TREES.contains(&name.as_str()))
+    }
+
+    fn value(&mut self, value: &str, rule: Rule) {
+        if value.trim().is_empty() {
+            // Layout is worth one character.
+            self.out.push_str(if value.contains('\n') { "\n" } else { "" });
+            return;
+        }
+        match rule {
+            Rule::Hide => self.hide(value),
+            Rule::Show => {
+                let text = self.without_secrets(value).into_owned();
+                self.out.push_str(&text);
+            }
+            Rule::Scrub => {
+                let text = scrub(&self.without_secrets(value));
+                self.out.push_str(&text);
+            }
+        }
+    }
+
+    /// Names are the vendor's vocabulary, except in a broken document.
+    fn name(&mut self, name: &str) {
+        let plain = name.len() <= 40
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b':' | b'.'))
+            && name.bytes().filter(u8::is_ascii_digit).count() < 5
+            && !self.secrets.contains(&name);
+        if plain { self.out.push_str(name) } else { self.hide(name) }
+    }
+
+    fn hide(&mut self, value: &str) {
+        self.out.push_str(&format!("[hidden {}]", value.trim().chars().count()));
+    }
+
+    fn without_secrets<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut text = Cow::Borrowed(text);
+        // Very short secrets would tear ordinary words apart and are no secrets.
+        for secret in self.secrets.iter().filter(|secret| secret.chars().count() >= 3) {
+            if text.contains(secret) {
+                text = Cow::Owned(text.replace(secret, "[hidden]"));
+            }
+        }
+        text
+    }
+}
+
+/// Hidden also where unknown elements are shown.
+const PERSONAL_ELEMENTS: &[&str] = &[
+    "address", "addressto", "company", "deliveredto", "deliveryPIN", "inn", "instruction", "login", "pass", "person",
+    "phone", "receiver", "sender", "zipcode",
+];
+
+fn prefix(text: &str, limit: usize) -> &str {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+fn hide_digits(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut run = String::new();
+    let mut digits = 0;
+    for c in text.chars().chain(std::iter::once('\0')) {
+        if c.is_numeric() {
+            digits += 1;
+            run.push(c);
+        } else if digits > 0 && matches!(c, ' ' | '-' | '(' | ')' | '\u{a0}' | '.') {
+            run.push(c);
+        } else {
+            if digits >= 10 {
+                let tail = run.len() - run.trim_end_matches([' ', '-', '(', ')', '\u{a0}', '.']).len();
+                out.push_str(&format!("[hidden {digits}]"));
+                out.push_str(&run[run.len() - tail..]);
+            } else {
+                out.push_str(&run);
+            }
+            run.clear();
+            digits = 0;
+            if c != '\0' {
+                out.push(c);
+            }
+        }
+    }
+    out
+}
+
+fn hide_emails(text: &str) -> String {
+    if !text.contains('@') {
+        return text.to_owned();
+    }
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | '@' | '%');
+    let mut out = String::with_capacity(text.len());
+    let mut word = String::new();
+    for c in text.chars().map(Some).chain(std::iter::once(None)) {
+        match c {
+            Some(c) if is_part(c) => word.push(c),
+            other => {
+                if word.contains('@') {
+                    out.push_str(&format!("[hidden {}]", word.chars().count()));
+                } else {
+                    out.push_str(&word);
+                }
+                word.clear();
+                out.extend(other);
+            }
+        }
+    }
+    out
+}
+
+fn hide_pass(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("pass") {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let value = from.find(['=', ':']).filter(|at| *at <= 10).map(|at| at + 1);
+        let Some(start) = value else {
+            out.push_str("pass");
+            rest = &from[4..];
+            continue;
+        };
+        let skipped = from[start..].len() - from[start..].trim_start_matches([' ', '"', '\'']).len();
+        let value = &from[start + skipped..];
+        let end = value.find(['"', '\'', ' ', '\n', '<', '>', '&', ';', ',']).unwrap_or(value.len());
+        out.push_str(&from[..start + skipped]);
+        if end > 0 {
+            out.push_str(&format!("[hidden {}]", value[..end].chars().count()));
+        }
+        rest = &value[end..];
+    }
+    out.push_str(rest);
+    out
+}

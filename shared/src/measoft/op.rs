@@ -1,0 +1,78 @@
+//! The operations of the API that this project sends. The root element's name selects
+//! the operation (measoft-api.md §2).
+
+use std::fmt;
+
+/// One operation. `as_str` is the vendor's root element name and also the label in the
+/// journal and in metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Op {
+    NewOrder,
+    EditOrder,
+    CancelOrder,
+    StatusReq,
+    CommitLastStatus,
+    Calculator,
+    Services,
+    PvzList,
+    TownList,
+    RegionList,
+    StreetList,
+    Waybill,
+    Client,
+}
+
+impl Op {
+    pub const ALL: [Self; 13] = [
+        Self::NewOrder,
+        Self::EditOrder,
+        Self::CancelOrder,
+        Self::StatusReq,
+        Self::CommitLastStatus,
+        Self::Calculator,
+        Self::Services,
+        Self::PvzList,
+        Self::TownList,
+        Self::RegionList,
+        Self::StreetList,
+        Self::Waybill,
+        Self::Client,
+    ];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NewOrder => "neworder",
+            Self::EditOrder => "editorder",
+            Self::CancelOrder => "cancelorder",
+            Self::StatusReq => "statusreq",
+            Self::CommitLastStatus => "commitlaststatus",
+            Self::Calculator => "calculator",
+            Self::Services => "services",
+            Self::PvzList => "pvzlist",
+            Self::TownList => "townlist",
+            Self::RegionList => "regionlist",
+            Self::StreetList => "streetlist",
+            Self::Waybill => "waybill",
+            Self::Client => "client",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|op| op.as_str() == text)
+    }
+
+    /// Changes a shipment, so that a lost answer leaves its outcome unknown.
+    /// `commitlaststatus` is not one: sending it again is harmless.
+    #[must_use]
+    pub const fn is_write(self) -> bool {
+        matches!(self, Self::NewOrder | Self::EditOrder | Self::CancelOrder)
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

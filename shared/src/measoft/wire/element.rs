@@ -1,0 +1,301 @@
+//! Reads answers into a small tree. Tolerant in content (unknown things are kept and
+//! ignored later, CDATA is text, unknown entities stay as written), strict in structure
+//! (no DTD, bounded depth and size).
+
+use std::borrow::Cow;
+
+use quick_xml::Reader;
+use quick_xml::XmlVersion;
+use quick_xml::events::{BytesStart, Event};
+
+/// Deepest nesting accepted. Real answers stay below 8.
+pub(crate) const MAX_DEPTH: usize = 64;
+/// Most elements accepted in one document: bounds memory for bodies made of tiny tags.
+const MAX_ELEMENTS: usize = 400_000;
+
+/// One element. Names are case-sensitive, as the vendor's are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Element {
+    pub(crate) name: String,
+    attributes: Vec<(String, String)>,
+    children: Vec<Element>,
+    text: String,
+}
+
+/// Why bytes are no readable XML document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error("the body is empty")]
+    Empty,
+    #[error("the body is an HTML page")]
+    Html,
+    #[error("the body is not XML")]
+    NotXml,
+    #[error("the document has a DTD")]
+    Dtd,
+    #[error("the document is broken or cut short")]
+    Broken,
+    #[error("the document is nested too deeply or has too many elements")]
+    TooComplex,
+}
+
+impl Element {
+    /// The attribute's text, trimmed; `None` when absent or empty.
+    pub(crate) fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim()).filter(|v| !v.is_empty())
+    }
+
+    pub(crate) fn has_attributes(&self) -> bool {
+        !self.attributes.is_empty()
+    }
+
+    pub(crate) fn has_children(&self) -> bool {
+        !self.children.is_empty()
+    }
+
+    /// The element's own text, trimmed; `None` when empty.
+    pub(crate) fn text(&self) -> Option<&str> {
+        Some(self.text.trim()).filter(|text| !text.is_empty())
+    }
+
+    pub(crate) fn child(&self, name: &str) -> Option<&Self> {
+        self.children.iter().find(|child| child.name == name)
+    }
+
+    pub(crate) fn children<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Self> + 'a {
+        self.children.iter().filter(move |child| child.name == name)
+    }
+
+    pub(crate) fn child_text(&self, name: &str) -> Option<&str> {
+        self.child(name).and_then(Self::text)
+    }
+
+    pub(crate) fn owned_text(&self, name: &str) -> Option<String> {
+        self.child_text(name).map(str::to_owned)
+    }
+
+    pub(crate) fn owned_attribute(&self, name: &str) -> Option<String> {
+        self.attribute(name).map(str::to_owned)
+    }
+}
+
+/// Parses one whole document.
+pub(crate) fn parse(body: &[u8]) -> Result<Element, Unreadable> {
+    parse_text(&decode(body))
+}
+
+pub(crate) fn parse_text(text: &str) -> Result<Element, Unreadable> {
+    let text = text.trim_start_matches('\u{feff}').trim();
+    look(text)?;
+    let mut reader = Reader::from_str(text);
+    let mut open: Vec<Element> = Vec::new();
+    let mut root: Option<Element> = None;
+    let mut elements = 0_usize;
+    loop {
+        let event = reader.read_event().map_err(|_| Unreadable::Broken)?;
+        match event {
+            Event::Start(start) => {
+                elements += 1;
+                if open.len() >= MAX_DEPTH || elements > MAX_ELEMENTS {
+                    return Err(Unreadable::TooComplex);
+                }
+                if open.is_empty() && root.is_some() {
+                    return Err(Unreadable::Broken);
+                }
+                open.push(begin(&start)?);
+            }
+            Event::Empty(start) => {
+                elements += 1;
+                if elements > MAX_ELEMENTS {
+                    return Err(Unreadable::TooComplex);
+                }
+                place(begin(&start)?, &mut open, &mut root)?;
+            }
+            Event::End(_) => {
+                let done = open.pop().ok_or(Unreadable::Broken)?;
+                place(done, &mut open, &mut root)?;
+            }
+            Event::Text(text) => match open.last_mut() {
+                Some(element) => element.text.push_str(&text.xml10_content()),
+                None if text.trim().is_empty() => {}
+                None => return Err(Unreadable::Broken),
+            },
+            Event::CData(data) => match open.last_mut() {
+                Some(element) => element.text.push_str(&data.xml10_content()),
+                None => return Err(Unreadable::Broken),
+            },
+            Event::GeneralRef(reference) => match open.last_mut() {
+                Some(element) => push_reference(&mut element.text, &reference),
+                None => return Err(Unreadable::Broken),
+            },
+            Event::DocType(_) => return Err(Unreadable::Dtd),
+            Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
+            Event::Eof => break,
+        }
+    }
+    if !open.is_empty() {
+        return Err(Unreadable::Broken);
+    }
+    root.ok_or(Unreadable::Empty)
+}
+
+/// The quick look that tells an HTML page from a broken document.
+pub(crate) fn look(text: &str) -> Result<(), Unreadable> {
+    if text.is_empty() {
+        return Err(Unreadable::Empty);
+    }
+    let start: String = text.chars().take(512).collect::<String>().to_ascii_lowercase();
+    if start.starts_with("<html") || start.starts_with("<!doctype html") || start.contains("<html") {
+        return Err(Unreadable::Html);
+    }
+    if start.starts_with("<!doctype") {
+        return Err(Unreadable::Dtd);
+    }
+    if !start.starts_with('<') {
+        return Err(Unreadable::NotXml);
+    }
+    Ok(())
+}
+
+/// Text of a body: UTF-8, or windows-1251 when the declaration says so. Bad bytes become
+/// replacement characters: one broken letter in an address must not cost the whole answer.
+pub(crate) fn decode(body: &[u8]) -> Cow<'_, str> {
+    if says_windows_1251(body) { Cow::Owned(windows_1251(body)) } else { String::from_utf8_lossy(body) }
+}
+
+/// Whether the XML declaration names windows-1251.
+pub(crate) fn says_windows_1251(body: &[u8]) -> bool {
+    let head = &body[..body.len().min(200)];
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let head = head.trim_start_matches('\u{feff}').trim_start();
+    let Some(declaration) = head.strip_prefix("<?xml").and_then(|rest| rest.split("?>").next()) else {
+        return false;
+    };
+    declaration.contains("windows-1251") || declaration.contains("cp1251")
+}
+
+pub(crate) fn windows_1251(body: &[u8]) -> String {
+    const UPPER: [char; 64] = [
+        'Ђ', 'Ѓ', '‚', 'ѓ', '„', '…', '†', '‡', '€', '‰', 'Љ', '‹', 'Њ', 'Ќ', 'Ћ', 'Џ', 'ђ', '‘', '’', '“', '”', '•',
+        '–', '—', '\u{fffd}', '™', 'љ', '›', 'њ', 'ќ', 'ћ', 'џ', '\u{a0}', 'Ў', 'ў', 'Ј', '¤', 'Ґ', '¦', '§', 'Ё', '©',
+        'Є', '«', '¬', '\u{ad}', '®', 'Ї', '°', '±', 'І', 'і', 'ґ', 'µ', '¶', '·', 'ё', '№', 'є', '»', 'ј', 'Ѕ', 'ѕ',
+        'ї',
+    ];
+    body.iter()
+        .map(|byte| match byte {
+            0..=0x7f => char::from(*byte),
+            0x80..=0xbf => UPPER[usize::from(byte - 0x80)],
+            0xc0..=0xff => char::from_u32(0x410 + u32::from(byte - 0xc0)).unwrap_or('\u{fffd}'),
+        })
+        .collect()
+}
+
+fn begin(start: &BytesStart<'_>) -> Result<Element, Unreadable> {
+    let mut element = Element { name: start.name().as_ref().to_owned(), ..Element::default() };
+    let mut attributes = start.attributes();
+    for attribute in attributes.with_checks(false) {
+        let attribute = attribute.map_err(|_| Unreadable::Broken)?;
+        let value = match attribute.normalized_value(XmlVersion::Explicit1_0) {
+            Ok(value) => value.into_owned(),
+            // An unknown entity: the raw text is still better than nothing.
+            Err(_) => attribute.value.as_ref().to_owned(),
+        };
+        element.attributes.push((attribute.key.as_ref().to_owned(), value));
+    }
+    Ok(element)
+}
+
+fn place(element: Element, open: &mut [Element], root: &mut Option<Element>) -> Result<(), Unreadable> {
+    match open.last_mut() {
+        Some(parent) => parent.children.push(element),
+        None if root.is_none() => *root = Some(element),
+        None => return Err(Unreadable::Broken),
+    }
+    Ok(())
+}
+
+fn push_reference(text: &mut String, reference: &quick_xml::events::BytesRef<'_>) {
+    if let Ok(Some(c)) = reference.resolve_char_ref() {
+        text.push(c);
+        return;
+    }
+    match quick_xml::escape::resolve_predefined_entity(reference) {
+        Some(value) => text.push_str(value),
+        None => {
+            text.push('&');
+            text.push_str(reference);
+            text.push(';');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn cdata_entities_and_empty_elements_are_read() {
+        let root = parse(
+            "\u{feff}<?xml version=\"1.0\"?>\n<!-- c --><a x=' 1 &amp; 2 '><b><![CDATA[<Я>]]> &lt;&#1071;&nbsp;</b><c/></a>\n"
+                .as_bytes(),
+        )
+        .expect("readable");
+        assert_eq!(root.attribute("x"), Some("1 & 2"));
+        assert_eq!(root.child_text("b"), Some("<Я> <Я&nbsp;"));
+        assert_eq!(root.child_text("c"), None);
+        assert_eq!(root.child("B"), None, "names are case-sensitive");
+    }
+
+    #[test]
+    fn windows_1251_is_decoded_by_the_declaration() {
+        let mut body = b"<?xml version=\"1.0\" encoding=\"Windows-1251\"?><a>".to_vec();
+        body.extend_from_slice(&[0xcc, 0xee, 0xf1, 0xea, 0xe2, 0xe0, 0x20, 0xb9, 0xb8]);
+        body.extend_from_slice(b"</a>");
+        assert_eq!(parse(&body).expect("readable").text(), Some("Москва №ё"));
+    }
+
+    #[test]
+    fn what_is_no_document_is_refused_with_the_reason() {
+        let deep = format!("{}{}", "<a>".repeat(65), "</a>".repeat(65));
+        for (body, why) in [
+            ("", Unreadable::Empty),
+            (" \n", Unreadable::Empty),
+            ("<?xml version=\"1.0\"?>", Unreadable::Empty),
+            ("ok", Unreadable::NotXml),
+            ("{\"a\":1}", Unreadable::NotXml),
+            ("<!DOCTYPE html><html></html>", Unreadable::Html),
+            ("<HTML><body>", Unreadable::Html),
+            ("<!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>", Unreadable::Dtd),
+            ("<?xml version=\"1.0\"?><!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>", Unreadable::Dtd),
+            ("<a><b></a>", Unreadable::Broken),
+            ("<a><b>", Unreadable::Broken),
+            ("<a/><b/>", Unreadable::Broken),
+            ("<a x=1/>", Unreadable::Broken),
+            ("<a></a>tail", Unreadable::Broken),
+            (&deep, Unreadable::TooComplex),
+        ] {
+            assert_eq!(parse(body.as_bytes()), Err(why), "{body}");
+        }
+        let fits = format!("{}{}", "<a>".repeat(64), "</a>".repeat(64));
+        assert!(parse(fits.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn one_bad_byte_does_not_cost_the_whole_answer() {
+        assert_eq!(parse(b"<a><b>1\xff2</b><c>3</c></a>").expect("readable").child_text("c"), Some("3"));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic_the_reader(body in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = parse(&body);
+        }
+
+        #[test]
+        fn arbitrary_markup_never_panics_the_reader(body in "[<>/&;#xa=\"' !\\-\\[\\]?CDATA]{0,200}") {
+            let _ = parse(body.as_bytes());
+        }
+    }
+}

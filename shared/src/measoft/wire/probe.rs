@@ -1,0 +1,16 @@
+//! `client`: the client's own code; the cheap check of credentials (measoft-api.md §4).
+
+use super::document::{Auth, Document};
+use super::element::Element;
+use crate::measoft::account::Account;
+use crate::measoft::op::Op;
+
+#[must_use]
+pub fn write_client(account: &Account) -> String {
+    Document::new(Op::Client, &[], Auth::Full(account)).finish()
+}
+
+/// The client's code; `None` when the answer has none.
+pub(crate) fn read_client(root: &Element) -> Option<String> {
+    root.owned_text("code")
+}
