@@ -159,3 +159,10 @@ CREATE TABLE reference_cache (
     fetched_at BIGINT NOT NULL,
     PRIMARY KEY (integration_id, name)
 );
+
+CREATE TABLE budget_slices (
+    scope TEXT NOT NULL,
+    slice BIGINT NOT NULL,
+    used BIGINT NOT NULL,
+    PRIMARY KEY (scope, slice)
+);

@@ -12,4 +12,5 @@ pub mod message;
 pub mod queue;
 pub mod measoft;
 pub mod retailcrm;
+pub mod reason;
 pub mod store;

@@ -1,6 +1,7 @@
 //! The ledger and everything else that is kept: one database, SQLite or PostgreSQL, one
 //! file per table.
 
+pub mod budgets;
 pub mod db;
 pub mod dead_letters;
 pub mod deliveries;

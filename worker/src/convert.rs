@@ -1,0 +1,493 @@
+//! RetailCRM's order → MeaSoft's. The one conversion of both paths (trigger and save):
+//! what only the callback knows comes in as the delivery's overlay. Pure.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use shared::crypto::sha256_hex;
+use shared::domain::integration::{CodPolicy, NoPayment, PayKind};
+use shared::domain::{Delivery, Grams, Integration, Kopecks, Millimetres, OrderNo, Phone};
+use shared::measoft::{Fee, Item, ItemKind, NewOrder, Package, PayType, Receiver, Sender};
+use shared::message::GiveUp;
+use shared::reason;
+use shared::retailcrm::tolerant::VatRate;
+use shared::retailcrm::wire::order::{self, Address, Order};
+
+use crate::case::Desired;
+use crate::recognise::total;
+use crate::references::References;
+
+/// What only the `save` callback tells (retailcrm-api.md F.3), kept with the delivery.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Overlay {
+    /// Sum to collect as RetailCRM computed it, valid while the payments stand as they did.
+    pub collect: Option<Kopecks>,
+    /// Code of the payment type to be collected.
+    pub cod_type: Option<String>,
+    /// [`payments_mark`] of the order when it was saved.
+    pub payments_mark: String,
+    pub declared: Option<Kopecks>,
+    pub service: Option<String>,
+    pub pickup_point: Option<String>,
+    pub packages: Vec<OverlayPackage>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OverlayPackage {
+    pub id: Option<String>,
+    pub weight: Option<Grams>,
+    pub length: Option<Millimetres>,
+    pub width: Option<Millimetres>,
+    pub height: Option<Millimetres>,
+}
+
+/// What has to be collected, and what was paid before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Money {
+    pub collect: Kopecks,
+    pub paytype: PayType,
+    /// Shown to MeaSoft as a prepayment line when something is left to collect.
+    pub prepaid: Kopecks,
+}
+
+/// The order as MeaSoft should hold it.
+///
+/// # Errors
+/// What is wrong with the order, for the shop's manager.
+pub fn desired(
+    order: &Order,
+    integration: &Integration,
+    references: &References,
+    declared: Option<Kopecks>,
+    delivery: &Delivery,
+) -> Result<Desired, GiveUp> {
+    let settings = &integration.settings;
+    let overlay: Overlay = delivery.overlay.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let money = money(order, integration, references, &overlay)?;
+    let vat = |rate: VatRate, fallback: VatRate| match (rate, fallback) {
+        (VatRate::Percent(p), _) | (VatRate::Absent, VatRate::Percent(p)) => p,
+        _ => settings.vat_none,
+    };
+    let declared_lines = declared_by_line(order);
+    let mut items = Vec::new();
+    for item in order.items.iter().filter(|item| !item.is_canceled && item.quantity > Decimal::ZERO) {
+        let offer_vat = item.offer.as_ref().map_or(VatRate::Absent, |offer| offer.vat_rate);
+        lines(item, vat(item.vat_rate, offer_vat), declared_lines.get(&item.id).copied(), &mut items)?;
+    }
+    if !items.is_empty() && money.paytype != PayType::No && money.prepaid > Kopecks::ZERO {
+        let mut line = Item::goods("prepay", "Предоплата", 1, -money.prepaid);
+        line.kind = ItemKind::Prepayment;
+        items.push(line);
+    }
+    let mut wanted = NewOrder::new(delivery.orderno.clone(), receiver(order, &overlay)?, money.paytype);
+    wanted.sender = sender(integration);
+    wanted.weight = Some(weight(order, &overlay, settings.default_weight_g));
+    wanted.packages = packages(order, &overlay);
+    wanted.places = Some(u32::try_from(wanted.packages.len()).unwrap_or(1).max(1));
+    wanted.service = overlay
+        .service
+        .clone()
+        .or_else(|| order.delivery.data.tariff.as_deref().and_then(service_of_tariff))
+        .or_else(|| settings.default_service.clone());
+    if items.is_empty() {
+        wanted.price = Some(money.collect);
+    } else if order.delivery.cost > Kopecks::ZERO {
+        wanted.delivery_price =
+            Some(Fee { sum: order.delivery.cost, vat: vat(order.delivery.vat_rate, VatRate::Absent) });
+    }
+    wanted.declared = if declared_lines.is_empty() {
+        overlay.declared.or(declared)
+    } else {
+        Some(sum_declared(order, &declared_lines)?)
+    };
+    wanted.instruction = instruction(order);
+    wanted.items = items;
+    if !wanted.items.is_empty() {
+        check(&wanted, &money)?;
+    }
+    let hash = hash(&wanted);
+    Ok(Desired { order: wanted, collect: money.collect, hash })
+}
+
+/// Lines, fee and prepayment must come to the sum to collect.
+fn check(wanted: &NewOrder, money: &Money) -> Result<(), GiveUp> {
+    let found = total(wanted).ok_or_else(|| reason::give_up(reason::BAD_SUM, "too large"))?;
+    if found == money.collect {
+        return Ok(());
+    }
+    let fee = wanted.delivery_price.map_or(Kopecks::ZERO, |fee| fee.sum);
+    let prepaid = money.prepaid;
+    let lines = found - fee + prepaid;
+    Err(reason::give_up(
+        reason::SUM_MISMATCH,
+        format!("goods {lines} + delivery {fee} - paid {prepaid} = {found}, to collect {}", money.collect),
+    ))
+}
+
+/// What is to be collected at the door (design §3 «Money»).
+///
+/// # Errors
+/// An order without payments where the setting refuses it.
+pub fn money(
+    order: &Order,
+    integration: &Integration,
+    references: &References,
+    overlay: &Overlay,
+) -> Result<Money, GiveUp> {
+    let settings = &integration.settings;
+    let nothing = |prepaid| Money { collect: Kopecks::ZERO, paytype: PayType::No, prepaid };
+    let is_paid = |payment: &order::Payment| payment.status.as_deref().is_some_and(|s| references.is_complete(s));
+    let paid: Kopecks = order.payments.iter().filter(|p| is_paid(p)).map(|p| p.amount).sum();
+    let left = (order.total_summ - order.prepay_sum).clamp_at_zero();
+
+    if let Some(collect) = overlay.collect
+        && overlay.payments_mark == payments_mark(order)
+    {
+        let kind = overlay.cod_type.as_deref().map_or(PayKind::Cash, |code| settings.pay_kind(code));
+        if collect.is_zero() || kind == PayKind::No {
+            return Ok(nothing(paid));
+        }
+        let prepaid = (order.total_summ - collect).clamp_at_zero();
+        return Ok(Money { collect, paytype: paytype(kind), prepaid });
+    }
+    if order.payments.is_empty() {
+        return match settings.no_payment {
+            NoPayment::Nothing => Ok(nothing(order.prepay_sum)),
+            NoPayment::Refuse => Err(reason::give_up(reason::NO_PAYMENT, "")),
+            NoPayment::Collect if left.is_zero() => Ok(nothing(order.prepay_sum)),
+            NoPayment::Collect => Ok(Money { collect: left, paytype: PayType::Cash, prepaid: order.prepay_sum }),
+        };
+    }
+    let unpaid = order.payments.iter().filter(|p| !is_paid(p) && p.amount > Kopecks::ZERO);
+    match settings.cod_policy {
+        CodPolicy::AsVendor => {
+            if left.is_zero() {
+                return Ok(nothing(order.prepay_sum));
+            }
+            let kind = unpaid.max_by_key(|p| p.amount).map_or(PayKind::Cash, |p| settings.pay_kind(&p.kind));
+            // This policy always hands the sum over, whatever the type is mapped to.
+            let kind = if kind == PayKind::No { PayKind::Cash } else { kind };
+            Ok(Money { collect: left, paytype: paytype(kind), prepaid: order.prepay_sum })
+        }
+        CodPolicy::ByPaymentType => {
+            let delivery_type = order.delivery.code.as_deref().unwrap_or("");
+            let at_the_door: Vec<&order::Payment> = unpaid
+                .filter(|p| references.is_cod(delivery_type, &p.kind) && settings.pay_kind(&p.kind) != PayKind::No)
+                .collect();
+            let collect: Kopecks = at_the_door.iter().map(|p| p.amount).sum();
+            match at_the_door.iter().max_by_key(|p| p.amount) {
+                Some(largest) if !collect.is_zero() => {
+                    Ok(Money { collect, paytype: paytype(settings.pay_kind(&largest.kind)), prepaid: paid })
+                }
+                _ => Ok(nothing(paid)),
+            }
+        }
+    }
+}
+
+const fn paytype(kind: PayKind) -> PayType {
+    match kind {
+        PayKind::Cash => PayType::Cash,
+        PayKind::Card => PayType::Card,
+        PayKind::No => PayType::No,
+        PayKind::Other => PayType::Other,
+    }
+}
+
+/// What an overlay's sum depends on: when payments or total change, the sum is computed
+/// anew.
+#[must_use]
+pub fn payments_mark(order: &Order) -> String {
+    let mut text = format!("{}|{}", order.total_summ, order.prepay_sum);
+    for p in &order.payments {
+        text.push_str(&format!("|{}:{}:{}", p.kind, p.status.as_deref().unwrap_or(""), p.amount));
+    }
+    sha256_hex(text.as_bytes())[..16].to_owned()
+}
+
+/// The lines of one position: one for each final price, one for each marking code, and a
+/// fractional quantity as one line at its total.
+fn lines(item: &order::Item, vat: u8, declared: Option<Kopecks>, out: &mut Vec<Item>) -> Result<(), GiveUp> {
+    let too_large = || reason::give_up(reason::BAD_SUM, format!("position {}", item.id));
+    let offer = item.offer.as_ref();
+    let name = offer
+        .and_then(|o| o.display_name.clone().or_else(|| o.name.clone()))
+        .or_else(|| item.product_name.clone())
+        .unwrap_or_else(|| "Товар".to_owned());
+    let mut prices: Vec<(Kopecks, Decimal)> = item.prices.iter().map(|p| (p.price, p.quantity)).collect();
+    match prices.as_mut_slice() {
+        [] => {
+            let unit = item.initial_price.unwrap_or_default() - item.discount_total;
+            prices.push((Kopecks::from_decimal(unit).ok_or_else(too_large)?, item.quantity));
+        }
+        [(_, quantity)] => *quantity = item.quantity,
+        _ => {}
+    }
+    let mut codes = item.marking_codes.iter().map(|code| clean_marking(code)).filter(|code| !code.is_empty());
+    let mut number = 0;
+    let mut push = |quantity: u32, price: Kopecks, name: String, insured: Option<Kopecks>, code: Option<String>| {
+        number += 1;
+        let extcode = if number == 1 { item.id.to_string() } else { format!("{}-{number}", item.id) };
+        let mut line = Item::goods(extcode, name, quantity, price);
+        line.vat = Some(vat);
+        line.inshprice = insured;
+        line.barcode = offer.and_then(|o| o.barcode.clone());
+        line.text_article = offer.and_then(|o| o.article.clone());
+        line.government_code = code;
+        out.push(line);
+    };
+    for (price, quantity) in prices {
+        if !quantity.fract().is_zero() {
+            let sum = price.times(quantity).ok_or_else(too_large)?;
+            let insured = declared.map(|d| d.times(quantity).ok_or_else(too_large)).transpose()?;
+            let unit = offer.and_then(|o| o.unit.as_ref()).and_then(|u| u.sym.clone()).unwrap_or_default();
+            push(1, sum, format!("{name} ({} {unit})", quantity.normalize()).replace(" )", ")"), insured, codes.next());
+            continue;
+        }
+        let mut left = u32::try_from(quantity.trunc()).map_err(|_| too_large())?;
+        // The platform takes a marking code on a line of one only (measoft-api.md §16.4).
+        while left > 0 {
+            match codes.next() {
+                Some(code) => {
+                    push(1, price, name.clone(), declared, Some(code));
+                    left -= 1;
+                }
+                None => {
+                    push(left, price, name.clone(), declared, None);
+                    left = 0;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// FNC1/GS and other control characters are illegal in XML and unwanted by the platform.
+fn clean_marking(code: &str) -> String {
+    code.chars().filter(|c| !c.is_control()).collect()
+}
+
+fn declared_by_line(order: &Order) -> BTreeMap<i64, Kopecks> {
+    let by_id = |product: &order::OrderProductRef| {
+        product.id.or_else(|| {
+            let wanted: Vec<&str> =
+                product.external_ids.iter().map(|e| e.value.as_str()).chain(product.external_id.as_deref()).collect();
+            order
+                .items
+                .iter()
+                .find(|item| item.external_ids.iter().any(|e| wanted.contains(&e.value.as_str())))
+                .map(|item| item.id)
+        })
+    };
+    order.delivery.data.item_declared_values.iter().filter_map(|d| Some((by_id(&d.product)?, d.value))).collect()
+}
+
+fn sum_declared(order: &Order, declared: &BTreeMap<i64, Kopecks>) -> Result<Kopecks, GiveUp> {
+    let mut sum = Kopecks::ZERO;
+    for item in order.items.iter().filter(|item| !item.is_canceled) {
+        if let Some(value) = declared.get(&item.id) {
+            sum += value.times(item.quantity).ok_or_else(|| reason::give_up(reason::BAD_SUM, "declared value"))?;
+        }
+    }
+    Ok(sum)
+}
+
+fn joined(parts: &[Option<&str>], separator: &str) -> Option<String> {
+    let text = parts.iter().flatten().map(|p| p.trim()).filter(|p| !p.is_empty()).collect::<Vec<_>>().join(separator);
+    (!text.is_empty()).then_some(text)
+}
+
+fn receiver(order: &Order, overlay: &Overlay) -> Result<Receiver, GiveUp> {
+    let customer = order.customer.as_ref();
+    let contact = order.contact.as_ref();
+    let own = joined(&[order.last_name.as_deref(), order.first_name.as_deref(), order.patronymic.as_deref()], " ");
+    let of = |c: &order::Customer| {
+        joined(&[c.last_name.as_deref(), c.first_name.as_deref(), c.patronymic.as_deref()], " ").or_else(|| c.nick_name.clone())
+    };
+    let person = own.or_else(|| contact.and_then(of)).or_else(|| customer.and_then(of));
+    let legal = |c: &order::Contragent| {
+        (c.contragent_type.as_deref() != Some("individual")).then(|| c.legal_name.clone()).flatten()
+    };
+    let company = order
+        .company
+        .as_ref()
+        .and_then(|c| c.name.clone())
+        .or_else(|| order.contragent.as_ref().and_then(legal))
+        .or_else(|| customer.and_then(|c| c.contragent.as_ref()).and_then(legal));
+    if person.is_none() && company.is_none() {
+        return Err(reason::give_up(reason::NO_RECEIVER, ""));
+    }
+    let mut phones = Vec::new();
+    let texts = [order.phone.as_deref(), order.additional_phone.as_deref()];
+    let fallback = contact.into_iter().chain(customer).flat_map(|c| c.phones.iter().map(String::as_str));
+    for text in texts.into_iter().flatten() {
+        phones.extend(Phone::find_all(text));
+    }
+    if phones.is_empty() {
+        phones.extend(fallback.flat_map(Phone::find_all));
+    }
+    let mut seen = std::collections::HashSet::new();
+    phones.retain(|phone| seen.insert(phone.clone()));
+    if phones.is_empty() {
+        return Err(reason::give_up(reason::BAD_PHONE, ""));
+    }
+    let address = &order.delivery.address;
+    let pvz = overlay
+        .pickup_point
+        .clone()
+        .or_else(|| order.delivery.data.pickuppoint_id.clone())
+        .filter(|code| !code.trim().is_empty());
+    let street = address_line(address).or_else(|| pvz.clone());
+    let Some(street) = street else { return Err(reason::give_up(reason::NO_ADDRESS, "")) };
+    let time = &order.delivery.time;
+    let clock = |t: jiff::civil::Time| format!("{:02}:{:02}", t.hour(), t.minute());
+    Ok(Receiver {
+        company,
+        person,
+        phone: Some(phones.iter().map(Phone::as_str).collect::<Vec<_>>().join(", ")),
+        zipcode: address.index.clone(),
+        town: town(address),
+        regioncode: None,
+        country: address.country_iso.clone(),
+        address: Some(street),
+        pvz,
+        date: order.delivery.date.map(|d| d.to_string()),
+        time_min: time.from.map(clock),
+        time_max: time.to.map(clock),
+        inn: order.contragent.as_ref().and_then(|c| c.inn.clone()),
+        delivery_pin: None,
+    })
+}
+
+/// «Химки город»: the name with its type word (measoft-api.md §16.5).
+fn town(address: &Address) -> Option<String> {
+    let city = match address.city.as_deref().map(str::trim).filter(|c| !c.is_empty()) {
+        Some(city) => city,
+        None => {
+            let region = address.region.as_deref().map(str::trim).unwrap_or("");
+            let name = region.trim_end_matches(" г.").trim_end_matches(" г").trim_start_matches("г. ");
+            let federal = ["Москва", "Санкт-Петербург", "Севастополь"];
+            return federal.contains(&name).then(|| format!("{name} город"));
+        }
+    };
+    let word = match address.city_type.as_deref().map(|t| t.trim().trim_end_matches('.').to_lowercase()).as_deref() {
+        Some("г" | "город") => "город",
+        Some("п" | "пос" | "поселок" | "посёлок") => "поселок",
+        Some("пгт") => "пгт",
+        Some("рп" | "р.п") => "рабочий поселок",
+        Some("с" | "село") => "село",
+        Some("д" | "дер" | "деревня") => "деревня",
+        Some("ст-ца" | "станица") => "станица",
+        Some("х" | "хутор") => "хутор",
+        _ => return Some(city.to_owned()),
+    };
+    if city.to_lowercase().ends_with(word) { Some(city.to_owned()) } else { Some(format!("{city} {word}")) }
+}
+
+/// The address below the town as one line. RetailCRM's `house` is the строение, `building`
+/// the house number (retailcrm-api.md B.6).
+fn address_line(a: &Address) -> Option<String> {
+    if let Some(text) = a.text.as_deref().map(str::trim).filter(|t| !t.is_empty()) {
+        return Some(text.split_whitespace().collect::<Vec<_>>().join(" "));
+    }
+    let street = joined(&[a.street_type.as_deref(), a.street.as_deref()], " ");
+    let part = |word: &str, value: &Option<String>| {
+        value.as_deref().map(str::trim).filter(|v| !v.is_empty()).map(|v| format!("{word} {v}"))
+    };
+    let parts = [
+        street,
+        part("д.", &a.building),
+        part("корп.", &a.housing),
+        part("стр.", &a.house),
+        part("под.", &a.block),
+        part("эт.", &a.floor),
+        part("кв.", &a.flat),
+    ];
+    joined(&parts.iter().map(Option::as_deref).collect::<Vec<_>>(), ", ")
+}
+
+/// What the courier should know; line breaks become spaces.
+fn instruction(order: &Order) -> Option<String> {
+    let address = &order.delivery.address;
+    let intercom = address.intercom_code.as_deref().map(|code| format!("домофон {code}"));
+    let text = joined(
+        &[
+            order.customer_comment.as_deref(),
+            address.notes.as_deref(),
+            intercom.as_deref(),
+            order.delivery.time.custom.as_deref(),
+        ],
+        "; ",
+    )?;
+    Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+fn sender(integration: &Integration) -> Option<Sender> {
+    let s = &integration.settings.sender;
+    let any = [&s.company, &s.person, &s.phone, &s.town, &s.address].into_iter().any(Option::is_some);
+    any.then(|| Sender {
+        company: s.company.clone(),
+        person: s.person.clone(),
+        phone: s.phone.clone(),
+        town: s.town.clone(),
+        address: s.address.clone(),
+        ..Sender::default()
+    })
+}
+
+fn weight(order: &Order, overlay: &Overlay, default_g: u32) -> Grams {
+    let packed: u32 = overlay.packages.iter().filter_map(|p| p.weight).map(|w| w.0).sum();
+    match order.weight {
+        _ if packed > 0 => Grams(packed),
+        Some(weight) if weight.0 > 0 => weight,
+        _ => {
+            let listed: u32 = order.delivery.data.packages.iter().filter_map(|p| p.weight).map(|w| w.0).sum();
+            if listed > 0 { Grams(listed) } else { Grams(default_g) }
+        }
+    }
+}
+
+fn packages(order: &Order, overlay: &Overlay) -> Vec<Package> {
+    let place = |code: Option<String>, mass, length, width, height| Package {
+        code,
+        mass,
+        length,
+        width,
+        height,
+        quantity: Some(1),
+        ..Package::default()
+    };
+    if !overlay.packages.is_empty() {
+        return overlay.packages.iter().map(|p| place(p.id.clone(), p.weight, p.length, p.width, p.height)).collect();
+    }
+    let listed = &order.delivery.data.packages;
+    if !listed.is_empty() {
+        return listed.iter().map(|p| place(p.package_id.clone(), p.weight, p.length, p.width, p.height)).collect();
+    }
+    let given = |mm: Option<Millimetres>| mm.filter(|mm| mm.0 > 0);
+    let (length, width, height) = (given(order.length), given(order.width), given(order.height));
+    if length.is_none() && width.is_none() && height.is_none() {
+        return Vec::new();
+    }
+    vec![place(None, order.weight.filter(|w| w.0 > 0), length, width, height)]
+}
+
+/// MeaSoft's mode out of a tariff code of ours: `<mode>` or `pvz-<mode>`.
+#[must_use]
+pub fn service_of_tariff(tariff: &str) -> Option<String> {
+    let mode = tariff.trim().strip_prefix("pvz-").unwrap_or(tariff.trim());
+    (!mode.is_empty() && mode != "pvz").then(|| mode.to_owned())
+}
+
+/// Equal for two orders that mean the same to MeaSoft, whatever their number.
+fn hash(order: &NewOrder) -> String {
+    let mut bare = order.clone();
+    bare.orderno = OrderNo::known("");
+    for item in &mut bare.items {
+        item.code = None;
+    }
+    sha256_hex(&serde_json::to_vec(&bare).expect("an order serialises"))
+}

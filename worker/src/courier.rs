@@ -1,0 +1,574 @@
+//! What is done at MeaSoft: create, look up, edit, cancel, each with what a lost answer
+//! means. The ledger is written before a call that changes anything there.
+
+use jiff::{Span, Timestamp, ToSpan};
+use shared::domain::delivery::{DeliveryState as S, Event, Phase};
+use shared::domain::{Delivery, IntegrationState, OrderNo, PausedBy};
+use shared::measoft::{Class, Done, MeasoftError, NewOrder, Op, StatusRow, Verdict};
+use shared::message::{Change, GiveUp, Outcome, RetryWhy};
+use shared::reason;
+use shared::store;
+
+use crate::budget::Priority;
+use crate::case::{Case, Desired};
+use crate::ports::{Shop, Tools};
+use crate::recognise::{fingerprint, is_ours, item_codes, shows, with_codes};
+
+/// Tries after which a number that MeaSoft calls taken, and never shows, is a person's.
+const TAKEN_TRIES: u32 = 5;
+
+impl Tools {
+    /// Passes the gate and makes one request; breakers learn from its result.
+    pub async fn ask<T>(
+        &self,
+        shop: &Shop,
+        call: impl Future<Output = Result<T, MeasoftError>>,
+    ) -> Result<Result<T, MeasoftError>, Outcome> {
+        let account = shop.integration.courier_account();
+        self.gate.pass(&account, Priority::Interactive).await?;
+        let result = call.await;
+        self.gate.report(&account, result.as_ref().map(|_| ()));
+        Ok(result)
+    }
+
+    /// The outcome of a request that failed and changed nothing, or whose class needs no
+    /// more knowledge of the order.
+    pub async fn failure(&self, shop: &Shop, error: &MeasoftError) -> Outcome {
+        let wait = error.retry_after().and_then(|pause| self.clock.now().checked_add(pause).ok());
+        match error.class() {
+            Class::Transient => Outcome::RetryLater { why: RetryWhy::CourierUnavailable, not_before: wait },
+            Class::Blocked { .. } => Outcome::RetryLater { why: RetryWhy::CourierBlocked, not_before: wait },
+            Class::UnknownOutcome => Outcome::RetryLater { why: RetryWhy::UnknownOutcome, not_before: wait },
+            Class::Config => self.doubt_credentials(shop, error.reason(), error.fault(), &error.to_string()).await,
+            Class::Permanent | Class::AlreadyExists | Class::NotFound | Class::Bug => {
+                Outcome::GiveUp(GiveUp { reason: error.reason(), fault: error.fault(), detail: error.to_string() })
+            }
+        }
+    }
+
+    /// Code 1 is an auth failure in one table and bad XML in the other (measoft-api.md
+    /// §22): only a failed probe pauses the integration.
+    pub async fn doubt_credentials(
+        &self,
+        shop: &Shop,
+        reason: &'static str,
+        fault: shared::domain::Fault,
+        detail: &str,
+    ) -> Outcome {
+        match self.ask(shop, shop.vendors.courier.probe()).await {
+            Err(closed) => closed,
+            Ok(Ok(_)) => Outcome::GiveUp(GiveUp { reason, fault, detail: detail.to_owned() }),
+            Ok(Err(error)) if error.class() == Class::Config => {
+                self.pause(shop, PausedBy::Credentials(shared::domain::Fault::Courier), reason).await;
+                Outcome::RetryLater { why: RetryWhy::Paused, not_before: None }
+            }
+            Ok(Err(_)) => Outcome::RetryLater { why: RetryWhy::CourierUnavailable, not_before: None },
+        }
+    }
+
+    /// Takes an integration out of work; its commands wait.
+    pub async fn pause(&self, shop: &Shop, by: PausedBy, reason: &str) {
+        let state = IntegrationState::Paused { by, reason: reason.to_owned() };
+        match self.store.set_integration_state(shop.id(), &state).await {
+            Ok(true) => tracing::error!(
+                integration = shop.id().0,
+                by = by.as_str(),
+                reason,
+                "integration paused: its commands wait; see `bridge integration show`"
+            ),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "an integration could not be paused"),
+        }
+    }
+
+    /// Places orders, several in one request. Cases whose answer was lost stay open in state
+    /// `unknown`: a look-up follows.
+    pub async fn create(&self, shop: &Shop, cases: &mut [&mut Case]) {
+        let account = shop.integration.courier_account();
+        if let Err(closed) = self.gate.pass(&account, Priority::Interactive).await {
+            cases.iter_mut().for_each(|case| case.close(closed.clone()));
+            return;
+        }
+        let now = self.clock.now();
+        if let Err(error) = self.begin_sends(cases, now).await {
+            tracing::warn!(%error, "the ledger could not be written; nothing was sent");
+            for case in cases.iter_mut().filter(|case| case.is_open()) {
+                case.began = false;
+                case.retry(RetryWhy::Internal, None);
+            }
+            return;
+        }
+        let mut sending: Vec<&mut Case> = cases.iter_mut().map(|c| &mut **c).filter(|case| case.is_open()).collect();
+        let orders: Vec<NewOrder> = sending.iter().filter_map(|case| Some(wish(case)?.order.clone())).collect();
+        if orders.is_empty() {
+            return;
+        }
+        let result = shop.vendors.courier.new_orders(&orders).await;
+        self.gate.report(&account, result.as_ref().map(|_| ()));
+        let now = self.clock.now();
+        match result {
+            Ok(rows) => {
+                for case in &mut sending {
+                    let row = rows.iter().find(|row| delivery(case).orderno == row.orderno).cloned();
+                    match row {
+                        // No row: whether it arrived is not known.
+                        None => step(case, Event::AnswerLost),
+                        Some(row) => match row.verdict(Op::NewOrder) {
+                            None => accepted(case, row.orderprice, now),
+                            Some(verdict) => {
+                                let text = row.text(shared::measoft::Lang::Ru).unwrap_or_default().to_owned();
+                                self.refused(shop, case, verdict, &text).await;
+                            }
+                        },
+                    }
+                }
+            }
+            Err(error) if error.class() == Class::UnknownOutcome => {
+                sending.iter_mut().for_each(|case| {
+                    step(case, Event::AnswerLost);
+                    case.told.push(format!("the answer was lost ({})", error.outcome()));
+                });
+                if sending.len() > 1 {
+                    self.look_up_batch(shop, &mut sending).await;
+                }
+            }
+            Err(error) => {
+                // Refused as a whole or never sent: no order of it was created.
+                sending.iter_mut().for_each(|case| {
+                    step(case, Event::FoundAbsent);
+                    case.began = false;
+                });
+                let alone = sending.len() == 1;
+                let outcome = self.failure(shop, &error).await;
+                for case in &mut sending {
+                    match &outcome {
+                        // One bad order must not take the others with it: next time alone.
+                        Outcome::GiveUp(_) if !alone => case.retry(RetryWhy::Internal, None),
+                        other => case.close(other.clone()),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes `sending` for all of them in one commit. A case whose lease was lost is closed.
+    async fn begin_sends(&self, cases: &mut [&mut Case], now: Timestamp) -> store::Result<()> {
+        let mut tx = self.store.db.begin().await?;
+        for case in cases.iter_mut() {
+            let Some(desired) = wish(case).cloned() else { continue };
+            let mark = fingerprint(&desired, &self.store.key);
+            let fence_held = {
+                let d = delivery_mut(case);
+                d.state = d.state.after(Event::SendBegun).unwrap_or(S::Sending);
+                d.sending_hash = Some(desired.hash.clone());
+                d.sending = Some(mark);
+                d.sent_at = Some(now);
+                d.requests += 1;
+                d.reject_reason = None;
+                tx.save_delivery(d, false, now).await?
+            };
+            if fence_held {
+                case.began = true;
+            } else {
+                case.retry(RetryWhy::LeaseHeld, None);
+            }
+        }
+        tx.commit().await
+    }
+
+    async fn refused(&self, shop: &Shop, case: &mut Case, verdict: Verdict, text: &str) {
+        match verdict.class {
+            Class::AlreadyExists => {
+                // Perhaps an earlier try of ours: a look-up tells.
+                step(case, Event::AnswerLost);
+                case.told.push("MeaSoft says the number is taken".to_owned());
+                if case.intent.attempt >= TAKEN_TRIES {
+                    case.give_up(reason::give_up(reason::CONFLICT, text));
+                }
+            }
+            Class::Transient | Class::Blocked { .. } => {
+                step(case, Event::FoundAbsent);
+                case.began = false;
+                case.retry(RetryWhy::CourierUnavailable, None);
+            }
+            Class::UnknownOutcome => step(case, Event::AnswerLost),
+            Class::Config => {
+                step(case, Event::Refused);
+                delivery_mut(case).reject_reason = Some(verdict.reason.to_owned());
+                let outcome = self.doubt_credentials(shop, verdict.reason, verdict.fault, text).await;
+                case.close(outcome);
+            }
+            Class::Permanent | Class::NotFound | Class::Bug => {
+                step(case, Event::Refused);
+                delivery_mut(case).reject_reason = Some(verdict.reason.to_owned());
+                case.give_up(GiveUp { reason: verdict.reason, fault: verdict.fault, detail: text.to_owned() });
+            }
+        }
+    }
+
+    /// One request over the creation dates instead of one for each lost answer.
+    async fn look_up_batch(&self, shop: &Shop, cases: &mut [&mut Case]) {
+        let now = self.clock.now();
+        // The courier's day may be ahead of or behind ours.
+        let day = |span: Span| now.to_zoned(jiff::tz::TimeZone::UTC).checked_add(span).map(|z| z.date());
+        let (Ok(from), Ok(to)) = (day(-1.day()), day(1.day())) else { return };
+        let rows = match self.ask(shop, shop.vendors.courier.status_by_created(from, to, Done::All)).await {
+            Ok(Ok(rows)) => rows,
+            // Each case is looked up on its own when it comes due again.
+            _ => return,
+        };
+        for case in cases.iter_mut().filter(|case| case.is_open()) {
+            let orderno = delivery(case).orderno.clone();
+            let found: Vec<&StatusRow> = rows.iter().filter(|row| row.orderno.as_ref() == Some(&orderno)).collect();
+            match newest(&found, delivery(case)) {
+                Some(row) => self.adopt(case, row, now),
+                None => self.absent(case, now),
+            }
+        }
+    }
+
+    /// Asks what became of our number and takes over what is found. The case stays open when
+    /// a decision can follow.
+    pub async fn look_up(&self, shop: &Shop, case: &mut Case) {
+        let orderno = delivery(case).orderno.clone();
+        delivery_mut(case).requests += 1;
+        match self.ask(shop, shop.vendors.courier.status_by_orderno(&orderno)).await {
+            Err(closed) => case.close(closed),
+            Ok(Err(error)) => {
+                let outcome = self.failure(shop, &error).await;
+                case.close(outcome);
+            }
+            Ok(Ok(rows)) => {
+                case.verified = true;
+                let now = self.clock.now();
+                let rows: Vec<&StatusRow> = rows.iter().filter(|row| row.orderno.as_ref().is_none_or(|n| *n == orderno)).collect();
+                match newest(&rows, delivery(case)) {
+                    Some(row) => self.adopt(case, row, now),
+                    None => self.absent(case, now),
+                }
+            }
+        }
+    }
+
+    fn adopt(&self, case: &mut Case, row: &StatusRow, now: Timestamp) {
+        let lost = delivery(case).state.needs_lookup();
+        if lost {
+            let sent = delivery(case).sending.clone().unwrap_or_default();
+            if !is_ours(row, &sent, &self.store.key) {
+                case.give_up(reason::give_up(reason::CONFLICT, format!("number {}", delivery(case).orderno)));
+                return;
+            }
+            step(case, Event::Accepted);
+            let d = delivery_mut(case);
+            d.sent_hash = d.sending_hash.take();
+            case.effect_at = Some(now);
+            case.told.push("found at MeaSoft under our number: taken over".to_owned());
+        } else if case.intent.verify {
+            // Another holder may have changed it: only a complete edit makes sure.
+            delivery_mut(case).sent_hash = None;
+        }
+        apply_row(delivery_mut(case), row);
+    }
+
+    fn absent(&self, case: &mut Case, now: Timestamp) {
+        let cancel = case.wanted().cancel;
+        let d = delivery(case);
+        if !d.state.needs_lookup() {
+            return;
+        }
+        // A slow first request may still be under way.
+        let patience = if cancel { self.limits.call_limit.max(self.limits.unknown_recheck) } else { self.limits.unknown_recheck };
+        let not_before = d.sent_at.and_then(|at| at.checked_add(patience).ok()).unwrap_or(now);
+        if now < not_before {
+            case.told.push("MeaSoft does not show it yet".to_owned());
+            case.retry(RetryWhy::UnknownOutcome, Some(not_before));
+        } else {
+            step(case, Event::FoundAbsent);
+            case.told.push("MeaSoft does not have it".to_owned());
+        }
+    }
+
+    /// Replaces an order that MeaSoft has not begun to work on, and reads it back.
+    pub async fn edit(&self, shop: &Shop, case: &mut Case) {
+        let Some(desired) = wish(case).cloned() else { return };
+        let Some(row) = self.read(shop, case).await else { return };
+        let before = delivery(case).state;
+        apply_row(delivery_mut(case), &row);
+        if delivery(case).state != S::Created {
+            // The ledger was behind; decide again on what is true now.
+            if delivery(case).state == before {
+                case.give_up(reason::give_up(reason::TOO_LATE, status_words(&row)));
+            }
+            return;
+        }
+        let request = with_codes(&desired.order, &delivery(case).item_codes);
+        let now = self.clock.now();
+        {
+            let d = delivery_mut(case);
+            d.sending_hash = Some(desired.hash.clone());
+            d.sent_at = Some(now);
+            d.requests += 2;
+        }
+        match self.save(case).await {
+            Ok(true) => case.began = true,
+            Ok(false) => return case.retry(RetryWhy::LeaseHeld, None),
+            Err(_) => return case.retry(RetryWhy::Internal, None),
+        }
+        match self.ask(shop, shop.vendors.courier.edit_order(&request)).await {
+            Err(closed) => case.close(closed),
+            Ok(Err(error)) => {
+                let outcome = self.failure(shop, &error).await;
+                case.close(outcome);
+            }
+            Ok(Ok(answer)) => {
+                let refusal = answer.verdict(Op::EditOrder).map(|v| (v, answer.text(shared::measoft::Lang::Ru).unwrap_or_default().to_owned()));
+                let Some(row) = self.read(shop, case).await else { return };
+                apply_row(delivery_mut(case), &row);
+                match refusal {
+                    None if shows(&row, &desired) => {
+                        let d = delivery_mut(case);
+                        d.sent_hash = d.sending_hash.take();
+                        d.price = row.price.or(Some(desired.collect));
+                        case.effect_at = Some(self.clock.now());
+                        case.close(Outcome::Done(Change::Updated));
+                    }
+                    None => case.give_up(reason::give_up(
+                        reason::CHANGE_DROPPED,
+                        format!("sum wanted {}, shown {}", desired.collect, row.price.map_or("none".to_owned(), |p| p.to_string())),
+                    )),
+                    Some(_) if delivery(case).state != S::Created => {
+                        case.give_up(reason::give_up(reason::TOO_LATE, status_words(&row)));
+                    }
+                    Some((verdict, text)) => self.refused_change(shop, case, verdict, &text).await,
+                }
+            }
+        }
+    }
+
+    /// Cancels an order that MeaSoft has not begun to work on, and reads it back.
+    pub async fn cancel(&self, shop: &Shop, case: &mut Case) {
+        let (orderno, ordercode) = {
+            let d = delivery_mut(case);
+            d.requests += 2;
+            (d.orderno.clone(), d.ordercode.clone())
+        };
+        match self.save(case).await {
+            Ok(true) => case.began = true,
+            Ok(false) => return case.retry(RetryWhy::LeaseHeld, None),
+            Err(_) => return case.retry(RetryWhy::Internal, None),
+        }
+        let answer = match self.ask(shop, shop.vendors.courier.cancel_order(&orderno, ordercode.as_deref())).await {
+            Err(closed) => return case.close(closed),
+            Ok(Err(error)) if matches!(error.class(), Class::UnknownOutcome | Class::Transient | Class::Blocked { .. }) => {
+                let outcome = self.failure(shop, &error).await;
+                return case.close(outcome);
+            }
+            Ok(answer) => answer,
+        };
+        let refusal = match &answer {
+            Ok(row) => row.verdict().map(|v| (v, row.text(shared::measoft::Lang::Ru).unwrap_or_default().to_owned())),
+            Err(MeasoftError::Refused { verdict, text, .. }) => Some((*verdict, text.clone())),
+            Err(error) => {
+                let outcome = self.failure(shop, error).await;
+                return case.close(outcome);
+            }
+        };
+        let row = match self.ask(shop, shop.vendors.courier.status_by_orderno(&orderno)).await {
+            Err(closed) => return case.close(closed),
+            Ok(Err(error)) => {
+                let outcome = self.failure(shop, &error).await;
+                return case.close(outcome);
+            }
+            Ok(Ok(rows)) => newest(&rows.iter().collect::<Vec<_>>(), delivery(case)).cloned(),
+        };
+        let now = self.clock.now();
+        match row {
+            // MeaSoft never had it, or has it no more: there is nothing left to cancel.
+            None => {
+                cancelled(case);
+                case.close(Outcome::AlreadyDone("MeaSoft has no such order"));
+            }
+            Some(row) => match (phase(&row), refusal) {
+                (Phase::NotDelivered, None) => {
+                    cancelled(case);
+                    remember_status(delivery_mut(case), &row);
+                    case.effect_at = Some(now);
+                    case.close(Outcome::Done(Change::Cancelled));
+                }
+                (Phase::NotDelivered, Some(_)) => {
+                    cancelled(case);
+                    remember_status(delivery_mut(case), &row);
+                    case.close(Outcome::AlreadyDone("cancelled before"));
+                }
+                (Phase::New, None) if case.intent.attempt < 3 => {
+                    case.told.push("the cancellation does not show yet".to_owned());
+                    case.retry(RetryWhy::UnknownOutcome, now.checked_add(self.limits.unknown_recheck).ok());
+                }
+                (Phase::New, None) => case.give_up(reason::give_up(reason::CANCEL_DROPPED, "")),
+                (Phase::New, Some((verdict, text))) => self.refused_change(shop, case, verdict, &text).await,
+                _ => {
+                    apply_row(delivery_mut(case), &row);
+                    case.give_up(reason::give_up(reason::TOO_LATE, status_words(&row)));
+                }
+            },
+        }
+    }
+
+    /// An edit or cancel that MeaSoft refused although the order is untouched.
+    async fn refused_change(&self, shop: &Shop, case: &mut Case, verdict: Verdict, text: &str) {
+        match verdict.class {
+            Class::Transient | Class::Blocked { .. } => case.retry(RetryWhy::CourierUnavailable, None),
+            Class::UnknownOutcome => case.retry(RetryWhy::UnknownOutcome, None),
+            Class::Config => {
+                let outcome = self.doubt_credentials(shop, verdict.reason, verdict.fault, text).await;
+                case.close(outcome);
+            }
+            _ => case.give_up(GiveUp { reason: verdict.reason, fault: verdict.fault, detail: text.to_owned() }),
+        }
+    }
+
+    /// The order as MeaSoft has it; the case is closed when that cannot be told.
+    async fn read(&self, shop: &Shop, case: &mut Case) -> Option<StatusRow> {
+        let orderno = delivery(case).orderno.clone();
+        match self.ask(shop, shop.vendors.courier.status_by_orderno(&orderno)).await {
+            Err(closed) => case.close(closed),
+            Ok(Err(error)) => {
+                let outcome = self.failure(shop, &error).await;
+                case.close(outcome);
+            }
+            Ok(Ok(rows)) => match newest(&rows.iter().collect::<Vec<_>>(), delivery(case)) {
+                Some(row) => return Some(row.clone()),
+                None => case.give_up(GiveUp {
+                    reason: "order_not_found_at_courier",
+                    fault: shared::domain::Fault::Courier,
+                    detail: format!("number {orderno}"),
+                }),
+            },
+        }
+        None
+    }
+
+    async fn save(&self, case: &mut Case) -> store::Result<bool> {
+        let now = self.clock.now();
+        let mut tx = self.store.db.begin().await?;
+        let held = tx.save_delivery(delivery(case), false, now).await?;
+        tx.commit().await?;
+        Ok(held)
+    }
+}
+
+fn delivery(case: &Case) -> &Delivery {
+    case.delivery.as_ref().expect("a case is worked on at MeaSoft only with its delivery leased")
+}
+
+fn delivery_mut(case: &mut Case) -> &mut Delivery {
+    case.delivery.as_mut().expect("a case is worked on at MeaSoft only with its delivery leased")
+}
+
+fn wish(case: &Case) -> Option<&Desired> {
+    case.desired.as_ref().and_then(|desired| desired.as_ref().ok())
+}
+
+fn step(case: &mut Case, event: Event) {
+    let d = delivery_mut(case);
+    match d.state.after(event) {
+        Some(next) => d.state = next,
+        None => tracing::error!(state = d.state.as_str(), ?event, "a move that cannot happen; the state stays"),
+    }
+}
+
+fn cancelled(case: &mut Case) {
+    let d = delivery_mut(case);
+    d.state = S::Cancelled;
+    d.cancelled_by_us = true;
+}
+
+fn accepted(case: &mut Case, orderprice: Option<shared::domain::Kopecks>, now: Timestamp) {
+    step(case, Event::Accepted);
+    let collect = wish(case).map(|desired| desired.collect);
+    let d = delivery_mut(case);
+    d.sent_hash = d.sending_hash.take();
+    d.status = Some("NEW".to_owned());
+    d.price = orderprice.or(collect);
+    case.effect_at = Some(now);
+    match (orderprice, collect) {
+        (Some(theirs), Some(ours)) if theirs != ours => {
+            case.give_up(reason::give_up(reason::PRICE_MISMATCH, format!("ours {ours}, MeaSoft's {theirs}")));
+        }
+        _ => case.close(Outcome::Done(Change::Created)),
+    }
+}
+
+fn phase(row: &StatusRow) -> Phase {
+    row.status.as_ref().map_or(Phase::New, |status| Phase::of(status.code.as_str()))
+}
+
+fn status_words(row: &StatusRow) -> String {
+    row.status.as_ref().map_or_else(|| "no status".to_owned(), |status| format!("status {}", status.code))
+}
+
+fn remember_status(d: &mut Delivery, row: &StatusRow) {
+    if let Some(status) = &row.status {
+        d.status = Some(status.code.as_str().to_owned());
+        d.status_at = status.createtime_gmt.or(d.status_at);
+    }
+    d.ordercode = row.ordercode.clone().or_else(|| d.ordercode.take());
+}
+
+/// Takes over what a row shows: number, line codes, sum, status and the state it implies.
+fn apply_row(d: &mut Delivery, row: &StatusRow) {
+    remember_status(d, row);
+    let codes = item_codes(row);
+    if !codes.is_empty() {
+        d.item_codes = codes;
+    }
+    d.price = row.price.or(d.price);
+    if let Some(next) = d.state.after(Event::Reported(phase(row))) {
+        d.state = next;
+    }
+}
+
+/// Numbers repeat over the years (measoft-api.md §10.1): ours is the one with our code,
+/// else the newest that is not older than the delivery.
+fn newest<'a>(rows: &[&'a StatusRow], d: &Delivery) -> Option<&'a StatusRow> {
+    if let Some(code) = &d.ordercode
+        && let Some(row) = rows.iter().find(|row| row.ordercode.as_ref() == Some(code))
+    {
+        return Some(row);
+    }
+    let made = |row: &StatusRow| row.status.as_ref().and_then(|status| status.createtime_gmt);
+    let oldest_possible = d.created_at - 36.hours();
+    rows.iter().copied().filter(|row| made(row).is_none_or(|at| at >= oldest_possible)).max_by_key(|row| made(row))
+}
+
+/// Whether a resend would escape MeaSoft's check of repeats, which holds within one
+/// calendar year only (measoft-api.md §7.5).
+#[must_use]
+pub fn year_changed(sent_at: Option<Timestamp>, now: Timestamp) -> bool {
+    let year = |at: Timestamp| at.checked_add(3.hours()).unwrap_or(at).to_zoned(jiff::tz::TimeZone::UTC).year();
+    sent_at.is_some_and(|at| year(at) != year(now))
+}
+
+/// The number of the next generation after our own cancel.
+pub fn next_generation(d: &mut Delivery, prefix: &str) {
+    d.generation += 1;
+    let number = shared::domain::OrderNumber::parse(&d.number);
+    d.orderno = match number {
+        Ok(number) if !d.orderno.as_str().starts_with(&format!("{prefix}R{}", d.crm_order)) => {
+            OrderNo::derive(prefix, &number, d.crm_order, d.generation)
+        }
+        _ => OrderNo::known(format!("{prefix}R{}-{}", d.crm_order, d.generation)),
+    };
+    d.state = d.state.after(Event::WantedAgain).unwrap_or(S::Planned);
+    d.ordercode = None;
+    d.status = None;
+    d.status_at = None;
+    d.cancelled_by_us = false;
+    d.sent_hash = None;
+    d.sending_hash = None;
+    d.sending = None;
+    d.sent_at = None;
+    d.price = None;
+    d.item_codes.clear();
+    d.crm_written = shared::domain::delivery::CrmWritten::default();
+}

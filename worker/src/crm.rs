@@ -1,0 +1,240 @@
+//! What is done at RetailCRM on an order's behalf: whose it is now, and telling it what
+//! became of it at MeaSoft.
+
+use std::collections::BTreeMap;
+
+use shared::domain::delivery::CrmWritten;
+use shared::domain::{CrmOrderId, Delivery, Language};
+use shared::message::{Change, GiveUp, Outcome, RetryWhy};
+use shared::reason;
+use shared::retailcrm::error::Class;
+use shared::retailcrm::wire::order::Order;
+use shared::retailcrm::wire::tracking::{MAX_UPDATES, TrackingEntry, TrackingUpdate};
+use shared::retailcrm::CrmError;
+
+use crate::case::Case;
+use crate::decide::Shown;
+use crate::ports::{Shop, Tools};
+use crate::references::References;
+
+/// Code of our module's status for what gave up.
+pub const ERROR_STATUS: &str = "ERROR";
+
+/// The outcome of a failed call. An account that refuses us pauses the integration.
+pub async fn failure(tools: &Tools, shop: &Shop, error: &CrmError) -> Outcome {
+    let not_before = error.retry_after().and_then(|pause| tools.clock.now().checked_add(pause).ok());
+    match error.class() {
+        Class::Retry => {
+            let why = match error {
+                CrmError::RateLimited { .. } => RetryWhy::CrmRateLimited,
+                _ => RetryWhy::CrmUnavailable,
+            };
+            Outcome::RetryLater { why, not_before }
+        }
+        Class::Park => {
+            let reason = match error {
+                CrmError::Unreadable(_) => reason::UNREADABLE_ORDER,
+                _ => reason::CRM_ERROR,
+            };
+            Outcome::GiveUp(GiveUp { reason, fault: error.fault(), detail: error.to_string() })
+        }
+        Class::StopIntegration => {
+            tools.pause_for_crm(shop, reason::CRM_ACCESS).await;
+            Outcome::RetryLater { why: RetryWhy::Paused, not_before: None }
+        }
+    }
+}
+
+/// Whose the order is now.
+#[must_use]
+pub fn shown(order: &Order, case: &Case, shop: &Shop, module_code: &str) -> Shown {
+    let settings = &shop.integration.settings;
+    let code = order.delivery.code.as_deref();
+    if code.is_some_and(|code| settings.delivery_types.iter().any(|t| t == code)) {
+        return Shown::Ours;
+    }
+    if let Some(instance) = order.delivery.integration_code.as_deref() {
+        return if instance == shop.integration.code(module_code) { Shown::Ours } else { Shown::Elsewhere };
+    }
+    // RetailCRM ties the type to no module: what the shop's own trigger and our ledger say.
+    let named = case.intent.candidates.iter().filter(|c| c.integration == shop.id()).map(|c| c.delivery_type.as_str());
+    let known = case.delivery.as_ref().map(|d| d.delivery_type.as_str()).filter(|t| !t.is_empty());
+    let mut types = named.chain(known).peekable();
+    match (code, types.peek().is_some()) {
+        (Some(code), true) if types.any(|t| t == code) => Shown::Ours,
+        (_, true) => Shown::Elsewhere,
+        // Nothing says what our types are: the key of the trigger is all there is.
+        _ if settings.delivery_types.is_empty() && !case.wanted().cancel && code.is_some() => Shown::Ours,
+        _ => Shown::Elsewhere,
+    }
+}
+
+/// The module's status code for a MeaSoft status.
+#[must_use]
+pub fn module_status(shop: &Shop, measoft: &str) -> String {
+    shop.integration.settings.status_map.get(measoft).cloned().unwrap_or_else(|| measoft.to_owned())
+}
+
+fn to_write(d: &Delivery, shop: &Shop, error: Option<String>) -> CrmWritten {
+    CrmWritten {
+        external_id: Delivery::external_id(d.integration, d.crm_order),
+        track_number: if d.state.is_placed() { d.orderno.as_str().to_owned() } else { String::new() },
+        status: match &error {
+            Some(_) => ERROR_STATUS.to_owned(),
+            None => module_status(shop, d.status.as_deref().unwrap_or("NEW")),
+        },
+        error,
+    }
+}
+
+/// RetailCRM knows that MeaSoft has the order. Later statuses are the sync's business.
+#[must_use]
+pub fn is_told(d: &Delivery, shop: &Shop) -> bool {
+    let expected = to_write(d, shop, None);
+    d.crm_written.external_id == expected.external_id
+        && d.crm_written.track_number == expected.track_number
+        && d.crm_written.error.is_none()
+        && !d.crm_written.status.is_empty()
+}
+
+/// Tells RetailCRM what the batch came to: the delivery's id on the order, its status by
+/// tracking. Orders that left meanwhile are let alone.
+pub async fn tell(tools: &Tools, shop: &Shop, references: &References, cases: &mut [Case]) {
+    let mut news: BTreeMap<CrmOrderId, CrmWritten> = BTreeMap::new();
+    for case in cases.iter() {
+        if let Some((id, written)) = news_of(case, tools, shop) {
+            news.insert(id, written);
+        }
+    }
+    if news.is_empty() {
+        return;
+    }
+    let ids: Vec<CrmOrderId> = news.keys().copied().collect();
+    let orders = match shop.vendors.crm.orders_by_ids(&ids).await {
+        Ok(rows) => rows.into_iter().flatten().map(|order| (order.id, order)).collect::<BTreeMap<_, _>>(),
+        Err(error) => return not_told(tools, shop, cases, &ids, &error).await,
+    };
+    let mut updates = Vec::new();
+    for case in cases.iter_mut() {
+        let Some(id) = case.delivery.as_ref().map(|d| d.crm_order) else { continue };
+        let Some(written) = news.get(&id) else { continue };
+        match orders.get(&id) {
+            Some(order) if shown(order, case, shop, &tools.module_code) == Shown::Ours => {
+                if order.delivery.data.external_id.as_deref() != Some(written.external_id.as_str())
+                    && let Err(error) = write_id(shop, order, &written.external_id).await
+                {
+                    case.told.push(format!("RetailCRM could not be told: {error}"));
+                    let outcome = refused_write(tools, shop, &error).await;
+                    replace_success(case, outcome);
+                    continue;
+                }
+                updates.push((id, update(tools, references, written)));
+            }
+            _ => case.told.push("RetailCRM is not told: the order has another delivery type now".to_owned()),
+        }
+    }
+    for chunk in updates.chunks(MAX_UPDATES) {
+        let ids: Vec<CrmOrderId> = chunk.iter().map(|(id, _)| *id).collect();
+        let batch: Vec<TrackingUpdate> = chunk.iter().map(|(_, update)| update.clone()).collect();
+        match shop.vendors.crm.tracking(&shop.integration.code(&tools.module_code), &batch).await {
+            Ok(()) => mark_told(cases, &news, &ids),
+            Err(error) if error.class() == Class::Park => {
+                // The module is not registered, or it knows no such status: the order itself
+                // carries our id, and `doctor` points at the module.
+                tracing::warn!(integration = shop.id().0, error = error.label(), "RetailCRM does not take the status");
+                mark_told(cases, &news, &ids);
+            }
+            Err(error) => not_told(tools, shop, cases, &ids, &error).await,
+        }
+    }
+}
+
+/// What an order's outcome makes worth telling, if RetailCRM does not know it yet.
+fn news_of(case: &Case, tools: &Tools, shop: &Shop) -> Option<(CrmOrderId, CrmWritten)> {
+    let d = case.delivery.as_ref()?;
+    let order = case.order.as_ref()?;
+    if shown(order, case, shop, &tools.module_code) != Shown::Ours {
+        return None;
+    }
+    let settings = &shop.integration.settings;
+    let written = match case.outcome.as_ref()? {
+        Outcome::Done(Change::Created | Change::Updated | Change::WrittenBack) => to_write(d, shop, None),
+        Outcome::AlreadyDone(_) if d.state.is_placed() && !is_told(d, shop) => to_write(d, shop, None),
+        Outcome::GiveUp(give_up) if settings.report_errors_to_crm => {
+            to_write(d, shop, Some(error_text(give_up, settings.language)))
+        }
+        // Placed, and the rest has to wait: the manager sees it all the same.
+        _ => return None,
+    };
+    (d.crm_written != written).then_some((d.crm_order, written))
+}
+
+/// A give-up in the words managers know: the vendor's own text where there is one.
+#[must_use]
+pub fn error_text(give_up: &GiveUp, language: Language) -> String {
+    let words = reason::explain(give_up.reason, language);
+    if give_up.detail.is_empty() { words.text.to_owned() } else { format!("{} ({})", words.text, give_up.detail) }
+}
+
+/// A small patch without the delivery's code, which could undo a change of type that
+/// happens at this moment; with it only if RetailCRM wants it.
+async fn write_id(shop: &Shop, order: &Order, external_id: &str) -> Result<(), CrmError> {
+    let data = serde_json::json!({ "externalId": external_id });
+    let bare = serde_json::json!({ "delivery": { "data": data } });
+    match shop.vendors.crm.edit_order(order.id, &order.site, bare).await {
+        Err(CrmError::Refused { .. }) => {
+            let full = serde_json::json!({ "delivery": { "code": order.delivery.code, "data": data } });
+            shop.vendors.crm.edit_order(order.id, &order.site, full).await
+        }
+        done => done,
+    }
+}
+
+fn update(tools: &Tools, references: &References, written: &CrmWritten) -> TrackingUpdate {
+    TrackingUpdate {
+        delivery_id: written.external_id.clone(),
+        track_number: Some(written.track_number.clone()).filter(|t| !t.is_empty()),
+        cost: None,
+        history: vec![TrackingEntry {
+            code: written.status.clone(),
+            updated_at: tools.clock.now().to_zoned(references.zone.clone()),
+            comment: written.error.clone(),
+        }],
+        extra_data: BTreeMap::new(),
+    }
+}
+
+fn mark_told(cases: &mut [Case], news: &BTreeMap<CrmOrderId, CrmWritten>, ids: &[CrmOrderId]) {
+    for case in cases.iter_mut() {
+        if let Some(d) = &mut case.delivery
+            && ids.contains(&d.crm_order)
+            && let Some(written) = news.get(&d.crm_order)
+        {
+            d.crm_written = written.clone();
+        }
+    }
+}
+
+async fn not_told(tools: &Tools, shop: &Shop, cases: &mut [Case], ids: &[CrmOrderId], error: &CrmError) {
+    let outcome = refused_write(tools, shop, error).await;
+    for case in cases.iter_mut() {
+        if case.delivery.as_ref().is_some_and(|d| ids.contains(&d.crm_order)) {
+            case.told.push(format!("RetailCRM could not be told: {error}"));
+            replace_success(case, outcome.clone());
+        }
+    }
+}
+
+async fn refused_write(tools: &Tools, shop: &Shop, error: &CrmError) -> Outcome {
+    match failure(tools, shop, error).await {
+        Outcome::GiveUp(_) => Outcome::GiveUp(reason::give_up(reason::CRM_REFUSED, error.to_string())),
+        other => other,
+    }
+}
+
+/// What could not be told is told again; what gave up keeps its reason.
+fn replace_success(case: &mut Case, outcome: Outcome) {
+    if !matches!(case.outcome, Some(Outcome::GiveUp(_))) {
+        case.outcome = Some(outcome);
+    }
+}

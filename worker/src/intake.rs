@@ -1,0 +1,181 @@
+//! Takes commands off the interactive lane and records what they want. Once the wish is
+//! stored the message has done its work: the intent is the truth, messages are nudges.
+
+use std::time::Duration;
+
+use shared::message::{Candidate, Command, Envelope, Kind, Lane, decode};
+use shared::queue::{Delivery, SharedQueue};
+use shared::reason;
+use shared::store::dead_letters::NewDeadLetter;
+use shared::store::intents::{Want, Wish};
+use shared::store::journal::{Entry, What};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::ports::Tools;
+use crate::runner::Hint;
+
+/// Messages recorded in one commit.
+const GROUP: usize = 64;
+/// Messages in hand and not recorded yet.
+const PREFETCH: u16 = 256;
+
+/// Commands of the lane that are about no order.
+pub type Other = mpsc::Sender<(Envelope, Delivery)>;
+
+/// Runs until `stop`, then hands back what is not recorded.
+pub async fn run(tools: Tools, queue: SharedQueue, hints: mpsc::Sender<Hint>, other: Other, stop: CancellationToken) {
+    let mut subscription = queue.subscribe(Lane::Interactive, PREFETCH);
+    let (pump, mut inbox) = mpsc::channel::<Delivery>(usize::from(PREFETCH));
+    let pump_stop = stop.clone();
+    // `next` must not be cancelled half-way, so a task of its own waits in it.
+    let pumping = tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                biased;
+                () = pump_stop.cancelled() => break,
+                delivery = subscription.next() => match delivery {
+                    Some(delivery) => {
+                        if pump.send(delivery).await.is_err() {
+                            break;
+                        }
+                    }
+                    None => break,
+                },
+            }
+        }
+        subscription.stop().await;
+    });
+    let mut group = Vec::with_capacity(GROUP);
+    while inbox.recv_many(&mut group, GROUP).await > 0 {
+        record(&tools, &hints, &other, std::mem::take(&mut group), &stop).await;
+    }
+    let _ = pumping.await;
+}
+
+async fn record(tools: &Tools, hints: &mpsc::Sender<Hint>, other: &Other, group: Vec<Delivery>, stop: &CancellationToken) {
+    let mut wishes = Vec::new();
+    let mut entries = Vec::new();
+    let mut nudges = Vec::new();
+    let mut settled = Vec::new();
+    for delivery in group {
+        match decode(&delivery.body) {
+            Err(why) => {
+                bury_undecodable(tools, &delivery, &why.to_string(), reason::UNDECODABLE).await;
+                settled.push(delivery);
+            }
+            Ok(envelope) => {
+                let made = wishes_of(tools, &envelope);
+                if made.is_empty() {
+                    match (&envelope.command, envelope.integration) {
+                        (Command::ResumeOrder { .. }, Some(integration)) => {
+                            nudges.push(Hint { integration, due_at: tools.clock.now() });
+                            settled.push(delivery);
+                        }
+                        _ => {
+                            let _ = other.send((envelope, delivery)).await;
+                        }
+                    }
+                    continue;
+                }
+                for wish in &made {
+                    entries.push(trigger_entry(&envelope, wish));
+                    nudges.push(Hint { integration: wish.integration, due_at: wish.due_at });
+                }
+                wishes.extend(made);
+                settled.push(delivery);
+            }
+        }
+    }
+    if !wishes.is_empty() {
+        let mut pause = Duration::from_millis(100);
+        // Unsettled messages are kept in hand until the store is back: nothing is lost.
+        while let Err(error) = tools.store.record_wishes(&wishes).await {
+            tracing::warn!(%error, messages = wishes.len(), "commands wait: the database does not take them");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+    entries.into_iter().for_each(|entry| tools.journal.write(entry));
+    for delivery in settled {
+        delivery.ack().await;
+    }
+    for nudge in nudges {
+        let _ = hints.send(nudge).await;
+    }
+}
+
+/// What a command wishes for; empty for commands about no order's intent.
+fn wishes_of(tools: &Tools, envelope: &Envelope) -> Vec<Wish> {
+    let (want, number, declared, candidates) = match &envelope.command {
+        Command::SendOrder { number, declared } => (Want::Send, number, *declared, &[][..]),
+        Command::UpdateOrder { number, declared } => (Want::Update, number, *declared, &[][..]),
+        Command::CancelOrder { number, declared, candidates } => (Want::Cancel, number, *declared, &candidates[..]),
+        _ => return Vec::new(),
+    };
+    let mut integrations: Vec<_> = candidates.iter().map(|c: &Candidate| c.integration).chain(envelope.integration).collect();
+    integrations.sort_unstable();
+    integrations.dedup();
+    let due_at = envelope.received_at.checked_add(tools.limits.settle).unwrap_or(envelope.received_at);
+    integrations
+        .into_iter()
+        .map(|integration| Wish {
+            integration,
+            number: number.clone(),
+            want,
+            declared,
+            candidates: candidates.to_vec(),
+            due_at,
+            received_at: envelope.received_at,
+            generation: envelope.generation,
+            traceparent: envelope.traceparent.clone(),
+            command_id: envelope.id.to_string(),
+        })
+        .collect()
+}
+
+fn trigger_entry(envelope: &Envelope, wish: &Wish) -> Entry {
+    let words = match envelope.command.kind() {
+        Kind::SendOrder => "send trigger",
+        Kind::UpdateOrder => "update trigger",
+        Kind::CancelOrder => "cancel trigger",
+        _ => "command",
+    };
+    let sum = wish.declared.map_or_else(String::new, |sum| format!(", declared value {sum}"));
+    let replay = if envelope.generation > 0 { format!(", replay {}", envelope.generation) } else { String::new() };
+    Entry::new(envelope.received_at, What::Trigger, format!("{words} accepted{sum}{replay}"))
+        .about(wish.integration, wish.number.as_str())
+        .outcome(envelope.id.to_string())
+}
+
+/// Moves a message nobody understands to where a person finds it.
+pub async fn bury_undecodable(tools: &Tools, delivery: &Delivery, why: &str, reason: &'static str) {
+    let give_up = reason::give_up(reason, why);
+    let dead = NewDeadLetter {
+        integration: None,
+        delivery: None,
+        number: None,
+        kind: "message".to_owned(),
+        reason: give_up.reason.to_owned(),
+        fault: give_up.fault,
+        detail: give_up.detail,
+        tries: 1,
+        command: None,
+        raw: Some(delivery.body.clone()),
+    };
+    let mut pause = Duration::from_millis(100);
+    for _ in 0..20 {
+        match tools.store.bury(&dead).await {
+            Ok(id) => {
+                tracing::error!(dead_letter = id, why, "a message cannot be read; its bytes are kept");
+                return;
+            }
+            Err(error) => tracing::warn!(%error, "a dead letter could not be stored yet"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,212 @@
+//! Gives free slots to due intents, fairly between integrations, and knows when the next
+//! one is due. The store is asked; messages only say when asking is worth while.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use shared::domain::IntegrationId;
+use shared::telemetry::Beat;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::ports::Tools;
+use crate::serve;
+use crate::shops::{Found, Shops};
+
+/// Something of an integration is due at a moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Hint {
+    pub integration: IntegrationId,
+    pub due_at: Timestamp,
+}
+
+/// How often the store is asked whether something is due that nobody said.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Intents taken in one go: MeaSoft's batch.
+pub const BATCH: u32 = 50;
+
+/// Who is due, in turn.
+#[derive(Debug, Default)]
+pub struct Turns {
+    due: HashMap<IntegrationId, Timestamp>,
+    order: VecDeque<IntegrationId>,
+    in_flight: HashMap<IntegrationId, usize>,
+}
+
+impl Turns {
+    pub fn hint(&mut self, hint: Hint) {
+        let due = self.due.entry(hint.integration).or_insert(hint.due_at);
+        *due = (*due).min(hint.due_at);
+        if !self.order.contains(&hint.integration) {
+            self.order.push_back(hint.integration);
+        }
+    }
+
+    /// The next integration in turn that is due and under its cap; it goes to the end.
+    pub fn next(&mut self, now: Timestamp, cap: usize, mut may: impl FnMut(IntegrationId) -> bool) -> Option<IntegrationId> {
+        for _ in 0..self.order.len() {
+            let id = self.order.pop_front()?;
+            self.order.push_back(id);
+            let due = self.due.get(&id).is_some_and(|due| *due <= now);
+            if due && self.in_flight.get(&id).copied().unwrap_or(0) < cap && may(id) {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Nothing of it is due until somebody says so.
+    pub fn rest(&mut self, id: IntegrationId) {
+        self.due.remove(&id);
+        self.order.retain(|other| *other != id);
+    }
+
+    pub fn begin(&mut self, id: IntegrationId) {
+        *self.in_flight.entry(id).or_default() += 1;
+    }
+
+    pub fn end(&mut self, id: IntegrationId) {
+        if let Some(n) = self.in_flight.get_mut(&id) {
+            *n = n.saturating_sub(1);
+        }
+    }
+
+    /// When the next one is due that is not due yet.
+    #[must_use]
+    pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        self.due.values().copied().filter(|due| *due > now).min()
+    }
+}
+
+/// Runs until `stop`; what is in hand then is finished.
+pub async fn run(
+    tools: Tools,
+    shops: Shops,
+    mut hints: mpsc::Receiver<Hint>,
+    concurrency: usize,
+    beat: Beat,
+    stop: CancellationToken,
+) {
+    let mut turns = Turns::default();
+    let mut running: JoinSet<(IntegrationId, Vec<Hint>)> = JoinSet::new();
+    // One integration never holds more than half of the slots while others wait.
+    let cap = (concurrency / 2).max(1);
+    let mut look_at = tokio::time::Instant::now();
+    loop {
+        beat.alive();
+        if look_at <= tokio::time::Instant::now() {
+            look_at = tokio::time::Instant::now() + LOOK_EVERY;
+            match tools.store.integrations_with_work().await {
+                Ok(found) => found.into_iter().for_each(|(integration, due_at)| turns.hint(Hint { integration, due_at })),
+                Err(error) => tracing::warn!(%error, "due work cannot be read"),
+            }
+        }
+        while running.len() < concurrency && !stop.is_cancelled() {
+            let now = tools.clock.now();
+            let mut chosen = None;
+            let Some(id) = turns.next(now, cap, |id| match shops.find(id) {
+                Found::Active(shop) => {
+                    let open = tools.gate.open_for(&shop.integration.courier_account()).is_ok();
+                    chosen = open.then_some(shop);
+                    open
+                }
+                Found::Paused | Found::Unknown => false,
+            }) else {
+                break;
+            };
+            let Some(shop) = chosen else { break };
+            let until = now.checked_add(tools.limits.lease).unwrap_or(now);
+            match tools.store.claim_intents(id, &tools.owner, until, BATCH).await {
+                Ok(intents) => {
+                    if intents.len() < BATCH as usize {
+                        turns.rest(id);
+                    }
+                    if intents.is_empty() {
+                        continue;
+                    }
+                    turns.begin(id);
+                    let tools = tools.clone();
+                    running.spawn(async move { (id, serve::serve(&tools, &shop, intents).await) });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "due work cannot be taken");
+                    break;
+                }
+            }
+        }
+        if stop.is_cancelled() && running.is_empty() {
+            return;
+        }
+        let now = tools.clock.now();
+        let until_due = turns.next_due(now).map_or(LOOK_EVERY, |due| {
+            Duration::from_millis(u64::try_from(due.as_millisecond() - now.as_millisecond()).unwrap_or(0) + 1)
+        });
+        let nap = until_due.min(look_at.saturating_duration_since(tokio::time::Instant::now())).max(Duration::from_millis(1));
+        tokio::select! {
+            Some(ended) = running.join_next(), if !running.is_empty() => match ended {
+                Ok((id, again)) => {
+                    turns.end(id);
+                    again.into_iter().for_each(|hint| turns.hint(hint));
+                }
+                // A panic in a handler: its leases run out and the intents come back.
+                Err(error) => tracing::error!(%error, "a handler broke off"),
+            },
+            Some(hint) = hints.recv() => {
+                turns.hint(hint);
+                while let Ok(more) = hints.try_recv() {
+                    turns.hint(more);
+                }
+            }
+            () = stop.cancelled(), if !stop.is_cancelled() => {}
+            () = tokio::time::sleep(nap) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millisecond(ms).expect("moment")
+    }
+
+    fn hint(turns: &mut Turns, id: i64, ms: i64) {
+        turns.hint(Hint { integration: IntegrationId(id), due_at: at(ms) });
+    }
+
+    #[test]
+    fn integrations_take_turns() {
+        let mut turns = Turns::default();
+        for id in 1..=3 {
+            hint(&mut turns, id, 0);
+        }
+        let order: Vec<i64> = (0..6).filter_map(|_| turns.next(at(1), 9, |_| true)).map(|id| id.0).collect();
+        assert_eq!(order, [1, 2, 3, 1, 2, 3]);
+    }
+
+    #[test]
+    fn nobody_takes_more_than_its_share() {
+        let mut turns = Turns::default();
+        hint(&mut turns, 1, 0);
+        hint(&mut turns, 2, 0);
+        turns.begin(IntegrationId(1));
+        assert_eq!(turns.next(at(1), 1, |_| true), Some(IntegrationId(2)));
+        turns.end(IntegrationId(1));
+        assert_eq!(turns.next(at(1), 1, |_| true), Some(IntegrationId(1)));
+    }
+
+    #[test]
+    fn what_is_not_due_waits_and_the_earliest_hint_counts() {
+        let mut turns = Turns::default();
+        hint(&mut turns, 1, 500);
+        hint(&mut turns, 1, 900);
+        assert_eq!(turns.next(at(499), 9, |_| true), None);
+        assert_eq!(turns.next_due(at(499)), Some(at(500)));
+        assert_eq!(turns.next(at(500), 9, |_| true), Some(IntegrationId(1)));
+        turns.rest(IntegrationId(1));
+        assert_eq!(turns.next(at(500), 9, |_| true), None);
+    }
+}

@@ -1,0 +1,655 @@
+//! One batch of due intents of one integration, from lease to ledger: read the orders,
+//! decide, act at MeaSoft, tell RetailCRM, record, let go.
+//!
+//! The order of the steps is the guarantee: intents and deliveries are leased first, the
+//! orders are read under those leases, the ledger is written before each call that changes
+//! something, and everything an order's attempt came to is recorded in one commit.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use shared::domain::delivery::DeliveryState as S;
+use shared::domain::{Delivery, OrderNumber, PausedBy};
+use shared::message::{Command, Envelope, Kind, Outcome, RetryWhy};
+use shared::reason;
+use shared::retailcrm::CrmError;
+use shared::retailcrm::wire::order::Order;
+use shared::store;
+use shared::store::dead_letters::NewDeadLetter;
+use shared::store::deliveries::DeliveryKey;
+use shared::store::intents::{Intent, Leave};
+use shared::store::journal::{Entry, What};
+
+use crate::case::Case;
+use crate::convert;
+use crate::courier::{next_generation, year_changed};
+use crate::crm::{self, shown};
+use crate::decide::{Decision, Known, Shown, Situation, decide};
+use crate::ports::{Shop, Tools};
+use crate::references::References;
+use crate::runner::Hint;
+use crate::settle::{Settlement, settle};
+
+/// Decisions of one attempt; more would mean going round in circles.
+const ROUNDS: usize = 6;
+
+/// Works on a batch and answers when something of it is due again.
+pub async fn serve(tools: &Tools, shop: &Shop, intents: Vec<Intent>) -> Vec<Hint> {
+    let started = tools.clock.now();
+    let keeper = LeaseKeeper::start(tools, &intents);
+    let mut cases: Vec<Case> = intents.into_iter().map(Case::new).collect();
+    lease_known(tools, &keeper, &mut cases).await;
+    match References::of(tools, shop).await {
+        Ok(references) => {
+            if read_orders(tools, shop, &mut cases).await {
+                lease_found(tools, shop, &keeper, &mut cases).await;
+                work(tools, shop, &references, &mut cases).await;
+                crm::tell(tools, shop, &references, &mut cases).await;
+            }
+        }
+        Err(error) => fail_all(tools, shop, &mut cases, &error).await,
+    }
+    let mut again = Vec::new();
+    for case in cases {
+        if let Some(hint) = record(tools, shop, case, started).await {
+            again.push(hint);
+        }
+    }
+    drop(keeper);
+    again
+}
+
+/// The CRM failed for the batch as a whole.
+async fn fail_all(tools: &Tools, shop: &Shop, cases: &mut [Case], error: &CrmError) {
+    let outcome = crm::failure(tools, shop, error).await;
+    for case in cases.iter_mut().filter(|case| case.is_open()) {
+        case.close(outcome.clone());
+    }
+}
+
+/// Leases the deliveries that intents are already bound to, before anything is read.
+async fn lease_known(tools: &Tools, keeper: &LeaseKeeper, cases: &mut [Case]) {
+    let until = tools.lease_until();
+    for case in cases.iter_mut() {
+        let Some(id) = case.intent.delivery else { continue };
+        match tools.store.lease_known_delivery(id, &tools.owner, until).await {
+            Ok(Some(delivery)) => {
+                keeper.add_delivery(delivery.id.0);
+                case.delivery = Some(delivery);
+            }
+            Ok(None) => case.retry(RetryWhy::LeaseHeld, None),
+            Err(_) => case.retry(RetryWhy::Internal, None),
+        }
+    }
+}
+
+/// Reads all orders of the batch in as few requests as possible. False: nothing was read.
+async fn read_orders(tools: &Tools, shop: &Shop, cases: &mut [Case]) -> bool {
+    let mut numbers: Vec<OrderNumber> =
+        cases.iter().filter(|case| case.is_open()).map(|case| case.intent.number.clone()).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    if numbers.is_empty() {
+        return false;
+    }
+    let rows = match shop.vendors.crm.orders_by_numbers(&numbers).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            fail_all(tools, shop, cases, &error).await;
+            return false;
+        }
+    };
+    let mut orders: Vec<Order> = Vec::with_capacity(rows.len());
+    let mut unreadable = Vec::new();
+    for row in rows {
+        match row {
+            Ok(order) => orders.push(order),
+            Err(bad) => unreadable.push(bad),
+        }
+    }
+    for case in cases.iter_mut().filter(|case| case.is_open()) {
+        let number = case.intent.number.as_str();
+        let bound = case.delivery.as_ref().map(|d| d.crm_order);
+        let mut found: Vec<&Order> = orders.iter().filter(|o| o.number == number || bound == Some(o.id)).collect();
+        if let Some(bound) = bound
+            && found.iter().any(|o| o.id == bound)
+        {
+            found.retain(|o| o.id == bound);
+        }
+        if found.len() > 1 {
+            let ours: Vec<&Order> =
+                found.iter().copied().filter(|o| shown(o, case, shop, &tools.module_code) == Shown::Ours).collect();
+            if ours.len() == 1 {
+                found = ours;
+            } else {
+                found = in_ledger(tools, shop, &found).await;
+            }
+            if found.len() != 1 {
+                case.give_up(reason::give_up(reason::AMBIGUOUS_NUMBER, "the number stands on several orders"));
+                continue;
+            }
+        }
+        match found.first() {
+            Some(order) => case.order = Some((*order).clone()),
+            None => {
+                if let Some(bad) = unreadable.iter().find(|bad| bad.number.as_deref() == Some(number)) {
+                    case.give_up(reason::give_up(reason::UNREADABLE_ORDER, bad.why.clone()));
+                }
+            }
+        }
+    }
+    // The order's number was edited after we bound it: read it by its id.
+    let moved: Vec<_> = cases
+        .iter()
+        .filter(|case| case.is_open() && case.order.is_none())
+        .filter_map(|case| case.delivery.as_ref().map(|d| d.crm_order))
+        .collect();
+    if !moved.is_empty()
+        && let Ok(rows) = shop.vendors.crm.orders_by_ids(&moved).await
+    {
+        for order in rows.into_iter().flatten() {
+            for case in cases.iter_mut().filter(|case| case.is_open() && case.order.is_none()) {
+                if case.delivery.as_ref().is_some_and(|d| d.crm_order == order.id) {
+                    case.order = Some(order.clone());
+                }
+            }
+        }
+    }
+    true
+}
+
+/// Of several orders with one number, those this integration has a delivery of.
+async fn in_ledger<'a>(tools: &Tools, shop: &Shop, found: &[&'a Order]) -> Vec<&'a Order> {
+    let mut known = Vec::new();
+    for order in found {
+        if matches!(tools.store.delivery_by_order(shop.id(), order.id).await, Ok(Some(_))) {
+            known.push(*order);
+        }
+    }
+    known
+}
+
+/// Leases the deliveries of orders found for the first time. A row that others have worked
+/// on meanwhile makes this reading stale: it is read anew under the lease.
+async fn lease_found(tools: &Tools, shop: &Shop, keeper: &LeaseKeeper, cases: &mut [Case]) {
+    let until = tools.lease_until();
+    let mut stale = Vec::new();
+    for case in cases.iter_mut().filter(|case| case.is_open() && case.delivery.is_none()) {
+        let Some(order) = &case.order else { continue };
+        let ours = shown(order, case, shop, &tools.module_code) == Shown::Ours;
+        if !ours {
+            // A row is made only for orders that were ever with this integration.
+            match tools.store.delivery_by_order(shop.id(), order.id).await {
+                Ok(None) => continue,
+                Ok(Some(_)) => {}
+                Err(_) => {
+                    case.retry(RetryWhy::Internal, None);
+                    continue;
+                }
+            }
+        }
+        let key = DeliveryKey {
+            integration: shop.id(),
+            crm_order: order.id,
+            number: &case.intent.number,
+            prefix: &shop.integration.prefix,
+        };
+        match tools.store.lease_delivery(&key, &tools.owner, until).await {
+            Ok(Some(delivery)) => {
+                keeper.add_delivery(delivery.id.0);
+                if delivery.fence > 1 {
+                    stale.push(delivery.crm_order);
+                }
+                case.delivery = Some(delivery);
+            }
+            Ok(None) => case.retry(RetryWhy::LeaseHeld, None),
+            Err(_) => case.retry(RetryWhy::Internal, None),
+        }
+    }
+    if stale.is_empty() {
+        return;
+    }
+    match shop.vendors.crm.orders_by_ids(&stale).await {
+        Ok(rows) => {
+            for order in rows.into_iter().flatten() {
+                for case in cases.iter_mut().filter(|case| case.is_open()) {
+                    if case.delivery.as_ref().is_some_and(|d| d.crm_order == order.id) {
+                        case.order = Some(order.clone());
+                    }
+                }
+            }
+        }
+        Err(error) => {
+            let outcome = crm::failure(tools, shop, &error).await;
+            for case in cases.iter_mut().filter(|case| case.is_open()) {
+                if case.delivery.as_ref().is_some_and(|d| stale.contains(&d.crm_order)) {
+                    case.close(outcome.clone());
+                }
+            }
+        }
+    }
+}
+
+/// Decides and acts until every case has an outcome.
+async fn work(tools: &Tools, shop: &Shop, references: &References, cases: &mut [Case]) {
+    for _ in 0..ROUNDS {
+        let mut creates: Vec<&mut Case> = Vec::new();
+        let mut singles: Vec<(&mut Case, Decision)> = Vec::new();
+        for case in cases.iter_mut().filter(|case| case.is_open()) {
+            match next(tools, shop, references, case) {
+                Decision::Create => creates.push(case),
+                Decision::Edit if !sendable(case) => {}
+                other => singles.push((case, other)),
+            }
+        }
+        creates.retain_mut(|case| sendable(case));
+        if creates.is_empty() && singles.is_empty() {
+            break;
+        }
+        for (case, decision) in singles {
+            act(tools, shop, case, decision).await;
+        }
+        // An order that failed in company is tried alone.
+        let (mut alone, mut together): (Vec<&mut Case>, Vec<&mut Case>) =
+            creates.into_iter().partition(|case| case.intent.attempt > 0);
+        if !together.is_empty() {
+            tools.create(shop, &mut together).await;
+        }
+        for case in &mut alone {
+            tools.create(shop, std::slice::from_mut(case)).await;
+        }
+    }
+    for case in cases.iter_mut().filter(|case| case.is_open()) {
+        case.told.push("no decision led to an end".to_owned());
+        case.retry(RetryWhy::Internal, None);
+    }
+}
+
+/// Whether the order can be handed over as it is; closes the case if not.
+fn sendable(case: &mut Case) -> bool {
+    match case.desired.clone() {
+        Some(Ok(_)) => true,
+        Some(Err(give_up)) => {
+            case.give_up(give_up);
+            false
+        }
+        None => {
+            case.retry(RetryWhy::Internal, None);
+            false
+        }
+    }
+}
+
+fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) -> Decision {
+    let shown = match &case.order {
+        None => Shown::NotFound,
+        Some(order) => shown(order, case, shop, &tools.module_code),
+    };
+    if let (Some(order), Some(d)) = (&case.order, &mut case.delivery) {
+        if shown == Shown::Ours {
+            order.number.clone_into(&mut d.number);
+            d.site = order.site.clone().unwrap_or_default();
+            if let Some(code) = order.delivery.as_ref().and_then(|x| x.code.clone()) {
+                d.delivery_type = code;
+            }
+        }
+        let desired = convert::desired(order, &shop.integration, references, case.intent.declared, d);
+        case.desired = Some(desired);
+    }
+    let now = tools.clock.now();
+    let known = case.delivery.as_mut().map(|d| {
+        // MeaSoft refuses a repeated number within one calendar year only.
+        if d.state == S::Planned && year_changed(d.sent_at, now) {
+            d.state = S::Unknown;
+            d.sent_at = None;
+        }
+        let hash = case.desired.as_ref().and_then(|x| x.as_ref().ok()).map(|x| x.hash.as_str());
+        Known {
+            state: d.state,
+            cancelled_by_us: d.cancelled_by_us,
+            same: hash.is_some() && d.sent_hash.as_deref() == hash,
+            written_back: crm::is_told(d, shop),
+        }
+    });
+    let situation = Situation {
+        wanted: case.wanted(),
+        shown,
+        known,
+        rereads: case.intent.rereads,
+        allow_edit_cancel: shop.integration.settings.allow_edit_cancel,
+        verify: case.intent.verify && !case.verified,
+    };
+    decide(&situation)
+}
+
+async fn act(tools: &Tools, shop: &Shop, case: &mut Case, decision: Decision) {
+    match decision {
+        Decision::Create => {}
+        Decision::Recreate => {
+            if let Some(d) = &mut case.delivery {
+                next_generation(d, &shop.integration.prefix);
+                case.told.push(format!("wanted again after our cancel: new number {}", d.orderno));
+            }
+        }
+        Decision::Edit => tools.edit(shop, case).await,
+        Decision::Cancel => tools.cancel(shop, case).await,
+        Decision::LookUp => tools.look_up(shop, case).await,
+        Decision::CancelByNumber => cancel_by_number(tools, shop, case).await,
+        Decision::WriteBack => case.close(Outcome::Done(shared::message::Change::WrittenBack)),
+        Decision::Withdraw => {
+            let outcome = if case.intent.send_seq > case.intent.served {
+                Outcome::Done(shared::message::Change::Withdrawn)
+            } else {
+                Outcome::AlreadyDone("nothing was sent")
+            };
+            case.close(outcome);
+        }
+        Decision::AlreadyDone(why) => case.close(Outcome::AlreadyDone(why)),
+        Decision::Superseded(why) => case.close(Outcome::Superseded(why)),
+        Decision::ReadAgain => {
+            case.read_again = true;
+            case.retry(RetryWhy::CrmLag, None);
+        }
+        Decision::GiveUp(give_up) => case.give_up(give_up),
+    }
+}
+
+/// Our ledger has no delivery of the order here. Another candidate's may; only when none
+/// does, MeaSoft is asked by the number we would have given it.
+async fn cancel_by_number(tools: &Tools, shop: &Shop, case: &mut Case) {
+    let Some(order) = case.order.clone() else { return };
+    for candidate in &case.intent.candidates {
+        match tools.store.delivery_by_order(candidate.integration, order.id).await {
+            Ok(None) => {}
+            Ok(Some(_)) => return case.close(Outcome::AlreadyDone("this courier never had the order")),
+            Err(_) => return case.retry(RetryWhy::Internal, None),
+        }
+    }
+    let key = DeliveryKey {
+        integration: shop.id(),
+        crm_order: order.id,
+        number: &case.intent.number,
+        prefix: &shop.integration.prefix,
+    };
+    let orderno = shared::domain::OrderNo::derive(key.prefix, key.number, key.crm_order, 1);
+    match tools.ask(shop, shop.vendors.courier.status_by_orderno(&orderno)).await {
+        Err(closed) => case.close(closed),
+        Ok(Err(error)) => {
+            let outcome = tools.failure(shop, &error).await;
+            case.close(outcome);
+        }
+        Ok(Ok(rows)) if rows.is_empty() => case.close(Outcome::AlreadyDone("neither we nor MeaSoft know the order")),
+        Ok(Ok(_)) => match tools.store.lease_delivery(&key, &tools.owner, tools.lease_until()).await {
+            Ok(Some(mut delivery)) => {
+                case.told.push("MeaSoft has an order under this number".to_owned());
+                delivery.state = S::Unknown;
+                case.delivery = Some(delivery);
+            }
+            Ok(None) => case.retry(RetryWhy::LeaseHeld, None),
+            Err(_) => case.retry(RetryWhy::Internal, None),
+        },
+    }
+}
+
+/// Stores what an attempt came to, in one commit, and lets go. Answers when the order is
+/// due again.
+async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) -> Option<Hint> {
+    let now = tools.clock.now();
+    let mut outcome = case.outcome.take().unwrap_or(Outcome::RetryLater { why: RetryWhy::Internal, not_before: None });
+    let since = |at: Timestamp| Duration::from_millis(u64::try_from(now.as_millisecond() - at.as_millisecond()).unwrap_or(0));
+    let until_due = match &outcome {
+        Outcome::RetryLater { not_before: Some(at), .. } => {
+            Duration::from_millis(u64::try_from(at.as_millisecond() - now.as_millisecond()).unwrap_or(0))
+        }
+        _ => Duration::ZERO,
+    };
+    let step = if case.read_again { case.intent.rereads } else { case.intent.attempt };
+    let mut settlement = settle(&outcome, step, since(case.intent.wanted_at), until_due, &tools.policy);
+    if settlement == Settlement::Expire {
+        let why = match &outcome {
+            Outcome::RetryLater { why, .. } => why.as_str(),
+            _ => "",
+        };
+        outcome = Outcome::GiveUp(reason::give_up(reason::EXPIRED, why));
+        settlement = Settlement::DeadLetter;
+    }
+    let kind = kind_of(&case);
+    let leave = match &settlement {
+        Settlement::Wait { pause, counts } => Leave::Wait {
+            due_at: now.checked_add(*pause).unwrap_or(now),
+            attempt: case.intent.attempt + u32::from(*counts && !case.read_again),
+            rereads: case.intent.rereads + u32::from(case.read_again),
+        },
+        _ => Leave::Served,
+    };
+    let next_at = match leave {
+        Leave::Wait { due_at, .. } => Some(due_at),
+        Leave::Served => None,
+    };
+    let mut pause = Duration::from_millis(50);
+    let mut left = 20;
+    let held = loop {
+        match store_result(tools, shop, &case, kind, &outcome, leave, now).await {
+            Ok(held) => break held,
+            Err(error) if left > 0 => {
+                // The lease is kept alive meanwhile; giving up here would only cost a repeat.
+                tracing::warn!(%error, "an attempt's result could not be stored yet");
+                left -= 1;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
+            Err(error) => {
+                tracing::error!(%error, "an attempt's result could not be stored; the order will be looked at again");
+                return None;
+            }
+        }
+    };
+    let (retry_why, reason_label) = match &outcome {
+        Outcome::RetryLater { why, .. } => (Some(*why), None),
+        Outcome::GiveUp(give_up) => (None, Some(give_up.reason)),
+        _ => (None, None),
+    };
+    tools.metrics.command(kind, &outcome, since(started));
+    if let Some(why) = retry_why {
+        tools.metrics.retry(kind, why);
+    }
+    if let (Some(at), Outcome::Done(_)) = (case.effect_at, &outcome) {
+        let took = at.as_millisecond() - case.intent.wanted_at.as_millisecond();
+        tools.metrics.effect(kind, Duration::from_millis(u64::try_from(took).unwrap_or(0)));
+    }
+    if let (Outcome::Done(shared::message::Change::Created), Some(d)) = (&outcome, &case.delivery) {
+        tools.metrics.requests_per_order(d.requests);
+    }
+    tracing::info!(
+        integration = shop.id().0,
+        order = case.intent.number.as_str(),
+        command = kind.as_str(),
+        attempt = case.intent.attempt,
+        outcome = outcome.label(),
+        why = retry_why.map(shared::message::RetryWhy::as_str),
+        reason = reason_label,
+        duration_ms = u64::try_from(since(started).as_millis()).unwrap_or(u64::MAX),
+        next_attempt_at = next_at.map(tracing::field::display),
+        traceparent = case.intent.traceparent.as_deref(),
+        fence_held = held,
+        "attempt.finished"
+    );
+    // A newer wish may be waiting behind the one just served.
+    Some(Hint { integration: shop.id(), due_at: next_at.unwrap_or(now) })
+}
+
+/// False when the lease was lost on the way: then the next holder looks at MeaSoft first.
+async fn store_result(
+    tools: &Tools,
+    shop: &Shop,
+    case: &Case,
+    kind: Kind,
+    outcome: &Outcome,
+    leave: Leave,
+    now: Timestamp,
+) -> store::Result<bool> {
+    let mut tx = tools.store.db.begin().await?;
+    let mut held = true;
+    if let Some(d) = &case.delivery {
+        held = tx.save_delivery(d, true, now).await?;
+    }
+    let number = case.intent.number.as_str();
+    if held {
+        held = tx.leave_intent(&case.intent, case.delivery.as_ref().map(|d| d.id), leave, now).await?;
+    }
+    if !held {
+        drop(tx);
+        let mut tx = tools.store.db.begin().await?;
+        if case.began {
+            tx.ask_to_verify(&case.intent, now).await?;
+        }
+        let words = "the lease was lost during this attempt; the next holder looks at MeaSoft first";
+        tx.append_journal(&Entry::new(now, What::Decision, words).about(shop.id(), number).outcome("fence_lost")).await?;
+        tx.commit().await?;
+        return Ok(false);
+    }
+    match outcome {
+        Outcome::GiveUp(give_up) => {
+            let dead = NewDeadLetter {
+                integration: Some(shop.id()),
+                delivery: case.delivery.as_ref().map(|d| d.id),
+                number: Some(number.to_owned()),
+                kind: kind.as_str().to_owned(),
+                reason: give_up.reason.to_owned(),
+                fault: give_up.fault,
+                detail: give_up.detail.clone(),
+                tries: case.intent.attempt + 1,
+                command: Some(replayable(case, kind, now)),
+                raw: None,
+            };
+            tx.bury(&dead, now).await?;
+        }
+        Outcome::Done(_) | Outcome::AlreadyDone(_) => {
+            tx.resolve_dead_letters(shop.id(), number, now).await?;
+        }
+        _ => {}
+    }
+    let mut entry = Entry::new(now, What::Decision, words(case, outcome, leave)).about(shop.id(), number);
+    if let Some(d) = &case.delivery {
+        entry = entry.orderno(d.orderno.as_str());
+    }
+    tx.append_journal(&entry.outcome(outcome.label())).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// What the attempt was for; the newest unserved wish gives its name.
+fn kind_of(case: &Case) -> Kind {
+    let i = &case.intent;
+    let newest = i.send_seq.max(i.update_seq).max(i.cancel_seq);
+    if newest == i.cancel_seq && i.cancel_seq > i.served {
+        Kind::CancelOrder
+    } else if newest == i.update_seq && i.update_seq > i.served {
+        Kind::UpdateOrder
+    } else if i.send_seq > i.served {
+        Kind::SendOrder
+    } else {
+        Kind::ResumeOrder
+    }
+}
+
+/// The command as it is published again by a replay.
+fn replayable(case: &Case, kind: Kind, now: Timestamp) -> String {
+    let i = &case.intent;
+    let number = i.number.clone();
+    let command = match kind {
+        Kind::CancelOrder => Command::CancelOrder { number, declared: i.declared, candidates: i.candidates.clone() },
+        Kind::UpdateOrder => Command::UpdateOrder { number, declared: i.declared },
+        _ => Command::SendOrder { number, declared: i.declared },
+    };
+    let mut envelope = Envelope::new(command, Some(i.integration), now);
+    envelope.generation = i.generation;
+    serde_json::to_string(&envelope).expect("an envelope serialises")
+}
+
+/// The attempt in a sentence, for the timeline.
+fn words(case: &Case, outcome: &Outcome, leave: Leave) -> String {
+    use shared::message::Change;
+    let mut said = case.told.clone();
+    said.push(match outcome {
+        Outcome::Done(Change::Created) => placed(case.delivery.as_ref()),
+        Outcome::Done(Change::Updated) => "changed at MeaSoft".to_owned(),
+        Outcome::Done(Change::Cancelled) => "cancelled at MeaSoft".to_owned(),
+        Outcome::Done(Change::Withdrawn) => "withdrawn before anything was sent".to_owned(),
+        Outcome::Done(Change::WrittenBack | Change::Synced) => "RetailCRM told".to_owned(),
+        Outcome::AlreadyDone(why) => format!("already done: {why}"),
+        Outcome::Superseded(why) => format!("superseded: {why}"),
+        Outcome::RetryLater { why, .. } => match leave {
+            Leave::Wait { due_at, .. } => format!("tried again at {due_at} ({})", why.as_str()),
+            Leave::Served => why.as_str().to_owned(),
+        },
+        Outcome::GiveUp(give_up) => {
+            let words = reason::explain(give_up.reason, shared::domain::Language::En).text;
+            if give_up.detail.is_empty() {
+                format!("gave up ({}, {}): {words}", give_up.reason, give_up.fault)
+            } else {
+                format!("gave up ({}, {}): {words} [{}]", give_up.reason, give_up.fault, give_up.detail)
+            }
+        }
+    });
+    said.join("; ")
+}
+
+fn placed(delivery: Option<&Delivery>) -> String {
+    match delivery.and_then(|d| Some((d, d.price?))) {
+        Some((d, price)) => format!("placed at MeaSoft as {}, {price} to collect", d.orderno),
+        None => "placed at MeaSoft".to_owned(),
+    }
+}
+
+impl Tools {
+    #[must_use]
+    pub fn lease_until(&self) -> Timestamp {
+        let now = self.clock.now();
+        now.checked_add(self.limits.lease).unwrap_or(now)
+    }
+
+    /// Stops an integration whose CRM refuses its key; its commands wait.
+    pub async fn pause_for_crm(&self, shop: &Shop, why: &str) {
+        self.pause(shop, PausedBy::Credentials(shared::domain::Fault::Crm), why).await;
+    }
+}
+
+/// Renews the leases of a batch while it is worked on. No connection is held.
+struct LeaseKeeper {
+    deliveries: std::sync::Arc<std::sync::Mutex<Vec<i64>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl LeaseKeeper {
+    fn start(tools: &Tools, intents: &[Intent]) -> Self {
+        let deliveries: std::sync::Arc<std::sync::Mutex<Vec<i64>>> = std::sync::Arc::default();
+        let ids: Vec<i64> = intents.iter().map(|intent| intent.id).collect();
+        let (tools, held) = (tools.clone(), deliveries.clone());
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(tools.limits.lease / 3).await;
+                let until = tools.lease_until();
+                let now_held: Vec<i64> = held.lock().expect("never poisoned").clone();
+                let renewed = async {
+                    tools.store.renew_intents(&tools.owner, &ids, until).await?;
+                    tools.store.renew_deliveries(&tools.owner, &now_held, until).await
+                };
+                if let Err(error) = renewed.await {
+                    tracing::warn!(%error, "leases could not be renewed");
+                }
+            }
+        });
+        Self { deliveries, task }
+    }
+
+    fn add_delivery(&self, id: i64) {
+        self.deliveries.lock().expect("never poisoned").push(id);
+    }
+}
+
+impl Drop for LeaseKeeper {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
