@@ -188,7 +188,10 @@ impl MeasoftClient {
         };
         let mut rows = Vec::new();
         while let Some(row) = stream.next().await? {
-            rows.push(row.map_err(|row| MeasoftError::BadRow { op, row })?);
+            match row {
+                Ok(row) => rows.push(row),
+                Err(row) => return Err(stream.give_up(MeasoftError::BadRow { op, row })),
+            }
         }
         Ok(rows)
     }

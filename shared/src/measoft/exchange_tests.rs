@@ -335,6 +335,7 @@ async fn a_look_up_never_takes_an_unreadable_row_for_an_absent_one() {
     let bench = bench(ok("<statusreq><order orderno=\"A1\"><price>?</price></order></statusreq>")).await;
     let error = bench.client.status_by_orderno(&no("A1")).await.expect_err("unreadable");
     assert!(matches!(error, MeasoftError::BadRow { .. }));
+    assert_eq!(bench.only_exchange().outcome, "bad_format");
 }
 
 #[tokio::test]

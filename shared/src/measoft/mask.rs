@@ -12,6 +12,9 @@ const JOURNAL_BYTES: usize = 32 * 1024;
 /// Longest body kept of a page that is no XML.
 const EXCERPT_BYTES: usize = 2 * 1024;
 
+/// Deepest nesting followed: a body made of start tags must not cost much time.
+const MAX_OPEN: usize = 100;
+
 /// Elements whose text is shown as it is.
 const SHOWN_ELEMENTS: &[&str] = &[
     "acceptcard",
@@ -258,7 +261,7 @@ impl Masker<'_> {
             if let Some(after) = rest.strip_prefix('>') {
                 self.out.push('>');
                 if !processing {
-                    self.open.push(name.to_owned());
+                    self.enter(name);
                 }
                 return after;
             }
@@ -266,11 +269,19 @@ impl Masker<'_> {
                 // Cut or broken: whatever this was, it is not shown.
                 self.out.push('…');
                 if !processing {
-                    self.open.push(name.to_owned());
+                    self.enter(name);
                 }
                 return rest;
             }
             rest = self.attribute(rest, hidden);
+        }
+    }
+
+    fn enter(&mut self, name: &str) {
+        if self.open.len() < MAX_OPEN {
+            self.open.push(name.to_owned());
+        } else {
+            self.broken = true;
         }
     }
 
@@ -322,7 +333,7 @@ impl Masker<'_> {
     }
 
     fn rule(&self) -> Rule {
-        if self.hidden() || self.broken && !self.page {
+        if self.hidden() || self.open.len() >= MAX_OPEN || self.broken && !self.page {
             return Rule::Hide;
         }
         let personal = self.open.iter().any(|name| matches!(name.as_str(), "receiver" | "sender"));

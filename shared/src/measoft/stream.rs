@@ -73,6 +73,14 @@ impl StatusStream {
             },
         }
     }
+
+    /// Reports the exchange as failed for a reason that lies in a row.
+    pub(crate) fn give_up(&mut self, error: MeasoftError) -> MeasoftError {
+        if let Source::Http(both) = &mut self.source {
+            both.0.finish(Err(&error));
+        }
+        error
+    }
 }
 
 async fn advance(incoming: &mut Incoming, rows: &mut RowReader) -> Result<(), MeasoftError> {
