@@ -155,7 +155,8 @@ fn look_up(family: Family, code: i64) -> Option<Verdict> {
 
 /// §15.3: refusals that only a text tells apart.
 fn by_text(lowercase: &str) -> Option<Verdict> {
-    const AUTH: [&str; 4] = ["authorization error", "authorisation error", "ошибка авторизации", "authorization failed"];
+    const AUTH: [&str; 4] =
+        ["authorization error", "authorisation error", "ошибка авторизации", "authorization failed"];
     if AUTH.iter().any(|words| lowercase.contains(words)) {
         return Some(Verdict { reason: "auth_failed", class: Config, fault: Shop });
     }
@@ -223,10 +224,7 @@ const REASONS: &[(&str, Words, Words)] = &[
     ),
     (
         "auth_failed",
-        (
-            "MeaSoft не принял логин или пароль",
-            "Проверьте код службы, логин и пароль в настройках интеграции",
-        ),
+        ("MeaSoft не принял логин или пароль", "Проверьте код службы, логин и пароль в настройках интеграции"),
         (
             "MeaSoft did not accept the login or the password",
             "Check the service code, login and password in the settings of the integration",
@@ -301,10 +299,7 @@ const REASONS: &[(&str, Words, Words)] = &[
     ),
     (
         "town_not_found",
-        (
-            "MeaSoft не нашёл город получателя",
-            "Выберите город из подсказки или укажите регион: названия повторяются",
-        ),
+        ("MeaSoft не нашёл город получателя", "Выберите город из подсказки или укажите регион: названия повторяются"),
         (
             "MeaSoft did not find the receiver's town",
             "Choose the town from the suggestions, or give the region: names repeat",
@@ -368,10 +363,7 @@ const REASONS: &[(&str, Words, Words)] = &[
     ),
     (
         "article_not_found",
-        (
-            "Артикула нет на складе службы доставки",
-            "Уберите складской артикул: для обычных товаров он не нужен",
-        ),
+        ("Артикула нет на складе службы доставки", "Уберите складской артикул: для обычных товаров он не нужен"),
         (
             "The article is not in the courier's warehouse",
             "Leave the warehouse article out: ordinary goods do not need it",
@@ -410,10 +402,7 @@ const REASONS: &[(&str, Words, Words)] = &[
     ),
     (
         "duplicate_barcode",
-        (
-            "Заказ с таким штрихкодом уже есть в MeaSoft",
-            "Найдите заказ с этим штрихкодом в личном кабинете и сравните",
-        ),
+        ("Заказ с таким штрихкодом уже есть в MeaSoft", "Найдите заказ с этим штрихкодом в личном кабинете и сравните"),
         (
             "MeaSoft already has an order with this barcode",
             "Find the order with this barcode in the cabinet and compare",
@@ -515,10 +504,7 @@ const REASONS: &[(&str, Words, Words)] = &[
     ),
     (
         "unsafe_address",
-        (
-            "Адрес API не защищён: пароль ушёл бы открытым текстом",
-            "Укажите адрес, который начинается с https://",
-        ),
+        ("Адрес API не защищён: пароль ушёл бы открытым текстом", "Укажите адрес, который начинается с https://"),
         (
             "The API address is not protected: the password would travel in clear text",
             "Give an address that begins with https://",

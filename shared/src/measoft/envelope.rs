@@ -136,7 +136,8 @@ mod tests {
         // 4, but the words speak of credentials
         assert_eq!(error(Op::Client, "<request><error>authorization error</error></request>").reason(), "auth_failed");
         // 5
-        for (body, html) in [("<!DOCTYPE html><html><body>login</body></html>", true), ("Service busy", false), ("", false)]
+        for (body, html) in
+            [("<!DOCTYPE html><html><body>login</body></html>", true), ("Service busy", false), ("", false)]
         {
             let shape = error(Op::NewOrder, body);
             assert!(matches!(shape, MeasoftError::BadFormat { html: is_html, .. } if is_html == html), "{body}");

@@ -247,11 +247,7 @@ mod tests {
         type Make = fn(Op) -> MeasoftError;
         let table: &[(Make, Class, Class)] = &[
             (|op| MeasoftError::NotSent { op, cause: "dns" }, Class::Transient, Class::Transient),
-            (
-                |op| MeasoftError::NoAnswer { op, how: Break::Timeout },
-                Class::UnknownOutcome,
-                Class::Transient,
-            ),
+            (|op| MeasoftError::NoAnswer { op, how: Break::Timeout }, Class::UnknownOutcome, Class::Transient),
             (|op| MeasoftError::NoAnswer { op, how: Break::Cut }, Class::UnknownOutcome, Class::Transient),
             (|op| http(op, 500), Class::UnknownOutcome, Class::Transient),
             (|op| http(op, 503), Class::UnknownOutcome, Class::Transient),

@@ -12,29 +12,140 @@ const JOURNAL_BYTES: usize = 32 * 1024;
 /// Longest body kept of a page that is no XML.
 const EXCERPT_BYTES: usize = 2 * 1024;
 
+/// Deepest nesting followed: a body made of start tags must not cost much time.
+const MAX_OPEN: usize = 100;
+
 /// Elements whose text is shown as it is.
 const SHOWN_ELEMENTS: &[&str] = &[
-    "acceptcard", "acceptcash", "acceptfitting", "acceptindividuals", "acceptpartially", "arrival", "barcode", "below",
-    "changes", "client", "clientcode", "clientstatecode", "code", "costcode", "countall", "country", "customstatecode",
-    "date", "datefrom", "dateto", "delivereddate", "deliveredtime", "deliveryprice", "done", "extra", "fiascode", "form",
-    "id", "inshprice", "kladrcode", "limitcount", "limitfrom", "mass", "maxdeliverydays", "maxweight",
-    "mindeliverydate", "mindeliverydays", "namecontains", "namestarts", "ordercode", "orderno", "orderno2",
-    "outstrbarcode", "parentcode", "paytype", "pickup", "price", "print_check", "pvz", "quantity", "receiverpays",
-    "return", "return_service", "return_type", "return_weight", "service", "status", "streamid", "time_max", "time_min",
-    "town", "townfrom", "townto", "type", "typename", "uid", "value", "waittime", "webhook_status_code", "weight",
-    "worktime", "zone",
+    "acceptcard",
+    "acceptcash",
+    "acceptfitting",
+    "acceptindividuals",
+    "acceptpartially",
+    "arrival",
+    "barcode",
+    "below",
+    "changes",
+    "client",
+    "clientcode",
+    "clientstatecode",
+    "code",
+    "costcode",
+    "countall",
+    "country",
+    "customstatecode",
+    "date",
+    "datefrom",
+    "dateto",
+    "delivereddate",
+    "deliveredtime",
+    "deliveryprice",
+    "done",
+    "extra",
+    "fiascode",
+    "form",
+    "id",
+    "inshprice",
+    "kladrcode",
+    "limitcount",
+    "limitfrom",
+    "mass",
+    "maxdeliverydays",
+    "maxweight",
+    "mindeliverydate",
+    "mindeliverydays",
+    "namecontains",
+    "namestarts",
+    "ordercode",
+    "orderno",
+    "orderno2",
+    "outstrbarcode",
+    "parentcode",
+    "paytype",
+    "pickup",
+    "price",
+    "print_check",
+    "pvz",
+    "quantity",
+    "receiverpays",
+    "return",
+    "return_service",
+    "return_type",
+    "return_weight",
+    "service",
+    "status",
+    "streamid",
+    "time_max",
+    "time_min",
+    "town",
+    "townfrom",
+    "townto",
+    "type",
+    "typename",
+    "uid",
+    "value",
+    "waittime",
+    "webhook_status_code",
+    "weight",
+    "worktime",
+    "zone",
 ];
 
 /// Elements whose text is shown without what looks like a phone or an e-mail.
 const SCRUBBED_ELEMENTS: &[&str] =
     &["advprice", "enclosure", "error", "item", "name", "package", "parentname", "pricetype", "request", "shortname"];
 
+/// The same inside `receiver` and `sender`, where less is harmless.
+const SHOWN_OF_PEOPLE: &[&str] = &["date", "pvz", "time_max", "time_min", "town"];
+
 const SHOWN_ATTRIBUTES: &[&str] = &[
-    "VATrate", "above_price", "awb", "barcode", "below_sum", "code", "count", "country", "createtimegmt", "delivery",
-    "encoding", "error", "eventtime", "extcode", "extra", "givencode", "h", "height", "inshprice", "l", "length",
-    "mass", "newfolder", "ordercode", "orderno", "orderno2", "orderprice", "page", "paytype", "price", "quantity",
-    "regioncode", "retprice", "return", "return_price", "returns", "service", "strbarcode", "total", "totalcount",
-    "totalpages", "townfrom", "townto", "type", "version", "w", "width",
+    "VATrate",
+    "above_price",
+    "awb",
+    "barcode",
+    "below_sum",
+    "code",
+    "count",
+    "country",
+    "createtimegmt",
+    "delivery",
+    "encoding",
+    "error",
+    "eventtime",
+    "extcode",
+    "extra",
+    "givencode",
+    "h",
+    "height",
+    "inshprice",
+    "l",
+    "length",
+    "mass",
+    "newfolder",
+    "ordercode",
+    "orderno",
+    "orderno2",
+    "orderprice",
+    "page",
+    "paytype",
+    "price",
+    "quantity",
+    "regioncode",
+    "retprice",
+    "return",
+    "return_price",
+    "returns",
+    "service",
+    "strbarcode",
+    "total",
+    "totalcount",
+    "totalpages",
+    "townfrom",
+    "townto",
+    "type",
+    "version",
+    "w",
+    "width",
 ];
 
 const SCRUBBED_ATTRIBUTES: &[&str] =
@@ -46,10 +157,16 @@ const HIDDEN_TREES: &[&str] = &["auth", "contacts", "coords", "courier", "currco
 /// A request or an answer for the journal. `secrets` are hidden wherever they occur.
 pub(crate) fn body(body: &[u8], secrets: &[&str]) -> String {
     let text = element::decode(body);
-    let page = matches!(element::look(text.trim_start_matches('\u{feff}').trim_start()), Err(Unreadable::Html | Unreadable::NotXml));
+    let page = match element::look(text.trim_start_matches('\u{feff}').trim_start()) {
+        Err(Unreadable::Html) => true,
+        // A plain sentence may be shown; a document without its beginning may not.
+        Err(Unreadable::NotXml) => !text.contains("</"),
+        _ => false,
+    };
     let limit = if page { EXCERPT_BYTES } else { JOURNAL_BYTES };
     let kept = prefix(&text, limit);
-    let mut masked = Masker { secrets, page, out: String::with_capacity(kept.len()), open: Vec::new() }.run(kept);
+    let mut masked =
+        Masker { secrets, page, out: String::with_capacity(kept.len()), open: Vec::new(), broken: false }.run(kept);
     if kept.len() < text.len() {
         masked.push_str(&format!("… [{} bytes in all]", body.len()));
     }
@@ -73,6 +190,8 @@ struct Masker<'a> {
     page: bool,
     out: String,
     open: Vec<String>,
+    /// An end tag did not fit.
+    broken: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -142,7 +261,7 @@ impl Masker<'_> {
             if let Some(after) = rest.strip_prefix('>') {
                 self.out.push('>');
                 if !processing {
-                    self.open.push(name.to_owned());
+                    self.enter(name);
                 }
                 return after;
             }
@@ -150,11 +269,19 @@ impl Masker<'_> {
                 // Cut or broken: whatever this was, it is not shown.
                 self.out.push('…');
                 if !processing {
-                    self.open.push(name.to_owned());
+                    self.enter(name);
                 }
                 return rest;
             }
             rest = self.attribute(rest, hidden);
+        }
+    }
+
+    fn enter(&mut self, name: &str) {
+        if self.open.len() < MAX_OPEN {
+            self.open.push(name.to_owned());
+        } else {
+            self.broken = true;
         }
     }
 
@@ -191,22 +318,29 @@ impl Masker<'_> {
         self.out.push_str("</");
         self.name(name);
         self.out.push('>');
-        if let Some(at) = self.open.iter().rposition(|open| open == name) {
+        let at = self.open.iter().rposition(|open| open == name);
+        // From here on an element's name says little about the text that follows it.
+        self.broken |= at.is_none_or(|at| at + 1 != self.open.len());
+        if let Some(at) = at {
             self.open.truncate(at);
         }
     }
 
     fn text(&mut self, text: &str) {
-        let rule = self.rule();
+        // A stray `>` is the end of a tag that lost its beginning.
+        let rule = if text.contains('>') && !self.page { Rule::Hide } else { self.rule() };
         self.value(text, rule);
     }
 
     fn rule(&self) -> Rule {
-        if self.hidden() {
+        if self.hidden() || self.open.len() >= MAX_OPEN || self.broken && !self.page {
             return Rule::Hide;
         }
+        let personal = self.open.iter().any(|name| matches!(name.as_str(), "receiver" | "sender"));
         match self.open.last().map(String::as_str) {
-            None => Rule::Scrub,
+            Some(name) if personal && !SHOWN_OF_PEOPLE.contains(&name) => Rule::Hide,
+            None if self.page => Rule::Scrub,
+            None => Rule::Hide,
             Some(name) if SHOWN_ELEMENTS.contains(&name) => Rule::Show,
             Some(name) if SCRUBBED_ELEMENTS.contains(&name) || Op::parse(name).is_some() => Rule::Scrub,
             Some(name) if self.page && !PERSONAL_ELEMENTS.contains(&name) => Rule::Scrub,
@@ -241,7 +375,7 @@ impl Masker<'_> {
     fn name(&mut self, name: &str) {
         let plain = name.len() <= 40
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b':' | b'.'))
-            && name.bytes().filter(u8::is_ascii_digit).count() < 5
+            && name.bytes().filter(u8::is_ascii_digit).count() < 2
             && !self.secrets.contains(&name);
         if plain { self.out.push_str(name) } else { self.hide(name) }
     }
@@ -264,8 +398,20 @@ impl Masker<'_> {
 
 /// Hidden also where unknown elements are shown.
 const PERSONAL_ELEMENTS: &[&str] = &[
-    "address", "addressto", "company", "deliveredto", "deliveryPIN", "inn", "instruction", "login", "pass", "person",
-    "phone", "receiver", "sender", "zipcode",
+    "address",
+    "addressto",
+    "company",
+    "deliveredto",
+    "deliveryPIN",
+    "inn",
+    "instruction",
+    "login",
+    "pass",
+    "person",
+    "phone",
+    "receiver",
+    "sender",
+    "zipcode",
 ];
 
 fn prefix(text: &str, limit: usize) -> &str {
@@ -287,7 +433,7 @@ fn hide_digits(text: &str) -> String {
         } else if digits > 0 && matches!(c, ' ' | '-' | '(' | ')' | '\u{a0}' | '.') {
             run.push(c);
         } else {
-            if digits >= 10 {
+            if digits >= 10 && !is_order_number(&out, &run) {
                 let tail = run.len() - run.trim_end_matches([' ', '-', '(', ')', '\u{a0}', '.']).len();
                 out.push_str(&format!("[hidden {digits}]"));
                 out.push_str(&run[run.len() - tail..]);
@@ -302,6 +448,12 @@ fn hide_digits(text: &str) -> String {
         }
     }
     out
+}
+
+/// `RC-2026-000101`: digits and dashes after a capital letter and a dash.
+fn is_order_number(before: &str, run: &str) -> bool {
+    let prefix = before.strip_suffix('-').is_some_and(|before| before.ends_with(|c: char| c.is_ascii_uppercase()));
+    prefix && run.trim_end().bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
 fn hide_emails(text: &str) -> String {
@@ -351,4 +503,130 @@ fn hide_pass(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECRETS: [&str; 2] = ["shop-demo", "secret-demo"];
+    const PEOPLE: [&str; 9] =
+        ["Смирнова", "9161234567", "anna@example.org", "Лесная", "190000", "4321", "55.7440", "Позвонить", "Физлицо"];
+    const REQUEST: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<neworder newfolder=\"NO\"><auth extra=\"8\" \
+        login=\"shop-demo\" pass=\"secret-demo\"/><order orderno=\"RC-1\"><receiver><company>Физлицо</company>\
+        <person>Смирнова Анна</person><phone>+79161234567, anna@example.org</phone><zipcode>190000</zipcode>\
+        <town regioncode=\"78\">Москва город</town><address>ул. Лесная, д. 5</address><deliveryPIN>4321</deliveryPIN>\
+        <coords lat=\"55.7440\" lon=\"37.5\"/></receiver><paytype>CARD</paytype>\
+        <instruction>Позвонить за час</instruction>\
+        <items><item extcode=\"1\" retprice=\"10.00\">Шарф</item></items></order></neworder>";
+
+    fn survivors(masked: &str) -> Vec<&'static str> {
+        SECRETS.into_iter().chain(PEOPLE).filter(|secret| masked.contains(secret)).collect()
+    }
+
+    #[test]
+    fn people_and_credentials_disappear_and_the_rest_stays() {
+        let masked = body(REQUEST.as_bytes(), &SECRETS);
+        assert_eq!(survivors(&masked), Vec::<&str>::new());
+        for kept in [
+            "<auth extra=\"8\" login=\"[hidden 9]\" pass=\"[hidden 11]\"/>",
+            "<order orderno=\"RC-1\">",
+            "<person>[hidden 13]</person>",
+            "<town regioncode=\"78\">Москва город</town>",
+            "<paytype>CARD</paytype>",
+            "<item extcode=\"1\" retprice=\"10.00\">Шарф</item>",
+        ] {
+            assert!(masked.contains(kept), "{kept} is missing in {masked}");
+        }
+    }
+
+    #[test]
+    fn answers_hide_the_courier_and_who_took_the_parcel() {
+        let masked = body(
+            "<statusreq count=\"1\"><order orderno=\"1\" ordercode=\"007\"><courier><code>31</code><name>Петров</name>\
+             <phone>+79990001122</phone></courier><deliveredto>Орлова</deliveredto>\
+             <status eventstore=\"Москва\" title=\"Доставлен\" message=\"Сидорову\">COMPLETE</status>\
+             <newthing>Иванов</newthing></order></statusreq>"
+                .as_bytes(),
+            &[],
+        );
+        for secret in ["Петров", "79990001122", "31", "Орлова", "Сидорову", "Иванов"] {
+            assert!(!masked.contains(secret), "{secret} in {masked}");
+        }
+        assert!(masked.contains("title=\"Доставлен\"") && masked.contains(">COMPLETE<"), "{masked}");
+    }
+
+    #[test]
+    fn error_texts_stay_readable_without_phones() {
+        let masked = body(
+            "<neworder><createorder orderno=\"12345678901\" error=\"8\" errormsg=\"field [receiver phone] +7 (916) 123-45-67 a@b.ru\"/></neworder>".as_bytes(),
+            &[],
+        );
+        assert!(masked.contains("orderno=\"12345678901\"") && masked.contains("field [receiver phone] "), "{masked}");
+        assert!(!masked.contains("123-45") && !masked.contains("a@b.ru"), "{masked}");
+    }
+
+    #[test]
+    fn pages_and_plain_texts_are_cut_and_scrubbed() {
+        let page = format!(
+            "<!DOCTYPE html><html><title>Вход</title><p>тел. 8 (495) 000-11-22, help@example.org, pass=\"hunter2\" \
+             <person>Смирнова</person>{}</html>",
+            "x".repeat(5000)
+        );
+        let masked = body(page.as_bytes(), &[]);
+        for secret in ["000-11", "help@", "hunter2", "Смирнова"] {
+            assert!(!masked.contains(secret), "{secret} in {masked}");
+        }
+        assert!(masked.contains("Вход") && masked.contains("bytes in all]") && masked.len() < 3000, "{masked}");
+        assert_eq!(body("login shop-demo is unknown".as_bytes(), &SECRETS), "login [hidden] is unknown");
+    }
+
+    #[test]
+    fn scrubbing_leaves_ordinary_words_and_short_numbers_alone() {
+        for text in ["Заказ RC-2026-000101 не найден", "5 шт. по 1500.00 руб.", "passenger compass", ""]
+        {
+            assert_eq!(scrub(text), text);
+        }
+        assert_eq!(scrub("тел. +7 916 123-45-67, срочно"), "тел. +[hidden 11], срочно");
+        assert_eq!(scrub("pass=abc&x=1"), "pass=[hidden 3]&x=1");
+    }
+
+    #[test]
+    fn planted_secrets_never_survive_a_cut_document() {
+        let bytes = REQUEST.as_bytes();
+        for end in 0..bytes.len() {
+            assert_eq!(survivors(&body(&bytes[..end], &SECRETS)), Vec::<&str>::new(), "cut at {end}");
+        }
+        // Cut at the front: the elements around are unknown.
+        for start in 0..bytes.len() {
+            let masked = body(&bytes[start..], &SECRETS);
+            assert_eq!(survivors(&masked), Vec::<&str>::new(), "begins at {start}: {masked}");
+        }
+    }
+
+    #[test]
+    fn planted_secrets_never_survive_a_damaged_document() {
+        for len in 1..=8 {
+            for at in 0..REQUEST.len() - len {
+                let mut bytes = REQUEST.as_bytes().to_vec();
+                bytes.drain(at..at + len);
+                let masked = body(&bytes, &SECRETS);
+                assert_eq!(survivors(&masked), Vec::<&str>::new(), "{len} bytes lost at {at}: {masked}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic_the_mask(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = body(&bytes, &SECRETS);
+        }
+
+        #[test]
+        fn arbitrary_markup_never_panics_the_mask(text in "[<>/=\"' a-cя!?\\-\\[\\]@0-9]{0,120}") {
+            let _ = body(text.as_bytes(), &SECRETS);
+        }
+    }
 }

@@ -9,6 +9,7 @@ use super::value::error_code;
 use crate::domain::OrderNo;
 use crate::measoft::account::Account;
 use crate::measoft::codes::{self, Lang, Verdict};
+use crate::measoft::mask;
 use crate::measoft::op::Op;
 
 /// The answer for one order.
@@ -64,7 +65,7 @@ pub(crate) fn read_cancel_row(root: &Element, orderno: &OrderNo, ordercode: Opti
         orderno: orderno.clone(),
         ordercode: row.owned_attribute("ordercode").or_else(|| ordercode.map(str::to_owned)),
         code: error_code(row)?,
-        text_ru: row.owned_attribute("errormsgru"),
-        text_en: row.owned_attribute("errormsg").or_else(|| row.text().map(str::to_owned)),
+        text_ru: row.attribute("errormsgru").map(mask::scrub),
+        text_en: row.attribute("errormsg").or_else(|| row.text()).map(mask::scrub),
     })
 }

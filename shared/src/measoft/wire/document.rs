@@ -105,9 +105,7 @@ fn element<'a>(name: &'a str, attributes: &[(&str, &str)]) -> BytesStart<'a> {
 /// Drops the characters that cannot be part of an XML 1.0 document, even escaped
 /// (marking codes bring ASCII 29, pasted texts bring NUL and friends).
 fn legal(text: &str) -> Cow<'_, str> {
-    let allowed = |c: char| {
-        matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
-    };
+    let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}');
     if text.chars().all(allowed) {
         Cow::Borrowed(text)
     } else {
@@ -121,7 +119,7 @@ mod tests {
 
     #[test]
     fn characters_that_xml_forbids_are_dropped_and_the_others_kept() {
-        assert_eq!(legal("0104\u{1d}21a\0b\u{fffe}\u{7f}\t\n"), "0104" .to_owned() + "21ab\u{7f}\t\n");
+        assert_eq!(legal("0104\u{1d}21a\0b\u{fffe}\u{7f}\t\n"), "0104".to_owned() + "21ab\u{7f}\t\n");
         assert!(matches!(legal("Невский пр., д. 20 \"А\" <&>"), Cow::Borrowed(_)));
     }
 

@@ -58,6 +58,11 @@ impl Element {
         Some(self.text.trim()).filter(|text| !text.is_empty())
     }
 
+    pub(crate) fn with_text(mut self, text: String) -> Self {
+        self.text = text;
+        self
+    }
+
     pub(crate) fn child(&self, name: &str) -> Option<&Self> {
         self.children.iter().find(|child| child.name == name)
     }
@@ -76,6 +81,42 @@ impl Element {
 
     pub(crate) fn owned_attribute(&self, name: &str) -> Option<String> {
         self.attribute(name).map(str::to_owned)
+    }
+}
+
+#[cfg(test)]
+impl Element {
+    /// Everything of `sample` is here too: names, attributes, texts, children in their
+    /// order. Numbers are compared as numbers. The error names the path that differs.
+    pub(crate) fn must_contain(&self, sample: &Self) -> Result<(), String> {
+        let same = |a: &str, b: &str| {
+            a == b || matches!((a.parse::<rust_decimal::Decimal>(), b.parse()), (Ok(a), Ok(b)) if a == b)
+        };
+        if self.name != sample.name || !same(self.text.trim(), sample.text.trim()) {
+            return Err(format!("{} «{}» is not {} «{}»", self.name, self.text, sample.name, sample.text));
+        }
+        for (name, value) in &sample.attributes {
+            let ours = self.attributes.iter().find(|(key, _)| key == name);
+            if !ours.is_some_and(|(_, ours)| same(ours, value)) {
+                return Err(format!("{}@{name} is {ours:?}, not {value}", self.name));
+            }
+        }
+        let mut rest = self.children.iter();
+        for child in &sample.children {
+            let mut near_miss = format!("{} has no {}", self.name, child.name);
+            let found = rest.any(|ours| match ours.must_contain(child) {
+                Ok(()) => true,
+                Err(why) if ours.name == child.name => {
+                    near_miss = format!("{}/{why}", self.name);
+                    false
+                }
+                Err(_) => false,
+            });
+            if !found {
+                return Err(near_miss);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -145,7 +186,7 @@ pub(crate) fn look(text: &str) -> Result<(), Unreadable> {
         return Err(Unreadable::Empty);
     }
     let start: String = text.chars().take(512).collect::<String>().to_ascii_lowercase();
-    if start.starts_with("<html") || start.starts_with("<!doctype html") || start.contains("<html") {
+    if start.contains("<html") || start.contains("<!doctype html") {
         return Err(Unreadable::Html);
     }
     if start.starts_with("<!doctype") {

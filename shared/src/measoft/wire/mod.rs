@@ -1,10 +1,13 @@
 //! What goes over the wire, one file per family of requests, in the vendor's spelling.
 //! Writing is strict (one deterministic form), reading is tolerant (measoft-api.md §6).
 
+pub mod calculator;
 pub mod cancelorder;
 pub mod document;
 pub mod element;
+pub mod lists;
 pub mod neworder;
 pub mod probe;
 pub mod statusreq;
 pub mod value;
+pub mod waybill;

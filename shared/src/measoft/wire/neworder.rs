@@ -10,6 +10,7 @@ use super::value::{error_code, money};
 use crate::domain::{Grams, Kopecks, Millimetres, OrderNo};
 use crate::measoft::account::Account;
 use crate::measoft::codes::{self, Lang, Verdict};
+use crate::measoft::mask;
 use crate::measoft::op::Op;
 
 /// Everything MeaSoft is told about a shipment. The worker stores and hashes it, so the
@@ -283,7 +284,7 @@ impl ItemKind {
 }
 
 /// One place, or several of the same size (§7.3).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Package {
     pub code: Option<String>,
     /// Barcode on the label.
@@ -323,6 +324,7 @@ pub struct CreateRow {
     pub barcode: Option<String>,
     /// 0 is success; [`codes::UNREADABLE_CODE`] when it was no number.
     pub code: i64,
+    /// The vendor's words, without phones and e-mail addresses.
     pub text_ru: Option<String>,
     pub text_en: Option<String>,
     /// Resulting sum of the order, on success only.
@@ -383,8 +385,8 @@ fn read_create_row(row: &Element) -> Option<CreateRow> {
         orderno: OrderNo::known(row.attribute("orderno")?),
         code: error_code(row)?,
         barcode: row.owned_attribute("barcode"),
-        text_ru: row.owned_attribute("errormsgru"),
-        text_en: row.owned_attribute("errormsg").or_else(|| row.text().map(str::to_owned)),
+        text_ru: row.attribute("errormsgru").map(mask::scrub),
+        text_en: row.attribute("errormsg").or_else(|| row.text()).map(mask::scrub),
         orderprice: money(row.attribute("orderprice"), "orderprice").ok().flatten(),
     })
 }

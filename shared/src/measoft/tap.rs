@@ -1,0 +1,87 @@
+//! What the journal learns about each exchange with MeaSoft.
+
+use std::time::{Duration, Instant};
+
+use super::op::Op;
+use crate::domain::OrderNo;
+
+/// One HTTP exchange, failed ones included. Bodies are masked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    pub op: Op,
+    /// The orders the request was about, if it named any.
+    pub ordernos: Vec<OrderNo>,
+    pub started: jiff::Timestamp,
+    pub duration: Duration,
+    /// `ok`, `refused`, `transient`, `unknown`, `blocked`, `config`, `bad_format`, `bug`,
+    /// `too_large`, `permanent` or `abandoned` (the caller stopped waiting).
+    pub outcome: &'static str,
+    /// `None` when no answer arrived.
+    pub http_status: Option<u16>,
+    pub request_masked: String,
+    pub response_masked: String,
+}
+
+/// Called once per exchange, from whatever task made it: it must not block.
+pub trait ExchangeTap: Send + Sync {
+    fn exchange(&self, exchange: Exchange);
+}
+
+/// Forgets everything, for callers without a journal.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoTap;
+
+impl ExchangeTap for NoTap {
+    fn exchange(&self, _: Exchange) {}
+}
+
+/// An exchange under way. Reports itself when dropped unfinished, so that a caller that
+/// gave up waiting leaves a trace.
+pub(crate) struct Recorder {
+    tap: std::sync::Arc<dyn ExchangeTap>,
+    begun: Instant,
+    exchange: Option<Exchange>,
+}
+
+impl Recorder {
+    pub(crate) fn start(
+        tap: std::sync::Arc<dyn ExchangeTap>,
+        op: Op,
+        ordernos: Vec<OrderNo>,
+        request_masked: String,
+    ) -> Self {
+        let exchange = Exchange {
+            op,
+            ordernos,
+            started: jiff::Timestamp::now(),
+            duration: Duration::ZERO,
+            outcome: "abandoned",
+            http_status: None,
+            request_masked,
+            response_masked: String::new(),
+        };
+        Self { tap, begun: Instant::now(), exchange: Some(exchange) }
+    }
+
+    pub(crate) fn status(&mut self, status: u16) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.http_status = Some(status);
+        }
+    }
+
+    /// Reports the exchange; later calls do nothing.
+    pub(crate) fn finish(&mut self, outcome: &'static str, response_masked: impl FnOnce() -> String) {
+        if let Some(mut exchange) = self.exchange.take() {
+            exchange.outcome = outcome;
+            exchange.response_masked = response_masked();
+            exchange.duration = self.begun.elapsed();
+            self.tap.exchange(exchange);
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.finish("abandoned", String::new);
+    }
+}
