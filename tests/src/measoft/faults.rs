@@ -77,7 +77,7 @@ pub struct FaultRule {
     /// Leave the first so many matching requests alone.
     #[serde(default)]
     pub skip: u64,
-    /// Only every so manieth matching request (the first of each group of this size is spared, the last is hit).
+    /// Hit only every Nth matching request: the Nth, the 2Nth, …
     #[serde(default)]
     pub every: Option<u64>,
     /// Fire at most so many times.
@@ -284,6 +284,7 @@ impl FaultSet {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -222,6 +222,9 @@ async fn serve(platform: Arc<Platform>, ip: IpAddr, body: Bytes) -> Reply {
     platform.lock().amend(seq, |record| {
         record.acted = acts && parsed.is_ok();
         record.fault = plan.label();
+        if plan.ending == Some(FaultAction::AuthError) {
+            record.code = Some(operations::auth_refusal().code);
+        }
         if let Some(outcome) = &outcome {
             record.code = (outcome.code != MALFORMED).then_some(outcome.code);
             record.rows = outcome.rows;

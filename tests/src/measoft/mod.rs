@@ -71,6 +71,7 @@ mod waybill;
 mod xml;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod protocol_tests;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -24,9 +25,13 @@ async fn start() -> MeasoftSim {
     start_with(Options::default()).await
 }
 
+/// Keeps no idle connection, so that a cut one cannot be retried behind the test's back and the client can be shared by
+/// the runtimes of all tests.
+static CLIENT: LazyLock<reqwest::Client> =
+    LazyLock::new(|| reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap());
+
 async fn send(sim: &MeasoftSim, body: impl Into<Vec<u8>>) -> Result<reqwest::Response, reqwest::Error> {
-    // A fresh client has no pooled connection, so a cut connection cannot be retried behind the test's back.
-    reqwest::Client::new().post(sim.url()).body(body.into()).send().await
+    CLIENT.post(sim.url()).body(body.into()).send().await
 }
 
 async fn text(sim: &MeasoftSim, body: impl Into<Vec<u8>>) -> String {
@@ -133,12 +138,7 @@ async fn good_credentials_are_confirmed_and_wrong_ones_refused_under_the_name_re
 async fn the_url_without_the_last_slash_works_and_answers_are_utf8_xml() {
     let sim = start().await;
     let url = sim.url();
-    let response = reqwest::Client::new()
-        .post(url.trim_end_matches('/'))
-        .body(fixture("client.request.xml"))
-        .send()
-        .await
-        .unwrap();
+    let response = CLIENT.post(url.trim_end_matches('/')).body(fixture("client.request.xml")).send().await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/xml; charset=utf-8");
     assert!(response.text().await.unwrap().starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<client>"));
 }
@@ -994,7 +994,7 @@ fn debug_output_holds_no_secret_and_no_personal_data() {
 
 async fn control(sim: &MeasoftSim, method: reqwest::Method, path: &str, body: &str) -> (u16, serde_json::Value) {
     let url = format!("{}{path}", sim.control_url());
-    let response = reqwest::Client::new().request(method, url).body(body.to_owned()).send().await.unwrap();
+    let response = CLIENT.request(method, url).body(body.to_owned()).send().await.unwrap();
     (response.status().as_u16(), serde_json::from_str(&response.text().await.unwrap()).unwrap())
 }
 
@@ -1004,7 +1004,7 @@ async fn the_control_face_drives_the_simulator_in_json() {
     let sim = start().await;
     create(&sim, "RC-1", TWO_LINES).await;
     let (status, order) = control(&sim, Method::GET, "/orders/RC-1", "").await;
-    assert_eq!((status, &order["price_kopecks"], &order["status"]), (200, &150_00.into(), &"AWAITING_SYNC".into()));
+    assert_eq!((status, &order["price_kopecks"], &order["status"]), (200, &15_000.into(), &"AWAITING_SYNC".into()));
     assert_eq!(control(&sim, Method::GET, "/orders/RC-404", "").await.0, 404);
     let change = r#"{"code":"PARTIALLY","at":"2026-09-02T12:00:00Z","returns":{"b":1}}"#;
     assert_eq!(control(&sim, Method::POST, "/orders/RC-1/status", change).await.0, 200);
@@ -1050,21 +1050,20 @@ async fn the_control_face_drives_the_simulator_in_json() {
     assert_eq!(control(&sim, Method::POST, "/reset", "").await.0, 200);
     assert_eq!(sim.stats().total_requests, 0);
 
-    let page = reqwest::get(sim.control_url().replace("/_sim", "/")).await.unwrap().text().await.unwrap();
+    let page = CLIENT.get(sim.control_url().replace("/_sim", "/")).send().await.unwrap().text().await.unwrap();
     assert!(page.contains("MeaSoft simulator") && page.contains("RC-1"));
 }
 
 #[tokio::test]
 async fn every_registered_number_gets_exactly_one_order_under_concurrent_load() {
     let sim = start().await;
-    let client = reqwest::Client::new();
     let tasks: Vec<_> = (0..40)
         .map(|task| {
-            let (client, url) = (client.clone(), sim.url());
+            let url = sim.url();
             tokio::spawn(async move {
                 // Every number is sent by two tasks.
                 let body = neworder(&[order_xml(&format!("RC-{}", task / 2), "")]);
-                client.post(url).body(body).send().await.unwrap().text().await.unwrap()
+                CLIENT.post(url).body(body).send().await.unwrap().text().await.unwrap()
             })
         })
         .collect();
@@ -1074,4 +1073,38 @@ async fn every_registered_number_gets_exactly_one_order_under_concurrent_load() 
     }
     assert_eq!((sim.orders().len(), refused), (20, 20));
     assert!(sim.effects().values().all(|effects| effects.creates == 1));
+}
+
+/// Run with `--ignored --nocapture` and `--release` to see the figures.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures, and means something only in an optimised build on a quiet machine"]
+#[allow(clippy::print_stderr)]
+async fn it_serves_two_thousand_requests_a_second_and_a_hundred_thousand_rows() {
+    let sim = start_with(Options { keep_requests: 10_000, ..Options::default() }).await;
+    let client = reqwest::Client::new();
+    let started = Instant::now();
+    let (tasks, each) = (16, 500);
+    let callers: Vec<_> = (0..tasks)
+        .map(|task| {
+            let (client, url) = (client.clone(), sim.url());
+            tokio::spawn(async move {
+                for number in 0..each {
+                    let body = neworder(&[order_xml(&format!("RC-{task}-{number}"), TWO_LINES)]);
+                    let answer = client.post(&url).body(body).send().await.unwrap().text().await.unwrap();
+                    assert!(answer.contains("Success"), "{answer}");
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    let rate = f64::from(tasks * each) / started.elapsed().as_secs_f64();
+    sim.seed_orders("8:shop-demo", 100_000, "S-");
+    let started = Instant::now();
+    let size = text(&sim, statusreq(ONLY_LAST)).await.len();
+    eprintln!("{rate:.0} creations/s; {size} bytes of changes in {:?}", started.elapsed());
+    if !cfg!(debug_assertions) {
+        assert!(rate > 2000.0, "{rate:.0}");
+    }
 }

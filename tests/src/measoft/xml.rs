@@ -811,6 +811,7 @@ pub(crate) fn list_start(out: &mut Writer, root: &str, shown: usize, page: usize
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
