@@ -4,6 +4,7 @@
 //!
 //! Nothing here decides what to *do* about an order: that is `worker`.
 
+pub mod bootstrap;
 pub mod clock;
 pub mod config;
 pub mod crypto;
@@ -13,4 +14,6 @@ pub mod queue;
 pub mod measoft;
 pub mod retailcrm;
 pub mod reason;
+pub mod shutdown;
 pub mod store;
+pub mod telemetry;

@@ -1,0 +1,408 @@
+//! How every process starts and ends: settings → logs → store → ops server → your
+//! function → drain. The three binaries and `bridge up` begin here.
+//!
+//! Exit codes: 0 after a signal or when the function is through, 1 when it could not
+//! start or failed, 64 when the settings are bad.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::FutureExt as _;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::{BadConfig, Config, Database, Role, Source};
+use crate::crypto::SecretKey;
+use crate::shutdown::{self, Drained};
+use crate::store::{Db, Store, migrations};
+use crate::telemetry::{Health, Heartbeat, Metrics, health, logs};
+
+/// Connections to PostgreSQL of one process.
+const PG_CONNECTIONS: u32 = 10;
+/// A look at the database may take this long; its pool would wait longer.
+const DATABASE_LIMIT: Duration = Duration::from_secs(2);
+
+/// What every role stands on. Cheap to clone; tests and `bridge up` build their own with
+/// [`Ctx::new`] or [`Ctx::open`].
+#[derive(Clone)]
+pub struct Ctx {
+    pub config: Arc<Config>,
+    pub store: Store,
+    pub metrics: Arc<Metrics>,
+    pub health: Health,
+    /// Cancelled when the process is to stop taking work.
+    pub stop: CancellationToken,
+    /// What must end before the process does.
+    pub tasks: TaskTracker,
+    pub clock: Clock,
+}
+
+impl Ctx {
+    /// A context over an open store, without signals or ops server. The store's clock is
+    /// the context's.
+    #[must_use]
+    pub fn new(config: Arc<Config>, store: Store) -> Self {
+        let clock = store.clock.clone();
+        Self {
+            config,
+            store,
+            metrics: Arc::new(Metrics::new()),
+            health: Health::new(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            clock,
+        }
+    }
+
+    /// Opens the store that the settings name and checks it from then on.
+    ///
+    /// # Errors
+    /// One sentence that says what to do. A PostgreSQL that is away is no error.
+    pub async fn open(config: Arc<Config>, key: SecretKey) -> anyhow::Result<Self> {
+        let store = open_store(&config, key, Clock::system()).await?;
+        let ctx = Self::new(config, store);
+        ctx.check_database();
+        Ok(ctx)
+    }
+
+    /// Spawns a task that the process waits for when it stops.
+    pub fn spawn<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.spawn(task);
+    }
+
+    /// Spawns a loop that `/live` watches: it gets a heartbeat to beat at least once per
+    /// `limit`, and its death shows.
+    pub fn spawn_loop<F, Fut>(&self, name: &str, limit: Duration, task: F)
+    where
+        F: FnOnce(Heartbeat) -> Fut,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.spawn(task(self.health.heartbeat(name, limit)));
+    }
+
+    /// Adds the database to `/ready`. Ingress keeps serving without it, so there it is
+    /// only shown.
+    fn check_database(&self) {
+        let store = self.store.clone();
+        let check = move || {
+            let store = store.clone();
+            async move { database_problem(&store).await.map_or(Ok(()), Err) }.boxed()
+        };
+        match self.config.role {
+            Role::Ingress => self.health.note("database", check),
+            Role::Bridge | Role::Worker | Role::Scheduler => self.health.need("database", check),
+        }
+    }
+
+    /// Logs when the database goes away, comes back or is of an old schema, until the
+    /// process stops.
+    fn watch_database(&self) {
+        let (store, stop) = (self.store.clone(), self.stop.clone());
+        tokio::spawn(async move {
+            let mut last: Option<String> = None;
+            loop {
+                let problem = database_problem(&store).await;
+                if problem != last {
+                    match &problem {
+                        Some(problem) => tracing::error!("{problem}"),
+                        None => tracing::info!("the database is reachable and up to date"),
+                    }
+                    last = problem;
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(Duration::from_secs(5)) => {}
+                }
+            }
+        });
+    }
+}
+
+/// What stands against using the database, in one sentence.
+async fn database_problem(store: &Store) -> Option<String> {
+    let Ok(found) = tokio::time::timeout(DATABASE_LIMIT, store.db.schema_version()).await else {
+        return Some("the database is not reachable".to_owned());
+    };
+    match found {
+        Ok(version) if version < migrations::newest() => Some(format!(
+            "the database schema is at version {version}, this release needs {}: run `bridge migrate`",
+            migrations::newest()
+        )),
+        Ok(_) => None,
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// Opens the database. SQLite is created and migrated; PostgreSQL is connected lazily and
+/// left as it is, since several releases may share it.
+///
+/// # Errors
+/// One sentence naming the file or the variable.
+pub async fn open_store(config: &Config, key: SecretKey, clock: Clock) -> anyhow::Result<Store> {
+    let db = match &config.database {
+        Database::Sqlite(path) => {
+            for folder in [Some(config.data_dir.as_path()), path.parent()].into_iter().flatten() {
+                std::fs::create_dir_all(folder)
+                    .with_context(|| format!("DATA_DIR: the folder {} cannot be created", folder.display()))?;
+            }
+            let db = Db::open_sqlite(path)
+                .await
+                .with_context(|| format!("the database file {} cannot be opened", path.display()))?;
+            db.migrate().await.with_context(|| format!("the database file {} cannot be migrated", path.display()))?;
+            db
+        }
+        Database::Postgres(url) => Db::open_postgres(url.expose(), PG_CONNECTIONS)?,
+    };
+    Ok(Store::new(db, key, clock))
+}
+
+/// Writes problems to stderr, one a line. Before logs are set up this is the only voice;
+/// stdout stays the command's.
+fn complain(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// An error with its causes, in one line.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        // Many errors repeat their source in their own text.
+        if !text.contains(&cause) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&cause);
+        }
+    }
+    text.replace('\n', " ")
+}
+
+/// Starts a process of this role from the environment and runs `main` until it returns or
+/// a signal comes. `main` is expected to return soon after `ctx.stop` is cancelled.
+pub fn run<F, Fut>(role: Role, main: F) -> ExitCode
+where
+    F: FnOnce(Ctx) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    run_from(role, &Source::environment(), main)
+}
+
+/// [`run`] with settings from elsewhere (`bridge` sets some from its flags).
+pub fn run_from<F, Fut>(role: Role, source: &Source, main: F) -> ExitCode
+where
+    F: FnOnce(Ctx) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let bad_config = |bad: BadConfig| {
+        complain(bad);
+        ExitCode::from(BadConfig::EXIT_CODE)
+    };
+    let config = match Config::read(role, source) {
+        Ok(config) => Arc::new(config),
+        Err(bad) => return bad_config(bad),
+    };
+    if let Err(bad) = logs::start(config.log_format, &config.log_filter) {
+        return bad_config(bad);
+    }
+    let key = match config.load_secret_key() {
+        Ok(key) => key,
+        Err(bad) => return bad_config(bad),
+    };
+    if !cfg!(test) {
+        logs::log_panics();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(role.name()).build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(format!("{}: the runtime cannot be started: {error}", role.name()));
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(live(config, key, main));
+    // What is still running was given its time; it must not hold the process.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(format!("{}: {}", role.name(), sentence(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The process's life inside the runtime.
+async fn live<F, Fut>(config: Arc<Config>, key: SecretKey, main: F) -> anyhow::Result<()>
+where
+    F: FnOnce(Ctx) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    tracing::info!(version = Metrics::VERSION, revision = Metrics::REVISION, role = config.role.name(), "starting");
+    let ctx = Ctx::open(config, key).await?;
+    let hard = CancellationToken::new();
+    shutdown::watch_signals(ctx.stop.clone(), hard.clone()).context("signals cannot be watched")?;
+    let listen = ctx.config.ops_listen;
+    let (address, ops) = health::serve(listen, ctx.health.clone(), ctx.metrics.clone())
+        .await
+        .with_context(|| format!("OPS_LISTEN: {listen} cannot be opened"))?;
+    tracing::info!(%address, "metrics and health are served");
+    ctx.watch_database();
+    let announce = {
+        let (stop, health) = (ctx.stop.clone(), ctx.health.clone());
+        async move {
+            stop.cancelled().await;
+            health.stopping();
+        }
+    };
+    tokio::spawn(announce);
+
+    let done = finish(&ctx, main(ctx.clone()), &hard).await;
+    ops.abort();
+    // A connection that hangs must not hold the end up.
+    let _ = tokio::time::timeout(Duration::from_secs(2), ctx.store.db.close()).await;
+    tracing::info!("stopped");
+    done
+}
+
+/// Runs the role's function; after a stop it and every tracked task share one grace period.
+async fn finish<Fut>(ctx: &Ctx, main: Fut, hard: &CancellationToken) -> anyhow::Result<()>
+where
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let grace_over = async {
+        ctx.stop.cancelled().await;
+        tokio::select! {
+            () = tokio::time::sleep(ctx.config.shutdown_grace) => {}
+            () = hard.cancelled() => {}
+        }
+    };
+    tokio::pin!(grace_over);
+    let done = tokio::select! {
+        done = main => done,
+        () = &mut grace_over => {
+            tracing::warn!(tasks = ctx.tasks.len(), "the grace period is over; what is in hand comes back after its lease");
+            return Ok(());
+        }
+    };
+    ctx.health.stopping();
+    ctx.stop.cancel();
+    let drained = tokio::select! {
+        drained = shutdown::drain(&ctx.tasks, ctx.config.shutdown_grace, hard) => drained,
+        () = &mut grace_over => Drained::Cut { left: ctx.tasks.len() },
+    };
+    if let Drained::Cut { left } = drained {
+        tracing::warn!(tasks = left, "the grace period is over; what is in hand comes back after its lease");
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Folder(std::path::PathBuf);
+
+    impl Folder {
+        fn new() -> Self {
+            Self(std::env::temp_dir().join(format!("bridge-bootstrap-{}", uuid::Uuid::new_v4())))
+        }
+
+        fn source(&self, more: &[(&str, &str)]) -> Source {
+            let mut source = Source::from_pairs([
+                ("DATA_DIR", self.0.join("deep").to_str().expect("utf-8")),
+                ("OPS_LISTEN", "127.0.0.1:0"),
+                ("RUST_LOG", "off"),
+                ("SHUTDOWN_GRACE_S", "0.05"),
+            ]);
+            for (name, value) in more {
+                source.set(name, *value);
+            }
+            source
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_process_starts_on_an_empty_folder_and_ends_with_its_function() {
+        let folder = Folder::new();
+        let code = run_from(Role::Bridge, &folder.source(&[]), |ctx| async move {
+            assert_eq!(ctx.store.db.schema_version().await.expect("migrated"), migrations::newest());
+            assert!(ctx.health.ready().await.ok);
+            Ok(())
+        });
+        assert_eq!(code, ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn a_task_in_hand_is_waited_for_and_a_hanging_one_is_cut() {
+        let folder = Folder::new();
+        let finished = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let seen = finished.clone();
+        let code = run_from(Role::Bridge, &folder.source(&[]), |ctx| async move {
+            let stop = ctx.stop.clone();
+            ctx.spawn(async move {
+                stop.cancelled().await;
+                seen.store(true, std::sync::atomic::Ordering::SeqCst);
+            });
+            ctx.spawn(std::future::pending());
+            Ok(())
+        });
+        assert_eq!(code, ExitCode::SUCCESS);
+        assert!(finished.load(std::sync::atomic::Ordering::SeqCst));
+    }
+
+    #[test]
+    fn a_function_that_ignores_the_stop_does_not_hold_the_process() {
+        let folder = Folder::new();
+        let code = run_from(Role::Bridge, &folder.source(&[]), |ctx| async move {
+            ctx.stop.cancel();
+            std::future::pending().await
+        });
+        assert_eq!(code, ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn bad_settings_exit_with_64_and_a_failed_start_with_1() {
+        let folder = Folder::new();
+        let never = |_: Ctx| async { unreachable!("must not start") };
+        assert_eq!(run_from(Role::Bridge, &folder.source(&[("LEASE_S", "x")]), never), ExitCode::from(64));
+        assert_eq!(run_from(Role::Bridge, &folder.source(&[("RUST_LOG", "a=b=c")]), never), ExitCode::from(64));
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = taken.local_addr().expect("address").to_string();
+        assert_eq!(run_from(Role::Bridge, &folder.source(&[("OPS_LISTEN", &address)]), never), ExitCode::FAILURE);
+        let failed = |_: Ctx| async { anyhow::bail!("planned") };
+        assert_eq!(run_from(Role::Bridge, &folder.source(&[]), failed), ExitCode::FAILURE);
+    }
+
+    #[test]
+    fn a_postgres_that_is_away_does_not_keep_a_process_from_starting() {
+        let folder = Folder::new();
+        let key = SecretKey::generate();
+        let more = [("DATABASE_URL", "postgres://u:p@127.0.0.1:1/x"), ("BRIDGE_SECRET_KEY", key.as_str())];
+        let code = run_from(Role::Bridge, &folder.source(&more), |ctx| async move {
+            let report = ctx.health.ready().await;
+            assert!(!report.ok);
+            assert_eq!(report.body["checks"][0]["why"], "the database is not reachable");
+            Ok(())
+        });
+        assert_eq!(code, ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn an_error_is_one_sentence_with_its_causes() {
+        let error = anyhow::anyhow!("address in use").context("OPS_LISTEN: 1.2.3.4:5 cannot be opened");
+        assert_eq!(sentence(&error), "OPS_LISTEN: 1.2.3.4:5 cannot be opened: address in use");
+    }
+}

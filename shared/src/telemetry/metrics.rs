@@ -1,0 +1,550 @@
+//! Every metric family of the system, in one place (design §6 «Metrics», fixed names).
+//!
+//! Labels come from closed sets, and every combination is there from the start: an alert
+//! on a counter that does not exist yet would never fire. The one open label is the
+//! integration id of `sync_last_success_timestamp_seconds`.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder as _, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use crate::domain::{Fault, IntegrationId};
+use crate::message::{Kind, Lane, Outcome, RetryWhy};
+
+macro_rules! closed_set {
+    ($(#[$doc:meta])* $name:ident { $($(#[$note:meta])* $variant:ident => $text:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$note])* $variant),* }
+
+        impl $name {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The label's value.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+closed_set!(
+    /// What a request to ingress was for. The three triggers bear their command's name.
+    TriggerKind { Send => "SendOrder", Update => "UpdateOrder", Cancel => "CancelOrder", Other => "other" }
+);
+
+closed_set!(
+    /// How a request to ingress was answered.
+    TriggerResult {
+        Accepted => "accepted",
+        BadRequest => "bad_request",
+        Forbidden => "forbidden",
+        NotFound => "not_found",
+        NotAllowed => "not_allowed",
+        TimedOut => "timed_out",
+        TooLarge => "too_large",
+        UnsupportedType => "unsupported_type",
+        Limited => "limited",
+        Unavailable => "unavailable",
+        Internal => "internal",
+    }
+);
+
+closed_set!(
+    /// Requests to MeaSoft, named as in its documentation.
+    MeasoftOp {
+        NewOrder => "neworder",
+        EditOrder => "editorder",
+        CancelOrder => "cancelorder",
+        StatusReq => "statusreq",
+        OnlyLast => "only_last",
+        CommitLastStatus => "commitlaststatus",
+        Calculator => "calculator",
+        Services => "services",
+        PvzList => "pvzlist",
+        TownList => "townlist",
+        RegionList => "regionlist",
+        StreetList => "streetlist",
+        Waybill => "waybill",
+        Client => "client",
+    }
+);
+
+closed_set!(
+    /// Requests to RetailCRM.
+    CrmOp {
+        OrdersList => "orders_list",
+        OrderRead => "order_read",
+        OrderEdit => "order_edit",
+        Tracking => "tracking",
+        PaymentCreate => "payment_create",
+        PaymentEdit => "payment_edit",
+        PaymentDelete => "payment_delete",
+        References => "references",
+        Credentials => "credentials",
+        SystemInfo => "system_info",
+        Settings => "settings",
+        ModuleRead => "module_read",
+        ModuleEdit => "module_edit",
+        History => "history",
+    }
+);
+
+closed_set!(
+    /// What became of a request to a vendor.
+    CallResult {
+        Ok => "ok",
+        /// The vendor understood and said no.
+        Refused => "refused",
+        /// Nothing happened there; trying again is safe.
+        Transient => "transient",
+        /// It may have happened.
+        Unknown => "unknown",
+        /// The vendor's limits or our own budget.
+        Blocked => "blocked",
+        /// Credentials or settings are wrong.
+        Config => "config",
+        BadFormat => "bad_format",
+        NotFound => "not_found",
+    }
+);
+
+closed_set!(
+    /// Which of MeaSoft's fair-usage limits (design §5). The account's figure is that of
+    /// the account with the least left.
+    BudgetScope { IpMinute => "ip_minute", Ip20Min => "ip_20min", AccountHour => "account_hour" }
+);
+
+closed_set!(
+    /// What a circuit breaker protects: MeaSoft as a whole, or one account there (the
+    /// worst of them is shown).
+    BreakerTarget { Measoft => "measoft", Account => "account" }
+);
+
+closed_set!(
+    /// States of integrations as they are counted.
+    IntegrationLabel { Active => "active", Paused => "paused", Removed => "removed" }
+);
+
+/// A breaker as a figure: 0 closed, 1 half open, 2 open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BreakerState {
+    Closed = 0,
+    HalfOpen = 1,
+    Open = 2,
+}
+
+/// HTTP answers of ingress, seconds.
+const FAST: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 10.0];
+/// Calls over the network and commands made of them, seconds; the longest limit is 180 s.
+const CALLS: &[f64] = &[0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 45.0, 90.0, 180.0];
+/// From a wish to its effect, seconds: retries make it long.
+const EFFECT: &[f64] = &[0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 60.0, 180.0, 600.0, 1800.0, 3600.0, 14400.0];
+const REQUESTS: &[f64] = &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 8.0, 13.0, 21.0];
+
+/// The registry and its families. One per process, shared as an `Arc`.
+pub struct Metrics {
+    registry: Registry,
+    /// `(name, help, type)` of vectors with an open label: without a sample the encoder
+    /// would leave the family out.
+    open_families: Vec<(String, String, &'static str)>,
+    triggers: IntCounterVec,
+    trigger_seconds: Histogram,
+    commands: IntCounterVec,
+    command_seconds: HistogramVec,
+    trigger_to_effect: HistogramVec,
+    status_to_crm: Histogram,
+    retries: IntCounterVec,
+    dead_letters: IntGaugeVec,
+    oldest_due: GaugeVec,
+    queue_depth: IntGaugeVec,
+    outbox_depth: IntGauge,
+    measoft_requests: IntCounterVec,
+    measoft_seconds: HistogramVec,
+    measoft_budget: GaugeVec,
+    measoft_per_order: Histogram,
+    crm_requests: IntCounterVec,
+    breaker: IntGaugeVec,
+    integrations: IntGaugeVec,
+    sync_success: GaugeVec,
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("bridge")
+}
+
+/// Families are constant, so making or registering one can only fail by a mistake here,
+/// which the tests of this file would show.
+struct Builder(Registry);
+
+impl Builder {
+    fn add<C: Collector + Clone + 'static>(&self, collector: prometheus::Result<C>) -> C {
+        let collector = collector.expect("the families of this file are well formed");
+        self.0.register(Box::new(collector.clone())).expect("each family is registered once");
+        collector
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.add(IntCounterVec::new(opts(name, help), labels))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.add(GaugeVec::new(opts(name, help), labels))
+    }
+
+    fn int_gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.add(IntGaugeVec::new(opts(name, help), labels))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        self.add(Histogram::with_opts(HistogramOpts { common_opts: opts(name, help), buckets: buckets.to_vec() }))
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        let opts = HistogramOpts { common_opts: opts(name, help), buckets: buckets.to_vec() };
+        self.add(HistogramVec::new(opts, labels))
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// The version this build reports.
+    pub const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    /// The revision this build was made from, when the build was told
+    /// (`BRIDGE_REVISION` at compile time).
+    pub const REVISION: &'static str = match option_env!("BRIDGE_REVISION") {
+        Some(revision) => revision,
+        None => "unknown",
+    };
+
+    /// All families, every closed label combination at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let b = Builder(Registry::new());
+        let sync_help = "When the last status sync of an integration succeeded, seconds since the epoch.";
+        let metrics = Self {
+            triggers: b.counters("triggers_total", "Requests to ingress by what was answered.", &["kind", "result"]),
+            trigger_seconds: b.histogram("trigger_seconds", "From a request's headers to its answer.", FAST),
+            commands: b.counters("commands_total", "Commands handled, by outcome.", &["kind", "outcome"]),
+            command_seconds: b.histograms("command_seconds", "How long a worker held a command.", &["kind"], CALLS),
+            trigger_to_effect: b.histograms(
+                "trigger_to_effect_seconds",
+                "From the arrival of a trigger to its effect at MeaSoft.",
+                &["kind"],
+                EFFECT,
+            ),
+            status_to_crm: b.histogram(
+                "status_to_crm_seconds",
+                "From the reading of a status at MeaSoft to its acceptance by RetailCRM.",
+                EFFECT,
+            ),
+            retries: b.counters("retries_total", "Commands put off, by cause.", &["kind", "why"]),
+            dead_letters: b.int_gauges("dead_letters", "Open dead letters, by whose fault it is.", &["fault"]),
+            oldest_due: b.gauges(
+                "oldest_due_command_seconds",
+                "Age of the oldest command that is due and not yet handled.",
+                &["lane"],
+            ),
+            queue_depth: b.int_gauges("queue_depth", "Messages waiting in the queue.", &["lane"]),
+            outbox_depth: b.add(IntGauge::with_opts(opts(
+                "outbox_depth",
+                "Rows of the job table that wait to be forwarded to the broker.",
+            ))),
+            measoft_requests: b.counters("measoft_requests_total", "Requests to MeaSoft.", &["op", "result"]),
+            measoft_seconds: b.histograms("measoft_seconds", "Duration of requests to MeaSoft.", &["op"], CALLS),
+            measoft_budget: b.gauges("measoft_budget_tokens", "Requests MeaSoft's limits still allow.", &["scope"]),
+            measoft_per_order: b.histogram(
+                "measoft_requests_per_order",
+                "Requests to MeaSoft that one order took until its command ended.",
+                REQUESTS,
+            ),
+            crm_requests: b.counters("crm_requests_total", "Requests to RetailCRM.", &["op", "result"]),
+            breaker: b.int_gauges("breaker_state", "Circuit breaker: 0 closed, 1 half open, 2 open.", &["target"]),
+            integrations: b.int_gauges("integrations", "Integrations by state.", &["state"]),
+            sync_success: b.gauges("sync_last_success_timestamp_seconds", sync_help, &["integration"]),
+            open_families: vec![(
+                "bridge_sync_last_success_timestamp_seconds".to_owned(),
+                sync_help.to_owned(),
+                "gauge",
+            )],
+            registry: b.0.clone(),
+        };
+        let build = b.int_gauges("build_info", "The running build; always 1.", &["version", "revision"]);
+        build.with_label_values(&[Self::VERSION, Self::REVISION]).set(1);
+        #[cfg(target_os = "linux")]
+        {
+            let process = prometheus::process_collector::ProcessCollector::for_self();
+            // Two collectors of one process would only repeat themselves.
+            let _ = metrics.registry.register(Box::new(process));
+        }
+        metrics.start_at_zero();
+        metrics
+    }
+
+    fn start_at_zero(&self) {
+        for kind in TriggerKind::ALL {
+            for result in TriggerResult::ALL {
+                self.triggers.with_label_values(&[kind.as_str(), result.as_str()]);
+            }
+        }
+        for kind in Kind::ALL {
+            for outcome in Outcome::LABELS {
+                self.commands.with_label_values(&[kind.as_str(), outcome]);
+            }
+            for why in RetryWhy::ALL {
+                self.retries.with_label_values(&[kind.as_str(), why.as_str()]);
+            }
+            self.command_seconds.with_label_values(&[kind.as_str()]);
+        }
+        for kind in [Kind::SendOrder, Kind::UpdateOrder, Kind::CancelOrder] {
+            self.trigger_to_effect.with_label_values(&[kind.as_str()]);
+        }
+        for fault in Fault::ALL {
+            self.dead_letters.with_label_values(&[fault.as_str()]);
+        }
+        for lane in Lane::ALL {
+            self.oldest_due.with_label_values(&[lane.as_str()]);
+            self.queue_depth.with_label_values(&[lane.as_str()]);
+        }
+        for op in MeasoftOp::ALL {
+            self.measoft_seconds.with_label_values(&[op.as_str()]);
+            for result in CallResult::ALL {
+                self.measoft_requests.with_label_values(&[op.as_str(), result.as_str()]);
+            }
+        }
+        for op in CrmOp::ALL {
+            for result in CallResult::ALL {
+                self.crm_requests.with_label_values(&[op.as_str(), result.as_str()]);
+            }
+        }
+        for scope in BudgetScope::ALL {
+            self.measoft_budget.with_label_values(&[scope.as_str()]);
+        }
+        for target in BreakerTarget::ALL {
+            self.breaker.with_label_values(&[target.as_str()]);
+        }
+        for state in IntegrationLabel::ALL {
+            self.integrations.with_label_values(&[state.as_str()]);
+        }
+    }
+
+    /// One request to ingress and its answer.
+    pub fn trigger(&self, kind: TriggerKind, result: TriggerResult, took: Duration) {
+        self.triggers.with_label_values(&[kind.as_str(), result.as_str()]).inc();
+        self.trigger_seconds.observe(took.as_secs_f64());
+    }
+
+    /// One command as a worker left it.
+    pub fn command(&self, kind: Kind, outcome: &Outcome, took: Duration) {
+        self.commands.with_label_values(&[kind.as_str(), outcome.label()]).inc();
+        self.command_seconds.with_label_values(&[kind.as_str()]).observe(took.as_secs_f64());
+    }
+
+    /// A trigger had its effect this long after it arrived. Kinds that are no trigger
+    /// have no such time and are left out.
+    pub fn effect(&self, kind: Kind, after: Duration) {
+        if matches!(kind, Kind::SendOrder | Kind::UpdateOrder | Kind::CancelOrder) {
+            self.trigger_to_effect.with_label_values(&[kind.as_str()]).observe(after.as_secs_f64());
+        }
+    }
+
+    /// A status reached RetailCRM this long after it was read.
+    pub fn status_to_crm(&self, after: Duration) {
+        self.status_to_crm.observe(after.as_secs_f64());
+    }
+
+    pub fn retry(&self, kind: Kind, why: RetryWhy) {
+        self.retries.with_label_values(&[kind.as_str(), why.as_str()]).inc();
+    }
+
+    /// Open dead letters as the store counts them; faults not named have none.
+    pub fn set_dead_letters(&self, open: &[(Fault, i64)]) {
+        for fault in Fault::ALL {
+            let count = open.iter().filter(|(of, _)| *of == fault).map(|(_, n)| n).sum();
+            self.dead_letters.with_label_values(&[fault.as_str()]).set(count);
+        }
+    }
+
+    /// Zero when nothing is due.
+    pub fn set_oldest_due(&self, lane: Lane, age: Duration) {
+        self.oldest_due.with_label_values(&[lane.as_str()]).set(age.as_secs_f64());
+    }
+
+    /// Messages waiting, as a queue counts them; lanes not named have none.
+    pub fn set_queue_depth(&self, depth: &[(Lane, u64)]) {
+        for lane in Lane::ALL {
+            let count: u64 = depth.iter().filter(|(of, _)| *of == lane).map(|(_, n)| n).sum();
+            self.queue_depth.with_label_values(&[lane.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    pub fn set_outbox_depth(&self, rows: u64) {
+        self.outbox_depth.set(i64::try_from(rows).unwrap_or(i64::MAX));
+    }
+
+    pub fn measoft_request(&self, op: MeasoftOp, result: CallResult, took: Duration) {
+        self.measoft_requests.with_label_values(&[op.as_str(), result.as_str()]).inc();
+        self.measoft_seconds.with_label_values(&[op.as_str()]).observe(took.as_secs_f64());
+    }
+
+    pub fn set_budget_tokens(&self, scope: BudgetScope, left: f64) {
+        self.measoft_budget.with_label_values(&[scope.as_str()]).set(left);
+    }
+
+    /// How many requests to MeaSoft an order's command took in all.
+    pub fn requests_per_order(&self, requests: u32) {
+        self.measoft_per_order.observe(f64::from(requests));
+    }
+
+    pub fn crm_request(&self, op: CrmOp, result: CallResult) {
+        self.crm_requests.with_label_values(&[op.as_str(), result.as_str()]).inc();
+    }
+
+    pub fn set_breaker(&self, target: BreakerTarget, state: BreakerState) {
+        self.breaker.with_label_values(&[target.as_str()]).set(state as i64);
+    }
+
+    pub fn set_integrations(&self, state: IntegrationLabel, count: u64) {
+        self.integrations.with_label_values(&[state.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub fn sync_succeeded(&self, integration: IntegrationId, at: Timestamp) {
+        self.sync_success.with_label_values(&[&integration.to_string()]).set(at.as_duration().as_secs_f64());
+    }
+
+    /// An integration that is gone keeps no sample: an alert on its age would never end.
+    pub fn forget_sync(&self, integration: IntegrationId) {
+        let _ = self.sync_success.remove_label_values(&[&integration.to_string()]);
+    }
+
+    /// Everything in Prometheus' text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut bytes = Vec::with_capacity(64 * 1024);
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut bytes) {
+            tracing::error!(%error, "metrics cannot be written");
+        }
+        let mut text = String::from_utf8(bytes).unwrap_or_default();
+        for (name, help, kind) in &self.open_families {
+            if !text.contains(&format!("# TYPE {name} ")) {
+                let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Change;
+
+    /// Design §6, word for word.
+    const FAMILIES: [&str; 20] = [
+        "triggers_total",
+        "trigger_seconds",
+        "commands_total",
+        "command_seconds",
+        "trigger_to_effect_seconds",
+        "status_to_crm_seconds",
+        "retries_total",
+        "dead_letters",
+        "oldest_due_command_seconds",
+        "queue_depth",
+        "outbox_depth",
+        "measoft_requests_total",
+        "measoft_seconds",
+        "measoft_budget_tokens",
+        "measoft_requests_per_order",
+        "crm_requests_total",
+        "breaker_state",
+        "integrations",
+        "sync_last_success_timestamp_seconds",
+        "build_info",
+    ];
+
+    #[test]
+    fn every_family_is_there_from_the_start() {
+        let text = Metrics::new().render();
+        for family in FAMILIES {
+            assert!(text.contains(&format!("# TYPE bridge_{family} ")), "{family} is missing");
+        }
+    }
+
+    #[test]
+    fn every_closed_label_combination_starts_at_zero() {
+        let text = Metrics::new().render();
+        for line in [
+            r#"bridge_triggers_total{kind="SendOrder",result="accepted"} 0"#,
+            r#"bridge_triggers_total{kind="other",result="not_found"} 0"#,
+            r#"bridge_commands_total{kind="Retention",outcome="give_up"} 0"#,
+            r#"bridge_retries_total{kind="SendOrder",why="breaker_open"} 0"#,
+            r#"bridge_dead_letters{fault="crm"} 0"#,
+            r#"bridge_queue_depth{lane="rpc"} 0"#,
+            r#"bridge_measoft_requests_total{op="only_last",result="bad_format"} 0"#,
+            r#"bridge_crm_requests_total{op="payment_delete",result="unknown"} 0"#,
+            r#"bridge_breaker_state{target="measoft"} 0"#,
+            r#"bridge_integrations{state="paused"} 0"#,
+            r#"bridge_trigger_to_effect_seconds_count{kind="CancelOrder"} 0"#,
+        ] {
+            assert!(text.contains(line), "{line} is missing");
+        }
+    }
+
+    #[test]
+    fn what_is_observed_is_printed() {
+        let metrics = Metrics::new();
+        metrics.trigger(TriggerKind::Send, TriggerResult::Accepted, Duration::from_millis(3));
+        metrics.command(Kind::SendOrder, &Outcome::Done(Change::Created), Duration::from_secs(1));
+        metrics.set_dead_letters(&[(Fault::Shop, 3)]);
+        metrics.set_dead_letters(&[(Fault::Crm, 1)]);
+        metrics.set_breaker(BreakerTarget::Measoft, BreakerState::Open);
+        metrics.sync_succeeded(IntegrationId(7), Timestamp::from_second(1_700_000_000).expect("a moment"));
+        let text = metrics.render();
+        for line in [
+            r#"bridge_triggers_total{kind="SendOrder",result="accepted"} 1"#,
+            "bridge_trigger_seconds_count 1",
+            r#"bridge_commands_total{kind="SendOrder",outcome="done"} 1"#,
+            r#"bridge_dead_letters{fault="shop"} 0"#,
+            r#"bridge_dead_letters{fault="crm"} 1"#,
+            r#"bridge_breaker_state{target="measoft"} 2"#,
+            r#"bridge_sync_last_success_timestamp_seconds{integration="7"} 1700000000"#,
+        ] {
+            assert!(text.contains(line), "{line} is missing");
+        }
+        assert_eq!(text.matches("# TYPE bridge_sync_last_success").count(), 1);
+        metrics.forget_sync(IntegrationId(7));
+        assert!(!metrics.render().contains(r#"integration="7""#));
+    }
+
+    #[test]
+    fn label_texts_are_read_back() {
+        for op in MeasoftOp::ALL {
+            assert_eq!(MeasoftOp::parse(op.as_str()), Some(*op));
+        }
+        assert_eq!(CrmOp::parse("nothing"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_process_itself_is_measured() {
+        assert!(Metrics::new().render().contains("process_resident_memory_bytes"));
+    }
+}
