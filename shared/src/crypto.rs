@@ -130,9 +130,8 @@ impl SecretKey {
         let (nonce, text) = rest.split_at_checked(24).ok_or(Sealed)?;
         let nonce: [u8; 24] = nonce.try_into().map_err(|_| Sealed)?;
         let cipher = XChaCha20Poly1305::new(&self.key.into());
-        let plain = cipher
-            .decrypt(&XNonce::from(nonce), Payload { msg: text, aad: place.as_bytes() })
-            .map_err(|_| Sealed)?;
+        let plain =
+            cipher.decrypt(&XNonce::from(nonce), Payload { msg: text, aad: place.as_bytes() }).map_err(|_| Sealed)?;
         String::from_utf8(plain).map(Secret::new).map_err(|_| Sealed)
     }
 

@@ -318,7 +318,8 @@ impl Config {
         if !path.exists() {
             if matches!(self.database, Database::Postgres(_)) {
                 return Err(bad(
-                    "BRIDGE_SECRET_KEY: must be given when PostgreSQL is used; `bridge secret-key` makes one".to_owned()
+                    "BRIDGE_SECRET_KEY: must be given when PostgreSQL is used; `bridge secret-key` makes one"
+                        .to_owned(),
                 ));
             }
             create_key_file(&path)
@@ -394,8 +395,16 @@ mod tests {
         )
         .expect_err("bad");
         for name in [
-            "DATABASE_URL", "INGRESS_LISTEN", "WORKER_CONCURRENCY", "RETRY_RUNGS_S", "MEASOFT_URL", "BRIDGE_SECRET_KEY",
-            "LOG_FORMAT", "LEASE_S", "RUST_LOG_FILE", "AMQP_URL",
+            "DATABASE_URL",
+            "INGRESS_LISTEN",
+            "WORKER_CONCURRENCY",
+            "RETRY_RUNGS_S",
+            "MEASOFT_URL",
+            "BRIDGE_SECRET_KEY",
+            "LOG_FORMAT",
+            "LEASE_S",
+            "RUST_LOG_FILE",
+            "AMQP_URL",
         ] {
             assert_eq!(bad.0.iter().filter(|p| p.starts_with(name)).count(), 1, "{name} in {bad}");
         }

@@ -131,7 +131,13 @@ impl DeliveryState {
     pub const fn is_placed(self) -> bool {
         matches!(
             self,
-            Self::Created | Self::InWork | Self::Delivered | Self::Partly | Self::NotDelivered | Self::Returned | Self::Lost
+            Self::Created
+                | Self::InWork
+                | Self::Delivered
+                | Self::Partly
+                | Self::NotDelivered
+                | Self::Returned
+                | Self::Lost
         )
     }
 
@@ -291,7 +297,15 @@ mod tests {
             (S::Cancelled, E::WantedAgain, S::Planned),
         ];
         let reportable = [
-            S::Sending, S::Unknown, S::Created, S::InWork, S::Delivered, S::Partly, S::NotDelivered, S::Returned, S::Lost,
+            S::Sending,
+            S::Unknown,
+            S::Created,
+            S::InWork,
+            S::Delivered,
+            S::Partly,
+            S::NotDelivered,
+            S::Returned,
+            S::Lost,
             S::Cancelled,
         ];
         let phases = [
@@ -303,7 +317,8 @@ mod tests {
             (P::Returned, S::Returned),
             (P::Lost, S::Lost),
         ];
-        let events = [E::SendBegun, E::AnswerLost, E::Accepted, E::Refused, E::FoundAbsent, E::CancelledByUs, E::WantedAgain];
+        let events =
+            [E::SendBegun, E::AnswerLost, E::Accepted, E::Refused, E::FoundAbsent, E::CancelledByUs, E::WantedAgain];
         for state in S::ALL {
             for event in events {
                 let expected = moves.iter().find(|(s, e, _)| *s == state && *e == event).map(|(_, _, to)| *to);

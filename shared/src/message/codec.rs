@@ -66,7 +66,17 @@ mod tests {
         let mut names: Vec<&str> = value.as_object().expect("object").keys().map(String::as_str).collect();
         names.sort_unstable();
         let expected = [
-            "attempt", "body", "generation", "id", "integration", "key", "kind", "received_at", "seq", "traceparent", "v",
+            "attempt",
+            "body",
+            "generation",
+            "id",
+            "integration",
+            "key",
+            "kind",
+            "received_at",
+            "seq",
+            "traceparent",
+            "v",
         ];
         assert_eq!(names, expected);
         assert_eq!(value["kind"], "SendOrder");

@@ -85,7 +85,10 @@ pub enum Outcome {
     AlreadyDone(&'static str),
     /// A newer wish or the order's present state made this one moot.
     Superseded(&'static str),
-    RetryLater { why: RetryWhy, not_before: Option<Timestamp> },
+    RetryLater {
+        why: RetryWhy,
+        not_before: Option<Timestamp>,
+    },
     GiveUp(GiveUp),
 }
 

@@ -195,7 +195,8 @@ impl Subscription for JobSubscription {
                     return None;
                 }
                 if let Some((job, permit)) = self.buffer.pop() {
-                    let held = Held { writer: self.writer.clone(), owner: self.owner.clone(), id: Some(job.id), permit };
+                    let held =
+                        Held { writer: self.writer.clone(), owner: self.owner.clone(), id: Some(job.id), permit };
                     return Some(Delivery::new(job.body, job.deliveries > 0, Box::new(held)));
                 }
                 let bell = self.bell.clone();
@@ -208,7 +209,8 @@ impl Subscription for JobSubscription {
                     let pause = match self.store.next_job_due(self.lane).await {
                         Ok(Some(due)) => {
                             let until = due.as_millisecond() - self.store.clock.now_ms();
-                            Duration::from_millis(u64::try_from(until).unwrap_or(0)).clamp(Duration::from_millis(5), IDLE)
+                            Duration::from_millis(u64::try_from(until).unwrap_or(0))
+                                .clamp(Duration::from_millis(5), IDLE)
                         }
                         _ => IDLE,
                     };

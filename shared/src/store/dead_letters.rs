@@ -218,7 +218,12 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn resolve_dead_letters(&mut self, integration: IntegrationId, number: &str, now: Timestamp) -> Result<u64> {
+    pub async fn resolve_dead_letters(
+        &mut self,
+        integration: IntegrationId,
+        number: &str,
+        now: Timestamp,
+    ) -> Result<u64> {
         self.exec(
             "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $3 \
              WHERE state = 'open' AND integration_id = $1 AND number = $2",

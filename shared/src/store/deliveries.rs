@@ -263,7 +263,9 @@ fn read(row: &Row) -> Result<Delivery> {
         price: row.opt_int("price")?.map(Kopecks),
         item_codes: parsed(&row.text("item_codes")?, "item_codes")?,
         overlay: row.opt_text("overlay")?,
-        crm_written: row.opt_text("crm_written")?.map_or_else(|| Ok(Default::default()), |t| parsed(&t, "crm_written"))?,
+        crm_written: row
+            .opt_text("crm_written")?
+            .map_or_else(|| Ok(Default::default()), |t| parsed(&t, "crm_written"))?,
         reject_reason: row.opt_text("reject_reason")?,
         requests: u32::try_from(row.int("requests")?).map_err(|_| StoreError::BadRow("requests"))?,
         fence: row.int("fence")?,

@@ -210,8 +210,8 @@ impl Store {
 
 async fn record(tx: &mut Tx, wish: &Wish, now: i64) -> Result<()> {
     let kind = |want: Want| i64::from(wish.want == want);
-    let candidates = (!wish.candidates.is_empty())
-        .then(|| serde_json::to_string(&wish.candidates).expect("candidates serialise"));
+    let candidates =
+        (!wish.candidates.is_empty()).then(|| serde_json::to_string(&wish.candidates).expect("candidates serialise"));
     tx.exec(
         "INSERT INTO intents (integration_id, number, requested, send_seq, update_seq, cancel_seq, candidates, declared, \
          due_at, wanted_at, generation, traceparent, command_id, created_at, updated_at) \

@@ -123,8 +123,7 @@ pub struct Kept {
     pub response: Option<String>,
 }
 
-const COLUMNS: &str =
-    "id, at, integration_id, number, orderno, what, vendor, op, outcome, duration_ms, http_status, text, request, response";
+const COLUMNS: &str = "id, at, integration_id, number, orderno, what, vendor, op, outcome, duration_ms, http_status, text, request, response";
 
 /// What to look for in the journal.
 #[derive(Debug, Clone, Default)]
@@ -187,9 +186,10 @@ impl Store {
     /// # Errors
     /// [`crate::store::StoreError`].
     pub async fn search_journal(&self, search: &Search) -> Result<Vec<Kept>> {
-        let like = search.text.as_ref().map(|text| {
-            format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
-        });
+        let like = search
+            .text
+            .as_ref()
+            .map(|text| format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")));
         let rows = self
             .db
             .fetch(

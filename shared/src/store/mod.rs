@@ -52,7 +52,9 @@ impl Store {
         let mut tx = self.db.begin().await?;
         for table in ["intents", "deliveries"] {
             tx.exec(
-                format!("UPDATE {table} SET lease_until = 0, lease_owner = NULL, fence = fence + 1 WHERE lease_until > 0"),
+                format!(
+                    "UPDATE {table} SET lease_until = 0, lease_owner = NULL, fence = fence + 1 WHERE lease_until > 0"
+                ),
                 vec![],
             )
             .await?;
