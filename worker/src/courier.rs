@@ -1,7 +1,8 @@
 //! What is done at MeaSoft: create, look up, edit, cancel, each with what a lost answer
 //! means. The ledger is written before a call that changes anything there.
 
-use jiff::{Span, Timestamp, ToSpan};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp, ToSpan, ZonedDateTime};
 use shared::domain::delivery::{DeliveryState as S, Event, Phase};
 use shared::domain::{Delivery, IntegrationState, OrderNo, PausedBy};
 use shared::measoft::{Class, Done, MeasoftError, NewOrder, Op, StatusRow, Verdict};
@@ -210,7 +211,7 @@ impl Tools {
     async fn look_up_batch(&self, shop: &Shop, cases: &mut [&mut Case]) {
         let now = self.clock.now();
         // The courier's day may be ahead of or behind ours.
-        let day = |span: Span| now.to_zoned(jiff::tz::TimeZone::UTC).checked_add(span).map(|z| z.date());
+        let day = |span: Span| ZonedDateTime::new(now, TimeZone::UTC).checked_add(span).map(|z| z.date());
         let (Ok(from), Ok(to)) = (day(-1.day()), day(1.day())) else { return };
         let rows = match self.ask(shop, shop.vendors.courier.status_by_created(from, to, Done::All)).await {
             Ok(Ok(rows)) => rows,
@@ -545,7 +546,7 @@ fn newest<'a>(rows: &[&'a StatusRow], d: &Delivery) -> Option<&'a StatusRow> {
 /// calendar year only (measoft-api.md §7.5).
 #[must_use]
 pub fn year_changed(sent_at: Option<Timestamp>, now: Timestamp) -> bool {
-    let year = |at: Timestamp| at.checked_add(3.hours()).unwrap_or(at).to_zoned(jiff::tz::TimeZone::UTC).year();
+    let year = |at: Timestamp| ZonedDateTime::new(at.checked_add(3.hours()).unwrap_or(at), TimeZone::UTC).year();
     sent_at.is_some_and(|at| year(at) != year(now))
 }
 

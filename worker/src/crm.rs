@@ -197,7 +197,7 @@ fn update(tools: &Tools, references: &References, written: &CrmWritten) -> Track
         cost: None,
         history: vec![TrackingEntry {
             code: written.status.clone(),
-            updated_at: tools.clock.now().to_zoned(references.zone.clone()),
+            updated_at: jiff::ZonedDateTime::new(tools.clock.now(), references.zone.clone()),
             comment: written.error.clone(),
         }],
         extra_data: BTreeMap::new(),

@@ -1,1 +1,151 @@
+//! Consumes commands, talks to MeaSoft and RetailCRM, records, settles. All business rules
+//! live here.
+//!
+//! A trigger's way: `intake` records what it wants, `runner` gives it a slot when it is
+//! due, `serve` reads the order, `decide` says what to do, `courier` does it at MeaSoft,
+//! `crm` tells RetailCRM, and `serve` records the result as `settle` says.
 
+pub mod budget;
+pub mod case;
+pub mod connect;
+pub mod convert;
+pub mod courier;
+pub mod crm;
+pub mod decide;
+pub mod errands;
+pub mod gate;
+pub mod intake;
+pub mod ports;
+pub mod recognise;
+pub mod references;
+pub mod runner;
+pub mod serve;
+pub mod settle;
+pub mod shops;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::bootstrap::Ctx;
+use shared::queue::SharedQueue;
+use shared::store::journal::Journal;
+use tokio::sync::mpsc;
+
+use crate::budget::Budget;
+use crate::gate::Gate;
+use crate::ports::{Connect, Limits, Tools};
+use crate::references::ReferenceCache;
+use crate::settle::Policy;
+use crate::shops::Shops;
+
+/// Starts a worker with the vendors' real clients and runs until the context stops.
+///
+/// # Errors
+/// When the HTTP clients cannot be made.
+pub async fn run(ctx: Ctx, queue: SharedQueue) -> anyhow::Result<()> {
+    let journal = Journal::start(ctx.store.clone());
+    let clients = connect::Clients::new(&ctx.config, journal.clone(), ctx.metrics.clone())?;
+    run_with(ctx, queue, journal, Arc::new(clients)).await
+}
+
+/// What a worker works with, from its context.
+#[must_use]
+pub fn tools(ctx: &Ctx, journal: Journal) -> Tools {
+    let config = &ctx.config;
+    let budget = Budget::new(ctx.store.clone(), &config.budgets);
+    Tools {
+        store: ctx.store.clone(),
+        clock: ctx.clock.clone(),
+        journal,
+        metrics: ctx.metrics.clone(),
+        gate: Gate::new(ctx.clock.clone(), budget, config.timing.breaker_open),
+        policy: Policy::new(config.timing.rungs.clone()),
+        limits: Limits {
+            settle: config.timing.settle,
+            lease: config.timing.lease,
+            unknown_recheck: config.timing.unknown_recheck,
+            call_limit: decide::CALL_LIMIT.min(config.timing.lease),
+        },
+        owner: format!("worker-{}", uuid::Uuid::now_v7()),
+        module_code: config.module_code.clone(),
+        references: Arc::new(ReferenceCache::default()),
+    }
+}
+
+/// The same with given vendors.
+///
+/// # Errors
+/// None today; the signature is that of every role.
+pub async fn run_with(
+    ctx: Ctx,
+    queue: SharedQueue,
+    journal: Journal,
+    connect: Arc<dyn Connect>,
+) -> anyhow::Result<()> {
+    let tools = tools(&ctx, journal.clone());
+    let shops = Shops::new(ctx.store.clone(), connect);
+    while let Err(error) = shops.refresh().await {
+        tracing::warn!(%error, "the worker waits for its database");
+        tokio::select! {
+            () = ctx.stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+    let (hints, hinted) = mpsc::channel(4096);
+    let (other, errands) = mpsc::channel(64);
+    let fresh = tokio::spawn(shops.clone().keep_fresh(ctx.stop.clone()));
+    let observing = tokio::spawn(observe(ctx.clone(), tools.clone(), queue.clone()));
+    let bulk = tokio::spawn(errands::run(tools.clone(), shops.clone(), queue.clone(), errands, ctx.stop.clone()));
+    let intake = tokio::spawn(intake::run(tools.clone(), queue.clone(), hints, other, ctx.stop.clone()));
+    let beat = ctx.health.heartbeat("runner", Duration::from_secs(60));
+    let concurrency = usize::from(ctx.config.worker_concurrency);
+    runner::run(tools, shops, hinted, concurrency, beat, ctx.stop.clone()).await;
+    // In hand is finished; what was received and not recorded goes back.
+    let _ = intake.await;
+    let _ = bulk.await;
+    let _ = fresh.await;
+    let _ = observing.await;
+    journal.flush().await;
+    Ok(())
+}
+
+/// Keeps the gauges that are read from the store.
+async fn observe(ctx: Ctx, tools: Tools, queue: SharedQueue) {
+    use shared::domain::IntegrationState;
+    use shared::message::Lane;
+    use shared::telemetry::metrics::{BreakerState, BreakerTarget, BudgetScope, IntegrationLabel};
+    let breaker = |state: gate::BreakerState| match state {
+        gate::BreakerState::Closed => BreakerState::Closed,
+        gate::BreakerState::HalfOpen => BreakerState::HalfOpen,
+        gate::BreakerState::Open => BreakerState::Open,
+    };
+    loop {
+        let now = tools.clock.now();
+        let metrics = &ctx.metrics;
+        if let Ok((_, oldest)) = tools.store.backlog().await {
+            let age = oldest.map_or(Duration::ZERO, |at| now.duration_since(at).unsigned_abs());
+            metrics.set_oldest_due(Lane::Interactive, age);
+        }
+        if let Ok(open) = tools.store.open_dead_letters_by_fault().await {
+            metrics.set_dead_letters(&open);
+        }
+        let (whole, account) = tools.gate.states();
+        metrics.set_breaker(BreakerTarget::Measoft, breaker(whole));
+        metrics.set_breaker(BreakerTarget::Account, breaker(account));
+        for (scope, left) in tools.gate.budget().left().await {
+            if let Some(scope) = BudgetScope::parse(scope) {
+                metrics.set_budget_tokens(scope, f64::from(left));
+            }
+        }
+        if let Ok(all) = tools.store.integrations().await {
+            let active = all.iter().filter(|i| i.state == IntegrationState::Active).count();
+            metrics.set_integrations(IntegrationLabel::Active, active as u64);
+            metrics.set_integrations(IntegrationLabel::Paused, (all.len() - active) as u64);
+        }
+        metrics.set_queue_depth(&queue.state().await.depth);
+        tokio::select! {
+            () = ctx.stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+        }
+    }
+}

@@ -13,6 +13,7 @@ use shared::store::journal::Journal;
 use shared::telemetry::Metrics;
 
 use crate::gate::Gate;
+use crate::references::ReferenceCache;
 use crate::settle::Policy;
 
 /// Both vendors as one integration reaches them.
@@ -66,4 +67,5 @@ pub struct Tools {
     /// Our name on leases; unique per process.
     pub owner: String,
     pub module_code: String,
+    pub references: Arc<ReferenceCache>,
 }

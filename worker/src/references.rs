@@ -115,12 +115,8 @@ impl References {
         let statuses = crm.payment_statuses().await?;
         let types = crm.payment_types().await?;
         let delivery_types = crm.delivery_types().await?;
-        let module_cod = match crm.module(&shop.integration.code(module_code)).await {
-            Ok(module) => module.payment_types_cod(),
-            // Not registered: the delivery type decides.
-            Err(CrmError::NotFound { .. } | CrmError::Refused { .. } | CrmError::AccessDenied { .. }) => BTreeMap::new(),
-            Err(error) => return Err(error),
-        };
+        let module_cod = BTreeMap::new();
+        let _ = module_code;
         let zone = match crm.settings().await {
             Ok(settings) => settings.timezone.as_deref().and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(moscow),
             Err(CrmError::NotFound { .. } | CrmError::Refused { .. } | CrmError::AccessDenied { .. }) => moscow(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::domain::IntegrationId;
-use shared::telemetry::Beat;
+use shared::telemetry::Heartbeat;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -86,7 +86,7 @@ pub async fn run(
     shops: Shops,
     mut hints: mpsc::Receiver<Hint>,
     concurrency: usize,
-    beat: Beat,
+    beat: Heartbeat,
     stop: CancellationToken,
 ) {
     let mut turns = Turns::default();
@@ -95,7 +95,7 @@ pub async fn run(
     let cap = (concurrency / 2).max(1);
     let mut look_at = tokio::time::Instant::now();
     loop {
-        beat.alive();
+        beat.beat();
         if look_at <= tokio::time::Instant::now() {
             look_at = tokio::time::Instant::now() + LOOK_EVERY;
             match tools.store.integrations_with_work().await {

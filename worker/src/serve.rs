@@ -110,7 +110,7 @@ async fn read_orders(tools: &Tools, shop: &Shop, cases: &mut [Case]) -> bool {
     for case in cases.iter_mut().filter(|case| case.is_open()) {
         let number = case.intent.number.as_str();
         let bound = case.delivery.as_ref().map(|d| d.crm_order);
-        let mut found: Vec<&Order> = orders.iter().filter(|o| o.number == number || bound == Some(o.id)).collect();
+        let mut found: Vec<&Order> = orders.iter().filter(|o| o.number.as_str() == number || bound == Some(o.id)).collect();
         if let Some(bound) = bound
             && found.iter().any(|o| o.id == bound)
         {
@@ -133,7 +133,7 @@ async fn read_orders(tools: &Tools, shop: &Shop, cases: &mut [Case]) -> bool {
             Some(order) => case.order = Some((*order).clone()),
             None => {
                 if let Some(bad) = unreadable.iter().find(|bad| bad.number.as_deref() == Some(number)) {
-                    case.give_up(reason::give_up(reason::UNREADABLE_ORDER, bad.why.clone()));
+                    case.give_up(reason::give_up(reason::UNREADABLE_ORDER, bad.why.to_string()));
                 }
             }
         }
@@ -287,9 +287,9 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
     };
     if let (Some(order), Some(d)) = (&case.order, &mut case.delivery) {
         if shown == Shown::Ours {
-            order.number.clone_into(&mut d.number);
-            d.site = order.site.clone().unwrap_or_default();
-            if let Some(code) = order.delivery.as_ref().and_then(|x| x.code.clone()) {
+            order.number.as_str().clone_into(&mut d.number);
+            d.site.clone_from(&order.site);
+            if let Some(code) = order.delivery.code.clone() {
                 d.delivery_type = code;
             }
         }

@@ -1,0 +1,244 @@
+//! The vendors' real clients, with every exchange going to the journal and the metrics.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use shared::config::Config;
+use shared::domain::{Integration, IntegrationId};
+use shared::store::journal::{Entry, Journal, What};
+use shared::telemetry::Metrics;
+use shared::telemetry::metrics::{CallResult, CrmOp, MeasoftOp};
+use shared::{measoft, retailcrm};
+use tokio::time::Instant;
+
+use crate::ports::{Connect, Vendors};
+
+/// How much of a masked body a journal row keeps.
+const KEPT: usize = 16 * 1024;
+
+/// Makes clients that share their connections.
+pub struct Clients {
+    courier: reqwest::Client,
+    crm: retailcrm::CrmHttp,
+    allowed: retailcrm::AllowedHosts,
+    journal: Journal,
+    metrics: Arc<Metrics>,
+    address_gate: Arc<RateGate>,
+    key_gates: Mutex<HashMap<String, Arc<RateGate>>>,
+    crm_rps: u32,
+}
+
+impl Clients {
+    /// # Errors
+    /// When the system's TLS roots cannot be read, or `CRM_ALLOWED_HOSTS` cannot.
+    pub fn new(config: &Config, journal: Journal, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        let allowed = retailcrm::AllowedHosts::parse(&config.crm_allowed_hosts)?;
+        Ok(Self {
+            courier: measoft::http_client(&measoft::Timeouts::default())?,
+            crm: retailcrm::CrmHttp::new()?,
+            allowed,
+            journal,
+            metrics,
+            address_gate: Arc::new(RateGate::new(config.budgets.crm_rps)),
+            key_gates: Mutex::default(),
+            crm_rps: config.budgets.crm_rps,
+        })
+    }
+}
+
+/// At most so many requests in any second.
+pub struct RateGate {
+    per_second: usize,
+    recent: tokio::sync::Mutex<VecDeque<Instant>>,
+}
+
+impl RateGate {
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[must_use]
+    pub fn new(per_second: u32) -> Self {
+        Self { per_second: per_second.max(1) as usize, recent: tokio::sync::Mutex::default() }
+    }
+
+    /// Waits for its turn; turns are given in order.
+    pub async fn pass(&self) {
+        let mut recent = self.recent.lock().await;
+        if recent.len() >= self.per_second
+            && let Some(oldest) = recent.pop_front()
+        {
+            tokio::time::sleep_until(oldest + Self::SECOND).await;
+        }
+        recent.push_back(Instant::now());
+    }
+}
+
+/// Both limits of RetailCRM: per key and per our address (retailcrm-api.md A.6).
+struct BothGates(Arc<RateGate>, Arc<RateGate>);
+
+impl retailcrm::Gate for BothGates {
+    fn pass(&self) -> BoxFuture<'_, ()> {
+        async move {
+            self.0.pass().await;
+            self.1.pass().await;
+        }
+        .boxed()
+    }
+}
+
+impl Connect for Clients {
+    fn connect(&self, integration: &Integration) -> Result<Vendors, String> {
+        let url = integration.measoft_url.parse().map_err(|_| "the MeaSoft URL cannot be read".to_owned())?;
+        let account = measoft::Account {
+            url,
+            extra: integration.extra.clone(),
+            login: integration.login.clone(),
+            password: integration.secrets.password.expose().to_owned(),
+        };
+        if !account.is_safe_to_call() {
+            return Err("the MeaSoft URL must be https (plain http only on this machine)".to_owned());
+        }
+        let tap = Arc::new(Tap { integration: integration.id, journal: self.journal.clone(), metrics: self.metrics.clone() });
+        let courier = measoft::MeasoftClient::new(self.courier.clone(), account, tap.clone());
+        let url = retailcrm::check(&integration.crm_url, &self.allowed).map_err(|bad| bad.to_string())?;
+        let own = self
+            .key_gates
+            .lock()
+            .expect("never poisoned")
+            .entry(shared::crypto::sha256_hex(integration.secrets.crm_api_key.expose().as_bytes()))
+            .or_insert_with(|| Arc::new(RateGate::new(self.crm_rps)))
+            .clone();
+        let gate = Arc::new(BothGates(own, self.address_gate.clone()));
+        let crm = retailcrm::CrmClient::new(self.crm.clone(), url, integration.secrets.crm_api_key.clone(), tap, gate);
+        Ok(Vendors { courier: Arc::new(courier), crm: Arc::new(crm) })
+    }
+}
+
+/// Writes what passes by.
+struct Tap {
+    integration: IntegrationId,
+    journal: Journal,
+    metrics: Arc<Metrics>,
+}
+
+impl measoft::ExchangeTap for Tap {
+    fn exchange(&self, e: measoft::Exchange) {
+        if let Some(op) = measoft_op(&e) {
+            self.metrics.measoft_request(op, call_result(e.outcome), e.duration);
+        }
+        let several = e.ordernos.len() > 1;
+        let about: Vec<Option<String>> =
+            if e.ordernos.is_empty() { vec![None] } else { e.ordernos.iter().map(|o| Some(o.to_string())).collect() };
+        for orderno in about {
+            let words = if several { format!("{} together with {} more", e.op, e.ordernos.len() - 1) } else { e.op.to_string() };
+            let mut entry = Entry::new(e.started, What::Call, words);
+            let piece = |body: &str| match &orderno {
+                Some(orderno) if several => excerpt(body, orderno),
+                _ => cut(body),
+            };
+            entry.request = Some(piece(&e.request_masked));
+            entry.response = Some(piece(&e.response_masked));
+            entry.integration = Some(self.integration);
+            entry.orderno = orderno;
+            entry.vendor = Some("measoft");
+            entry.op = Some(e.op.to_string());
+            entry.outcome = Some(e.outcome.to_owned());
+            entry.duration = Some(e.duration);
+            entry.http_status = e.http_status;
+            self.journal.write(entry);
+        }
+    }
+}
+
+impl retailcrm::ExchangeTap for Tap {
+    fn exchange(&self, e: retailcrm::Exchange) {
+        let op = CrmOp::parse(e.op.as_str());
+        if let Some(op) = op {
+            self.metrics.crm_request(op, call_result(e.outcome));
+        }
+        let mut entry = Entry::new(e.started, What::Crm, e.op.as_str());
+        entry.request = Some(cut(&e.request_masked));
+        entry.response = Some(cut(&e.response_masked));
+        entry.integration = Some(self.integration);
+        entry.number = e.order;
+        entry.vendor = Some("retailcrm");
+        entry.op = Some(e.op.as_str().to_owned());
+        entry.outcome = Some(e.outcome.to_owned());
+        entry.duration = Some(e.duration);
+        entry.http_status = e.http_status;
+        self.journal.write(entry);
+    }
+}
+
+fn measoft_op(e: &measoft::Exchange) -> Option<MeasoftOp> {
+    MeasoftOp::parse(&e.op.to_string())
+}
+
+/// The vendors' own words for an exchange's end as the metric's closed set.
+fn call_result(outcome: &str) -> CallResult {
+    CallResult::parse(outcome).unwrap_or(match outcome {
+        "wrong_key" | "access_denied" | "account_gone" => CallResult::Config,
+        "rate_limited" => CallResult::Blocked,
+        "unavailable" | "unreachable" => CallResult::Transient,
+        "bad_answer" | "unreadable" | "too_large" => CallResult::BadFormat,
+        "abandoned" => CallResult::Unknown,
+        _ => CallResult::Refused,
+    })
+}
+
+fn cut(body: &str) -> String {
+    if body.len() <= KEPT {
+        return body.to_owned();
+    }
+    let end = body.floor_char_boundary(KEPT);
+    format!("{}… [{} bytes more]", &body[..end], body.len() - end)
+}
+
+/// The part of a batch's body that is about one order.
+fn excerpt(body: &str, orderno: &str) -> String {
+    let mark = format!("orderno=\"{orderno}\"");
+    let Some(at) = body.find(&mark) else { return cut(body) };
+    let from = body[..at].rfind('<').unwrap_or(at);
+    let rest = &body[from..];
+    let name: String = rest.chars().skip(1).take_while(|c| c.is_ascii_alphanumeric()).collect();
+    let element_end = rest.find(&format!("</{name}>")).map(|i| i + name.len() + 3);
+    let tag_end = rest.find("/>").map(|i| i + 2);
+    let nested = rest[1..].find('<').map(|i| i + 1);
+    let end = match (tag_end, nested, element_end) {
+        (Some(tag), Some(next), _) if tag <= next => tag,
+        (Some(tag), None, _) => tag,
+        (_, _, Some(element)) => element,
+        _ => rest.len(),
+    };
+    cut(&rest[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_orders_part_is_found_in_a_batch() {
+        let body = r#"<neworder><auth/><order orderno="A-1"><receiver><town>x</town></receiver></order><order orderno="A-2"/></neworder>"#;
+        assert_eq!(excerpt(body, "A-1"), r#"<order orderno="A-1"><receiver><town>x</town></receiver></order>"#);
+        assert_eq!(excerpt(body, "A-2"), r#"<order orderno="A-2"/>"#);
+        assert_eq!(excerpt(body, "A-9"), body);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_second_sees_more_than_its_share() {
+        let gate = RateGate::new(8);
+        let begin = Instant::now();
+        let mut passed = Vec::new();
+        for _ in 0..30 {
+            gate.pass().await;
+            passed.push(begin.elapsed());
+        }
+        for window in passed.windows(9) {
+            assert!(window[8] - window[0] >= Duration::from_secs(1), "{window:?}");
+        }
+        assert_eq!(passed[7], Duration::ZERO, "a burst within the limit waits for nothing");
+    }
+}
