@@ -1,1 +1,120 @@
-//! RetailCRM's API v5.
+//! RetailCRM's API v5: the client, its errors, and the port through which handlers see it.
+//!
+//! Reading order: `url` (which addresses may be talked to), `tolerant` (how its JSON is
+//! read), `wire` (documents), `error` (what an answer means), `client`.
+
+pub mod client;
+pub mod error;
+pub mod mask;
+pub mod op;
+#[cfg(test)]
+pub(crate) mod samples;
+pub mod tolerant;
+pub mod url;
+pub mod wire;
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::domain::{CrmOrderId, OrderNumber};
+
+pub use client::{CrmClient, CrmHttp};
+pub use error::{Class, CrmError};
+pub use op::Op;
+pub use tolerant::{Misread, VatRate};
+pub use url::{AllowedHosts, BadCrmUrl, CrmUrl, check};
+pub use wire::account::{AccountSettings, Credentials, SystemInfo};
+pub use wire::order::{Order, OrderStatus, Unreadable};
+pub use wire::references::{DeliveryService, DeliveryType, PaymentStatus, PaymentType, Site, Status, Store};
+pub use wire::tracking::{TrackingEntry, TrackingUpdate};
+
+/// One HTTP exchange with RetailCRM, masked.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    pub op: Op,
+    /// What the exchange was about: an order number, or `id:4817` when only the id was known.
+    pub order: Option<String>,
+    pub started: Timestamp,
+    pub duration: Duration,
+    /// `ok` or a label of [`CrmError::label`].
+    pub outcome: &'static str,
+    /// `None` when no answer came.
+    pub http_status: Option<u16>,
+    /// Request line and form, masked.
+    pub request_masked: String,
+    /// Body, masked and cut.
+    pub response_masked: String,
+}
+
+/// Sees every exchange once. Must not block.
+pub trait ExchangeTap: Send + Sync {
+    fn exchange(&self, exchange: Exchange);
+}
+
+/// A tap that lets everything run off.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoTap;
+
+impl ExchangeTap for NoTap {
+    fn exchange(&self, _: Exchange) {}
+}
+
+/// What every request has to pass before it is sent: the rate limit
+/// (retailcrm-api.md A.6).
+pub trait Gate: Send + Sync {
+    /// Resolves when the next request may go.
+    fn pass(&self) -> BoxFuture<'_, ()>;
+}
+
+/// An open gate.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoGate;
+
+impl Gate for NoGate {
+    fn pass(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// What the bridge asks of a RetailCRM account: the port, so that handlers can be tested
+/// without HTTP. Every method is one logical call; `CrmError` says what to do about a failure.
+pub trait Crm: Send + Sync {
+    /// Orders by number, all shops, every page. The CRM's filter may match more than was
+    /// asked: compare the number. Unknown numbers are simply not there.
+    fn orders_by_numbers<'a>(
+        &'a self,
+        numbers: &'a [OrderNumber],
+    ) -> BoxFuture<'a, Result<Vec<Result<Order, Unreadable>>, CrmError>>;
+
+    fn orders_by_ids<'a>(
+        &'a self,
+        ids: &'a [CrmOrderId],
+    ) -> BoxFuture<'a, Result<Vec<Result<Order, Unreadable>>, CrmError>>;
+
+    /// One order by internal id. Absent → [`CrmError::NotFound`].
+    fn order(&self, id: CrmOrderId) -> BoxFuture<'_, Result<Order, CrmError>>;
+
+    /// Patches an order: absent keys keep their value. `site` may be empty. Safe to repeat.
+    fn edit_order<'a>(&'a self, id: CrmOrderId, site: &'a str, patch: Value) -> BoxFuture<'a, Result<(), CrmError>>;
+
+    /// Statuses of at most [`wire::tracking::MAX_UPDATES`] deliveries under the module
+    /// instance `subcode` (`measoft-17`). Safe to repeat.
+    fn tracking<'a>(&'a self, subcode: &'a str, updates: &'a [TrackingUpdate]) -> BoxFuture<'a, Result<(), CrmError>>;
+
+    fn payment_types(&self) -> BoxFuture<'_, Result<Vec<PaymentType>, CrmError>>;
+    fn payment_statuses(&self) -> BoxFuture<'_, Result<Vec<PaymentStatus>, CrmError>>;
+    fn delivery_types(&self) -> BoxFuture<'_, Result<Vec<DeliveryType>, CrmError>>;
+    fn statuses(&self) -> BoxFuture<'_, Result<Vec<Status>, CrmError>>;
+    fn sites(&self) -> BoxFuture<'_, Result<Vec<Site>, CrmError>>;
+    fn stores(&self) -> BoxFuture<'_, Result<Vec<Store>, CrmError>>;
+
+    /// What the key may do.
+    fn credentials(&self) -> BoxFuture<'_, Result<Credentials, CrmError>>;
+    /// Addresses of the account.
+    fn system_info(&self) -> BoxFuture<'_, Result<SystemInfo, CrmError>>;
+    /// Time zone, currency, language.
+    fn settings(&self) -> BoxFuture<'_, Result<AccountSettings, CrmError>>;
+}

@@ -1,0 +1,94 @@
+//! The calls the bridge makes at RetailCRM: a closed set, also the metric label.
+
+use std::fmt;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Op {
+    Orders,
+    Order,
+    OrderStatuses,
+    OrderEdit,
+    OrderHistory,
+    PaymentCreate,
+    PaymentEdit,
+    PaymentDelete,
+    Tracking,
+    PaymentTypes,
+    PaymentStatuses,
+    DeliveryTypes,
+    Statuses,
+    Sites,
+    Stores,
+    Credentials,
+    SystemInfo,
+    Settings,
+    Module,
+    ModuleEdit,
+    ModuleScopes,
+}
+
+impl Op {
+    pub const ALL: [Self; 21] = [
+        Self::Orders,
+        Self::Order,
+        Self::OrderStatuses,
+        Self::OrderEdit,
+        Self::OrderHistory,
+        Self::PaymentCreate,
+        Self::PaymentEdit,
+        Self::PaymentDelete,
+        Self::Tracking,
+        Self::PaymentTypes,
+        Self::PaymentStatuses,
+        Self::DeliveryTypes,
+        Self::Statuses,
+        Self::Sites,
+        Self::Stores,
+        Self::Credentials,
+        Self::SystemInfo,
+        Self::Settings,
+        Self::Module,
+        Self::ModuleEdit,
+        Self::ModuleScopes,
+    ];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Orders => "orders",
+            Self::Order => "order",
+            Self::OrderStatuses => "order_statuses",
+            Self::OrderEdit => "order_edit",
+            Self::OrderHistory => "order_history",
+            Self::PaymentCreate => "payment_create",
+            Self::PaymentEdit => "payment_edit",
+            Self::PaymentDelete => "payment_delete",
+            Self::Tracking => "tracking",
+            Self::PaymentTypes => "payment_types",
+            Self::PaymentStatuses => "payment_statuses",
+            Self::DeliveryTypes => "delivery_types",
+            Self::Statuses => "statuses",
+            Self::Sites => "sites",
+            Self::Stores => "stores",
+            Self::Credentials => "credentials",
+            Self::SystemInfo => "system_info",
+            Self::Settings => "settings",
+            Self::Module => "module",
+            Self::ModuleEdit => "module_edit",
+            Self::ModuleScopes => "module_scopes",
+        }
+    }
+
+    /// Whether a lost answer leaves the outcome unknown *and* a repeat would do it twice:
+    /// every other write of ours is safe to repeat (retailcrm-api.md K.6).
+    #[must_use]
+    pub const fn must_not_repeat_blindly(self) -> bool {
+        matches!(self, Self::PaymentCreate)
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
