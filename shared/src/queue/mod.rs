@@ -7,8 +7,12 @@
 //! * a delayed message does not come early;
 //! * nothing is settled twice: settling takes the delivery by value.
 
+pub mod amqp;
+#[cfg(any(test, feature = "testing"))]
 pub mod contract;
 pub mod jobs;
+pub mod local_rpc;
+mod pending_calls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +57,19 @@ pub struct Delivery {
     /// Where the broker has replies sent to (rpc lane).
     pub reply_to: Option<String>,
     pub correlation_id: Option<String>,
+    /// How it came into a dead-letter queue; `None` on a lane.
+    pub death: Option<Death>,
     settle: Box<dyn Settle>,
+}
+
+/// Why the broker, not a handler, put a message aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Death {
+    /// The queue it died in, or the routing key nobody was bound to.
+    pub queue: String,
+    /// The broker's word: `delivery_limit`, `rejected`, `expired`, `maxlen`; `unrouted`
+    /// when there was no queue to begin with.
+    pub reason: String,
 }
 
 /// The adapter's side of settling one delivery.
@@ -66,7 +82,7 @@ pub trait Settle: Send + Sync {
 impl Delivery {
     #[must_use]
     pub fn new(body: Vec<u8>, redelivered: bool, settle: Box<dyn Settle>) -> Self {
-        Self { body, redelivered, reply_to: None, correlation_id: None, settle }
+        Self { body, redelivered, reply_to: None, correlation_id: None, death: None, settle }
     }
 
     /// Done: the message is gone. Failing to say so only means that it comes back.
@@ -104,3 +120,28 @@ pub trait Queue: Publisher + Consumer {
 }
 
 pub type SharedQueue = Arc<dyn Queue>;
+
+/// Why a request over the queue has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RpcError {
+    /// It was not handed over: nobody will work on it.
+    #[error("the queue is not available")]
+    Unavailable,
+    /// It was handed over and no answer came in time, or none can come any more. It may
+    /// be worked on all the same.
+    #[error("no answer came in time")]
+    Deadline,
+}
+
+/// Asks a worker and waits for its answer.
+pub trait Rpc: Send + Sync {
+    /// Publishes the command into the rpc lane. A request not taken within `deadline` is
+    /// dropped by the queue; one taken is answered for as long as the caller waits.
+    fn call(&self, envelope: Envelope, deadline: Duration) -> BoxFuture<'_, Result<Vec<u8>, RpcError>>;
+}
+
+/// Answers a request; takes [`Delivery::reply_to`] and [`Delivery::correlation_id`].
+pub trait Replier: Send + Sync {
+    /// Best effort: an asker that has given up hears nothing, and nobody is told.
+    fn reply(&self, reply_to: &str, correlation_id: &str, body: Vec<u8>) -> BoxFuture<'_, ()>;
+}

@@ -1,0 +1,311 @@
+//! The publisher task: it alone uses the publishing channel, so that a cancelled caller
+//! cannot drop a confirm half-way. Callers hand it a message and wait for its word.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation, Event};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant as Deadline, MissedTickBehavior, timeout_at};
+
+use crate::queue::PublishError;
+use crate::queue::amqp::connection::{DECLARE_LIMIT, EventStream, Failure, Link, Live, Session};
+use crate::queue::amqp::{Shared, Stand};
+
+/// Unconfirmed messages at a time: more buys latency only (messaging.md «Figures»).
+const WINDOW: usize = 256;
+/// Messages that may wait for a place in the window.
+pub(super) const INBOX: usize = 1024;
+/// A confirm that is this late, on a connection that is not blocked, will not come.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(5);
+/// How often it is looked for what no event tells.
+const TICK: Duration = Duration::from_millis(250);
+
+/// A message as it goes out.
+pub(super) struct Outgoing {
+    pub(super) exchange: ShortString,
+    pub(super) routing_key: ShortString,
+    /// Off for answers: their queue may be gone, and a returned message can be blamed on
+    /// another's confirm.
+    pub(super) mandatory: bool,
+    pub(super) body: Vec<u8>,
+    pub(super) properties: BasicProperties,
+}
+
+pub(super) enum Ask {
+    Publish(Outgoing, oneshot::Sender<Result<(), PublishError>>),
+    /// Answered once nothing is unconfirmed.
+    Flush(oneshot::Sender<()>),
+}
+
+/// Hands a message to the publisher task and waits for the confirm, at most `limit` in all.
+pub(super) async fn submit(
+    shared: &Shared,
+    inbox: &mpsc::Sender<Ask>,
+    message: Outgoing,
+    limit: Duration,
+) -> Result<(), PublishError> {
+    if shared.stand() != Stand::Up {
+        return Err(PublishError::Unavailable);
+    }
+    let deadline = Deadline::now() + limit;
+    let (done, confirmed) = oneshot::channel();
+    let ask = Ask::Publish(message, done);
+    match inbox.try_send(ask) {
+        Ok(()) => {}
+        Err(mpsc::error::TrySendError::Full(ask)) => match timeout_at(deadline, inbox.reserve()).await {
+            Ok(Ok(place)) => place.send(ask),
+            // Not handed over: certainly not stored.
+            Ok(Err(_)) | Err(_) => return Err(PublishError::Unavailable),
+        },
+        Err(mpsc::error::TrySendError::Closed(_)) => return Err(PublishError::Unavailable),
+    }
+    match timeout_at(deadline, confirmed).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(PublishError::Unknown),
+        Err(_) => {
+            shared.config.events.unconfirmed();
+            Err(PublishError::Unknown)
+        }
+    }
+}
+
+/// The task's state across connections.
+pub(super) struct Publishing {
+    pub(super) shared: Arc<Shared>,
+    pub(super) inbox: mpsc::Receiver<Ask>,
+}
+
+/// A message on its way: when it was sent, and who waits for it.
+struct InFlight {
+    since: Instant,
+    done: oneshot::Sender<Result<(), PublishError>>,
+}
+
+/// The places of the window.
+struct Window {
+    places: Vec<Option<InFlight>>,
+    free: Vec<usize>,
+}
+
+impl Window {
+    fn new() -> Self {
+        Self { places: (0..WINDOW).map(|_| None).collect(), free: (0..WINDOW).collect() }
+    }
+
+    fn take(&mut self, message: InFlight) -> Option<usize> {
+        let place = self.free.pop()?;
+        self.places[place] = Some(message);
+        Some(place)
+    }
+
+    fn release(&mut self, place: usize) -> Option<InFlight> {
+        let message = self.places.get_mut(place)?.take()?;
+        self.free.push(place);
+        Some(message)
+    }
+
+    fn oldest(&self) -> Option<Instant> {
+        self.places.iter().flatten().map(|message| message.since).min()
+    }
+}
+
+impl Session for Publishing {
+    fn run(&mut self, live: Arc<Live>, events: EventStream) -> BoxFuture<'_, Result<(), Failure>> {
+        async move {
+            let channel = set_up(&self.shared, &live).await?;
+            self.shared.declared.send_replace(true);
+            self.shared.set_stand(Stand::Up);
+            self.shared.publishing.send_replace(Some(live.clone()));
+            let mut window = Window::new();
+            let result = self.pump(&live, &channel, events, &mut window).await;
+            self.shared.set_stand(Stand::Down);
+            self.shared.publishing.send_replace(None);
+            // Whether these were stored, nobody knows.
+            for lost in window.places.into_iter().flatten() {
+                self.shared.config.events.unconfirmed();
+                let _ = lost.done.send(Err(PublishError::Unknown));
+            }
+            result
+        }
+        .boxed()
+    }
+}
+
+async fn set_up(shared: &Shared, live: &Live) -> Result<Channel, Failure> {
+    declare(shared, live).await?;
+    let channel = live.channel().await?;
+    let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+    live.limited("confirm.select", DECLARE_LIMIT, confirms).await?;
+    Ok(channel)
+}
+
+/// Declares everything on a channel of its own: a refusal closes the channel.
+async fn declare(shared: &Shared, live: &Live) -> Result<(), Failure> {
+    let channel = live.channel().await?;
+    shared.topology.declare(live, &channel).await?;
+    live.limited("channel.close", DECLARE_LIMIT, channel.close(200, "declared".into())).await
+}
+
+impl Publishing {
+    async fn pump(
+        &mut self,
+        live: &Arc<Live>,
+        channel: &Channel,
+        mut events: EventStream,
+        window: &mut Window,
+    ) -> Result<(), Failure> {
+        let shared = self.shared.clone();
+        let mut flight = FuturesUnordered::new();
+        let mut asks = Vec::with_capacity(WINDOW);
+        let mut flushes: Vec<oneshot::Sender<()>> = Vec::new();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Off once the queue's last publishing handle has gone; a subscription may live on.
+        let mut taking = true;
+        loop {
+            let room = window.free.len();
+            tokio::select! {
+                biased;
+                _ = tick.tick() => {
+                    shared.progress.beat(Link::Publishing);
+                    self.look(live, channel, window)?;
+                }
+                event = events.next() => match event {
+                    Some(Event::ConnectionBlocked(_)) => {
+                        tracing::warn!("RabbitMQ has blocked publishing: it is short of memory or disk");
+                        shared.set_stand(Stand::Blocked);
+                    }
+                    Some(Event::ConnectionUnblocked) => {
+                        tracing::info!("RabbitMQ takes messages again");
+                        shared.set_stand(Stand::Up);
+                    }
+                    Some(Event::Error(error)) => return Err(error.into()),
+                    Some(_) => {}
+                    None => return Err(Failure::Lost("lapin stopped telling what happens")),
+                },
+                () = live.broken() => return Err(Failure::Lost("somebody found it broken")),
+                () = shared.stop.cancelled() => return Ok(()),
+                () = shared.redeclare.notified() => {
+                    // Beside the messages, not before them.
+                    let (shared, live) = (shared.clone(), live.clone());
+                    tokio::spawn(async move {
+                        if let Err(error) = declare(&shared, &live).await {
+                            tracing::warn!(%error, "queues could not be declared again");
+                            live.break_off();
+                        }
+                    });
+                }
+                Some((place, result)) = flight.next(), if !flight.is_empty() => {
+                    self.settle(window, place, result)?;
+                    // What came in the same packet needs no further round.
+                    while let Some(Some((place, result))) = flight.next().now_or_never() {
+                        self.settle(window, place, result)?;
+                    }
+                }
+                count = self.inbox.recv_many(&mut asks, room), if taking && room > 0 => {
+                    taking = count > 0;
+                    for ask in asks.drain(..) {
+                        match ask {
+                            Ask::Flush(done) => flushes.push(done),
+                            // Nobody waits for it any more, and it has not been sent.
+                            Ask::Publish(_, done) if done.is_closed() => {}
+                            Ask::Publish(_, done) if shared.stand() == Stand::Blocked => {
+                                let _ = done.send(Err(PublishError::Unavailable));
+                            }
+                            Ask::Publish(message, done) => {
+                                if let Some(place) = window.take(InFlight { since: Instant::now(), done }) {
+                                    flight.push(send(channel, place, message));
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            if flight.is_empty() {
+                for done in flushes.drain(..) {
+                    let _ = done.send(());
+                }
+            }
+        }
+    }
+
+    fn settle(&self, window: &mut Window, place: usize, result: lapin::Result<Confirmation>) -> Result<(), Failure> {
+        let confirmation = result?;
+        let Some(InFlight { since, done }) = window.release(place) else { return Ok(()) };
+        let events = &self.shared.config.events;
+        let answer = match confirmation {
+            Confirmation::Ack(None) => {
+                events.confirmed(since.elapsed());
+                self.shared.progress.confirmed();
+                Ok(())
+            }
+            // Some message was returned, not necessarily this one. It takes both the alternate
+            // exchange and a queue to be missing.
+            Confirmation::Ack(Some(_)) => {
+                events.returned_unknown();
+                Err(PublishError::Unknown)
+            }
+            Confirmation::Nack(_) | Confirmation::NotRequested => {
+                events.refused();
+                Err(PublishError::Unavailable)
+            }
+        };
+        let _ = done.send(answer);
+        Ok(())
+    }
+
+    /// What no event tells.
+    fn look(&self, live: &Live, channel: &Channel, window: &Window) -> Result<(), Failure> {
+        if !live.connection.status().connected() {
+            return Err(Failure::Lost("it is not open any more"));
+        }
+        if !channel.status().connected() {
+            return Err(Failure::Lost("its channel was closed"));
+        }
+        let blocked = live.connection.status().blocked();
+        if !blocked && window.oldest().is_some_and(|since| since.elapsed() > CONFIRM_LIMIT) {
+            self.shared.config.events.await_timeout("confirm");
+            return Err(Failure::Limit("a confirm"));
+        }
+        Ok(())
+    }
+}
+
+async fn send(channel: &Channel, place: usize, message: Outgoing) -> (usize, lapin::Result<Confirmation>) {
+    let Outgoing { exchange, routing_key, mandatory, body, properties } = message;
+    let options = BasicPublishOptions { mandatory, immediate: false };
+    let result = async {
+        // Its first poll hands over all frames at once, so sends of one task never mingle.
+        channel.basic_publish(exchange, routing_key, options, &body, properties).await?.await
+    };
+    (place, result.await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message() -> InFlight {
+        InFlight { since: Instant::now(), done: oneshot::channel().0 }
+    }
+
+    #[test]
+    fn the_window_is_bounded_and_its_places_are_used_again() {
+        let mut window = Window::new();
+        let places: Vec<usize> = (0..WINDOW).map(|_| window.take(message()).expect("place")).collect();
+        assert!(window.take(message()).is_none());
+        assert!(window.oldest().is_some());
+        for place in places {
+            assert!(window.release(place).is_some());
+            assert!(window.release(place).is_none());
+        }
+        assert_eq!(window.free.len(), WINDOW);
+        assert!(window.oldest().is_none());
+    }
+}

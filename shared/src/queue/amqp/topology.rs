@@ -1,0 +1,276 @@
+//! Names and arguments of every exchange and queue, and the one function that declares
+//! them (messaging.md «Topology»). Arguments of an existing queue can never change: what
+//! must change gets a new `.v<n>`.
+
+use std::time::Duration;
+
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, LongString};
+use lapin::{Channel, ExchangeKind};
+
+use crate::message::Lane;
+use crate::queue::amqp::connection::{DECLARE_LIMIT, Failure, Live};
+
+/// A work queue hands a message out at most this often before it is put aside: a net for
+/// messages that kill the worker, not a count of business retries.
+const DELIVERY_LIMIT: i64 = 20;
+/// A full queue refuses (nack), so that its publisher spills instead of the broker
+/// dropping something.
+const MAX_BYTES: i64 = 1 << 30;
+/// Requests nobody takes are worth nothing soon: their caller has given up.
+const RPC_TTL: Duration = Duration::from_secs(30);
+
+/// The names below one prefix, and the ladder.
+#[derive(Debug, Clone)]
+pub(super) struct Topology {
+    prefix: String,
+    rungs: Vec<Duration>,
+}
+
+impl Topology {
+    /// `rungs` are put in ascending order.
+    pub(super) fn new(prefix: &str, mut rungs: Vec<Duration>) -> Self {
+        rungs.sort_unstable();
+        rungs.dedup();
+        Self { prefix: prefix.to_owned(), rungs }
+    }
+
+    pub(super) fn jobs(&self) -> String {
+        format!("{}.jobs", self.prefix)
+    }
+
+    fn dead(&self) -> String {
+        format!("{}.dead", self.prefix)
+    }
+
+    fn unrouted(&self) -> String {
+        format!("{}.unrouted", self.prefix)
+    }
+
+    pub(super) fn lane_queue(&self, lane: Lane) -> String {
+        format!("{}.{}.v1", self.prefix, lane.as_str())
+    }
+
+    pub(super) fn dead_queue(&self) -> String {
+        format!("{}.v1", self.dead())
+    }
+
+    pub(super) fn unrouted_queue(&self) -> String {
+        format!("{}.v1", self.unrouted())
+    }
+
+    /// A new name for the queue this process gets its answers from; it goes away with
+    /// the connection.
+    pub(super) fn new_reply_queue(&self) -> String {
+        format!("{}.reply.{}", self.prefix, uuid::Uuid::new_v4())
+    }
+
+    fn wait(&self, rung: Duration) -> String {
+        format!("{}.wait.{}", self.prefix, rung_name(rung))
+    }
+
+    /// The exchange that delivers after at least `delay`; without a delay, at once.
+    pub(super) fn entry(&self, delay: Option<Duration>) -> String {
+        match delay.filter(|delay| !delay.is_zero()).and_then(|delay| rung_for(&self.rungs, delay)) {
+            Some(rung) => self.wait(rung),
+            None => self.jobs(),
+        }
+    }
+
+    /// Declares everything; what exists already is left as it is.
+    ///
+    /// # Errors
+    /// The broker's refusal (406 when a queue exists with other arguments), which closes
+    /// the channel, or a time limit.
+    pub(super) async fn declare(&self, live: &Live, channel: &Channel) -> Result<(), Failure> {
+        let on = On { live, channel };
+        let unrouted = text(&self.unrouted());
+
+        on.exchange(&self.unrouted(), ExchangeKind::Fanout, vec![]).await?;
+        on.queue(&self.unrouted_queue(), vec![quorum()]).await?;
+        on.bind(&self.unrouted_queue(), &self.unrouted(), "").await?;
+
+        on.exchange(&self.dead(), ExchangeKind::Topic, vec![("alternate-exchange", unrouted.clone())]).await?;
+        on.queue(&self.dead_queue(), vec![quorum()]).await?;
+        on.bind(&self.dead_queue(), &self.dead(), "#").await?;
+
+        on.exchange(&self.jobs(), ExchangeKind::Topic, vec![("alternate-exchange", unrouted.clone())]).await?;
+        for lane in Lane::ALL {
+            let name = self.lane_queue(lane);
+            let arguments = match lane {
+                Lane::Interactive | Lane::Bulk => {
+                    let mut arguments = at_least_once(&self.dead());
+                    arguments.push(("x-delivery-limit", AMQPValue::LongLongInt(DELIVERY_LIMIT)));
+                    arguments
+                }
+                // Speed matters, survival does not: classic, and the messages are not persistent.
+                Lane::Rpc => vec![("x-queue-type", text("classic")), ("x-message-ttl", millis(RPC_TTL))],
+            };
+            on.queue(&name, arguments).await?;
+            on.bind(&name, &self.jobs(), &format!("{}.#", lane.as_str())).await?;
+        }
+
+        for rung in &self.rungs {
+            let entry = self.wait(*rung);
+            let name = format!("{entry}.v1");
+            // No routing key of its own: the message goes back to the lane it came from.
+            let mut arguments = at_least_once(&self.jobs());
+            arguments.push(("x-message-ttl", millis(*rung)));
+            on.exchange(&entry, ExchangeKind::Fanout, vec![("alternate-exchange", unrouted.clone())]).await?;
+            on.queue(&name, arguments).await?;
+            on.bind(&name, &entry, "").await?;
+        }
+        Ok(())
+    }
+}
+
+/// `<lane>.<kind>`: decides the queue, and survives the ladder and dead lettering.
+pub(super) fn routing_key(lane: Lane, kind: &str) -> String {
+    format!("{}.{kind}", lane.as_str())
+}
+
+/// The smallest rung that is not shorter than `delay`; for a longer delay the longest.
+/// `None` without a ladder.
+fn rung_for(rungs: &[Duration], delay: Duration) -> Option<Duration> {
+    rungs.iter().find(|rung| **rung >= delay).or(rungs.last()).copied()
+}
+
+/// Spreads retries that would come due together: the delay of `rung_for`, or of its upper
+/// neighbour, as the coin says. (A TTL queue expires at its head only, so there is no
+/// jitter inside a rung.)
+#[must_use]
+pub fn jittered(rungs: &[Duration], delay: Duration, coin: bool) -> Duration {
+    let at = rungs.iter().position(|rung| *rung >= delay).unwrap_or(rungs.len().saturating_sub(1));
+    let at = if coin { (at + 1).min(rungs.len().saturating_sub(1)) } else { at };
+    rungs.get(at).copied().unwrap_or(delay)
+}
+
+/// `2s`, `15m`, `1h`, `250ms`: one name per length.
+fn rung_name(rung: Duration) -> String {
+    let millis = rung.as_millis();
+    match millis {
+        _ if millis % 3_600_000 == 0 => format!("{}h", millis / 3_600_000),
+        _ if millis % 60_000 == 0 => format!("{}m", millis / 60_000),
+        _ if millis % 1000 == 0 => format!("{}s", millis / 1000),
+        _ => format!("{millis}ms"),
+    }
+}
+
+type Arguments = Vec<(&'static str, AMQPValue)>;
+
+fn text(text: &str) -> AMQPValue {
+    AMQPValue::LongString(LongString::from(text))
+}
+
+fn millis(duration: Duration) -> AMQPValue {
+    AMQPValue::LongLongInt(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn quorum() -> (&'static str, AMQPValue) {
+    ("x-queue-type", text("quorum"))
+}
+
+/// A quorum queue that loses nothing on its way to `dead_letter_exchange`; all three
+/// arguments are needed for that, and the limit because such a queue holds what it cannot
+/// pass on.
+fn at_least_once(dead_letter_exchange: &str) -> Arguments {
+    vec![
+        quorum(),
+        ("x-dead-letter-exchange", text(dead_letter_exchange)),
+        ("x-dead-letter-strategy", text("at-least-once")),
+        ("x-overflow", text("reject-publish")),
+        ("x-max-length-bytes", AMQPValue::LongLongInt(MAX_BYTES)),
+    ]
+}
+
+fn table(arguments: Arguments) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in arguments {
+        table.insert(name.into(), value);
+    }
+    table
+}
+
+/// Where it is declared.
+struct On<'a> {
+    live: &'a Live,
+    channel: &'a Channel,
+}
+
+impl On<'_> {
+    async fn exchange(&self, name: &str, kind: ExchangeKind, arguments: Arguments) -> Result<(), Failure> {
+        let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
+        let declaring = self.channel.exchange_declare(name.into(), kind, options, table(arguments));
+        self.live.limited("exchange.declare", DECLARE_LIMIT, declaring).await
+    }
+
+    async fn queue(&self, name: &str, arguments: Arguments) -> Result<(), Failure> {
+        let options = QueueDeclareOptions { durable: true, ..Default::default() };
+        let declaring = self.channel.queue_declare(name.into(), options, table(arguments));
+        self.live.limited("queue.declare", DECLARE_LIMIT, declaring).await.map(|_| ())
+    }
+
+    async fn bind(&self, queue: &str, exchange: &str, key: &str) -> Result<(), Failure> {
+        let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+        let binding = self.channel.queue_bind(queue.into(), exchange.into(), key.into(), options, none);
+        self.live.limited("queue.bind", DECLARE_LIMIT, binding).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: &[u64]) -> Vec<Duration> {
+        seconds.iter().copied().map(Duration::from_secs).collect()
+    }
+
+    #[test]
+    fn a_delay_takes_the_next_rung_up_and_never_an_earlier_one() {
+        let topology = Topology::new("p", seconds(&[15, 2, 3600]));
+        let entry = |millis| topology.entry(Some(Duration::from_millis(millis)));
+        assert_eq!(entry(1), "p.wait.2s");
+        assert_eq!(entry(2000), "p.wait.2s");
+        assert_eq!(entry(2001), "p.wait.15s");
+        assert_eq!(entry(15_001), "p.wait.1h");
+        assert_eq!(entry(36_000_000), "p.wait.1h");
+        assert_eq!(entry(0), "p.jobs");
+        assert_eq!(topology.entry(None), "p.jobs");
+    }
+
+    #[test]
+    fn jitter_stays_on_the_ladder_and_never_comes_early() {
+        let rungs = seconds(&[2, 15, 45]);
+        let of = |delay, coin| jittered(&rungs, Duration::from_secs(delay), coin).as_secs();
+        assert_eq!((of(1, false), of(1, true)), (2, 15));
+        assert_eq!((of(15, false), of(15, true)), (15, 45));
+        assert_eq!((of(45, false), of(45, true)), (45, 45));
+        assert_eq!((of(99, false), of(99, true)), (45, 45));
+        assert_eq!(jittered(&[], Duration::from_secs(7), true).as_secs(), 7);
+    }
+
+    #[test]
+    fn rungs_of_different_length_have_different_names() {
+        let names: Vec<String> = [250, 1000, 2000, 45_000, 120_000, 3_600_000]
+            .into_iter()
+            .map(|ms| rung_name(Duration::from_millis(ms)))
+            .collect();
+        assert_eq!(names, ["250ms", "1s", "2s", "45s", "2m", "1h"]);
+    }
+
+    #[test]
+    fn every_name_begins_with_the_prefix() {
+        let topology = Topology::new("shop.a", seconds(&[2]));
+        let names = [
+            topology.jobs(),
+            topology.dead_queue(),
+            topology.unrouted_queue(),
+            topology.lane_queue(Lane::Interactive),
+            topology.new_reply_queue(),
+            topology.entry(Some(Duration::from_secs(1))),
+        ];
+        assert!(names.iter().all(|name| name.starts_with("shop.a.")), "{names:?}");
+        assert_eq!(topology.lane_queue(Lane::Bulk), "shop.a.bulk.v1");
+        assert_eq!(routing_key(Lane::Interactive, "SendOrder"), "interactive.SendOrder");
+    }
+}
