@@ -64,7 +64,10 @@ impl Budget {
     pub fn sustained_per_minute(&self) -> u32 {
         self.address
             .iter()
-            .map(|w| u32::try_from(u64::from(w.limit) * 60_000 / (w.slice.as_millis() as u64 * u64::from(SLICES))).unwrap_or(1))
+            .map(|w| {
+                u32::try_from(u64::from(w.limit) * 60_000 / (w.slice.as_millis() as u64 * u64::from(SLICES)))
+                    .unwrap_or(1)
+            })
             .min()
             .unwrap_or(1)
     }

@@ -100,7 +100,8 @@ impl Connect for Clients {
         if !account.is_safe_to_call() {
             return Err("the MeaSoft URL must be https (plain http only on this machine)".to_owned());
         }
-        let tap = Arc::new(Tap { integration: integration.id, journal: self.journal.clone(), metrics: self.metrics.clone() });
+        let tap =
+            Arc::new(Tap { integration: integration.id, journal: self.journal.clone(), metrics: self.metrics.clone() });
         let courier = measoft::MeasoftClient::new(self.courier.clone(), account, tap.clone());
         let url = retailcrm::check(&integration.crm_url, &self.allowed).map_err(|bad| bad.to_string())?;
         let own = self
@@ -132,7 +133,11 @@ impl measoft::ExchangeTap for Tap {
         let about: Vec<Option<String>> =
             if e.ordernos.is_empty() { vec![None] } else { e.ordernos.iter().map(|o| Some(o.to_string())).collect() };
         for orderno in about {
-            let words = if several { format!("{} together with {} more", e.op, e.ordernos.len() - 1) } else { e.op.to_string() };
+            let words = if several {
+                format!("{} together with {} more", e.op, e.ordernos.len() - 1)
+            } else {
+                e.op.to_string()
+            };
             let mut entry = Entry::new(e.started, What::Call, words);
             let piece = |body: &str| match &orderno {
                 Some(orderno) if several => excerpt(body, orderno),

@@ -65,7 +65,8 @@ pub fn desired(
     delivery: &Delivery,
 ) -> Result<Desired, GiveUp> {
     let settings = &integration.settings;
-    let overlay: Overlay = delivery.overlay.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let overlay: Overlay =
+        delivery.overlay.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let money = money(order, integration, references, &overlay)?;
     let vat = |rate: VatRate, fallback: VatRate| match (rate, fallback) {
         (VatRate::Percent(p), _) | (VatRate::Absent, VatRate::Percent(p)) => p,
@@ -305,7 +306,8 @@ fn receiver(order: &Order, overlay: &Overlay) -> Result<Receiver, GiveUp> {
     let contact = order.contact.as_ref();
     let own = joined(&[order.last_name.as_deref(), order.first_name.as_deref(), order.patronymic.as_deref()], " ");
     let of = |c: &order::Customer| {
-        joined(&[c.last_name.as_deref(), c.first_name.as_deref(), c.patronymic.as_deref()], " ").or_else(|| c.nick_name.clone())
+        joined(&[c.last_name.as_deref(), c.first_name.as_deref(), c.patronymic.as_deref()], " ")
+            .or_else(|| c.nick_name.clone())
     };
     let person = own.or_else(|| contact.and_then(of)).or_else(|| customer.and_then(of));
     let legal = |c: &order::Contragent| {

@@ -242,7 +242,8 @@ impl Tools {
             Ok(Ok(rows)) => {
                 case.verified = true;
                 let now = self.clock.now();
-                let rows: Vec<&StatusRow> = rows.iter().filter(|row| row.orderno.as_ref().is_none_or(|n| *n == orderno)).collect();
+                let rows: Vec<&StatusRow> =
+                    rows.iter().filter(|row| row.orderno.as_ref().is_none_or(|n| *n == orderno)).collect();
                 match newest(&rows, delivery(case)) {
                     Some(row) => self.adopt(case, row, now),
                     None => self.absent(case, now),
@@ -278,7 +279,8 @@ impl Tools {
             return;
         }
         // A slow first request may still be under way.
-        let patience = if cancel { self.limits.call_limit.max(self.limits.unknown_recheck) } else { self.limits.unknown_recheck };
+        let patience =
+            if cancel { self.limits.call_limit.max(self.limits.unknown_recheck) } else { self.limits.unknown_recheck };
         let not_before = d.sent_at.and_then(|at| at.checked_add(patience).ok()).unwrap_or(now);
         if now < not_before {
             case.told.push("MeaSoft does not show it yet".to_owned());
@@ -322,7 +324,9 @@ impl Tools {
                 case.close(outcome);
             }
             Ok(Ok(answer)) => {
-                let refusal = answer.verdict(Op::EditOrder).map(|v| (v, answer.text(shared::measoft::Lang::Ru).unwrap_or_default().to_owned()));
+                let refusal = answer
+                    .verdict(Op::EditOrder)
+                    .map(|v| (v, answer.text(shared::measoft::Lang::Ru).unwrap_or_default().to_owned()));
                 let Some(row) = self.read(shop, case).await else { return };
                 apply_row(delivery_mut(case), &row);
                 match refusal {
@@ -335,7 +339,11 @@ impl Tools {
                     }
                     None => case.give_up(reason::give_up(
                         reason::CHANGE_DROPPED,
-                        format!("sum wanted {}, shown {}", desired.collect, row.price.map_or("none".to_owned(), |p| p.to_string())),
+                        format!(
+                            "sum wanted {}, shown {}",
+                            desired.collect,
+                            row.price.map_or("none".to_owned(), |p| p.to_string())
+                        ),
                     )),
                     Some(_) if delivery(case).state != S::Created => {
                         case.give_up(reason::give_up(reason::TOO_LATE, status_words(&row)));
@@ -360,7 +368,9 @@ impl Tools {
         }
         let answer = match self.ask(shop, shop.vendors.courier.cancel_order(&orderno, ordercode.as_deref())).await {
             Err(closed) => return case.close(closed),
-            Ok(Err(error)) if matches!(error.class(), Class::UnknownOutcome | Class::Transient | Class::Blocked { .. }) => {
+            Ok(Err(error))
+                if matches!(error.class(), Class::UnknownOutcome | Class::Transient | Class::Blocked { .. }) =>
+            {
                 let outcome = self.failure(shop, &error).await;
                 return case.close(outcome);
             }

@@ -7,10 +7,10 @@ use shared::domain::delivery::CrmWritten;
 use shared::domain::{CrmOrderId, Delivery, Language};
 use shared::message::{Change, GiveUp, Outcome, RetryWhy};
 use shared::reason;
+use shared::retailcrm::CrmError;
 use shared::retailcrm::error::Class;
 use shared::retailcrm::wire::order::Order;
 use shared::retailcrm::wire::tracking::{MAX_UPDATES, TrackingEntry, TrackingUpdate};
-use shared::retailcrm::CrmError;
 
 use crate::case::Case;
 use crate::decide::Shown;

@@ -75,7 +75,9 @@ async fn attempt(tools: &Tools, shops: &Shops, queue: &SharedQueue, envelope: En
     let started = tools.clock.now();
     let outcome = carry_out(tools, shops, &envelope).await;
     let now = tools.clock.now();
-    let millis = |from: jiff::Timestamp| Duration::from_millis(u64::try_from(now.as_millisecond() - from.as_millisecond()).unwrap_or(0));
+    let millis = |from: jiff::Timestamp| {
+        Duration::from_millis(u64::try_from(now.as_millisecond() - from.as_millisecond()).unwrap_or(0))
+    };
     let kind = envelope.command.kind();
     tools.metrics.command(kind, &outcome, millis(started));
     tracing::info!(

@@ -136,7 +136,9 @@ impl Gate {
         let closed_until = |breaker: &Breaker| match breaker.state(now) {
             BreakerState::Open => breaker.open_until,
             // One probe is under way: the others wait for what it finds.
-            BreakerState::HalfOpen => breaker.probing.filter(|until| now < *until).map(|_| now + Duration::from_millis(200)),
+            BreakerState::HalfOpen => {
+                breaker.probing.filter(|until| now < *until).map(|_| now + Duration::from_millis(200))
+            }
             BreakerState::Closed => None,
         };
         let whole = closed_until(&self.whole.lock().expect("never poisoned"));
@@ -192,7 +194,8 @@ impl Gate {
         let now = self.clock.now();
         let whole = self.whole.lock().expect("never poisoned").state(now);
         let accounts = self.accounts.lock().expect("never poisoned");
-        let worst = accounts.values().map(|b| b.state(now)).max_by_key(|s| s.as_number()).unwrap_or(BreakerState::Closed);
+        let worst =
+            accounts.values().map(|b| b.state(now)).max_by_key(|s| s.as_number()).unwrap_or(BreakerState::Closed);
         (whole, worst)
     }
 }

@@ -53,7 +53,13 @@ pub async fn run(tools: Tools, queue: SharedQueue, hints: mpsc::Sender<Hint>, ot
     let _ = pumping.await;
 }
 
-async fn record(tools: &Tools, hints: &mpsc::Sender<Hint>, other: &Other, group: Vec<Delivery>, stop: &CancellationToken) {
+async fn record(
+    tools: &Tools,
+    hints: &mpsc::Sender<Hint>,
+    other: &Other,
+    group: Vec<Delivery>,
+    stop: &CancellationToken,
+) {
     let mut wishes = Vec::new();
     let mut entries = Vec::new();
     let mut nudges = Vec::new();
@@ -116,7 +122,8 @@ fn wishes_of(tools: &Tools, envelope: &Envelope) -> Vec<Wish> {
         Command::CancelOrder { number, declared, candidates } => (Want::Cancel, number, *declared, &candidates[..]),
         _ => return Vec::new(),
     };
-    let mut integrations: Vec<_> = candidates.iter().map(|c: &Candidate| c.integration).chain(envelope.integration).collect();
+    let mut integrations: Vec<_> =
+        candidates.iter().map(|c: &Candidate| c.integration).chain(envelope.integration).collect();
     integrations.sort_unstable();
     integrations.dedup();
     let due_at = envelope.received_at.checked_add(tools.limits.settle).unwrap_or(envelope.received_at);

@@ -76,12 +76,7 @@ pub fn tools(ctx: &Ctx, journal: Journal) -> Tools {
 ///
 /// # Errors
 /// None today; the signature is that of every role.
-pub async fn run_with(
-    ctx: Ctx,
-    queue: SharedQueue,
-    journal: Journal,
-    connect: Arc<dyn Connect>,
-) -> anyhow::Result<()> {
+pub async fn run_with(ctx: Ctx, queue: SharedQueue, journal: Journal, connect: Arc<dyn Connect>) -> anyhow::Result<()> {
     let tools = tools(&ctx, journal.clone());
     let shops = Shops::new(ctx.store.clone(), connect);
     while let Err(error) = shops.refresh().await {

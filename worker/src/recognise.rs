@@ -39,7 +39,8 @@ pub fn is_ours(row: &StatusRow, sent: &Fingerprint, key: &SecretKey) -> bool {
         (Some(found), Some(expected)) => found == expected,
         _ => true,
     };
-    let found: BTreeSet<&str> = row.items.iter().filter_map(|item| item.extcode.as_deref()).filter(|c| !c.is_empty()).collect();
+    let found: BTreeSet<&str> =
+        row.items.iter().filter_map(|item| item.extcode.as_deref()).filter(|c| !c.is_empty()).collect();
     let sent_codes: BTreeSet<&str> = sent.extcodes.iter().map(String::as_str).collect();
     phone_fits && price_fits && (found.is_empty() || found == sent_codes)
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use shared::domain::IntegrationId;
-use shared::retailcrm::wire::order::Order;
 use shared::retailcrm::CrmError;
+use shared::retailcrm::wire::order::Order;
 
 use crate::ports::{Shop, Tools};
 
@@ -118,7 +118,9 @@ impl References {
         let module_cod = BTreeMap::new();
         let _ = module_code;
         let zone = match crm.settings().await {
-            Ok(settings) => settings.timezone.as_deref().and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(moscow),
+            Ok(settings) => {
+                settings.timezone.as_deref().and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(moscow)
+            }
             Err(CrmError::NotFound { .. } | CrmError::Refused { .. } | CrmError::AccessDenied { .. }) => moscow(),
             Err(error) => return Err(error),
         };

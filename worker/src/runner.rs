@@ -45,7 +45,12 @@ impl Turns {
     }
 
     /// The next integration in turn that is due and under its cap; it goes to the end.
-    pub fn next(&mut self, now: Timestamp, cap: usize, mut may: impl FnMut(IntegrationId) -> bool) -> Option<IntegrationId> {
+    pub fn next(
+        &mut self,
+        now: Timestamp,
+        cap: usize,
+        mut may: impl FnMut(IntegrationId) -> bool,
+    ) -> Option<IntegrationId> {
         for _ in 0..self.order.len() {
             let id = self.order.pop_front()?;
             self.order.push_back(id);
@@ -99,7 +104,9 @@ pub async fn run(
         if look_at <= tokio::time::Instant::now() {
             look_at = tokio::time::Instant::now() + LOOK_EVERY;
             match tools.store.integrations_with_work().await {
-                Ok(found) => found.into_iter().for_each(|(integration, due_at)| turns.hint(Hint { integration, due_at })),
+                Ok(found) => {
+                    found.into_iter().for_each(|(integration, due_at)| turns.hint(Hint { integration, due_at }))
+                }
                 Err(error) => tracing::warn!(%error, "due work cannot be read"),
             }
         }
@@ -143,7 +150,8 @@ pub async fn run(
         let until_due = turns.next_due(now).map_or(LOOK_EVERY, |due| {
             Duration::from_millis(u64::try_from(due.as_millisecond() - now.as_millisecond()).unwrap_or(0) + 1)
         });
-        let nap = until_due.min(look_at.saturating_duration_since(tokio::time::Instant::now())).max(Duration::from_millis(1));
+        let nap =
+            until_due.min(look_at.saturating_duration_since(tokio::time::Instant::now())).max(Duration::from_millis(1));
         tokio::select! {
             Some(ended) = running.join_next(), if !running.is_empty() => match ended {
                 Ok((id, again)) => {

@@ -110,7 +110,8 @@ async fn read_orders(tools: &Tools, shop: &Shop, cases: &mut [Case]) -> bool {
     for case in cases.iter_mut().filter(|case| case.is_open()) {
         let number = case.intent.number.as_str();
         let bound = case.delivery.as_ref().map(|d| d.crm_order);
-        let mut found: Vec<&Order> = orders.iter().filter(|o| o.number.as_str() == number || bound == Some(o.id)).collect();
+        let mut found: Vec<&Order> =
+            orders.iter().filter(|o| o.number.as_str() == number || bound == Some(o.id)).collect();
         if let Some(bound) = bound
             && found.iter().any(|o| o.id == bound)
         {
@@ -396,7 +397,8 @@ async fn cancel_by_number(tools: &Tools, shop: &Shop, case: &mut Case) {
 async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) -> Option<Hint> {
     let now = tools.clock.now();
     let mut outcome = case.outcome.take().unwrap_or(Outcome::RetryLater { why: RetryWhy::Internal, not_before: None });
-    let since = |at: Timestamp| Duration::from_millis(u64::try_from(now.as_millisecond() - at.as_millisecond()).unwrap_or(0));
+    let since =
+        |at: Timestamp| Duration::from_millis(u64::try_from(now.as_millisecond() - at.as_millisecond()).unwrap_or(0));
     let until_due = match &outcome {
         Outcome::RetryLater { not_before: Some(at), .. } => {
             Duration::from_millis(u64::try_from(at.as_millisecond() - now.as_millisecond()).unwrap_or(0))
@@ -504,7 +506,8 @@ async fn store_result(
             tx.ask_to_verify(&case.intent, now).await?;
         }
         let words = "the lease was lost during this attempt; the next holder looks at MeaSoft first";
-        tx.append_journal(&Entry::new(now, What::Decision, words).about(shop.id(), number).outcome("fence_lost")).await?;
+        tx.append_journal(&Entry::new(now, What::Decision, words).about(shop.id(), number).outcome("fence_lost"))
+            .await?;
         tx.commit().await?;
         return Ok(false);
     }

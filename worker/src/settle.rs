@@ -48,19 +48,23 @@ pub fn settle(outcome: &Outcome, attempt: u32, age: Duration, until_due: Duratio
         Outcome::GiveUp(_) => Settlement::DeadLetter,
         Outcome::RetryLater { why, .. } => {
             // What is not this order's own failure neither counts nor ages it.
-            let counts = !matches!(why, RetryWhy::Paused | RetryWhy::BreakerOpen | RetryWhy::Budget | RetryWhy::LeaseHeld);
+            let counts =
+                !matches!(why, RetryWhy::Paused | RetryWhy::BreakerOpen | RetryWhy::Budget | RetryWhy::LeaseHeld);
             if counts && age >= policy.give_up_after {
                 return Settlement::Expire;
             }
             let pause = match why {
-                RetryWhy::LeaseHeld | RetryWhy::Budget | RetryWhy::CrmRateLimited => policy.rung(0).min(Duration::from_secs(1)),
+                RetryWhy::LeaseHeld | RetryWhy::Budget | RetryWhy::CrmRateLimited => {
+                    policy.rung(0).min(Duration::from_secs(1))
+                }
                 // The readings that conclude nothing follow the ladder's first two rungs.
                 RetryWhy::CrmLag => policy.rung(attempt as usize),
                 RetryWhy::Paused | RetryWhy::BreakerOpen => policy.rung(0),
                 RetryWhy::UnknownOutcome => Duration::ZERO,
-                RetryWhy::CrmUnavailable | RetryWhy::CourierUnavailable | RetryWhy::CourierBlocked | RetryWhy::Internal => {
-                    policy.rung(attempt as usize)
-                }
+                RetryWhy::CrmUnavailable
+                | RetryWhy::CourierUnavailable
+                | RetryWhy::CourierBlocked
+                | RetryWhy::Internal => policy.rung(attempt as usize),
             };
             Settlement::Wait { pause: pause.max(until_due), counts }
         }
@@ -93,7 +97,8 @@ mod tests {
     #[test]
     fn failures_walk_up_the_ladder_and_stay_on_its_last_rung() {
         for (attempt, pause) in [(0, 2), (1, 15), (2, 45), (3, 45), (99, 45)] {
-            let settled = settle(&retry(RetryWhy::CourierUnavailable), attempt, Duration::ZERO, Duration::ZERO, &policy());
+            let settled =
+                settle(&retry(RetryWhy::CourierUnavailable), attempt, Duration::ZERO, Duration::ZERO, &policy());
             assert_eq!(settled, Settlement::Wait { pause: Duration::from_secs(pause), counts: true });
         }
     }
@@ -109,7 +114,8 @@ mod tests {
     fn only_an_orders_own_failures_age_it() {
         for why in RetryWhy::ALL {
             let settled = settle(&retry(why), 0, Policy::DAY, Duration::ZERO, &policy());
-            let outside = matches!(why, RetryWhy::Paused | RetryWhy::BreakerOpen | RetryWhy::Budget | RetryWhy::LeaseHeld);
+            let outside =
+                matches!(why, RetryWhy::Paused | RetryWhy::BreakerOpen | RetryWhy::Budget | RetryWhy::LeaseHeld);
             if outside {
                 assert!(matches!(settled, Settlement::Wait { counts: false, .. }), "{why:?}");
             } else {
