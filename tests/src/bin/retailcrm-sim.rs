@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use clap::Parser;
 use simulators::retailcrm::{Options, RetailcrmSim, an_order};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// A stand-in for RetailCRM with a control face at /_sim/.
 #[derive(Parser)]
@@ -37,7 +38,11 @@ async fn main() -> anyhow::Result<()> {
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{}", sim.url())?;
     stdout.flush()?;
-    tokio::signal::ctrl_c().await?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminated.recv() => {}
+    }
     sim.stop().await;
     Ok(())
 }

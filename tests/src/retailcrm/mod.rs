@@ -16,6 +16,7 @@ pub mod triggers;
 pub mod wire;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 use std::sync::atomic::{AtomicBool, Ordering};

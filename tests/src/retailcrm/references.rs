@@ -199,10 +199,9 @@ impl References {
             "payment-types" => ("paymentTypes", self.payment_types_json()),
             "payment-statuses" => ("paymentStatuses", self.payment_statuses_json()),
             "delivery-types" => ("deliveryTypes", self.delivery_types_json()),
-            "delivery-services" => (
-                "deliveryServices",
-                json!({"express": {"name": "Экспресс", "code": "express", "active": true, "deliveryType": "incity"}}),
-            ),
+            "delivery-services" => {
+                ("deliveryServices", json!({"express": {"name": "Экспресс", "code": "express", "active": true}}))
+            }
             "statuses" => ("statuses", self.statuses_json()),
             "status-groups" => ("statusGroups", self.groups_json()),
             "sites" => ("sites", self.sites_json()),

@@ -713,7 +713,7 @@ mod tests {
         for ms in [0, 900, 950, 1100, 1850, 1899, 5000] {
             window.count(start + Duration::from_millis(ms));
         }
-        assert_eq!(window.peak, 4);
+        assert_eq!(window.peak, 5);
         assert_eq!(window.count(start + Duration::from_millis(5500)), 2);
     }
 }

@@ -1,5 +1,6 @@
 //! What the CRM sends: HTTP triggers (retailcrm-api.md §H) and the calls to the delivery module (§E.9–F).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -48,8 +49,8 @@ pub struct TriggerSetup {
     /// Delivery types of the courier service.
     #[serde(default)]
     pub delivery_types: Vec<String>,
-    /// Delivery type code → key, for the cancel trigger.
-    #[serde(default)]
+    /// Delivery type code → key, for the cancel trigger. A map in JSON.
+    #[serde(default, deserialize_with = "pairs_of_a_map")]
     pub keys: Vec<(String, String)>,
     /// Which of the three exist; all when empty.
     #[serde(default)]
@@ -84,6 +85,10 @@ impl TriggerSetup {
             delay_ms: 0,
         }
     }
+}
+
+fn pairs_of_a_map<'a, D: serde::Deserializer<'a>>(input: D) -> Result<Vec<(String, String)>, D::Error> {
+    Ok(BTreeMap::<String, String>::deserialize(input)?.into_iter().collect())
 }
 
 /// A trigger about to leave.

@@ -182,6 +182,7 @@ pub fn refusal(message: &str, errors: Option<Value>) -> Value {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
