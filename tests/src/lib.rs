@@ -4,3 +4,4 @@
 
 pub mod measoft;
 pub mod proxy;
+pub mod retailcrm;
