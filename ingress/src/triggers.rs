@@ -160,13 +160,13 @@ pub enum Presented<'a> {
 /// [`Bad`], as design §3 lists them.
 pub fn understand<'a>(wish: Wish, params: &'a [Param<'a>]) -> Result<Trigger<'a>, Bad> {
     let (mut id, mut sum, mut key) = (None, None, None);
+    let mut given_twice = false;
     let mut pairs = Vec::new();
     for param in params {
         match (&*param.name, wish) {
             (b"id", _) => {
-                if id.replace(&param.value).is_some() {
-                    return Err(Bad::IdTwice);
-                }
+                let before = id.replace(&param.value);
+                given_twice |= before.is_some();
             }
             (b"sum", _) => {
                 let read = declared(param.value.as_deref())?;
@@ -188,6 +188,9 @@ pub fn understand<'a>(wish: Wish, params: &'a [Param<'a>]) -> Result<Trigger<'a>
             }
             _ => {}
         }
+    }
+    if given_twice {
+        return Err(Bad::IdTwice);
     }
     let number = number(id.ok_or(Bad::NoId)?.as_deref().ok_or(Bad::IdUnreadable)?)?;
     let keys = match wish {
@@ -325,12 +328,14 @@ pub fn is_traceparent(text: &str) -> bool {
         && flags.is_some_and(|flags| hex(flags, 2))
 }
 
-/// What the journal keeps of names nobody knows. A name may be anything, even a key in the
-/// wrong place: only what looks like a delivery type code is repeated.
+/// What the journal keeps of names nobody knows. A name may be anything, even a key or a
+/// phone in the wrong place: only what looks like a delivery type code is repeated.
 #[must_use]
 pub fn strangers_text(strangers: &[String]) -> String {
     let code = |name: &&String| {
-        !name.is_empty() && name.len() <= 24 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        (1..=24).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+            && name.bytes().filter(u8::is_ascii_digit).count() <= 6
     };
     let named: Vec<&str> = strangers.iter().filter(code).take(10).map(String::as_str).collect();
     format!("cancel: {} of the given keys are unknown and were ignored ({})", strangers.len(), named.join(", "))
@@ -530,8 +535,8 @@ mod tests {
 
     #[test]
     fn the_journal_repeats_no_name_that_could_be_a_key() {
-        let strangers = ["incity".to_owned(), "dk-0123456789abcdef0123456789abcdef".to_owned(), "имя".to_owned()];
+        let strangers = ["incity", "dk-0123456789abcdef0123456789abcdef", "имя", "79160001122"].map(str::to_owned);
         let text = strangers_text(&strangers);
-        assert!(text.contains("3 of") && text.contains("(incity)"), "{text}");
+        assert!(text.contains("4 of") && text.contains("(incity)"), "{text}");
     }
 }
