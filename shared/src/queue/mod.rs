@@ -13,6 +13,9 @@ pub mod contract;
 pub mod jobs;
 pub mod local_rpc;
 mod pending_calls;
+pub mod open;
+pub mod relay;
+pub mod spill;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +40,12 @@ pub trait Publisher: Send + Sync {
     /// Returns when the message is stored. With a delay it is delivered no earlier than
     /// after it; a broker rounds the delay up to its next ladder rung.
     fn publish(&self, envelope: Envelope, delay: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>>;
+
+    /// Whether a publish has a chance right now: false while a broker is away or blocks
+    /// its publishers. Must not wait.
+    fn accepts(&self) -> bool {
+        true
+    }
 }
 
 /// A stream of deliveries of one lane.
