@@ -478,7 +478,9 @@ mod tests {
         }
     }
 
-    fn cancel(body: &str) -> Result<(i64, Vec<(String, i64)>, Vec<String>), Reply> {
+    type Cancelled = (i64, Vec<(String, i64)>, Vec<String>);
+
+    fn cancel(body: &str) -> Result<Cancelled, Reply> {
         let params = params(body);
         let trigger = understand(Wish::Cancel, &params).map_err(Reply::Bad)?;
         let found = authenticate(&trigger.keys, find)?;

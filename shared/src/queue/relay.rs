@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::domain::Fault;
-use crate::message::decode;
+use crate::message::{Lane, decode};
 use crate::queue::Publisher;
 use crate::queue::spill::Outbox;
 use crate::store::dead_letters::NewDeadLetter;
@@ -94,7 +94,11 @@ impl Relay {
         if self.outbox.depth() == 0 || !self.broker.accepts() {
             return Ok(0);
         }
-        let jobs = self.store.claim_jobs(None, &self.owner, LEASE, BATCH).await?;
+        // Lane by lane: triggers go first, and the index of the table serves each.
+        let mut jobs = Vec::new();
+        for lane in Lane::ALL {
+            jobs.extend(self.store.claim_jobs(Some(lane), &self.owner, LEASE, BATCH).await?);
+        }
         if jobs.is_empty() {
             return Ok(0);
         }
@@ -169,7 +173,6 @@ impl Relay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Lane;
     use crate::queue::spill::SpillingPublisher;
     use crate::queue::spill::tests::{FakeBroker, Mode, Scratch, message};
     use crate::store::dead_letters::DeadFilter;
