@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::failures::FailureLimit;
 use crate::keys::Keys;
+use crate::server::Patience;
 
 /// What a request may touch. Cheap to clone.
 #[derive(Clone)]
@@ -38,6 +39,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) failures: FailureLimit,
     pub(crate) tasks: TaskTracker,
+    pub(crate) patience: Patience,
 }
 
 impl State {
@@ -45,6 +47,12 @@ impl State {
     /// [`State::follow_keys`].
     #[must_use]
     pub fn new(ctx: &Ctx, publisher: Arc<dyn Publisher>) -> Self {
+        Self::with_patience(ctx, publisher, Patience::default())
+    }
+
+    /// [`State::new`] with other time limits for senders.
+    #[must_use]
+    pub fn with_patience(ctx: &Ctx, publisher: Arc<dyn Publisher>, patience: Patience) -> Self {
         Self(Arc::new(Parts {
             keys: Arc::new(Keys::new(ctx.store.key.clone())),
             publisher,
@@ -53,6 +61,7 @@ impl State {
             clock: ctx.clock.clone(),
             failures: FailureLimit::default(),
             tasks: ctx.tasks.clone(),
+            patience,
         }))
     }
 
@@ -106,14 +115,18 @@ pub async fn run(ctx: Ctx, publisher: Arc<dyn Publisher>) -> anyhow::Result<()> 
 /// # Errors
 /// None today; the signature is [`run`]'s.
 pub async fn run_on(ctx: Ctx, publisher: Arc<dyn Publisher>, listener: TcpListener) -> anyhow::Result<()> {
-    let state = State::new(&ctx, publisher);
-    state.follow_keys(&ctx).await;
+    serve_on(&ctx, State::new(&ctx, publisher), listener).await;
+    Ok(())
+}
+
+/// Serves a state of the caller's own until the process stops.
+pub async fn serve_on(ctx: &Ctx, state: State, listener: TcpListener) {
+    state.follow_keys(ctx).await;
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "triggers are accepted");
     }
     let beat = ctx.health.heartbeat("accepting connections", Duration::from_secs(30));
-    server::serve(listener, router(state.clone()), &ctx.stop, &beat).await;
+    server::serve(listener, router(state.clone()), state.0.patience, &ctx.stop, &beat).await;
     beat.done();
     state.0.journal.flush().await;
-    Ok(())
 }

@@ -32,9 +32,21 @@ const BODY_LIMIT: usize = 64 * 1024;
 /// instead of a reset.
 const DISCARD_LIMIT: usize = 1024 * 1024;
 const DISCARD_TIME: Duration = Duration::from_secs(2);
-/// Request line and headers, and how long an idle connection is kept.
-const HEADER_TIME: Duration = Duration::from_secs(30);
-const BODY_TIME: Duration = Duration::from_secs(10);
+/// How long a sender may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For the request line and headers; also how long an idle connection is kept.
+    pub headers: Duration,
+    /// For the body.
+    pub body: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { headers: Duration::from_secs(30), body: Duration::from_secs(10) }
+    }
+}
+
 /// An answer is given within three seconds (messaging.md «Ingress: what to answer»).
 const PUBLISH_TIME: Duration = Duration::from_millis(2_900);
 /// A publish that outlives its request is given up in the end.
@@ -153,7 +165,7 @@ async fn discard(body: Body, already: usize) {
     let _ = tokio::time::timeout(DISCARD_TIME, read).await;
 }
 
-async fn read_body(body: Body) -> Result<Bytes, Reply> {
+async fn read_body(body: Body, time: Duration) -> Result<Bytes, Reply> {
     if body.size_hint().lower() > BODY_LIMIT as u64 {
         discard(body, 0).await;
         return Err(Reply::TooLarge);
@@ -181,7 +193,7 @@ async fn read_body(body: Body) -> Result<Bytes, Reply> {
         }
         Ok(gathered.map_or(std::mem::take(&mut whole), Bytes::from))
     };
-    match tokio::time::timeout(BODY_TIME, read).await {
+    match tokio::time::timeout(time, read).await {
         Ok(Err(Reply::TooLarge)) => {
             discard(Body::from_stream(rest), BODY_LIMIT).await;
             Err(Reply::TooLarge)
@@ -198,7 +210,7 @@ async fn trigger(state: &State, wish: Wish, request: Request) -> Answer {
     }
     let (head, body) = request.into_parts();
     let form = Form::of(head.headers.get(header::CONTENT_TYPE).map(header::HeaderValue::as_bytes));
-    let body = match read_body(body).await {
+    let body = match read_body(body, state.0.patience.body).await {
         Ok(body) => body,
         Err(reply) => return reply.into(),
     };
@@ -262,7 +274,7 @@ async fn publish(state: &State, envelope: Envelope) -> Reply {
 }
 
 /// Accepts connections until the process stops, then answers what has begun.
-pub async fn serve(listener: TcpListener, app: Router, stop: &CancellationToken, beat: &Heartbeat) {
+pub async fn serve(listener: TcpListener, app: Router, patience: Patience, stop: &CancellationToken, beat: &Heartbeat) {
     let connections = TaskTracker::new();
     let places = std::sync::Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
     loop {
@@ -277,7 +289,7 @@ pub async fn serve(listener: TcpListener, app: Router, stop: &CancellationToken,
             Ok((stream, from, place)) => {
                 let (app, stop) = (app.clone(), stop.clone());
                 connections.spawn(async move {
-                    connection(stream, from, app, &stop).await;
+                    connection(stream, from, app, patience, &stop).await;
                     drop(place);
                 });
             }
@@ -302,7 +314,7 @@ async fn accept(
     Ok((stream, from, place))
 }
 
-async fn connection(stream: TcpStream, from: SocketAddr, app: Router, stop: &CancellationToken) {
+async fn connection(stream: TcpStream, from: SocketAddr, app: Router, patience: Patience, stop: &CancellationToken) {
     // An answer is one small packet; waiting to fill it would only delay it.
     let _ = stream.set_nodelay(true);
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
@@ -310,7 +322,7 @@ async fn connection(stream: TcpStream, from: SocketAddr, app: Router, stop: &Can
         app.clone().call(request)
     });
     let mut server = hyper::server::conn::http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(128 * 1024);
+    server.timer(TokioTimer::new()).header_read_timeout(patience.headers).max_buf_size(128 * 1024);
     let serving = server.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     let ended = tokio::select! {

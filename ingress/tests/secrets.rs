@@ -56,7 +56,7 @@ async fn no_key_and_no_personal_data_is_ever_shown() {
     world.ctx.health.ready().await;
     world.ctx.stop.cancel();
     let server = world.server.take().expect("running");
-    server.await.expect("no panic").expect("ended, and its journal is written");
+    server.await.expect("ended, and its journal is written");
     let everything = shared::store::journal::Search { limit: 1000, ..Default::default() };
     let journal = format!("{:?}", world.ctx.store.search_journal(&everything).await.expect("read"));
     let logged = String::from_utf8(lines.0.lock().expect("not poisoned").clone()).expect("utf-8");

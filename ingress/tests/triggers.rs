@@ -367,7 +367,7 @@ async fn a_stop_finishes_what_has_begun_and_takes_no_more() {
     let answer = asked.await.expect("answered");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let server = world.server.take().expect("running");
-    tokio::time::timeout(Duration::from_secs(5), server).await.expect("in time").expect("no panic").expect("clean");
+    tokio::time::timeout(Duration::from_secs(5), server).await.expect("in time").expect("no panic");
     assert!(TcpStream::connect(address).await.is_err(), "nothing is accepted any more");
     drop(idle);
 }
@@ -388,4 +388,35 @@ async fn answers_are_counted_by_kind_and_result() {
         assert!(text.contains(line), "{line} is missing");
     }
     assert!(!text.contains("bridge_trigger_seconds_count 0\n"));
+}
+
+#[tokio::test]
+async fn a_sender_that_trickles_is_not_waited_for() {
+    let world = World::new().await;
+    let (_, key) = world.integration("one").await;
+    let body = format!("id=1&key={key}");
+    let head = format!("POST {SEND} HTTP/1.1\r\nHost: b\r\n{FORM}Content-Length: {}\r\n\r\n", body.len());
+    let began = Instant::now();
+    assert!(is_russian(&world.raw(format!("{head}id=1").as_bytes()).await.error(408)));
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+
+    // One byte at a time would keep an idle limit from ever striking.
+    let mut stream = TcpStream::connect(world.address).await.expect("connects");
+    let (mut reading, mut writing) = stream.split();
+    let trickle = async {
+        for byte in head.as_bytes().iter().cycle() {
+            if *byte != b'\r' && *byte != b'\n' && writing.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let closed = async {
+        let mut answer = Vec::new();
+        let _ = reading.read_to_end(&mut answer).await;
+    };
+    let began = Instant::now();
+    tokio::select! { () = trickle => {}, () = closed => {} }
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(world.published(), []);
 }

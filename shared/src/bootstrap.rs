@@ -400,6 +400,18 @@ mod tests {
         assert_eq!(code, ExitCode::SUCCESS);
     }
 
+    #[tokio::test]
+    async fn an_old_schema_says_what_to_run() {
+        let folder = Folder::new();
+        std::fs::create_dir_all(&folder.0).expect("folder");
+        let db = Db::open_sqlite(&folder.0.join("bridge.db")).await.expect("opened");
+        let store = Store::new(db, SecretKey::from_bytes([1; 32]), Clock::system());
+        let problem = database_problem(&store).await.expect("not migrated");
+        assert!(problem.contains("run `bridge migrate`"), "{problem}");
+        store.db.migrate().await.expect("migrated");
+        assert_eq!(database_problem(&store).await, None);
+    }
+
     #[test]
     fn an_error_is_one_sentence_with_its_causes() {
         let error = anyhow::anyhow!("address in use").context("OPS_LISTEN: 1.2.3.4:5 cannot be opened");

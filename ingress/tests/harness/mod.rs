@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bridge_ingress::State;
+use bridge_ingress::server::Patience;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use shared::bootstrap::Ctx;
@@ -71,12 +73,15 @@ impl Publisher for FakePublisher {
     }
 }
 
+/// Short, so that the tests of slow senders are quick; every other sender is quicker.
+const PATIENCE: Patience = Patience { headers: Duration::from_secs(3), body: Duration::from_secs(2) };
+
 /// Everything one test needs; the folder goes with it.
 pub(crate) struct World {
     pub(crate) ctx: Ctx,
     pub(crate) publisher: Arc<FakePublisher>,
     pub(crate) address: SocketAddr,
-    pub(crate) server: Option<tokio::task::JoinHandle<anyhow::Result<()>>>,
+    pub(crate) server: Option<tokio::task::JoinHandle<()>>,
     folder: PathBuf,
 }
 
@@ -112,7 +117,8 @@ impl World {
         let publisher = Arc::new(FakePublisher::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("address");
-        let server = tokio::spawn(bridge_ingress::run_on(ctx.clone(), publisher.clone(), listener));
+        let (served, state) = (ctx.clone(), State::with_patience(&ctx, publisher.clone(), PATIENCE));
+        let server = tokio::spawn(async move { bridge_ingress::serve_on(&served, state, listener).await });
         Self { ctx, publisher, address, server: Some(server), folder }
     }
 
