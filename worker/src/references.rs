@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use shared::domain::IntegrationId;
 use shared::retailcrm::CrmError;
+use shared::retailcrm::wire::module::IntegrationModule;
 use shared::retailcrm::wire::order::Order;
 
 use crate::ports::{Shop, Tools};
@@ -44,6 +45,11 @@ impl Default for References {
             zone: moscow(),
         }
     }
+}
+
+fn module_cod(module: &IntegrationModule) -> BTreeMap<String, bool> {
+    let settings = module.integrations.delivery.as_ref().and_then(|delivery| delivery.settings.as_ref());
+    settings.into_iter().flat_map(|s| &s.payment_types).map(|t| (t.code.clone(), t.cod)).collect()
 }
 
 fn moscow() -> TimeZone {
@@ -115,8 +121,12 @@ impl References {
         let statuses = crm.payment_statuses().await?;
         let types = crm.payment_types().await?;
         let delivery_types = crm.delivery_types().await?;
-        let module_cod = BTreeMap::new();
-        let _ = module_code;
+        let module_cod = match crm.module(&shop.integration.code(module_code)).await {
+            Ok(module) => module_cod(&module),
+            // Not registered: the delivery type decides.
+            Err(CrmError::NotFound { .. } | CrmError::Refused { .. } | CrmError::AccessDenied { .. }) => BTreeMap::new(),
+            Err(error) => return Err(error),
+        };
         let zone = match crm.settings().await {
             Ok(settings) => {
                 settings.timezone.as_deref().and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(moscow)

@@ -330,7 +330,11 @@ async fn check(
         Err(error) => say("MeaSoft login", Err(error.to_string())),
     }
     if let Some(town) = to {
-        let request = shared::measoft::CalcRequest::to_town(town, shared::domain::Grams(weight));
+        let request = shared::measoft::CalcRequest {
+            town: town.to_owned(),
+            weight: Some(shared::domain::Grams(weight)),
+            ..Default::default()
+        };
         match vendors.courier.calculate(&request).await {
             Ok(tariffs) if tariffs.is_empty() => say("MeaSoft tariffs", Err("none for this town".to_owned())),
             Ok(tariffs) => {
