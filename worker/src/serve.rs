@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::domain::delivery::DeliveryState as S;
+use shared::domain::delivery::{DeliveryState as S, Event};
 use shared::domain::{Delivery, OrderNumber, PausedBy};
 use shared::message::{Command, Envelope, Kind, Outcome, RetryWhy};
 use shared::reason;
@@ -271,6 +271,13 @@ fn sendable(case: &mut Case) -> bool {
     match case.desired.clone() {
         Some(Ok(_)) => true,
         Some(Err(give_up)) => {
+            // As if MeaSoft had refused it: an update that mends the order sends it.
+            if let Some(d) = &mut case.delivery
+                && let Some(next) = d.state.after(Event::Refused)
+            {
+                d.state = next;
+                d.reject_reason = Some(give_up.reason.to_owned());
+            }
             case.give_up(give_up);
             false
         }
