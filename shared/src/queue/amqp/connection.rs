@@ -23,7 +23,7 @@ pub(super) const DECLARE_LIMIT: Duration = Duration::from_secs(5);
 pub(super) const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// A connection that lived this long was a good one: the next wait is short again.
-const STEADY: Duration = Duration::from_secs(2);
+const STEADY: Duration = Duration::from_secs(1);
 
 /// What ended an operation on a connection. Neither text holds the URL.
 #[derive(Debug, thiserror::Error)]
