@@ -14,6 +14,7 @@ pub mod message;
 pub mod queue;
 pub mod reason;
 pub mod retailcrm;
+pub mod retry;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

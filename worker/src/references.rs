@@ -89,7 +89,7 @@ impl References {
             return *cod;
         }
         let said = self.type_cod.get(delivery_type).and_then(|types| types.get(payment_type)).copied().flatten();
-        said.unwrap_or_else(|| matches!(payment_type, "cash" | "bank-card"))
+        said.unwrap_or(matches!(payment_type, "cash" | "bank-card"))
     }
 
     /// Whether every payment of an order is of a type and status known here.
@@ -124,7 +124,9 @@ impl References {
         let module_cod = match crm.module(&shop.integration.code(module_code)).await {
             Ok(module) => module_cod(&module),
             // Not registered: the delivery type decides.
-            Err(CrmError::NotFound { .. } | CrmError::Refused { .. } | CrmError::AccessDenied { .. }) => BTreeMap::new(),
+            Err(CrmError::NotFound { .. } | CrmError::Refused { .. } | CrmError::AccessDenied { .. }) => {
+                BTreeMap::new()
+            }
             Err(error) => return Err(error),
         };
         let zone = match crm.settings().await {
@@ -149,10 +151,13 @@ impl References {
     }
 }
 
+/// Lists, when they were read, and for which version of the integration.
+type Kept = (Arc<References>, Timestamp, i64);
+
 /// The lists of all integrations a process works for.
 #[derive(Default)]
 pub struct ReferenceCache {
-    kept: Mutex<HashMap<IntegrationId, (Arc<References>, Timestamp, i64)>>,
+    kept: Mutex<HashMap<IntegrationId, Kept>>,
     /// One reading at a time: a batch of new orders must not ask twice.
     reading: tokio::sync::Mutex<()>,
 }

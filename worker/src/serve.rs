@@ -14,6 +14,7 @@ use shared::message::{Command, Envelope, Kind, Outcome, RetryWhy};
 use shared::reason;
 use shared::retailcrm::CrmError;
 use shared::retailcrm::wire::order::Order;
+use shared::retry::Waits;
 use shared::store;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::deliveries::DeliveryKey;
@@ -435,7 +436,7 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
         Leave::Wait { due_at, .. } => Some(due_at),
         Leave::Served => None,
     };
-    let mut pause = Duration::from_millis(50);
+    let mut waits = Waits::between(Duration::from_millis(50), Duration::from_secs(5));
     let mut left = 20;
     let held = loop {
         match store_result(tools, shop, &case, kind, &outcome, leave, now).await {
@@ -444,8 +445,7 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
                 // The lease is kept alive meanwhile; giving up here would only cost a repeat.
                 tracing::warn!(%error, "an attempt's result could not be stored yet");
                 left -= 1;
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
+                tokio::time::sleep(waits.next_wait()).await;
             }
             Err(error) => {
                 tracing::error!(%error, "an attempt's result could not be stored; the order will be looked at again");

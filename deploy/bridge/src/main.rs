@@ -57,9 +57,7 @@ fn answer(command: Command, source: &Source, out: &Output) -> Result<ExitCode, F
         match command {
             Command::Config { command: ConfigCommand::Check } => check_config(&config, out),
             Command::Migrate => migrate(&config, out).await,
-            Command::Integration { command } => {
-                integration::run(command, &config, &open(&config).await?, out).await
-            }
+            Command::Integration { command } => integration::run(command, &config, &open(&config).await?, out).await,
             Command::TriggerHelp(args) => trigger_help::run(&args, &config, &open(&config).await?, out).await,
             Command::Order { command } => order::run(command, &open(&config).await?, out).await,
             Command::Dead { command } => dead::run(command, &open(&config).await?, out).await,

@@ -281,6 +281,7 @@ impl Publishing {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the one place that publishes; its confirm is awaited here")]
 async fn send(channel: &Channel, place: usize, message: Box<Outgoing>) -> (usize, lapin::Result<Confirmation>) {
     let Outgoing { exchange, routing_key, mandatory, body, properties } = *message;
     let options = BasicPublishOptions { mandatory, immediate: false };
