@@ -3,6 +3,7 @@
 //! vendors), and what a process needs to start.
 //!
 //! Nothing here decides what to *do* about an order: that is `worker`.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod bootstrap;
 pub mod clock;

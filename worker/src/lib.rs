@@ -4,6 +4,7 @@
 //! A trigger's way: `intake` records what it wants, `runner` gives it a slot when it is
 //! due, `serve` reads the order, `decide` says what to do, `courier` does it at MeaSoft,
 //! `crm` tells RetailCRM, and `serve` records the result as `settle` says.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod budget;
 pub mod case;

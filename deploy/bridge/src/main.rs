@@ -1,5 +1,6 @@
 //! `bridge`: the operator's command. It also runs all three roles in one process, and the
 //! demonstration.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 #![expect(clippy::print_stdout, reason = "a command's answer goes to standard output")]
 
 mod args;
