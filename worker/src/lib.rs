@@ -12,6 +12,7 @@ pub mod connect;
 pub mod convert;
 pub mod courier;
 pub mod crm;
+pub mod crm_rate;
 pub mod decide;
 pub mod errands;
 pub mod gate;
@@ -45,7 +46,7 @@ use crate::shops::Shops;
 /// When the HTTP clients cannot be made.
 pub async fn run(ctx: Ctx, queue: Opened) -> anyhow::Result<()> {
     let journal = Journal::start(ctx.store.clone());
-    let clients = connect::Clients::new(&ctx.config, journal.clone(), ctx.metrics.clone())?;
+    let clients = connect::Clients::new(&ctx.config, ctx.store.clone(), journal.clone(), ctx.metrics.clone())?;
     run_with(ctx, queue, journal, Arc::new(clients)).await
 }
 

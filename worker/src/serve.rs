@@ -534,7 +534,7 @@ async fn store_result(
             };
             tx.bury(&dead, now).await?;
         }
-        Outcome::Done(_) | Outcome::AlreadyDone(_) => {
+        Outcome::Done(_) => {
             tx.resolve_dead_letters(shop.id(), number, now).await?;
         }
         _ => {}

@@ -321,7 +321,8 @@ async fn check(
 ) -> Result<ExitCode, Failure> {
     let integration = find(id, store).await?;
     let journal = Journal::start(store.clone());
-    let clients = bridge_worker::connect::Clients::new(config, journal.clone(), Arc::new(Metrics::new()))?;
+    let clients =
+        bridge_worker::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()))?;
     let vendors = bridge_worker::ports::Connect::connect(&clients, &integration).map_err(Failure::sentence)?;
     let mut findings = Vec::new();
     let mut say = |what, result: Result<String, String>| {
