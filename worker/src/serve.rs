@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::domain::delivery::{DeliveryState as S, Event};
-use shared::domain::{Delivery, OrderNumber, PausedBy};
-use shared::message::{Command, Envelope, Kind, Outcome, RetryWhy};
+use shared::domain::{Delivery, IntegrationId, IntegrationState, OrderNumber, PausedBy};
+use shared::message::{Command, Envelope, GiveUp, Kind, Outcome, RetryWhy};
 use shared::reason;
 use shared::retailcrm::CrmError;
 use shared::retailcrm::wire::order::Order;
@@ -58,6 +58,36 @@ pub async fn serve(tools: &Tools, shop: &Shop, intents: Vec<Intent>) -> Vec<Hint
     }
     drop(keeper);
     again
+}
+
+/// Ends the wishes of an integration that was removed as dead letters. One that is merely
+/// newer than our picture of the integrations is left for the next look.
+pub async fn abandon(tools: &Tools, id: IntegrationId, intents: Vec<Intent>) -> Vec<Hint> {
+    let now = tools.clock.now();
+    let gone = match tools.store.integration(id).await {
+        Ok(found) => found.is_none_or(|i| i.state == IntegrationState::Removed),
+        Err(_) => false,
+    };
+    for intent in intents {
+        if !gone {
+            let _ = tools.store.release_intent(&intent).await;
+            continue;
+        }
+        let case = Case::new(intent);
+        let kind = kind_of(&case);
+        let give_up = reason::give_up(reason::UNKNOWN_INTEGRATION, "");
+        let buried = async {
+            let mut tx = tools.store.db.begin().await?;
+            if tx.leave_intent(&case.intent, None, Leave::Served, now).await? {
+                tx.bury(&dead_letter(&case, kind, &give_up, now), now).await?;
+            }
+            tx.commit().await
+        };
+        if let Err(error) = buried.await {
+            tracing::warn!(%error, "a command of a removed integration could not be put aside yet");
+        }
+    }
+    Vec::new()
 }
 
 /// The CRM failed for the batch as a whole.
@@ -520,19 +550,7 @@ async fn store_result(
     }
     match outcome {
         Outcome::GiveUp(give_up) => {
-            let dead = NewDeadLetter {
-                integration: Some(shop.id()),
-                delivery: case.delivery.as_ref().map(|d| d.id),
-                number: Some(number.to_owned()),
-                kind: kind.as_str().to_owned(),
-                reason: give_up.reason.to_owned(),
-                fault: give_up.fault,
-                detail: give_up.detail.clone(),
-                tries: case.intent.attempt + 1,
-                command: Some(replayable(case, kind, now)),
-                raw: None,
-            };
-            tx.bury(&dead, now).await?;
+            tx.bury(&dead_letter(case, kind, give_up, now), now).await?;
         }
         Outcome::Done(_) => {
             tx.resolve_dead_letters(shop.id(), number, now).await?;
@@ -546,6 +564,21 @@ async fn store_result(
     tx.append_journal(&entry.outcome(outcome.label())).await?;
     tx.commit().await?;
     Ok(true)
+}
+
+fn dead_letter(case: &Case, kind: Kind, give_up: &GiveUp, now: Timestamp) -> NewDeadLetter {
+    NewDeadLetter {
+        integration: Some(case.intent.integration),
+        delivery: case.delivery.as_ref().map(|d| d.id),
+        number: Some(case.intent.number.as_str().to_owned()),
+        kind: kind.as_str().to_owned(),
+        reason: give_up.reason.to_owned(),
+        fault: give_up.fault,
+        detail: give_up.detail.clone(),
+        tries: case.intent.attempt + 1,
+        command: Some(replayable(case, kind, now)),
+        raw: None,
+    }
 }
 
 /// What the attempt was for; the newest unserved wish gives its name.
