@@ -15,7 +15,7 @@ use shared::retailcrm::tolerant::VatRate;
 use shared::retailcrm::wire::order::{self, Address, ItemPrice, Order};
 
 use crate::case::Desired;
-use crate::recognise::total;
+use crate::recognise::{PREPAYMENT, total};
 use crate::references::References;
 
 /// What only the `save` callback tells (retailcrm-api.md F.3), kept with the delivery.
@@ -79,7 +79,7 @@ pub fn desired(
         lines(item, vat(item.vat_rate, offer_vat), declared_lines.get(&item.id).copied(), &mut items)?;
     }
     if !items.is_empty() && money.paytype != PayType::No && money.prepaid > Kopecks::ZERO {
-        let mut line = Item::goods("prepay", "Предоплата", 1, -money.prepaid);
+        let mut line = Item::goods(PREPAYMENT, "Предоплата", 1, -money.prepaid);
         line.kind = ItemKind::Prepayment;
         items.push(line);
     }

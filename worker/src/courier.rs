@@ -254,7 +254,15 @@ impl Tools {
                 let rows: Vec<&StatusRow> =
                     rows.iter().filter(|row| row.orderno.as_ref().is_none_or(|n| *n == orderno)).collect();
                 match newest(&rows, delivery(case)) {
-                    Some(row) => self.adopt(case, row, now),
+                    Some(row) => {
+                        let d = delivery_mut(case);
+                        // Nothing was sent as far as the ledger knows, but a writer that lost its
+                        // lease may have.
+                        if matches!(d.state, S::Planned | S::Rejected) {
+                            d.state = S::Unknown;
+                        }
+                        self.adopt(case, row, now);
+                    }
                     None => self.absent(case, now),
                 }
             }
@@ -274,7 +282,8 @@ impl Tools {
             d.sent_hash = d.sending_hash.take();
             case.effect_at = Some(now);
             case.told.push("found at MeaSoft under our number: taken over".to_owned());
-        } else if case.intent.verify {
+        }
+        if case.intent.verify {
             // Another holder may have changed it: only a complete edit makes sure.
             delivery_mut(case).sent_hash = None;
         }
@@ -559,8 +568,13 @@ fn newest<'a>(rows: &[&'a StatusRow], d: &Delivery) -> Option<&'a StatusRow> {
         return Some(row);
     }
     let made = |row: &StatusRow| row.status.as_ref().and_then(|status| status.createtime_gmt);
+    // What another integration placed before us may be of any age.
+    let never_sent = d.sent_hash.is_none() && d.sending_hash.is_none();
     let oldest_possible = d.created_at - 36.hours();
-    rows.iter().copied().filter(|row| made(row).is_none_or(|at| at >= oldest_possible)).max_by_key(|row| made(row))
+    rows.iter()
+        .copied()
+        .filter(|row| never_sent || made(row).is_none_or(|at| at >= oldest_possible))
+        .max_by_key(|row| made(row))
 }
 
 /// Whether a resend would escape MeaSoft's check of repeats, which holds within one

@@ -159,7 +159,10 @@ fn news_of(case: &Case, tools: &Tools, shop: &Shop) -> Option<(CrmOrderId, CrmWr
     let settings = &shop.integration.settings;
     let written = match case.outcome.as_ref()? {
         Outcome::Done(Change::Created | Change::Updated | Change::WrittenBack) => to_write(d, shop, None),
-        Outcome::AlreadyDone(_) if d.state.is_placed() && !is_told(d, shop) => to_write(d, shop, None),
+        // An error that is shown stays until a success takes it away.
+        Outcome::AlreadyDone(_) if d.state.is_placed() && d.crm_written.error.is_none() && !is_told(d, shop) => {
+            to_write(d, shop, None)
+        }
         Outcome::GiveUp(give_up) if settings.report_errors_to_crm => {
             to_write(d, shop, Some(error_text(give_up, settings.language)))
         }

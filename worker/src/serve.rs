@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::domain::delivery::{DeliveryState as S, Event};
+use shared::domain::delivery::{DeliveryState as S, Event, Fingerprint};
 use shared::domain::{Delivery, IntegrationId, IntegrationState, OrderNumber, PausedBy};
 use shared::message::{Command, Envelope, GiveUp, Kind, Outcome, RetryWhy};
 use shared::reason;
@@ -302,13 +302,6 @@ fn sendable(case: &mut Case) -> bool {
     match case.desired.clone() {
         Some(Ok(_)) => true,
         Some(Err(give_up)) => {
-            // As if MeaSoft had refused it: an update that mends the order sends it.
-            if let Some(d) = &mut case.delivery
-                && let Some(next) = d.state.after(Event::Refused)
-            {
-                d.state = next;
-                d.reject_reason = Some(give_up.reason.to_owned());
-            }
             case.give_up(give_up);
             false
         }
@@ -346,8 +339,13 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
         Known {
             state: d.state,
             cancelled_by_us: d.cancelled_by_us,
-            same: hash.is_some() && d.sent_hash.as_deref() == hash,
+            same: match d.state {
+                // What still cannot be handed over is as it was when it was refused.
+                S::Rejected => hash.is_none() || d.sending_hash.as_deref() == hash,
+                _ => hash.is_some() && d.sent_hash.as_deref() == hash,
+            },
             written_back: crm::is_told(d, shop),
+            shows_error: d.crm_written.error.is_some(),
         }
     });
     let situation = Situation {
@@ -356,7 +354,8 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
         known,
         rereads: case.intent.rereads,
         allow_edit_cancel: shop.integration.settings.allow_edit_cancel,
-        verify: case.intent.verify && !case.verified,
+        verify: case.intent.verify,
+        looked: case.verified,
     };
     decide(&situation)
 }
@@ -376,6 +375,11 @@ async fn act(tools: &Tools, shop: &Shop, case: &mut Case, decision: Decision) {
         Decision::CancelByNumber => cancel_by_number(tools, shop, case).await,
         Decision::WriteBack => case.close(Outcome::Done(shared::message::Change::WrittenBack)),
         Decision::Withdraw => {
+            // An update must not bring back what was withdrawn; only a new send may.
+            if let Some(d) = &mut case.delivery {
+                d.state = S::Planned;
+                d.reject_reason = None;
+            }
             let outcome = if case.intent.send_seq > case.intent.served {
                 Outcome::Done(shared::message::Change::Withdrawn)
             } else {
@@ -422,6 +426,10 @@ async fn cancel_by_number(tools: &Tools, shop: &Shop, case: &mut Case) {
             Ok(Some(mut delivery)) => {
                 case.told.push("MeaSoft has an order under this number".to_owned());
                 delivery.state = S::Unknown;
+                // It was not sent by us: the receiver's phone is all there is to tell it by.
+                let phone_hash = convert::phones(&order).first().map(|p| tools.store.key.blind(p.as_str()));
+                delivery.sending =
+                    Some(Fingerprint { phone_hash: phone_hash.unwrap_or_default(), ..Fingerprint::default() });
                 case.delivery = Some(delivery);
             }
             Ok(None) => case.retry(RetryWhy::LeaseHeld, None),
@@ -452,6 +460,13 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
         };
         outcome = Outcome::GiveUp(reason::give_up(reason::EXPIRED, why));
         settlement = Settlement::DeadLetter;
+    }
+    // What could not be sent is refused, whoever refused it: the next change tries again.
+    if let (Outcome::GiveUp(give_up), true, Some(d)) = (&outcome, case.wanted().send, &mut case.delivery)
+        && d.state == S::Planned
+    {
+        d.state = d.state.after(Event::Refused).unwrap_or(S::Rejected);
+        d.reject_reason = Some(give_up.reason.to_owned());
     }
     let kind = kind_of(&case);
     let leave = match &settlement {
@@ -552,7 +567,7 @@ async fn store_result(
         Outcome::GiveUp(give_up) => {
             tx.bury(&dead_letter(case, kind, give_up, now), now).await?;
         }
-        Outcome::Done(_) => {
+        Outcome::Done(_) if is_settled(case, outcome) => {
             tx.resolve_dead_letters(shop.id(), number, now).await?;
         }
         _ => {}
@@ -581,19 +596,29 @@ fn dead_letter(case: &Case, kind: Kind, give_up: &GiveUp, now: Timestamp) -> New
     }
 }
 
+/// Whether an outcome proves that nothing of what gave up before is left to do: an order
+/// that was never sent, or that differs from what MeaSoft holds, proves nothing.
+fn is_settled(case: &Case, outcome: &Outcome) -> bool {
+    use shared::message::Change;
+    if kind_of(case) == Kind::CancelOrder || matches!(outcome, Outcome::Done(Change::Created | Change::Updated)) {
+        return true;
+    }
+    let wanted = case.desired.as_ref().and_then(|desired| desired.as_ref().ok()).map(|desired| desired.hash.as_str());
+    case.delivery.as_ref().is_some_and(|d| d.state.is_placed() && wanted.is_some() && d.sent_hash.as_deref() == wanted)
+}
+
 /// What the attempt was for; the newest unserved wish gives its name.
 fn kind_of(case: &Case) -> Kind {
-    let i = &case.intent;
-    let newest = i.send_seq.max(i.update_seq).max(i.cancel_seq);
-    if newest == i.cancel_seq && i.cancel_seq > i.served {
-        Kind::CancelOrder
-    } else if newest == i.update_seq && i.update_seq > i.served {
-        Kind::UpdateOrder
-    } else if i.send_seq > i.served {
-        Kind::SendOrder
-    } else {
-        Kind::ResumeOrder
-    }
+    let (i, w) = (&case.intent, case.wanted());
+    [
+        (w.send, i.send_seq, Kind::SendOrder),
+        (w.update, i.update_seq, Kind::UpdateOrder),
+        (w.cancel, i.cancel_seq, Kind::CancelOrder),
+    ]
+    .into_iter()
+    .filter(|(wanted, ..)| *wanted)
+    .max_by_key(|(_, seq, _)| *seq)
+    .map_or(Kind::ResumeOrder, |(.., kind)| kind)
 }
 
 /// The command as it is published again by a replay.
