@@ -1,1 +1,133 @@
+//! Everything that comes in over HTTP: authenticate, translate, publish with a confirm,
+//! answer. No vendor client lives here, and no decision about an order.
+//!
+//! Start reading at [`triggers`]; [`server`] is the shell around it.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+pub mod failures;
+pub mod keys;
+pub mod reply;
+pub mod server;
+pub mod triggers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use futures_util::FutureExt as _;
+use shared::bootstrap::Ctx;
+use shared::clock::Clock;
+use shared::queue::Publisher;
+use shared::store::journal::Journal;
+use shared::telemetry::Metrics;
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+use crate::failures::FailureLimit;
+use crate::keys::Keys;
+use crate::server::Patience;
+
+/// What a request may touch. Cheap to clone.
+#[derive(Clone)]
+pub struct State(pub(crate) Arc<Parts>);
+
+pub(crate) struct Parts {
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) publisher: Arc<dyn Publisher>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) journal: Journal,
+    pub(crate) clock: Clock,
+    pub(crate) failures: FailureLimit,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) patience: Patience,
+}
+
+impl State {
+    /// Must be called inside the runtime. The key table starts empty: see
+    /// [`State::follow_keys`].
+    #[must_use]
+    pub fn new(ctx: &Ctx, publisher: Arc<dyn Publisher>) -> Self {
+        Self::with_patience(ctx, publisher, Patience::default())
+    }
+
+    /// [`State::new`] with other time limits for senders.
+    #[must_use]
+    pub fn with_patience(ctx: &Ctx, publisher: Arc<dyn Publisher>, patience: Patience) -> Self {
+        Self(Arc::new(Parts {
+            keys: Arc::new(Keys::new(ctx.store.key.clone())),
+            publisher,
+            metrics: ctx.metrics.clone(),
+            journal: Journal::start(ctx.store.clone()),
+            clock: ctx.clock.clone(),
+            failures: FailureLimit::default(),
+            tasks: ctx.tasks.clone(),
+            patience,
+        }))
+    }
+
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    /// Loads the key table, waiting a moment for a database that is slow to come, and
+    /// keeps it fresh until the process stops.
+    pub async fn follow_keys(&self, ctx: &Ctx) {
+        let keys = self.0.keys.clone();
+        let _ = tokio::time::timeout(Duration::from_secs(2), keys.refresh(&ctx.store)).await;
+        let checked = keys.clone();
+        ctx.health.need("keys", move || {
+            let loaded = checked.is_loaded();
+            async move {
+                if loaded {
+                    Ok(())
+                } else {
+                    Err("the integrations' keys have not been read from the database yet".to_owned())
+                }
+            }
+            .boxed()
+        });
+        let (store, stop) = (ctx.store.clone(), ctx.stop.clone());
+        ctx.spawn_loop("key table", Duration::from_secs(30), |beat| async move {
+            keys.follow(&store, &stop, &beat).await;
+        });
+    }
+}
+
+/// Everything ingress accepts, for a server of the caller's own.
+pub fn router(state: State) -> Router {
+    Router::new().fallback(server::answer).with_state(state)
+}
+
+/// Serves until the process stops; returns when the last request has been answered.
+///
+/// # Errors
+/// When `INGRESS_LISTEN` cannot be opened.
+pub async fn run(ctx: Ctx, publisher: Arc<dyn Publisher>) -> anyhow::Result<()> {
+    let listen = ctx.config.ingress_listen;
+    let listener =
+        TcpListener::bind(listen).await.with_context(|| format!("INGRESS_LISTEN: {listen} cannot be opened"))?;
+    run_on(ctx, publisher, listener).await
+}
+
+/// [`run`] on a listener that is open already.
+///
+/// # Errors
+/// None today; the signature is [`run`]'s.
+pub async fn run_on(ctx: Ctx, publisher: Arc<dyn Publisher>, listener: TcpListener) -> anyhow::Result<()> {
+    serve_on(&ctx, State::new(&ctx, publisher), listener).await;
+    Ok(())
+}
+
+/// Serves a state of the caller's own until the process stops.
+pub async fn serve_on(ctx: &Ctx, state: State, listener: TcpListener) {
+    state.follow_keys(ctx).await;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "triggers are accepted");
+    }
+    let beat = ctx.health.heartbeat("accepting connections", Duration::from_secs(30));
+    server::serve(listener, router(state.clone()), state.0.patience, &ctx.stop, &beat).await;
+    beat.done();
+    state.0.journal.flush().await;
+}

@@ -1,15 +1,18 @@
 //! Publishes periodic commands and does no work itself. Any number of copies: each slot
 //! of a job fires once, because only one of them can insert its row.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod plan;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::bootstrap::Ctx;
 use shared::domain::{IntegrationState, PausedBy};
 use shared::message::{Command, Envelope};
-use shared::queue::SharedQueue;
+use shared::queue::Publisher;
+use shared::queue::open::Opened;
 use shared::store::Store;
 use shared::telemetry::Heartbeat;
 
@@ -24,7 +27,8 @@ const ABANDONED: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// None today; the signature is that of every role.
-pub async fn run(ctx: Ctx, queue: SharedQueue) -> anyhow::Result<()> {
+pub async fn run(ctx: Ctx, queue: Opened) -> anyhow::Result<()> {
+    let queue = queue.publisher;
     let beat = ctx.health.heartbeat("scheduler", Duration::from_secs(60));
     let jobs = plan::jobs(&ctx.config.timing);
     let mut last: Vec<Option<i64>> = vec![None; jobs.len()];
@@ -54,7 +58,7 @@ pub async fn run(ctx: Ctx, queue: SharedQueue) -> anyhow::Result<()> {
     }
 }
 
-async fn fire(store: &Store, queue: &SharedQueue, job: &Job, slot: i64) -> anyhow::Result<()> {
+async fn fire(store: &Store, queue: &Arc<dyn Publisher>, job: &Job, slot: i64) -> anyhow::Result<()> {
     if !store.win_slot(job.name, slot).await? {
         return Ok(());
     }
@@ -64,7 +68,7 @@ async fn fire(store: &Store, queue: &SharedQueue, job: &Job, slot: i64) -> anyho
 }
 
 /// Slots whose winner died between winning and publishing.
-async fn republish(store: &Store, queue: &SharedQueue, jobs: &[Job], now: Timestamp) -> anyhow::Result<()> {
+async fn republish(store: &Store, queue: &Arc<dyn Publisher>, jobs: &[Job], now: Timestamp) -> anyhow::Result<()> {
     let before = now.checked_sub(ABANDONED)?;
     for (name, slot) in store.unpublished_slots(before).await? {
         if let Some(job) = jobs.iter().find(|job| job.name == name) {
@@ -76,7 +80,7 @@ async fn republish(store: &Store, queue: &SharedQueue, jobs: &[Job], now: Timest
 }
 
 /// The commands of one slot of a job.
-async fn publish(store: &Store, queue: &SharedQueue, job: &Job) -> anyhow::Result<()> {
+async fn publish(store: &Store, queue: &Arc<dyn Publisher>, job: &Job) -> anyhow::Result<()> {
     let now = store.clock.now();
     match job.what {
         plan::What::Sweep => {

@@ -400,9 +400,110 @@ mod tests {
         assert_eq!(code, ExitCode::SUCCESS);
     }
 
+    #[tokio::test]
+    async fn an_old_schema_says_what_to_run() {
+        let folder = Folder::new();
+        std::fs::create_dir_all(&folder.0).expect("folder");
+        let db = Db::open_sqlite(&folder.0.join("bridge.db")).await.expect("opened");
+        let store = Store::new(db, SecretKey::from_bytes([1; 32]), Clock::system());
+        let problem = database_problem(&store).await.expect("not migrated");
+        assert!(problem.contains("run `bridge migrate`"), "{problem}");
+        store.db.migrate().await.expect("migrated");
+        assert_eq!(database_problem(&store).await, None);
+    }
+
     #[test]
     fn an_error_is_one_sentence_with_its_causes() {
         let error = anyhow::anyhow!("address in use").context("OPS_LISTEN: 1.2.3.4:5 cannot be opened");
         assert_eq!(sentence(&error), "OPS_LISTEN: 1.2.3.4:5 cannot be opened: address in use");
+    }
+
+    /// The other side of the tests below, which start it as a process of its own.
+    #[cfg(unix)]
+    #[test]
+    #[ignore = "started by the signal tests"]
+    fn a_process_that_serves() {
+        let folder = std::path::PathBuf::from(std::env::var_os("BRIDGE_TEST_FOLDER").expect("started by a test"));
+        let folder = std::mem::ManuallyDrop::new(Folder(folder));
+        let source = folder.source(&[("SHUTDOWN_GRACE_S", "600")]);
+        let code = run_from(Role::Bridge, &source, |ctx| async move {
+            std::fs::write(folder.0.join("ready"), "")?;
+            ctx.stop.cancelled().await;
+            std::fs::write(folder.0.join("stopping"), "")?;
+            if std::env::var_os("BRIDGE_TEST_HANGS").is_some() {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        });
+        std::process::exit(if code == ExitCode::SUCCESS { 0 } else { 1 });
+    }
+
+    #[cfg(unix)]
+    struct Process(std::process::Child);
+
+    #[cfg(unix)]
+    impl Drop for Process {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+        }
+    }
+
+    #[cfg(unix)]
+    impl Process {
+        fn start(folder: &Folder, hangs: bool) -> Self {
+            std::fs::create_dir_all(&folder.0).expect("folder");
+            let mut command = std::process::Command::new(std::env::current_exe().expect("this test"));
+            command.args(["--exact", "bootstrap::tests::a_process_that_serves", "--ignored"]);
+            command.env("BRIDGE_TEST_FOLDER", &folder.0).stdout(std::process::Stdio::null());
+            if hangs {
+                command.env("BRIDGE_TEST_HANGS", "1");
+            }
+            Self(command.spawn().expect("started"))
+        }
+
+        fn signal(&self, name: &str) {
+            let kill = format!("kill -{name} {}", self.0.id());
+            assert!(std::process::Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
+        }
+
+        fn until<T>(&mut self, what: &str, mut look: impl FnMut(&mut std::process::Child) -> Option<T>) -> T {
+            let began = std::time::Instant::now();
+            loop {
+                if let Some(found) = look(&mut self.0) {
+                    return found;
+                }
+                assert!(began.elapsed() < Duration::from_secs(30), "never: {what}");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+
+        fn ended(&mut self) -> Option<i32> {
+            self.until("the process ended", |child| child.try_wait().expect("asked")).code()
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_signal_ends_a_process_with_0() {
+        for name in ["TERM", "INT"] {
+            let folder = Folder::new();
+            let mut process = Process::start(&folder, false);
+            process.until("ready", |_| folder.0.join("ready").exists().then_some(()));
+            process.signal(name);
+            assert_eq!(process.ended(), Some(0));
+            assert!(folder.0.join("stopping").exists(), "it was stopped softly");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_second_signal_does_not_wait_for_the_grace_period() {
+        let folder = Folder::new();
+        let mut process = Process::start(&folder, true);
+        process.until("ready", |_| folder.0.join("ready").exists().then_some(()));
+        process.signal("TERM");
+        process.until("stopping", |_| folder.0.join("stopping").exists().then_some(()));
+        process.signal("TERM");
+        assert_eq!(process.ended(), Some(0));
     }
 }

@@ -1,6 +1,6 @@
 //! Stand-ins for both vendors that speak their protocols over real sockets, and a proxy
 //! that breaks connections. Their wire code is their own: a mistake shared with the
 //! product would go unseen.
-
 pub mod measoft;
 pub mod proxy;
+pub mod retailcrm;

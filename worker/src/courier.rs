@@ -232,6 +232,15 @@ impl Tools {
     /// a decision can follow.
     pub async fn look_up(&self, shop: &Shop, case: &mut Case) {
         let orderno = delivery(case).orderno.clone();
+        // Look-ups of unknown numbers are rationed: one right after the loss, the next when
+        // a slow first request can no longer be under way.
+        if delivery(case).state == S::Unknown
+            && !case.began
+            && let Some(not_before) = self.patience_ends(case)
+            && self.clock.now() < not_before
+        {
+            return case.retry(RetryWhy::UnknownOutcome, Some(not_before));
+        }
         delivery_mut(case).requests += 1;
         match self.ask(shop, shop.vendors.courier.status_by_orderno(&orderno)).await {
             Err(closed) => case.close(closed),
@@ -282,15 +291,10 @@ impl Tools {
     }
 
     fn absent(&self, case: &mut Case, now: Timestamp) {
-        let cancel = case.wanted().cancel;
-        let d = delivery(case);
-        if !d.state.needs_lookup() {
+        if !delivery(case).state.needs_lookup() {
             return;
         }
-        // A slow first request may still be under way.
-        let patience =
-            if cancel { self.limits.call_limit.max(self.limits.unknown_recheck) } else { self.limits.unknown_recheck };
-        let not_before = d.sent_at.and_then(|at| at.checked_add(patience).ok()).unwrap_or(now);
+        let not_before = self.patience_ends(case).unwrap_or(now);
         if now < not_before {
             case.told.push("MeaSoft does not show it yet".to_owned());
             case.retry(RetryWhy::UnknownOutcome, Some(not_before));
@@ -298,6 +302,13 @@ impl Tools {
             step(case, Event::FoundAbsent);
             case.told.push("MeaSoft does not have it".to_owned());
         }
+    }
+
+    /// Until then a slow first request may still be under way, and «absent» proves nothing.
+    fn patience_ends(&self, case: &Case) -> Option<Timestamp> {
+        let recheck = self.limits.unknown_recheck;
+        let patience = if case.wanted().cancel { self.limits.call_limit.max(recheck) } else { recheck };
+        delivery(case).sent_at?.checked_add(patience).ok()
     }
 
     /// Replaces an order that MeaSoft has not begun to work on, and reads it back.

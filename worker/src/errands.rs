@@ -1,10 +1,11 @@
 //! Commands that are about no order's intent: periodic jobs and probes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::domain::{Fault, IntegrationState, PausedBy};
 use shared::message::{Change, Command, Envelope, Lane, Outcome, RetryWhy, decode};
-use shared::queue::{Delivery, SharedQueue};
+use shared::queue::{Delivery, Publisher, SharedQueue};
 use shared::reason;
 use shared::store::dead_letters::NewDeadLetter;
 use tokio::sync::mpsc;
@@ -25,6 +26,7 @@ pub async fn run(
     tools: Tools,
     shops: Shops,
     queue: SharedQueue,
+    publisher: Arc<dyn Publisher>,
     mut from_intake: mpsc::Receiver<(Envelope, Delivery)>,
     stop: CancellationToken,
 ) {
@@ -65,13 +67,13 @@ pub async fn run(
             delivery.requeue().await;
             continue;
         }
-        attempt(&tools, &shops, &queue, envelope, delivery).await;
+        attempt(&tools, &shops, &publisher, envelope, delivery).await;
     }
     let _ = pumping.await;
 }
 
 /// One attempt: carry out, record, settle.
-async fn attempt(tools: &Tools, shops: &Shops, queue: &SharedQueue, envelope: Envelope, delivery: Delivery) {
+async fn attempt(tools: &Tools, shops: &Shops, publisher: &Arc<dyn Publisher>, envelope: Envelope, delivery: Delivery) {
     let started = tools.clock.now();
     let outcome = carry_out(tools, shops, &envelope).await;
     let now = tools.clock.now();
@@ -97,7 +99,7 @@ async fn attempt(tools: &Tools, shops: &Shops, queue: &SharedQueue, envelope: En
             let mut copy = envelope;
             copy.attempt += 1;
             // The copy first: a crash in between makes two, never none.
-            match queue.publish(copy, Some(pause)).await {
+            match publisher.publish(copy, Some(pause)).await {
                 Ok(()) => delivery.ack().await,
                 Err(_) => delivery.requeue().await,
             }

@@ -4,6 +4,7 @@
 //! A trigger's way: `intake` records what it wants, `runner` gives it a slot when it is
 //! due, `serve` reads the order, `decide` says what to do, `courier` does it at MeaSoft,
 //! `crm` tells RetailCRM, and `serve` records the result as `settle` says.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod budget;
 pub mod case;
@@ -11,6 +12,7 @@ pub mod connect;
 pub mod convert;
 pub mod courier;
 pub mod crm;
+pub mod crm_rate;
 pub mod decide;
 pub mod errands;
 pub mod gate;
@@ -27,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::bootstrap::Ctx;
-use shared::queue::SharedQueue;
+use shared::queue::open::Opened;
 use shared::store::journal::Journal;
 use tokio::sync::mpsc;
 
@@ -42,9 +44,9 @@ use crate::shops::Shops;
 ///
 /// # Errors
 /// When the HTTP clients cannot be made.
-pub async fn run(ctx: Ctx, queue: SharedQueue) -> anyhow::Result<()> {
+pub async fn run(ctx: Ctx, queue: Opened) -> anyhow::Result<()> {
     let journal = Journal::start(ctx.store.clone());
-    let clients = connect::Clients::new(&ctx.config, journal.clone(), ctx.metrics.clone())?;
+    let clients = connect::Clients::new(&ctx.config, ctx.store.clone(), journal.clone(), ctx.metrics.clone())?;
     run_with(ctx, queue, journal, Arc::new(clients)).await
 }
 
@@ -76,7 +78,7 @@ pub fn tools(ctx: &Ctx, journal: Journal) -> Tools {
 ///
 /// # Errors
 /// None today; the signature is that of every role.
-pub async fn run_with(ctx: Ctx, queue: SharedQueue, journal: Journal, connect: Arc<dyn Connect>) -> anyhow::Result<()> {
+pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dyn Connect>) -> anyhow::Result<()> {
     let tools = tools(&ctx, journal.clone());
     let shops = Shops::new(ctx.store.clone(), connect);
     while let Err(error) = shops.refresh().await {
@@ -89,8 +91,10 @@ pub async fn run_with(ctx: Ctx, queue: SharedQueue, journal: Journal, connect: A
     let (hints, hinted) = mpsc::channel(4096);
     let (other, errands) = mpsc::channel(64);
     let fresh = tokio::spawn(shops.clone().keep_fresh(ctx.stop.clone()));
-    let observing = tokio::spawn(observe(ctx.clone(), tools.clone(), queue.clone()));
-    let bulk = tokio::spawn(errands::run(tools.clone(), shops.clone(), queue.clone(), errands, ctx.stop.clone()));
+    let observing = tokio::spawn(observe(ctx.clone(), tools.clone()));
+    let Opened { queue, publisher } = queue;
+    let bulk =
+        tokio::spawn(errands::run(tools.clone(), shops.clone(), queue.clone(), publisher, errands, ctx.stop.clone()));
     let intake = tokio::spawn(intake::run(tools.clone(), queue.clone(), hints, other, ctx.stop.clone()));
     let beat = ctx.health.heartbeat("runner", Duration::from_secs(60));
     let concurrency = usize::from(ctx.config.worker_concurrency);
@@ -105,7 +109,7 @@ pub async fn run_with(ctx: Ctx, queue: SharedQueue, journal: Journal, connect: A
 }
 
 /// Keeps the gauges that are read from the store.
-async fn observe(ctx: Ctx, tools: Tools, queue: SharedQueue) {
+async fn observe(ctx: Ctx, tools: Tools) {
     use shared::domain::IntegrationState;
     use shared::message::Lane;
     use shared::telemetry::metrics::{BreakerState, BreakerTarget, BudgetScope, IntegrationLabel};
@@ -137,7 +141,6 @@ async fn observe(ctx: Ctx, tools: Tools, queue: SharedQueue) {
             metrics.set_integrations(IntegrationLabel::Active, active as u64);
             metrics.set_integrations(IntegrationLabel::Paused, (all.len() - active) as u64);
         }
-        metrics.set_queue_depth(&queue.state().await.depth);
         tokio::select! {
             () = ctx.stop.cancelled() => return,
             () = tokio::time::sleep(Duration::from_secs(2)) => {}

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use shared::domain::IntegrationId;
 use shared::retailcrm::CrmError;
+use shared::retailcrm::wire::module::IntegrationModule;
 use shared::retailcrm::wire::order::Order;
 
 use crate::ports::{Shop, Tools};
@@ -44,6 +45,11 @@ impl Default for References {
             zone: moscow(),
         }
     }
+}
+
+fn module_cod(module: &IntegrationModule) -> BTreeMap<String, bool> {
+    let settings = module.integrations.delivery.as_ref().and_then(|delivery| delivery.settings.as_ref());
+    settings.into_iter().flat_map(|s| &s.payment_types).map(|t| (t.code.clone(), t.cod)).collect()
 }
 
 fn moscow() -> TimeZone {
@@ -83,7 +89,7 @@ impl References {
             return *cod;
         }
         let said = self.type_cod.get(delivery_type).and_then(|types| types.get(payment_type)).copied().flatten();
-        said.unwrap_or_else(|| matches!(payment_type, "cash" | "bank-card"))
+        said.unwrap_or(matches!(payment_type, "cash" | "bank-card"))
     }
 
     /// Whether every payment of an order is of a type and status known here.
@@ -115,8 +121,14 @@ impl References {
         let statuses = crm.payment_statuses().await?;
         let types = crm.payment_types().await?;
         let delivery_types = crm.delivery_types().await?;
-        let module_cod = BTreeMap::new();
-        let _ = module_code;
+        let module_cod = match crm.module(&shop.integration.code(module_code)).await {
+            Ok(module) => module_cod(&module),
+            // Not registered: the delivery type decides.
+            Err(CrmError::NotFound { .. } | CrmError::Refused { .. } | CrmError::AccessDenied { .. }) => {
+                BTreeMap::new()
+            }
+            Err(error) => return Err(error),
+        };
         let zone = match crm.settings().await {
             Ok(settings) => {
                 settings.timezone.as_deref().and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(moscow)
@@ -139,10 +151,13 @@ impl References {
     }
 }
 
+/// Lists, when they were read, and for which version of the integration.
+type Kept = (Arc<References>, Timestamp, i64);
+
 /// The lists of all integrations a process works for.
 #[derive(Default)]
 pub struct ReferenceCache {
-    kept: Mutex<HashMap<IntegrationId, (Arc<References>, Timestamp, i64)>>,
+    kept: Mutex<HashMap<IntegrationId, Kept>>,
     /// One reading at a time: a batch of new orders must not ask twice.
     reading: tokio::sync::Mutex<()>,
 }

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::domain::delivery::{DeliveryState as S, Event, Fingerprint};
-use shared::domain::{Delivery, OrderNumber, PausedBy};
-use shared::message::{Command, Envelope, Kind, Outcome, RetryWhy};
+use shared::domain::{Delivery, IntegrationId, IntegrationState, OrderNumber, PausedBy};
+use shared::message::{Command, Envelope, GiveUp, Kind, Outcome, RetryWhy};
 use shared::reason;
 use shared::retailcrm::CrmError;
 use shared::retailcrm::wire::order::Order;
+use shared::retry::Waits;
 use shared::store;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::deliveries::DeliveryKey;
@@ -57,6 +58,36 @@ pub async fn serve(tools: &Tools, shop: &Shop, intents: Vec<Intent>) -> Vec<Hint
     }
     drop(keeper);
     again
+}
+
+/// Ends the wishes of an integration that was removed as dead letters. One that is merely
+/// newer than our picture of the integrations is left for the next look.
+pub async fn abandon(tools: &Tools, id: IntegrationId, intents: Vec<Intent>) -> Vec<Hint> {
+    let now = tools.clock.now();
+    let gone = match tools.store.integration(id).await {
+        Ok(found) => found.is_none_or(|i| i.state == IntegrationState::Removed),
+        Err(_) => false,
+    };
+    for intent in intents {
+        if !gone {
+            let _ = tools.store.release_intent(&intent).await;
+            continue;
+        }
+        let case = Case::new(intent);
+        let kind = kind_of(&case);
+        let give_up = reason::give_up(reason::UNKNOWN_INTEGRATION, "");
+        let buried = async {
+            let mut tx = tools.store.db.begin().await?;
+            if tx.leave_intent(&case.intent, None, Leave::Served, now).await? {
+                tx.bury(&dead_letter(&case, kind, &give_up, now), now).await?;
+            }
+            tx.commit().await
+        };
+        if let Err(error) = buried.await {
+            tracing::warn!(%error, "a command of a removed integration could not be put aside yet");
+        }
+    }
+    Vec::new()
 }
 
 /// The CRM failed for the batch as a whole.
@@ -430,9 +461,11 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
         outcome = Outcome::GiveUp(reason::give_up(reason::EXPIRED, why));
         settlement = Settlement::DeadLetter;
     }
-    // What could not be sent is refused, whoever refused it: the next change tries again.
-    if let (Outcome::GiveUp(give_up), true, Some(d)) = (&outcome, case.wanted().send, &mut case.delivery)
-        && d.state == S::Planned
+    // What could not be sent is refused, whoever refused it and why: an update that mends the
+    // order sends it.
+    let wanted = case.wanted();
+    if let (Outcome::GiveUp(give_up), Some(d)) = (&outcome, &mut case.delivery)
+        && (d.state == S::Planned && wanted.send || d.state == S::Rejected && (wanted.send || wanted.update))
     {
         d.state = d.state.after(Event::Refused).unwrap_or(S::Rejected);
         d.reject_reason = Some(give_up.reason.to_owned());
@@ -450,7 +483,7 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
         Leave::Wait { due_at, .. } => Some(due_at),
         Leave::Served => None,
     };
-    let mut pause = Duration::from_millis(50);
+    let mut waits = Waits::between(Duration::from_millis(50), Duration::from_secs(5));
     let mut left = 20;
     let held = loop {
         match store_result(tools, shop, &case, kind, &outcome, leave, now).await {
@@ -459,8 +492,7 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
                 // The lease is kept alive meanwhile; giving up here would only cost a repeat.
                 tracing::warn!(%error, "an attempt's result could not be stored yet");
                 left -= 1;
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
+                tokio::time::sleep(waits.next_wait()).await;
             }
             Err(error) => {
                 tracing::error!(%error, "an attempt's result could not be stored; the order will be looked at again");
@@ -535,21 +567,9 @@ async fn store_result(
     }
     match outcome {
         Outcome::GiveUp(give_up) => {
-            let dead = NewDeadLetter {
-                integration: Some(shop.id()),
-                delivery: case.delivery.as_ref().map(|d| d.id),
-                number: Some(number.to_owned()),
-                kind: kind.as_str().to_owned(),
-                reason: give_up.reason.to_owned(),
-                fault: give_up.fault,
-                detail: give_up.detail.clone(),
-                tries: case.intent.attempt + 1,
-                command: Some(replayable(case, kind, now)),
-                raw: None,
-            };
-            tx.bury(&dead, now).await?;
+            tx.bury(&dead_letter(case, kind, give_up, now), now).await?;
         }
-        Outcome::Done(_) | Outcome::AlreadyDone(_) if is_settled(case, outcome) => {
+        Outcome::Done(_) => {
             tx.resolve_dead_letters(shop.id(), number, now).await?;
         }
         _ => {}
@@ -563,15 +583,19 @@ async fn store_result(
     Ok(true)
 }
 
-/// Whether an outcome proves that nothing of what gave up before is left to do: an order
-/// that was never sent, or that differs from what MeaSoft holds, proves nothing.
-fn is_settled(case: &Case, outcome: &Outcome) -> bool {
-    use shared::message::Change;
-    if kind_of(case) == Kind::CancelOrder || matches!(outcome, Outcome::Done(Change::Created | Change::Updated)) {
-        return true;
+fn dead_letter(case: &Case, kind: Kind, give_up: &GiveUp, now: Timestamp) -> NewDeadLetter {
+    NewDeadLetter {
+        integration: Some(case.intent.integration),
+        delivery: case.delivery.as_ref().map(|d| d.id),
+        number: Some(case.intent.number.as_str().to_owned()),
+        kind: kind.as_str().to_owned(),
+        reason: give_up.reason.to_owned(),
+        fault: give_up.fault,
+        detail: give_up.detail.clone(),
+        tries: case.intent.attempt + 1,
+        command: Some(replayable(case, kind, now)),
+        raw: None,
     }
-    let wanted = case.desired.as_ref().and_then(|desired| desired.as_ref().ok()).map(|desired| desired.hash.as_str());
-    case.delivery.as_ref().is_some_and(|d| d.state.is_placed() && wanted.is_some() && d.sent_hash.as_deref() == wanted)
 }
 
 /// What the attempt was for; the newest unserved wish gives its name.

@@ -1,1 +1,109 @@
-fn main() {}
+//! `bridge`: the operator's command. It also runs all three roles in one process, and the
+//! demonstration.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+#![expect(clippy::print_stdout, reason = "a command's answer goes to standard output")]
+
+mod args;
+mod dead;
+mod demo;
+mod integration;
+mod journal;
+mod order;
+mod output;
+mod trigger_help;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use shared::bootstrap;
+use shared::clock::Clock;
+use shared::config::{BadConfig, Config, Role, Source};
+use shared::crypto::SecretKey;
+use shared::store::Store;
+
+use crate::args::{Cli, Command, ConfigCommand};
+use crate::output::{Failure, Output};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let out = Output { json: cli.json };
+    let source = Source::environment();
+    match cli.command {
+        Command::Up => up::run(&source),
+        Command::Demo(demo) => demo::run(&demo, &out),
+        other => match answer(other, &source, &out) {
+            Ok(code) => code,
+            Err(failure) => failure.report(),
+        },
+    }
+}
+
+/// Commands that do one thing and end.
+fn answer(command: Command, source: &Source, out: &Output) -> Result<ExitCode, Failure> {
+    if let Command::SecretKey = command {
+        println!("{}", SecretKey::generate());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let config = Config::read(Role::Bridge, source).map_err(Failure::Config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
+    runtime.block_on(async {
+        match command {
+            Command::Config { command: ConfigCommand::Check } => check_config(&config, out),
+            Command::Migrate => migrate(&config, out).await,
+            Command::Integration { command } => integration::run(command, &config, &open(&config).await?, out).await,
+            Command::TriggerHelp(args) => trigger_help::run(&args, &config, &open(&config).await?, out).await,
+            Command::Order { command } => order::run(command, &open(&config).await?, out).await,
+            Command::Dead { command } => dead::run(command, &open(&config).await?, out).await,
+            Command::Journal { command } => journal::run(command, &open(&config).await?, out).await,
+            Command::Sync(args) => integration::sync(&args, &open(&config).await?, out).await,
+            Command::Up | Command::Demo(_) | Command::SecretKey => unreachable!("handled before"),
+        }
+    })
+}
+
+/// The store, ready for a command. With SQLite it is created and migrated when missing.
+async fn open(config: &Config) -> Result<Store, Failure> {
+    let key = config.load_secret_key().map_err(Failure::Config)?;
+    let store = bootstrap::open_store(config, key, Clock::system()).await?;
+    let version = store.db.schema_version().await.map_err(anyhow::Error::from)?;
+    if version < shared::store::migrations::newest() {
+        return Err(Failure::sentence("the database is not migrated yet: run `bridge migrate`"));
+    }
+    Ok(store)
+}
+
+fn check_config(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
+    let key = config.load_secret_key();
+    if let Err(BadConfig(problems)) = key {
+        return Err(Failure::Config(BadConfig(problems)));
+    }
+    let mode = if config.amqp_url.is_some() { "RabbitMQ" } else { "embedded queue (one process)" };
+    let database = match &config.database {
+        shared::config::Database::Sqlite(path) => format!("SQLite {}", path.display()),
+        shared::config::Database::Postgres(_) => "PostgreSQL".to_owned(),
+    };
+    out.answer(&serde_json::json!({ "ok": true, "queue": mode, "database": database }), || {
+        println!("The configuration is good: {database}, {mode}.");
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn migrate(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
+    // No secret is touched, so no key is asked for.
+    let key = SecretKey::from_bytes([0; 32]);
+    let store = bootstrap::open_store(config, key, Clock::system()).await?;
+    store.db.migrate().await.map_err(anyhow::Error::from)?;
+    let version = store.db.schema_version().await.map_err(anyhow::Error::from)?;
+    out.answer(&serde_json::json!({ "version": version }), || {
+        println!("The database is at schema version {version}.");
+    });
+    Ok(ExitCode::SUCCESS)
+}

@@ -160,7 +160,8 @@ impl DeliveryState {
             (Self::Planned | Self::Rejected | Self::Unknown | Self::Sending, Event::SendBegun) => Self::Sending,
             (Self::Sending | Self::Unknown, Event::AnswerLost) => Self::Unknown,
             (Self::Sending | Self::Unknown, Event::Accepted) => Self::Created,
-            (Self::Planned | Self::Sending | Self::Unknown, Event::Refused) => Self::Rejected,
+            // Refused by us before it was sent, or by MeaSoft after.
+            (Self::Planned | Self::Rejected | Self::Sending | Self::Unknown, Event::Refused) => Self::Rejected,
             (Self::Sending | Self::Unknown, Event::FoundAbsent) => Self::Planned,
             (Self::Created, Event::CancelledByUs) => Self::Cancelled,
             // What was never sent needs nothing to be withdrawn.
@@ -289,6 +290,7 @@ mod tests {
             (S::Sending, E::Accepted, S::Created),
             (S::Unknown, E::Accepted, S::Created),
             (S::Planned, E::Refused, S::Rejected),
+            (S::Rejected, E::Refused, S::Rejected),
             (S::Sending, E::Refused, S::Rejected),
             (S::Unknown, E::Refused, S::Rejected),
             (S::Sending, E::FoundAbsent, S::Planned),

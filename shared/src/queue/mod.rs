@@ -1,7 +1,7 @@
 //! The queue, as its users see it. Two adapters stand behind it: the job table
 //! (`jobs`, in the store) and RabbitMQ (`amqp`). Handlers see neither.
 //!
-//! What both promise, and the contract suite in [`contract`] checks:
+//! What both promise, and the contract suite (`contract`, feature `testing`) checks:
 //! * `publish` returns only when the message is stored durably;
 //! * a delivery that is not settled comes back (`redelivered` is true then);
 //! * a delayed message does not come early;
@@ -12,7 +12,10 @@ pub mod amqp;
 pub mod contract;
 pub mod jobs;
 pub mod local_rpc;
+pub mod open;
 mod pending_calls;
+pub mod relay;
+pub mod spill;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +40,12 @@ pub trait Publisher: Send + Sync {
     /// Returns when the message is stored. With a delay it is delivered no earlier than
     /// after it; a broker rounds the delay up to its next ladder rung.
     fn publish(&self, envelope: Envelope, delay: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>>;
+
+    /// Whether a publish has a chance right now: false while a broker is away or blocks
+    /// its publishers. Must not wait.
+    fn accepts(&self) -> bool {
+        true
+    }
 }
 
 /// A stream of deliveries of one lane.

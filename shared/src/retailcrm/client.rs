@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 use crate::clock::Clock;
 use crate::domain::{CrmOrderId, OrderNumber, Secret};
 use crate::retailcrm::error::{CrmError, Reply, judge};
-use crate::retailcrm::tolerant::{Misread, Node, integer};
+use crate::retailcrm::tolerant::{Misread, Node, format_datetime, integer, text};
 use crate::retailcrm::wire::order::{read_orders, read_single};
 use crate::retailcrm::wire::references::{Entry, read_reference};
 use crate::retailcrm::{
-    AccountSettings, Credentials, Crm, CrmUrl, DeliveryType, Exchange, ExchangeTap, Gate, Op, Order, OrderStatus,
-    PaymentStatus, PaymentType, Site, Status, Store, SystemInfo, TrackingUpdate, Unreadable, mask,
+    AccountSettings, Credentials, Crm, CrmUrl, Deleted, DeliveryType, Exchange, ExchangeTap, Gate, HistoryFrom,
+    HistoryPage, IntegrationModule, ModuleInfo, NewPayment, Op, Order, OrderStatus, PaymentPatch, PaymentStatus,
+    PaymentType, Site, Status, Store, SystemInfo, TrackingUpdate, Unreadable, mask,
 };
 
 /// Longest answer about one thing.
@@ -273,26 +274,6 @@ impl CrmClient {
         let answer = self.call(Call::get(op, &["reference", name]).list()).await?;
         read_reference(&answer, key).map_err(|error| CrmError::misread(&error, &answer))
     }
-
-    /// Statuses of orders by id, at most 100 in a request: the cheap way to read many.
-    ///
-    /// # Errors
-    /// [`CrmError`]
-    pub async fn order_statuses(&self, ids: &[CrmOrderId]) -> Result<Vec<OrderStatus>, CrmError> {
-        let mut rows = Vec::new();
-        for part in ids.chunks(PAGE) {
-            let mut call = Call::get(Op::OrderStatuses, &["orders", "statuses"]).list();
-            for id in part {
-                call = call.query("ids[]", id.to_string());
-            }
-            let answer = self.call(call).await?;
-            let read = |answer: &Value| -> Result<Vec<OrderStatus>, Misread> {
-                Node::root("answer", answer).fields()?.all("orders", OrderStatus::read)
-            };
-            rows.extend(read(&answer).map_err(|error| CrmError::misread(&error, &answer))?);
-        }
-        Ok(rows)
-    }
 }
 
 /// A page of orders.
@@ -464,6 +445,130 @@ impl Crm for CrmClient {
             let answer = self.call(Call::get(Op::Settings, &["settings"])).await?;
             let settings = answer.get("settings").unwrap_or(&Value::Null);
             AccountSettings::read(settings).map_err(|error| CrmError::misread(&error, &answer))
+        })
+    }
+
+    fn order_statuses<'a>(&'a self, ids: &'a [CrmOrderId]) -> BoxFuture<'a, Result<Vec<OrderStatus>, CrmError>> {
+        fn read(answer: &Value) -> Result<Vec<OrderStatus>, Misread> {
+            Node::root("answer", answer).fields()?.all("orders", OrderStatus::read)
+        }
+        Box::pin(async move {
+            let mut rows = Vec::new();
+            for part in ids.chunks(PAGE) {
+                let mut call = Call::get(Op::OrderStatuses, &["orders", "statuses"]).list();
+                for id in part {
+                    call = call.query("ids[]", id.to_string());
+                }
+                let answer = self.call(call).await?;
+                rows.extend(read(&answer).map_err(|error| CrmError::misread(&error, &answer))?);
+            }
+            Ok(rows)
+        })
+    }
+
+    fn orders_by_status<'a>(
+        &'a self,
+        statuses: &'a [String],
+        delivery_types: &'a [String],
+        page: u64,
+    ) -> BoxFuture<'a, Result<OrdersPage, CrmError>> {
+        Box::pin(async move {
+            let mut call = Call::get(Op::Orders, &["orders"]).list();
+            for status in statuses {
+                call = call.query("filter[extendedStatus][]", status);
+            }
+            for kind in delivery_types {
+                call = call.query("filter[deliveryTypes][]", kind);
+            }
+            self.orders_page(call.query("limit", PAGE.to_string()).query("page", page.max(1).to_string())).await
+        })
+    }
+
+    fn history(&self, from: HistoryFrom, limit: u32) -> BoxFuture<'_, Result<HistoryPage, CrmError>> {
+        Box::pin(async move {
+            // Any other limit is refused (retailcrm-api.md A.7), and so is a page beside a cursor.
+            let limit = match limit {
+                0..=20 => 20,
+                21..=50 => 50,
+                _ => 100,
+            };
+            let call = Call::get(Op::OrderHistory, &["orders", "history"]).list();
+            let call = match from {
+                HistoryFrom::After(id) => call.query("filter[sinceId]", id.to_string()),
+                HistoryFrom::Since(at) => call.query("filter[startDate]", format_datetime(at)),
+            };
+            let answer = self.call(call.query("limit", limit.to_string())).await?;
+            HistoryPage::read(&answer).map_err(|error| CrmError::misread(&error, &answer))
+        })
+    }
+
+    fn create_payment<'a>(&'a self, site: &'a str, payment: &'a NewPayment) -> BoxFuture<'a, Result<i64, CrmError>> {
+        Box::pin(async move {
+            let call = Call::post(Op::PaymentCreate, &["orders", "payments", "create"])
+                .site(site)
+                .field("payment", json!(payment).to_string())
+                .about(id_tag(payment.order));
+            let answer = self.call(call).await?;
+            integer(&answer["id"])
+                .ok()
+                .flatten()
+                .ok_or(CrmError::BadAnswer { why: "no id of the new payment", excerpt: String::new() })
+        })
+    }
+
+    fn edit_payment<'a>(
+        &'a self,
+        id: i64,
+        site: &'a str,
+        patch: &'a PaymentPatch,
+    ) -> BoxFuture<'a, Result<(), CrmError>> {
+        Box::pin(async move {
+            let id = id.to_string();
+            let call = Call::post(Op::PaymentEdit, &["orders", "payments", &id, "edit"])
+                .field("by", "id")
+                .site(site)
+                .field("payment", json!(patch).to_string());
+            self.call(call).await.map(drop)
+        })
+    }
+
+    fn delete_payment(&self, id: i64) -> BoxFuture<'_, Result<Deleted, CrmError>> {
+        Box::pin(async move {
+            let id = id.to_string();
+            let call = Call::post(Op::PaymentDelete, &["orders", "payments", &id, "delete"]).field("id", &id);
+            match self.call(call).await {
+                Ok(_) => Ok(Deleted::Now),
+                // A wrong path is a 404 too; that one deleted nothing.
+                Err(CrmError::NotFound { text }) if !text.to_lowercase().contains("method") => Ok(Deleted::Before),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    fn module<'a>(&'a self, code: &'a str) -> BoxFuture<'a, Result<IntegrationModule, CrmError>> {
+        Box::pin(async move {
+            let answer = self.call(Call::get(Op::Module, &["integration-modules", code])).await?;
+            let module = answer.get("integrationModule").unwrap_or(&Value::Null);
+            IntegrationModule::read(&Node::root("integrationModule", module))
+                .map_err(|error| CrmError::misread(&error, &answer))
+        })
+    }
+
+    fn edit_module<'a>(&'a self, module: &'a IntegrationModule) -> BoxFuture<'a, Result<ModuleInfo, CrmError>> {
+        Box::pin(async move {
+            let call = Call::post(Op::ModuleEdit, &["integration-modules", &module.code, "edit"])
+                .field("integrationModule", json!(module).to_string());
+            self.call(call).await.map(|answer| ModuleInfo::read(&answer))
+        })
+    }
+
+    fn update_scopes<'a>(&'a self, code: &'a str, scopes: &'a [&'a str]) -> BoxFuture<'a, Result<Secret, CrmError>> {
+        Box::pin(async move {
+            let call = Call::post(Op::ModuleScopes, &["integration-modules", code, "update-scopes"])
+                .field("requires", json!({ "scopes": scopes }).to_string());
+            let answer = self.call(call).await?;
+            let key = text(&answer["apiKey"]).ok().flatten();
+            key.map(Secret::new).ok_or(CrmError::BadAnswer { why: "no key", excerpt: String::new() })
         })
     }
 }
@@ -820,6 +925,113 @@ mod tests {
         let client = CrmClient { key: Secret::new("ключ\n"), ..client(&server) };
         assert_eq!(client.settings().await, Err(CrmError::WrongKey));
         assert!(server.seen().is_empty());
+    }
+
+    #[tokio::test]
+    async fn payments_are_the_forms_of_the_samples() {
+        let server = server(vec![
+            (201, vec![], samples::read("payment-create-response.json").to_string()),
+            ok(samples::read("payment-edit-response.json")),
+            ok(samples::read("payment-delete-response.json")),
+            (404, vec![], json!({"success": false, "errorMsg": "Payment not found"}).to_string()),
+            (404, vec![], json!({"success": false, "errorMsg": "API method not found"}).to_string()),
+            ok(json!({"success": true})),
+        ])
+        .await;
+        let client = client(&server);
+        let at = jiff::civil::date(2024, 5, 18).at(16, 42, 10, 0);
+        let payment = NewPayment {
+            order: CrmOrderId(4817),
+            kind: "bank-card".into(),
+            status: Some("paid".into()),
+            amount: Kopecks::roubles(3140),
+            paid_at: Some(at),
+            external_id: Some("measoft-17-4817-1".into()),
+            comment: Some("MeaSoft".into()),
+        };
+        assert_eq!(client.create_payment("main-shop", &payment).await, Ok(1431));
+        let patch = PaymentPatch {
+            status: Some("paid".into()),
+            paid_at: Some(at),
+            amount: Some(Kopecks::roubles(3140)),
+            ..PaymentPatch::default()
+        };
+        client.edit_payment(1423, "main-shop", &patch).await.expect("answer");
+        assert_eq!(client.delete_payment(1423).await, Ok(Deleted::Now));
+        assert_eq!(client.delete_payment(1423).await, Ok(Deleted::Before));
+        assert_eq!(client.delete_payment(1423).await.expect_err("a wrong path").label(), "not_found");
+        assert_eq!(client.create_payment("", &payment).await.expect_err("no id").label(), "bad_answer");
+        let seen = server.seen();
+        assert_eq!(seen[0].as_sample(), samples::read("payment-create-request.json"));
+        assert_eq!(seen[1].as_sample(), samples::read("payment-edit-request.json"));
+        assert_eq!(seen[2].uri.path(), "/api/v5/orders/payments/1423/delete");
+    }
+
+    #[tokio::test]
+    async fn the_module_is_the_form_of_the_sample() {
+        let server = server(vec![
+            ok(samples::read("module-get-response.json")),
+            (201, vec![], samples::read("module-edit-response.json").to_string()),
+            ok(samples::read("module-update-scopes.json")["response"].clone()),
+        ])
+        .await;
+        let client = client(&server);
+        let module = client.module("measoft-17").await.expect("answer");
+        let info = client.edit_module(&module).await.expect("answer");
+        assert_eq!(info.delivery_type, Some((Some(34), "measoft-17".into())));
+        let key = client.update_scopes("measoft-17", &["order_read", "order_write"]).await.expect("answer");
+        assert_eq!(key.expose(), "newKeyFromCrm000000000000000000");
+        let seen = server.seen();
+        assert_eq!(seen[0].uri.to_string(), "/api/v5/integration-modules/measoft-17");
+        assert_eq!(
+            samples::without_nothings(&seen[1].as_sample()),
+            samples::without_nothings(&samples::read("module-edit-request.json"))
+        );
+        assert_eq!(seen[2].as_sample(), samples::read("module-update-scopes.json")["request"]);
+    }
+
+    #[tokio::test]
+    async fn history_is_walked_by_cursor_and_never_by_page() {
+        let server = server(vec![ok(samples::read("orders-history.json"))]).await;
+        let client = client(&server);
+        let page = client.history(HistoryFrom::After(7038), 100).await.expect("answer");
+        assert_eq!((page.records.len(), page.last_id), (6, Some(90_230)));
+        let at = jiff::civil::date(2024, 5, 1).at(0, 0, 0, 0);
+        client.history(HistoryFrom::Since(at), 7).await.expect("answer");
+        let seen = server.seen();
+        assert_eq!(seen[0].query(), [("filter[sinceId]".into(), "7038".into()), ("limit".into(), "100".to_owned())]);
+        assert_eq!(
+            seen[1].query(),
+            [("filter[startDate]".into(), "2024-05-01 00:00:00".into()), ("limit".into(), "20".to_owned())]
+        );
+    }
+
+    #[tokio::test]
+    async fn orders_are_found_by_status_and_delivery_type_page_by_page() {
+        let server = server(vec![ok(list_page(vec![sample_order(1)], 2, 3))]).await;
+        let page = client(&server)
+            .orders_by_status(&["SentMeaSoft".into()], &["incity".into(), "outcity".into()], 2)
+            .await
+            .expect("answer");
+        assert_eq!((page.orders.len(), page.page, page.total_pages), (1, 2, 3));
+        let query = server.seen()[0].query();
+        for (name, value) in [
+            ("filter[extendedStatus][]", "SentMeaSoft"),
+            ("filter[deliveryTypes][]", "incity"),
+            ("filter[deliveryTypes][]", "outcity"),
+            ("page", "2"),
+            ("limit", "100"),
+        ] {
+            assert!(query.contains(&(name.into(), value.into())), "{name}={value}");
+        }
+    }
+
+    #[tokio::test]
+    async fn statuses_of_many_orders_are_read_in_one_request() {
+        let server = server(vec![ok(samples::read("orders-statuses.json"))]).await;
+        let rows = client(&server).order_statuses(&[CrmOrderId(4817), CrmOrderId(4818)]).await.expect("answer");
+        assert_eq!((rows.len(), rows[0].status.as_str()), (2, "SentMeaSoft"));
+        assert_eq!(server.seen()[0].uri.to_string(), "/api/v5/orders/statuses?ids%5B%5D=4817&ids%5B%5D=4818");
     }
 
     #[test]

@@ -67,26 +67,52 @@ const HIDDEN: &[&str] = &[
 const SHOWN: &[&str] =
     &["id", "type", "site", "code", "city", "region", "regionid", "cityid", "citytype", "countryiso", "contragenttype"];
 
-fn is_hidden(name: &str) -> bool {
-    HIDDEN.contains(&name.to_lowercase().as_str())
+/// Texts for people, which may quote what was sent.
+const QUOTING: &[&str] = &["errormsg", "errors"];
+
+/// What becomes of a value, from least to most hidden.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Treatment {
+    Show,
+    /// Only phones and addresses in it are hidden.
+    Text,
+    Hide,
 }
 
-fn is_shown(name: &str) -> bool {
-    SHOWN.contains(&name.to_lowercase().as_str())
+impl Treatment {
+    /// Of the value under a name, inside of something treated as `outer`.
+    fn of(name: &str, outer: Self) -> Self {
+        let name = name.to_lowercase();
+        if outer == Self::Hide {
+            return if SHOWN.contains(&name.as_str()) { Self::Show } else { Self::Hide };
+        }
+        let own = if HIDDEN.contains(&name.as_str()) && outer == Self::Show {
+            Self::Hide
+        } else if QUOTING.contains(&name.as_str()) {
+            Self::Text
+        } else {
+            Self::Show
+        };
+        own.max(outer)
+    }
+}
+
+fn is_hidden(name: &str) -> bool {
+    HIDDEN.contains(&name.to_lowercase().as_str())
 }
 
 /// Masks a JSON text, whole or broken.
 #[must_use]
 pub fn json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    // For each open bracket: whether what is inside is hidden.
-    let mut inside: Vec<bool> = Vec::new();
+    // For each open bracket: what becomes of what is inside.
+    let mut inside: Vec<Treatment> = Vec::new();
     // What the key just read says about its value.
-    let mut of_key: Option<bool> = None;
+    let mut of_key: Option<Treatment> = None;
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        let outer = inside.last().copied().unwrap_or(false);
-        let hide = of_key.unwrap_or(outer);
+        let outer = inside.last().copied().unwrap_or(Treatment::Show);
+        let treatment = of_key.unwrap_or(outer);
         match first {
             '"' => {
                 let (raw, after) = string_token(rest);
@@ -94,12 +120,20 @@ pub fn json(text: &str) -> String {
                     // An escape could spell a name that looks harmless.
                     let name = serde_json::from_str::<String>(raw).unwrap_or_else(|_| raw.to_owned());
                     out.push_str(raw);
-                    of_key = Some(if outer { !is_shown(&name) } else { is_hidden(&name) });
+                    of_key = Some(Treatment::of(&name, outer));
                 } else {
-                    if hide {
-                        hide_string(raw, &mut out)
-                    } else {
-                        out.push_str(raw)
+                    match treatment {
+                        Treatment::Show => out.push_str(raw),
+                        // Not unescaped: nobody writes a phone in escapes.
+                        Treatment::Text => {
+                            let content = raw.strip_prefix('"').unwrap_or(raw);
+                            let (content, end) =
+                                content.strip_suffix('"').map_or((content, ""), |content| (content, "\""));
+                            out.push('"');
+                            out.push_str(&self::text(content));
+                            out.push_str(end);
+                        }
+                        Treatment::Hide => hide_string(raw, &mut out),
                     }
                     of_key = None;
                 }
@@ -107,7 +141,7 @@ pub fn json(text: &str) -> String {
             }
             '{' | '[' => {
                 // Inside a shown field of a hidden object everything is hidden again.
-                inside.push(outer || hide);
+                inside.push(outer.max(treatment));
                 of_key = None;
                 out.push(first);
                 rest = &rest[1..];
@@ -135,7 +169,7 @@ pub fn json(text: &str) -> String {
                 let end = rest.find(|c: char| c.is_whitespace() || ",:[]{}\"".contains(c)).unwrap_or(rest.len());
                 let token = &rest[..end];
                 let harmless = matches!(token, "null" | "true" | "false");
-                if hide && !harmless {
+                if treatment == Treatment::Hide && !harmless {
                     hide_string(token, &mut out);
                 } else {
                     out.push_str(token);
@@ -352,6 +386,16 @@ mod tests {
         assert_eq!(
             json(r#"{"customer":{"id":5,"name":"Анна","site":{"name":"Анна"}},"name":"Стул"}"#),
             r#"{"customer":{"id":5,"name":"[hidden 4]","site":{"name":"[hidden 4]"}},"name":"Стул"}"#
+        );
+    }
+
+    #[test]
+    fn errors_may_quote_what_was_sent() {
+        assert_eq!(
+            json(
+                r#"{"errorMsg":"bad phone +79160001122","errors":{"phone":"a@b.ru is taken","x":["ok"]},"barcode":"4600000007001"}"#
+            ),
+            r#"{"errorMsg":"bad phone [hidden 12]","errors":{"phone":"[hidden 6] is taken","x":["ok"]},"barcode":"4600000007001"}"#
         );
     }
 

@@ -8,6 +8,8 @@ pub mod error;
 pub mod mask;
 pub mod op;
 #[cfg(test)]
+mod sample_table;
+#[cfg(test)]
 pub(crate) mod samples;
 pub mod tolerant;
 pub mod url;
@@ -19,15 +21,18 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::domain::{CrmOrderId, OrderNumber};
+use crate::domain::{CrmOrderId, OrderNumber, Secret};
 
-pub use client::{CrmClient, CrmHttp};
+pub use client::{CrmClient, CrmHttp, OrdersPage};
 pub use error::{Class, CrmError};
 pub use op::Op;
 pub use tolerant::{Misread, VatRate};
 pub use url::{AllowedHosts, BadCrmUrl, CrmUrl, check};
 pub use wire::account::{AccountSettings, Credentials, SystemInfo};
+pub use wire::history::{HistoryFrom, HistoryPage, HistoryRecord};
+pub use wire::module::{IntegrationModule, ModuleInfo, ModuleSettings};
 pub use wire::order::{Order, OrderStatus, Unreadable};
+pub use wire::payments::{Deleted, NewPayment, PaymentPatch};
 pub use wire::references::{DeliveryService, DeliveryType, PaymentStatus, PaymentType, Site, Status, Store};
 pub use wire::tracking::{TrackingEntry, TrackingUpdate};
 
@@ -117,4 +122,44 @@ pub trait Crm: Send + Sync {
     fn system_info(&self) -> BoxFuture<'_, Result<SystemInfo, CrmError>>;
     /// Time zone, currency, language.
     fn settings(&self) -> BoxFuture<'_, Result<AccountSettings, CrmError>>;
+
+    /// Statuses of orders by id: the cheap way to read many.
+    fn order_statuses<'a>(&'a self, ids: &'a [CrmOrderId]) -> BoxFuture<'a, Result<Vec<OrderStatus>, CrmError>>;
+
+    /// One page (from 1) of the orders in any of these statuses and delivery types, newest
+    /// first. A walk over pages may skip and repeat rows while orders change.
+    fn orders_by_status<'a>(
+        &'a self,
+        statuses: &'a [String],
+        delivery_types: &'a [String],
+        page: u64,
+    ) -> BoxFuture<'a, Result<OrdersPage, CrmError>>;
+
+    /// A piece of the history of orders, at most `limit` records (rounded up to 20, 50 or 100).
+    fn history(&self, from: HistoryFrom, limit: u32) -> BoxFuture<'_, Result<HistoryPage, CrmError>>;
+
+    /// Creates a payment and gives its id. **Not** safe to repeat: after
+    /// [`CrmError::may_have_happened`] read the order and look for `external_id`.
+    fn create_payment<'a>(&'a self, site: &'a str, payment: &'a NewPayment) -> BoxFuture<'a, Result<i64, CrmError>>;
+
+    /// Safe to repeat.
+    fn edit_payment<'a>(
+        &'a self,
+        id: i64,
+        site: &'a str,
+        patch: &'a PaymentPatch,
+    ) -> BoxFuture<'a, Result<(), CrmError>>;
+
+    /// Safe to repeat: what is gone is [`Deleted::Before`].
+    fn delete_payment(&self, id: i64) -> BoxFuture<'_, Result<Deleted, CrmError>>;
+
+    /// The module instance with the manager's settings. Absent → [`CrmError::NotFound`].
+    fn module<'a>(&'a self, code: &'a str) -> BoxFuture<'a, Result<IntegrationModule, CrmError>>;
+
+    /// Registers or changes the module instance `module.code`. Safe to repeat.
+    fn edit_module<'a>(&'a self, module: &'a IntegrationModule) -> BoxFuture<'a, Result<ModuleInfo, CrmError>>;
+
+    /// Asks for more rights; the answer may be a new key, to be stored. Only for modules
+    /// connected from RetailCRM's marketplace.
+    fn update_scopes<'a>(&'a self, code: &'a str, scopes: &'a [&'a str]) -> BoxFuture<'a, Result<Secret, CrmError>>;
 }

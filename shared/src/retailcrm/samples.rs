@@ -11,7 +11,6 @@ pub(crate) fn read(name: &str) -> Value {
 }
 
 /// Drops what means «nothing» (retailcrm-api.md A.10), so that documents can be compared.
-#[allow(dead_code)] // module, callbacks
 pub(crate) fn without_nothings(value: &Value) -> Value {
     match value {
         Value::Object(map) => Value::Object(

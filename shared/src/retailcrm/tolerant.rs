@@ -338,7 +338,6 @@ pub(crate) fn write_sum<S: Serializer>(sum: &Option<Kopecks>, serializer: S) -> 
 }
 
 /// `serialize_with` for an optional local date-time, `Y-m-d H:i:s`.
-#[allow(dead_code)] // payments
 pub(crate) fn write_datetime<S: Serializer>(at: &Option<DateTime>, serializer: S) -> Result<S::Ok, S::Error> {
     at.map(format_datetime).serialize(serializer)
 }
@@ -350,7 +349,6 @@ pub fn format_datetime(at: DateTime) -> String {
 }
 
 /// `H:i`
-#[allow(dead_code)] // callbacks
 pub(crate) fn write_time<S: Serializer>(at: &Option<Time>, serializer: S) -> Result<S::Ok, S::Error> {
     at.map(|at| format!("{:02}:{:02}", at.hour(), at.minute())).serialize(serializer)
 }

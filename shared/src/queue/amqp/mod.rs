@@ -473,6 +473,10 @@ impl Publisher for AmqpQueue {
         }
         .boxed()
     }
+
+    fn accepts(&self) -> bool {
+        self.shared.publishing.borrow().as_ref().is_some_and(|live| !live.connection.status().blocked())
+    }
 }
 
 impl Consumer for AmqpQueue {

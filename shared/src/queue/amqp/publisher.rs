@@ -1,6 +1,7 @@
 //! The publisher task: it alone uses the publishing channel, so that a cancelled caller
 //! cannot drop a confirm half-way. Callers hand it a message and wait for its word.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,7 @@ pub(super) struct Outgoing {
 }
 
 pub(super) enum Ask {
-    Publish(Outgoing, oneshot::Sender<Result<(), PublishError>>),
+    Publish(Box<Outgoing>, oneshot::Sender<Result<(), PublishError>>),
     /// Answered once nothing is unconfirmed.
     Flush(oneshot::Sender<()>),
 }
@@ -55,7 +56,7 @@ pub(super) async fn submit(
     }
     let deadline = Deadline::now() + limit;
     let (done, confirmed) = oneshot::channel();
-    let ask = Ask::Publish(message, done);
+    let ask = Ask::Publish(Box::new(message), done);
     match inbox.try_send(ask) {
         Ok(()) => {}
         Err(mpsc::error::TrySendError::Full(ask)) => match timeout_at(deadline, inbox.reserve()).await {
@@ -166,6 +167,8 @@ impl Publishing {
         let mut flushes: Vec<oneshot::Sender<()>> = Vec::new();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut broken, mut stopped) = (pin!(live.broken()), pin!(shared.stop.cancelled()));
+        let mut redeclare = pin!(shared.redeclare.notified());
         // Off once the queue's last publishing handle has gone; a subscription may live on.
         let mut taking = true;
         loop {
@@ -189,9 +192,10 @@ impl Publishing {
                     Some(_) => {}
                     None => return Err(Failure::Lost("lapin stopped telling what happens")),
                 },
-                () = live.broken() => return Err(Failure::Lost("somebody found it broken")),
-                () = shared.stop.cancelled() => return Ok(()),
-                () = shared.redeclare.notified() => {
+                () = &mut broken => return Err(Failure::Lost("somebody found it broken")),
+                () = &mut stopped => return Ok(()),
+                () = &mut redeclare => {
+                    redeclare.set(shared.redeclare.notified());
                     // Beside the messages, not before them.
                     let (shared, live) = (shared.clone(), live.clone());
                     tokio::spawn(async move {
@@ -277,8 +281,9 @@ impl Publishing {
     }
 }
 
-async fn send(channel: &Channel, place: usize, message: Outgoing) -> (usize, lapin::Result<Confirmation>) {
-    let Outgoing { exchange, routing_key, mandatory, body, properties } = message;
+#[expect(clippy::disallowed_methods, reason = "the one place that publishes; its confirm is awaited here")]
+async fn send(channel: &Channel, place: usize, message: Box<Outgoing>) -> (usize, lapin::Result<Confirmation>) {
+    let Outgoing { exchange, routing_key, mandatory, body, properties } = *message;
     let options = BasicPublishOptions { mandatory, immediate: false };
     let result = async {
         // Its first poll hands over all frames at once, so sends of one task never mingle.

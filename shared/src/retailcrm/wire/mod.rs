@@ -1,6 +1,10 @@
 //! RetailCRM's documents, named and spelled as on the wire.
 
 pub mod account;
+pub mod callbacks;
+pub mod history;
+pub mod module;
 pub mod order;
+pub mod payments;
 pub mod references;
 pub mod tracking;

@@ -354,7 +354,7 @@ fn read_order(node: &Node<'_>) -> Result<Order, Unreadable> {
     })
 }
 
-fn number(value: &Value) -> Scalar<OrderNumber> {
+pub(crate) fn number(value: &Value) -> Scalar<OrderNumber> {
     let Some(text) = text(value)? else { return Ok(None) };
     OrderNumber::parse(&text).map(Some).map_err(|_| "an order number")
 }
@@ -1049,6 +1049,15 @@ mod tests {
             assert!(!debug.contains(secret), "{secret} in {debug}");
         }
         assert!(debug.contains("1234A"));
+    }
+
+    #[test]
+    fn the_usual_deserialisation_keeps_money_exact() {
+        let text = full().to_string().replace("\"totalSumm\":4140", "\"totalSumm\":90071992547409.93");
+        let order: Order = serde_json::from_str(&text).expect("readable");
+        assert_eq!(order.total_summ, Kopecks(9_007_199_254_740_993));
+        let error = serde_json::from_str::<Order>("{\"id\":1}").expect_err("no number").to_string();
+        assert!(error.contains("Order.number: a value expected"), "{error}");
     }
 
     #[test]

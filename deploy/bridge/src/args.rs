@@ -1,0 +1,342 @@
+//! The command line (design §6, fixed).
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "bridge",
+    version,
+    about = "Connects RetailCRM to MeaSoft: the operator's command",
+    long_about = "Connects RetailCRM to MeaSoft («Курьерская служба 2008»).\n\n\
+                  `bridge demo` shows what it does. `bridge up` runs everything in one process.\n\
+                  Settings come from the environment; `bridge config check` reads them and says what is wrong.",
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 64 bad configuration."
+)]
+pub struct Cli {
+    /// Print exactly one JSON document on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole story with both vendors simulated: nothing to install, nothing left behind
+    Demo(Demo),
+    /// Run ingress, worker and scheduler in one process
+    Up,
+    /// Integrations: one RetailCRM account tied to one MeaSoft cabinet
+    Integration {
+        #[command(subcommand)]
+        command: IntegrationCommand,
+    },
+    /// The exact values to paste into RetailCRM's trigger forms
+    TriggerHelp(TriggerHelp),
+    /// One order: what happened to it, step by step
+    Order {
+        #[command(subcommand)]
+        command: OrderCommand,
+    },
+    /// What gave up, why, and whose fault it is
+    Dead {
+        #[command(subcommand)]
+        command: DeadCommand,
+    },
+    /// Every exchange with either vendor, masked («отладка»)
+    Journal {
+        #[command(subcommand)]
+        command: JournalCommand,
+    },
+    /// Ask for a status sync now
+    Sync(SyncArgs),
+    /// Bring the database schema up to date
+    Migrate,
+    /// Print one new secret key
+    SecretKey,
+    /// The settings
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Tell the same story over RabbitMQ
+    #[arg(long, value_name = "URL")]
+    pub amqp: Option<String>,
+    /// Keep the ledger in PostgreSQL (an empty database)
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// How many orders
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(6..=5000))]
+    pub orders: u32,
+    /// Leave everything running and print what to try
+    #[arg(long)]
+    pub keep: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Read every setting and report all problems at once
+    Check,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum IntegrationCommand {
+    /// Add an integration; prints its id, deliveryApiKey and clientId
+    Add(Add),
+    /// List integrations
+    List,
+    /// Show one, with every setting (no secrets)
+    Show {
+        id: i64,
+        /// Show the deliveryApiKey too
+        #[arg(long)]
+        show_key: bool,
+    },
+    /// Change what is given, keep the rest
+    Edit(Edit),
+    /// Let its commands wait
+    Pause {
+        id: i64,
+        /// Said to whoever looks at it
+        #[arg(long, default_value = "paused by the operator")]
+        why: String,
+    },
+    /// Carry its commands out again
+    Resume { id: i64 },
+    /// Make a new deliveryApiKey; triggers with the old one are refused from then on
+    RotateKey { id: i64 },
+    /// Take it out of service; its ledger stays
+    Remove { id: i64 },
+    /// Ask both vendors whether the credentials work, and for tariffs to a town
+    Check {
+        id: i64,
+        /// Town to ask tariffs for
+        #[arg(long)]
+        to: Option<String>,
+        /// Weight in grams
+        #[arg(long, default_value_t = 1000)]
+        weight: u32,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Add {
+    #[arg(long)]
+    pub title: String,
+    /// https://<account>.retailcrm.ru
+    #[arg(long)]
+    pub crm_url: String,
+    /// RetailCRM API key
+    #[arg(long)]
+    pub crm_key: String,
+    /// Code of the courier service: the number in its cabinet's address
+    #[arg(long)]
+    pub extra: String,
+    /// Login of the client's cabinet
+    #[arg(long)]
+    pub login: String,
+    /// Password of the client's cabinet (better: --password-stdin)
+    #[arg(long, conflicts_with = "password_stdin", required_unless_present = "password_stdin")]
+    pub password: Option<String>,
+    /// Read the password from standard input
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// MeaSoft API address
+    #[arg(long)]
+    pub measoft_url: Option<String>,
+    /// Symbolic code of a delivery type handed to this cabinet (repeat for several)
+    #[arg(long = "delivery-type", value_name = "CODE")]
+    pub delivery_types: Vec<String>,
+    /// Put before every order number at MeaSoft
+    #[arg(long, default_value = "")]
+    pub prefix: String,
+    /// RetailCRM payment status to set after delivery
+    #[arg(long, value_name = "CODE")]
+    pub payment_status: Option<String>,
+    /// Bring delivery statuses back
+    #[arg(long, value_name = "BOOL")]
+    pub receive_statuses: Option<bool>,
+    /// Bring payment type and sum back
+    #[arg(long, value_name = "BOOL")]
+    pub receive_payment: Option<bool>,
+    /// by_payment_type or as_vendor
+    #[arg(long, value_name = "POLICY")]
+    pub cod_policy: Option<String>,
+    /// Any setting, for example --set payment_type_map.CARD=bank-card
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Edit {
+    pub id: i64,
+    #[arg(long)]
+    pub title: Option<String>,
+    #[arg(long)]
+    pub crm_url: Option<String>,
+    #[arg(long)]
+    pub crm_key: Option<String>,
+    #[arg(long)]
+    pub extra: Option<String>,
+    #[arg(long)]
+    pub login: Option<String>,
+    #[arg(long, conflicts_with = "password_stdin")]
+    pub password: Option<String>,
+    #[arg(long)]
+    pub password_stdin: bool,
+    #[arg(long)]
+    pub measoft_url: Option<String>,
+    /// Replaces the whole list
+    #[arg(long = "delivery-type", value_name = "CODE")]
+    pub delivery_types: Vec<String>,
+    #[arg(long)]
+    pub prefix: Option<String>,
+    #[arg(long, value_name = "CODE")]
+    pub payment_status: Option<String>,
+    #[arg(long, value_name = "BOOL")]
+    pub receive_statuses: Option<bool>,
+    #[arg(long, value_name = "BOOL")]
+    pub receive_payment: Option<bool>,
+    #[arg(long, value_name = "POLICY")]
+    pub cod_policy: Option<String>,
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct TriggerHelp {
+    pub id: i64,
+    /// ru or en
+    #[arg(long, default_value = "ru")]
+    pub lang: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum OrderCommand {
+    /// Timeline: trigger, decisions, calls, statuses, RetailCRM writes
+    Show {
+        /// RetailCRM's number, or ours at MeaSoft
+        number: String,
+        #[arg(long)]
+        integration: Option<i64>,
+        /// Show masked request and response bodies
+        #[arg(long, short)]
+        verbose: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeadCommand {
+    /// List open dead letters
+    List {
+        /// Closed ones too
+        #[arg(long)]
+        all: bool,
+        #[arg(long)]
+        integration: Option<i64>,
+        /// shop, courier, crm or bridge
+        #[arg(long)]
+        fault: Option<String>,
+        #[arg(long)]
+        reason: Option<String>,
+        /// A time like 2026-09-01T10:00:00Z, or a span like 2h, 30m, 7d
+        #[arg(long)]
+        since: Option<String>,
+    },
+    /// Everything about one
+    Show { id: i64 },
+    /// Try again: one, or all that match
+    Replay {
+        #[arg(required_unless_present = "all")]
+        id: Option<i64>,
+        /// Every open one that matches the filters
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+        #[arg(long, requires = "all")]
+        integration: Option<i64>,
+        #[arg(long, requires = "all")]
+        fault: Option<String>,
+        #[arg(long, requires = "all")]
+        reason: Option<String>,
+        #[arg(long, requires = "all")]
+        since: Option<String>,
+        /// How many a minute
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+        per_minute: u32,
+    },
+    /// Close without trying again
+    Discard {
+        id: i64,
+        /// The reason, for whoever looks later
+        #[arg(long)]
+        why: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum JournalCommand {
+    /// Find exchanges by order number or any text in them
+    Search {
+        text: String,
+        #[arg(long)]
+        integration: Option<i64>,
+        /// A time like 2026-09-01T10:00:00Z, or a span like 2h, 30m, 7d
+        #[arg(long)]
+        since: Option<String>,
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct SyncArgs {
+    /// One integration; all active ones when left out
+    pub id: Option<i64>,
+}
+
+/// A moment given as a time or as a span back from now.
+///
+/// # Errors
+/// A sentence with both forms.
+pub fn since(text: &str, now: jiff::Timestamp) -> Result<jiff::Timestamp, String> {
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Ok(at);
+    }
+    let bad = || format!("«{text}» is neither a time like 2026-09-01T10:00:00Z nor a span like 2h, 30m or 7d");
+    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(bad()),
+    };
+    now.checked_sub(std::time::Duration::from_secs(number.saturating_mul(seconds))).map_err(|_| bad())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_span_counts_back_from_now() {
+        let now: jiff::Timestamp = "2026-09-01T10:00:00Z".parse().expect("time");
+        assert_eq!(since("2h", now).expect("span").to_string(), "2026-09-01T08:00:00Z");
+        assert_eq!(since("2026-08-31T00:00:00Z", now).expect("time").to_string(), "2026-08-31T00:00:00Z");
+        for bad in ["", "h", "2w", "yesterday", "99999999999999999999d"] {
+            assert!(since(bad, now).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! `bridge integration …` and `bridge sync`.
+
+use std::io::Read as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use shared::config::{Config, is_safe_measoft_url};
+use shared::domain::integration::{CodPolicy, Settings};
+use shared::domain::{Integration, IntegrationId, IntegrationState, PausedBy, Secret};
+use shared::message::{Command, Envelope};
+use shared::retailcrm::{AllowedHosts, Credentials, check as check_crm_url};
+use shared::store::Store;
+use shared::store::integrations::NewIntegration;
+use shared::store::jobs::NewJob;
+use shared::store::journal::Journal;
+use shared::telemetry::Metrics;
+
+use crate::args::{Add, Edit, IntegrationCommand, SyncArgs};
+use crate::output::{Failure, Output, bold, green, red};
+
+pub async fn run(
+    command: IntegrationCommand,
+    config: &Config,
+    store: &Store,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    match command {
+        IntegrationCommand::Add(args) => add(args, config, store, out).await,
+        IntegrationCommand::List => list(config, store, out).await,
+        IntegrationCommand::Show { id, show_key } => show(id, show_key, config, store, out).await,
+        IntegrationCommand::Edit(args) => edit(args, config, store, out).await,
+        IntegrationCommand::Pause { id, why } => {
+            let state = IntegrationState::Paused { by: PausedBy::Operator, reason: why };
+            set_state(id, &state, "paused: its commands wait", store, out).await
+        }
+        IntegrationCommand::Resume { id } => {
+            set_state(id, &IntegrationState::Active, "active: its commands are carried out", store, out).await
+        }
+        IntegrationCommand::RotateKey { id } => rotate(id, store, out).await,
+        IntegrationCommand::Remove { id } => {
+            set_state(id, &IntegrationState::Removed, "removed: its triggers are refused, its ledger stays", store, out)
+                .await
+        }
+        IntegrationCommand::Check { id, to, weight } => check(id, to.as_deref(), weight, config, store, out).await,
+    }
+}
+
+/// # Errors
+/// A sentence when there is no such integration.
+pub async fn find(id: i64, store: &Store) -> Result<Integration, Failure> {
+    match store.integration(IntegrationId(id)).await? {
+        Some(found) if found.state != IntegrationState::Removed => Ok(found),
+        _ => Err(Failure::sentence(format!("there is no integration {id}; `bridge integration list` shows them"))),
+    }
+}
+
+fn password(given: Option<String>, from_stdin: bool) -> Result<Option<Secret>, Failure> {
+    if !from_stdin {
+        return Ok(given.map(Secret::new));
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(anyhow::Error::from)?;
+    let text = text.trim_end_matches(['\r', '\n']).to_owned();
+    if text.is_empty() {
+        return Err(Failure::Usage("no password came on standard input".to_owned()));
+    }
+    Ok(Some(Secret::new(text)))
+}
+
+fn good_crm_url(url: &str, config: &Config) -> Result<String, Failure> {
+    let allowed = AllowedHosts::parse(&config.crm_allowed_hosts)
+        .map_err(|bad| Failure::Usage(format!("CRM_ALLOWED_HOSTS: {bad}")))?;
+    let good = check_crm_url(url, &allowed).map_err(|bad| Failure::Usage(format!("--crm-url: {bad}")))?;
+    Ok(good.as_str().trim_end_matches('/').to_owned())
+}
+
+fn good_measoft_url(url: &str) -> Result<String, Failure> {
+    if is_safe_measoft_url(url) {
+        Ok(url.to_owned())
+    } else {
+        Err(Failure::Usage("--measoft-url: must be an https address (plain http only for this machine)".to_owned()))
+    }
+}
+
+/// What `add` and `edit` share.
+struct Changes<'a> {
+    delivery_types: &'a [String],
+    payment_status: Option<&'a str>,
+    receive_statuses: Option<bool>,
+    receive_payment: Option<bool>,
+    cod_policy: Option<&'a str>,
+    set: &'a [String],
+}
+
+fn apply(changes: &Changes<'_>, settings: &mut Settings) -> Result<(), Failure> {
+    let usage = |text: String| Failure::Usage(text);
+    if !changes.delivery_types.is_empty() {
+        for reserved in ["id", "sum", "key"] {
+            if changes.delivery_types.iter().any(|t| t == reserved) {
+                return Err(usage(format!(
+                    "--delivery-type: «{reserved}» would clash with a parameter of the cancel trigger"
+                )));
+            }
+        }
+        settings.delivery_types = changes.delivery_types.to_vec();
+    }
+    if let Some(code) = changes.payment_status {
+        settings.payment_status = Some(code.to_owned()).filter(|c| !c.is_empty());
+    }
+    if let Some(on) = changes.receive_statuses {
+        settings.receive_statuses = on;
+    }
+    if let Some(on) = changes.receive_payment {
+        settings.receive_payment = on;
+    }
+    match changes.cod_policy {
+        None => {}
+        Some("by_payment_type") => settings.cod_policy = CodPolicy::ByPaymentType,
+        Some("as_vendor") => settings.cod_policy = CodPolicy::AsVendor,
+        Some(other) => return Err(usage(format!("--cod-policy: «{other}» is neither by_payment_type nor as_vendor"))),
+    }
+    for pair in changes.set {
+        let (key, value) = pair.split_once('=').ok_or_else(|| usage(format!("--set: «{pair}» is not KEY=VALUE")))?;
+        settings.set(key.trim(), value).map_err(|bad| usage(format!("--set: {bad}")))?;
+    }
+    Ok(())
+}
+
+async fn add(args: Add, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+    let mut settings = Settings::default();
+    apply(
+        &Changes {
+            delivery_types: &args.delivery_types,
+            payment_status: args.payment_status.as_deref(),
+            receive_statuses: args.receive_statuses,
+            receive_payment: args.receive_payment,
+            cod_policy: args.cod_policy.as_deref(),
+            set: &args.set,
+        },
+        &mut settings,
+    )?;
+    if !args.prefix.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') || args.prefix.len() > 10 {
+        return Err(Failure::Usage("--prefix: at most 10 Latin letters, digits and «-»".to_owned()));
+    }
+    let new = NewIntegration {
+        title: args.title,
+        crm_url: good_crm_url(&args.crm_url, config)?,
+        crm_api_key: Secret::new(args.crm_key),
+        measoft_url: good_measoft_url(args.measoft_url.as_deref().unwrap_or(&config.measoft_url))?,
+        extra: args.extra,
+        login: args.login,
+        password: password(args.password, args.password_stdin)?.unwrap_or_else(|| Secret::new("")),
+        prefix: args.prefix,
+        settings,
+    };
+    let made = store.add_integration(new).await?;
+    let document = json!({
+        "id": made.id.0,
+        "code": made.code(&config.module_code),
+        "deliveryApiKey": made.secrets.delivery_api_key.expose(),
+        "clientId": made.secrets.client_id.expose(),
+    });
+    out.answer(&document, || {
+        println!("Integration {} «{}» is added ({}).", made.id, made.title, made.code(&config.module_code));
+        println!("  deliveryApiKey  {}", made.secrets.delivery_api_key.expose());
+        println!("  clientId        {}", made.secrets.client_id.expose());
+        println!("Next: `bridge integration check {0}`, then `bridge trigger-help {0}`.", made.id);
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn edit(args: Edit, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+    let mut changed = find(args.id, store).await?;
+    apply(
+        &Changes {
+            delivery_types: &args.delivery_types,
+            payment_status: args.payment_status.as_deref(),
+            receive_statuses: args.receive_statuses,
+            receive_payment: args.receive_payment,
+            cod_policy: args.cod_policy.as_deref(),
+            set: &args.set,
+        },
+        &mut changed.settings,
+    )?;
+    if let Some(url) = &args.crm_url {
+        changed.crm_url = good_crm_url(url, config)?;
+    }
+    if let Some(url) = &args.measoft_url {
+        changed.measoft_url = good_measoft_url(url)?;
+    }
+    let put = |slot: &mut String, given: Option<String>| {
+        if let Some(given) = given {
+            *slot = given;
+        }
+    };
+    put(&mut changed.title, args.title);
+    put(&mut changed.extra, args.extra);
+    put(&mut changed.login, args.login);
+    put(&mut changed.prefix, args.prefix);
+    if let Some(key) = args.crm_key {
+        changed.secrets.crm_api_key = Secret::new(key);
+    }
+    if let Some(password) = password(args.password, args.password_stdin)? {
+        changed.secrets.password = password;
+    }
+    store.update_integration(&changed).await?;
+    let saved = find(args.id, store).await?;
+    out.answer(&document(&saved, false, config), || println!("Integration {} is changed.", saved.id));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn state_words(state: &IntegrationState) -> String {
+    match state {
+        IntegrationState::Paused { by, reason } => format!("paused by {}: {reason}", by.as_str()),
+        other => other.as_str().to_owned(),
+    }
+}
+
+fn document(i: &Integration, show_key: bool, config: &Config) -> Value {
+    let (by, reason) = match &i.state {
+        IntegrationState::Paused { by, reason } => (Some(by.as_str()), Some(reason.as_str())),
+        _ => (None, None),
+    };
+    let mut document = json!({
+        "id": i.id.0, "code": i.code(&config.module_code), "title": i.title, "state": i.state.as_str(),
+        "paused_by": by, "paused_reason": reason, "crm_url": i.crm_url, "measoft_url": i.measoft_url,
+        "extra": i.extra, "login": i.login, "prefix": i.prefix, "created_at": i.created_at.to_string(),
+        "settings": i.settings,
+    });
+    if show_key {
+        document["deliveryApiKey"] = json!(i.secrets.delivery_api_key.expose());
+    }
+    document
+}
+
+async fn list(config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+    let all = store.integrations().await?;
+    let documents: Vec<Value> = all.iter().map(|i| document(i, false, config)).collect();
+    out.answer(&json!(documents), || {
+        if all.is_empty() {
+            println!("There is no integration yet; `bridge integration add` makes one.");
+            return;
+        }
+        let rows: Vec<Vec<String>> = all
+            .iter()
+            .map(|i| {
+                vec![
+                    i.id.to_string(),
+                    i.title.clone(),
+                    state_words(&i.state),
+                    i.crm_url.clone(),
+                    format!("{} / {}", i.extra, i.login),
+                    i.settings.delivery_types.join(","),
+                ]
+            })
+            .collect();
+        out.table(&["ID", "TITLE", "STATE", "RETAILCRM", "MEASOFT", "DELIVERY TYPES"], &rows);
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(id: i64, show_key: bool, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+    let i = find(id, store).await?;
+    let document = document(&i, show_key, config);
+    out.answer(&document, || {
+        println!("{} «{}», {}", bold(&i.code(&config.module_code)), i.title, state_words(&i.state));
+        println!("  RetailCRM  {}", i.crm_url);
+        println!("  MeaSoft    {} (courier {}, login {})", i.measoft_url, i.extra, i.login);
+        if show_key {
+            println!("  deliveryApiKey  {}", i.secrets.delivery_api_key.expose());
+        }
+        if let Value::Object(settings) = &document["settings"] {
+            for (key, value) in settings {
+                println!("  {key} = {value}");
+            }
+        }
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn set_state(
+    id: i64,
+    state: &IntegrationState,
+    words: &str,
+    store: &Store,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    let found = find(id, store).await?;
+    store.set_integration_state(found.id, state).await?;
+    out.answer(&json!({ "id": id, "state": state.as_str() }), || println!("Integration {id} is {words}."));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn rotate(id: i64, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+    let mut changed = find(id, store).await?;
+    changed.secrets.delivery_api_key = Secret::new(format!("dk-{}", shared::crypto::random_hex::<16>()));
+    store.update_integration(&changed).await?;
+    let key = changed.secrets.delivery_api_key.expose();
+    out.answer(&json!({ "id": id, "deliveryApiKey": key }), || {
+        println!("deliveryApiKey  {key}");
+        println!("Triggers with the old key are refused from now on: put the new one into RetailCRM's forms.");
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One finding of a check.
+struct Finding {
+    what: &'static str,
+    good: bool,
+    text: String,
+}
+
+async fn check(
+    id: i64,
+    to: Option<&str>,
+    weight: u32,
+    config: &Config,
+    store: &Store,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    let integration = find(id, store).await?;
+    let journal = Journal::start(store.clone());
+    let clients =
+        bridge_worker::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()))?;
+    let vendors = bridge_worker::ports::Connect::connect(&clients, &integration).map_err(Failure::sentence)?;
+    let mut findings = Vec::new();
+    let mut say = |what, result: Result<String, String>| {
+        let good = result.is_ok();
+        findings.push(Finding { what, good, text: result.unwrap_or_else(|text| text) });
+    };
+    match vendors.crm.credentials().await {
+        Ok(credentials) => {
+            let missing = credentials.missing_scopes();
+            say("RetailCRM API key", Ok("accepted".to_owned()));
+            if missing.is_empty() {
+                say("RetailCRM rights", Ok("everything the bridge needs".to_owned()));
+            } else {
+                say(
+                    "RetailCRM rights",
+                    Err(format!("missing: {} (of {})", missing.join(", "), Credentials::NEEDED_SCOPES.len())),
+                );
+            }
+        }
+        Err(error) => say("RetailCRM API key", Err(error.to_string())),
+    }
+    match vendors.courier.probe().await {
+        Ok(code) => say("MeaSoft login", Ok(format!("accepted, client {code}"))),
+        Err(error) => say("MeaSoft login", Err(error.to_string())),
+    }
+    if let Some(town) = to {
+        let request = shared::measoft::CalcRequest {
+            town: town.to_owned(),
+            weight: Some(shared::domain::Grams(weight)),
+            ..Default::default()
+        };
+        match vendors.courier.calculate(&request).await {
+            Ok(tariffs) if tariffs.is_empty() => say("MeaSoft tariffs", Err("none for this town".to_owned())),
+            Ok(tariffs) => {
+                let words: Vec<String> = tariffs
+                    .iter()
+                    .map(|t| {
+                        format!("{} {}", t.service_name.as_deref().or(t.service.as_deref()).unwrap_or("?"), t.price)
+                    })
+                    .collect();
+                say("MeaSoft tariffs", Ok(words.join("; ")));
+            }
+            Err(error) => say("MeaSoft tariffs", Err(error.to_string())),
+        }
+    }
+    journal.flush().await;
+    let good = findings.iter().all(|f| f.good);
+    let document = json!({
+        "id": id, "ok": good,
+        "findings": findings.iter().map(|f| json!({ "what": f.what, "ok": f.good, "text": f.text })).collect::<Vec<_>>(),
+    });
+    out.answer(&document, || {
+        for finding in &findings {
+            let mark = if finding.good { green("ok  ") } else { red("bad ") };
+            println!("{mark} {}: {}", finding.what, finding.text);
+        }
+    });
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Leaves a job row; a running installation takes it within two seconds.
+pub async fn sync(args: &SyncArgs, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+    let now = store.clock.now();
+    let wanted = match args.id {
+        Some(id) => vec![find(id, store).await?],
+        None => store.integrations().await?.into_iter().filter(Integration::is_active).collect(),
+    };
+    let jobs: Vec<NewJob> =
+        wanted.iter().map(|i| NewJob::of(&Envelope::new(Command::SyncStatuses {}, Some(i.id), now), now)).collect();
+    store.enqueue(&jobs).await?;
+    let ids: Vec<i64> = wanted.iter().map(|i| i.id.0).collect();
+    out.answer(&json!({ "asked": ids }), || println!("Asked for a status sync of {} integration(s).", ids.len()));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,50 @@
+//! `bridge journal search`.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use shared::domain::IntegrationId;
+use shared::store::Store;
+use shared::store::journal::Search;
+
+use crate::args::{self, JournalCommand};
+use crate::output::{Failure, Output, dim};
+
+pub async fn run(command: JournalCommand, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+    let JournalCommand::Search { text, integration, since, limit } = command;
+    let since = since.map(|text| args::since(&text, store.clock.now())).transpose().map_err(Failure::Usage)?;
+    let search = Search { integration: integration.map(IntegrationId), text: Some(text), since, limit };
+    let found = store.search_journal(&search).await?;
+    let documents: Vec<Value> = found
+        .iter()
+        .map(|k| {
+            json!({
+                "at": k.at.to_string(), "integration": k.integration.map(|i| i.0), "order": k.number, "orderno": k.orderno,
+                "what": k.what.as_str(), "vendor": k.vendor, "op": k.op, "outcome": k.outcome,
+                "duration_ms": k.duration_ms, "http_status": k.http_status, "text": k.text,
+                "request": k.request, "response": k.response,
+            })
+        })
+        .collect();
+    out.answer(&json!(documents), || {
+        if found.is_empty() {
+            println!("Nothing found.");
+        }
+        for k in &found {
+            let order = k.number.as_deref().or(k.orderno.as_deref()).unwrap_or("-");
+            println!(
+                "{} {:<8} {order}  {}  {}",
+                dim(&k.at.to_string()),
+                k.what.as_str(),
+                k.text,
+                k.outcome.as_deref().unwrap_or("")
+            );
+            for (arrow, body) in [("→", &k.request), ("←", &k.response)] {
+                if let Some(body) = body.as_deref().filter(|b| !b.is_empty()) {
+                    println!("    {arrow} {}", body.replace('\n', "\n      "));
+                }
+            }
+        }
+    });
+    Ok(ExitCode::SUCCESS)
+}

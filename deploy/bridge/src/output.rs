@@ -1,0 +1,129 @@
+//! How commands answer: text for people, one JSON document for programs, failures in one
+//! sentence on standard error.
+
+use std::io::IsTerminal as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use serde_json::Value;
+use shared::config::BadConfig;
+
+/// Where and how an answer goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    pub json: bool,
+}
+
+impl Output {
+    /// Exactly one document with `--json`, the text otherwise.
+    pub fn answer(&self, document: &Value, text: impl FnOnce()) {
+        if self.json {
+            println!("{document}");
+        } else {
+            text();
+        }
+    }
+
+    /// A table with a header line; columns as wide as they need to be.
+    pub fn table(&self, header: &[&str], rows: &[Vec<String>]) {
+        let mut widths: Vec<usize> = header.iter().map(|h| h.chars().count()).collect();
+        for row in rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        let line = |cells: Vec<&str>| {
+            let padded: Vec<String> = cells
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.chars().count())))
+                .collect();
+            padded.join("  ").trim_end().to_owned()
+        };
+        println!("{}", bold(&line(header.to_vec())));
+        for row in rows {
+            println!("{}", line(row.iter().map(String::as_str).collect()));
+        }
+    }
+}
+
+/// Whether people look at it.
+#[must_use]
+pub fn is_colourful() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+#[must_use]
+pub fn bold(text: &str) -> String {
+    if is_colourful() { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+#[must_use]
+pub fn dim(text: &str) -> String {
+    if is_colourful() { format!("\u{1b}[2m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+#[must_use]
+pub fn green(text: &str) -> String {
+    if is_colourful() { format!("\u{1b}[32m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+#[must_use]
+pub fn red(text: &str) -> String {
+    if is_colourful() { format!("\u{1b}[31m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+/// Why a command did not do it.
+#[derive(Debug)]
+pub enum Failure {
+    /// Exit code 64, every problem on its own line.
+    Config(BadConfig),
+    /// Exit code 2.
+    Usage(String),
+    /// Exit code 1.
+    Failed(anyhow::Error),
+}
+
+impl Failure {
+    #[must_use]
+    pub fn sentence(text: impl Into<String>) -> Self {
+        Self::Failed(anyhow::Error::msg(text.into()))
+    }
+
+    /// Says it on standard error and gives the exit code.
+    pub fn report(self) -> ExitCode {
+        let mut err = std::io::stderr();
+        match self {
+            Self::Config(bad) => {
+                let _ = writeln!(err, "{bad}");
+                ExitCode::from(BadConfig::EXIT_CODE)
+            }
+            Self::Usage(text) => {
+                let _ = writeln!(err, "bridge: {text}");
+                ExitCode::from(2)
+            }
+            Self::Failed(error) => {
+                let mut parts: Vec<String> = Vec::new();
+                for cause in error.chain().map(ToString::to_string) {
+                    if !parts.iter().any(|said| said.contains(&cause)) {
+                        parts.push(cause);
+                    }
+                }
+                let _ = writeln!(err, "bridge: {}", parts.join(": "));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<shared::store::StoreError> for Failure {
+    fn from(error: shared::store::StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}

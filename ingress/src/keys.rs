@@ -1,0 +1,181 @@
+//! The key table: which integration a presented key belongs to.
+//!
+//! It is kept in memory, so that triggers are accepted while the database is away, and
+//! read anew within a second of any change of an integration. Keys are looked up by
+//! keyed hash, so the look-up's timing says nothing about a key.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use shared::crypto::SecretKey;
+use shared::domain::{Integration, IntegrationId};
+use shared::store::{Result, Store};
+use shared::telemetry::Heartbeat;
+use tokio_util::sync::CancellationToken;
+
+/// Pause between two looks at the integrations' stamp: a change must be noticed within
+/// two seconds.
+const EVERY: Duration = Duration::from_millis(500);
+/// One look may take this long.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// An integration as a request sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    pub integration: IntegrationId,
+    /// The RetailCRM account, in a form that can be compared.
+    pub account: Arc<str>,
+    pub delivery_types: Arc<[String]>,
+    /// A paused integration's commands are accepted and wait.
+    pub active: bool,
+}
+
+/// What a look-up found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    Known(Known),
+    Unknown,
+    /// The table was never read: nothing can be said about any key.
+    NotLoaded,
+}
+
+struct Table {
+    stamp: (i64, i64),
+    by_key: HashMap<String, Known>,
+    by_client: HashMap<String, Known>,
+}
+
+pub struct Keys {
+    key: SecretKey,
+    table: RwLock<Option<Table>>,
+}
+
+/// Two spellings of one CRM address are one account.
+fn account(crm_url: &str) -> Arc<str> {
+    let url = crm_url.trim().to_ascii_lowercase();
+    let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+    host.trim_end_matches('/').into()
+}
+
+impl Keys {
+    #[must_use]
+    pub fn new(key: SecretKey) -> Self {
+        Self { key, table: RwLock::new(None) }
+    }
+
+    /// Looks a trigger's `deliveryApiKey` up.
+    #[must_use]
+    pub fn find(&self, presented: &str) -> Found {
+        self.look(presented, |table| &table.by_key)
+    }
+
+    /// Looks a callback's `clientId` up.
+    #[must_use]
+    pub fn find_client(&self, presented: &str) -> Found {
+        self.look(presented, |table| &table.by_client)
+    }
+
+    fn look(&self, presented: &str, side: impl Fn(&Table) -> &HashMap<String, Known>) -> Found {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(table) = table.as_ref() else { return Found::NotLoaded };
+        if presented.is_empty() {
+            return Found::Unknown;
+        }
+        match side(table).get(&self.key.lookup_hash(presented)) {
+            Some(known) => Found::Known(known.clone()),
+            None => Found::Unknown,
+        }
+    }
+
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn stamp(&self) -> Option<(i64, i64)> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|table| table.stamp)
+    }
+
+    /// Reads the table anew if any integration changed. Answers whether it did.
+    ///
+    /// # Errors
+    /// [`shared::store::StoreError`]; the present table stays.
+    pub async fn refresh(&self, store: &Store) -> Result<bool> {
+        // The stamp is read first: a change in between is seen at the next look.
+        let stamp = store.integrations_stamp().await?;
+        if self.stamp() == Some(stamp) {
+            return Ok(false);
+        }
+        let table = self.build(stamp, &store.integrations().await?);
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Some(table);
+        Ok(true)
+    }
+
+    fn build(&self, stamp: (i64, i64), integrations: &[Integration]) -> Table {
+        let mut table = Table { stamp, by_key: HashMap::new(), by_client: HashMap::new() };
+        for integration in integrations {
+            let known = Known {
+                integration: integration.id,
+                account: account(&integration.crm_url),
+                delivery_types: integration.settings.delivery_types.clone().into(),
+                active: integration.is_active(),
+            };
+            let secrets = &integration.secrets;
+            table.by_client.insert(self.key.lookup_hash(secrets.client_id.expose()), known.clone());
+            table.by_key.insert(self.key.lookup_hash(secrets.delivery_api_key.expose()), known);
+        }
+        table
+    }
+
+    /// Keeps the table fresh until the process stops.
+    pub async fn follow(&self, store: &Store, stop: &CancellationToken, beat: &Heartbeat) {
+        let mut failing = false;
+        loop {
+            let looked = tokio::select! {
+                () = stop.cancelled() => return,
+                looked = tokio::time::timeout(LIMIT, self.refresh(store)) => looked,
+            };
+            beat.beat();
+            let problem = match looked {
+                Ok(Ok(changed)) => {
+                    if changed {
+                        tracing::info!("the integrations' keys were read");
+                    }
+                    None
+                }
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("the database does not answer".to_owned()),
+            };
+            match &problem {
+                Some(problem) if !failing => tracing::warn!(problem, "keys cannot be refreshed; known ones stay valid"),
+                None if failing => tracing::info!("keys are refreshed again"),
+                _ => {}
+            }
+            failing = problem.is_some();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_account_may_be_spelt_in_several_ways() {
+        assert_eq!(account("https://Shop.retailcrm.ru/"), account("https://shop.retailcrm.ru"));
+        assert_ne!(account("https://a.retailcrm.ru"), account("https://b.retailcrm.ru"));
+    }
+
+    #[test]
+    fn a_table_that_was_never_read_knows_nothing_not_even_who_is_unknown() {
+        let keys = Keys::new(SecretKey::from_bytes([1; 32]));
+        assert_eq!(keys.find("dk-1"), Found::NotLoaded);
+        assert_eq!(keys.find_client("x"), Found::NotLoaded);
+        assert!(!keys.is_loaded());
+    }
+}

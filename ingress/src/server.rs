@@ -1,0 +1,338 @@
+//! The HTTP shell: which path means what, how a body is read, and a server whose limits
+//! keep slow or hostile senders from holding it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::extract::{ConnectInfo, Request, State as Held};
+use axum::http::{Method, header};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::{FutureExt as _, StreamExt as _};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use shared::domain::Language;
+use shared::message::Envelope;
+use shared::store::journal::{Entry, What};
+use shared::telemetry::metrics::{TriggerKind, TriggerResult};
+use shared::telemetry::{Heartbeat, Metrics};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service as _;
+
+use crate::State;
+use crate::reply::{Bad, Reply};
+use crate::triggers::{self, Form, Wish};
+
+/// Longest body of a trigger, bytes.
+const BODY_LIMIT: usize = 64 * 1024;
+/// What is read of a body that nobody wants, so that its sender gets to read the answer
+/// instead of a reset.
+const DISCARD_LIMIT: usize = 1024 * 1024;
+const DISCARD_TIME: Duration = Duration::from_secs(2);
+/// How long a sender may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For the request line and headers; also how long an idle connection is kept.
+    pub headers: Duration,
+    /// For the body.
+    pub body: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { headers: Duration::from_secs(30), body: Duration::from_secs(10) }
+    }
+}
+
+/// An answer is given within three seconds (messaging.md «Ingress: what to answer»).
+const PUBLISH_TIME: Duration = Duration::from_millis(2_900);
+/// A publish that outlives its request is given up in the end.
+const PUBLISH_END: Duration = Duration::from_secs(30);
+const CONNECTIONS: usize = 10_000;
+
+/// What a path means. Repeated and trailing slashes are forgiven: shops paste them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Root,
+    Trigger(Wish),
+    Unknown,
+}
+
+impl Route {
+    fn of(path: &str) -> Self {
+        let mut parts = path.split('/').filter(|part| !part.is_empty());
+        let mut next = || parts.next();
+        match (next(), next(), next(), next(), next()) {
+            (None, ..) => Self::Root,
+            (Some("reintegrations"), Some("requests"), Some(wish), Some("retailcrm"), None) => match wish {
+                "trigger" => Self::Trigger(Wish::Send),
+                "update" => Self::Trigger(Wish::Update),
+                "cancel" => Self::Trigger(Wish::Cancel),
+                _ => Self::Unknown,
+            },
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Answers any request; the only way in.
+pub async fn answer(Held(state): Held<State>, request: Request) -> Response {
+    let started = Instant::now();
+    let language = Language::from_accept(request.headers().get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()));
+    let from = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
+    let route = Route::of(request.uri().path());
+    if route == Route::Root && matches!(*request.method(), Method::GET | Method::HEAD) {
+        return front_page();
+    }
+    let kind = match route {
+        Route::Trigger(wish) => wish.kind(),
+        Route::Root | Route::Unknown => TriggerKind::Other,
+    };
+    let handled = AssertUnwindSafe(async {
+        match route {
+            Route::Trigger(wish) => trigger(&state, wish, request).await,
+            Route::Root => turn_away(request, Reply::NotAllowed("GET, HEAD")).await,
+            Route::Unknown => turn_away(request, Reply::NotFound).await,
+        }
+    });
+    let mut given = handled.catch_unwind().await.unwrap_or(Answer { reply: Reply::Internal, known: false });
+    if counts_as_failure(given) && !state.0.failures.allow(from) {
+        given.reply = Reply::Limited;
+    }
+    let result = given.reply.result();
+    state.0.metrics.trigger(kind, result, started.elapsed());
+    match result {
+        TriggerResult::Accepted | TriggerResult::Limited => {}
+        TriggerResult::Unavailable | TriggerResult::Internal => {
+            tracing::error!(kind = kind.as_str(), result = result.as_str(), "a request was not accepted");
+        }
+        _ => tracing::info!(kind = kind.as_str(), result = result.as_str(), "a request was refused"),
+    }
+    given.reply.into_response(language)
+}
+
+/// A reply, and whether the sender showed a known key.
+#[derive(Debug, Clone, Copy)]
+struct Answer {
+    reply: Reply,
+    known: bool,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self { reply, known: false }
+    }
+}
+
+fn counts_as_failure(answer: Answer) -> bool {
+    !answer.known && answer.reply.status().is_client_error()
+}
+
+fn front_page() -> Response {
+    let page = format!(
+        r#"{{"service":"measoft-bridge","version":"{}","about":"RetailCRM – MeaSoft integration: triggers are accepted under /reintegrations/requests/"}}"#,
+        Metrics::VERSION
+    );
+    ([(header::CONTENT_TYPE, "application/json")], page).into_response()
+}
+
+/// Answers without using the body, which is read up to a point all the same.
+async fn turn_away(request: Request, reply: Reply) -> Answer {
+    discard(request.into_body(), 0).await;
+    reply.into()
+}
+
+async fn discard(body: Body, already: usize) {
+    if body.size_hint().lower() > DISCARD_LIMIT as u64 {
+        return;
+    }
+    let mut rest = body.into_data_stream();
+    let read = async {
+        let mut seen = already;
+        while let Some(Ok(chunk)) = rest.next().await {
+            seen += chunk.len();
+            if seen > DISCARD_LIMIT {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_TIME, read).await;
+}
+
+async fn read_body(body: Body, time: Duration) -> Result<Bytes, Reply> {
+    if body.size_hint().lower() > BODY_LIMIT as u64 {
+        discard(body, 0).await;
+        return Err(Reply::TooLarge);
+    }
+    let mut rest = body.into_data_stream();
+    let mut whole = Bytes::new();
+    let read = async {
+        let mut gathered: Option<Vec<u8>> = None;
+        while let Some(chunk) = rest.next().await {
+            let chunk = chunk.map_err(|_| Reply::Bad(Bad::Body))?;
+            let so_far = gathered.as_ref().map_or(whole.len(), Vec::len);
+            if so_far + chunk.len() > BODY_LIMIT {
+                return Err(Reply::TooLarge);
+            }
+            // The usual body is one chunk and is not copied.
+            match &mut gathered {
+                Some(gathered) => gathered.extend_from_slice(&chunk),
+                None if whole.is_empty() => whole = chunk,
+                None => {
+                    let mut both = whole.to_vec();
+                    both.extend_from_slice(&chunk);
+                    gathered = Some(both);
+                }
+            }
+        }
+        Ok(gathered.map_or(std::mem::take(&mut whole), Bytes::from))
+    };
+    match tokio::time::timeout(time, read).await {
+        Ok(Err(Reply::TooLarge)) => {
+            discard(Body::from_stream(rest), BODY_LIMIT).await;
+            Err(Reply::TooLarge)
+        }
+        Ok(read) => read,
+        Err(_) => Err(Reply::TimedOut),
+    }
+}
+
+/// One trigger, from its headers to its answer.
+async fn trigger(state: &State, wish: Wish, request: Request) -> Answer {
+    if request.method() != Method::POST {
+        return turn_away(request, Reply::NotAllowed("POST")).await;
+    }
+    let (head, body) = request.into_parts();
+    let form = Form::of(head.headers.get(header::CONTENT_TYPE).map(header::HeaderValue::as_bytes));
+    let body = match read_body(body, state.0.patience.body).await {
+        Ok(body) => body,
+        Err(reply) => return reply.into(),
+    };
+    let mut params = Vec::with_capacity(8);
+    if let Some(query) = head.uri.query() {
+        triggers::read_urlencoded(query.as_bytes(), &mut params);
+    }
+    // Without a body its type means nothing: the parameters are in the query.
+    if !body.is_empty() {
+        match form {
+            None => return Reply::UnsupportedType.into(),
+            Some(Form::UrlEncoded) => triggers::read_urlencoded(&body, &mut params),
+            Some(Form::Json) => {
+                if let Err(bad) = triggers::read_json(&body, &mut params) {
+                    return Reply::Bad(bad).into();
+                }
+            }
+        }
+    }
+    let find = |key: &str| state.0.keys.find(key);
+    let trigger = match triggers::understand(wish, &params) {
+        Ok(trigger) => trigger,
+        // Who shows a known key is never held back, whatever else is wrong.
+        Err(bad) => return Answer { reply: Reply::Bad(bad), known: triggers::shows_known_key(&params, find) },
+    };
+    let authenticated = match triggers::authenticate(&trigger.keys, find) {
+        Ok(authenticated) => authenticated,
+        Err(reply) => {
+            return Answer { reply, known: matches!(reply, Reply::Bad(_)) };
+        }
+    };
+    if !authenticated.strangers.is_empty() {
+        let entry = Entry::new(state.0.clock.now(), What::Trigger, triggers::strangers_text(&authenticated.strangers))
+            .about(authenticated.integration, trigger.number.as_str());
+        state.0.journal.write(entry);
+    }
+    let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok());
+    let envelope = triggers::envelope(wish, trigger, authenticated, state.0.clock.now(), traceparent);
+    Answer { reply: publish(state, envelope).await, known: true }
+}
+
+/// Hands the command over. It runs on its own task: a sender that hangs up early must not
+/// take the command with it.
+async fn publish(state: &State, envelope: Envelope) -> Reply {
+    let id = envelope.id;
+    let (kind, integration) = (envelope.command.kind(), envelope.integration.map(|id| id.0));
+    let publisher = state.0.publisher.clone();
+    let publishing =
+        state.0.tasks.spawn(async move { tokio::time::timeout(PUBLISH_END, publisher.publish(envelope, None)).await });
+    let problem = match tokio::time::timeout(PUBLISH_TIME, publishing).await {
+        Ok(Ok(Ok(Ok(())))) => {
+            tracing::debug!(command = %id, kind = kind.as_str(), integration, "a trigger was accepted");
+            return Reply::Accepted(id);
+        }
+        Ok(Ok(Ok(Err(error)))) => error.to_string(),
+        Ok(Err(_)) => return Reply::Internal,
+        Ok(Ok(Err(_))) | Err(_) => "no confirm in time".to_owned(),
+    };
+    tracing::warn!(command = %id, kind = kind.as_str(), integration, problem, "a trigger could not be stored");
+    Reply::Unavailable
+}
+
+/// Accepts connections until the process stops, then answers what has begun.
+pub async fn serve(listener: TcpListener, app: Router, patience: Patience, stop: &CancellationToken, beat: &Heartbeat) {
+    let connections = TaskTracker::new();
+    let places = std::sync::Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
+    loop {
+        beat.beat();
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            // An idle listener still turns.
+            () = tokio::time::sleep(Duration::from_secs(5)) => continue,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        match accepted {
+            Ok((stream, from, place)) => {
+                let (app, stop) = (app.clone(), stop.clone());
+                connections.spawn(async move {
+                    connection(stream, from, app, patience, &stop).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: wait for some to come back.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &std::sync::Arc<tokio::sync::Semaphore>,
+) -> std::io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, from) = listener.accept().await?;
+    Ok((stream, from, place))
+}
+
+async fn connection(stream: TcpStream, from: SocketAddr, app: Router, patience: Patience, stop: &CancellationToken) {
+    // An answer is one small packet; waiting to fill it would only delay it.
+    let _ = stream.set_nodelay(true);
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(from));
+        app.clone().call(request)
+    });
+    let mut server = hyper::server::conn::http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(patience.headers).max_buf_size(128 * 1024);
+    let serving = server.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

@@ -1,0 +1,544 @@
+//! The three triggers: their parameters, read from bytes once, and the command they stand
+//! for (design §3 «Triggers», fixed; retailcrm-api.md H.1).
+//!
+//! Everything here is a pure function of the request and the key table.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{MapAccess, Visitor};
+use shared::domain::{IntegrationId, Kopecks, OrderNumber};
+use shared::message::{Candidate, Command, Envelope};
+use shared::telemetry::metrics::TriggerKind;
+
+use crate::keys::{Found, Known};
+use crate::reply::{Bad, Reply};
+
+/// Which of the three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    Send,
+    Update,
+    Cancel,
+}
+
+impl Wish {
+    #[must_use]
+    pub const fn kind(self) -> TriggerKind {
+        match self {
+            Self::Send => TriggerKind::Send,
+            Self::Update => TriggerKind::Update,
+            Self::Cancel => TriggerKind::Cancel,
+        }
+    }
+}
+
+/// One parameter. A value that is not readable text is kept as such: whether that matters
+/// depends on its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Param<'a> {
+    name: Cow<'a, [u8]>,
+    value: Option<Cow<'a, str>>,
+}
+
+/// How the body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    UrlEncoded,
+    Json,
+}
+
+impl Form {
+    /// By `Content-Type`; a missing one means urlencoded. `None` = not supported.
+    #[must_use]
+    pub fn of(content_type: Option<&[u8]>) -> Option<Self> {
+        let text = content_type.unwrap_or_default();
+        let essence = text.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        if essence.is_empty() || essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
+            return Some(Self::UrlEncoded);
+        }
+        let json = essence.eq_ignore_ascii_case(b"application/json")
+            || essence.eq_ignore_ascii_case(b"text/json")
+            || essence.len() > 5 && essence[essence.len() - 5..].eq_ignore_ascii_case(b"+json");
+        json.then_some(Self::Json)
+    }
+}
+
+/// Percent-decoding; `None` on an escape that is none.
+fn unescape(raw: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if !raw.iter().any(|b| matches!(b, b'%' | b'+')) {
+        return Some(Cow::Borrowed(raw));
+    }
+    let hex = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let mut out = Vec::with_capacity(raw.len());
+    let mut rest = raw.iter();
+    while let Some(byte) = rest.next() {
+        out.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let (high, low) = (hex(*rest.next()?)?, hex(*rest.next()?)?);
+                high << 4 | low
+            }
+            other => *other,
+        });
+    }
+    Some(Cow::Owned(out))
+}
+
+/// Text, only if the bytes are UTF-8: a lossy decoder would hide a broken number.
+fn text(bytes: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
+    match bytes {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+    }
+}
+
+/// Adds the parameters of an urlencoded body or query.
+pub fn read_urlencoded<'a>(raw: &'a [u8], into: &mut Vec<Param<'a>>) {
+    for pair in raw.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = match pair.iter().position(|b| *b == b'=') {
+            Some(at) => (&pair[..at], &pair[at + 1..]),
+            None => (pair, &[][..]),
+        };
+        into.push(Param { name: unescape(name).unwrap_or(Cow::Borrowed(name)), value: unescape(value).and_then(text) });
+    }
+}
+
+/// Adds the parameters of a flat JSON object. Numbers keep the form they were written in.
+///
+/// # Errors
+/// [`Bad::Json`] when it is no JSON object.
+pub fn read_json(raw: &[u8], into: &mut Vec<Param<'_>>) -> Result<(), Bad> {
+    struct Flat<'v, 'p>(&'v mut Vec<Param<'p>>);
+
+    impl<'de> Visitor<'de> for Flat<'_, '_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a flat object")
+        }
+
+        // Not read into a map: a name that is given twice must be seen twice.
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+            while let Some((name, value)) = map.next_entry::<String, serde_json::Value>()? {
+                let value = match value {
+                    serde_json::Value::String(text) => Some(Cow::Owned(text)),
+                    serde_json::Value::Number(number) => Some(Cow::Owned(number.to_string())),
+                    serde_json::Value::Null => Some(Cow::Borrowed("")),
+                    _ => None,
+                };
+                self.0.push(Param { name: Cow::Owned(name.into_bytes()), value });
+            }
+            Ok(())
+        }
+    }
+
+    let mut json = serde_json::Deserializer::from_slice(raw);
+    json.deserialize_map(Flat(into)).and_then(|()| json.end()).map_err(|_| Bad::Json)
+}
+
+/// A trigger as it was understood, before any key was looked up.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Trigger<'a> {
+    pub number: OrderNumber,
+    pub declared: Option<Kopecks>,
+    pub keys: Presented<'a>,
+}
+
+/// The keys a trigger presents.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Presented<'a> {
+    /// Send and update: one, perhaps empty.
+    One(&'a str),
+    /// Cancel: delivery type code and key, in the order given. A pair that is not
+    /// readable text can belong to nobody and has an empty key.
+    Pairs(Vec<(Cow<'a, str>, &'a str)>),
+}
+
+/// # Errors
+/// [`Bad`], as design §3 lists them.
+pub fn understand<'a>(wish: Wish, params: &'a [Param<'a>]) -> Result<Trigger<'a>, Bad> {
+    let (mut id, mut sum, mut key) = (None, None, None);
+    let mut given_twice = false;
+    let mut pairs = Vec::new();
+    for param in params {
+        match (&*param.name, wish) {
+            (b"id", _) => {
+                let before = id.replace(&param.value);
+                given_twice |= before.is_some();
+            }
+            (b"sum", _) => {
+                let read = declared(param.value.as_deref())?;
+                // Given twice is fine as long as it says one thing.
+                match (sum, read) {
+                    (Some(Some(before)), Some(now)) if before != now => return Err(Bad::Sum),
+                    (Some(Some(_)), None) => {}
+                    _ => sum = Some(read),
+                }
+            }
+            (name, Wish::Cancel) => {
+                pairs.push((String::from_utf8_lossy(name), param.value.as_deref().unwrap_or_default()));
+            }
+            (b"key", _) => {
+                let value = param.value.as_deref().unwrap_or_default();
+                if key.replace(value).is_some_and(|before| before != value) {
+                    return Err(Bad::KeyTwice);
+                }
+            }
+            _ => {}
+        }
+    }
+    if given_twice {
+        return Err(Bad::IdTwice);
+    }
+    let number = number(id.ok_or(Bad::NoId)?.as_deref().ok_or(Bad::IdUnreadable)?)?;
+    let keys = match wish {
+        Wish::Cancel if pairs.is_empty() => return Err(Bad::NoPairs),
+        Wish::Cancel => Presented::Pairs(pairs),
+        Wish::Send | Wish::Update => Presented::One(key.unwrap_or_default()),
+    };
+    Ok(Trigger { number, declared: sum.flatten(), keys })
+}
+
+fn number(text: &str) -> Result<OrderNumber, Bad> {
+    use shared::domain::ids::BadOrderNumber;
+    let number = OrderNumber::parse(text).map_err(|bad| match bad {
+        BadOrderNumber::Empty => Bad::EmptyId,
+        BadOrderNumber::TooLong => Bad::IdTooLong,
+    })?;
+    // No CRM writes them, and PostgreSQL keeps no NUL in a text.
+    if number.as_str().chars().any(char::is_control) {
+        return Err(Bad::IdUnreadable);
+    }
+    Ok(number)
+}
+
+fn declared(value: Option<&str>) -> Result<Option<Kopecks>, Bad> {
+    let text = value.ok_or(Bad::Sum)?;
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    Kopecks::parse(text).map(Some).map_err(|_| Bad::Sum)
+}
+
+/// What a trigger's keys came to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Authenticated {
+    /// The key's; of a cancel the first candidate's.
+    pub integration: IntegrationId,
+    pub candidates: Vec<Candidate>,
+    /// Names of pairs whose key nobody knows, beside known ones.
+    pub strangers: Vec<String>,
+}
+
+/// Looks the keys up.
+///
+/// # Errors
+/// The [`Reply`] to give: 403, 503 while no key was ever read, 400 for keys of several
+/// accounts.
+pub fn authenticate(presented: &Presented<'_>, find: impl Fn(&str) -> Found) -> Result<Authenticated, Reply> {
+    match presented {
+        Presented::One(key) => match find(key) {
+            Found::Known(known) => {
+                Ok(Authenticated { integration: known.integration, candidates: vec![], strangers: vec![] })
+            }
+            Found::Unknown => Err(Reply::Forbidden),
+            Found::NotLoaded => Err(Reply::Unavailable),
+        },
+        Presented::Pairs(pairs) => {
+            let mut known: Option<Known> = None;
+            let (mut candidates, mut strangers) = (Vec::new(), Vec::new());
+            for (name, key) in pairs {
+                match find(key) {
+                    Found::Known(found) => {
+                        let candidate =
+                            Candidate { delivery_type: name.as_ref().to_owned(), integration: found.integration };
+                        if !candidates.contains(&candidate) {
+                            candidates.push(candidate);
+                        }
+                        match &known {
+                            Some(first) if first.account != found.account => {
+                                return Err(Reply::Bad(Bad::SeveralAccounts));
+                            }
+                            Some(_) => {}
+                            None => known = Some(found),
+                        }
+                    }
+                    Found::Unknown => strangers.push(name.as_ref().to_owned()),
+                    Found::NotLoaded => return Err(Reply::Unavailable),
+                }
+            }
+            let integration = known.ok_or(Reply::Forbidden)?.integration;
+            Ok(Authenticated { integration, candidates, strangers })
+        }
+    }
+}
+
+/// Whether any parameter is a key somebody has: such a sender made a mistake, but is no
+/// stranger. A handful is looked at, so that a large body buys no work.
+#[must_use]
+pub fn shows_known_key(params: &[Param<'_>], find: impl Fn(&str) -> Found) -> bool {
+    params
+        .iter()
+        .take(20)
+        .filter_map(|param| param.value.as_deref())
+        .any(|value| matches!(find(value), Found::Known(_)))
+}
+
+/// The envelope to publish.
+#[must_use]
+pub fn envelope(
+    wish: Wish,
+    trigger: Trigger<'_>,
+    authenticated: Authenticated,
+    received_at: jiff::Timestamp,
+    traceparent: Option<&str>,
+) -> Envelope {
+    let Trigger { number, declared, .. } = trigger;
+    let command = match wish {
+        Wish::Send => Command::SendOrder { number, declared },
+        Wish::Update => Command::UpdateOrder { number, declared },
+        Wish::Cancel => Command::CancelOrder { number, declared, candidates: authenticated.candidates },
+    };
+    let mut envelope = Envelope::new(command, Some(authenticated.integration), received_at);
+    envelope.traceparent = Some(match traceparent.filter(|text| is_traceparent(text)) {
+        Some(given) => given.to_owned(),
+        // The command's id is random enough to be a trace's, and easy to search for.
+        None => {
+            let id = envelope.id.as_simple().to_string();
+            format!("00-{id}-{}-01", &id[16..])
+        }
+    });
+    envelope
+}
+
+/// W3C Trace Context, version 00: `00-<32 hex>-<16 hex>-<2 hex>`, lower case, ids not zero.
+#[must_use]
+pub fn is_traceparent(text: &str) -> bool {
+    let hex = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let mut parts = text.split('-');
+    let (version, trace, span, flags) = (parts.next(), parts.next(), parts.next(), parts.next());
+    parts.next().is_none()
+        && version == Some("00")
+        && trace.is_some_and(|id| hex(id, 32) && id.bytes().any(|b| b != b'0'))
+        && span.is_some_and(|id| hex(id, 16) && id.bytes().any(|b| b != b'0'))
+        && flags.is_some_and(|flags| hex(flags, 2))
+}
+
+/// What the journal keeps of names nobody knows. A name may be anything, even a key or a
+/// phone in the wrong place: only what looks like a delivery type code is repeated.
+#[must_use]
+pub fn strangers_text(strangers: &[String]) -> String {
+    let code = |name: &&String| {
+        (1..=24).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+            && name.bytes().filter(u8::is_ascii_digit).count() <= 6
+    };
+    let named: Vec<&str> = strangers.iter().filter(code).take(10).map(String::as_str).collect();
+    format!("cancel: {} of the given keys are unknown and were ignored ({})", strangers.len(), named.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(text: &str) -> Vec<Param<'_>> {
+        let mut params = Vec::new();
+        read_urlencoded(text.as_bytes(), &mut params);
+        params
+    }
+
+    fn send(text: &str) -> Result<(String, Option<Kopecks>, String), Bad> {
+        let params = params(text);
+        let trigger = understand(Wish::Send, &params)?;
+        let Presented::One(key) = trigger.keys else { panic!("one key") };
+        Ok((trigger.number.as_str().to_owned(), trigger.declared, key.to_owned()))
+    }
+
+    #[test]
+    fn numbers_of_every_kind_are_read() {
+        for (body, number) in [
+            ("id=1234A&key=k", "1234A"),
+            ("id=%D0%97%D0%B0%D0%BA%D0%B0%D0%B7+%231%2F2&key=k", "Заказ #1/2"),
+            ("key=k&id=12%2034", "12 34"),
+            ("id=+12+&key=k", "12"),
+            ("id=Заказ&key=k", "Заказ"),
+            ("a&&=x&id=7&key=k", "7"),
+            ("id=a=b&key=k", "a=b"),
+        ] {
+            assert_eq!(send(body).map(|t| t.0), Ok(number.to_owned()), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_with_its_cause() {
+        let long = format!("id={}", "я".repeat(256));
+        for (body, bad) in [
+            ("", Bad::NoId),
+            ("key=k", Bad::NoId),
+            ("ID=7", Bad::NoId),
+            ("id", Bad::EmptyId),
+            ("id=&key=k", Bad::EmptyId),
+            ("id=+%20", Bad::EmptyId),
+            ("id=1&id=1", Bad::IdTwice),
+            ("id=1&i%64=1", Bad::IdTwice),
+            ("id=%FF", Bad::IdUnreadable),
+            ("id=%D0", Bad::IdUnreadable),
+            ("id=%C7%E0%EA%E0%E7", Bad::IdUnreadable),
+            ("id=%ED%A0%80", Bad::IdUnreadable),
+            ("id=%zz", Bad::IdUnreadable),
+            ("id=1%2", Bad::IdUnreadable),
+            ("id=1%00", Bad::IdUnreadable),
+            (long.as_str(), Bad::IdTooLong),
+        ] {
+            assert_eq!(send(body), Err(bad), "{body}");
+        }
+        assert!(send(&format!("id={}", "я".repeat(255))).is_ok(), "characters are counted, not bytes");
+    }
+
+    #[test]
+    fn sums_may_be_absent_empty_and_written_in_several_ways() {
+        for (sum, kopecks) in [
+            ("", None),
+            ("sum=", None),
+            ("sum=+", None),
+            ("sum=3790", Some(379_000)),
+            ("sum=3790.5", Some(379_050)),
+            ("sum=3+790,50", Some(379_050)),
+            ("sum=0", Some(0)),
+            ("sum=5&sum=5.00", Some(500)),
+            ("sum=5&sum=", Some(500)),
+        ] {
+            assert_eq!(send(&format!("id=1&{sum}")).map(|t| t.1), Ok(kopecks.map(Kopecks)), "{sum}");
+        }
+        for sum in ["abc", "1,2,3", "12р", "%FF", "1.2.3"] {
+            assert_eq!(send(&format!("id=1&sum={sum}")), Err(Bad::Sum), "{sum}");
+        }
+        assert_eq!(send("id=1&sum=5&sum=6"), Err(Bad::Sum));
+    }
+
+    #[test]
+    fn extra_fields_are_ignored_even_unreadable_ones() {
+        assert!(send("id=1&key=k&comment=%FF&x[]=1&%zz=1").is_ok());
+        assert_eq!(send("id=1&key=a&key=a").map(|t| t.2), Ok("a".to_owned()));
+        assert_eq!(send("id=1&key=a&key=b"), Err(Bad::KeyTwice));
+    }
+
+    #[test]
+    fn json_keeps_the_form_of_numbers_and_sees_a_name_twice() {
+        let read = |text: &'static str| {
+            let mut params = Vec::new();
+            read_json(text.as_bytes(), &mut params)?;
+            let trigger = understand(Wish::Send, &params)?;
+            Ok((trigger.number.as_str().to_owned(), trigger.declared))
+        };
+        assert_eq!(read(r#"{"id":1234,"sum":3790.10,"key":"k"}"#), Ok(("1234".to_owned(), Some(Kopecks(379_010)))));
+        assert_eq!(read(r#"{"id":"12345678901234567890123","sum":null}"#).map(|t| t.1), Ok(None));
+        assert_eq!(read(r#"{"id":12345678901234567890123}"#).map(|t| t.0), Ok("12345678901234567890123".to_owned()));
+        assert_eq!(read(r#"{"id":"1","extra":{"a":[1]}}"#).map(|t| t.0), Ok("1".to_owned()));
+        assert_eq!(read(r#"{"id":"1","id":"1"}"#), Err(Bad::IdTwice));
+        assert_eq!(read(r#"{"id":["1"]}"#), Err(Bad::IdUnreadable));
+        assert_eq!(read(r#"{"id":true}"#), Err(Bad::IdUnreadable));
+        assert_eq!(read(r#"{"id":null}"#), Err(Bad::EmptyId));
+        for text in ["[]", "1", "{", r#"{"id":1} x"#, "\"a\"", r#"{"id":"\ud800"}"#] {
+            assert_eq!(read(text), Err(Bad::Json), "{text}");
+        }
+        assert_eq!(read_json(b"{\"id\":\"\xff\"}", &mut Vec::new()), Err(Bad::Json));
+    }
+
+    #[test]
+    fn the_content_type_decides_and_a_missing_one_is_a_form() {
+        let of = |text: &str| Form::of(Some(text.as_bytes()));
+        assert_eq!(Form::of(None), Some(Form::UrlEncoded));
+        assert_eq!(of("application/x-www-form-urlencoded; charset=UTF-8"), Some(Form::UrlEncoded));
+        assert_eq!(of("Application/JSON;charset=utf-8"), Some(Form::Json));
+        assert_eq!(of("application/vnd.x+json"), Some(Form::Json));
+        assert_eq!(of("multipart/form-data; boundary=x"), None);
+        assert_eq!(of("text/plain"), None);
+    }
+
+    fn find(key: &str) -> Found {
+        let known = |id, account: &str| {
+            Found::Known(Known {
+                integration: IntegrationId(id),
+                account: account.into(),
+                delivery_types: [].into(),
+                active: true,
+            })
+        };
+        match key {
+            "A" => known(1, "one.retailcrm.ru"),
+            "B" => known(2, "one.retailcrm.ru"),
+            "C" => known(3, "two.retailcrm.ru"),
+            "later" => Found::NotLoaded,
+            _ => Found::Unknown,
+        }
+    }
+
+    type Cancelled = (i64, Vec<(String, i64)>, Vec<String>);
+
+    fn cancel(body: &str) -> Result<Cancelled, Reply> {
+        let params = params(body);
+        let trigger = understand(Wish::Cancel, &params).map_err(Reply::Bad)?;
+        let found = authenticate(&trigger.keys, find)?;
+        let candidates = found.candidates.into_iter().map(|c| (c.delivery_type, c.integration.0)).collect();
+        Ok((found.integration.0, candidates, found.strangers))
+    }
+
+    #[test]
+    fn a_cancel_lists_every_known_pair_and_ignores_the_unknown_beside_them() {
+        let pairs = |list: &[(&str, i64)]| list.iter().map(|(t, i)| ((*t).to_owned(), *i)).collect::<Vec<_>>();
+        let both = cancel("id=1&sum=2&outcity=B&incity=A").expect("accepted");
+        assert_eq!(both, (2, pairs(&[("outcity", 2), ("incity", 1)]), vec![]));
+        let one = cancel("id=1&incity=A&outcity=&old=zzz").expect("accepted");
+        assert_eq!(one, (1, pairs(&[("incity", 1)]), vec!["outcity".to_owned(), "old".to_owned()]));
+        let shared = cancel("id=1&incity=A&outcity=A&incity=A").expect("accepted");
+        assert_eq!(shared.1, pairs(&[("incity", 1), ("outcity", 1)]));
+    }
+
+    #[test]
+    fn a_cancel_without_usable_pairs_says_what_is_missing() {
+        assert_eq!(cancel("id=1&sum=2"), Err(Reply::Bad(Bad::NoPairs)));
+        assert_eq!(cancel("id=1&incity=zzz&outcity="), Err(Reply::Forbidden));
+        assert_eq!(cancel("id=1&incity=%FF"), Err(Reply::Forbidden));
+        assert_eq!(cancel("id=1&incity=A&outcity=C"), Err(Reply::Bad(Bad::SeveralAccounts)));
+        assert_eq!(cancel("id=1&incity=later"), Err(Reply::Unavailable));
+    }
+
+    #[test]
+    fn only_valid_trace_contexts_are_copied() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert!(is_traceparent(good));
+        for bad in [
+            "",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+        ] {
+            assert!(!is_traceparent(bad), "{bad}");
+        }
+        let make = |header| {
+            let params = params("id=1&key=A");
+            let trigger = understand(Wish::Send, &params).expect("understood");
+            let found = authenticate(&trigger.keys, find).expect("known");
+            envelope(Wish::Send, trigger, found, jiff::Timestamp::UNIX_EPOCH, header)
+        };
+        assert_eq!(make(Some(good)).traceparent.as_deref(), Some(good));
+        let made = make(Some("nonsense"));
+        assert!(is_traceparent(made.traceparent.as_deref().expect("made")));
+        assert_eq!(made.integration, Some(IntegrationId(1)));
+    }
+
+    #[test]
+    fn the_journal_repeats_no_name_that_could_be_a_key() {
+        let strangers = ["incity", "dk-0123456789abcdef0123456789abcdef", "имя", "79160001122"].map(str::to_owned);
+        let text = strangers_text(&strangers);
+        assert!(text.contains("4 of") && text.contains("(incity)"), "{text}");
+    }
+}

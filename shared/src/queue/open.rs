@@ -1,0 +1,119 @@
+//! The one place where a process gets its queue: the job table without `AMQP_URL`, the
+//! broker with it. Nothing else looks at that setting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+
+use crate::bootstrap::Ctx;
+use crate::config::{Config, Role};
+use crate::queue::amqp::{AmqpConfig, AmqpQueue};
+use crate::queue::jobs::JobQueue;
+use crate::queue::relay::Relay;
+use crate::queue::spill::SpillingPublisher;
+use crate::queue::{Publisher, SharedQueue};
+use crate::store::Store;
+
+/// How often the queue is asked for its depth.
+const GAUGE_EVERY: Duration = Duration::from_secs(5);
+
+/// A queue and the publisher to use with it.
+#[derive(Clone)]
+pub struct Opened {
+    pub queue: SharedQueue,
+    /// With a broker this one spills into the store, and what is published counts as
+    /// stored either way. Without one it is the queue itself.
+    pub publisher: Arc<dyn Publisher>,
+}
+
+impl Opened {
+    pub async fn close(&self) {
+        self.queue.close().await;
+    }
+}
+
+/// Opens the adapter the settings ask for. A broker that is away is no error.
+///
+/// # Errors
+/// One sentence naming the variable.
+pub async fn open(config: &Config, store: &Store) -> anyhow::Result<SharedQueue> {
+    match &config.amqp_url {
+        None => Ok(Arc::new(JobQueue::start(store.clone()))),
+        Some(url) => {
+            let config = AmqpConfig::new(url, &config.amqp_prefix, config.timing.rungs.clone())?;
+            Ok(AmqpQueue::start(config))
+        }
+    }
+}
+
+/// Opens the queue, and with a broker also the spill and the relay; adds what `/ready` and
+/// the gauges need.
+///
+/// # Errors
+/// As [`open`].
+pub async fn start(ctx: &Ctx) -> anyhow::Result<Opened> {
+    let queue = open(&ctx.config, &ctx.store).await?;
+    watch(ctx, &queue);
+    let publisher: Arc<dyn Publisher> = match ctx.config.amqp_url {
+        None => queue.clone(),
+        Some(_) => with_spill(ctx, queue.clone()),
+    };
+    Ok(Opened { queue, publisher })
+}
+
+/// A publisher that spills, with the relay that empties the spill.
+pub fn with_spill(ctx: &Ctx, broker: Arc<dyn Publisher>) -> Arc<dyn Publisher> {
+    let publisher = SpillingPublisher::new(broker.clone(), ctx.store.clone());
+    let relay = Relay::new(ctx.store.clone(), broker, publisher.outbox(), ctx.metrics.clone());
+    let stop = ctx.stop.clone();
+    ctx.spawn_loop("relay", Duration::from_secs(60), |beat| relay.run(stop, beat));
+    Arc::new(publisher)
+}
+
+fn watch(ctx: &Ctx, queue: &SharedQueue) {
+    let (checked, broker) = (queue.clone(), ctx.config.amqp_url.is_some());
+    let look = move || {
+        let queue = checked.clone();
+        async move {
+            let state = queue.state().await;
+            match (state.connected, state.blocked) {
+                (false, _) if broker => Err("the broker is not reachable".to_owned()),
+                (false, _) => Err("the job table cannot be read".to_owned()),
+                (true, true) => Err("the broker blocks its publishers: memory or disk alarm".to_owned()),
+                (true, false) => Ok(()),
+            }
+        }
+        .boxed()
+    };
+    if ctx.config.role == Role::Ingress && broker {
+        ctx.health.note("queue", look.clone());
+        // Either of the two is enough to accept a trigger.
+        let store = ctx.store.clone();
+        ctx.health.need("accepting", move || {
+            let (queue, store) = (look(), store.clone());
+            async move {
+                match queue.await {
+                    Ok(()) => Ok(()),
+                    Err(why) => store.ping().await.map_err(|error| format!("{why}, and {error}")),
+                }
+            }
+            .boxed()
+        });
+    } else {
+        ctx.health.need("queue", look);
+    }
+    let (queue, metrics, stop) = (queue.clone(), ctx.metrics.clone(), ctx.stop.clone());
+    ctx.spawn(async move {
+        loop {
+            let state = queue.state().await;
+            if state.connected {
+                metrics.set_queue_depth(&state.depth);
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(GAUGE_EVERY) => {}
+            }
+        }
+    });
+}

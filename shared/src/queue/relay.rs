@@ -1,0 +1,309 @@
+//! Forwards rows of the job table to the broker: what was spilled, what handlers left in
+//! their outbox, what the operator's command wrote. Runs in every process that has both a
+//! broker and a store; a row is forwarded by whoever claims it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::domain::Fault;
+use crate::message::{Lane, decode};
+use crate::queue::Publisher;
+use crate::queue::spill::Outbox;
+use crate::store::dead_letters::NewDeadLetter;
+use crate::store::jobs::Job;
+use crate::store::{Result, Store};
+use crate::telemetry::{Heartbeat, Metrics};
+
+/// Pause between two looks at an idle table: a row must be on its way within two seconds.
+const IDLE: Duration = Duration::from_millis(500);
+/// How often rows are counted while there are many.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+/// How long a claimed row is ours.
+const LEASE: Duration = Duration::from_secs(60);
+const BATCH: u32 = 200;
+const PARALLEL: usize = 32;
+/// How long the broker is given to confirm one message; nobody waits for it here.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(5);
+
+pub struct Relay {
+    store: Store,
+    broker: Arc<dyn Publisher>,
+    outbox: Arc<Outbox>,
+    metrics: Arc<Metrics>,
+    owner: String,
+}
+
+/// What became of one claimed row.
+enum Fate {
+    /// The broker has it, or it lies among the dead letters.
+    Gone(String),
+    Kept(String),
+}
+
+impl Relay {
+    #[must_use]
+    pub fn new(store: Store, broker: Arc<dyn Publisher>, outbox: Arc<Outbox>, metrics: Arc<Metrics>) -> Self {
+        Self { store, broker, outbox, metrics, owner: format!("relay:{}", Uuid::now_v7()) }
+    }
+
+    /// Forwards until the process stops. A batch that has begun is brought to its end.
+    pub async fn run(self, stop: CancellationToken, beat: Heartbeat) {
+        let mut failing = false;
+        let mut counted: Option<Instant> = None;
+        loop {
+            beat.beat();
+            let moved = match self.round(&mut counted).await {
+                Ok(moved) => {
+                    failing = false;
+                    moved
+                }
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(%error, "the outbox cannot be read");
+                    }
+                    failing = true;
+                    0
+                }
+            };
+            if stop.is_cancelled() {
+                return;
+            }
+            if moved == 0 {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(IDLE) => {}
+                }
+            }
+        }
+    }
+
+    /// Counts when it is time to, and forwards a batch if there is one and a broker to
+    /// take it. Answers how many rows were forwarded.
+    async fn round(&self, counted: &mut Option<Instant>) -> Result<usize> {
+        if counted.is_none_or(|at| at.elapsed() >= COUNT_EVERY) || self.outbox.depth() == 0 {
+            let rows = self.store.job_counts().await?.iter().map(|(_, n)| n).sum();
+            self.outbox.set_depth(rows);
+            self.metrics.set_outbox_depth(rows);
+            *counted = Some(Instant::now());
+        }
+        if self.outbox.depth() == 0 || !self.broker.accepts() {
+            return Ok(0);
+        }
+        // Lane by lane: triggers go first, and the index of the table serves each.
+        let mut jobs = Vec::new();
+        for lane in Lane::ALL {
+            jobs.extend(self.store.claim_jobs(Some(lane), &self.owner, LEASE, BATCH).await?);
+        }
+        if jobs.is_empty() {
+            return Ok(0);
+        }
+        let failed = AtomicBool::new(false);
+        let fates: Vec<Fate> = futures_util::stream::iter(jobs)
+            .map(|job| self.forward(job, &failed))
+            .buffer_unordered(PARALLEL)
+            .collect()
+            .await;
+        let (mut gone, mut kept) = (Vec::new(), Vec::new());
+        for fate in fates {
+            match fate {
+                Fate::Gone(id) => gone.push(id),
+                Fate::Kept(id) => kept.push(id),
+            }
+        }
+        // A row that cannot be removed is forwarded once more after its lease; its id
+        // makes that harmless.
+        self.store.finish_jobs(&self.owner, &gone).await?;
+        self.outbox.set_depth(self.outbox.depth().saturating_sub(gone.len() as u64));
+        self.metrics.set_outbox_depth(self.outbox.depth());
+        if !kept.is_empty() {
+            self.store.hand_back_jobs(&self.owner, &kept).await?;
+        }
+        Ok(gone.len())
+    }
+
+    async fn forward(&self, job: Job, failed: &AtomicBool) -> Fate {
+        let envelope = match decode(&job.body) {
+            Ok(envelope) => envelope,
+            Err(error) => return self.bury(job, &error.to_string()).await,
+        };
+        // After one failure the rest of the batch need not wait for theirs.
+        if failed.load(Ordering::Relaxed) {
+            return Fate::Kept(job.id);
+        }
+        match tokio::time::timeout(CONFIRM_LIMIT, self.broker.publish(envelope, None)).await {
+            Ok(Ok(())) => {
+                self.outbox.circuit.succeeded();
+                Fate::Gone(job.id)
+            }
+            _ => {
+                failed.store(true, Ordering::Relaxed);
+                Fate::Kept(job.id)
+            }
+        }
+    }
+
+    async fn bury(&self, job: Job, detail: &str) -> Fate {
+        let dead = NewDeadLetter {
+            integration: None,
+            delivery: None,
+            number: None,
+            kind: "undecodable".to_owned(),
+            reason: "undecodable".to_owned(),
+            fault: Fault::Bridge,
+            detail: detail.to_owned(),
+            tries: 0,
+            command: None,
+            raw: Some(job.body),
+        };
+        match self.store.bury(&dead).await {
+            Ok(_) => Fate::Gone(job.id),
+            Err(error) => {
+                tracing::warn!(%error, "an undecodable message could not be put among the dead letters");
+                Fate::Kept(job.id)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::spill::SpillingPublisher;
+    use crate::queue::spill::tests::{FakeBroker, Mode, Scratch, message};
+    use crate::store::dead_letters::DeadFilter;
+    use crate::store::jobs::NewJob;
+    use crate::telemetry::Health;
+
+    struct World {
+        scratch: Scratch,
+        broker: Arc<FakeBroker>,
+        publisher: SpillingPublisher,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+    }
+
+    impl World {
+        async fn new(mode: Mode) -> Self {
+            let (scratch, broker) = (Scratch::new().await, Arc::new(FakeBroker::default()));
+            broker.set(mode);
+            let publisher = SpillingPublisher::new(broker.clone(), scratch.store.clone());
+            let metrics = Arc::new(Metrics::new());
+            Self { scratch, broker, publisher, metrics, stop: CancellationToken::new() }
+        }
+
+        fn relay(&self) -> tokio::task::JoinHandle<()> {
+            let store = self.scratch.store.clone();
+            let relay = Relay::new(store, self.broker.clone(), self.publisher.outbox(), self.metrics.clone());
+            tokio::spawn(relay.run(self.stop.clone(), Health::new().heartbeat("relay", Duration::from_secs(30))))
+        }
+
+        async fn until(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) {
+            let began = Instant::now();
+            while !holds(self).await {
+                assert!(began.elapsed() < Duration::from_secs(15), "never: {what}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_spilled_is_forwarded_when_the_broker_is_back() {
+        let world = World::new(Mode::Away).await;
+        let relay = world.relay();
+        let mut sent = Vec::new();
+        for _ in 0..500 {
+            let message = message();
+            sent.push(message.id);
+            world.publisher.publish(message, None).await.expect("stored");
+        }
+        world.until("the depth is shown", async |w| w.metrics.render().contains("bridge_outbox_depth 500")).await;
+        world.broker.set(Mode::Works);
+        world.until("forwarded", async |w| w.scratch.rows().await == 0).await;
+        let mut got = world.broker.got();
+        got.sort();
+        sent.sort();
+        assert_eq!(got, sent, "each once, none lost");
+        world.until("the depth is zero", async |w| w.metrics.render().contains("bridge_outbox_depth 0")).await;
+        world.stop.cancel();
+        relay.await.expect("ended by itself");
+    }
+
+    #[tokio::test]
+    async fn a_row_another_process_wrote_is_on_its_way_within_two_seconds() {
+        let world = World::new(Mode::Works).await;
+        let _relay = world.relay();
+        let message = message();
+        world.scratch.store.enqueue(&[NewJob::of(&message, world.scratch.store.clock.now())]).await.expect("written");
+        let began = Instant::now();
+        world.until("forwarded", async |w| w.broker.got() == [message.id]).await;
+        assert!(began.elapsed() < Duration::from_secs(2));
+    }
+
+    #[tokio::test]
+    async fn a_delayed_row_does_not_go_early() {
+        let world = World::new(Mode::Works).await;
+        let now = world.scratch.store.clock.now();
+        let later = now.checked_add(Duration::from_millis(700)).expect("soon");
+        let (delayed, prompt) = (message(), message());
+        world.scratch.store.enqueue(&[NewJob::of(&delayed, later), NewJob::of(&prompt, now)]).await.expect("written");
+        let _relay = world.relay();
+        world.until("both forwarded", async |w| w.broker.got().len() == 2).await;
+        assert_eq!(world.broker.got(), [prompt.id, delayed.id]);
+        assert!(world.scratch.store.clock.now() >= later);
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_fails_again_loses_nothing() {
+        let world = World::new(Mode::Away).await;
+        for _ in 0..40 {
+            world.publisher.publish(message(), None).await.expect("stored");
+        }
+        world.broker.set(Mode::Refuses);
+        let _relay = world.relay();
+        world.until("tried", async |w| w.broker.tries.load(Ordering::SeqCst) > 0).await;
+        assert_eq!(world.scratch.rows().await, 40);
+        world.broker.set(Mode::Works);
+        world.until("forwarded", async |w| w.scratch.rows().await == 0).await;
+        assert_eq!(world.broker.got().len(), 40);
+    }
+
+    #[tokio::test]
+    async fn a_forwarded_row_closes_the_circuit() {
+        let world = World::new(Mode::Refuses).await;
+        world.publisher.publish(message(), None).await.expect("stored");
+        assert!(world.publisher.outbox().circuit.is_open());
+        world.broker.set(Mode::Works);
+        let _relay = world.relay();
+        world.until("closed", async |w| !w.publisher.outbox().circuit.is_open()).await;
+    }
+
+    #[tokio::test]
+    async fn two_relays_share_the_rows_without_doubling_them() {
+        let world = World::new(Mode::Away).await;
+        for _ in 0..300 {
+            world.publisher.publish(message(), None).await.expect("stored");
+        }
+        world.broker.set(Mode::Works);
+        let _relays = (world.relay(), world.relay());
+        world.until("forwarded", async |w| w.scratch.rows().await == 0).await;
+        assert_eq!(world.broker.got().len(), 300);
+    }
+
+    #[tokio::test]
+    async fn bytes_that_are_no_message_end_among_the_dead_letters() {
+        let world = World::new(Mode::Works).await;
+        let now = world.scratch.store.clock.now();
+        let job = NewJob { id: "x".to_owned(), lane: Lane::Interactive, body: b"{\"v\":9}".to_vec(), run_at: now };
+        world.scratch.store.enqueue(&[job]).await.expect("written");
+        let _relay = world.relay();
+        world.until("buried", async |w| w.scratch.rows().await == 0).await;
+        let dead = world.scratch.store.dead_letters(&DeadFilter::default()).await.expect("listed");
+        assert_eq!(dead.len(), 1);
+        assert_eq!((dead[0].reason.as_str(), dead[0].raw.as_deref()), ("undecodable", Some(&b"{\"v\":9}"[..])));
+    }
+}

@@ -1,0 +1,385 @@
+//! The way out when the broker does not confirm: the message becomes a row of the job
+//! table, its sender is told that it is stored, and [`super::relay`] forwards it later.
+//!
+//! Time is the point here: RetailCRM does not repeat a trigger, so an answer must come
+//! within three seconds and be true (messaging.md «Ingress: what to answer»).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use crate::clock::Clock;
+use crate::message::{Envelope, Lane};
+use crate::queue::jobs::JobQueue;
+use crate::queue::{PublishError, Publisher};
+use crate::store::Store;
+use crate::store::jobs::NewJob;
+
+/// How long the broker is given to confirm.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(2);
+/// How long the store is given; both together stay below three seconds.
+const STORE_LIMIT: Duration = Duration::from_millis(800);
+/// Rows after which the outbox takes no more: somebody must look first.
+const FULL: u64 = 100_000;
+
+/// Publishes to the broker, or else into the store.
+pub struct SpillingPublisher {
+    broker: Arc<dyn Publisher>,
+    /// Groups the rows of a burst into few commits.
+    rows: JobQueue,
+    outbox: Arc<Outbox>,
+    clock: Clock,
+}
+
+/// What publisher and relay know in common.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pub circuit: Circuit,
+    depth: AtomicU64,
+}
+
+impl Outbox {
+    /// Rows waiting, as last counted.
+    #[must_use]
+    pub fn depth(&self) -> u64 {
+        self.depth.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_depth(&self, rows: u64) {
+        self.depth.store(rows, Ordering::Relaxed);
+    }
+}
+
+/// Keeps a dead broker from costing every message its time limit: after a failure
+/// messages go to the store at once, and one now and then tries the broker.
+#[derive(Debug, Default)]
+pub struct Circuit(Mutex<Option<Open>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    /// When the next message may try.
+    retry_at: Instant,
+    pause: Duration,
+}
+
+/// Whether a message may try the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    Yes,
+    /// As the one that finds out whether the broker is back.
+    Probe,
+    No,
+}
+
+impl Circuit {
+    const FIRST_PAUSE: Duration = Duration::from_secs(1);
+    const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+    fn state(&self) -> MutexGuard<'_, Option<Open>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state().is_some()
+    }
+
+    fn admit(&self, now: Instant) -> Admission {
+        match &mut *self.state() {
+            None => Admission::Yes,
+            Some(open) if now < open.retry_at => Admission::No,
+            Some(open) => {
+                // Nobody else tries while this one does.
+                open.retry_at = now + open.pause.max(CONFIRM_LIMIT);
+                Admission::Probe
+            }
+        }
+    }
+
+    /// The broker confirmed something.
+    pub fn succeeded(&self) {
+        if self.state().take().is_some() {
+            tracing::info!("the broker confirms again");
+        }
+    }
+
+    fn failed(&self, admission: Admission, now: Instant) {
+        let mut state = self.state();
+        match &mut *state {
+            None => {
+                *state = Some(Open { retry_at: now + Self::FIRST_PAUSE, pause: Self::FIRST_PAUSE });
+                drop(state);
+                tracing::warn!("the broker does not confirm; messages are kept in the store until it does");
+            }
+            Some(open) if admission == Admission::Probe => {
+                open.pause = (open.pause * 2).min(Self::LONGEST_PAUSE);
+                open.retry_at = now + open.pause;
+            }
+            // Others that had begun before the circuit opened.
+            Some(_) => {}
+        }
+    }
+}
+
+impl SpillingPublisher {
+    /// Must be called inside the runtime.
+    #[must_use]
+    pub fn new(broker: Arc<dyn Publisher>, store: Store) -> Self {
+        let clock = store.clock.clone();
+        Self { broker, rows: JobQueue::start(store), outbox: Arc::default(), clock }
+    }
+
+    /// For the relay that empties what this fills.
+    #[must_use]
+    pub fn outbox(&self) -> Arc<Outbox> {
+        self.outbox.clone()
+    }
+
+    async fn to_broker(&self, envelope: Envelope, delay: Option<Duration>) -> Result<(), PublishError> {
+        if !self.broker.accepts() {
+            return Err(PublishError::Unavailable);
+        }
+        let admission = self.outbox.circuit.admit(Instant::now());
+        if admission == Admission::No {
+            return Err(PublishError::Unavailable);
+        }
+        let done = match tokio::time::timeout(CONFIRM_LIMIT, self.broker.publish(envelope, delay)).await {
+            Ok(done) => done,
+            Err(_) => Err(PublishError::Unknown),
+        };
+        match done {
+            Ok(()) => self.outbox.circuit.succeeded(),
+            Err(_) => self.outbox.circuit.failed(admission, Instant::now()),
+        }
+        done
+    }
+
+    async fn to_store(&self, envelope: &Envelope, delay: Option<Duration>) -> Result<(), PublishError> {
+        if self.outbox.depth() >= FULL {
+            tracing::error!(rows = FULL, "the outbox is full: is the broker reachable?");
+            return Err(PublishError::Unavailable);
+        }
+        let now = self.clock.now();
+        let run_at = delay.and_then(|delay| now.checked_add(delay).ok()).unwrap_or(now);
+        match tokio::time::timeout(STORE_LIMIT, self.rows.put(NewJob::of(envelope, run_at))).await {
+            Ok(stored) => stored,
+            // It may be stored in the end: a message that was refused and comes all the
+            // same is only a look at an order too many.
+            Err(_) => Err(PublishError::Unavailable),
+        }
+    }
+}
+
+impl Publisher for SpillingPublisher {
+    /// A message that the broker may have taken is stored as well, under the same id.
+    fn publish(&self, envelope: Envelope, delay: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>> {
+        async move {
+            // Who waits for an answer is not served by one that comes later.
+            if envelope.lane() == Lane::Rpc {
+                return self.to_broker(envelope, delay).await;
+            }
+            match self.to_broker(envelope.clone(), delay).await {
+                Ok(()) => Ok(()),
+                Err(_) => self.to_store(&envelope, delay).await,
+            }
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::atomic::AtomicU8;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::crypto::SecretKey;
+    use crate::domain::{IntegrationId, OrderNumber};
+    use crate::message::Command;
+    use crate::store::Db;
+
+    /// A broker in memory that can be told to misbehave.
+    #[derive(Default)]
+    pub(crate) struct FakeBroker {
+        mode: AtomicU8,
+        pub(crate) tries: AtomicU64,
+        got: Mutex<Vec<Envelope>>,
+    }
+
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Mode {
+        Works = 0,
+        Refuses = 1,
+        Hangs = 2,
+        /// Takes the message and never says so.
+        Swallows = 3,
+        Away = 4,
+    }
+
+    impl FakeBroker {
+        pub(crate) fn set(&self, mode: Mode) {
+            self.mode.store(mode as u8, Ordering::SeqCst);
+        }
+
+        fn is(&self, mode: Mode) -> bool {
+            self.mode.load(Ordering::SeqCst) == mode as u8
+        }
+
+        pub(crate) fn got(&self) -> Vec<Uuid> {
+            self.got.lock().expect("not poisoned").iter().map(|envelope| envelope.id).collect()
+        }
+    }
+
+    impl Publisher for FakeBroker {
+        fn publish(&self, envelope: Envelope, _delay: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>> {
+            async move {
+                self.tries.fetch_add(1, Ordering::SeqCst);
+                if self.is(Mode::Refuses) || self.is(Mode::Away) {
+                    return Err(PublishError::Unavailable);
+                }
+                if self.is(Mode::Works) || self.is(Mode::Swallows) {
+                    self.got.lock().expect("not poisoned").push(envelope);
+                }
+                if !self.is(Mode::Works) {
+                    std::future::pending::<()>().await;
+                }
+                Ok(())
+            }
+            .boxed()
+        }
+
+        fn accepts(&self) -> bool {
+            !self.is(Mode::Away)
+        }
+    }
+
+    /// A store in a folder of its own.
+    pub(crate) struct Scratch {
+        folder: std::path::PathBuf,
+        pub(crate) store: Store,
+    }
+
+    impl Scratch {
+        pub(crate) async fn new() -> Self {
+            let folder = std::env::temp_dir().join(format!("bridge-outbox-{}", Uuid::new_v4()));
+            std::fs::create_dir_all(&folder).expect("folder");
+            let db = Db::open_sqlite(&folder.join("bridge.db")).await.expect("opened");
+            db.migrate().await.expect("migrated");
+            Self { folder, store: Store::new(db, SecretKey::from_bytes([1; 32]), Clock::system()) }
+        }
+
+        pub(crate) async fn rows(&self) -> u64 {
+            self.store.job_counts().await.expect("counted").iter().map(|(_, n)| n).sum()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+
+    pub(crate) fn message() -> Envelope {
+        let command = Command::SendOrder { number: OrderNumber::parse("1234A").expect("number"), declared: None };
+        Envelope::new(command, Some(IntegrationId(1)), jiff::Timestamp::now())
+    }
+
+    #[tokio::test]
+    async fn a_confirmed_message_costs_no_row() {
+        let (scratch, broker) = (Scratch::new().await, Arc::new(FakeBroker::default()));
+        let publisher = SpillingPublisher::new(broker.clone(), scratch.store.clone());
+        let sent = message();
+        publisher.publish(sent.clone(), None).await.expect("confirmed");
+        assert_eq!(broker.got(), [sent.id]);
+        assert_eq!(scratch.rows().await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_message_the_broker_refuses_or_cannot_get_is_stored() {
+        for mode in [Mode::Refuses, Mode::Away] {
+            let (scratch, broker) = (Scratch::new().await, Arc::new(FakeBroker::default()));
+            broker.set(mode);
+            let publisher = SpillingPublisher::new(broker.clone(), scratch.store.clone());
+            publisher.publish(message(), None).await.expect("stored");
+            assert_eq!(scratch.rows().await, 1);
+            if mode == Mode::Away {
+                assert_eq!(broker.tries.load(Ordering::SeqCst), 0, "a broker known to be away is not even asked");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dead_broker_costs_its_time_limit_once_and_not_for_each_message() {
+        let (scratch, broker) = (Scratch::new().await, Arc::new(FakeBroker::default()));
+        broker.set(Mode::Hangs);
+        let publisher = SpillingPublisher::new(broker.clone(), scratch.store.clone());
+        let began = Instant::now();
+        publisher.publish(message(), None).await.expect("stored");
+        assert!(began.elapsed() < Duration::from_secs(3), "the whole answer stays below three seconds");
+        for _ in 0..20 {
+            publisher.publish(message(), None).await.expect("stored");
+        }
+        // One for the first, and on a slow machine one that finds out whether it is back.
+        assert!(broker.tries.load(Ordering::SeqCst) <= 2);
+        assert_eq!(scratch.rows().await, 21);
+    }
+
+    #[tokio::test]
+    async fn without_broker_and_store_a_message_is_refused_in_time() {
+        let (scratch, broker) = (Scratch::new().await, Arc::new(FakeBroker::default()));
+        broker.set(Mode::Away);
+        let publisher = SpillingPublisher::new(broker, scratch.store.clone());
+        // Somebody else's write transaction holds the only writing connection.
+        let held = scratch.store.db.begin().await.expect("begun");
+        let began = Instant::now();
+        assert_eq!(publisher.publish(message(), None).await, Err(PublishError::Unavailable));
+        assert!(began.elapsed() < Duration::from_secs(2));
+        drop(held);
+    }
+
+    #[tokio::test]
+    async fn a_full_outbox_takes_no_more() {
+        let (scratch, broker) = (Scratch::new().await, Arc::new(FakeBroker::default()));
+        broker.set(Mode::Away);
+        let publisher = SpillingPublisher::new(broker, scratch.store.clone());
+        publisher.outbox().set_depth(FULL);
+        assert_eq!(publisher.publish(message(), None).await, Err(PublishError::Unavailable));
+        assert_eq!(scratch.rows().await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_delayed_message_keeps_its_delay_and_a_callback_is_never_stored() {
+        let (scratch, broker) = (Scratch::new().await, Arc::new(FakeBroker::default()));
+        broker.set(Mode::Away);
+        let publisher = SpillingPublisher::new(broker, scratch.store.clone());
+        publisher.publish(message(), Some(Duration::from_secs(60))).await.expect("stored");
+        let due = scratch.store.next_job_due(Lane::Interactive).await.expect("read").expect("a row");
+        assert!(due.as_millisecond() > scratch.store.clock.now_ms() + 50_000);
+        let call = Command::Callback { action: "calculate".to_owned(), request: serde_json::Value::Null };
+        let call = Envelope::new(call, Some(IntegrationId(1)), jiff::Timestamp::now());
+        assert_eq!(publisher.publish(call, None).await, Err(PublishError::Unavailable));
+        assert_eq!(scratch.rows().await, 1);
+    }
+
+    #[test]
+    fn the_circuit_lets_one_try_at_a_time_and_waits_longer_each_time() {
+        let circuit = Circuit::default();
+        let now = Instant::now();
+        let after = |ms: u64| now + Duration::from_millis(ms);
+        assert_eq!(circuit.admit(now), Admission::Yes);
+        circuit.failed(Admission::Yes, now);
+        circuit.failed(Admission::Yes, now);
+        assert_eq!(circuit.admit(after(900)), Admission::No);
+        assert_eq!(circuit.admit(after(1_000)), Admission::Probe);
+        assert_eq!(circuit.admit(after(1_001)), Admission::No, "one at a time");
+        circuit.failed(Admission::Probe, after(2_000));
+        assert_eq!(circuit.admit(after(3_900)), Admission::No);
+        assert_eq!(circuit.admit(after(4_000)), Admission::Probe);
+        circuit.succeeded();
+        assert_eq!(circuit.admit(after(4_001)), Admission::Yes);
+    }
+}

@@ -1,0 +1,129 @@
+//! What nobody is bound to receive, what was handed out too often, and queues that are
+//! not as they should be.
+
+use std::time::Duration;
+
+use lapin::BasicProperties;
+use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
+use shared::message::{Lane, decode};
+use shared::queue::amqp::AmqpQueue;
+use shared::queue::contract::send_order;
+use shared::queue::{Consumer as _, Death, Delivery, Publisher as _, Queue as _, Subscription};
+use tokio::time::timeout;
+
+use crate::bench::{AmqpBench, broker_url};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+async fn take(subscription: &mut Box<dyn Subscription>) -> Delivery {
+    timeout(LIMIT, subscription.next()).await.expect("a delivery in time").expect("a delivery")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_routed_is_kept_and_counted() {
+    let bench = AmqpBench::new().await;
+    let queue = bench.queue().await;
+    let (_connection, channel) = bench.channel().await;
+    let exchange = format!("{}.jobs", bench.prefix);
+    let options = BasicPublishOptions::default();
+    let properties = BasicProperties::default().with_delivery_mode(2);
+    let sent = channel.basic_publish(exchange.into(), "nowhere.Fly".into(), options, b"who?", properties).await;
+    sent.expect("sent").await.expect("taken");
+
+    let mut unrouted = queue.subscribe_unrouted(1);
+    let delivery = take(&mut unrouted).await;
+    assert_eq!(delivery.body, b"who?");
+    assert_eq!(delivery.death, Some(Death { queue: "nowhere.Fly".to_owned(), reason: "unrouted".to_owned() }));
+    delivery.requeue().await;
+    unrouted.stop().await;
+    // The first look at the state: nothing is remembered from before.
+    assert_eq!(queue.state().await.unrouted, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_handed_out_too_often_is_put_aside_with_its_reason() {
+    let bench = AmqpBench::new().await;
+    let queue = bench.queue().await;
+    let sent = send_order(7);
+    // By way of the ladder, so that it has died once before.
+    queue.publish(sent.clone(), Some(Duration::from_millis(1))).await.expect("published");
+    let mut lane = queue.subscribe(Lane::Interactive, 1);
+    let mut dead = queue.subscribe_dead(1);
+    let (delivery, times) = timeout(LIMIT, async {
+        let mut times = 0;
+        loop {
+            tokio::select! {
+                Some(delivery) = lane.next() => {
+                    times += 1;
+                    delivery.requeue().await;
+                }
+                Some(delivery) = dead.next() => return (delivery, times),
+            }
+        }
+    })
+    .await
+    .expect("it dies in time");
+    assert_eq!(times, 21, "handed out once and twenty times again");
+    assert_eq!(decode(&delivery.body), Ok(sent));
+    let expected = Death { queue: format!("{}.interactive.v1", bench.prefix), reason: "delivery_limit".to_owned() };
+    assert_eq!(delivery.death, Some(expected));
+    delivery.ack().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_tells_how_much_waits_in_each_lane() {
+    let bench = AmqpBench::new().await;
+    let queue = bench.queue().await;
+    for number in 0..3 {
+        queue.publish(send_order(number), None).await.expect("published");
+    }
+    let state = queue.state().await;
+    assert!(state.connected && !state.blocked);
+    assert_eq!(state.depth, [(Lane::Interactive, 3), (Lane::Bulk, 0), (Lane::Rpc, 0)]);
+    let progress = queue.progress();
+    assert!(progress.publishing && progress.consuming && !progress.blocked);
+    assert!(progress.last_confirm.is_some() && progress.last_delivery.is_none());
+    assert!(progress.last_beat.expect("both tasks live") < Duration::from_secs(10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_deleted_is_declared_and_taken_from_again() {
+    let bench = AmqpBench::new().await;
+    let queue = bench.queue().await;
+    let mut lane = queue.subscribe(Lane::Interactive, 4);
+    queue.publish(send_order(1), None).await.expect("published");
+    take(&mut lane).await.ack().await;
+
+    let waiting = tokio::spawn(async move { take(&mut lane).await.body });
+    let (_connection, channel) = bench.channel().await;
+    let name = format!("{}.interactive.v1", bench.prefix);
+    channel.queue_delete(name.into(), QueueDeleteOptions::default()).await.expect("deleted");
+
+    // Until it is there again, the catch-all has what is published.
+    let sent = send_order(2);
+    timeout(LIMIT, async {
+        while !waiting.is_finished() {
+            queue.publish(sent.clone(), None).await.expect("published");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .expect("taken from again in time");
+    assert_eq!(decode(&waiting.await.expect("taken")), Ok(sent));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_with_other_arguments_keeps_it_from_starting_until_it_is_gone() {
+    let bench = AmqpBench::new().await;
+    let name = format!("{}.bulk.v1", bench.prefix);
+    let (_connection, channel) = bench.channel().await;
+    let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+    channel.queue_declare(name.as_str().into(), durable, FieldTable::default()).await.expect("declared");
+
+    let queue = AmqpQueue::start(bench.config(&broker_url()));
+    assert!(!queue.connected(Duration::from_secs(1)).await);
+    assert!(!queue.state().await.connected);
+    channel.queue_delete(name.into(), QueueDeleteOptions::default()).await.expect("deleted");
+    assert!(queue.connected(LIMIT).await);
+}

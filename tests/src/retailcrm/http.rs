@@ -1,0 +1,343 @@
+//! Sockets: reads requests, keeps the records, lets the faults strike, hands the rest to the REST and control faces.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use axum::serve::{IncomingStream, Listener};
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::faults::{Action, Verdict};
+use super::rest::{Call, Reply, Route};
+use super::state::{AccountId, RateLimit, RequestRecord};
+use super::wire::{self, Params};
+use super::{RetailcrmSim, control};
+
+const BODY_LIMIT: usize = 8 * 1024 * 1024;
+
+/// Serves until the simulator is told to stop.
+pub(super) async fn serve(sim: RetailcrmSim, listener: TcpListener) {
+    let stop = sim.inner.stop.clone();
+    let listener = CuttableListener { listener, stopped: Arc::clone(&sim.inner.stopped) };
+    let app = Router::new().fallback(handle).with_state(sim);
+    let served = axum::serve(listener, app.into_make_service_with_connect_info::<Peer>())
+        .with_graceful_shutdown(async move { stop.cancelled().await })
+        .await;
+    if let Err(error) = served {
+        tracing::warn!(%error, "simulator stopped serving");
+    }
+}
+
+async fn handle(State(sim): State<RetailcrmSim>, ConnectInfo(peer): ConnectInfo<Peer>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let segments: Vec<String> = parts.uri.path().split('/').skip(1).map(percent_decode).collect();
+    let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
+        return answer(413, "text/html", "<html><body>413 Request Entity Too Large</body></html>".to_owned());
+    };
+    let mut params = Params::default();
+    params.extend(parts.uri.query().unwrap_or_default().as_bytes());
+    match segments.first().map(String::as_str) {
+        Some("api") => {
+            if is_form(&parts.headers) {
+                params.extend(&body);
+            }
+            let key = api_key(&parts.headers, &params);
+            let request = ApiRequest { route: Route::read(parts.method.as_str(), &segments), params, key };
+            api(&sim, &peer, request).await
+        }
+        Some("_sim" | "") => {
+            let (status, kind, text) = control::answer(&sim, parts.method.as_str(), &segments, &params, &body).await;
+            answer(status, kind, text)
+        }
+        _ => answer(404, "text/html", "<html><body>404 Not Found</body></html>".to_owned()),
+    }
+}
+
+struct ApiRequest {
+    route: Route,
+    params: Params,
+    key: Option<String>,
+}
+
+async fn api(sim: &RetailcrmSim, peer: &Peer, request: ApiRequest) -> Response {
+    let op = request.route.op();
+    let at = jiff::Timestamp::now();
+    let (key, limit, verdict) = {
+        let mut world = sim.world();
+        let key = request.key.as_deref().and_then(|key| world.key_index(key));
+        let limit = world.over_the_limit(key, peer.address.ip(), Instant::now());
+        let verdict = if limit.is_none() { world.faults.judge(op) } else { Verdict::default() };
+        (key, limit, verdict)
+    };
+    if verdict.delay_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(verdict.delay_ms)).await;
+    }
+    let acts = limit.is_none() && verdict.action.as_ref().is_none_or(Action::acts);
+    let reply = if acts { Some(act(sim, &request, key).await) } else { None };
+    if verdict.delay_answer_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(verdict.delay_answer_ms)).await;
+    }
+    let order_ids = reply.as_ref().map(|reply| reply.order_ids.clone()).unwrap_or_default();
+    let lost = matches!(verdict.action, Some(Action::FailBefore | Action::LoseAnswer));
+    let response = if lost {
+        peer.cut.store(true, Ordering::Relaxed);
+        answer(500, "text/plain", String::new())
+    } else {
+        spoil(reply, limit, verdict.action.as_ref())
+    };
+    let fault = verdict.action.as_ref().map(Action::name);
+    let delayed = verdict.delay_ms + verdict.delay_answer_ms > 0;
+    let mut world = sim.world();
+    let account = key.map(|key| AccountId(world.key_rows[key].account));
+    world.record(RequestRecord {
+        at,
+        op,
+        account,
+        key,
+        order_ids: if order_ids.is_empty() { named_ids(&request) } else { order_ids },
+        numbers: request.params.list("filter[numbers]").into_iter().map(str::to_owned).collect(),
+        status: if lost { 0 } else { response.status().as_u16() },
+        fault: fault.or(delayed.then_some("delay")),
+    });
+    response
+}
+
+async fn act(sim: &RetailcrmSim, request: &ApiRequest, key: Option<usize>) -> Reply {
+    let known = match (key, &request.key) {
+        (Some(key), _) => Ok(key),
+        (None, None) => Err("\"apiKey\" is missing."),
+        (None, Some(_)) => Err("Wrong \"apiKey\" value."),
+    };
+    let reply = sim.with(|world| {
+        let url = sim.inner.url.as_str();
+        Call { world, params: &request.params, url, now: Instant::now() }.answer(&request.route, known)
+    });
+    if let Some((module, delivery_id)) = &reply.ask_module
+        && let Some(account) = key.map(|key| AccountId(sim.world().key_rows[key].account))
+        && let Err(error) = sim.get_delivery(account, module, delivery_id).await
+    {
+        tracing::debug!(%error, "the module did not answer get");
+    }
+    reply
+}
+
+fn spoil(reply: Option<Reply>, limit: Option<RateLimit>, action: Option<&Action>) -> Response {
+    if let Some(limit) = limit {
+        return too_many(limit.status, limit.retry_after_s);
+    }
+    let json = |status, body: String| answer(status, "application/json", body);
+    let good = || {
+        let reply = reply.unwrap_or_else(|| Reply::refused(500, "Internal Server Error"));
+        (reply.status, reply.body)
+    };
+    match action {
+        None | Some(Action::Delay { .. } | Action::DelayAnswer { .. } | Action::FailBefore | Action::LoseAnswer) => {
+            let (status, body) = good();
+            json(status, body)
+        }
+        Some(Action::Html { status, .. }) => {
+            let page =
+                format!("<html>\r\n<head><title>{status}</title></head>\r\n<body><h1>{status}</h1></body></html>");
+            answer(*status, "text/html", page)
+        }
+        Some(Action::RateLimited { status, retry_after_s }) => too_many(*status, *retry_after_s),
+        Some(Action::ServerError { .. }) => json(500, wire::refusal("Internal Server Error", None).to_string()),
+        Some(Action::Forbidden) => json(403, wire::refusal("Access denied.", None).to_string()),
+        Some(Action::CutJson) => {
+            let (status, mut body) = good();
+            let mut half = body.len() / 2;
+            while !body.is_char_boundary(half) {
+                half -= 1;
+            }
+            body.truncate(half);
+            json(status, body)
+        }
+        Some(Action::Empty) => {
+            let (status, _) = good();
+            json(status, String::new())
+        }
+    }
+}
+
+fn too_many(status: u16, retry_after_s: Option<u64>) -> Response {
+    let body = wire::refusal("Rate limit exceeded", None).to_string();
+    let mut response = answer(status, "application/json", body);
+    if let Some(seconds) = retry_after_s {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn answer(status: u16, content_type: &'static str, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let content_type = match content_type {
+        "text/html" => "text/html; charset=utf-8",
+        other => other,
+    };
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// Ids a refused request was about, as far as its path and filters tell.
+fn named_ids(request: &ApiRequest) -> Vec<i64> {
+    let by_id = request.params.get("by") == Some("id");
+    match &request.route {
+        Route::OrderGet(id) | Route::OrderEdit(id) if by_id => id.parse().into_iter().collect(),
+        Route::OrdersList => request.params.list("filter[ids]").iter().filter_map(|id| id.parse().ok()).collect(),
+        Route::PaymentCreate => {
+            let payment: Option<Value> = request.params.get("payment").and_then(|text| serde_json::from_str(text).ok());
+            payment.and_then(|payment| wire::read_integer(&payment["order"]["id"])).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn api_key(headers: &HeaderMap, params: &Params) -> Option<String> {
+    let from_header = headers.get("x-api-key").and_then(|value| value.to_str().ok());
+    from_header.or_else(|| params.get("apiKey")).filter(|key| !key.is_empty()).map(str::to_owned)
+}
+
+/// Bodies of any other type are not read: their fields are simply missing (retailcrm-api.md §A.3).
+fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+}
+
+fn percent_decode(segment: &str) -> String {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let code = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match code.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) if *first == b'%' => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The other end of a connection, and the means to cut it off.
+#[derive(Clone)]
+struct Peer {
+    address: SocketAddr,
+    cut: Arc<AtomicBool>,
+}
+
+impl Connected<IncomingStream<'_, CuttableListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
+        Peer { address: *stream.remote_addr(), cut: Arc::clone(&stream.io().cut) }
+    }
+}
+
+struct CuttableListener {
+    listener: TcpListener,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Listener for CuttableListener {
+    type Io = CuttableStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, address)) => {
+                    // Small answers must not wait for the other side's delayed acknowledgement.
+                    let _ = stream.set_nodelay(true);
+                    let cut = Arc::new(AtomicBool::new(false));
+                    return (CuttableStream { stream, cut, stopped: Arc::clone(&self.stopped) }, address);
+                }
+                // Out of file descriptors, or the other side is gone already: neither ends the service.
+                Err(error) => {
+                    tracing::debug!(%error, "simulator could not accept");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr().or(Ok(SocketAddr::from((IpAddr::V4(Ipv4Addr::LOCALHOST), 0))))
+    }
+}
+
+/// A connection whose answers can be withheld: once cut, writing fails and the server closes it without a byte.
+struct CuttableStream {
+    stream: TcpStream,
+    cut: Arc<AtomicBool>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl CuttableStream {
+    fn check(&self) -> io::Result<()> {
+        if self.cut.load(Ordering::Relaxed) || self.stopped.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        Ok(())
+    }
+}
+
+impl AsyncRead for CuttableStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for CuttableStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.check()?;
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.check()?;
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent_decode;
+
+    #[test]
+    fn path_segments_are_decoded_without_touching_the_plus() {
+        assert_eq!(percent_decode("SHOP%2F99%2031+%D0%90"), "SHOP/99 31+А");
+        assert_eq!(percent_decode("100%"), "100%");
+    }
+}

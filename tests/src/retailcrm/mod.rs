@@ -1,0 +1,324 @@
+//! A stand-in for RetailCRM: REST API v5 over real sockets, triggers, delivery-module callbacks, faults on purpose.
+//!
+//! Written from `retailcrm-api.md` with its own reading and writing of the wire, independent of the product. Where the
+//! reference is silent, [`Options`] offers the possible behaviours.
+
+pub mod builder;
+mod control;
+pub mod faults;
+mod http;
+pub mod orders;
+mod patch;
+pub mod references;
+mod rest;
+pub mod state;
+pub mod triggers;
+pub mod wire;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use builder::{OrderBuilder, OrderDraft, an_order};
+pub use faults::{Action, FaultRule, When};
+pub use orders::{Item, Payment};
+pub use state::{
+    AccountId, Options, PeakRate, RateLimit, RequestRecord, SCOPES, Source, TrackingEntry, UnknownDelivery,
+};
+pub use triggers::{Answer, TriggerKind, TriggerRecord, TriggerSetup};
+pub use wire::Numbers;
+
+use references::{PaymentType, Status};
+use state::World;
+
+/// A running simulator. Clones are handles to the same one; it stops with [`RetailcrmSim::stop`].
+#[derive(Clone)]
+pub struct RetailcrmSim {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    world: Mutex<World>,
+    http: reqwest::Client,
+    url: String,
+    runtime: tokio::runtime::Handle,
+    stop: CancellationToken,
+    stopped: Arc<AtomicBool>,
+    server: Mutex<Option<JoinHandle<()>>>,
+    on_the_way: watch::Sender<usize>,
+}
+
+/// Counts a trigger as on its way until dropped.
+struct OnTheWay(Arc<Inner>);
+
+impl Drop for OnTheWay {
+    fn drop(&mut self) {
+        self.0.on_the_way.send_modify(|count| *count -= 1);
+    }
+}
+
+impl RetailcrmSim {
+    /// Binds `options.listen` and serves until [`RetailcrmSim::stop`].
+    ///
+    /// # Errors
+    /// When the address cannot be bound or the time zone is unknown.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        let zone = match TimeZone::get(&options.time_zone) {
+            Ok(zone) => zone,
+            // Machines without a zone database still run with the default zone, which has had no changes since 2014.
+            Err(_) if options.time_zone == "Europe/Moscow" => TimeZone::fixed(jiff::tz::offset(3)),
+            Err(error) => return Err(error).context("time zone of the simulator"),
+        };
+        let listener = TcpListener::bind(options.listen).await.context("address of the simulator")?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build()?;
+        let sim = Self {
+            inner: Arc::new(Inner {
+                world: Mutex::new(World::new(options, zone)),
+                http,
+                url,
+                runtime: tokio::runtime::Handle::current(),
+                stop: CancellationToken::new(),
+                stopped: Arc::new(AtomicBool::new(false)),
+                server: Mutex::new(None),
+                on_the_way: watch::Sender::new(0),
+            }),
+        };
+        let server = tokio::spawn(http::serve(sim.clone(), listener));
+        *sim.inner.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+        Ok(sim)
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        self.inner.url.clone()
+    }
+
+    /// A new account with its own orders, references and modules; the known one when the key exists.
+    pub fn add_account(&self, api_key: &str) -> AccountId {
+        self.with(|world| world.add_account(api_key))
+    }
+
+    /// Another key of an account. `sites` limits it to shops, `scopes` to methods (all: [`SCOPES`]).
+    pub fn add_key(&self, account: AccountId, api_key: &str, sites: Option<&[&str]>, scopes: &[&str]) {
+        self.with(|world| world.add_key(account, api_key, sites, scopes));
+    }
+
+    /// Adds a delivery type, or changes its tie to a module instance and its cash-on-delivery payment types.
+    pub fn add_delivery_type(
+        &self,
+        account: AccountId,
+        code: &str,
+        integration_code: Option<&str>,
+        cod_payment_types: &[&str],
+    ) {
+        self.with_account(account, |row| {
+            row.references.put_delivery_type(code, "", integration_code, cod_payment_types);
+            row.references_changed();
+        });
+    }
+
+    /// Adds a payment type; an online one belongs to a payment module.
+    pub fn add_payment_type(&self, account: AccountId, code: &str, online: bool) {
+        self.with_account(account, |row| {
+            if row.references.payment_type(code).is_none() {
+                row.references.payment_types.push(PaymentType { code: code.into(), name: code.into(), online });
+            }
+        });
+    }
+
+    /// Adds an order status to a group (`new`, `delivery`, `complete`, `cancel`, …).
+    pub fn add_status(&self, account: AccountId, code: &str, group: &str) {
+        self.with_account(account, |row| {
+            if row.references.status(code).is_none() {
+                row.references.statuses.push(Status {
+                    code: code.into(),
+                    name: code.into(),
+                    group: group.into(),
+                    ordering: 100,
+                });
+            }
+        });
+    }
+
+    /// Adds an order as a manager or a shop would; returns its internal id.
+    ///
+    /// # Panics
+    /// When there is no such account.
+    pub fn add_order(&self, account: AccountId, order: OrderBuilder) -> i64 {
+        self.with(|world| world.add_order(account, order, Source::User)).expect("an account of this simulator")
+    }
+
+    /// The newest version of an order in the shape of the API, visible to the API already or not.
+    pub fn order(&self, account: AccountId, id: i64) -> Option<Value> {
+        self.world().account(account)?.order_json(id)
+    }
+
+    /// All orders, oldest first.
+    pub fn orders(&self, account: AccountId) -> Vec<Value> {
+        let world = self.world();
+        let Some(row) = world.account(account) else { return Vec::new() };
+        row.all_newest().filter_map(|order| row.order_json(order.id)).collect()
+    }
+
+    /// Internal ids of the orders that have this number now.
+    pub fn ids_by_number(&self, account: AccountId, number: &str) -> Vec<i64> {
+        let world = self.world();
+        let Some(row) = world.account(account) else { return Vec::new() };
+        row.all_newest().filter(|order| order.number == number).map(|order| order.id).collect()
+    }
+
+    /// A manager's change: history is written and triggers fire. False when there is no such order.
+    pub fn edit(&self, account: AccountId, id: i64, f: impl FnOnce(&mut OrderDraft)) -> bool {
+        self.with(|world| world.edit(account, id, f))
+    }
+
+    /// What the CRM was told about the order's delivery, in order of arrival.
+    pub fn tracking(&self, account: AccountId, id: i64) -> Vec<TrackingEntry> {
+        let world = self.world();
+        world.account(account).and_then(|row| row.tracking.get(&id)).cloned().unwrap_or_default()
+    }
+
+    /// Payments of an order by id.
+    pub fn payments(&self, account: AccountId, id: i64) -> Vec<Payment> {
+        let world = self.world();
+        let order = world.account(account).and_then(|row| row.newest(id));
+        order.map(|order| order.payments.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Configuration of a module instance as it was registered.
+    pub fn module(&self, account: AccountId, code: &str) -> Option<Value> {
+        Some(self.world().account(account)?.modules.get(code)?.config.clone())
+    }
+
+    /// A manager's change of a module's settings (`statuses`, `paymentTypes`, …): objects are merged, lists replaced.
+    /// False when the module is not registered.
+    pub fn set_module_settings(&self, account: AccountId, code: &str, settings: &Value) -> bool {
+        self.with(|world| {
+            let module = world.accounts.get_mut(account.0).and_then(|row| row.modules.get_mut(code));
+            let Some(module) = module else { return false };
+            rest::merge_deep(&mut module.config["integrations"]["delivery"]["settings"], settings);
+            true
+        })
+    }
+
+    /// Sets the account's triggers up; `None` removes them.
+    pub fn set_triggers(&self, account: AccountId, setup: Option<TriggerSetup>) {
+        self.with_account(account, |row| row.triggers = setup);
+    }
+
+    /// Every trigger that was sent or deliberately lost, in order of completion.
+    pub fn triggers_fired(&self) -> Vec<TriggerRecord> {
+        self.world().fired.clone()
+    }
+
+    /// Waits until no trigger is on its way.
+    pub async fn triggers_settled(&self) {
+        let mut count = self.inner.on_the_way.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = count.wait_for(|count| *count == 0).await;
+    }
+
+    /// The last requests, oldest first.
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.world().requests()
+    }
+
+    /// Number of requests of an operation (`orders.list`) or a group (`payments.*`).
+    pub fn count(&self, op: &str) -> usize {
+        self.world().count(op)
+    }
+
+    /// Forgets recorded requests, counts and peaks.
+    pub fn forget_requests(&self) {
+        self.with(World::forget_requests);
+    }
+
+    /// Replaces all fault rules; their counters start anew.
+    pub fn set_faults(&self, rules: Vec<FaultRule>) {
+        self.with(|world| world.faults.replace(rules));
+    }
+
+    /// Removes all fault rules.
+    pub fn clear_faults(&self) {
+        self.set_faults(Vec::new());
+    }
+
+    /// Changes the options of the running simulator (all but the address and the time zone).
+    pub fn configure(&self, f: impl FnOnce(&mut Options)) {
+        self.with(|world| {
+            f(&mut world.options);
+            let (numbers, empty_as_list) = (world.options.numbers, world.options.empty_maps_as_lists);
+            for row in &mut world.accounts {
+                row.numbers = numbers;
+                row.empty_as_list = empty_as_list;
+                row.references_changed();
+            }
+        });
+    }
+
+    /// The highest request rates seen.
+    pub fn peak_rate(&self) -> PeakRate {
+        self.world().peak_rate()
+    }
+
+    /// Stops serving; open connections are closed, requests in hand get two seconds.
+    pub async fn stop(&self) {
+        self.inner.stop.cancel();
+        let server = self.inner.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut server) = server
+            && tokio::time::timeout(Duration::from_secs(2), &mut server).await.is_err()
+        {
+            server.abort();
+        }
+        self.inner.stopped.store(true, Ordering::Relaxed);
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.inner.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state, then sends what the change fires. Nothing is sent while the state is locked.
+    fn with<R>(&self, f: impl FnOnce(&mut World) -> R) -> R {
+        let (result, firings) = {
+            let mut world = self.world();
+            let result = f(&mut world);
+            (result, std::mem::take(&mut world.outbox))
+        };
+        self.send_out(firings);
+        result
+    }
+
+    fn with_account(&self, account: AccountId, f: impl FnOnce(&mut state::Account)) {
+        self.with(|world| {
+            if let Some(row) = world.accounts.get_mut(account.0) {
+                f(row);
+            }
+        });
+    }
+
+    fn http(&self) -> &reqwest::Client {
+        &self.inner.http
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.inner.runtime.spawn(task);
+    }
+
+    fn trigger_leaves(&self) -> OnTheWay {
+        self.inner.on_the_way.send_modify(|count| *count += 1);
+        OnTheWay(Arc::clone(&self.inner))
+    }
+}
