@@ -56,6 +56,8 @@ pub struct Situation {
     pub allow_edit_cancel: bool,
     /// A lost fence asks to look at MeaSoft before anything else.
     pub verify: bool,
+    /// A `save` waits for the answer: a change that cannot be made is refused, not passed over.
+    pub saving: bool,
 }
 
 /// What to do next.
@@ -171,8 +173,10 @@ fn ours(s: &Situation, once_more: bool) -> Decision {
         }
         S::Created => placed(s, known, once_more),
         S::InWork => {
-            if known.same || w.send {
+            if known.same || (w.send && !s.saving) {
                 told(known, "the courier is working on it")
+            } else if s.saving {
+                Decision::GiveUp(reason::give_up(reason::TOO_LATE, ""))
             } else if w.update && once_more {
                 // The order may show a newer save in a moment; the refusal can wait for it.
                 Decision::ReadAgain
@@ -201,7 +205,7 @@ fn placed(s: &Situation, known: Known, once_more: bool) -> Decision {
     }
     if s.allow_edit_cancel {
         Decision::Edit
-    } else if w.update {
+    } else if w.update || s.saving {
         Decision::GiveUp(reason::give_up(reason::EDIT_CANCEL_OFF, ""))
     } else {
         told(known, "placed before; changing orders is switched off")

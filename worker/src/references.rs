@@ -7,8 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use shared::domain::IntegrationId;
-use shared::retailcrm::CrmError;
+use shared::retailcrm::error::Class;
 use shared::retailcrm::wire::order::Order;
+use shared::retailcrm::{CrmError, IntegrationModule};
 
 use crate::ports::{Shop, Tools};
 
@@ -115,8 +116,17 @@ impl References {
         let statuses = crm.payment_statuses().await?;
         let types = crm.payment_types().await?;
         let delivery_types = crm.delivery_types().await?;
-        let module_cod = BTreeMap::new();
-        let _ = module_code;
+        // Without a registered module, or without the right to see it, the delivery types decide.
+        let module = match crm.module(&shop.integration.code(module_code)).await {
+            Ok(module) => Some(module),
+            Err(error) if error.class() == Class::Retry => return Err(error),
+            Err(_) => None,
+        };
+        let module_cod = module
+            .as_ref()
+            .and_then(IntegrationModule::settings)
+            .map(|settings| settings.payment_types.iter().map(|p| (p.code.clone(), p.cod)).collect())
+            .unwrap_or_default();
         let zone = match crm.settings().await {
             Ok(settings) => {
                 settings.timezone.as_deref().and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(moscow)
@@ -148,6 +158,12 @@ pub struct ReferenceCache {
 }
 
 impl ReferenceCache {
+    /// What is kept, however old; asks nobody.
+    #[must_use]
+    pub fn kept(&self, id: IntegrationId) -> Option<Arc<References>> {
+        self.kept.lock().expect("never poisoned").get(&id).map(|(references, ..)| references.clone())
+    }
+
     fn fresh(&self, now: Timestamp, shop: &Shop, age: Duration) -> Option<Arc<References>> {
         let kept = self.kept.lock().expect("never poisoned");
         let (references, at, version) = kept.get(&shop.id())?;
