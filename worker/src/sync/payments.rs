@@ -194,7 +194,8 @@ fn same_type(payment: &Payment, theirs: &str, paytype: &str, settings: &Settings
 /// `<instance>-<order id>-<n>`, with an `n` that no payment of the order has.
 fn next_tag(order: &Order, code: &str) -> String {
     let prefix = format!("{code}-{}-", order.id);
-    let used = order.payments.iter().filter_map(|p| p.external_id.as_deref()?.strip_prefix(&prefix)?.parse::<u32>().ok());
+    let used =
+        order.payments.iter().filter_map(|p| p.external_id.as_deref()?.strip_prefix(&prefix)?.parse::<u32>().ok());
     format!("{prefix}{}", used.max().unwrap_or(0) + 1)
 }
 
@@ -394,7 +395,8 @@ async fn settle_one(
         }
         return carry_out(tools, shop, references, row, order, &plan).await;
     }
-    let decision = decide(order, &shop.integration.settings, references, &facts, &shop.integration.code(&tools.module_code));
+    let decision =
+        decide(order, &shop.integration.settings, references, &facts, &shop.integration.code(&tools.module_code));
     let moves = match decision {
         Decision::Moves(moves) => moves,
         // What was settled once and cannot follow a correction is a person's.
@@ -406,7 +408,8 @@ async fn settle_one(
         Decision::NoMove(why) => return Ok(Settled::Left(why)),
         Decision::GiveUp(give_up) => return Err(Trouble::GiveUp(give_up)),
     };
-    let paid_at = facts.present().and_then(|event| event.at).map(|at| ZonedDateTime::new(at, references.zone.clone()).datetime());
+    let paid_at =
+        facts.present().and_then(|event| event.at).map(|at| ZonedDateTime::new(at, references.zone.clone()).datetime());
     let plan = Plan::of(order, moves, paid_at);
     tools.store.begin_payment(row.id, &serde_json::to_string(&plan).expect("a plan serialises")).await?;
     carry_out(tools, shop, references, row, order, &plan).await
@@ -499,7 +502,9 @@ async fn conclude(tools: &Tools, row: &PaymentMove, result: Result<Settled, Trou
     match result {
         Ok(settled) => {
             let (state, why, entry) = match settled {
-                Settled::Moved(words) => (MoveState::Done, String::new(), entry(What::Crm, format!("payments: {words}"))),
+                Settled::Moved(words) => {
+                    (MoveState::Done, String::new(), entry(What::Crm, format!("payments: {words}")))
+                }
                 Settled::Left(why) => {
                     (MoveState::Nothing, why.to_owned(), entry(What::Decision, format!("payments left alone: {why}")))
                 }
@@ -516,7 +521,8 @@ async fn conclude(tools: &Tools, row: &PaymentMove, result: Result<Settled, Trou
             Ok(())
         }
         Err(Trouble::GiveUp(give_up)) => {
-            let dead = payment_letter(tools, row.integration, Some(row.delivery), &row.number, &give_up, row.attempt + 1);
+            let dead =
+                payment_letter(tools, row.integration, Some(row.delivery), &row.number, &give_up, row.attempt + 1);
             let mut tx = tools.store.db.begin().await?;
             tx.end_payment(row.id, MoveState::Dead, give_up.reason, now).await?;
             tx.bury(&dead, now).await?;
