@@ -12,6 +12,7 @@ pub mod convert;
 pub mod courier;
 pub mod crm;
 pub mod decide;
+pub mod drains;
 pub mod errands;
 pub mod gate;
 pub mod intake;
@@ -91,13 +92,16 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
     let fresh = tokio::spawn(shops.clone().keep_fresh(ctx.stop.clone()));
     let observing = tokio::spawn(observe(ctx.clone(), tools.clone()));
     let Opened { queue, publisher } = queue;
-    let bulk = tokio::spawn(errands::run(tools.clone(), shops.clone(), queue.clone(), publisher, errands, ctx.stop.clone()));
+    let bulk =
+        tokio::spawn(errands::run(tools.clone(), shops.clone(), queue.clone(), publisher, errands, ctx.stop.clone()));
+    let drains = tokio::spawn(drains::run(tools.store.clone(), queue.clone(), ctx.stop.clone()));
     let intake = tokio::spawn(intake::run(tools.clone(), queue.clone(), hints, other, ctx.stop.clone()));
     let beat = ctx.health.heartbeat("runner", Duration::from_secs(60));
     let concurrency = usize::from(ctx.config.worker_concurrency);
     runner::run(tools, shops, hinted, concurrency, beat, ctx.stop.clone()).await;
     // In hand is finished; what was received and not recorded goes back.
     let _ = intake.await;
+    let _ = drains.await;
     let _ = bulk.await;
     let _ = fresh.await;
     let _ = observing.await;
