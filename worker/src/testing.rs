@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use shared::bootstrap::Ctx;
 use shared::clock::Clock;
 use shared::config::{Config, Role, Source};
@@ -15,7 +17,11 @@ use shared::domain::{
     CrmOrderId, Delivery, DeliveryId, DeliveryState, IntegrationId, Kopecks, OrderNo, OrderNumber, Secret, Settings,
     status_list,
 };
-use shared::measoft::{Status, StatusCode, StatusRow};
+use shared::measoft::wire::statusreq::Done;
+use shared::measoft::{
+    CalcRequest, CancelRow, Courier, CreateRow, Limit, MeasoftError, NewOrder, PickupFilter, PickupPoint, Region, Service,
+    Status, StatusCode, StatusRow, StatusStream, Street, Tariff, Town, TownQuery,
+};
 use shared::message::{Command, Envelope};
 use shared::retailcrm::wire::module::{DeliveryConfiguration, IntegrationModule, Integrations, ModuleStatus};
 use shared::store::dead_letters::{DeadFilter, DeadLetter};
@@ -359,5 +365,93 @@ impl World {
             assert!(tokio::time::Instant::now() < patience, "in vain: {what}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+/// A courier whose acknowledgements have no effect.
+pub(crate) struct DeafCommit(Arc<dyn Courier>);
+
+impl DeafCommit {
+    pub(crate) fn over(shop: &Shop) -> Shop {
+        let mut shop = shop.clone();
+        shop.vendors.courier = Arc::new(Self(shop.vendors.courier.clone()));
+        shop
+    }
+}
+
+impl Courier for DeafCommit {
+    fn new_orders<'a>(&'a self, orders: &'a [NewOrder]) -> BoxFuture<'a, Result<Vec<CreateRow>, MeasoftError>> {
+        self.0.new_orders(orders)
+    }
+
+    fn edit_order<'a>(&'a self, order: &'a NewOrder) -> BoxFuture<'a, Result<CreateRow, MeasoftError>> {
+        self.0.edit_order(order)
+    }
+
+    fn cancel_order<'a>(
+        &'a self,
+        orderno: &'a OrderNo,
+        ordercode: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<CancelRow, MeasoftError>> {
+        self.0.cancel_order(orderno, ordercode)
+    }
+
+    fn status_by_orderno<'a>(&'a self, orderno: &'a OrderNo) -> BoxFuture<'a, Result<Vec<StatusRow>, MeasoftError>> {
+        self.0.status_by_orderno(orderno)
+    }
+
+    fn status_by_created(
+        &self,
+        from: Date,
+        to: Date,
+        done: Done,
+    ) -> BoxFuture<'_, Result<Vec<StatusRow>, MeasoftError>> {
+        self.0.status_by_created(from, to, done)
+    }
+
+    /// Another cursor each time: everything comes again.
+    fn only_last(&self, streamid: u32) -> BoxFuture<'_, Result<StatusStream, MeasoftError>> {
+        self.0.only_last(streamid + 1)
+    }
+
+    fn commit_last_status(&self, _: u32) -> BoxFuture<'_, Result<(), MeasoftError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<String, MeasoftError>> {
+        self.0.probe()
+    }
+
+    fn calculate<'a>(&'a self, request: &'a CalcRequest) -> BoxFuture<'a, Result<Vec<Tariff>, MeasoftError>> {
+        self.0.calculate(request)
+    }
+
+    fn services(&self) -> BoxFuture<'_, Result<Vec<Service>, MeasoftError>> {
+        self.0.services()
+    }
+
+    fn pickup_points<'a>(&'a self, filter: &'a PickupFilter) -> BoxFuture<'a, Result<Vec<PickupPoint>, MeasoftError>> {
+        self.0.pickup_points(filter)
+    }
+
+    fn towns<'a>(&'a self, query: &'a TownQuery) -> BoxFuture<'a, Result<Vec<Town>, MeasoftError>> {
+        self.0.towns(query)
+    }
+
+    fn regions<'a>(&'a self, namecontains: Option<&'a str>) -> BoxFuture<'a, Result<Vec<Region>, MeasoftError>> {
+        self.0.regions(namecontains)
+    }
+
+    fn streets<'a>(
+        &'a self,
+        town: &'a str,
+        namestarts: &'a str,
+        limit: Option<Limit>,
+    ) -> BoxFuture<'a, Result<Vec<Street>, MeasoftError>> {
+        self.0.streets(town, namestarts, limit)
+    }
+
+    fn waybill<'a>(&'a self, orders: &'a [OrderNo], form: &'a str) -> BoxFuture<'a, Result<Vec<u8>, MeasoftError>> {
+        self.0.waybill(orders, form)
     }
 }
