@@ -19,8 +19,8 @@ use shared::domain::{
 };
 use shared::measoft::wire::statusreq::Done;
 use shared::measoft::{
-    CalcRequest, CancelRow, Courier, CreateRow, Limit, MeasoftError, NewOrder, PickupFilter, PickupPoint, Region, Service,
-    Status, StatusCode, StatusRow, StatusStream, Street, Tariff, Town, TownQuery,
+    CalcRequest, CancelRow, Courier, CreateRow, Limit, MeasoftError, NewOrder, PickupFilter, PickupPoint, Region,
+    Service, Status, StatusCode, StatusRow, StatusStream, Street, Tariff, Town, TownQuery,
 };
 use shared::message::{Command, Envelope};
 use shared::retailcrm::wire::module::{DeliveryConfiguration, IntegrationModule, Integrations, ModuleStatus};

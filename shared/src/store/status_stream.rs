@@ -136,8 +136,7 @@ impl Store {
     }
 
     async fn one_batch(&self, condition: &str, args: Vec<Value>) -> Result<Option<Batch>> {
-        let sql =
-            format!("SELECT id, state, content FROM status_batches WHERE {condition} ORDER BY id DESC LIMIT 1");
+        let sql = format!("SELECT id, state, content FROM status_batches WHERE {condition} ORDER BY id DESC LIMIT 1");
         let Some(row) = self.db.fetch_one(sql, args).await? else { return Ok(None) };
         Ok(Some(Batch {
             id: row.int("id")?,
@@ -354,10 +353,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn count_status_rows(&self, state: RowState) -> Result<i64> {
-        let row = self
-            .db
-            .fetch_one("SELECT COUNT(*) AS n FROM status_rows WHERE state = $1", args![state.as_str()])
-            .await?;
+        let row =
+            self.db.fetch_one("SELECT COUNT(*) AS n FROM status_rows WHERE state = $1", args![state.as_str()]).await?;
         row.ok_or(StoreError::BadRow("n"))?.int("n")
     }
 

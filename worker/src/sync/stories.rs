@@ -301,11 +301,12 @@ async fn an_order_at_work_is_not_disturbed_and_its_status_comes_later() {
     assert_eq!(world.told(order), ["NEW"]);
     assert_eq!(world.store().count_status_rows(RowState::Pending).await.expect("read"), 1);
     world.store().release_delivery(&held.expect("leased")).await.expect("released");
-    world.until("the status is told", async || {
-        deliver(&world.tools, &world.first()).await;
-        world.told(order).len() == 2
-    })
-    .await;
+    world
+        .until("the status is told", async || {
+            deliver(&world.tools, &world.first()).await;
+            world.told(order).len() == 2
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -354,11 +355,12 @@ async fn a_status_is_told_only_when_retailcrm_says_so() {
     world.crm.set_faults(vec![CrmFault::new("tracking", When::FirstN(2), Action::ServerError { acted: false })]);
     sync(&world).await;
     assert_eq!(world.told(order), ["NEW"]);
-    world.until("it is told", async || {
-        deliver(&world.tools, &world.first()).await;
-        world.told(order) == ["NEW", "ACCEPTED"]
-    })
-    .await;
+    world
+        .until("it is told", async || {
+            deliver(&world.tools, &world.first()).await;
+            world.told(order) == ["NEW", "ACCEPTED"]
+        })
+        .await;
     assert!(world.ctx.metrics.render().contains("bridge_status_to_crm_seconds_count 1"));
 }
 
@@ -390,7 +392,10 @@ async fn a_crash_between_two_tracking_batches_tells_each_status_once() {
     let name = format!("push|{}", world.id);
     // The dead worker's lease runs out.
     world.store().db.exec("UPDATE leases SET lease_until = 0", vec![]).await.expect("ended");
-    assert!(Keeper::take(&world.another_worker(), &name).await.expect("store").is_some_and(|k| { drop(k); true }));
+    assert!(Keeper::take(&world.another_worker(), &name).await.expect("store").is_some_and(|k| {
+        drop(k);
+        true
+    }));
     world.store().db.exec("UPDATE leases SET lease_until = 0", vec![]).await.expect("ended");
     deliver(&world.another_worker(), &world.first()).await;
     for order in &orders {
