@@ -14,15 +14,15 @@ use shared::clock::Clock;
 use shared::config::{Config, Role, Source};
 use shared::crypto::SecretKey;
 use shared::domain::{
-    CrmOrderId, Delivery, DeliveryId, DeliveryState, IntegrationId, Kopecks, OrderNo, OrderNumber, Secret, Settings,
-    status_list,
+    CrmOrderId, Delivery, DeliveryId, DeliveryState, Integration, IntegrationId, IntegrationState, Kopecks, OrderNo,
+    OrderNumber, Secret, Secrets, Settings, status_list,
 };
 use shared::measoft::wire::statusreq::Done;
 use shared::measoft::{
     CalcRequest, CancelRow, Courier, CreateRow, Limit, MeasoftError, NewOrder, PickupFilter, PickupPoint, Region,
     Service, Status, StatusCode, StatusRow, StatusStream, Street, Tariff, Town, TownQuery,
 };
-use shared::message::{Command, Envelope};
+use shared::message::{Command, Envelope, Lane, decode};
 use shared::retailcrm::wire::module::{DeliveryConfiguration, IntegrationModule, Integrations, ModuleStatus};
 use shared::store::dead_letters::{DeadFilter, DeadLetter};
 use shared::store::integrations::NewIntegration;
@@ -133,6 +133,25 @@ pub(crate) fn delivery(state: DeliveryState) -> Delivery {
         reject_reason: None,
         requests: 1,
         fence: 1,
+        created_at: at(0),
+    }
+}
+
+/// An integration without a store behind it.
+pub(crate) fn integration() -> Integration {
+    let secret = || Secret::new("secret");
+    Integration {
+        id: IntegrationId(1),
+        title: "Shop".into(),
+        crm_url: String::new(),
+        measoft_url: String::new(),
+        extra: "8".into(),
+        login: "shop-demo".into(),
+        prefix: String::new(),
+        settings: Settings::default(),
+        secrets: Secrets { crm_api_key: secret(), password: secret(), delivery_api_key: secret(), client_id: secret() },
+        state: IntegrationState::Active,
+        version: 1,
         created_at: at(0),
     }
 }
@@ -330,6 +349,29 @@ impl World {
             serve::serve(&self.tools, &shop, intents).await;
         }
         panic!("orders are never done");
+    }
+
+    /// Has the commands that were published done, as a running worker would; answers their
+    /// kinds.
+    pub(crate) async fn run_published(&self) -> Vec<&'static str> {
+        let jobs = self.store().claim_jobs(Some(Lane::Interactive), "test", Duration::from_secs(60), 1000).await;
+        let mut kinds = Vec::new();
+        let mut ids = Vec::new();
+        let mut integrations = Vec::new();
+        for job in jobs.expect("claimed") {
+            let envelope = decode(&job.body).expect("readable");
+            kinds.push(envelope.command.kind().as_str());
+            let wishes = crate::intake::wishes_of(&self.tools, &envelope);
+            integrations.extend(wishes.iter().map(|wish| wish.integration));
+            self.store().record_wishes(&wishes).await.expect("recorded");
+            ids.push(job.id);
+        }
+        self.store().finish_jobs("test", &ids).await.expect("finished");
+        tokio::time::sleep(self.tools.limits.settle).await;
+        for id in integrations {
+            self.work(id).await;
+        }
+        kinds
     }
 
     /// Another worker over the same store and vendors.

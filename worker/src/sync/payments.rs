@@ -314,6 +314,10 @@ pub async fn run(tools: &Tools, shop: &Shop) -> Outcome {
     let outcome = match settle_due(tools, shop, &keeper).await {
         Ok(()) => Outcome::Done(Change::Synced),
         Err(Trouble::Halt(error)) => crm::failure(tools, shop, &error).await,
+        Err(Trouble::Store(error)) => {
+            tracing::warn!(%error, "payments wait for the database");
+            internal()
+        }
         Err(_) => internal(),
     };
     keeper.release().await;

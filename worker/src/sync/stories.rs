@@ -432,3 +432,141 @@ async fn statuses_wait_for_a_module_that_is_off() {
     deliver(&world.tools, &shop).await;
     assert_eq!(world.told(order), ["NEW", "ACCEPTED"]);
 }
+
+mod reconciling {
+    use shared::message::Command;
+    use shared::store::intents::Want;
+    use shared::store::journal::Search;
+    use simulators::retailcrm::an_order;
+
+    use super::*;
+    use crate::sync::reconcile;
+
+    fn sending(settings: &mut shared::domain::Settings) {
+        settings.send_statuses = vec!["SentMeaSoft".into()];
+    }
+
+    /// A walk through the history, and whatever it published.
+    async fn round(world: &World) -> Vec<&'static str> {
+        // Changes of the last moments are left to the next walk.
+        tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+        let mut envelope = world.command(Command::Reconcile {});
+        envelope.key = reconcile::HISTORY.into();
+        let outcome = reconcile::run(&world.tools, &world.shops, &envelope).await;
+        assert!(matches!(outcome, Outcome::Done(_) | Outcome::AlreadyDone(_)), "{outcome:?}");
+        world.run_published().await
+    }
+
+    async fn repairs(world: &World) -> usize {
+        world.tools.journal.flush().await;
+        let search = Search { text: Some("the reconcile found".into()), limit: 1000, ..Search::default() };
+        world.store().search_journal(&search).await.expect("read").len()
+    }
+
+    #[tokio::test]
+    async fn dropped_triggers_are_made_good_within_two_rounds() {
+        let world = World::with(sending).await;
+        let order = |n: usize| an_order().number(&format!("A-{n}")).delivery_type("incity").status("SentMeaSoft");
+        let mut ids = Vec::new();
+        for n in 0..40 {
+            ids.push(world.crm.add_order(world.account, order(n)));
+            // Every eighth trigger is dropped before it reaches us.
+            if n % 8 != 0 {
+                world.wish(world.id, &format!("A-{n}"), Want::Send).await;
+            }
+        }
+        world.work(world.id).await;
+        assert_eq!(world.courier.orders().len(), 35);
+        let mut published = round(&world).await;
+        published.extend(round(&world).await);
+        assert_eq!(published, ["SendOrder"; 5], "only what was missed");
+        assert_eq!(world.courier.orders().len(), 40);
+        assert!(world.courier.effects().values().all(|effects| effects.creates == 1));
+        assert_eq!(repairs(&world).await, 5);
+        assert!(world.ctx.metrics.render().contains(r#"bridge_repairs_total{what="send"} 5"#));
+        // A change and a change of type that nobody announced.
+        world.crm.edit(world.account, ids[1], |order| order.set_phone("+79160009999"));
+        world.crm.edit(world.account, ids[2], |order| order.set_delivery_type("russian-post"));
+        let mut published = round(&world).await;
+        published.sort_unstable();
+        assert_eq!(published, ["CancelOrder", "UpdateOrder"]);
+        let effects = world.courier.effects();
+        assert_eq!((effects["A-1"].edits, effects["A-2"].cancels), (1, 1));
+        assert!(round(&world).await.is_empty(), "our own writes are no reason for another round");
+    }
+
+    #[tokio::test]
+    async fn without_send_statuses_nothing_is_ever_sent() {
+        let world = World::new().await;
+        world.crm.add_order(world.account, an_order().number("A-1").delivery_type("incity").status("SentMeaSoft"));
+        assert!(round(&world).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_order_older_than_the_integration_is_not_sent() {
+        let world = World::with(sending).await;
+        let old = an_order().number("A-1").delivery_type("incity").status("new").created_at("2020-01-01 10:00:00");
+        let id = world.crm.add_order(world.account, old);
+        world.crm.edit(world.account, id, |order| order.set_status("SentMeaSoft"));
+        assert!(round(&world).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_trigger_on_its_way_is_not_a_missed_one() {
+        let world = World::with(sending).await;
+        world.crm.add_order(world.account, an_order().number("A-1").delivery_type("incity").status("SentMeaSoft"));
+        world.wish(world.id, "A-1", Want::Send).await;
+        assert!(round(&world).await.is_empty());
+        assert_eq!(repairs(&world).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_status_that_the_stream_swallowed_is_found() {
+        let world = World::made(|_| {}, |options| options.commit = CommitMode::StampNow).await;
+        let order = world.place("A-1").await;
+        let shop = world.first();
+        let (keeper, stream) = stream(&world, &shop).await;
+        let fetched = stream.fetch().await.expect("fetched");
+        world.courier.set_status("A-1", "DELIVERY", world.courier.now() + SignedDuration::from_secs(1));
+        stream.seal(&fetched).await.expect("sealed");
+        // Read back as the commit stamps it away.
+        tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+        stream.commit(fetched.batch).await.expect("committed");
+        keeper.release().await;
+        sync(&world).await;
+        assert_eq!(world.told(order), ["NEW"]);
+        let envelope = world.command(Command::Reconcile {});
+        reconcile::run(&world.tools, &world.shops, &envelope).await;
+        assert_eq!(world.told(order), ["NEW", "DELIVERY"]);
+        assert_eq!(repairs(&world).await, 1);
+        // Known now: nothing is found a second time.
+        reconcile::run(&world.tools, &world.shops, &envelope).await;
+        assert_eq!(repairs(&world).await, 1);
+    }
+
+    #[tokio::test]
+    async fn an_order_that_ended_unseen_is_asked_about_by_its_number() {
+        let world = World::made(|_| {}, |options| options.commit = CommitMode::StampNow).await;
+        let order = world.place("A-1").await;
+        let gone = world.place("A-2").await;
+        sync(&world).await;
+        let shop = world.first();
+        let (keeper, stream) = stream(&world, &shop).await;
+        let fetched = stream.fetch().await.expect("fetched");
+        world.courier.set_status("A-1", "COMPLETE", world.courier.now() + SignedDuration::from_secs(1));
+        stream.seal(&fetched).await.expect("sealed");
+        tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+        shop.vendors.courier.commit_last_status(417).await.expect("committed");
+        keeper.release().await;
+        world.courier.delete("A-2");
+        // Both were sent long ago.
+        world.store().db.exec("UPDATE deliveries SET sent_at = sent_at - 7200000", vec![]).await.expect("aged");
+        reconcile::run(&world.tools, &world.shops, &world.command(Command::Reconcile {})).await;
+        assert_eq!(world.delivery(order).await.state, S::Delivered);
+        assert_eq!(world.told(order).last().map(String::as_str), Some("COMPLETE"));
+        let dead = world.dead().await;
+        assert_eq!(dead.len(), 1);
+        assert_eq!((dead[0].reason.as_str(), dead[0].number.as_deref()), ("delivery_vanished", Some("A-2")));
+        assert_eq!(world.delivery(gone).await.state, S::Created, "a person decides");
+    }
+}
