@@ -25,8 +25,18 @@ impl Tools {
         shop: &Shop,
         call: impl Future<Output = Result<T, MeasoftError>>,
     ) -> Result<Result<T, MeasoftError>, Outcome> {
+        self.ask_as(shop, Priority::Interactive, call).await
+    }
+
+    /// The same with a say in who goes first.
+    pub async fn ask_as<T>(
+        &self,
+        shop: &Shop,
+        priority: Priority,
+        call: impl Future<Output = Result<T, MeasoftError>>,
+    ) -> Result<Result<T, MeasoftError>, Outcome> {
         let account = shop.integration.courier_account();
-        self.gate.pass(&account, Priority::Interactive).await?;
+        self.gate.pass(&account, priority).await?;
         let result = call.await;
         self.gate.report(&account, result.as_ref().map(|_| ()));
         Ok(result)

@@ -24,6 +24,9 @@ pub mod runner;
 pub mod serve;
 pub mod settle;
 pub mod shops;
+pub mod sync;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -81,6 +81,34 @@ impl References {
         self.online.contains(payment_type)
     }
 
+    /// Whether RetailCRM has a payment type of this code. Lists that could not be read deny
+    /// nothing.
+    #[must_use]
+    pub fn has_type(&self, payment_type: &str) -> bool {
+        self.types.is_empty() || self.types.contains(payment_type)
+    }
+
+    /// The same for payment statuses.
+    #[must_use]
+    pub fn has_status(&self, payment_status: &str) -> bool {
+        self.statuses.is_empty() || self.statuses.contains(payment_status)
+    }
+
+    /// Adds online payment types, for tests and for callers that have the parts.
+    #[must_use]
+    pub fn with_online(mut self, types: &[&str]) -> Self {
+        self.online.extend(types.iter().map(|code| (*code).to_owned()));
+        self
+    }
+
+    /// Adds the codes that RetailCRM has, for tests and for callers that have the parts.
+    #[must_use]
+    pub fn with_codes(mut self, types: &[&str], statuses: &[&str]) -> Self {
+        self.types.extend(types.iter().map(|code| (*code).to_owned()));
+        self.statuses.extend(statuses.iter().map(|code| (*code).to_owned()));
+        self
+    }
+
     /// Cash on delivery for this delivery type: what the module's settings say, else the
     /// delivery type, else `cash` and `bank-card` (design §3 «Money»).
     #[must_use]
