@@ -569,7 +569,7 @@ async fn store_result(
         Outcome::GiveUp(give_up) => {
             tx.bury(&dead_letter(case, kind, give_up, now), now).await?;
         }
-        Outcome::Done(_) if is_settled(case, outcome) => {
+        Outcome::Done(_) => {
             tx.resolve_dead_letters(shop.id(), number, now).await?;
         }
         _ => {}
@@ -596,17 +596,6 @@ fn dead_letter(case: &Case, kind: Kind, give_up: &GiveUp, now: Timestamp) -> New
         command: Some(replayable(case, kind, now)),
         raw: None,
     }
-}
-
-/// Whether an outcome proves that nothing of what gave up before is left to do: an order
-/// that was never sent, or that differs from what MeaSoft holds, proves nothing.
-fn is_settled(case: &Case, outcome: &Outcome) -> bool {
-    use shared::message::Change;
-    if kind_of(case) == Kind::CancelOrder || matches!(outcome, Outcome::Done(Change::Created | Change::Updated)) {
-        return true;
-    }
-    let wanted = case.desired.as_ref().and_then(|desired| desired.as_ref().ok()).map(|desired| desired.hash.as_str());
-    case.delivery.as_ref().is_some_and(|d| d.state.is_placed() && wanted.is_some() && d.sent_hash.as_deref() == wanted)
 }
 
 /// What the attempt was for; the newest unserved wish gives its name.

@@ -161,7 +161,7 @@ impl DeliveryState {
             (Self::Sending | Self::Unknown, Event::AnswerLost) => Self::Unknown,
             (Self::Sending | Self::Unknown, Event::Accepted) => Self::Created,
             // Refused by us before it was sent, or by MeaSoft after.
-            (Self::Planned | Self::Sending | Self::Unknown, Event::Refused) => Self::Rejected,
+            (Self::Planned | Self::Rejected | Self::Sending | Self::Unknown, Event::Refused) => Self::Rejected,
             (Self::Sending | Self::Unknown, Event::FoundAbsent) => Self::Planned,
             (Self::Created, Event::CancelledByUs) => Self::Cancelled,
             // What was never sent needs nothing to be withdrawn.
@@ -290,6 +290,7 @@ mod tests {
             (S::Sending, E::Accepted, S::Created),
             (S::Unknown, E::Accepted, S::Created),
             (S::Planned, E::Refused, S::Rejected),
+            (S::Rejected, E::Refused, S::Rejected),
             (S::Sending, E::Refused, S::Rejected),
             (S::Unknown, E::Refused, S::Rejected),
             (S::Sending, E::FoundAbsent, S::Planned),

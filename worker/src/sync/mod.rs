@@ -11,6 +11,8 @@ pub mod payments;
 pub mod poll;
 pub mod push;
 pub mod reconcile;
+#[cfg(test)]
+mod stories;
 
 use std::time::Duration;
 
