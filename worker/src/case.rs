@@ -90,15 +90,65 @@ impl Case {
         wanted.cancel && !wanted.send_after_cancel && self.intent.candidates.iter().any(|c| c.is_withdrawn())
     }
 
-    /// What of the intent is not served yet.
+    /// What of the intent is not served yet. A request to verify opens the last cancel
+    /// again: a create that came late may have passed it.
     #[must_use]
     pub const fn wanted(&self) -> Wanted {
         let i = &self.intent;
         Wanted {
             send: i.send_seq > i.served,
             update: i.update_seq > i.served,
-            cancel: i.cancel_seq > i.served,
+            cancel: i.cancel_seq > i.served || (i.verify && i.cancel_seq > i.send_seq),
             send_after_cancel: i.send_seq > i.cancel_seq,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::domain::{IntegrationId, OrderNumber};
+
+    use super::*;
+
+    fn wanted(served: i64, send: i64, update: i64, cancel: i64, verify: bool) -> Wanted {
+        let at = Timestamp::UNIX_EPOCH;
+        Case::new(Intent {
+            id: 1,
+            integration: IntegrationId(1),
+            number: OrderNumber::parse("1").expect("a number"),
+            delivery: None,
+            requested: served.max(send).max(update).max(cancel),
+            served,
+            send_seq: send,
+            update_seq: update,
+            cancel_seq: cancel,
+            candidates: Vec::new(),
+            declared: None,
+            verify,
+            due_at: at,
+            attempt: 0,
+            rereads: 0,
+            wanted_at: at,
+            generation: 0,
+            traceparent: None,
+            fence: 1,
+        })
+        .wanted()
+    }
+
+    #[test]
+    fn what_was_served_is_not_wanted_again() {
+        let w = wanted(2, 1, 3, 2, false);
+        assert_eq!((w.send, w.update, w.cancel, w.send_after_cancel), (false, true, false, false));
+        let w = wanted(2, 3, 0, 2, false);
+        assert_eq!((w.send, w.update, w.cancel, w.send_after_cancel), (true, false, false, true));
+    }
+
+    #[test]
+    fn a_doubt_opens_the_last_cancel_again_unless_a_send_followed_it() {
+        assert!(wanted(2, 1, 0, 2, true).cancel);
+        assert!(!wanted(2, 2, 0, 1, true).cancel);
+        assert!(!wanted(2, 2, 0, 0, true).cancel, "nothing was ever cancelled");
+        assert!(!wanted(2, 1, 0, 2, true).send && !wanted(2, 1, 0, 2, true).update);
     }
 }

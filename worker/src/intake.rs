@@ -6,6 +6,7 @@ use std::time::Duration;
 use shared::message::{Candidate, Command, Envelope, Kind, Lane, decode};
 use shared::queue::{Delivery, SharedQueue};
 use shared::reason;
+use shared::retry::Waits;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::intents::{Want, Wish};
 use shared::store::journal::{Entry, What};
@@ -94,15 +95,14 @@ async fn record(
         }
     }
     if !wishes.is_empty() {
-        let mut pause = Duration::from_millis(100);
+        let mut waits = Waits::between(Duration::from_millis(100), Duration::from_secs(5));
         // Unsettled messages are kept in hand until the store is back: nothing is lost.
         while let Err(error) = tools.store.record_wishes(&wishes).await {
             tracing::warn!(%error, messages = wishes.len(), "commands wait: the database does not take them");
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(waits.next_wait()) => {}
             }
-            pause = (pause * 2).min(Duration::from_secs(5));
         }
     }
     entries.into_iter().for_each(|entry| tools.journal.write(entry));
@@ -173,7 +173,7 @@ pub async fn bury_undecodable(tools: &Tools, delivery: &Delivery, why: &str, rea
         command: None,
         raw: Some(delivery.body.clone()),
     };
-    let mut pause = Duration::from_millis(100);
+    let mut waits = Waits::between(Duration::from_millis(100), Duration::from_secs(5));
     for _ in 0..20 {
         match tools.store.bury(&dead).await {
             Ok(id) => {
@@ -182,7 +182,6 @@ pub async fn bury_undecodable(tools: &Tools, delivery: &Delivery, why: &str, rea
             }
             Err(error) => tracing::warn!(%error, "a dead letter could not be stored yet"),
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(5));
+        tokio::time::sleep(waits.next_wait()).await;
     }
 }

@@ -4,6 +4,7 @@
 //! A trigger's way: `intake` records what it wants, `runner` gives it a slot when it is
 //! due, `serve` reads the order, `decide` says what to do, `courier` does it at MeaSoft,
 //! `crm` tells RetailCRM, and `serve` records the result as `settle` says.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod budget;
 pub mod case;
@@ -11,6 +12,7 @@ pub mod connect;
 pub mod convert;
 pub mod courier;
 pub mod crm;
+pub mod crm_rate;
 pub mod decide;
 pub mod errands;
 pub mod gate;
@@ -24,6 +26,9 @@ pub mod runner;
 pub mod serve;
 pub mod settle;
 pub mod shops;
+pub mod sync;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +51,7 @@ use crate::shops::Shops;
 /// When the HTTP clients cannot be made.
 pub async fn run(ctx: Ctx, queue: Opened) -> anyhow::Result<()> {
     let journal = Journal::start(ctx.store.clone());
-    let clients = connect::Clients::new(&ctx.config, journal.clone(), ctx.metrics.clone())?;
+    let clients = connect::Clients::new(&ctx.config, ctx.store.clone(), journal.clone(), ctx.metrics.clone())?;
     run_with(ctx, queue, journal, Arc::new(clients)).await
 }
 

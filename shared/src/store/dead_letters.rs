@@ -209,12 +209,12 @@ impl Tx {
     /// [`StoreError`].
     pub async fn bury(&mut self, dead: &NewDeadLetter, now: Timestamp) -> Result<i64> {
         let now = now.as_millisecond();
-        if dead.number.is_some() {
+        if dead.number.is_some() || dead.integration.is_some() {
             let known = self
                 .fetch_one(
                     "UPDATE dead_letters SET attempts = attempts + 1, detail = $5, tries = $6, command = $7, updated_at = $8, \
-                     delivery_id = COALESCE($9, delivery_id) WHERE state = 'open' AND integration_id = $1 AND number = $2 \
-                     AND kind = $3 AND reason = $4 RETURNING id",
+                     delivery_id = COALESCE($9, delivery_id) WHERE state = 'open' AND integration_id = $1 \
+                     AND COALESCE(number, '') = COALESCE($2, '') AND kind = $3 AND reason = $4 RETURNING id",
                     args![
                         dead.integration,
                         dead.number.as_deref(),
@@ -269,7 +269,8 @@ impl Tx {
         Ok(closed == 1)
     }
 
-    /// A success closes what was open for the order.
+    /// A success with an order closes what was open for it. Statuses and payments have
+    /// their own successes.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -281,8 +282,29 @@ impl Tx {
     ) -> Result<u64> {
         self.exec(
             "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $3 \
-             WHERE state = 'open' AND integration_id = $1 AND number = $2",
+             WHERE state = 'open' AND integration_id = $1 AND number = $2 \
+             AND kind NOT IN ('SyncStatuses', 'PushStatuses', 'SyncPayments', 'Reconcile')",
             args![integration, number, now.as_millisecond()],
+        )
+        .await
+    }
+
+    /// A success of one kind of work closes what that kind left open for an order, or for
+    /// no order at all.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn resolve_dead_letters_of(
+        &mut self,
+        integration: IntegrationId,
+        number: Option<&str>,
+        kind: &str,
+        now: Timestamp,
+    ) -> Result<u64> {
+        self.exec(
+            "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $4 \
+             WHERE state = 'open' AND integration_id = $1 AND COALESCE(number, '') = COALESCE($2, '') AND kind = $3",
+            args![integration, number, kind, now.as_millisecond()],
         )
         .await
     }

@@ -98,6 +98,81 @@ impl Store {
         rows.first().map(read).transpose()
     }
 
+    /// Takes the leases of several known deliveries; those that others hold are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn lease_deliveries(
+        &self,
+        ids: &[DeliveryId],
+        owner: &str,
+        lease_until: Timestamp,
+    ) -> Result<Vec<Delivery>> {
+        let list = ids.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(",");
+        if list.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self
+            .db
+            .exec_returning(
+                format!(
+                    "UPDATE deliveries SET lease_owner = $1, lease_until = $2, fence = fence + 1 \
+                     WHERE id IN ({list}) AND lease_until <= $3 RETURNING {COLUMNS}"
+                ),
+                args![owner, lease_until.as_millisecond(), self.clock.now_ms()],
+            )
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Deliveries that MeaSoft holds and has not ended, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn open_deliveries(&self, integrations: &[IntegrationId]) -> Result<Vec<Delivery>> {
+        let ids = integrations.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(",");
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self
+            .db
+            .fetch(
+                format!(
+                    "SELECT {COLUMNS} FROM deliveries WHERE integration_id IN ({ids}) AND state IN ('created', 'in_work') \
+                     ORDER BY created_at"
+                ),
+                vec![],
+            )
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Forgets deliveries that ended before a moment, with the wishes bound to them.
+    /// Answers how many, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn forget_deliveries(&self, before: Timestamp, limit: u32) -> Result<u64> {
+        let mut tx = self.db.begin().await?;
+        let rows = tx
+            .fetch(
+                "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE finished_at IS NOT NULL \
+                 AND finished_at < $1 AND updated_at < $1 AND lease_until <= $2 ORDER BY finished_at LIMIT $3) RETURNING id",
+                args![before.as_millisecond(), self.clock.now_ms(), limit],
+            )
+            .await?;
+        let ids: Vec<String> = rows.iter().map(|row| row.int("id").map(|id| id.to_string())).collect::<Result<_>>()?;
+        if !ids.is_empty() {
+            let ids = ids.join(",");
+            for table in ["tracking_outbox", "payment_moves", "status_rows"] {
+                tx.exec(format!("DELETE FROM {table} WHERE delivery_id IN ({ids})"), vec![]).await?;
+            }
+            tx.exec(format!("DELETE FROM intents WHERE delivery_id IN ({ids}) AND requested = served"), vec![]).await?;
+        }
+        tx.commit().await?;
+        Ok(rows.len() as u64)
+    }
+
     /// Keeps the leases of deliveries alive.
     ///
     /// # Errors

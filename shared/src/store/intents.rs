@@ -304,7 +304,8 @@ impl Tx {
         let changed = match leave {
             Leave::Served => {
                 self.exec(
-                    "UPDATE intents SET served = $3, delivery_id = COALESCE($4, delivery_id), verify = 0, \
+                    "UPDATE intents SET served = $3, delivery_id = COALESCE($4, delivery_id), \
+                     verify = CASE WHEN requested = $3 THEN 0 ELSE verify END, \
                      lease_owner = NULL, lease_until = 0, updated_at = $5 WHERE id = $1 AND fence = $2",
                     args![intent.id, intent.fence, intent.requested, delivery, now],
                 )
