@@ -14,6 +14,7 @@ pub mod courier;
 pub mod crm;
 pub mod crm_rate;
 pub mod decide;
+pub mod drains;
 pub mod errands;
 pub mod gate;
 pub mod intake;
@@ -102,6 +103,7 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
     let Opened { queue, publisher, callbacks } = queue;
     let bulk =
         tokio::spawn(errands::run(tools.clone(), shops.clone(), queue.clone(), publisher, errands, ctx.stop.clone()));
+    let drains = tokio::spawn(drains::run(tools.store.clone(), queue.clone(), ctx.stop.clone()));
     let desk = module::rpc::desk(&ctx, tools.clone(), shops.clone(), hints.clone());
     let answering = tokio::spawn(module::rpc::run(desk, callbacks, ctx.stop.clone()));
     let intake = tokio::spawn(intake::run(tools.clone(), queue.clone(), hints, other, ctx.stop.clone()));
@@ -111,6 +113,7 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
     // In hand is finished; what was received and not recorded goes back.
     let _ = intake.await;
     let _ = answering.await;
+    let _ = drains.await;
     let _ = bulk.await;
     let _ = fresh.await;
     let _ = observing.await;

@@ -134,6 +134,21 @@ impl Store {
         Ok(intents)
     }
 
+    /// What is known to be wanted for an order, without holding it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn intent(&self, integration: IntegrationId, number: &str) -> Result<Option<Intent>> {
+        let row = self
+            .db
+            .fetch_one(
+                format!("SELECT {COLUMNS} FROM intents WHERE integration_id = $1 AND number = $2"),
+                args![integration, number],
+            )
+            .await?;
+        row.as_ref().map(read).transpose()
+    }
+
     /// Integrations with unserved, unheld intents and when their next one is due.
     ///
     /// # Errors

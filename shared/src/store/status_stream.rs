@@ -257,6 +257,29 @@ impl Store {
         Ok(owners)
     }
 
+    /// Which of these snapshots are stored already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn known_marks<'a>(
+        &self,
+        account: &str,
+        marks: impl Iterator<Item = &'a str>,
+    ) -> Result<HashSet<String>> {
+        let marks: Vec<&str> = marks.collect();
+        let mut known = HashSet::new();
+        for chunk in marks.chunks(1000) {
+            let places: Vec<String> = (2..=chunk.len() + 1).map(|n| format!("${n}")).collect();
+            let mut args = args![account];
+            args.extend(chunk.iter().map(|mark| Value::from(*mark)));
+            let sql = format!("SELECT mark FROM status_rows WHERE account = $1 AND mark IN ({})", places.join(","));
+            for row in self.db.fetch(sql, args).await? {
+                known.insert(row.text("mark")?);
+            }
+        }
+        Ok(known)
+    }
+
     /// Deliveries of an account with rows that are due, at most `limit`, in the order of
     /// their arrival.
     ///

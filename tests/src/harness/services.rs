@@ -36,6 +36,46 @@ pub async fn rabbitmqctl(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// The broker while it does not serve; it does again when this is gone, so that a story
+/// that fails spoils no other.
+pub struct Outage {
+    end: &'static [&'static str],
+    over: bool,
+}
+
+impl Outage {
+    /// `rabbitmqctl stop_app`: every connection is closed, none is taken.
+    pub async fn stop_broker() -> Self {
+        let outage = Self { end: &["start_app"], over: false };
+        rabbitmqctl(&["stop_app"]).await;
+        outage
+    }
+
+    /// A memory alarm: publishers are blocked, consumers are not.
+    pub async fn memory_alarm() -> Self {
+        let outage = Self { end: &["set_vm_memory_high_watermark", "0.4"], over: false };
+        rabbitmqctl(&["set_vm_memory_high_watermark", "0"]).await;
+        outage
+    }
+
+    /// The broker serves again.
+    pub async fn end(mut self) {
+        self.over = true;
+        rabbitmqctl(self.end).await;
+        if self.end[0] == "start_app" {
+            rabbitmqctl(&["await_startup"]).await;
+        }
+    }
+}
+
+impl Drop for Outage {
+    fn drop(&mut self) {
+        if !self.over {
+            let _ = std::process::Command::new(variable("TEST_RABBITMQCTL")).args(self.end).status();
+        }
+    }
+}
+
 /// Shared by most stories, held alone by those that stop or starve the broker. Under
 /// nextest each test is a process of its own and .config/nextest.toml keeps them apart.
 static BROKER: RwLock<()> = RwLock::const_new(());

@@ -595,6 +595,15 @@ impl World {
         locked(&self.accepted).clone()
     }
 
+    /// The prefix of the story's queues and exchanges.
+    ///
+    /// # Panics
+    /// In the one-process mode.
+    #[must_use]
+    pub fn queue_prefix(&self) -> &str {
+        &self.queues.as_ref().expect("a story with a broker").prefix
+    }
+
     /// The number under which MeaSoft has an order at first.
     #[must_use]
     pub fn orderno(&self, order: &Placed) -> String {

@@ -2,3 +2,8 @@
 //! PostgreSQL. Each ends with [`simulators::harness::World::finish`].
 
 mod embedded;
+mod load;
+mod outages;
+mod put_aside;
+mod rolling;
+mod scaled;
