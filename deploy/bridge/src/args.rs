@@ -117,6 +117,8 @@ pub enum IntegrationCommand {
     RotateKey { id: i64 },
     /// Take it out of service; its ledger stays
     Remove { id: i64 },
+    /// Tell RetailCRM what the delivery module offers, or bring that up to date
+    Register { id: i64 },
     /// Ask both vendors whether the credentials work, and for tariffs to a town
     Check {
         id: i64,
