@@ -6,6 +6,6 @@ pub mod envelope;
 pub mod outcome;
 
 pub use codec::{Undecodable, decode, encode};
-pub use command::{Candidate, Command, Kind};
+pub use command::{Candidate, Command, Kind, RECONCILE_HISTORY};
 pub use envelope::{Envelope, Lane};
 pub use outcome::{Change, GiveUp, Outcome, RetryWhy};
