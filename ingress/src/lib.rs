@@ -2,6 +2,7 @@
 //! answer. No vendor client lives here, and no decision about an order.
 //!
 //! Start reading at [`triggers`]; [`server`] is the shell around it.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod failures;
 pub mod keys;

@@ -67,6 +67,11 @@ reasons! {
         "Заполните адрес или выберите пункт выдачи и сохраните заказ.",
         "The order has neither a delivery address nor a pick-up point.",
         "Fill in the address or choose a pick-up point, and save the order.";
+    TOWN_UNCLEAR = "town_unclear", Shop,
+        "Непонятно, какой город указан в адресе доставки.",
+        "Укажите в адресе доставки регион и сохраните заказ.",
+        "It is not clear which town the delivery address means.",
+        "Enter the region in the delivery address and save the order.";
     NO_RECEIVER = "no_receiver", Shop,
         "В заказе не указан получатель.",
         "Укажите имя получателя или организацию и сохраните заказ.",
@@ -117,6 +122,56 @@ reasons! {
         "Посмотрите ответ в журнале заказа; после исправления повторите команду.",
         "RetailCRM refused the request.",
         "See the answer in the order's journal; replay the command once it is corrected.";
+    STATUS_REFUSED = "status_refused", Crm,
+        "RetailCRM не принимает статус доставки этого заказа.",
+        "Проверьте, что модуль доставки подключён и заказ всё ещё относится к нему; затем повторите команду.",
+        "RetailCRM does not take a delivery status of this order.",
+        "Check that the delivery module is connected and the order still belongs to it, then replay the command.";
+    STATUS_UNREADABLE = "status_unreadable", Courier,
+        "MeaSoft прислала статус заказа, который нельзя прочитать; он отложен и не мешает остальным.",
+        "Посмотрите заказ в личном кабинете курьерской службы и передайте ей запись журнала.",
+        "MeaSoft sent a status of the order that cannot be read; it was set aside and holds nothing up.",
+        "Look at the order in the courier's cabinet and hand the journal entry to the courier service.";
+    COMMIT_NOT_EFFECTIVE = "commit_not_effective", Courier,
+        "MeaSoft присылает те же статусы снова, хотя получение подтверждено.",
+        "Проверьте, не опрашивает ли этот же личный кабинет и поток другая программа; задайте интеграции другой stream_id.",
+        "MeaSoft sends the same statuses again although they were acknowledged.",
+        "See whether another program polls the same cabinet and stream; give the integration another stream_id.";
+    DELIVERY_VANISHED = "delivery_vanished", Courier,
+        "MeaSoft больше не показывает заказ, который был у неё в работе.",
+        "Выясните в курьерской службе, что с заказом.",
+        "MeaSoft no longer shows an order that it was working on.",
+        "Ask the courier service what became of the order.";
+    PAYMENT_ONLINE = "payment_online", Shop,
+        "Курьер принял деньги, а неоплаченный платёж заказа относится к модулю онлайн-оплаты; такие платежи не изменяются.",
+        "Исправьте платёж заказа в RetailCRM вручную.",
+        "The courier collected money, but the order's unpaid payment belongs to an online payment module; those are never changed.",
+        "Correct the order's payment in RetailCRM by hand.";
+    PAYMENT_UNEXPECTED = "payment_unexpected", Shop,
+        "Курьер принял деньги, а неоплаченных платежей в заказе нет.",
+        "Сверьте платежи заказа с отчётом курьерской службы.",
+        "The courier collected money, but the order has nothing left to pay.",
+        "Compare the order's payments with the courier's report.";
+    PAYMENT_UNMAPPED = "payment_unmapped", Shop,
+        "Для типа оплаты MeaSoft нет действующего типа оплаты RetailCRM.",
+        "Задайте соответствие: bridge integration edit ID --set payment_type_map.CARD=код, затем повторите команду.",
+        "There is no valid RetailCRM payment type for MeaSoft's.",
+        "Map it with bridge integration edit ID --set payment_type_map.CARD=code, then replay the command.";
+    PAYMENT_STATUS_UNKNOWN = "payment_status_unknown", Shop,
+        "В RetailCRM нет статуса оплаты, заданного в настройке «Код статуса оплаты».",
+        "Исправьте настройку payment_status и повторите команду.",
+        "RetailCRM has no payment status with the code set as payment_status.",
+        "Correct payment_status and replay the command.";
+    PAYMENT_CONFLICT = "payment_conflict", Shop,
+        "Платежи заказа изменили, пока мы заменяли один из них; замена остановлена.",
+        "Сверьте платежи заказа в RetailCRM с суммой и типом оплаты в записи и исправьте их вручную.",
+        "The order's payments were changed while one of them was being replaced; the replacement was stopped.",
+        "Compare the order's payments in RetailCRM with the sum and type in this record and correct them by hand.";
+    PAYMENT_CORRECTED = "payment_corrected", Courier,
+        "MeaSoft изменила итог доставки после того, как платёж заказа уже был проведён.",
+        "Сверьте платёж заказа с отчётом курьерской службы.",
+        "MeaSoft changed the delivery's outcome after the order's payment had been settled.",
+        "Compare the order's payment with the courier's report.";
     EXPIRED = "expired", Bridge,
         "Команду не удалось выполнить за отведённое время: внешняя система всё это время была недоступна.",
         "Выясните причину по журналу заказа и повторите команду.",

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use shared::domain::delivery::CrmWritten;
-use shared::domain::{CrmOrderId, Delivery, Language};
+use shared::domain::{CrmOrderId, Delivery, Language, status_list};
 use shared::message::{Change, GiveUp, Outcome, RetryWhy};
 use shared::reason;
 use shared::retailcrm::CrmError;
@@ -17,8 +17,10 @@ use crate::decide::Shown;
 use crate::ports::{Shop, Tools};
 use crate::references::References;
 
-/// Code of our module's status for what gave up.
-pub const ERROR_STATUS: &str = "ERROR";
+pub use shared::domain::status_list::ERROR as ERROR_STATUS;
+
+/// What an answer to `save` takes at most, from its result to RetailCRM.
+const ANSWERING: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// The outcome of a failed call. An account that refuses us pauses the integration.
 pub async fn failure(tools: &Tools, shop: &Shop, error: &CrmError) -> Outcome {
@@ -72,7 +74,7 @@ pub fn shown(order: &Order, case: &Case, shop: &Shop, module_code: &str) -> Show
 /// The module's status code for a MeaSoft status.
 #[must_use]
 pub fn module_status(shop: &Shop, measoft: &str) -> String {
-    shop.integration.settings.status_map.get(measoft).cloned().unwrap_or_else(|| measoft.to_owned())
+    status_list::module_code(&shop.integration.settings, measoft).unwrap_or_else(|| measoft.to_owned())
 }
 
 fn to_write(d: &Delivery, shop: &Shop, error: Option<String>) -> CrmWritten {
@@ -81,6 +83,8 @@ fn to_write(d: &Delivery, shop: &Shop, error: Option<String>) -> CrmWritten {
         track_number: if d.state.is_placed() { d.orderno.as_str().to_owned() } else { String::new() },
         status: match &error {
             Some(_) => ERROR_STATUS.to_owned(),
+            // Told before: what changed since is the sync's to tell, with its own time.
+            None if !d.crm_written.status.is_empty() && d.crm_written.error.is_none() => d.crm_written.status.clone(),
             None => module_status(shop, d.status.as_deref().unwrap_or("NEW")),
         },
         error,
@@ -101,9 +105,16 @@ pub fn is_told(d: &Delivery, shop: &Shop) -> bool {
 /// tracking. Orders that left meanwhile are let alone.
 pub async fn tell(tools: &Tools, shop: &Shop, references: &References, cases: &mut [Case]) {
     let mut news: BTreeMap<CrmOrderId, CrmWritten> = BTreeMap::new();
-    for case in cases.iter() {
+    for case in cases.iter_mut() {
         if let Some((id, written)) = news_of(case, tools, shop) {
-            news.insert(id, written);
+            let answered = case.answer_by.is_some_and(|by| tools.clock.now() + ANSWERING < by);
+            match &mut case.delivery {
+                // RetailCRM is waiting in `save` and must not find its order changed meanwhile.
+                Some(d) if answered => d.crm_written = written,
+                _ => {
+                    news.insert(id, written);
+                }
+            }
         }
     }
     if news.is_empty() {
@@ -159,7 +170,10 @@ fn news_of(case: &Case, tools: &Tools, shop: &Shop) -> Option<(CrmOrderId, CrmWr
     let settings = &shop.integration.settings;
     let written = match case.outcome.as_ref()? {
         Outcome::Done(Change::Created | Change::Updated | Change::WrittenBack) => to_write(d, shop, None),
-        Outcome::AlreadyDone(_) if d.state.is_placed() && !is_told(d, shop) => to_write(d, shop, None),
+        // An error that is shown stays until a success takes it away.
+        Outcome::AlreadyDone(_) if d.state.is_placed() && d.crm_written.error.is_none() && !is_told(d, shop) => {
+            to_write(d, shop, None)
+        }
         Outcome::GiveUp(give_up) if settings.report_errors_to_crm => {
             to_write(d, shop, Some(error_text(give_up, settings.language)))
         }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::domain::{Fault, IntegrationState, PausedBy};
-use shared::message::{Change, Command, Envelope, Lane, Outcome, RetryWhy, decode};
+use jiff::Timestamp;
+use shared::domain::{Fault, IntegrationId, IntegrationState, PausedBy};
+use shared::message::{Change, Command, Envelope, Kind, Lane, Outcome, RetryWhy, decode};
 use shared::queue::{Delivery, Publisher, SharedQueue};
 use shared::reason;
 use shared::store::dead_letters::NewDeadLetter;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::drains;
@@ -16,11 +18,22 @@ use crate::intake::undecodable;
 use crate::ports::{Shop, Tools};
 use crate::settle::{Settlement, settle};
 use crate::shops::Shops;
+use crate::sync;
 
+/// Errands under way at once: a long poll of one cabinet must not hold up the others.
+const AT_ONCE: usize = 8;
+/// How long errands under way may take when the process stops.
+const GRACE: Duration = Duration::from_secs(10);
 /// How long the journal is kept.
 const JOURNAL_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long fired slots are remembered.
-const SLOTS_KEPT: Duration = Duration::from_secs(3 * 24 * 3600);
+const SLOTS_KEPT: Duration = Duration::from_secs(6 * 3600);
+/// How long deliveries that ended are kept, with their statuses and payments.
+const DELIVERIES_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How long status rows of orders that are not ours are kept: only to know repeats by.
+const FOREIGN_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Rows deleted in one commit: others write meanwhile.
+const AT_A_TIME: u32 = 2000;
 
 /// Runs until `stop`. Deliveries come from the bulk lane and from the intake.
 pub async fn run(
@@ -31,8 +44,9 @@ pub async fn run(
     mut from_intake: mpsc::Receiver<(Envelope, Delivery)>,
     stop: CancellationToken,
 ) {
-    let mut bulk = queue.subscribe(Lane::Bulk, 8);
-    let (pump, mut inbox) = mpsc::channel::<Delivery>(8);
+    let mut bulk = queue.subscribe(Lane::Bulk, AT_ONCE as u16);
+    let (pump, mut inbox) = mpsc::channel::<Delivery>(1);
+    let mut running: JoinSet<()> = JoinSet::new();
     let pump_stop = stop.clone();
     let pumping = tokio::spawn(async move {
         loop {
@@ -51,30 +65,50 @@ pub async fn run(
         }
         bulk.stop().await;
     });
+    let mut more = true;
     loop {
         let (envelope, delivery) = tokio::select! {
-            Some(pair) = from_intake.recv() => pair,
-            Some(delivery) = inbox.recv() => match decode(&delivery.body) {
-                Ok(envelope) => (envelope, delivery),
-                Err(why) => {
-                    let dead = undecodable(&delivery.body, &why.to_string());
-                    if drains::bury(&tools.store, &dead, &stop).await {
-                        delivery.ack().await;
-                    } else {
-                        delivery.requeue().await;
-                    }
+            Some(_) = running.join_next(), if !running.is_empty() => continue,
+            Some(pair) = from_intake.recv(), if running.len() < AT_ONCE => pair,
+            received = inbox.recv(), if more && running.len() < AT_ONCE => match received {
+                None => {
+                    more = false;
                     continue;
                 }
+                Some(delivery) => match decode(&delivery.body) {
+                    Ok(envelope) => (envelope, delivery),
+                    Err(why) => {
+                        let dead = undecodable(&delivery.body, &why.to_string());
+                        if drains::bury(&tools.store, &dead, &stop).await {
+                            delivery.ack().await;
+                        } else {
+                            delivery.requeue().await;
+                        }
+                        continue;
+                    }
+                },
             },
-            else => break,
+            () = stop.cancelled() => break,
         };
         if stop.is_cancelled() {
             delivery.requeue().await;
             continue;
         }
-        attempt(&tools, &shops, &publisher, envelope, delivery).await;
+        let (tools, shops, publisher) = (tools.clone(), shops.clone(), publisher.clone());
+        running.spawn(async move { attempt(&tools, &shops, &publisher, envelope, delivery).await });
+    }
+    // What is under way may finish; what takes longer is handed back and resumes elsewhere.
+    let finishing = async { while running.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, finishing).await.is_err() {
+        running.shutdown().await;
+    }
+    while let Ok((_, delivery)) = from_intake.try_recv() {
+        delivery.requeue().await;
     }
     let _ = pumping.await;
+    while let Ok(delivery) = inbox.try_recv() {
+        delivery.requeue().await;
+    }
 }
 
 /// One attempt: carry out, record, settle.
@@ -96,7 +130,12 @@ async fn attempt(tools: &Tools, shops: &Shops, publisher: &Arc<dyn Publisher>, e
         "attempt.finished"
     );
     match settle(&outcome, envelope.attempt, millis(envelope.received_at), Duration::ZERO, &tools.policy) {
-        Settlement::Ack => delivery.ack().await,
+        Settlement::Ack => {
+            if let (Outcome::Done(_) | Outcome::AlreadyDone(_), Some(id)) = (&outcome, envelope.integration) {
+                resolve(tools, id, kind).await;
+            }
+            delivery.ack().await;
+        }
         Settlement::Wait { pause, .. } => {
             if let Outcome::RetryLater { why, .. } = &outcome {
                 tools.metrics.retry(kind, *why);
@@ -134,6 +173,18 @@ async fn attempt(tools: &Tools, shops: &Shops, publisher: &Arc<dyn Publisher>, e
     }
 }
 
+/// A periodic job that works again closes what it left open.
+async fn resolve(tools: &Tools, integration: IntegrationId, kind: Kind) {
+    let closing = async {
+        let mut tx = tools.store.db.begin().await?;
+        tx.resolve_dead_letters_of(integration, None, kind.as_str(), tools.clock.now()).await?;
+        tx.commit().await
+    };
+    if let Err(error) = closing.await {
+        tracing::debug!(%error, "dead letters of a job that works again stay open");
+    }
+}
+
 async fn carry_out(tools: &Tools, shops: &Shops, envelope: &Envelope) -> Outcome {
     match &envelope.command {
         Command::Retention {} => retention(tools).await,
@@ -145,6 +196,13 @@ async fn carry_out(tools: &Tools, shops: &Shops, envelope: &Envelope) -> Outcome
                 None => Outcome::Superseded("the integration is gone"),
             }
         }
+        Command::SyncStatuses {} => match envelope.integration {
+            Some(id) => sync::sync_statuses(tools, shops, id).await,
+            None => Outcome::Superseded("no integration is named"),
+        },
+        Command::PushStatuses {} => sync::push_statuses(tools, shops, envelope).await,
+        Command::SyncPayments {} => sync::sync_payments(tools, shops, envelope).await,
+        Command::Reconcile {} => sync::reconcile::run(tools, shops, envelope).await,
         _ => Outcome::Superseded("nothing to do for this command"),
     }
 }
@@ -173,12 +231,16 @@ async fn probe(tools: &Tools, shop: &Shop) -> Outcome {
 /// Forgets what is older than it is kept; nothing grows for ever.
 async fn retention(tools: &Tools) -> Outcome {
     let now = tools.clock.now();
-    let (Ok(journal), Ok(slots)) = (now.checked_sub(JOURNAL_KEPT), now.checked_sub(SLOTS_KEPT)) else {
-        return Outcome::AlreadyDone("");
-    };
+    let before = |kept: Duration| now.checked_sub(kept).unwrap_or(Timestamp::UNIX_EPOCH);
+    let ended = before(DELIVERIES_KEPT);
+    let store = &tools.store;
     let forgotten = async {
-        while tools.store.forget_journal(journal, 5000).await? > 0 {}
-        tools.store.forget_slots(slots).await
+        while store.forget_journal(before(JOURNAL_KEPT), 5000).await? > 0 {}
+        while store.forget_status_rows(before(FOREIGN_KEPT), ended, AT_A_TIME).await? > 0 {}
+        while store.forget_tracking(ended, AT_A_TIME).await? > 0 {}
+        while store.forget_payments(ended, AT_A_TIME).await? > 0 {}
+        while store.forget_deliveries(ended, AT_A_TIME / 4).await? > 0 {}
+        store.forget_slots(before(SLOTS_KEPT)).await
     };
     match forgotten.await {
         Ok(_) => Outcome::Done(Change::Synced),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use shared::message::{Candidate, Command, Envelope, Kind, Lane, decode};
 use shared::queue::{Delivery, SharedQueue};
 use shared::reason;
+use shared::retry::Waits;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::intents::{Want, Wish};
 use shared::store::journal::{Entry, What};
@@ -99,15 +100,14 @@ async fn record(
         }
     }
     if !wishes.is_empty() {
-        let mut pause = Duration::from_millis(100);
+        let mut waits = Waits::between(Duration::from_millis(100), Duration::from_secs(5));
         // Unsettled messages are kept in hand until the store is back: nothing is lost.
         while let Err(error) = tools.store.record_wishes(&wishes).await {
             tracing::warn!(%error, messages = wishes.len(), "commands wait: the database does not take them");
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(waits.next_wait()) => {}
             }
-            pause = (pause * 2).min(Duration::from_secs(5));
         }
     }
     entries.into_iter().for_each(|entry| tools.journal.write(entry));
@@ -120,7 +120,7 @@ async fn record(
 }
 
 /// What a command wishes for; empty for commands about no order's intent.
-fn wishes_of(tools: &Tools, envelope: &Envelope) -> Vec<Wish> {
+pub(crate) fn wishes_of(tools: &Tools, envelope: &Envelope) -> Vec<Wish> {
     let (want, number, declared, candidates) = match &envelope.command {
         Command::SendOrder { number, declared } => (Want::Send, number, *declared, &[][..]),
         Command::UpdateOrder { number, declared } => (Want::Update, number, *declared, &[][..]),

@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use shared::domain::IntegrationId;
-use shared::retailcrm::CrmError;
-use shared::retailcrm::wire::module::IntegrationModule;
+use shared::retailcrm::error::Class;
 use shared::retailcrm::wire::order::Order;
+use shared::retailcrm::{CrmError, IntegrationModule};
 
 use crate::ports::{Shop, Tools};
 
@@ -47,11 +47,6 @@ impl Default for References {
     }
 }
 
-fn module_cod(module: &IntegrationModule) -> BTreeMap<String, bool> {
-    let settings = module.integrations.delivery.as_ref().and_then(|delivery| delivery.settings.as_ref());
-    settings.into_iter().flat_map(|s| &s.payment_types).map(|t| (t.code.clone(), t.cod)).collect()
-}
-
 fn moscow() -> TimeZone {
     TimeZone::get("Europe/Moscow").unwrap_or_else(|_| TimeZone::fixed(jiff::tz::offset(3)))
 }
@@ -81,6 +76,34 @@ impl References {
         self.online.contains(payment_type)
     }
 
+    /// Whether RetailCRM has a payment type of this code. Lists that could not be read deny
+    /// nothing.
+    #[must_use]
+    pub fn has_type(&self, payment_type: &str) -> bool {
+        self.types.is_empty() || self.types.contains(payment_type)
+    }
+
+    /// The same for payment statuses.
+    #[must_use]
+    pub fn has_status(&self, payment_status: &str) -> bool {
+        self.statuses.is_empty() || self.statuses.contains(payment_status)
+    }
+
+    /// Adds online payment types, for tests and for callers that have the parts.
+    #[must_use]
+    pub fn with_online(mut self, types: &[&str]) -> Self {
+        self.online.extend(types.iter().map(|code| (*code).to_owned()));
+        self
+    }
+
+    /// Adds the codes that RetailCRM has, for tests and for callers that have the parts.
+    #[must_use]
+    pub fn with_codes(mut self, types: &[&str], statuses: &[&str]) -> Self {
+        self.types.extend(types.iter().map(|code| (*code).to_owned()));
+        self.statuses.extend(statuses.iter().map(|code| (*code).to_owned()));
+        self
+    }
+
     /// Cash on delivery for this delivery type: what the module's settings say, else the
     /// delivery type, else `cash` and `bank-card` (design §3 «Money»).
     #[must_use]
@@ -89,7 +112,7 @@ impl References {
             return *cod;
         }
         let said = self.type_cod.get(delivery_type).and_then(|types| types.get(payment_type)).copied().flatten();
-        said.unwrap_or_else(|| matches!(payment_type, "cash" | "bank-card"))
+        said.unwrap_or(matches!(payment_type, "cash" | "bank-card"))
     }
 
     /// Whether every payment of an order is of a type and status known here.
@@ -121,12 +144,17 @@ impl References {
         let statuses = crm.payment_statuses().await?;
         let types = crm.payment_types().await?;
         let delivery_types = crm.delivery_types().await?;
-        let module_cod = match crm.module(&shop.integration.code(module_code)).await {
-            Ok(module) => module_cod(&module),
-            // Not registered: the delivery type decides.
-            Err(CrmError::NotFound { .. } | CrmError::Refused { .. } | CrmError::AccessDenied { .. }) => BTreeMap::new(),
-            Err(error) => return Err(error),
+        // Without a registered module, or without the right to see it, the delivery types decide.
+        let module = match crm.module(&shop.integration.code(module_code)).await {
+            Ok(module) => Some(module),
+            Err(error) if error.class() == Class::Retry => return Err(error),
+            Err(_) => None,
         };
+        let module_cod = module
+            .as_ref()
+            .and_then(IntegrationModule::settings)
+            .map(|settings| settings.payment_types.iter().map(|p| (p.code.clone(), p.cod)).collect())
+            .unwrap_or_default();
         let zone = match crm.settings().await {
             Ok(settings) => {
                 settings.timezone.as_deref().and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(moscow)
@@ -149,15 +177,24 @@ impl References {
     }
 }
 
+/// Lists, when they were read, and for which version of the integration.
+type Kept = (Arc<References>, Timestamp, i64);
+
 /// The lists of all integrations a process works for.
 #[derive(Default)]
 pub struct ReferenceCache {
-    kept: Mutex<HashMap<IntegrationId, (Arc<References>, Timestamp, i64)>>,
+    kept: Mutex<HashMap<IntegrationId, Kept>>,
     /// One reading at a time: a batch of new orders must not ask twice.
     reading: tokio::sync::Mutex<()>,
 }
 
 impl ReferenceCache {
+    /// What is kept, however old; asks nobody.
+    #[must_use]
+    pub fn kept(&self, id: IntegrationId) -> Option<Arc<References>> {
+        self.kept.lock().expect("never poisoned").get(&id).map(|(references, ..)| references.clone())
+    }
+
     fn fresh(&self, now: Timestamp, shop: &Shop, age: Duration) -> Option<Arc<References>> {
         let kept = self.kept.lock().expect("never poisoned");
         let (references, at, version) = kept.get(&shop.id())?;

@@ -29,7 +29,7 @@ use crate::up;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub fn run(args: &Demo, out: &Output) -> ExitCode {
-    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "off".to_owned());
+    let filter = Source::environment().get("RUST_LOG").ok().flatten().unwrap_or_else(|| "off".to_owned());
     if let Err(bad) = logs::start(shared::config::LogFormat::Text, &filter) {
         return Failure::Config(bad).report();
     }
@@ -163,13 +163,21 @@ async fn set_up(args: &Demo, out: &Output, folder: PathBuf) -> anyhow::Result<St
             settings: Settings { delivery_types: vec![delivery_type.to_owned()], ..Settings::default() },
         };
         let integration = ctx.store.add_integration(new).await?;
-        crm.add_delivery_type(account, delivery_type, Some(&integration.code(&config.module_code)), &["cash", "bank-card"]);
+        crm.add_delivery_type(
+            account,
+            delivery_type,
+            Some(&integration.code(&config.module_code)),
+            &["cash", "bank-card"],
+        );
         shops.push(Shop { account, integration, delivery_type });
     }
     let queue = if args.amqp.is_some() { "RabbitMQ" } else { "the embedded queue" };
     let store = if args.database_url.is_some() { "PostgreSQL" } else { "SQLite" };
     say.line(&bold("measoft-bridge: one story, everything real except the two vendors"));
-    say.line(&format!("  {} integrations on {queue} and {store}; both vendors are simulated on real sockets", shops.len()));
+    say.line(&format!(
+        "  {} integrations on {queue} and {store}; both vendors are simulated on real sockets",
+        shops.len()
+    ));
     Ok(Stage { measoft, crm, ctx, ingress: format!("http://{listen}"), ops, shops, say })
 }
 
@@ -210,7 +218,9 @@ fn build(number: &str, n: u32, sort: Sort, delivery_type: &str) -> (OrderBuilder
         Sort::CashOnDelivery => (order.payment("cash", total, "not-paid"), total),
         Sort::PaidOnSite => (order.payment("bank-card", total, "paid"), 0),
         Sort::ToPayOnSite => (order.payment("2", total, "not-paid"), 0),
-        Sort::PartlyPaid => (order.payment("bank-card", 50_000, "paid").payment("cash", total - 50_000, "not-paid"), total - 50_000),
+        Sort::PartlyPaid => {
+            (order.payment("bank-card", 50_000, "paid").payment("cash", total - 50_000, "not-paid"), total - 50_000)
+        }
         Sort::BadPhone => (order.payment("cash", total, "not-paid").receiver("Петрова Анна", "нет"), total),
         Sort::WrongSum => (order.payment("cash", total - 12_345, "not-paid"), 0),
     }
@@ -256,7 +266,11 @@ async fn story(args: &Demo, out: &Output, stage: &Stage) -> anyhow::Result<bool>
     for answer in answers {
         accepted += usize::from(answer?);
     }
-    say.line(&format!("  {accepted} of {} send triggers answered 200 in {} ms", triggers.len(), begun.elapsed().as_millis()));
+    say.line(&format!(
+        "  {accepted} of {} send triggers answered 200 in {} ms",
+        triggers.len(),
+        begun.elapsed().as_millis()
+    ));
     stage.settled("the orders are placed").await?;
 
     // Saving an order again fires its trigger again: nothing may happen at MeaSoft.
@@ -310,7 +324,10 @@ async fn story(args: &Demo, out: &Output, stage: &Stage) -> anyhow::Result<bool>
         );
         println!("{}", dim("the one dead letter is the order whose payments do not add up: refused, not guessed"));
         if verdict.is_empty() {
-            println!("{}", green("The ledger equals the simulators: every order once, every sum right, RetailCRM told."));
+            println!(
+                "{}",
+                green("The ledger equals the simulators: every order once, every sum right, RetailCRM told.")
+            );
         } else {
             for difference in &verdict {
                 println!("{}", red(difference));
@@ -387,7 +404,8 @@ impl Stage {
             }
             if order.number == moved.number {
                 if there.status.as_str() != "CANCELED" {
-                    differences.push(format!("{number}: moved to the post and not cancelled ({})", there.status.as_str()));
+                    differences
+                        .push(format!("{number}: moved to the post and not cancelled ({})", there.status.as_str()));
                 }
                 continue;
             }
@@ -452,10 +470,10 @@ impl Stage {
         println!("  metrics     http://{}/metrics", self.ops);
         println!("  MeaSoft     {} (simulated; orders: {}/orders)", self.measoft.url(), self.measoft.control_url());
         println!("  RetailCRM   {} (simulated)", self.crm.url());
-        println!("  a trigger   curl -d 'id=1001A&sum=&key={key}' {}/reintegrations/requests/trigger/retailcrm", self.ingress);
         println!(
-            "  a story     DATA_DIR={} bridge order show 1001A --verbose",
-            self.ctx.config.data_dir.display()
+            "  a trigger   curl -d 'id=1001A&sum=&key={key}' {}/reintegrations/requests/trigger/retailcrm",
+            self.ingress
         );
+        println!("  a story     DATA_DIR={} bridge order show 1001A --verbose", self.ctx.config.data_dir.display());
     }
 }

@@ -1,5 +1,6 @@
 //! `bridge`: the operator's command. It also runs all three roles in one process, and the
 //! demonstration.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 #![expect(clippy::print_stdout, reason = "a command's answer goes to standard output")]
 
 mod args;
@@ -57,9 +58,7 @@ fn answer(command: Command, source: &Source, out: &Output) -> Result<ExitCode, F
         match command {
             Command::Config { command: ConfigCommand::Check } => check_config(&config, out),
             Command::Migrate => migrate(&config, out).await,
-            Command::Integration { command } => {
-                integration::run(command, &config, &open(&config).await?, out).await
-            }
+            Command::Integration { command } => integration::run(command, &config, &open(&config).await?, out).await,
             Command::TriggerHelp(args) => trigger_help::run(&args, &config, &open(&config).await?, out).await,
             Command::Order { command } => order::run(command, &open(&config).await?, out).await,
             Command::Dead { command } => dead::run(command, &open(&config).await?, out).await,

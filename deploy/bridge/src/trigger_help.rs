@@ -14,10 +14,33 @@ use crate::output::{Failure, Output, bold};
 /// The fields whose change fires the update trigger: the vendor's documented list, and the
 /// address, which that list forgets.
 const FIELDS: &[&str] = &[
-    "first_name", "last_name", "patronymic", "phone", "site", "additional_phone", "email", "customer.phones",
-    "order_product", "total_summ", "delivery_date", "delivery_time", "payments", "prepay_sum", "weight", "length", "width",
-    "height", "payments.id", "payments.status", "payments.type", "payments.external_id", "payments.amount",
-    "payments.paid_at", "payments.comment", "discount_manual_amount", "discount_manual_percent",
+    "first_name",
+    "last_name",
+    "patronymic",
+    "phone",
+    "site",
+    "additional_phone",
+    "email",
+    "customer.phones",
+    "order_product",
+    "total_summ",
+    "delivery_date",
+    "delivery_time",
+    "payments",
+    "prepay_sum",
+    "weight",
+    "length",
+    "width",
+    "height",
+    "payments.id",
+    "payments.status",
+    "payments.type",
+    "payments.external_id",
+    "payments.amount",
+    "payments.paid_at",
+    "payments.comment",
+    "discount_manual_amount",
+    "discount_manual_percent",
 ];
 
 pub async fn run(args: &TriggerHelp, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
@@ -36,7 +59,8 @@ pub async fn run(args: &TriggerHelp, config: &Config, store: &Store, out: &Outpu
 }
 
 fn forms(integration: &Integration, account: &[Integration], config: &Config) -> Vec<Value> {
-    let list = |codes: &[String]| format!("[{}]", codes.iter().map(|c| format!("\"{c}\"")).collect::<Vec<_>>().join(","));
+    let list =
+        |codes: &[String]| format!("[{}]", codes.iter().map(|c| format!("\"{c}\"")).collect::<Vec<_>>().join(","));
     let own = match integration.settings.delivery_types.as_slice() {
         [] => "[\"…\"]".to_owned(),
         types => list(types),
@@ -92,7 +116,11 @@ fn print(forms: &[Value], russian: bool) {
         };
         println!("{}", bold(name));
         println!("  {}: {}", word("Событие", "Event"), word("Изменение заказа", "Order changed"));
-        println!("  {}: {}", word("Условие (Редактор)", "Condition (editor)"), form["condition"].as_str().unwrap_or(""));
+        println!(
+            "  {}: {}",
+            word("Условие (Редактор)", "Condition (editor)"),
+            form["condition"].as_str().unwrap_or("")
+        );
         println!("  {}: {}", word("Действие", "Action"), word("Выполнить HTTP-запрос", "HTTP request"));
         println!("  {}: {}", word("Адрес", "Address"), form["url"].as_str().unwrap_or(""));
         println!("  {}: POST", word("HTTP метод", "HTTP method"));

@@ -41,7 +41,10 @@ fn lock(config: &Config) -> anyhow::Result<File> {
     let path: &Path = &config.data_dir.join("bridge.lock");
     let file = File::options().create(true).truncate(false).write(true).open(path)?;
     file.try_lock().map_err(|_| {
-        anyhow::anyhow!("another `bridge up` runs on {}; stop it first, or set another DATA_DIR", config.data_dir.display())
+        anyhow::anyhow!(
+            "another `bridge up` runs on {}; stop it first, or set another DATA_DIR",
+            config.data_dir.display()
+        )
     })?;
     Ok(file)
 }

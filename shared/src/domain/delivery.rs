@@ -27,7 +27,8 @@ pub enum DeliveryState {
     Lost,
     /// By us, before work began.
     Cancelled,
-    /// MeaSoft refused it; a change in the CRM makes a new attempt.
+    /// MeaSoft refused it, or it could not even be handed over; a change in the CRM makes a
+    /// new attempt.
     Rejected,
 }
 
@@ -166,8 +167,8 @@ impl DeliveryState {
             // What was never sent needs nothing to be withdrawn.
             (Self::Planned | Self::Rejected, Event::CancelledByUs) => Self::Cancelled,
             (Self::Cancelled, Event::WantedAgain) => Self::Planned,
-            // Our cancel shows up at MeaSoft as «not delivered»: that is no news.
-            (Self::Cancelled, Event::Reported(Phase::NotDelivered)) => Self::Cancelled,
+            // Our cancel shows up at MeaSoft as «not delivered», later as «returned»: no news.
+            (Self::Cancelled, Event::Reported(Phase::NotDelivered | Phase::Returned)) => Self::Cancelled,
             (
                 Self::Sending
                 | Self::Unknown
@@ -329,7 +330,7 @@ mod tests {
             }
             for (phase, to) in phases {
                 let expected = match state {
-                    S::Cancelled if phase == P::NotDelivered => Some(S::Cancelled),
+                    S::Cancelled if matches!(phase, P::NotDelivered | P::Returned) => Some(S::Cancelled),
                     _ if reportable.contains(&state) => Some(to),
                     _ => None,
                 };

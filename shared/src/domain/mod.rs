@@ -8,6 +8,7 @@ pub mod ids;
 pub mod integration;
 pub mod money;
 pub mod secret;
+pub mod status_list;
 pub mod weight;
 
 pub use contact::Phone;

@@ -1,7 +1,7 @@
 //! The queue, as its users see it. Two adapters stand behind it: the job table
 //! (`jobs`, in the store) and RabbitMQ (`amqp`). Handlers see neither.
 //!
-//! What both promise, and the contract suite in [`contract`] checks:
+//! What both promise, and the contract suite (`contract`, feature `testing`) checks:
 //! * `publish` returns only when the message is stored durably;
 //! * a delivery that is not settled comes back (`redelivered` is true then);
 //! * a delayed message does not come early;
@@ -12,8 +12,8 @@ pub mod amqp;
 pub mod contract;
 pub mod jobs;
 pub mod local_rpc;
-mod pending_calls;
 pub mod open;
+mod pending_calls;
 pub mod relay;
 pub mod spill;
 

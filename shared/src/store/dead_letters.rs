@@ -5,7 +5,10 @@ use jiff::Timestamp;
 
 use crate::args;
 use crate::domain::{DeliveryId, Fault, IntegrationId};
+use crate::message::Envelope;
 use crate::store::db::{Result, Row, StoreError, Tx, Value};
+use crate::store::jobs::NewJob;
+use crate::store::journal::{Entry, What};
 use crate::store::{Store, moment};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +117,58 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// The dead letter of an order that was opened or repeated last, at or after a moment,
+    /// and is open still.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn newest_dead_letter(
+        &self,
+        integration: IntegrationId,
+        number: &str,
+        since: Timestamp,
+    ) -> Result<Option<DeadLetter>> {
+        let row = self
+            .db
+            .fetch_one(
+                format!(
+                    "SELECT {COLUMNS} FROM dead_letters WHERE integration_id = $1 AND number = $2 AND state = 'open' \
+                     AND updated_at >= $3 ORDER BY updated_at DESC, id DESC LIMIT 1"
+                ),
+                args![integration, number, since.as_millisecond()],
+            )
+            .await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// Publishes a dead letter's command anew, one generation on, so that no idempotency
+    /// check swallows it. Job row, state and audit entry are one commit. False when it is
+    /// not open, or holds no command.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn replay_dead_letter(&self, dead: &DeadLetter, who: &str) -> Result<bool> {
+        let command = dead.command.as_deref().and_then(|text| serde_json::from_str::<Envelope>(text).ok());
+        let Some(mut envelope) = command else { return Ok(false) };
+        let now = self.clock.now();
+        envelope.id = uuid::Uuid::now_v7();
+        envelope.generation += 1;
+        envelope.attempt = 0;
+        envelope.seq = 0;
+        envelope.received_at = now;
+        let mut tx = self.db.begin().await?;
+        if !tx.close_dead_letter(dead.id, DeadState::Replayed, who, now).await? {
+            return Ok(false);
+        }
+        tx.enqueue(&NewJob::of(&envelope, now), now).await?;
+        let mut entry = Entry::new(now, What::Operator, format!("dead letter {} replayed: {who}", dead.id));
+        entry.integration = dead.integration;
+        entry.number.clone_from(&dead.number);
+        tx.append_journal(&entry).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
     /// # Errors
     /// [`StoreError`].
     pub async fn dead_letter(&self, id: i64) -> Result<Option<DeadLetter>> {
@@ -154,12 +209,12 @@ impl Tx {
     /// [`StoreError`].
     pub async fn bury(&mut self, dead: &NewDeadLetter, now: Timestamp) -> Result<i64> {
         let now = now.as_millisecond();
-        if dead.number.is_some() {
+        if dead.number.is_some() || dead.integration.is_some() {
             let known = self
                 .fetch_one(
                     "UPDATE dead_letters SET attempts = attempts + 1, detail = $5, tries = $6, command = $7, updated_at = $8, \
-                     delivery_id = COALESCE($9, delivery_id) WHERE state = 'open' AND integration_id = $1 AND number = $2 \
-                     AND kind = $3 AND reason = $4 RETURNING id",
+                     delivery_id = COALESCE($9, delivery_id) WHERE state = 'open' AND integration_id = $1 \
+                     AND COALESCE(number, '') = COALESCE($2, '') AND kind = $3 AND reason = $4 RETURNING id",
                     args![
                         dead.integration,
                         dead.number.as_deref(),
@@ -214,7 +269,8 @@ impl Tx {
         Ok(closed == 1)
     }
 
-    /// A success closes what was open for the order.
+    /// A success with an order closes what was open for it. Statuses and payments have
+    /// their own successes.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -226,8 +282,29 @@ impl Tx {
     ) -> Result<u64> {
         self.exec(
             "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $3 \
-             WHERE state = 'open' AND integration_id = $1 AND number = $2",
+             WHERE state = 'open' AND integration_id = $1 AND number = $2 \
+             AND kind NOT IN ('SyncStatuses', 'PushStatuses', 'SyncPayments', 'Reconcile')",
             args![integration, number, now.as_millisecond()],
+        )
+        .await
+    }
+
+    /// A success of one kind of work closes what that kind left open for an order, or for
+    /// no order at all.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn resolve_dead_letters_of(
+        &mut self,
+        integration: IntegrationId,
+        number: Option<&str>,
+        kind: &str,
+        now: Timestamp,
+    ) -> Result<u64> {
+        self.exec(
+            "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $4 \
+             WHERE state = 'open' AND integration_id = $1 AND COALESCE(number, '') = COALESCE($2, '') AND kind = $3",
+            args![integration, number, kind, now.as_millisecond()],
         )
         .await
     }

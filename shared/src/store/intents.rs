@@ -64,6 +64,18 @@ pub struct Intent {
     pub fence: i64,
 }
 
+/// How far an intent has come, for somebody who waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    pub requested: i64,
+    pub served: i64,
+    pub due_at: Timestamp,
+    /// Somebody works on it.
+    pub held: bool,
+    pub attempt: u32,
+    pub rereads: u32,
+}
+
 /// How a holder leaves an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leave {
@@ -122,6 +134,21 @@ impl Store {
         Ok(intents)
     }
 
+    /// What is known to be wanted for an order, without holding it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn intent(&self, integration: IntegrationId, number: &str) -> Result<Option<Intent>> {
+        let row = self
+            .db
+            .fetch_one(
+                format!("SELECT {COLUMNS} FROM intents WHERE integration_id = $1 AND number = $2"),
+                args![integration, number],
+            )
+            .await?;
+        row.as_ref().map(read).transpose()
+    }
+
     /// Integrations with unserved, unheld intents and when their next one is due.
     ///
     /// # Errors
@@ -136,6 +163,35 @@ impl Store {
             )
             .await?;
         rows.iter().map(|row| Ok((IntegrationId(row.int("integration_id")?), moment(row.int("due")?)))).collect()
+    }
+
+    /// How far the intent of an order has come; takes no lease.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn intent_progress(&self, integration: IntegrationId, number: &OrderNumber) -> Result<Option<Progress>> {
+        let row = self
+            .db
+            .fetch_one(
+                "SELECT requested, served, due_at, lease_until, attempt, rereads FROM intents \
+                 WHERE integration_id = $1 AND number = $2",
+                args![integration, number.as_str()],
+            )
+            .await?;
+        let small = |row: &Row, column: &'static str| -> Result<u32> {
+            u32::try_from(row.int(column)?).map_err(|_| StoreError::BadRow(column))
+        };
+        row.map(|row| {
+            Ok(Progress {
+                requested: row.int("requested")?,
+                served: row.int("served")?,
+                due_at: moment(row.int("due_at")?),
+                held: row.int("lease_until")? > self.clock.now_ms(),
+                attempt: small(&row, "attempt")?,
+                rereads: small(&row, "rereads")?,
+            })
+        })
+        .transpose()
     }
 
     /// Keeps the leases of a batch alive.
@@ -263,7 +319,8 @@ impl Tx {
         let changed = match leave {
             Leave::Served => {
                 self.exec(
-                    "UPDATE intents SET served = $3, delivery_id = COALESCE($4, delivery_id), verify = 0, \
+                    "UPDATE intents SET served = $3, delivery_id = COALESCE($4, delivery_id), \
+                     verify = CASE WHEN requested = $3 THEN 0 ELSE verify END, \
                      lease_owner = NULL, lease_until = 0, updated_at = $5 WHERE id = $1 AND fence = $2",
                     args![intent.id, intent.fence, intent.requested, delivery, now],
                 )

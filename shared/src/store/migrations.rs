@@ -9,7 +9,10 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use crate::store::db::{Db, Dialect, Result, StoreError};
 
 /// Version, name and text of every step, oldest first.
-const STEPS: &[(i64, &str, &str)] = &[(1, "ledger", include_str!("../../migrations/0001_ledger.sql"))];
+const STEPS: &[(i64, &str, &str)] = &[
+    (1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
+    (2, "statuses", include_str!("../../migrations/0002_statuses.sql")),
+];
 
 /// The newest version this release knows.
 #[must_use]

@@ -2,6 +2,7 @@
 //! file per table.
 
 pub mod budgets;
+pub mod cursors;
 pub mod db;
 pub mod dead_letters;
 pub mod deliveries;
@@ -9,9 +10,13 @@ pub mod integrations;
 pub mod intents;
 pub mod jobs;
 pub mod journal;
+pub mod leases;
 pub mod migrations;
+pub mod payment_moves;
 pub mod references;
 pub mod slots;
+pub mod status_stream;
+pub mod tracking_outbox;
 
 pub use db::{Db, Dialect, Result, Row, StoreError, Tx, Value};
 
@@ -59,6 +64,8 @@ impl Store {
             )
             .await?;
         }
+        tx.exec("UPDATE leases SET lease_until = 0, owner = NULL, fence = fence + 1 WHERE lease_until > 0", vec![])
+            .await?;
         tx.exec("UPDATE jobs SET lease_until = 0, lease_by = NULL WHERE lease_until > 0", vec![]).await?;
         tx.commit().await
     }

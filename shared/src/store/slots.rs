@@ -49,9 +49,17 @@ impl Store {
         rows.iter().map(|row| Ok((row.text("job")?, row.int("slot")?))).collect()
     }
 
+    /// Forgets fired slots, but never the newest of a job: a restart would fire it again.
+    ///
     /// # Errors
     /// [`crate::store::StoreError`].
     pub async fn forget_slots(&self, before: Timestamp) -> Result<u64> {
-        self.db.exec("DELETE FROM slots WHERE created_at < $1", args![before.as_millisecond()]).await
+        self.db
+            .exec(
+                "DELETE FROM slots WHERE created_at < $1 AND EXISTS (SELECT 1 FROM slots n WHERE n.job = slots.job \
+                 AND n.slot > slots.slot)",
+                args![before.as_millisecond()],
+            )
+            .await
     }
 }

@@ -138,6 +138,25 @@ closed_set!(
     IntegrationLabel { Active => "active", Paused => "paused", Removed => "removed" }
 );
 
+closed_set!(
+    /// What a status row of MeaSoft turned out to be.
+    StatusRowResult {
+        Fresh => "fresh",
+        Repeated => "repeated",
+        /// Of an order that is not ours.
+        Foreign => "foreign",
+        /// Unreadable, or never taken by its delivery.
+        Parked => "parked",
+        /// Ours, with a code that no list has.
+        UnknownCode => "unknown_code",
+    }
+);
+
+closed_set!(
+    /// What the reconcile found missing and made good.
+    Repair { Send => "send", Update => "update", Cancel => "cancel", Status => "status" }
+);
+
 /// A breaker as a figure: 0 closed, 1 half open, 2 open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BreakerState {
@@ -179,6 +198,8 @@ pub struct Metrics {
     breaker: IntGaugeVec,
     integrations: IntGaugeVec,
     sync_success: GaugeVec,
+    status_rows: IntCounterVec,
+    repairs: IntCounterVec,
 }
 
 fn opts(name: &str, help: &str) -> Opts {
@@ -252,7 +273,7 @@ impl Metrics {
             ),
             status_to_crm: b.histogram(
                 "status_to_crm_seconds",
-                "From the reading of a status at MeaSoft to its acceptance by RetailCRM.",
+                "From a status being made at MeaSoft to its acceptance by RetailCRM.",
                 EFFECT,
             ),
             retries: b.counters("retries_total", "Commands put off, by cause.", &["kind", "why"]),
@@ -278,6 +299,8 @@ impl Metrics {
             crm_requests: b.counters("crm_requests_total", "Requests to RetailCRM.", &["op", "result"]),
             breaker: b.int_gauges("breaker_state", "Circuit breaker: 0 closed, 1 half open, 2 open.", &["target"]),
             integrations: b.int_gauges("integrations", "Integrations by state.", &["state"]),
+            status_rows: b.counters("status_rows_total", "Rows of MeaSoft's status stream.", &["result"]),
+            repairs: b.counters("repairs_total", "What the reconcile found missing and made good.", &["what"]),
             sync_success: b.gauges("sync_last_success_timestamp_seconds", sync_help, &["integration"]),
             open_families: vec![(
                 "bridge_sync_last_success_timestamp_seconds".to_owned(),
@@ -334,6 +357,12 @@ impl Metrics {
                 self.crm_requests.with_label_values(&[op.as_str(), result.as_str()]);
             }
         }
+        for result in StatusRowResult::ALL {
+            self.status_rows.with_label_values(&[result.as_str()]);
+        }
+        for what in Repair::ALL {
+            self.repairs.with_label_values(&[what.as_str()]);
+        }
         for scope in BudgetScope::ALL {
             self.measoft_budget.with_label_values(&[scope.as_str()]);
         }
@@ -365,7 +394,17 @@ impl Metrics {
         }
     }
 
-    /// A status reached RetailCRM this long after it was read.
+    /// Rows of the status stream.
+    pub fn status_rows(&self, result: StatusRowResult, count: u64) {
+        self.status_rows.with_label_values(&[result.as_str()]).inc_by(count);
+    }
+
+    /// The reconcile made something good.
+    pub fn repaired(&self, what: Repair) {
+        self.repairs.with_label_values(&[what.as_str()]).inc();
+    }
+
+    /// A status reached RetailCRM this long after it was made at MeaSoft.
     pub fn status_to_crm(&self, after: Duration) {
         self.status_to_crm.observe(after.as_secs_f64());
     }
@@ -456,8 +495,8 @@ mod tests {
     use super::*;
     use crate::message::Change;
 
-    /// Design §6, word for word.
-    const FAMILIES: [&str; 20] = [
+    /// Design §6, and what the status sync adds.
+    const FAMILIES: [&str; 22] = [
         "triggers_total",
         "trigger_seconds",
         "commands_total",
@@ -477,6 +516,8 @@ mod tests {
         "breaker_state",
         "integrations",
         "sync_last_success_timestamp_seconds",
+        "status_rows_total",
+        "repairs_total",
         "build_info",
     ];
 

@@ -1,0 +1,77 @@
+//! Named leases: at most one worker does a thing at a time, and one that lost its lease
+//! writes nothing more.
+
+use jiff::Timestamp;
+
+use crate::args;
+use crate::store::Store;
+use crate::store::db::{Result, Tx};
+
+/// A lease in hand. Worth something only while its fence is the newest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    pub name: String,
+    /// Fencing number: raised by every take-over.
+    pub fence: i64,
+}
+
+impl Store {
+    /// Takes a lease; `None` while another holds it.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn take_lease(&self, name: &str, owner: &str, until: Timestamp) -> Result<Option<Lease>> {
+        let rows = self
+            .db
+            .exec_returning(
+                "INSERT INTO leases (name, owner, lease_until, fence) VALUES ($1, $2, $3, 1) \
+                 ON CONFLICT (name) DO UPDATE SET owner = $2, lease_until = $3, fence = leases.fence + 1 \
+                 WHERE leases.lease_until <= $4 RETURNING fence",
+                args![name, owner, until.as_millisecond(), self.clock.now_ms()],
+            )
+            .await?;
+        rows.first().map(|row| Ok(Lease { name: name.to_owned(), fence: row.int("fence")? })).transpose()
+    }
+
+    /// Keeps a lease alive; false when it was lost.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn renew_lease(&self, lease: &Lease, until: Timestamp) -> Result<bool> {
+        let kept = self
+            .db
+            .exec(
+                "UPDATE leases SET lease_until = $3 WHERE name = $1 AND fence = $2",
+                args![&lease.name, lease.fence, until.as_millisecond()],
+            )
+            .await?;
+        Ok(kept == 1)
+    }
+
+    /// Lets go of a lease; a lost one is left alone.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn release_lease(&self, lease: &Lease) -> Result<()> {
+        self.db
+            .exec(
+                "UPDATE leases SET lease_until = 0, owner = NULL WHERE name = $1 AND fence = $2",
+                args![&lease.name, lease.fence],
+            )
+            .await
+            .map(|_| ())
+    }
+}
+
+impl Tx {
+    /// Whether the lease is still ours; it cannot be taken over before this transaction ends.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn holds_lease(&mut self, lease: &Lease) -> Result<bool> {
+        let held = self
+            .exec("UPDATE leases SET fence = fence WHERE name = $1 AND fence = $2", args![&lease.name, lease.fence])
+            .await?;
+        Ok(held == 1)
+    }
+}

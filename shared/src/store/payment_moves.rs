@@ -1,0 +1,261 @@
+//! The journal of payment changes at RetailCRM: what is meant to happen is written down
+//! before it is begun, so that a crash between two steps resumes instead of repeating
+//! (retailcrm-api.md C.4).
+
+use jiff::Timestamp;
+
+use crate::args;
+use crate::domain::{CrmOrderId, DeliveryId, IntegrationId};
+use crate::store::db::{Result, Row, StoreError, Tx};
+use crate::store::{Store, moment};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MoveState {
+    /// A delivery was closed; nothing is decided yet.
+    Wanted,
+    /// A plan is written down and begun.
+    Moving,
+    Done,
+    /// There was nothing to do; `why` says why.
+    Nothing,
+    /// A person has to look.
+    Dead,
+}
+
+impl MoveState {
+    const ALL: [Self; 5] = [Self::Wanted, Self::Moving, Self::Done, Self::Nothing, Self::Dead];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Wanted => "wanted",
+            Self::Moving => "moving",
+            Self::Done => "done",
+            Self::Nothing => "nothing",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// One closing of a delivery and what is done about its payment.
+#[derive(Debug, Clone)]
+pub struct PaymentMove {
+    pub id: i64,
+    pub integration: IntegrationId,
+    pub delivery: DeliveryId,
+    pub crm_order: CrmOrderId,
+    pub number: String,
+    pub orderno: String,
+    /// What MeaSoft said, as JSON.
+    pub facts: String,
+    pub state: MoveState,
+    /// The steps, as JSON, once they are decided.
+    pub plan: Option<String>,
+    /// Steps that are done.
+    pub step: u32,
+    pub attempt: u32,
+    pub created_at: Timestamp,
+    /// An earlier closing of the same delivery changed a payment.
+    pub after_settling: bool,
+}
+
+impl Store {
+    /// Open rows of an integration that are due, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn due_payments(&self, integration: IntegrationId, limit: u32) -> Result<Vec<PaymentMove>> {
+        let rows = self
+            .db
+            .fetch(
+                "SELECT p.id, p.integration_id, p.delivery_id, p.facts, p.state, p.plan, p.step, p.attempt, p.created_at, \
+                 d.crm_order_id, d.number, d.orderno, (SELECT COUNT(*) FROM payment_moves e \
+                 WHERE e.delivery_id = p.delivery_id AND e.id < p.id AND e.step > 0) AS earlier \
+                 FROM payment_moves p JOIN deliveries d ON d.id = p.delivery_id WHERE p.integration_id = $1 \
+                 AND p.state IN ('wanted', 'moving') AND p.due_at <= $2 ORDER BY p.id LIMIT $3",
+                args![integration, self.clock.now_ms(), limit],
+            )
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Writes down what is about to be done.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begin_payment(&self, id: i64, plan: &str) -> Result<()> {
+        self.db
+            .exec(
+                "UPDATE payment_moves SET state = 'moving', plan = $2, step = 0, updated_at = $3 \
+                 WHERE id = $1 AND state = 'wanted'",
+                args![id, plan, self.clock.now_ms()],
+            )
+            .await
+            .map(|_| ())
+    }
+
+    /// So many steps are done.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn payment_step_done(&self, id: i64, steps: u32) -> Result<()> {
+        self.db
+            .exec(
+                "UPDATE payment_moves SET step = $2, updated_at = $3 WHERE id = $1",
+                args![id, steps, self.clock.now_ms()],
+            )
+            .await
+            .map(|_| ())
+    }
+
+    /// Looks again then.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn postpone_payment(&self, id: i64, due_at: Timestamp, why: &str) -> Result<()> {
+        self.db
+            .exec(
+                "UPDATE payment_moves SET due_at = $2, attempt = attempt + 1, why = $3, updated_at = $4 WHERE id = $1",
+                args![id, due_at.as_millisecond(), why, self.clock.now_ms()],
+            )
+            .await
+            .map(|_| ())
+    }
+
+    /// Integrations with payments that are due.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn integrations_with_payments(&self) -> Result<Vec<IntegrationId>> {
+        let rows = self
+            .db
+            .fetch(
+                "SELECT DISTINCT integration_id FROM payment_moves WHERE state IN ('wanted', 'moving') AND due_at <= $1",
+                args![self.clock.now_ms()],
+            )
+            .await?;
+        rows.iter().map(|row| Ok(IntegrationId(row.int("integration_id")?))).collect()
+    }
+
+    /// When the next payment of an integration is due.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn next_payment_due(&self, integration: IntegrationId) -> Result<Option<Timestamp>> {
+        let row = self
+            .db
+            .fetch_one(
+                "SELECT MIN(due_at) AS due FROM payment_moves WHERE integration_id = $1 AND state IN ('wanted', 'moving')",
+                args![integration],
+            )
+            .await?;
+        Ok(row.map(|row| row.opt_int("due")).transpose()?.flatten().map(moment))
+    }
+
+    /// Looks again at payments that a person had to see: what was wrong may be put right.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn revive_payments(&self, integration: IntegrationId) -> Result<u64> {
+        self.db
+            .exec(
+                "UPDATE payment_moves SET state = CASE WHEN plan IS NULL THEN 'wanted' ELSE 'moving' END, due_at = $2, \
+                 updated_at = $2 WHERE integration_id = $1 AND state = 'dead'",
+                args![integration, self.clock.now_ms()],
+            )
+            .await
+    }
+
+    /// Rows by what became of them, for tests and diagnosis.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn count_payments(&self, state: MoveState) -> Result<i64> {
+        let row = self
+            .db
+            .fetch_one("SELECT COUNT(*) AS n FROM payment_moves WHERE state = $1", args![state.as_str()])
+            .await?;
+        row.ok_or(StoreError::BadRow("n"))?.int("n")
+    }
+
+    /// Forgets what ended before a moment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn forget_payments(&self, before: Timestamp, limit: u32) -> Result<u64> {
+        self.db
+            .exec(
+                "DELETE FROM payment_moves WHERE id IN (SELECT id FROM payment_moves WHERE updated_at < $1 \
+                 AND state IN ('done', 'nothing', 'dead') ORDER BY updated_at LIMIT $2)",
+                args![before.as_millisecond(), limit],
+            )
+            .await
+    }
+}
+
+impl Tx {
+    /// Notes that a delivery was closed with these facts; false when that is known already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn want_payment(
+        &mut self,
+        integration: IntegrationId,
+        delivery: DeliveryId,
+        facts_mark: &str,
+        facts: &str,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let added = self
+            .exec(
+                "INSERT INTO payment_moves (integration_id, delivery_id, facts_mark, facts, state, due_at, created_at, \
+                 updated_at) VALUES ($1, $2, $3, $4, 'wanted', $5, $5, $5) ON CONFLICT DO NOTHING",
+                args![integration, delivery, facts_mark, facts, now.as_millisecond()],
+            )
+            .await?;
+        Ok(added == 1)
+    }
+
+    /// Closes a row.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn end_payment(&mut self, id: i64, state: MoveState, why: &str, now: Timestamp) -> Result<()> {
+        self.exec(
+            "UPDATE payment_moves SET state = $2, why = $3, updated_at = $4 WHERE id = $1",
+            args![id, state.as_str(), why, now.as_millisecond()],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Whether an earlier closing of the delivery changed a payment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn payment_was_settled(&mut self, delivery: DeliveryId) -> Result<bool> {
+        let row = self
+            .fetch_one("SELECT 1 AS one FROM payment_moves WHERE delivery_id = $1 AND step > 0", args![delivery])
+            .await?;
+        Ok(row.is_some())
+    }
+}
+
+fn read(row: &Row) -> Result<PaymentMove> {
+    let state = row.text("state")?;
+    Ok(PaymentMove {
+        id: row.int("id")?,
+        integration: IntegrationId(row.int("integration_id")?),
+        delivery: DeliveryId(row.int("delivery_id")?),
+        crm_order: CrmOrderId(row.int("crm_order_id")?),
+        number: row.text("number")?,
+        orderno: row.text("orderno")?,
+        facts: row.text("facts")?,
+        state: MoveState::ALL.into_iter().find(|s| s.as_str() == state).ok_or(StoreError::BadRow("state"))?,
+        plan: row.opt_text("plan")?,
+        step: u32::try_from(row.int("step")?).map_err(|_| StoreError::BadRow("step"))?,
+        attempt: u32::try_from(row.int("attempt")?).unwrap_or(u32::MAX),
+        created_at: moment(row.int("created_at")?),
+        after_settling: row.int("earlier")? > 0,
+    })
+}

@@ -1,0 +1,316 @@
+//! Statuses on their way to RetailCRM. A row is written with the ledger's change and gone
+//! from the way only when RetailCRM said `success:true` (retailcrm-api.md G).
+
+use jiff::Timestamp;
+
+use crate::args;
+use crate::domain::delivery::CrmWritten;
+use crate::domain::{CrmOrderId, DeliveryId, IntegrationId};
+use crate::store::db::{Result, Row, StoreError, Tx};
+use crate::store::status_stream::list;
+use crate::store::{Store, moment};
+
+/// Where a status is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrackingState {
+    Waiting,
+    /// RetailCRM has it.
+    Sent,
+    /// Kept for the record only; `why` says why it is not sent.
+    Kept,
+    /// RetailCRM does not take it.
+    Dead,
+}
+
+impl TrackingState {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Sent => "sent",
+            Self::Kept => "kept",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// A status to be told.
+#[derive(Debug, Clone)]
+pub struct NewTracking {
+    pub integration: IntegrationId,
+    pub delivery: DeliveryId,
+    /// The number it was reported under: tells generations apart.
+    pub orderno: String,
+    /// MeaSoft's code; it is mapped when it is sent.
+    pub code: String,
+    /// When it was made at MeaSoft.
+    pub made_at: Option<Timestamp>,
+    pub comment: Option<String>,
+    pub state: TrackingState,
+    pub why: Option<&'static str>,
+    /// When it was read.
+    pub seen_at: Timestamp,
+}
+
+/// A status that waits.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    pub id: i64,
+    pub delivery: DeliveryId,
+    pub crm_order: CrmOrderId,
+    /// RetailCRM's number of the order.
+    pub number: String,
+    pub code: String,
+    /// When it was made at MeaSoft, else when it was read.
+    pub at: Timestamp,
+    /// Whether MeaSoft said when it was made.
+    pub dated: bool,
+    pub comment: Option<String>,
+    pub attempt: u32,
+    /// RetailCRM has the delivery's id: only then can it attach a status.
+    pub told: bool,
+    /// The delivery still goes by the number that the status was reported under.
+    pub live: bool,
+    /// Number of the delivery at MeaSoft, the track number.
+    pub orderno: String,
+}
+
+const AT: &str = "CASE WHEN o.made_at = 0 THEN o.seen_at ELSE o.made_at END";
+
+impl Store {
+    /// Waiting statuses of the due deliveries of an integration, at most `deliveries` of
+    /// them; per delivery in order of time.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn waiting_tracking(&self, integration: IntegrationId, deliveries: u32) -> Result<Vec<Waiting>> {
+        let due = self
+            .db
+            .fetch(
+                "SELECT delivery_id, MIN(id) AS first FROM tracking_outbox WHERE integration_id = $1 \
+                 AND state = 'waiting' AND due_at <= $2 GROUP BY delivery_id ORDER BY first LIMIT $3",
+                args![integration, self.clock.now_ms(), deliveries],
+            )
+            .await?;
+        let mut ids = Vec::with_capacity(due.len());
+        for row in &due {
+            ids.push(row.int("delivery_id")?);
+        }
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self
+            .db
+            .fetch(
+                format!(
+                    "SELECT o.id, o.delivery_id, o.code, o.made_at, {AT} AS at, o.comment, o.attempt, o.orderno, \
+                     d.crm_order_id, d.number, d.crm_written, d.orderno AS live_orderno FROM tracking_outbox o \
+                     JOIN deliveries d ON d.id = o.delivery_id WHERE o.integration_id = $1 AND o.state = 'waiting' \
+                     AND o.delivery_id IN ({}) ORDER BY o.delivery_id, {AT}, o.id",
+                    list(ids.into_iter())
+                ),
+                args![integration],
+            )
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// RetailCRM has them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn tracking_sent(&self, ids: &[i64]) -> Result<()> {
+        self.settle_tracking(ids, TrackingState::Sent, None).await
+    }
+
+    /// Takes statuses off the way.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn settle_tracking(&self, ids: &[i64], state: TrackingState, why: Option<&str>) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        tx.settle_tracking(ids, state, why, self.clock.now()).await?;
+        tx.commit().await
+    }
+
+    /// Puts statuses off.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn postpone_tracking(&self, ids: &[i64], due_at: Timestamp) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.db
+            .exec(
+                format!(
+                    "UPDATE tracking_outbox SET due_at = $1, attempt = attempt + 1 WHERE id IN ({})",
+                    list(ids.iter().copied())
+                ),
+                args![due_at.as_millisecond()],
+            )
+            .await
+            .map(|_| ())
+    }
+
+    /// Sends again what RetailCRM did not take: what was wrong may be put right.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn revive_tracking(&self, integration: IntegrationId) -> Result<u64> {
+        self.db
+            .exec(
+                "UPDATE tracking_outbox SET state = 'waiting', why = NULL, attempt = 0, due_at = $2 \
+                 WHERE integration_id = $1 AND state = 'dead'",
+                args![integration, self.clock.now_ms()],
+            )
+            .await
+    }
+
+    /// Integrations with statuses that are due.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn integrations_with_tracking(&self) -> Result<Vec<IntegrationId>> {
+        let rows = self
+            .db
+            .fetch(
+                "SELECT DISTINCT integration_id FROM tracking_outbox WHERE state = 'waiting' AND due_at <= $1",
+                args![self.clock.now_ms()],
+            )
+            .await?;
+        rows.iter().map(|row| Ok(IntegrationId(row.int("integration_id")?))).collect()
+    }
+
+    /// When the next status of an integration is due.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn next_tracking_due(&self, integration: IntegrationId) -> Result<Option<Timestamp>> {
+        let row = self
+            .db
+            .fetch_one(
+                "SELECT MIN(due_at) AS due FROM tracking_outbox WHERE integration_id = $1 AND state = 'waiting'",
+                args![integration],
+            )
+            .await?;
+        Ok(row.map(|row| row.opt_int("due")).transpose()?.flatten().map(moment))
+    }
+
+    /// Statuses by where they are, for tests and diagnosis.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn count_tracking(&self, state: TrackingState) -> Result<i64> {
+        let row = self
+            .db
+            .fetch_one("SELECT COUNT(*) AS n FROM tracking_outbox WHERE state = $1", args![state.as_str()])
+            .await?;
+        row.ok_or(StoreError::BadRow("n"))?.int("n")
+    }
+
+    /// Forgets statuses that are off the way and were read before a moment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn forget_tracking(&self, before: Timestamp, limit: u32) -> Result<u64> {
+        self.db
+            .exec(
+                // One that never got its delivery's id would wait for ever: it goes too.
+                "DELETE FROM tracking_outbox WHERE id IN (SELECT id FROM tracking_outbox WHERE seen_at < $1 \
+                 ORDER BY seen_at LIMIT $2)",
+                args![before.as_millisecond(), limit],
+            )
+            .await
+    }
+}
+
+impl Tx {
+    /// Notes a status; false when it is known already. None is ever noted twice.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn add_tracking(&mut self, new: &NewTracking) -> Result<bool> {
+        let seen = new.seen_at.as_millisecond();
+        let added = self
+            .exec(
+                "INSERT INTO tracking_outbox (integration_id, delivery_id, orderno, code, made_at, comment, state, why, \
+                 due_at, seen_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT DO NOTHING",
+                args![
+                    new.integration,
+                    new.delivery,
+                    &new.orderno,
+                    &new.code,
+                    new.made_at.map_or(0, Timestamp::as_millisecond),
+                    new.comment.as_deref(),
+                    new.state.as_str(),
+                    new.why,
+                    seen
+                ],
+            )
+            .await?;
+        Ok(added == 1)
+    }
+
+    /// When the newest noted status of a delivery was made, under its present number.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn newest_tracking(&mut self, delivery: DeliveryId, orderno: &str) -> Result<Option<Timestamp>> {
+        let row = self
+            .fetch_one(
+                "SELECT MAX(made_at) AS newest FROM tracking_outbox WHERE delivery_id = $1 AND orderno = $2 \
+                 AND made_at > 0",
+                args![delivery, orderno],
+            )
+            .await?;
+        Ok(row.map(|row| row.opt_int("newest")).transpose()?.flatten().map(moment))
+    }
+
+    /// Takes statuses off the way.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn settle_tracking(
+        &mut self,
+        ids: &[i64],
+        state: TrackingState,
+        why: Option<&str>,
+        now: Timestamp,
+    ) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.exec(
+            format!(
+                "UPDATE tracking_outbox SET state = $1, why = $2, sent_at = $3 WHERE id IN ({})",
+                list(ids.iter().copied())
+            ),
+            args![state.as_str(), why, now.as_millisecond()],
+        )
+        .await
+        .map(|_| ())
+    }
+}
+
+fn read(row: &Row) -> Result<Waiting> {
+    let written: CrmWritten = row
+        .opt_text("crm_written")?
+        .map_or_else(|| Ok(CrmWritten::default()), |text| serde_json::from_str(&text))
+        .map_err(|_| StoreError::BadRow("crm_written"))?;
+    let orderno = row.text("orderno")?;
+    Ok(Waiting {
+        id: row.int("id")?,
+        delivery: DeliveryId(row.int("delivery_id")?),
+        crm_order: CrmOrderId(row.int("crm_order_id")?),
+        number: row.text("number")?,
+        code: row.text("code")?,
+        at: moment(row.int("at")?),
+        dated: row.int("made_at")? > 0,
+        comment: row.opt_text("comment")?,
+        attempt: u32::try_from(row.int("attempt")?).unwrap_or(u32::MAX),
+        told: !written.external_id.is_empty(),
+        live: row.text("live_orderno")? == orderno,
+        orderno,
+    })
+}

@@ -1,0 +1,365 @@
+//! Takes stored status rows over into the ledger: state, status, line codes, what RetailCRM
+//! is to be told, and the wish to settle the payment, all in one commit per batch of
+//! deliveries.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::{Timestamp, ToSpan};
+use shared::crypto::sha256_hex;
+use shared::domain::delivery::{DeliveryState as S, Event as Move, Phase};
+use shared::domain::status_list::module_code;
+use shared::domain::{Delivery, DeliveryId, Integration, IntegrationId, Settings};
+use shared::measoft::StatusCode;
+use shared::message::{Change, Command, Envelope, Kind, Outcome};
+use shared::reason;
+use shared::store;
+use shared::store::dead_letters::NewDeadLetter;
+use shared::store::journal::{Entry, What};
+use shared::store::status_stream::{PendingRow, RowState};
+use shared::store::tracking_outbox::{NewTracking, TrackingState};
+use shared::telemetry::metrics::StatusRowResult;
+
+use crate::ports::Tools;
+use crate::sync::facts::{Event, Facts};
+use crate::sync::{internal, of_account};
+
+/// Deliveries taken over in one commit.
+const BATCH: u32 = 100;
+/// Deliveries are held for one commit only, so that no order waits for a status.
+const HELD: Duration = Duration::from_secs(15);
+/// How long an order whose create had no answer is left to its own look-up.
+const PATIENCE: Duration = Duration::from_secs(3600);
+/// A row that its delivery has not taken by then never will.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// What a row comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Taken {
+    Applied(Box<Merged>),
+    /// The delivery has to be settled first.
+    NotYet(&'static str),
+    /// An order of an earlier year under the same number.
+    NotOurs,
+}
+
+/// A delivery after a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Merged {
+    pub delivery: Delivery,
+    /// Each status with whether RetailCRM is told of it.
+    pub statuses: Vec<(Event, Option<&'static str>)>,
+    /// What was not delivered, in the courier's words; belongs to the last status.
+    pub reason: Option<String>,
+    /// The delivery is closed: its payment may have to change.
+    pub closed: bool,
+    /// It was closed as delivered and is not any more.
+    pub reopened: bool,
+    /// Codes nobody knows and nobody mapped.
+    pub unknown: u64,
+}
+
+/// Decides what a snapshot does to a delivery. `noted` is when the newest status that
+/// RetailCRM was or will be told was made; `seen_at` is when the row was read.
+#[must_use]
+pub fn merge(
+    delivery: &Delivery,
+    facts: &Facts,
+    settings: &Settings,
+    noted: Option<Timestamp>,
+    seen_at: Timestamp,
+    now: Timestamp,
+) -> Taken {
+    if !is_this(delivery, facts) {
+        return Taken::NotOurs;
+    }
+    let mut d = delivery.clone();
+    match d.state {
+        S::Planned | S::Rejected => return Taken::NotYet("nothing of it was sent under this number"),
+        S::Sending | S::Unknown if now.duration_since(seen_at).unsigned_abs() < PATIENCE => {
+            return Taken::NotYet("its own look-up comes first");
+        }
+        // Nobody looked it up; the number is ours and MeaSoft reports on it.
+        S::Sending | S::Unknown => d.sent_hash = d.sending_hash.take(),
+        _ => {}
+    }
+    let before = d.state;
+    if let Some(present) = facts.present()
+        && newer(present.at, d.status_at)
+    {
+        d.status = Some(present.code.clone());
+        d.status_at = present.at.or(d.status_at);
+        if let Some(next) = d.state.after(Move::Reported(Phase::of(&present.code))) {
+            d.state = next;
+        }
+    }
+    d.ordercode = facts.ordercode.clone().or(d.ordercode);
+    d.price = facts.price.or(d.price);
+    if !facts.item_codes.is_empty() {
+        d.item_codes.clone_from(&facts.item_codes);
+    }
+    let mut unknown = 0;
+    let statuses = facts
+        .events
+        .iter()
+        .map(|event| {
+            let silent = why_silent(event, &d, settings, noted);
+            if silent == Some("unknown code") {
+                unknown += 1;
+            }
+            (event.clone(), silent)
+        })
+        .collect();
+    let ended_well = |state| matches!(state, S::Delivered | S::Partly);
+    Taken::Applied(Box::new(Merged {
+        statuses,
+        reason: facts.reason.clone(),
+        closed: ended_well(d.state) && facts.present().is_some_and(|e| StatusCode::parse(&e.code).is_delivered()),
+        reopened: ended_well(before) && !ended_well(d.state),
+        unknown,
+        delivery: d,
+    }))
+}
+
+/// Older never overwrites newer; a status without a time is as new as its reading.
+fn newer(made: Option<Timestamp>, known: Option<Timestamp>) -> bool {
+    match (made, known) {
+        (Some(made), Some(known)) => made >= known,
+        _ => true,
+    }
+}
+
+/// Numbers repeat over the years (measoft-api.md §10.1).
+fn is_this(d: &Delivery, facts: &Facts) -> bool {
+    match (d.ordercode.as_deref(), facts.ordercode.as_deref()) {
+        (Some(ours), Some(theirs)) => ours == theirs,
+        // Not known yet: what changed last cannot be older than the delivery itself.
+        _ => facts.present().and_then(|e| e.at).is_none_or(|at| at >= d.created_at - 36.hours()),
+    }
+}
+
+/// Why RetailCRM is not told of a status; `None`: it is.
+fn why_silent(event: &Event, d: &Delivery, settings: &Settings, noted: Option<Timestamp>) -> Option<&'static str> {
+    let written = &d.crm_written;
+    if !settings.receive_statuses {
+        return Some("switched off");
+    }
+    if d.state == S::Cancelled {
+        return Some("cancelled by us");
+    }
+    if Phase::of(&event.code) == Phase::New
+        && !written.external_id.is_empty()
+        && !written.status.is_empty()
+        && written.error.is_none()
+    {
+        return Some("told when it was placed");
+    }
+    if module_code(settings, &event.code).is_none() {
+        let known = StatusCode::parse(&event.code).is_known() || settings.status_map.contains_key(&event.code);
+        return Some(if known { "mapped to nothing" } else { "unknown code" });
+    }
+    match (event.at, noted) {
+        (Some(at), Some(noted)) if at < noted => Some("came after a newer one"),
+        _ => None,
+    }
+}
+
+/// Takes over whatever waits of a cabinet.
+pub async fn run(tools: &Tools, account: &str) -> Outcome {
+    match take_over(tools, account).await {
+        Ok(0) => Outcome::AlreadyDone("no status waits"),
+        Ok(_) => Outcome::Done(Change::Synced),
+        Err(error) => {
+            tracing::warn!(%error, "stored statuses wait for the database");
+            internal()
+        }
+    }
+}
+
+async fn take_over(tools: &Tools, account: &str) -> store::Result<u64> {
+    let integrations: HashMap<IntegrationId, Integration> =
+        of_account(tools, account).await?.into_iter().map(|integration| (integration.id, integration)).collect();
+    let mut applied = 0;
+    loop {
+        let due = tools.store.deliveries_with_rows(account, BATCH).await?;
+        if due.is_empty() {
+            return Ok(applied);
+        }
+        let now = tools.clock.now();
+        let until = now.checked_add(HELD).unwrap_or(now);
+        let leased = tools.store.lease_deliveries(&due, &tools.owner, until).await?;
+        let rows = tools.store.pending_rows(account, &due).await?;
+        applied += apply(tools, account, &integrations, &leased, &rows).await?;
+        // An order at work, or gone: its rows wait; the order does not.
+        let held: Vec<DeliveryId> = due.iter().copied().filter(|id| !leased.iter().any(|d| d.id == *id)).collect();
+        put_off(tools, account, &held, &rows).await?;
+    }
+}
+
+/// Rows of deliveries that others hold.
+async fn put_off(tools: &Tools, account: &str, held: &[DeliveryId], rows: &[PendingRow]) -> store::Result<()> {
+    let now = tools.clock.now();
+    for id in held {
+        let Some(first) = rows.iter().find(|row| row.delivery == *id) else { continue };
+        if now.duration_since(first.created_at).unsigned_abs() > GIVEN_UP_AFTER {
+            let mut tx = tools.store.db.begin().await?;
+            for row in rows.iter().filter(|row| row.delivery == *id) {
+                tx.settle_status_row(row.id, RowState::Parked, Some("its delivery was never free"), now).await?;
+            }
+            tx.commit().await?;
+            tools.metrics.status_rows(StatusRowResult::Parked, 1);
+        } else {
+            tools.store.postpone_rows(account, &[*id], pause(now, first.attempt)).await?;
+        }
+    }
+    Ok(())
+}
+
+fn pause(now: Timestamp, attempt: u32) -> Timestamp {
+    now.checked_add(Duration::from_secs((1_u64 << attempt.min(6)).min(60))).unwrap_or(now)
+}
+
+/// All rows of some leased deliveries in one commit; answers how many were taken over.
+async fn apply(
+    tools: &Tools,
+    account: &str,
+    integrations: &HashMap<IntegrationId, Integration>,
+    leased: &[Delivery],
+    rows: &[PendingRow],
+) -> store::Result<u64> {
+    let now = tools.clock.now();
+    let mut applied = 0;
+    let mut unknown = 0;
+    let mut not_yet = Vec::new();
+    let mut tx = tools.store.db.begin().await?;
+    for original in leased {
+        let Some(integration) = integrations.get(&original.integration) else {
+            for row in rows.iter().filter(|row| row.delivery == original.id) {
+                tx.settle_status_row(row.id, RowState::Parked, Some("its integration was removed"), now).await?;
+            }
+            tx.save_delivery(original, true, now).await?;
+            continue;
+        };
+        let settings = &integration.settings;
+        let mut d = original.clone();
+        for row in rows.iter().filter(|row| row.delivery == original.id) {
+            let Ok(facts) = serde_json::from_str::<Facts>(&row.facts) else {
+                tx.settle_status_row(row.id, RowState::Parked, Some("the stored row cannot be read"), now).await?;
+                continue;
+            };
+            let noted = tx.newest_tracking(d.id, d.orderno.as_str()).await?;
+            match merge(&d, &facts, settings, noted, row.created_at, now) {
+                Taken::NotOurs => {
+                    tx.settle_status_row(row.id, RowState::Foreign, Some("another year's order"), now).await?
+                }
+                Taken::NotYet(why) => {
+                    if now.duration_since(row.created_at).unsigned_abs() > GIVEN_UP_AFTER {
+                        tx.settle_status_row(row.id, RowState::Parked, Some(why), now).await?;
+                    } else {
+                        not_yet.push((d.id, row.attempt));
+                    }
+                }
+                Taken::Applied(merged) => {
+                    unknown += merged.unknown;
+                    tx.settle_status_row(row.id, RowState::Applied, None, now).await?;
+                    note(&mut tx, tools, &merged, &facts, settings, row.created_at, now).await?;
+                    d = merged.delivery;
+                    applied += 1;
+                }
+            }
+        }
+        if !tx.save_delivery(&d, true, now).await? {
+            // Nobody takes a lease of seconds over while this commit is open; but if the
+            // machine slept, everything of this commit is taken back.
+            return Ok(0);
+        }
+    }
+    tx.commit().await?;
+    tools.metrics.status_rows(StatusRowResult::UnknownCode, unknown);
+    for (delivery, attempt) in not_yet {
+        tools.store.postpone_rows(account, &[delivery], pause(now, attempt)).await?;
+    }
+    Ok(applied)
+}
+
+/// Writes what follows from a row that was taken over.
+async fn note(
+    tx: &mut store::Tx,
+    tools: &Tools,
+    merged: &Merged,
+    facts: &Facts,
+    settings: &Settings,
+    seen_at: Timestamp,
+    now: Timestamp,
+) -> store::Result<()> {
+    let d = &merged.delivery;
+    let mut told = Vec::new();
+    let last = merged.statuses.len().saturating_sub(1);
+    for (at, (event, silent)) in merged.statuses.iter().enumerate() {
+        let new = NewTracking {
+            integration: d.integration,
+            delivery: d.id,
+            orderno: d.orderno.as_str().to_owned(),
+            code: event.code.clone(),
+            made_at: event.at,
+            comment: merged.reason.clone().filter(|_| at == last),
+            state: if silent.is_none() { TrackingState::Waiting } else { TrackingState::Kept },
+            why: *silent,
+            seen_at,
+        };
+        if tx.add_tracking(&new).await? {
+            told.push(words(event, *silent));
+        }
+    }
+    let mut text = if told.is_empty() { "seen again with other figures".to_owned() } else { told.join(", ") };
+    if let Some(price) = facts.price {
+        text.push_str(&format!("; sum {price} {}", facts.paytype.as_deref().unwrap_or("")));
+    }
+    let entry = Entry::new(now, What::Status, text.trim_end()).about(d.integration, d.number.as_str());
+    tx.append_journal(&entry.orderno(d.orderno.as_str())).await?;
+    let wanted = settings.payment_status.is_some() || settings.receive_payment;
+    if merged.closed && wanted {
+        let mark = sha256_hex(format!("{}|{:?}|{:?}", d.orderno, facts.price, facts.paytype).as_bytes());
+        let text = serde_json::to_string(facts).expect("facts serialise");
+        tx.want_payment(d.integration, d.id, &mark, &text, now).await?;
+    } else if merged.reopened && wanted && tx.payment_was_settled(d.id).await? {
+        let give_up = reason::give_up(reason::PAYMENT_CORRECTED, format!("now {}", d.status.as_deref().unwrap_or("?")));
+        tx.bury(&payment_letter(tools, d.integration, Some(d.id), &d.number, &give_up, 1), now).await?;
+    }
+    Ok(())
+}
+
+/// A dead letter about an order's payment; its replay looks at the payment again.
+pub(crate) fn payment_letter(
+    tools: &Tools,
+    integration: IntegrationId,
+    delivery: Option<DeliveryId>,
+    number: &str,
+    give_up: &shared::message::GiveUp,
+    tries: u32,
+) -> NewDeadLetter {
+    let envelope = Envelope::new(Command::SyncPayments {}, Some(integration), tools.clock.now());
+    NewDeadLetter {
+        integration: Some(integration),
+        delivery,
+        number: Some(number.to_owned()),
+        kind: Kind::SyncPayments.as_str().to_owned(),
+        reason: give_up.reason.to_owned(),
+        fault: give_up.fault,
+        detail: give_up.detail.clone(),
+        tries,
+        command: serde_json::to_string(&envelope).ok(),
+        raw: None,
+    }
+}
+
+fn words(event: &Event, silent: Option<&str>) -> String {
+    let name = StatusCode::parse(&event.code);
+    let at = event.at.map_or_else(String::new, |at| format!(" at {at}"));
+    let silent = silent.map_or_else(String::new, |why| format!(" (not passed on: {why})"));
+    if name.is_known() {
+        format!("{} «{}»{at}{silent}", event.code, name.name_ru())
+    } else {
+        format!("{}{at}{silent}", event.code)
+    }
+}

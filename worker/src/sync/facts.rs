@@ -1,0 +1,199 @@
+//! What of a status row matters to us: statuses, money, line codes. No names, phones or
+//! addresses are kept. Pure.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use shared::crypto::sha256_hex;
+use shared::domain::Kopecks;
+use shared::measoft::{Status, StatusCode, StatusRow};
+
+use crate::recognise::item_codes;
+
+/// One status record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// MeaSoft's code, known to us or not.
+    pub code: String,
+    /// When the record appeared there; the only time that orders statuses
+    /// (measoft-api.md §10.3).
+    pub at: Option<Timestamp>,
+}
+
+/// A snapshot of one order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    pub orderno: Option<String>,
+    pub ordercode: Option<String>,
+    /// All statuses the snapshot shows, oldest first; the last one is the present.
+    pub events: Vec<Event>,
+    pub paytype: Option<String>,
+    /// To be collected, after delivery the sum collected.
+    pub price: Option<Kopecks>,
+    pub item_codes: BTreeMap<String, String>,
+    /// Units that were not taken.
+    pub returned: u32,
+    /// Why it was not delivered, in the courier's words.
+    pub reason: Option<String>,
+}
+
+impl Facts {
+    #[must_use]
+    pub fn of(row: &StatusRow) -> Self {
+        let current = row.status.as_ref();
+        Self {
+            orderno: row.orderno.as_ref().map(ToString::to_string),
+            ordercode: row.ordercode.clone(),
+            events: events(&row.history, current),
+            paytype: row.paytype.clone(),
+            price: row.price,
+            item_codes: item_codes(row),
+            returned: row.items.iter().map(|item| item.returns).fold(0, u32::saturating_add),
+            // The same element names who took a delivered order: that is nobody's business here.
+            reason: current.filter(|status| tells_a_reason(&status.code)).and_then(|_| row.deliveredto.clone()),
+        }
+    }
+
+    /// The newest status.
+    #[must_use]
+    pub fn present(&self) -> Option<&Event> {
+        self.events.last()
+    }
+}
+
+fn tells_a_reason(code: &StatusCode) -> bool {
+    matches!(
+        code,
+        StatusCode::Canceled
+            | StatusCode::CourierCanceled
+            | StatusCode::CourierReturn
+            | StatusCode::DateChange
+            | StatusCode::Unconfirm
+            | StatusCode::Returning
+            | StatusCode::Lost
+    )
+}
+
+/// History and present status as one list, ascending. Of records of one second the list's
+/// own order holds, whichever way round the vendor lists them.
+fn events(history: &[Status], current: Option<&Status>) -> Vec<Event> {
+    let event = |status: &Status| Event { code: status.code.as_str().to_owned(), at: status.createtime_gmt };
+    let mut past: Vec<Event> = history.iter().filter(|s| s.createtime_gmt.is_some()).map(event).collect();
+    let newest_first = past.first().map(|e| e.at) > past.last().map(|e| e.at);
+    if newest_first {
+        past.reverse();
+    }
+    past.sort_by_key(|event| event.at);
+    past.dedup();
+    let Some(current) = current.map(event) else { return past };
+    past.retain(|event| *event != current);
+    // A present status older than the history's newest is a correction of the list: it
+    // stands where its time puts it, and the newest time decides.
+    let place = match current.at {
+        Some(_) => past.partition_point(|event| event.at <= current.at),
+        None => past.len(),
+    };
+    past.insert(place, current);
+    past
+}
+
+/// What tells one order from another within a cabinet.
+#[must_use]
+pub fn order_key(orderno: Option<&str>, ordercode: Option<&str>) -> String {
+    match (ordercode, orderno) {
+        (Some(code), _) => format!("code:{code}"),
+        (None, Some(number)) => format!("no:{number}"),
+        (None, None) => String::new(),
+    }
+}
+
+/// What tells one snapshot from another (measoft-api.md §23.4): the same again is a repeat.
+#[must_use]
+pub fn mark(row: &StatusRow) -> String {
+    let status = row.status.as_ref();
+    let returns: Vec<String> = row
+        .items
+        .iter()
+        .filter(|item| item.returns > 0)
+        .map(|item| format!("{}:{}", item.code.as_deref().unwrap_or(""), item.returns))
+        .collect();
+    let said = serde_json::json!([
+        order_key(row.orderno.as_ref().map(shared::domain::OrderNo::as_str), row.ordercode.as_deref()),
+        status.map(|s| s.code.as_str()),
+        status.and_then(|s| s.createtime_gmt).map(Timestamp::as_millisecond),
+        row.price.map(|price| price.0),
+        row.paytype,
+        row.delivereddate,
+        row.deliveredtime,
+        returns,
+    ]);
+    sha256_hex(said.to_string().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{at, status, status_row};
+
+    fn codes(facts: &Facts) -> Vec<&str> {
+        facts.events.iter().map(|e| e.code.as_str()).collect()
+    }
+
+    #[test]
+    fn history_and_present_status_make_one_ascending_list() {
+        let mut row = status_row("A-1", "DELIVERY", 30);
+        row.history = vec![status("DELIVERY", 30), status("ACCEPTED", 20), status("NEW", 10)];
+        assert_eq!(codes(&Facts::of(&row)), ["NEW", "ACCEPTED", "DELIVERY"]);
+        row.history.reverse();
+        assert_eq!(codes(&Facts::of(&row)), ["NEW", "ACCEPTED", "DELIVERY"]);
+        row.history.clear();
+        assert_eq!(codes(&Facts::of(&row)), ["DELIVERY"]);
+    }
+
+    #[test]
+    fn records_of_one_second_keep_the_order_of_the_list() {
+        let mut row = status_row("A-1", "DELIVERY", 10);
+        row.history = vec![status("AWAITING_SYNC", 10), status("NEW", 10), status("DELIVERY", 10)];
+        assert_eq!(codes(&Facts::of(&row)), ["AWAITING_SYNC", "NEW", "DELIVERY"]);
+    }
+
+    #[test]
+    fn a_status_that_came_back_later_is_another_one() {
+        let mut row = status_row("A-1", "DELIVERY", 40);
+        row.history = vec![status("DELIVERY", 20), status("DATECHANGE", 30), status("DELIVERY", 40)];
+        assert_eq!(codes(&Facts::of(&row)), ["DELIVERY", "DATECHANGE", "DELIVERY"]);
+    }
+
+    #[test]
+    fn who_took_the_order_is_not_kept_but_why_it_failed_is() {
+        let mut row = status_row("A-1", "COMPLETE", 10);
+        row.deliveredto = Some("Петрова А. С.".into());
+        row.receiver_person = Some("Петрова".into());
+        let kept = serde_json::to_string(&Facts::of(&row)).expect("json");
+        assert!(!kept.contains("Петрова"), "{kept}");
+        row.status = Some(status("CANCELED", 10));
+        row.deliveredto = Some("Отказ от заказа".into());
+        assert_eq!(Facts::of(&row).reason.as_deref(), Some("Отказ от заказа"));
+    }
+
+    #[test]
+    fn the_same_snapshot_has_the_same_mark_and_money_changes_it() {
+        let row = status_row("A-1", "COMPLETE", 10);
+        assert_eq!(mark(&row), mark(&row.clone()));
+        for change in [
+            |r: &mut StatusRow| r.price = Some(Kopecks(1)),
+            |r: &mut StatusRow| r.paytype = Some("CARD".into()),
+            |r: &mut StatusRow| r.delivereddate = Some("2026-09-02".into()),
+            |r: &mut StatusRow| r.status = Some(status("COMPLETE", 11)),
+            |r: &mut StatusRow| r.status = Some(status("PARTIALLY", 10)),
+            |r: &mut StatusRow| r.ordercode = Some("other".into()),
+        ] {
+            let mut other = row.clone();
+            change(&mut other);
+            assert_ne!(mark(&row), mark(&other));
+        }
+        assert_eq!(at(10).as_second() + 1, at(11).as_second());
+    }
+}

@@ -1,0 +1,134 @@
+//! Statuses and payments on their way back (design §3 «Back to RetailCRM»).
+//!
+//! `poll` takes what changed out of MeaSoft's stream and acknowledges it, `facts` says what
+//! of a row matters, `apply` takes it over into the ledger, `push` tells RetailCRM,
+//! `payments` settles the order's payment, `reconcile` finds what all of that missed.
+
+pub mod apply;
+pub mod facts;
+pub mod keeper;
+#[cfg(test)]
+mod payment_stories;
+pub mod payments;
+pub mod poll;
+pub mod push;
+pub mod reconcile;
+#[cfg(test)]
+mod stories;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use shared::domain::{Integration, IntegrationId};
+use shared::message::{Change, Command, Envelope, Outcome, RetryWhy};
+use shared::store;
+use shared::store::jobs::NewJob;
+
+use crate::ports::{Shop, Tools};
+use crate::shops::{Found, Shops};
+
+/// One status sync: poll the integration's stream, then bring what came to its end for
+/// every integration of that cabinet.
+pub async fn sync_statuses(tools: &Tools, shops: &Shops, id: IntegrationId) -> Outcome {
+    let Found::Active(shop) = shops.find(id) else { return Outcome::Superseded("the integration is not active") };
+    let polled = poll::run(tools, &shop).await;
+    // Whatever came of the poll: what is stored goes on.
+    for sibling in active_siblings(shops, &shop) {
+        deliver(tools, &sibling).await;
+    }
+    polled
+}
+
+/// Brings stored statuses on: into the ledger, to RetailCRM, and the payments with them.
+pub async fn push_statuses(tools: &Tools, shops: &Shops, envelope: &Envelope) -> Outcome {
+    let Some(id) = envelope.integration else { return Outcome::Superseded("no integration is named") };
+    let Found::Active(shop) = shops.find(id) else { return Outcome::Superseded("the integration is not active") };
+    if envelope.generation > 0 && tools.store.revive_tracking(id).await.is_err() {
+        return internal();
+    }
+    deliver(tools, &shop).await;
+    Outcome::Done(Change::Synced)
+}
+
+/// Settles the payments of closed deliveries. A replay looks again at what gave up.
+pub async fn sync_payments(tools: &Tools, shops: &Shops, envelope: &Envelope) -> Outcome {
+    let Some(id) = envelope.integration else { return Outcome::Superseded("no integration is named") };
+    let Found::Active(shop) = shops.find(id) else { return Outcome::Superseded("the integration is not active") };
+    if envelope.generation > 0 && tools.store.revive_payments(id).await.is_err() {
+        return internal();
+    }
+    let done = payments::run(tools, &shop).await;
+    follow_up(tools, &shop).await;
+    done
+}
+
+/// Apply, push and payments of one integration. Each keeps what it could not do, with the
+/// time of its next try.
+pub async fn deliver(tools: &Tools, shop: &Shop) {
+    for (step, outcome) in [
+        ("apply", apply::run(tools, &shop.integration.courier_account()).await),
+        ("push", push::run(tools, shop).await),
+        ("payments", payments::run(tools, shop).await),
+    ] {
+        if let Outcome::RetryLater { why, .. } = &outcome {
+            tracing::info!(integration = shop.id().0, step, why = why.as_str(), "statuses have to wait");
+        }
+    }
+    follow_up(tools, shop).await;
+}
+
+/// Has somebody look again when the next of what waits is due.
+async fn follow_up(tools: &Tools, shop: &Shop) {
+    let next = async {
+        let account = shop.integration.courier_account();
+        let dues = [
+            tools.store.next_row_due(&account).await?,
+            tools.store.next_tracking_due(shop.id()).await?,
+            tools.store.next_payment_due(shop.id()).await?,
+        ];
+        Ok::<_, store::StoreError>(dues.into_iter().flatten().min())
+    };
+    let Ok(Some(due)) = next.await else { return };
+    let now = tools.clock.now();
+    let due = due.max(now + Duration::from_secs(1));
+    let envelope = Envelope::new(Command::PushStatuses {}, Some(shop.id()), now);
+    let mut job = NewJob::of(&envelope, due);
+    // One job for one moment, however many runs end before it.
+    job.id = format!("push-{}-{}", shop.id(), due.as_second());
+    if let Err(error) = tools.store.enqueue(&[job]).await {
+        // The scheduler looks every minute as well.
+        tracing::debug!(%error, "a later look could not be noted");
+    }
+}
+
+/// All integrations of a cabinet, paused ones too: their orders are in its stream.
+///
+/// # Errors
+/// [`store::StoreError`].
+pub async fn of_account(tools: &Tools, account: &str) -> store::Result<Vec<Integration>> {
+    let mut all = tools.store.integrations().await?;
+    all.retain(|integration| integration.courier_account() == account);
+    Ok(all)
+}
+
+fn active_siblings(shops: &Shops, shop: &Shop) -> Vec<Shop> {
+    let account = shop.integration.courier_account();
+    let mut siblings: Vec<Shop> = shops
+        .all()
+        .into_iter()
+        .filter(|other| other.integration.is_active() && other.integration.courier_account() == account)
+        .collect();
+    siblings.sort_by_key(Shop::id);
+    siblings
+}
+
+pub(crate) fn internal() -> Outcome {
+    Outcome::RetryLater { why: RetryWhy::Internal, not_before: None }
+}
+
+/// When a thing that failed so often is tried again: it follows the ladder.
+pub(crate) fn next_try(tools: &Tools, attempt: u32) -> Timestamp {
+    let now = tools.clock.now();
+    let rung = tools.policy.rungs.get(attempt as usize).or(tools.policy.rungs.last()).copied();
+    now.checked_add(rung.unwrap_or(Duration::from_secs(15))).unwrap_or(now)
+}

@@ -1,0 +1,430 @@
+//! Takes what changed out of MeaSoft's stream: fetch, store, seal, acknowledge, again
+//! until nothing is left (measoft-api.md §11, §23.4).
+//!
+//! An answer is acknowledged only when all of it is stored and nothing was fetched after
+//! it: the acknowledgement names no answer, it means «the last one». So each fetch is noted
+//! before it is made, and after a crash only a sealed batch that is still the newest is
+//! acknowledged.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use content::ContentSum;
+use shared::domain::{IntegrationId, OrderNo};
+use shared::measoft::{MeasoftError, PoisonRow, StatusRow};
+use shared::message::{Change, Kind, Outcome};
+use shared::reason;
+use shared::store;
+use shared::store::dead_letters::NewDeadLetter;
+use shared::store::leases::Lease;
+use shared::store::status_stream::{BatchState, NewRow, Owner, RowState, Stored};
+use shared::telemetry::metrics::StatusRowResult;
+
+use crate::budget::Priority;
+use crate::ports::{Shop, Tools};
+use crate::sync::facts::{self, Facts};
+use crate::sync::keeper::Keeper;
+use crate::sync::{internal, of_account};
+
+/// Rows stored in one commit.
+pub const CHUNK: usize = 1000;
+/// Answers taken in one run: what is left comes with the next one.
+const ROUNDS: usize = 60;
+/// A run that takes longer leaves the rest to the next one.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+
+/// One stream as a run holds it.
+pub struct Stream<'a> {
+    tools: &'a Tools,
+    shop: &'a Shop,
+    account: String,
+    id: u32,
+    lease: Lease,
+    /// Every integration of the cabinet: rows are theirs by number.
+    integrations: Vec<IntegrationId>,
+}
+
+/// A stored answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    pub batch: i64,
+    pub rows: usize,
+    /// Hash of everything it held.
+    pub content: String,
+}
+
+/// Why a run stops early.
+#[derive(Debug)]
+pub enum Stop {
+    /// Another worker has the stream now.
+    LeaseLost,
+    Outcome(Outcome),
+}
+
+impl From<store::StoreError> for Stop {
+    fn from(error: store::StoreError) -> Self {
+        tracing::warn!(%error, "a status sync waits for the database");
+        Self::Outcome(internal())
+    }
+}
+
+/// Polls the stream of an integration's cabinet until it is empty.
+pub async fn run(tools: &Tools, shop: &Shop) -> Outcome {
+    let account = shop.integration.courier_account();
+    let id = shop.integration.settings.stream_id;
+    let keeper = match Keeper::take(tools, &format!("stream|{account}|{id}")).await {
+        Ok(Some(keeper)) => keeper,
+        Ok(None) => return Outcome::Superseded("another worker polls this stream"),
+        Err(_) => return internal(),
+    };
+    let outcome = match Stream::open(tools, shop, keeper.lease.clone()).await {
+        Ok(stream) => match stream.drain().await {
+            Ok(outcome) | Err(Stop::Outcome(outcome)) => outcome,
+            Err(Stop::LeaseLost) => Outcome::Superseded("another worker took the stream over"),
+        },
+        Err(_) => internal(),
+    };
+    keeper.release().await;
+    outcome
+}
+
+impl<'a> Stream<'a> {
+    /// # Errors
+    /// [`store::StoreError`].
+    pub async fn open(tools: &'a Tools, shop: &'a Shop, lease: Lease) -> store::Result<Self> {
+        let account = shop.integration.courier_account();
+        let integrations = of_account(tools, &account).await?.iter().map(|integration| integration.id).collect();
+        Ok(Self { tools, shop, account, id: shop.integration.settings.stream_id, lease, integrations })
+    }
+
+    async fn drain(&self) -> Result<Outcome, Stop> {
+        let began = self.tools.clock.now();
+        self.resume().await?;
+        let mut acknowledged = self.tools.store.last_committed_batch(&self.account, self.id).await?;
+        let mut any = false;
+        for _ in 0..ROUNDS {
+            let fetched = self.fetch().await?;
+            self.seal(&fetched).await?;
+            if fetched.rows == 0 {
+                break;
+            }
+            any = true;
+            if acknowledged.as_ref().and_then(|batch| batch.content.as_ref()) == Some(&fetched.content) {
+                self.not_effective().await?;
+                self.succeeded();
+                return Ok(Outcome::AlreadyDone("MeaSoft repeats what was acknowledged"));
+            }
+            self.commit(fetched.batch).await?;
+            acknowledged = self.tools.store.last_committed_batch(&self.account, self.id).await?;
+            if self.tools.clock.now().duration_since(began).unsigned_abs() > LONGEST {
+                break;
+            }
+        }
+        self.effective().await?;
+        self.succeeded();
+        Ok(if any { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone("nothing changed") })
+    }
+
+    /// Finishes what a run before this one left: a sealed answer is acknowledged if nothing
+    /// was fetched after it; one that was not sealed will come again.
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub async fn resume(&self) -> Result<(), Stop> {
+        match self.tools.store.newest_batch(&self.account, self.id).await? {
+            Some(batch) if batch.state == BatchState::Sealed => {
+                tracing::info!(integration = self.shop.id().0, batch = batch.id, "acknowledging what is stored");
+                self.commit(batch.id).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Fetches one answer and stores its rows as they arrive.
+    ///
+    /// # Errors
+    /// [`Stop`]; then nothing of the answer may be acknowledged.
+    pub async fn fetch(&self) -> Result<Fetched, Stop> {
+        let store = &self.tools.store;
+        self.pass().await?;
+        let batch = store.begin_batch(&self.lease, &self.account, self.id).await?.ok_or(Stop::LeaseLost)?;
+        let read = self.read(batch).await;
+        match read {
+            Ok(fetched) => {
+                self.tools.gate.report(&self.account, Ok(()));
+                Ok(fetched)
+            }
+            Err(ReadError::Stop(stop)) => Err(stop),
+            Err(ReadError::Vendor(error)) => {
+                self.tools.gate.report(&self.account, Err(&error));
+                Err(Stop::Outcome(self.tools.failure(self.shop, &error).await))
+            }
+        }
+    }
+
+    async fn read(&self, batch: i64) -> Result<Fetched, ReadError> {
+        let mut stream = self.shop.vendors.courier.only_last(self.id).await?;
+        let mut sum = ContentSum::default();
+        let mut rows = 0;
+        let mut chunk: Vec<Result<StatusRow, PoisonRow>> = Vec::with_capacity(CHUNK);
+        loop {
+            let row = stream.next().await?;
+            let ended = row.is_none();
+            chunk.extend(row);
+            if chunk.len() == CHUNK || (ended && !chunk.is_empty()) {
+                for row in &chunk {
+                    sum.add(row);
+                }
+                let count = chunk.len();
+                let taken = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK));
+                self.keep(batch, rows, taken).await?;
+                rows += count;
+            }
+            if ended {
+                return Ok(Fetched { batch, rows, content: sum.text(rows) });
+            }
+        }
+    }
+
+    /// Stores rows, each as somebody's or nobody's.
+    async fn keep(&self, batch: i64, first: usize, rows: Vec<Result<StatusRow, PoisonRow>>) -> Result<(), Stop> {
+        let numbers: Vec<&str> = rows.iter().filter_map(number).collect();
+        let owners = by_number(self.tools.store.owners_of(&self.integrations, &numbers).await?);
+        let new: Vec<NewRow> = rows.iter().map(|row| new_row(row, &owners)).collect();
+        let stored = self
+            .tools
+            .store
+            .store_status_rows(&self.lease, &self.account, batch, first, &new)
+            .await?
+            .ok_or(Stop::LeaseLost)?;
+        self.count(&new, stored);
+        for row in new.iter().filter(|row| row.state == RowState::Parked) {
+            let why = row.why.as_deref().unwrap_or("");
+            tracing::warn!(integration = self.shop.id().0, orderno = row.orderno, why, "a status row is set aside");
+            if let Some((delivery, integration)) = row.delivery {
+                self.bury_poison(delivery, integration, why).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&self, rows: &[NewRow], stored: Stored) {
+        let of = |state| rows.iter().filter(|row| row.state == state).count() as u64;
+        let metrics = &self.tools.metrics;
+        metrics.status_rows(StatusRowResult::Fresh, stored.fresh);
+        metrics.status_rows(StatusRowResult::Repeated, stored.repeated);
+        metrics.status_rows(StatusRowResult::Foreign, of(RowState::Foreign));
+        metrics.status_rows(StatusRowResult::Parked, of(RowState::Parked));
+    }
+
+    async fn bury_poison(
+        &self,
+        delivery: shared::domain::DeliveryId,
+        integration: IntegrationId,
+        why: &str,
+    ) -> Result<(), Stop> {
+        let number = self.tools.store.delivery(delivery).await?.map(|d| d.number);
+        let give_up = reason::give_up(reason::STATUS_UNREADABLE, why);
+        let dead = NewDeadLetter {
+            integration: Some(integration),
+            delivery: Some(delivery),
+            number,
+            kind: Kind::SyncStatuses.as_str().to_owned(),
+            reason: give_up.reason.to_owned(),
+            fault: give_up.fault,
+            detail: give_up.detail,
+            tries: 1,
+            command: None,
+            raw: None,
+        };
+        self.tools.store.bury(&dead).await?;
+        Ok(())
+    }
+
+    /// Closes an answer that is stored whole.
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub async fn seal(&self, fetched: &Fetched) -> Result<(), Stop> {
+        let sealed = self.tools.store.seal_batch(&self.lease, fetched.batch, fetched.rows, &fetched.content).await?;
+        if sealed { Ok(()) } else { Err(Stop::LeaseLost) }
+    }
+
+    /// Acknowledges the newest sealed answer.
+    ///
+    /// # Errors
+    /// [`Stop`]; it stays sealed and is acknowledged first thing next time.
+    pub async fn commit(&self, batch: i64) -> Result<(), Stop> {
+        self.pass().await?;
+        // Whoever took the stream over may have fetched meanwhile: then this would
+        // acknowledge what they have not stored.
+        let mut tx = self.tools.store.db.begin().await?;
+        let held = tx.holds_lease(&self.lease).await?;
+        tx.commit().await?;
+        if !held {
+            return Err(Stop::LeaseLost);
+        }
+        let result = self.shop.vendors.courier.commit_last_status(self.id).await;
+        self.tools.gate.report(&self.account, result.as_ref().map(|()| ()));
+        match result {
+            Ok(()) => Ok(self.tools.store.batch_committed(batch).await?),
+            Err(error) => Err(Stop::Outcome(self.tools.failure(self.shop, &error).await)),
+        }
+    }
+
+    async fn pass(&self) -> Result<(), Stop> {
+        self.tools.gate.pass(&self.account, Priority::Bulk).await.map_err(Stop::Outcome)
+    }
+
+    /// The same answer again after an acknowledgement: going on would never end.
+    async fn not_effective(&self) -> Result<(), Stop> {
+        tracing::warn!(
+            integration = self.shop.id().0,
+            stream = self.id,
+            "MeaSoft repeats what was acknowledged: commitlaststatus is not effective"
+        );
+        let give_up = reason::give_up(reason::COMMIT_NOT_EFFECTIVE, self.name());
+        let dead = NewDeadLetter {
+            integration: Some(self.shop.id()),
+            delivery: None,
+            number: Some(self.name()),
+            kind: Kind::SyncStatuses.as_str().to_owned(),
+            reason: give_up.reason.to_owned(),
+            fault: give_up.fault,
+            detail: give_up.detail,
+            tries: 1,
+            command: None,
+            raw: None,
+        };
+        self.tools.store.bury(&dead).await?;
+        Ok(())
+    }
+
+    async fn effective(&self) -> Result<(), Stop> {
+        let mut tx = self.tools.store.db.begin().await?;
+        let now = self.tools.clock.now();
+        tx.resolve_dead_letters_of(self.shop.id(), Some(&self.name()), Kind::SyncStatuses.as_str(), now).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        format!("stream {}", self.id)
+    }
+
+    fn succeeded(&self) {
+        let now = self.tools.clock.now();
+        for integration in &self.integrations {
+            self.tools.metrics.sync_succeeded(*integration, now);
+        }
+    }
+}
+
+enum ReadError {
+    Vendor(MeasoftError),
+    Stop(Stop),
+}
+
+impl From<MeasoftError> for ReadError {
+    fn from(error: MeasoftError) -> Self {
+        Self::Vendor(error)
+    }
+}
+
+impl From<Stop> for ReadError {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+fn number(row: &Result<StatusRow, PoisonRow>) -> Option<&str> {
+    match row {
+        Ok(row) => row.orderno.as_ref(),
+        Err(bad) => bad.orderno.as_ref(),
+    }
+    .map(OrderNo::as_str)
+}
+
+/// Owners by our number. Two integrations of one cabinet have distinct prefixes, so more
+/// than one owner means a number from before: then MeaSoft's own code decides.
+pub(crate) fn by_number(owners: Vec<Owner>) -> HashMap<String, Vec<Owner>> {
+    let mut map: HashMap<String, Vec<Owner>> = HashMap::with_capacity(owners.len());
+    for owner in owners {
+        map.entry(owner.orderno.clone()).or_default().push(owner);
+    }
+    map
+}
+
+fn owner<'a>(owners: &'a HashMap<String, Vec<Owner>>, orderno: &str, ordercode: Option<&str>) -> Option<&'a Owner> {
+    let candidates = owners.get(orderno)?;
+    // Numbers repeat over the years; a code that is known and differs is another order.
+    let mut fitting = candidates.iter().filter(|o| match (o.ordercode.as_deref(), ordercode) {
+        (Some(ours), Some(theirs)) => ours == theirs,
+        _ => true,
+    });
+    let first = fitting.next()?;
+    fitting.find(|o| o.ordercode.is_some()).or(Some(first))
+}
+
+/// A row as it is stored.
+pub(crate) fn new_row(row: &Result<StatusRow, PoisonRow>, owners: &HashMap<String, Vec<Owner>>) -> NewRow {
+    match row {
+        Ok(row) => {
+            let facts = Facts::of(row);
+            let ordercode = facts.ordercode.as_deref();
+            let owner = facts.orderno.as_deref().and_then(|number| owner(owners, number, ordercode));
+            NewRow {
+                order_key: facts::order_key(facts.orderno.as_deref(), ordercode),
+                mark: facts::mark(row),
+                delivery: owner.map(|o| (o.delivery, o.integration)),
+                state: if owner.is_some() { RowState::Pending } else { RowState::Foreign },
+                why: None,
+                facts: owner.map(|_| serde_json::to_string(&facts).expect("facts serialise")),
+                orderno: facts.orderno.clone(),
+                ordercode: facts.ordercode.clone(),
+            }
+        }
+        Err(bad) => {
+            let orderno = bad.orderno.as_ref().map(ToString::to_string);
+            let owner = orderno.as_deref().and_then(|number| owner(owners, number, bad.ordercode.as_deref()));
+            let key = facts::order_key(orderno.as_deref(), bad.ordercode.as_deref());
+            NewRow {
+                mark: shared::crypto::sha256_hex(format!("poison|{key}|{}", bad.why).as_bytes()),
+                order_key: key,
+                delivery: owner.map(|o| (o.delivery, o.integration)),
+                state: RowState::Parked,
+                why: Some(bad.why.clone()),
+                facts: None,
+                orderno,
+                ordercode: bad.ordercode.clone(),
+            }
+        }
+    }
+}
+
+/// A hash of an answer that does not depend on the order of its rows.
+mod content {
+    use super::{PoisonRow, StatusRow};
+
+    #[derive(Default)]
+    pub(super) struct ContentSum([u64; 4]);
+
+    impl ContentSum {
+        pub(super) fn add(&mut self, row: &Result<StatusRow, PoisonRow>) {
+            let text = match row {
+                Ok(row) => serde_json::to_string(row),
+                Err(bad) => serde_json::to_string(bad),
+            };
+            let hash = shared::crypto::sha256_hex(text.unwrap_or_default().as_bytes());
+            for (part, piece) in self.0.iter_mut().zip(hash.as_bytes().chunks(16)) {
+                let piece = std::str::from_utf8(piece).ok().and_then(|hex| u64::from_str_radix(hex, 16).ok());
+                *part = part.wrapping_add(piece.unwrap_or(0));
+            }
+        }
+
+        pub(super) fn text(&self, rows: usize) -> String {
+            let [a, b, c, d] = self.0;
+            format!("{rows}:{a:016x}{b:016x}{c:016x}{d:016x}")
+        }
+    }
+}

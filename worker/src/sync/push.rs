@@ -1,0 +1,291 @@
+//! Tells RetailCRM what the ledger took over (retailcrm-api.md G): at most 100 deliveries a
+//! request, each with its statuses in order of time. A request that is refused is halved
+//! until the bad status stands alone; the others go through.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use jiff::ZonedDateTime;
+use jiff::tz::TimeZone;
+use shared::domain::status_list::module_code;
+use shared::domain::{CrmOrderId, Delivery, DeliveryId};
+use shared::message::{Change, Command, Envelope, Kind, Outcome, RetryWhy};
+use shared::reason;
+use shared::retailcrm::CrmError;
+use shared::retailcrm::error::Class;
+use shared::retailcrm::wire::tracking::{MAX_UPDATES, TrackingEntry, TrackingUpdate};
+use shared::store;
+use shared::store::dead_letters::NewDeadLetter;
+use shared::store::journal::{Entry, What};
+use shared::store::tracking_outbox::{TrackingState, Waiting};
+
+use crate::crm;
+use crate::ports::{Shop, Tools};
+use crate::references::References;
+use crate::sync::keeper::Keeper;
+use crate::sync::{internal, next_try};
+
+/// Until the delivery's id is on the order, and while the module is off.
+const MODULE_OFF: Duration = Duration::from_secs(600);
+
+/// The statuses of one delivery that go together.
+#[derive(Debug, Clone)]
+struct Parcel {
+    delivery: DeliveryId,
+    crm_order: CrmOrderId,
+    number: String,
+    orderno: String,
+    statuses: Vec<Waiting>,
+}
+
+/// Why the rest of a push waits.
+enum Halt {
+    Later(Outcome),
+    Store(store::StoreError),
+}
+
+impl From<store::StoreError> for Halt {
+    fn from(error: store::StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Pushes whatever waits of an integration.
+pub async fn run(tools: &Tools, shop: &Shop) -> Outcome {
+    match tools.store.next_tracking_due(shop.id()).await {
+        Ok(Some(due)) if due <= tools.clock.now() => {}
+        Ok(_) => return Outcome::AlreadyDone("no status waits"),
+        Err(_) => return internal(),
+    }
+    let keeper = match Keeper::take(tools, &format!("push|{}", shop.id())).await {
+        Ok(Some(keeper)) => keeper,
+        Ok(None) => return Outcome::Superseded("another worker pushes for this integration"),
+        Err(_) => return internal(),
+    };
+    let outcome = match References::of(tools, shop).await {
+        Err(error) => later(tools, shop, &error).await,
+        Ok(references) => match push(tools, shop, &references.zone, &keeper).await {
+            Ok(outcome) | Err(Halt::Later(outcome)) => outcome,
+            Err(Halt::Store(error)) => {
+                tracing::warn!(%error, "statuses for RetailCRM wait for the database");
+                internal()
+            }
+        },
+    };
+    keeper.release().await;
+    outcome
+}
+
+/// The account as a whole fails: everything due waits a moment.
+async fn later(tools: &Tools, shop: &Shop, error: &CrmError) -> Outcome {
+    if let Ok(waiting) = tools.store.waiting_tracking(shop.id(), MAX_UPDATES as u32).await {
+        let ids: Vec<i64> = waiting.iter().map(|w| w.id).collect();
+        let attempt = waiting.iter().map(|w| w.attempt).min().unwrap_or(0);
+        let _ = tools.store.postpone_tracking(&ids, next_try(tools, attempt)).await;
+    }
+    crm::failure(tools, shop, error).await
+}
+
+async fn push(tools: &Tools, shop: &Shop, zone: &TimeZone, keeper: &Keeper) -> Result<Outcome, Halt> {
+    let mut any = false;
+    loop {
+        let waiting = tools.store.waiting_tracking(shop.id(), MAX_UPDATES as u32).await?;
+        if waiting.is_empty() {
+            return Ok(if any { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone("no status waits") });
+        }
+        let parcels = sort(tools, shop, waiting).await?;
+        if parcels.is_empty() {
+            continue;
+        }
+        let mut tx = tools.store.db.begin().await?;
+        let held = tx.holds_lease(&keeper.lease).await?;
+        tx.commit().await?;
+        if !held {
+            return Ok(Outcome::Superseded("another worker took the push over"));
+        }
+        send(tools, shop, zone, parcels, false).await?;
+        any = true;
+    }
+}
+
+/// Takes out what is not to be sent, and puts the rest together by delivery.
+async fn sort(tools: &Tools, shop: &Shop, waiting: Vec<Waiting>) -> store::Result<Vec<Parcel>> {
+    let settings = &shop.integration.settings;
+    let mut parcels: Vec<Parcel> = Vec::new();
+    let mut kept: Vec<(i64, &'static str)> = Vec::new();
+    let mut untold: Vec<(i64, u32)> = Vec::new();
+    for status in waiting {
+        if !status.live {
+            kept.push((status.id, "of an earlier number of the order"));
+        } else if module_code(settings, &status.code).is_none() {
+            kept.push((status.id, "unknown code"));
+        } else if !status.told {
+            untold.push((status.id, status.attempt));
+        } else {
+            match parcels.last_mut() {
+                Some(parcel) if parcel.delivery == status.delivery => parcel.statuses.push(status),
+                _ => parcels.push(Parcel {
+                    delivery: status.delivery,
+                    crm_order: status.crm_order,
+                    number: status.number.clone(),
+                    orderno: status.orderno.clone(),
+                    statuses: vec![status],
+                }),
+            }
+        }
+    }
+    for (id, why) in kept {
+        tools.store.settle_tracking(&[id], TrackingState::Kept, Some(why)).await?;
+    }
+    // RetailCRM does not know the delivery yet: the order's own work tells it.
+    for (id, attempt) in untold {
+        tools.store.postpone_tracking(&[id], next_try(tools, attempt)).await?;
+    }
+    Ok(parcels)
+}
+
+fn update(shop: &Shop, zone: &TimeZone, parcel: &Parcel) -> TrackingUpdate {
+    let settings = &shop.integration.settings;
+    TrackingUpdate {
+        delivery_id: Delivery::external_id(shop.id(), parcel.crm_order),
+        track_number: Some(parcel.orderno.clone()),
+        cost: None,
+        history: parcel
+            .statuses
+            .iter()
+            .map(|status| TrackingEntry {
+                code: module_code(settings, &status.code).unwrap_or_else(|| status.code.clone()),
+                updated_at: ZonedDateTime::new(status.at, zone.clone()),
+                comment: status.comment.clone(),
+            })
+            .collect(),
+        extra_data: std::collections::BTreeMap::new(),
+    }
+}
+
+/// Sends parcels, halving what is refused.
+fn send<'a>(
+    tools: &'a Tools,
+    shop: &'a Shop,
+    zone: &'a TimeZone,
+    parcels: Vec<Parcel>,
+    module_seen: bool,
+) -> BoxFuture<'a, Result<(), Halt>> {
+    async move {
+        let batch: Vec<TrackingUpdate> = parcels.iter().map(|parcel| update(shop, zone, parcel)).collect();
+        let ids: Vec<i64> = parcels.iter().flat_map(|p| p.statuses.iter().map(|s| s.id)).collect();
+        let error = match shop.vendors.crm.tracking(&shop.integration.code(&tools.module_code), &batch).await {
+            Ok(()) => return Ok(accepted(tools, shop, &parcels, &ids).await?),
+            Err(error) => error,
+        };
+        if error.class() != Class::Park {
+            let attempt = parcels.iter().flat_map(|p| p.statuses.iter().map(|s| s.attempt)).min().unwrap_or(0);
+            tools.store.postpone_tracking(&ids, next_try(tools, attempt)).await?;
+            return Err(Halt::Later(crm::failure(tools, shop, &error).await));
+        }
+        // Before a hundred deliveries are blamed: is there a module to push to at all?
+        if !module_seen {
+            module_is_on(tools, shop, &ids).await?;
+        }
+        match halves(parcels) {
+            Ok((first, second)) => {
+                send(tools, shop, zone, first, true).await?;
+                send(tools, shop, zone, second, true).await
+            }
+            Err(parcel) => Ok(bury(tools, shop, &parcel, &error).await?),
+        }
+    }
+    .boxed()
+}
+
+/// Two halves in order, by delivery first, then by status; the one status when there is but
+/// one.
+fn halves(mut parcels: Vec<Parcel>) -> Result<(Vec<Parcel>, Vec<Parcel>), Box<Parcel>> {
+    if parcels.len() > 1 {
+        let second = parcels.split_off(parcels.len() / 2);
+        return Ok((parcels, second));
+    }
+    let Some(mut parcel) = parcels.pop() else { return Ok((Vec::new(), Vec::new())) };
+    if parcel.statuses.len() > 1 {
+        let rest = parcel.statuses.split_off(parcel.statuses.len() / 2);
+        let second = Parcel { statuses: rest, ..parcel.clone() };
+        return Ok((vec![parcel], vec![second]));
+    }
+    Err(Box::new(parcel))
+}
+
+async fn accepted(tools: &Tools, shop: &Shop, parcels: &[Parcel], ids: &[i64]) -> store::Result<()> {
+    // RetailCRM has them: not to know it would send them twice.
+    let mut pause = Duration::from_millis(50);
+    let mut left = 10;
+    while let Err(error) = tools.store.tracking_sent(ids).await {
+        if left == 0 {
+            return Err(error);
+        }
+        left -= 1;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(2));
+    }
+    let now = tools.clock.now();
+    for parcel in parcels {
+        for status in parcel.statuses.iter().filter(|s| s.dated) {
+            let took = now.as_millisecond() - status.at.as_millisecond();
+            tools.metrics.status_to_crm(Duration::from_millis(u64::try_from(took).unwrap_or(0)));
+        }
+        let codes: Vec<&str> = parcel.statuses.iter().map(|s| s.code.as_str()).collect();
+        let entry = Entry::new(now, What::Crm, format!("RetailCRM told: {}", codes.join(", ")));
+        tools.journal.write(entry.about(shop.id(), parcel.number.as_str()).orderno(parcel.orderno.as_str()));
+    }
+    let mut tx = tools.store.db.begin().await?;
+    for parcel in parcels {
+        tx.resolve_dead_letters_of(shop.id(), Some(&parcel.number), Kind::PushStatuses.as_str(), now).await?;
+    }
+    tx.commit().await
+}
+
+/// Whether the module instance is there and on; if not, everything waits for it.
+async fn module_is_on(tools: &Tools, shop: &Shop, ids: &[i64]) -> Result<(), Halt> {
+    let off = match shop.vendors.crm.module(&shop.integration.code(&tools.module_code)).await {
+        Ok(module) => !module.active || module.freeze,
+        Err(CrmError::NotFound { .. }) => true,
+        // The key may not read modules, or RetailCRM answers strangely: go by the refusal.
+        Err(error) if error.class() == Class::Park => false,
+        Err(error) => {
+            tools.store.postpone_tracking(ids, next_try(tools, 1)).await?;
+            return Err(Halt::Later(crm::failure(tools, shop, &error).await));
+        }
+    };
+    if !off {
+        return Ok(());
+    }
+    tracing::warn!(integration = shop.id().0, "the delivery module is not on in RetailCRM: statuses wait");
+    let now = tools.clock.now();
+    tools.store.postpone_tracking(ids, now.checked_add(MODULE_OFF).unwrap_or(now)).await?;
+    Err(Halt::Later(Outcome::RetryLater { why: RetryWhy::CrmUnavailable, not_before: None }))
+}
+
+/// One status that RetailCRM does not take: a person sees it, the others go on.
+async fn bury(tools: &Tools, shop: &Shop, parcel: &Parcel, error: &CrmError) -> store::Result<()> {
+    let now = tools.clock.now();
+    let codes: Vec<&str> = parcel.statuses.iter().map(|s| s.code.as_str()).collect();
+    let give_up = reason::give_up(reason::STATUS_REFUSED, format!("{}: {error}", codes.join(", ")));
+    let envelope = Envelope::new(Command::PushStatuses {}, Some(shop.id()), now);
+    let dead = NewDeadLetter {
+        integration: Some(shop.id()),
+        delivery: Some(parcel.delivery),
+        number: Some(parcel.number.clone()),
+        kind: Kind::PushStatuses.as_str().to_owned(),
+        reason: give_up.reason.to_owned(),
+        fault: give_up.fault,
+        detail: give_up.detail,
+        tries: parcel.statuses.iter().map(|s| s.attempt).max().unwrap_or(0) + 1,
+        command: serde_json::to_string(&envelope).ok(),
+        raw: None,
+    };
+    let ids: Vec<i64> = parcel.statuses.iter().map(|s| s.id).collect();
+    let mut tx = tools.store.db.begin().await?;
+    tx.settle_tracking(&ids, TrackingState::Dead, Some("refused by RetailCRM"), now).await?;
+    tx.bury(&dead, now).await?;
+    tx.commit().await
+}

@@ -1,0 +1,500 @@
+//! What tests of this crate share: rows made by hand, and a small world of real parts, both
+//! simulators behind the real clients over a SQLite file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use shared::bootstrap::Ctx;
+use shared::clock::Clock;
+use shared::config::{Config, Role, Source};
+use shared::crypto::SecretKey;
+use shared::domain::{
+    CrmOrderId, Delivery, DeliveryId, DeliveryState, Integration, IntegrationId, IntegrationState, Kopecks, OrderNo,
+    OrderNumber, Secret, Secrets, Settings, status_list,
+};
+use shared::measoft::wire::statusreq::Done;
+use shared::measoft::{
+    CalcRequest, CancelRow, Courier, CreateRow, Limit, MeasoftError, NewOrder, PickupFilter, PickupPoint, Region,
+    Service, Status, StatusCode, StatusRow, StatusStream, Street, Tariff, Town, TownQuery,
+};
+use shared::message::{Command, Envelope, Lane, decode};
+use shared::retailcrm::wire::module::{DeliveryConfiguration, IntegrationModule, Integrations, ModuleStatus};
+use shared::store::dead_letters::{DeadFilter, DeadLetter};
+use shared::store::integrations::NewIntegration;
+use shared::store::intents::{Want, Wish};
+use shared::store::journal::Journal;
+use shared::store::{Db, Store};
+use simulators::measoft::{Account, MeasoftSim, Options as MeasoftOptions};
+use simulators::retailcrm::{AccountId, Options as CrmOptions, OrderBuilder, RetailcrmSim, an_order};
+
+use crate::ports::{Shop, Tools};
+use crate::shops::Shops;
+use crate::{connect, serve};
+
+/// A moment in whole seconds, counted from one that suits deliveries made by hand.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).expect("a moment")
+}
+
+pub(crate) fn status(code: &str, seconds: i64) -> Status {
+    Status {
+        code: StatusCode::parse(code),
+        title: None,
+        eventtime: None,
+        createtime_gmt: Some(at(seconds)),
+        message: None,
+        store: None,
+    }
+}
+
+pub(crate) fn status_row(orderno: &str, code: &str, seconds: i64) -> StatusRow {
+    StatusRow {
+        orderno: Some(OrderNo::known(orderno)),
+        ordercode: Some(format!("code-{orderno}")),
+        orderno2: None,
+        givencode: None,
+        awb: None,
+        barcode: None,
+        status: Some(status(code, seconds)),
+        history: Vec::new(),
+        paytype: Some("CASH".into()),
+        price: Some(Kopecks::roubles(1000)),
+        inshprice: None,
+        charge: None,
+        charge_delivery: None,
+        charge_return: None,
+        weight: None,
+        places: None,
+        service: None,
+        receiver_company: None,
+        receiver_person: None,
+        receiver_phones: Vec::new(),
+        receiver_zipcode: None,
+        receiver_town: None,
+        receiver_town_code: None,
+        receiver_regioncode: None,
+        receiver_address: None,
+        receiver_pvz: None,
+        planned_date: None,
+        planned_time_min: None,
+        planned_time_max: None,
+        deliveredto: None,
+        delivereddate: None,
+        deliveredtime: None,
+        arrival: None,
+        customstatecode: None,
+        clientstatecode: None,
+        outstrbarcode: None,
+        instruction: None,
+        enclosure: None,
+        department: None,
+        costcode: None,
+        accept_partially: None,
+        receiver_pays: None,
+        items: Vec::new(),
+        packages: Vec::new(),
+    }
+}
+
+/// A delivery that MeaSoft has and RetailCRM knows of.
+pub(crate) fn delivery(state: DeliveryState) -> Delivery {
+    Delivery {
+        id: DeliveryId(1),
+        integration: IntegrationId(1),
+        crm_order: CrmOrderId(4817),
+        number: "A-1".into(),
+        site: String::new(),
+        delivery_type: "incity".into(),
+        orderno: OrderNo::known("A-1"),
+        ordercode: Some("code-A-1".into()),
+        generation: 1,
+        state,
+        status: Some("NEW".into()),
+        status_at: None,
+        cancelled_by_us: state == DeliveryState::Cancelled,
+        sent_hash: Some("sent".into()),
+        sending_hash: None,
+        sending: None,
+        sent_at: None,
+        price: None,
+        item_codes: BTreeMap::new(),
+        overlay: None,
+        crm_written: shared::domain::delivery::CrmWritten {
+            external_id: "ms-1-4817".into(),
+            track_number: "A-1".into(),
+            status: "NEW".into(),
+            error: None,
+        },
+        reject_reason: None,
+        requests: 1,
+        fence: 1,
+        created_at: at(0),
+    }
+}
+
+/// An integration without a store behind it.
+pub(crate) fn integration() -> Integration {
+    let secret = || Secret::new("secret");
+    Integration {
+        id: IntegrationId(1),
+        title: "Shop".into(),
+        crm_url: String::new(),
+        measoft_url: String::new(),
+        extra: "8".into(),
+        login: "shop-demo".into(),
+        prefix: String::new(),
+        settings: Settings::default(),
+        secrets: Secrets { crm_api_key: secret(), password: secret(), delivery_api_key: secret(), client_id: secret() },
+        state: IntegrationState::Active,
+        version: 1,
+        created_at: at(0),
+    }
+}
+
+/// Both simulators, a store in a folder of its own, and a worker's tools over them.
+pub(crate) struct World {
+    pub(crate) ctx: Ctx,
+    pub(crate) tools: Tools,
+    pub(crate) shops: Shops,
+    pub(crate) courier: MeasoftSim,
+    pub(crate) crm: RetailcrmSim,
+    pub(crate) account: AccountId,
+    /// The first integration.
+    pub(crate) id: IntegrationId,
+    folder: PathBuf,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.ctx.stop.cancel();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+pub(crate) const CABINET: &str = "8:shop-demo";
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With the first integration's settings changed.
+    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::made(change, |_| {}).await
+    }
+
+    pub(crate) async fn made(change: impl FnOnce(&mut Settings), courier: impl FnOnce(&mut MeasoftOptions)) -> Self {
+        let folder = std::env::temp_dir().join(format!("bridge-worker-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let mut cabinet = Account::new("8", "shop-demo", "pass-demo");
+        cabinet.sync_after_ms = Some(0);
+        let mut options = MeasoftOptions { accounts: vec![cabinet], ..MeasoftOptions::default() };
+        options.enforcement = simulators::measoft::Enforcement::Off;
+        courier(&mut options);
+        let courier = MeasoftSim::start(options).await.expect("the courier's simulator");
+        let crm = RetailcrmSim::start(CrmOptions::default()).await.expect("the CRM's simulator");
+        let account = crm.add_account("crm-key");
+        let db = Db::open_sqlite(&folder.join("bridge.db")).await.expect("a database");
+        db.migrate().await.expect("a schema");
+        let store = Store::new(db, SecretKey::from_bytes([7; 32]), Clock::system());
+        let pairs = [
+            ("DATA_DIR", folder.to_str().expect("utf-8")),
+            ("CRM_ALLOWED_HOSTS", "127.0.0.1"),
+            ("SETTLE_MS", "1"),
+            ("RETRY_RUNGS_S", "0.02,0.05,0.1"),
+            ("MEASOFT_PER_MINUTE", "100000"),
+            ("MEASOFT_PER_20MIN", "1000000"),
+            ("MEASOFT_ACCOUNT_PER_HOUR", "1000000"),
+            ("CRM_RPS", "1000"),
+        ];
+        let config = Config::read(Role::Bridge, &Source::from_pairs(pairs)).expect("good settings");
+        let ctx = Ctx::new(Arc::new(config), store);
+        let journal = Journal::start(ctx.store.clone());
+        let clients = connect::Clients::new(&ctx.config, ctx.store.clone(), journal.clone(), ctx.metrics.clone())
+            .expect("clients");
+        let tools = crate::tools(&ctx, journal);
+        let shops = Shops::new(ctx.store.clone(), Arc::new(clients));
+        let mut world = Self { ctx, tools, shops, courier, crm, account, id: IntegrationId(0), folder };
+        world.id = world.add_shop("", "incity", change).await;
+        world
+    }
+
+    /// Another integration of the same cabinet and CRM account, with its own prefix and
+    /// delivery type.
+    pub(crate) async fn add_shop(
+        &self,
+        prefix: &str,
+        delivery_type: &str,
+        change: impl FnOnce(&mut Settings),
+    ) -> IntegrationId {
+        let mut settings = Settings { delivery_types: vec![delivery_type.to_owned()], ..Settings::default() };
+        change(&mut settings);
+        let integration = self
+            .ctx
+            .store
+            .add_integration(NewIntegration {
+                title: "Shop".into(),
+                crm_url: self.crm.url(),
+                crm_api_key: Secret::new("crm-key"),
+                measoft_url: self.courier.url(),
+                extra: "8".into(),
+                login: "shop-demo".into(),
+                password: Secret::new("pass-demo"),
+                prefix: prefix.to_owned(),
+                settings,
+            })
+            .await
+            .expect("an integration");
+        self.shops.refresh().await.expect("integrations");
+        let code = integration.code(&self.tools.module_code);
+        let module = IntegrationModule {
+            code: code.clone(),
+            integration_code: self.tools.module_code.clone(),
+            active: true,
+            name: Some("MeaSoft".into()),
+            client_id: Some(integration.secrets.client_id.clone()),
+            base_url: Some("http://127.0.0.1:9/".into()),
+            account_url: Some("http://127.0.0.1:9/account".into()),
+            integrations: Integrations {
+                delivery: Some(DeliveryConfiguration {
+                    allow_track_number: true,
+                    cod_available: true,
+                    status_list: status_list::all()
+                        .into_iter()
+                        .map(|s| ModuleStatus {
+                            code: s.code.into(),
+                            name: s.name_ru.into(),
+                            is_editable: s.is_editable,
+                            is_error: s.is_error,
+                            is_preprocessing: s.is_preprocessing,
+                        })
+                        .collect(),
+                    ..DeliveryConfiguration::default()
+                }),
+            },
+            ..IntegrationModule::default()
+        };
+        self.shop(integration.id).vendors.crm.edit_module(&module).await.expect("a module");
+        self.crm.add_delivery_type(self.account, delivery_type, Some(&code), &["cash", "bank-card"]);
+        integration.id
+    }
+
+    pub(crate) fn shop(&self, id: IntegrationId) -> Shop {
+        self.shops.any(id).expect("a shop")
+    }
+
+    pub(crate) fn first(&self) -> Shop {
+        self.shop(self.id)
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.ctx.store
+    }
+
+    /// An order in RetailCRM, handed to the courier the way a trigger does it. Answers its
+    /// id; its MeaSoft number is the prefix and `number`.
+    pub(crate) async fn place(&self, number: &str) -> i64 {
+        self.place_as(self.id, number, |order| order).await
+    }
+
+    pub(crate) async fn place_as(
+        &self,
+        id: IntegrationId,
+        number: &str,
+        build: impl FnOnce(OrderBuilder) -> OrderBuilder,
+    ) -> i64 {
+        let delivery_type = self.shop(id).integration.settings.delivery_types[0].clone();
+        let order = an_order().number(number).delivery_type(&delivery_type).status("SentMeaSoft");
+        let order = self.crm.add_order(self.account, build(order));
+        self.send(id, number).await;
+        order
+    }
+
+    /// A send trigger, worked on to its end.
+    pub(crate) async fn send(&self, id: IntegrationId, number: &str) {
+        self.wish(id, number, Want::Send).await;
+        self.work(id).await;
+    }
+
+    pub(crate) async fn wish(&self, id: IntegrationId, number: &str, want: Want) {
+        let now = self.tools.clock.now();
+        let wish = Wish {
+            integration: id,
+            number: OrderNumber::parse(number).expect("a number"),
+            want,
+            declared: None,
+            candidates: Vec::new(),
+            due_at: now,
+            received_at: now,
+            generation: 0,
+            traceparent: None,
+            command_id: uuid::Uuid::now_v7().to_string(),
+        };
+        self.store().record_wishes(&[wish]).await.expect("recorded");
+    }
+
+    /// Works on whatever is due of an integration.
+    pub(crate) async fn work(&self, id: IntegrationId) {
+        let shop = self.shop(id);
+        for _ in 0..20 {
+            let until = self.tools.lease_until();
+            let intents = self.store().claim_intents(id, &self.tools.owner, until, 50).await.expect("claimed");
+            if intents.is_empty() {
+                return;
+            }
+            serve::serve(&self.tools, &shop, intents).await;
+        }
+        panic!("orders are never done");
+    }
+
+    /// Has the commands that were published done, as a running worker would; answers their
+    /// kinds.
+    pub(crate) async fn run_published(&self) -> Vec<&'static str> {
+        let jobs = self.store().claim_jobs(Some(Lane::Interactive), "test", Duration::from_secs(60), 1000).await;
+        let mut kinds = Vec::new();
+        let mut ids = Vec::new();
+        let mut integrations = Vec::new();
+        for job in jobs.expect("claimed") {
+            let envelope = decode(&job.body).expect("readable");
+            kinds.push(envelope.command.kind().as_str());
+            let wishes = crate::intake::wishes_of(&self.tools, &envelope);
+            integrations.extend(wishes.iter().map(|wish| wish.integration));
+            self.store().record_wishes(&wishes).await.expect("recorded");
+            ids.push(job.id);
+        }
+        self.store().finish_jobs("test", &ids).await.expect("finished");
+        tokio::time::sleep(self.tools.limits.settle).await;
+        for id in integrations {
+            self.work(id).await;
+        }
+        kinds
+    }
+
+    /// Another worker over the same store and vendors.
+    pub(crate) fn another_worker(&self) -> Tools {
+        crate::tools(&self.ctx, self.tools.journal.clone())
+    }
+
+    pub(crate) fn command(&self, command: Command) -> Envelope {
+        Envelope::new(command, Some(self.id), self.tools.clock.now())
+    }
+
+    pub(crate) async fn delivery(&self, order: i64) -> Delivery {
+        let mut all = Vec::new();
+        for shop in self.shops.all() {
+            all.extend(self.store().delivery_by_order(shop.id(), CrmOrderId(order)).await.expect("read"));
+        }
+        all.pop().expect("a delivery")
+    }
+
+    /// Codes RetailCRM was told of an order, as they came.
+    pub(crate) fn told(&self, order: i64) -> Vec<String> {
+        self.crm.tracking(self.account, order).into_iter().map(|entry| entry.code).collect()
+    }
+
+    pub(crate) async fn dead(&self) -> Vec<DeadLetter> {
+        self.store().dead_letters(&DeadFilter::default()).await.expect("read")
+    }
+
+    /// Waits until something holds, looking often.
+    pub(crate) async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        let patience = tokio::time::Instant::now() + Duration::from_secs(20);
+        while !holds().await {
+            assert!(tokio::time::Instant::now() < patience, "in vain: {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// A courier whose acknowledgements have no effect.
+pub(crate) struct DeafCommit(Arc<dyn Courier>);
+
+impl DeafCommit {
+    pub(crate) fn over(shop: &Shop) -> Shop {
+        let mut shop = shop.clone();
+        shop.vendors.courier = Arc::new(Self(shop.vendors.courier.clone()));
+        shop
+    }
+}
+
+impl Courier for DeafCommit {
+    fn new_orders<'a>(&'a self, orders: &'a [NewOrder]) -> BoxFuture<'a, Result<Vec<CreateRow>, MeasoftError>> {
+        self.0.new_orders(orders)
+    }
+
+    fn edit_order<'a>(&'a self, order: &'a NewOrder) -> BoxFuture<'a, Result<CreateRow, MeasoftError>> {
+        self.0.edit_order(order)
+    }
+
+    fn cancel_order<'a>(
+        &'a self,
+        orderno: &'a OrderNo,
+        ordercode: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<CancelRow, MeasoftError>> {
+        self.0.cancel_order(orderno, ordercode)
+    }
+
+    fn status_by_orderno<'a>(&'a self, orderno: &'a OrderNo) -> BoxFuture<'a, Result<Vec<StatusRow>, MeasoftError>> {
+        self.0.status_by_orderno(orderno)
+    }
+
+    fn status_by_created(
+        &self,
+        from: Date,
+        to: Date,
+        done: Done,
+    ) -> BoxFuture<'_, Result<Vec<StatusRow>, MeasoftError>> {
+        self.0.status_by_created(from, to, done)
+    }
+
+    /// Another cursor each time: everything comes again.
+    fn only_last(&self, streamid: u32) -> BoxFuture<'_, Result<StatusStream, MeasoftError>> {
+        self.0.only_last(streamid + 1)
+    }
+
+    fn commit_last_status(&self, _: u32) -> BoxFuture<'_, Result<(), MeasoftError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<String, MeasoftError>> {
+        self.0.probe()
+    }
+
+    fn calculate<'a>(&'a self, request: &'a CalcRequest) -> BoxFuture<'a, Result<Vec<Tariff>, MeasoftError>> {
+        self.0.calculate(request)
+    }
+
+    fn services(&self) -> BoxFuture<'_, Result<Vec<Service>, MeasoftError>> {
+        self.0.services()
+    }
+
+    fn pickup_points<'a>(&'a self, filter: &'a PickupFilter) -> BoxFuture<'a, Result<Vec<PickupPoint>, MeasoftError>> {
+        self.0.pickup_points(filter)
+    }
+
+    fn towns<'a>(&'a self, query: &'a TownQuery) -> BoxFuture<'a, Result<Vec<Town>, MeasoftError>> {
+        self.0.towns(query)
+    }
+
+    fn regions<'a>(&'a self, namecontains: Option<&'a str>) -> BoxFuture<'a, Result<Vec<Region>, MeasoftError>> {
+        self.0.regions(namecontains)
+    }
+
+    fn streets<'a>(
+        &'a self,
+        town: &'a str,
+        namestarts: &'a str,
+        limit: Option<Limit>,
+    ) -> BoxFuture<'a, Result<Vec<Street>, MeasoftError>> {
+        self.0.streets(town, namestarts, limit)
+    }
+
+    fn waybill<'a>(&'a self, orders: &'a [OrderNo], form: &'a str) -> BoxFuture<'a, Result<Vec<u8>, MeasoftError>> {
+        self.0.waybill(orders, form)
+    }
+}
