@@ -7,6 +7,7 @@ use shared::domain::delivery::{DeliveryState as S, Event, Phase};
 use shared::domain::{Delivery, IntegrationState, OrderNo, PausedBy};
 use shared::measoft::{Class, Done, MeasoftError, NewOrder, Op, StatusRow, Verdict};
 use shared::message::{Change, GiveUp, Outcome, RetryWhy};
+use shared::planted::{Bug, is_planted};
 use shared::reason;
 use shared::store;
 
@@ -491,7 +492,7 @@ fn step(case: &mut Case, event: Event) {
 fn cancelled(case: &mut Case) {
     let d = delivery_mut(case);
     d.state = S::Cancelled;
-    d.cancelled_by_us = true;
+    d.cancelled_by_us = !is_planted(Bug::CancelForgotten);
 }
 
 fn accepted(case: &mut Case, orderprice: Option<shared::domain::Kopecks>, now: Timestamp) {

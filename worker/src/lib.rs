@@ -91,7 +91,8 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
     let fresh = tokio::spawn(shops.clone().keep_fresh(ctx.stop.clone()));
     let observing = tokio::spawn(observe(ctx.clone(), tools.clone()));
     let Opened { queue, publisher } = queue;
-    let bulk = tokio::spawn(errands::run(tools.clone(), shops.clone(), queue.clone(), publisher, errands, ctx.stop.clone()));
+    let bulk =
+        tokio::spawn(errands::run(tools.clone(), shops.clone(), queue.clone(), publisher, errands, ctx.stop.clone()));
     let intake = tokio::spawn(intake::run(tools.clone(), queue.clone(), hints, other, ctx.stop.clone()));
     let beat = ctx.health.heartbeat("runner", Duration::from_secs(60));
     let concurrency = usize::from(ctx.config.worker_concurrency);

@@ -124,7 +124,9 @@ impl References {
         let module_cod = match crm.module(&shop.integration.code(module_code)).await {
             Ok(module) => module_cod(&module),
             // Not registered: the delivery type decides.
-            Err(CrmError::NotFound { .. } | CrmError::Refused { .. } | CrmError::AccessDenied { .. }) => BTreeMap::new(),
+            Err(CrmError::NotFound { .. } | CrmError::Refused { .. } | CrmError::AccessDenied { .. }) => {
+                BTreeMap::new()
+            }
             Err(error) => return Err(error),
         };
         let zone = match crm.settings().await {

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use shared::domain::delivery::{DeliveryState as S, Event};
 use shared::domain::{Delivery, OrderNumber, PausedBy};
 use shared::message::{Command, Envelope, Kind, Outcome, RetryWhy};
+use shared::planted::{Bug, is_planted};
 use shared::reason;
 use shared::retailcrm::CrmError;
 use shared::retailcrm::wire::order::Order;
@@ -306,6 +307,9 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
     }
     let now = tools.clock.now();
     let known = case.delivery.as_mut().map(|d| {
+        if is_planted(Bug::ResentUnseen) && d.state.needs_lookup() {
+            d.state = S::Planned;
+        }
         // MeaSoft refuses a repeated number within one calendar year only.
         if d.state == S::Planned && year_changed(d.sent_at, now) {
             d.state = S::Unknown;

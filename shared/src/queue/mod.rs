@@ -12,8 +12,8 @@ pub mod amqp;
 pub mod contract;
 pub mod jobs;
 pub mod local_rpc;
-mod pending_calls;
 pub mod open;
+mod pending_calls;
 pub mod relay;
 pub mod spill;
 

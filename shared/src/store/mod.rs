@@ -12,6 +12,7 @@ pub mod journal;
 pub mod migrations;
 pub mod references;
 pub mod slots;
+pub mod steps;
 
 pub use db::{Db, Dialect, Result, Row, StoreError, Tx, Value};
 

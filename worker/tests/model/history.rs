@@ -1,0 +1,197 @@
+//! What may happen: histories, how they are made up, and how they read.
+
+use std::fmt;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use crate::crm::CrmFault;
+use crate::measoft::Fault;
+use crate::steps::How;
+
+/// What the manager changes about an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    Nothing,
+    Phone(u8),
+    Price(u8),
+    /// How many lines there are beside the first.
+    Lines(u8),
+    /// The delivery type: that of integration 0, 1, or of another carrier.
+    Kind(u8),
+    Number(u8),
+}
+
+/// What RetailCRM does about a save.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fire {
+    /// No trigger's condition is met.
+    None,
+    Send,
+    Update,
+    Both,
+    /// Each trigger twice, as two commands.
+    Twice,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    Send,
+    Update,
+    Cancel,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// `lag`: the save shows only after the first reading that its triggers cause. `held`:
+    /// the triggers stay in the queue until [`Op::Deliver`].
+    Save { order: usize, change: Change, fire: Fire, lag: bool, held: bool },
+    /// A trigger without a save.
+    Trigger { order: usize, what: What, at: usize },
+    /// A command that was recorded before comes again, with its id.
+    Again { back: usize },
+    /// What was held arrives, newest first.
+    Deliver,
+    /// A worker takes what is due.
+    Work { by: usize, at: usize, stop: Option<(usize, How)> },
+    /// A worker that stood still goes on.
+    Continue { by: usize, stop: Option<(usize, How)> },
+    Trouble { at: usize, fault: Fault, on_writes: bool },
+    CrmTrouble(CrmFault),
+    /// The courier does something with its order.
+    Courier { order: usize, at: usize, status: &'static str },
+    Wait(u16),
+    NewYear,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// It begins half an hour before New Year (Moscow time).
+    pub eve: bool,
+    pub integrations: usize,
+    pub ops: Vec<Op>,
+    /// Delivery types that the manager chooses last, order by order: the end is exact.
+    pub closing: Vec<(usize, u8)>,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        2 => Just(Change::Nothing),
+        3 => (0..3u8).prop_map(Change::Phone),
+        3 => (0..3u8).prop_map(Change::Price),
+        2 => (0..3u8).prop_map(Change::Lines),
+        5 => (0..3u8).prop_map(Change::Kind),
+        1 => (0..3u8).prop_map(Change::Number),
+        1 => Just(Change::Phone(crate::crm::BAD_PHONE)),
+    ]
+}
+
+fn stop() -> impl Strategy<Value = Option<(usize, How)>> {
+    let how = prop_oneof![4 => Just(How::Crash), 4 => Just(How::Pause), 1 => Just(How::StoreFails)];
+    option::weighted(0.4, (0..45usize, how))
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        4 => Just(Fault::AnswerLost),
+        3 => Just(Fault::RequestLost),
+        2 => (1..40u8).prop_map(Fault::DoneLater),
+        1 => Just(Fault::NotSent),
+        1 => Just(Fault::Html),
+        1 => Just(Fault::Down),
+        1 => Just(Fault::Refused),
+        1 => Just(Fault::RefusedOddly),
+    ]
+}
+
+fn op(orders: usize, integrations: usize) -> impl Strategy<Value = Op> {
+    let fire = prop_oneof![
+        1 => Just(Fire::None), 4 => Just(Fire::Send), 3 => Just(Fire::Update), 2 => Just(Fire::Both), 1 => Just(Fire::Twice)
+    ];
+    let save = (0..orders, change(), fire, prop::bool::weighted(0.2), prop::bool::weighted(0.2))
+        .prop_map(|(order, change, fire, lag, held)| Op::Save { order, change, fire, lag, held });
+    let what = prop_oneof![Just(What::Send), Just(What::Update), Just(What::Cancel)];
+    let wait = prop_oneof![Just(1u16), Just(2), Just(3), Just(16), Just(46), Just(100), Just(700)];
+    prop_oneof![
+        6 => save,
+        2 => (0..orders, what, 0..integrations).prop_map(|(order, what, at)| Op::Trigger { order, what, at }),
+        1 => (0..6usize).prop_map(|back| Op::Again { back }),
+        1 => Just(Op::Deliver),
+        10 => (0..2usize, 0..integrations, stop()).prop_map(|(by, at, stop)| Op::Work { by, at, stop }),
+        3 => (0..2usize, stop()).prop_map(|(by, stop)| Op::Continue { by, stop }),
+        3 => (0..integrations, fault(), prop::bool::weighted(0.7))
+            .prop_map(|(at, fault, on_writes)| Op::Trouble { at, fault, on_writes }),
+        1 => prop_oneof![Just(CrmFault::Unreachable), Just(CrmFault::AnswerLost), Just(CrmFault::TooFast)]
+            .prop_map(Op::CrmTrouble),
+        1 => (0..orders, 0..integrations, prop_oneof![3 => Just("ACCEPTED"), 1 => Just("COMPLETE"), 1 => Just("CANCELED")])
+            .prop_map(|(order, at, status)| Op::Courier { order, at, status }),
+        8 => wait.prop_map(Op::Wait),
+        1 => Just(Op::NewYear),
+    ]
+}
+
+/// One to three orders, one or two integrations.
+pub fn histories() -> impl Strategy<Value = History> {
+    (1..=3usize, 1..=2usize).prop_flat_map(|(orders, integrations)| {
+        let closing = vec((0..orders, 0..3u8), 0..3);
+        (prop::bool::weighted(0.3), vec(op(orders, integrations), 4..40), closing)
+            .prop_map(move |(eve, ops, closing)| History { eve, integrations, ops, closing })
+    })
+}
+
+fn stopping(stop: Option<(usize, How)>) -> String {
+    match stop {
+        None => String::new(),
+        Some((step, How::Crash)) => format!(", dies at step {step}"),
+        Some((step, How::Pause)) => format!(", stands still at step {step}"),
+        Some((step, How::StoreFails)) => format!(", the database refuses step {step}"),
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Save { order, change, fire, lag, held } => {
+                let what = match change {
+                    Change::Nothing => "saves it as it is".to_owned(),
+                    Change::Phone(n) => format!("changes the phone ({n})"),
+                    Change::Price(n) => format!("changes the price ({n})"),
+                    Change::Lines(n) => format!("has {n} more lines in it"),
+                    Change::Kind(n) => format!("chooses delivery type {n}"),
+                    Change::Number(n) => format!("changes the number ({n})"),
+                };
+                let lag = if *lag { ", shown late" } else { "" };
+                let held = if *held { ", triggers held" } else { "" };
+                write!(f, "order {order}: the manager {what}; triggers {fire:?}{lag}{held}")
+            }
+            Self::Trigger { order, what, at } => write!(f, "order {order}: a stray {what:?} trigger for integration {at}"),
+            Self::Again { back } => write!(f, "the command {back} back is delivered again"),
+            Self::Deliver => write!(f, "held triggers arrive"),
+            Self::Work { by, at, stop } => write!(f, "worker {by} works for integration {at}{}", stopping(*stop)),
+            Self::Continue { by, stop } => write!(f, "worker {by} goes on{}", stopping(*stop)),
+            Self::Trouble { at, fault, on_writes } => {
+                let on = if *on_writes { "write" } else { "look-up" };
+                write!(f, "MeaSoft {at}: the next {on} meets {fault:?}")
+            }
+            Self::CrmTrouble(fault) => write!(f, "RetailCRM: the next call meets {fault:?}"),
+            Self::Courier { order, at, status } => write!(f, "courier {at}: order {order} becomes {status}"),
+            Self::Wait(seconds) => write!(f, "{seconds} s pass"),
+            Self::NewYear => write!(f, "the New Year comes"),
+        }
+    }
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let when = if self.eve { "half an hour before New Year" } else { "in June" };
+        writeln!(f, "{} integration(s), {when}:", self.integrations)?;
+        for (n, op) in self.ops.iter().enumerate() {
+            writeln!(f, "  {:>2}. {op}", n + 1)?;
+        }
+        for (order, kind) in &self.closing {
+            writeln!(f, "  end: order {order} gets delivery type {kind}")?;
+        }
+        Ok(())
+    }
+}
