@@ -109,6 +109,12 @@ impl FakeCrm {
         self.state.lock().expect("lock").saves.get(&id).and_then(|saves| saves.last()).map(|(_, saved)| saved.clone())
     }
 
+    /// The order as the API shows it now.
+    pub fn shown_now(&self, id: i64) -> Option<Saved> {
+        let state = self.state.lock().expect("lock");
+        self.shown(&state).into_iter().find(|(found, ..)| *found == id).map(|(_, saved, _)| saved)
+    }
+
     /// The number told for a delivery, and the id on the order.
     pub fn told(&self, id: i64, delivery: &str) -> (Option<String>, Option<String>) {
         let state = self.state.lock().expect("lock");

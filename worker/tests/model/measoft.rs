@@ -18,7 +18,7 @@ use shared::measoft::wire::statusreq::Status;
 use shared::measoft::*;
 use shared::store::Store;
 
-use crate::steps::{Run, vendor_step};
+use crate::steps::{Run, Spot, vendor_step, write_step};
 use crate::world::Said;
 
 /// What goes wrong with one request.
@@ -313,7 +313,7 @@ impl Account {
                 }
             }
         }
-        vendor_step().await;
+        write_step(Spot::Asking).await;
         let answer = {
             let mut state = self.state.lock().expect("lock");
             let state = &mut *state;
@@ -338,7 +338,7 @@ impl Account {
                 if fault == Some(Fault::AnswerLost) { Err(MeasoftError::NoAnswer { op, how: Break::Timeout }) } else { Ok(rows) }
             }
         };
-        vendor_step().await;
+        write_step(Spot::Answered).await;
         self.note(match &answer {
             Ok(rows) => format!("→ {}", rows.iter().map(|r| r.code.to_string()).collect::<Vec<_>>().join(", ")),
             Err(error) => format!("→ {error}"),
@@ -365,7 +365,7 @@ impl Account {
         self.note(format!("editorder {}", order.orderno));
         self.must_hold(&order.orderno, op).await;
         self.must_be_new(&order.orderno, op, true);
-        vendor_step().await;
+        write_step(Spot::Asking).await;
         let answer = {
             let mut state = self.state.lock().expect("lock");
             let state = &mut *state;
@@ -389,7 +389,7 @@ impl Account {
                 }
             }
         };
-        vendor_step().await;
+        write_step(Spot::Answered).await;
         self.note(match &answer {
             Ok(row) => format!("→ {}", row.code),
             Err(error) => format!("→ {error}"),
@@ -402,7 +402,7 @@ impl Account {
         self.note(format!("cancelorder {orderno}"));
         self.must_hold(orderno, op).await;
         self.must_be_new(orderno, op, false);
-        vendor_step().await;
+        write_step(Spot::Asking).await;
         let now = self.clock.now();
         let row = |code: i64| CancelRow {
             orderno: orderno.clone(),
@@ -443,7 +443,7 @@ impl Account {
                 }
             }
         };
-        vendor_step().await;
+        write_step(Spot::Answered).await;
         self.note(match &answer {
             Ok(row) => format!("→ {}", row.code),
             Err(error) => format!("→ {error}"),

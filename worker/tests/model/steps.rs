@@ -20,6 +20,19 @@ pub enum How {
     StoreFails,
 }
 
+/// Where a run is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spot {
+    /// At its n-th step from here.
+    Step(usize),
+    /// While its next write is on the way to MeaSoft.
+    Asking,
+    /// While the answer to its next write is on the way back.
+    Answered,
+}
+
+pub type Stop = (Spot, How);
+
 /// One run: a claim and the serving of what was claimed.
 pub struct Run {
     /// The worker's name on leases.
@@ -27,7 +40,7 @@ pub struct Run {
     /// Tells runs of one worker apart.
     pub id: usize,
     taken: AtomicUsize,
-    stop: Mutex<Option<(usize, How)>>,
+    stop: Mutex<Option<Stop>>,
     stopped: Notify,
     stopped_how: Mutex<How>,
     wake: Notify,
@@ -38,7 +51,7 @@ tokio::task_local! {
 }
 
 impl Run {
-    pub fn new(owner: &str, id: usize, stop: Option<(usize, How)>) -> Arc<Self> {
+    pub fn new(owner: &str, id: usize, stop: Option<Stop>) -> Arc<Self> {
         Arc::new(Self {
             owner: owner.to_owned(),
             id,
@@ -72,22 +85,30 @@ impl Run {
     }
 
     /// Lets a sleeping run go on, up to another stop.
-    pub fn wake(&self, stop: Option<(usize, How)>) {
-        let ahead = stop.map(|(after, how)| (self.taken.load(Ordering::SeqCst) + after, how));
-        *self.stop.lock().expect("lock") = ahead;
+    pub fn wake(&self, stop: Option<Stop>) {
+        self.taken.store(0, Ordering::SeqCst);
+        *self.stop.lock().expect("lock") = stop;
         self.wake.notify_one();
     }
 
-    fn stop_here(&self, may_pause: bool, may_fail: bool) -> Option<How> {
+    fn stop_here(&self, at: Spot, may_pause: bool, may_fail: bool) -> Option<How> {
         let step = self.taken.fetch_add(1, Ordering::SeqCst);
         let mut stop = self.stop.lock().expect("lock");
-        match *stop {
-            Some((at, How::Crash)) if step >= at => {}
-            Some((at, How::Pause)) if step >= at && may_pause => {}
-            Some((at, How::StoreFails)) if step >= at && may_fail => {}
-            _ => return None,
+        let (spot, how) = (*stop)?;
+        let there = match spot {
+            Spot::Step(n) => step >= n,
+            spot => spot == at,
+        };
+        let may = match how {
+            How::Crash => true,
+            How::Pause => may_pause,
+            How::StoreFails => may_fail,
+        };
+        if there && may {
+            *stop = None;
+            return Some(how);
         }
-        stop.take().map(|(_, how)| how)
+        None
     }
 
     async fn stay(&self, how: How) {
@@ -102,7 +123,7 @@ impl Run {
     async fn database_step(&self, step: Step) -> Result<(), StoreError> {
         // Asleep inside a transaction a process would keep the others out of the table.
         let may_pause = matches!(step, Step::Statement | Step::Begin);
-        match self.stop_here(may_pause, true) {
+        match self.stop_here(ANYWHERE, may_pause, true) {
             Some(How::StoreFails) => Err(StoreError::Config("not now".to_owned())),
             Some(how) => {
                 self.stay(how).await;
@@ -112,17 +133,24 @@ impl Run {
         }
     }
 
-    /// A moment inside a call to a vendor.
-    async fn vendor_step(&self) {
-        if let Some(how) = self.stop_here(true, false) {
+    async fn vendor_step(&self, at: Spot) {
+        if let Some(how) = self.stop_here(at, true, false) {
             self.stay(how).await;
         }
     }
 }
 
+/// No spot in particular.
+const ANYWHERE: Spot = Spot::Step(0);
+
 /// A moment inside a call to a vendor, of whichever run makes it.
 pub async fn vendor_step() {
+    write_step(ANYWHERE).await;
+}
+
+/// A moment inside a write to MeaSoft.
+pub async fn write_step(at: Spot) {
     if let Some(run) = Run::current() {
-        run.vendor_step().await;
+        run.vendor_step(at).await;
     }
 }

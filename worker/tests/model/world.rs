@@ -30,7 +30,7 @@ use crate::crm::{FakeCrm, Saved};
 use crate::history::{Change, Fire, History, Op, What};
 use crate::measoft::{Account, UNKNOWN_RECHECK};
 use crate::rules;
-use crate::steps::{How, Run};
+use crate::steps::{How, Run, Stop};
 
 /// The first reading waits this long after its trigger.
 pub const SETTLE: Duration = Duration::from_millis(1500);
@@ -72,6 +72,8 @@ pub struct Accepted {
     pub at: Timestamp,
     /// No reading on its behalf comes sooner.
     pub first_read: Timestamp,
+    /// Nothing waited, and MeaSoft and RetailCRM agreed on all the order's shipments.
+    pub calm: bool,
 }
 
 /// A manager's save.
@@ -261,6 +263,15 @@ impl World {
             Op::CrmTrouble(fault) => self.crm.trouble(*fault),
             Op::Courier { order, at, status } => self.accounts[*at].courier_does(id_of(*order), status),
             Op::Wait(seconds) => self.pass(Duration::from_secs(u64::from(*seconds))),
+            Op::Rest => {
+                for _ in 0..12 {
+                    for at in 0..self.shops.len() {
+                        self.work(0, at, None).await;
+                        self.work(1, at, None).await;
+                    }
+                    self.pass(Duration::from_secs(10));
+                }
+            }
             Op::NewYear => {
                 let now = self.clock.now().to_zoned_datetime(TimeZone::fixed(offset(3)));
                 if now.month() == 12 {
@@ -359,6 +370,7 @@ impl World {
     }
 
     async fn accept(&mut self, envelope: Envelope, what: What) {
+        let calm = self.is_calm().await;
         let wishes = wishes_of(&self.workers[0].tools, &envelope);
         self.store.record_wishes(&wishes).await.expect("recorded");
         let integrations: Vec<usize> =
@@ -367,10 +379,31 @@ impl World {
         self.said.line(format!("   {what:?} {number} recorded for {integrations:?}"));
         let at = self.clock.now();
         let first_read = at.max(envelope.received_at + SETTLE);
-        self.accepted.push(Accepted { envelope, what, number, integrations, at, first_read });
+        self.accepted.push(Accepted { envelope, what, number, integrations, at, first_read, calm });
     }
 
-    async fn work(&mut self, by: usize, at: usize, stop: Option<(usize, How)>) -> bool {
+    async fn is_calm(&self) -> bool {
+        let (waiting, _) = self.store.backlog().await.expect("a count");
+        let settled = |id: &i64| {
+            let shown = self.crm.shown_now(*id);
+            self.accounts.iter().enumerate().all(|(at, account)| {
+                let ours = shown.as_ref().filter(|saved| self.courier(&saved.kind) == Some(at));
+                let shipments = account.shipments(*id);
+                let live: Vec<_> = shipments.iter().filter(|s| s.is_live()).collect();
+                match (ours, &live[..]) {
+                    (Some(saved), [shipment]) => {
+                        let (_, track) = self.crm.told(*id, &format!("ms-{}-{id}", account.integration));
+                        shipment.content() == saved.content(*id) && track.as_deref() == Some(shipment.orderno.as_str())
+                    }
+                    (None, []) => true,
+                    _ => false,
+                }
+            })
+        };
+        waiting == 0 && self.saves.keys().all(settled)
+    }
+
+    async fn work(&mut self, by: usize, at: usize, stop: Option<Stop>) -> bool {
         let worker = &self.workers[by];
         let shop = self.shops[at].clone();
         if worker.asleep.is_some() || worker.tools.gate.open_for(&shop.integration.courier_account()).is_err() {
