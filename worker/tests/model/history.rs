@@ -108,31 +108,67 @@ fn fault() -> impl Strategy<Value = Fault> {
     ]
 }
 
-fn op(orders: usize, integrations: usize) -> impl Strategy<Value = Op> {
+fn save(orders: usize) -> impl Strategy<Value = Op> {
     let fire = prop_oneof![
         1 => Just(Fire::None), 4 => Just(Fire::Send), 3 => Just(Fire::Update), 2 => Just(Fire::Both), 1 => Just(Fire::Twice)
     ];
-    let save = (0..orders, change(), fire, prop::bool::weighted(0.2), prop::bool::weighted(0.2))
-        .prop_map(|(order, change, fire, lag, held)| Op::Save { order, change, fire, lag, held });
+    (0..orders, change(), fire, prop::bool::weighted(0.15), prop::bool::weighted(0.15))
+        .prop_map(|(order, change, fire, lag, held)| Op::Save { order, change, fire, lag, held })
+}
+
+fn work(integrations: usize) -> impl Strategy<Value = Op> {
+    (0..2usize, 0..integrations, stop()).prop_map(|(by, at, stop)| Op::Work { by, at, stop })
+}
+
+fn trouble(integrations: usize) -> impl Strategy<Value = Op> {
+    (0..integrations, fault(), prop::bool::weighted(0.7))
+        .prop_map(|(at, fault, on_writes)| Op::Trouble { at, fault, on_writes })
+}
+
+fn wait() -> impl Strategy<Value = Op> {
+    prop_oneof![Just(1u16), Just(2), Just(3), Just(16), Just(46), Just(100), Just(700)].prop_map(Op::Wait)
+}
+
+/// Something on its own.
+fn op(orders: usize, integrations: usize) -> impl Strategy<Value = Op> {
     let what = prop_oneof![Just(What::Send), Just(What::Update), Just(What::Cancel)];
-    let wait = prop_oneof![Just(1u16), Just(2), Just(3), Just(16), Just(46), Just(100), Just(700)];
+    let status = prop_oneof![3 => Just("ACCEPTED"), 1 => Just("COMPLETE"), 1 => Just("CANCELED")];
     prop_oneof![
-        6 => save,
+        2 => save(orders),
         2 => (0..orders, what, 0..integrations).prop_map(|(order, what, at)| Op::Trigger { order, what, at }),
         1 => (0..6usize).prop_map(|back| Op::Again { back }),
         1 => Just(Op::Deliver),
-        10 => (0..2usize, 0..integrations, stop()).prop_map(|(by, at, stop)| Op::Work { by, at, stop }),
+        3 => work(integrations),
         3 => (0..2usize, stop()).prop_map(|(by, stop)| Op::Continue { by, stop }),
-        3 => (0..integrations, fault(), prop::bool::weighted(0.7))
-            .prop_map(|(at, fault, on_writes)| Op::Trouble { at, fault, on_writes }),
+        2 => trouble(integrations),
         1 => prop_oneof![Just(CrmFault::Unreachable), Just(CrmFault::AnswerLost), Just(CrmFault::TooFast)]
             .prop_map(Op::CrmTrouble),
-        1 => (0..orders, 0..integrations, prop_oneof![3 => Just("ACCEPTED"), 1 => Just("COMPLETE"), 1 => Just("CANCELED")])
+        1 => (0..orders, 0..integrations, status)
             .prop_map(|(order, at, status)| Op::Courier { order, at, status }),
-        6 => wait.prop_map(Op::Wait),
-        4 => Just(Op::Rest),
+        4 => wait(),
+        2 => Just(Op::Rest),
         1 => Just(Op::NewYear),
     ]
+}
+
+/// A manager's save and what comes of it.
+fn episode(orders: usize, integrations: usize) -> impl Strategy<Value = Vec<Op>> {
+    let quiet = save(orders).prop_map(|save| vec![save, Op::Rest]);
+    // While the first save is worked on, something goes wrong and another save comes.
+    let disturbed = (
+        save(orders),
+        option::weighted(0.4, trouble(integrations)),
+        work(integrations),
+        option::weighted(0.6, save(orders)),
+        wait(),
+        option::weighted(0.7, work(integrations)),
+        option::weighted(0.5, (0..2usize, stop()).prop_map(|(by, stop)| Op::Continue { by, stop })),
+    )
+        .prop_map(|(first, trouble, work, second, wait, again, wake)| {
+            let first = [Some(first), Some(Op::Wait(2)), trouble, Some(work)];
+            first.into_iter().chain([second, Some(wait), again, wake]).flatten().collect()
+        });
+    prop_oneof![3 => quiet, 4 => disturbed, 3 => op(orders, integrations).prop_map(|op| vec![op])]
 }
 
 /// One to three orders, one or two integrations.
@@ -141,8 +177,11 @@ pub fn histories() -> impl Strategy<Value = History> {
     let integrations = prop_oneof![2 => Just(1usize), 1 => Just(2)];
     (orders, integrations).prop_flat_map(|(orders, integrations)| {
         let closing = vec((0..orders, 0..3u8), 0..3);
-        (prop::bool::weighted(0.3), vec(op(orders, integrations), 4..40), closing)
-            .prop_map(move |(eve, ops, closing)| History { eve, integrations, ops, closing })
+        (prop::bool::weighted(0.3), vec(episode(orders, integrations), 2..12), closing).prop_map(
+            move |(eve, episodes, closing)| {
+                History { eve, integrations, ops: episodes.into_iter().flatten().collect(), closing }
+            },
+        )
     })
 }
 
