@@ -307,20 +307,29 @@ impl Tools {
         }
         let request = with_codes(&desired.order, &delivery(case).item_codes);
         let now = self.clock.now();
-        {
+        // Until this edit's outcome is known, what MeaSoft holds is not: should the order be
+        // changed back meanwhile, the old hash would call it up to date.
+        let held_before = {
             let d = delivery_mut(case);
             d.sending_hash = Some(desired.hash.clone());
             d.sent_at = Some(now);
             d.requests += 2;
-        }
+            d.sent_hash.take()
+        };
         match self.save(case).await {
             Ok(true) => case.began = true,
             Ok(false) => return case.retry(RetryWhy::LeaseHeld, None),
             Err(_) => return case.retry(RetryWhy::Internal, None),
         }
         match self.ask(shop, shop.vendors.courier.edit_order(&request)).await {
-            Err(closed) => case.close(closed),
+            Err(closed) => {
+                delivery_mut(case).sent_hash = held_before;
+                case.close(closed);
+            }
             Ok(Err(error)) => {
+                if error.class() != Class::UnknownOutcome {
+                    delivery_mut(case).sent_hash = held_before;
+                }
                 let outcome = self.failure(shop, &error).await;
                 case.close(outcome);
             }
@@ -349,7 +358,12 @@ impl Tools {
                     Some(_) if delivery(case).state != S::Created => {
                         case.give_up(reason::give_up(reason::TOO_LATE, status_words(&row)));
                     }
-                    Some((verdict, text)) => self.refused_change(shop, case, verdict, &text).await,
+                    Some((verdict, text)) => {
+                        if verdict.class != Class::UnknownOutcome {
+                            delivery_mut(case).sent_hash = held_before;
+                        }
+                        self.refused_change(shop, case, verdict, &text).await;
+                    }
                 }
             }
         }
