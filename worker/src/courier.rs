@@ -137,7 +137,7 @@ impl Tools {
             Err(error) => {
                 // Refused as a whole or never sent: no order of it was created.
                 sending.iter_mut().for_each(|case| {
-                    step(case, Event::FoundAbsent);
+                    never_arrived(case);
                     case.began = false;
                 });
                 let alone = sending.len() == 1;
@@ -146,6 +146,11 @@ impl Tools {
                     match &outcome {
                         // One bad order must not take the others with it: next time alone.
                         Outcome::GiveUp(_) if !alone => case.retry(RetryWhy::Internal, None),
+                        Outcome::GiveUp(give_up) => {
+                            step(case, Event::Refused);
+                            delivery_mut(case).reject_reason = Some(give_up.reason.to_owned());
+                            case.give_up(give_up.clone());
+                        }
                         other => case.close(other.clone()),
                     }
                 }
@@ -166,7 +171,6 @@ impl Tools {
                 d.sending = Some(mark);
                 d.sent_at = Some(now);
                 d.requests += 1;
-                d.reject_reason = None;
                 tx.save_delivery(d, false, now).await?
             };
             if fence_held {
@@ -189,7 +193,7 @@ impl Tools {
                 }
             }
             Class::Transient | Class::Blocked { .. } => {
-                step(case, Event::FoundAbsent);
+                never_arrived(case);
                 case.began = false;
                 case.retry(RetryWhy::CourierUnavailable, None);
             }
@@ -264,6 +268,7 @@ impl Tools {
             step(case, Event::Accepted);
             let d = delivery_mut(case);
             d.sent_hash = d.sending_hash.take();
+            d.reject_reason = None;
             case.effect_at = Some(now);
             case.told.push("found at MeaSoft under our number: taken over".to_owned());
         } else if case.intent.verify {
@@ -287,7 +292,7 @@ impl Tools {
             case.told.push("MeaSoft does not show it yet".to_owned());
             case.retry(RetryWhy::UnknownOutcome, Some(not_before));
         } else {
-            step(case, Event::FoundAbsent);
+            never_arrived(case);
             case.told.push("MeaSoft does not have it".to_owned());
         }
     }
@@ -503,6 +508,15 @@ fn step(case: &mut Case, event: Event) {
     }
 }
 
+/// MeaSoft does not have what was sent. An order it had refused before is refused still, so
+/// that an update keeps sending it.
+fn never_arrived(case: &mut Case) {
+    step(case, Event::FoundAbsent);
+    if delivery(case).reject_reason.is_some() {
+        step(case, Event::Refused);
+    }
+}
+
 fn cancelled(case: &mut Case) {
     let d = delivery_mut(case);
     d.state = S::Cancelled;
@@ -514,6 +528,7 @@ fn accepted(case: &mut Case, orderprice: Option<shared::domain::Kopecks>, now: T
     let collect = wish(case).map(|desired| desired.collect);
     let d = delivery_mut(case);
     d.sent_hash = d.sending_hash.take();
+    d.reject_reason = None;
     d.status = Some("NEW".to_owned());
     d.price = orderprice.or(collect);
     case.effect_at = Some(now);

@@ -311,7 +311,7 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
             d.state = S::Planned;
         }
         // MeaSoft refuses a repeated number within one calendar year only.
-        if d.state == S::Planned && year_changed(d.sent_at, now) {
+        if matches!(d.state, S::Planned | S::Rejected) && year_changed(d.sent_at, now) {
             d.state = S::Unknown;
             d.sent_at = None;
         }

@@ -104,6 +104,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         1 => Just(Fault::Html),
         1 => Just(Fault::Down),
         1 => Just(Fault::Refused),
+        1 => Just(Fault::RefusedWhole),
         1 => Just(Fault::RefusedOddly),
     ]
 }

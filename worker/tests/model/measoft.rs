@@ -37,6 +37,8 @@ pub enum Fault {
     Down,
     /// A documented refusal.
     Refused,
+    /// The same for the request as a whole.
+    RefusedWhole,
     /// A refusal that no table knows.
     RefusedOddly,
 }
@@ -285,6 +287,10 @@ impl Account {
                 "down",
                 MeasoftError::Http { op, status: 503, retry_after: None, excerpt: String::new() },
             ),
+            Fault::RefusedWhole => {
+                let (code, text) = (Some(5), "receiver town not found".to_owned());
+                ("refused", MeasoftError::Refused { op, code, verdict: classify(op, code, &text), text })
+            }
             _ => return None,
         };
         state.happened.insert(name);
@@ -461,7 +467,7 @@ impl Account {
             let fault = state.read_faults.pop_front();
             let unreadable = match fault {
                 Some(Fault::AnswerLost | Fault::DoneLater(_)) => Some(Fault::RequestLost),
-                Some(Fault::Refused | Fault::RefusedOddly) => None,
+                Some(Fault::Refused | Fault::RefusedOddly | Fault::RefusedWhole) => None,
                 other => other,
             };
             match self.stopper(state, op, unreadable) {
