@@ -275,7 +275,7 @@ impl Tools {
             // Another holder may have changed it: only a complete edit makes sure.
             delivery_mut(case).sent_hash = None;
         }
-        apply_row(delivery_mut(case), row);
+        take_over(case, row);
     }
 
     fn absent(&self, case: &mut Case, now: Timestamp) {
@@ -302,7 +302,7 @@ impl Tools {
         let Some(desired) = wish(case).cloned() else { return };
         let Some(row) = self.read(shop, case).await else { return };
         let before = delivery(case).state;
-        apply_row(delivery_mut(case), &row);
+        take_over(case, &row);
         if delivery(case).state != S::Created {
             // The ledger was behind; decide again on what is true now.
             if delivery(case).state == before {
@@ -343,7 +343,7 @@ impl Tools {
                     .verdict(Op::EditOrder)
                     .map(|v| (v, answer.text(shared::measoft::Lang::Ru).unwrap_or_default().to_owned()));
                 let Some(row) = self.read(shop, case).await else { return };
-                apply_row(delivery_mut(case), &row);
+                take_over(case, &row);
                 match refusal {
                     None if shows(&row, &desired) => {
                         let d = delivery_mut(case);
@@ -376,6 +376,10 @@ impl Tools {
 
     /// Cancels an order that MeaSoft has not begun to work on, and reads it back.
     pub async fn cancel(&self, shop: &Shop, case: &mut Case) {
+        // Marked before the call: should its outcome never be recorded, the next holder looks
+        // before it takes the order for placed, and knows whose cancel it finds.
+        let asked_before = delivery(case).cancelled_by_us;
+        mark_cancel(delivery_mut(case));
         let (orderno, ordercode) = {
             let d = delivery_mut(case);
             d.requests += 2;
@@ -387,10 +391,16 @@ impl Tools {
             Err(_) => return case.retry(RetryWhy::Internal, None),
         }
         let answer = match self.ask(shop, shop.vendors.courier.cancel_order(&orderno, ordercode.as_deref())).await {
-            Err(closed) => return case.close(closed),
+            Err(closed) => {
+                delivery_mut(case).cancelled_by_us = asked_before;
+                return case.close(closed);
+            }
             Ok(Err(error))
                 if matches!(error.class(), Class::UnknownOutcome | Class::Transient | Class::Blocked { .. }) =>
             {
+                if error.class() != Class::UnknownOutcome {
+                    delivery_mut(case).cancelled_by_us = asked_before;
+                }
                 let outcome = self.failure(shop, &error).await;
                 return case.close(outcome);
             }
@@ -400,6 +410,7 @@ impl Tools {
             Ok(row) => row.verdict().map(|v| (v, row.text(shared::measoft::Lang::Ru).unwrap_or_default().to_owned())),
             Err(MeasoftError::Refused { verdict, text, .. }) => Some((*verdict, text.clone())),
             Err(error) => {
+                delivery_mut(case).cancelled_by_us = asked_before;
                 let outcome = self.failure(shop, error).await;
                 return case.close(outcome);
             }
@@ -427,8 +438,8 @@ impl Tools {
                     case.close(Outcome::Done(Change::Cancelled));
                 }
                 (Phase::NotDelivered, Some(_)) => {
-                    cancelled(case);
-                    remember_status(delivery_mut(case), &row);
+                    delivery_mut(case).cancelled_by_us = asked_before;
+                    take_over(case, &row);
                     case.close(Outcome::AlreadyDone("cancelled before"));
                 }
                 (Phase::New, None) if case.intent.attempt < 3 => {
@@ -436,9 +447,12 @@ impl Tools {
                     case.retry(RetryWhy::UnknownOutcome, now.checked_add(self.limits.unknown_recheck).ok());
                 }
                 (Phase::New, None) => case.give_up(reason::give_up(reason::CANCEL_DROPPED, "")),
-                (Phase::New, Some((verdict, text))) => self.refused_change(shop, case, verdict, &text).await,
+                (Phase::New, Some((verdict, text))) => {
+                    delivery_mut(case).cancelled_by_us = asked_before;
+                    self.refused_change(shop, case, verdict, &text).await;
+                }
                 _ => {
-                    apply_row(delivery_mut(case), &row);
+                    take_over(case, &row);
                     case.give_up(reason::give_up(reason::TOO_LATE, status_words(&row)));
                 }
             },
@@ -520,6 +534,11 @@ fn never_arrived(case: &mut Case) {
 fn cancelled(case: &mut Case) {
     let d = delivery_mut(case);
     d.state = S::Cancelled;
+    mark_cancel(d);
+}
+
+/// We asked MeaSoft to cancel it. In state `created` it is not known yet whether it did.
+fn mark_cancel(d: &mut Delivery) {
     d.cancelled_by_us = !is_planted(Bug::CancelForgotten);
 }
 
@@ -557,16 +576,31 @@ fn remember_status(d: &mut Delivery, row: &StatusRow) {
 }
 
 /// Takes over what a row shows: number, line codes, sum, status and the state it implies.
-fn apply_row(d: &mut Delivery, row: &StatusRow) {
+fn take_over(case: &mut Case, row: &StatusRow) {
+    let asked = case.intent.cancel_seq > 0;
+    let d = delivery_mut(case);
     remember_status(d, row);
     let codes = item_codes(row);
     if !codes.is_empty() {
         d.item_codes = codes;
     }
     d.price = row.price.or(d.price);
-    if let Some(next) = d.state.after(Event::Reported(phase(row))) {
+    let phase = phase(row);
+    if phase == Phase::NotDelivered && d.state == S::Created && (d.cancelled_by_us || (asked && by_client(row))) {
+        d.state = S::Cancelled;
+        mark_cancel(d);
+    } else if let Some(next) = d.state.after(Event::Reported(phase)) {
+        // A cancel of ours that was under way has not come to anything.
+        d.cancelled_by_us &= next == S::Cancelled;
         d.state = next;
     }
+}
+
+/// What MeaSoft writes into «Инфо о доставке» of an order cancelled through the API
+/// (measoft-api.md §9).
+fn by_client(row: &StatusRow) -> bool {
+    let words = row.deliveredto.as_deref().unwrap_or_default().to_lowercase();
+    words.contains("отменено заказчиком") || words.contains("by client")
 }
 
 /// Numbers repeat over the years (measoft-api.md §10.1): ours is the one with our code,

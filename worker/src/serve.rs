@@ -306,6 +306,8 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
         case.desired = Some(desired);
     }
     let now = tools.clock.now();
+    // A cancel of ours that nobody recorded the outcome of.
+    let cancel_open = case.delivery.as_ref().is_some_and(|d| d.state == S::Created && d.cancelled_by_us);
     let known = case.delivery.as_mut().map(|d| {
         if is_planted(Bug::ResentUnseen) && d.state.needs_lookup() {
             d.state = S::Planned;
@@ -329,7 +331,7 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
         known,
         rereads: case.intent.rereads,
         allow_edit_cancel: shop.integration.settings.allow_edit_cancel,
-        verify: case.intent.verify && !case.verified,
+        verify: (case.intent.verify || cancel_open) && !case.verified,
     };
     decide(&situation)
 }
