@@ -26,7 +26,7 @@ pub struct Case {
     pub delivery: Option<Delivery>,
     /// `Err`: the order cannot be handed over as it is.
     pub desired: Option<Result<Desired, GiveUp>>,
-    /// A write to MeaSoft was begun under the present lease.
+    /// A write to MeaSoft or RetailCRM was begun under the present lease.
     pub began: bool,
     pub outcome: Option<Outcome>,
     /// The outcome is a reading that concluded nothing.

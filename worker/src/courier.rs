@@ -272,8 +272,11 @@ impl Tools {
             case.effect_at = Some(now);
             case.told.push("found at MeaSoft under our number: taken over".to_owned());
         } else if case.intent.verify {
-            // Another holder may have changed it: only a complete edit makes sure.
-            delivery_mut(case).sent_hash = None;
+            // Another holder may have changed it and told RetailCRM so: only a complete edit
+            // and telling it again make sure.
+            let d = delivery_mut(case);
+            d.sent_hash = None;
+            d.crm_written = shared::domain::delivery::CrmWritten::default();
         }
         take_over(case, row);
     }

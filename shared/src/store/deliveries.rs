@@ -116,6 +116,22 @@ impl Store {
             .await
     }
 
+    /// The orders of those deliveries whose lease is still the caller's.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn still_held(&self, deliveries: &[&Delivery]) -> Result<Vec<CrmOrderId>> {
+        let mine: Vec<String> = deliveries.iter().map(|d| format!("(id = {} AND fence = {})", d.id.0, d.fence)).collect();
+        if mine.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self
+            .db
+            .fetch(format!("SELECT crm_order_id FROM deliveries WHERE {}", mine.join(" OR ")), vec![])
+            .await?;
+        rows.iter().map(|row| Ok(CrmOrderId(row.int("crm_order_id")?))).collect()
+    }
+
     /// Lets go of a delivery; a lost lease is left alone.
     ///
     /// # Errors
