@@ -12,6 +12,7 @@ pub mod crypto;
 pub mod domain;
 pub mod measoft;
 pub mod message;
+pub mod planted;
 pub mod queue;
 pub mod reason;
 pub mod retailcrm;

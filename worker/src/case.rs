@@ -33,7 +33,7 @@ pub struct Case {
     pub saving: bool,
     /// RetailCRM hears the result by the answer to its `save`, if it comes before this.
     pub answer_by: Option<Timestamp>,
-    /// A write to MeaSoft was begun under the present lease.
+    /// A write to MeaSoft or RetailCRM was begun under the present lease.
     pub began: bool,
     pub outcome: Option<Outcome>,
     /// The outcome is a reading that concluded nothing.

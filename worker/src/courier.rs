@@ -7,6 +7,7 @@ use shared::domain::delivery::{DeliveryState as S, Event, Phase};
 use shared::domain::{Delivery, IntegrationState, OrderNo, PausedBy};
 use shared::measoft::{Class, Done, MeasoftError, NewOrder, Op, StatusRow, Verdict};
 use shared::message::{Change, GiveUp, Outcome, RetryWhy};
+use shared::planted::{Bug, is_planted};
 use shared::reason;
 use shared::store;
 
@@ -151,7 +152,7 @@ impl Tools {
             Err(error) => {
                 // Refused as a whole or never sent: no order of it was created.
                 sending.iter_mut().for_each(|case| {
-                    step(case, Event::FoundAbsent);
+                    never_arrived(case);
                     case.began = false;
                 });
                 let alone = sending.len() == 1;
@@ -160,6 +161,11 @@ impl Tools {
                     match &outcome {
                         // One bad order must not take the others with it: next time alone.
                         Outcome::GiveUp(_) if !alone => case.retry(RetryWhy::Internal, None),
+                        Outcome::GiveUp(give_up) => {
+                            step(case, Event::Refused);
+                            delivery_mut(case).reject_reason = Some(give_up.reason.to_owned());
+                            case.give_up(give_up.clone());
+                        }
                         other => case.close(other.clone()),
                     }
                 }
@@ -180,7 +186,6 @@ impl Tools {
                 d.sending = Some(mark);
                 d.sent_at = Some(now);
                 d.requests += 1;
-                d.reject_reason = None;
                 tx.save_delivery(d, false, now).await?
             };
             if fence_held {
@@ -203,7 +208,7 @@ impl Tools {
                 }
             }
             Class::Transient | Class::Blocked { .. } => {
-                step(case, Event::FoundAbsent);
+                never_arrived(case);
                 case.began = false;
                 case.retry(RetryWhy::CourierUnavailable, None);
             }
@@ -295,14 +300,18 @@ impl Tools {
             step(case, Event::Accepted);
             let d = delivery_mut(case);
             d.sent_hash = d.sending_hash.take();
+            d.reject_reason = None;
             case.effect_at = Some(now);
             case.told.push("found at MeaSoft under our number: taken over".to_owned());
         }
         if case.intent.verify {
-            // Another holder may have changed it: only a complete edit makes sure.
-            delivery_mut(case).sent_hash = None;
+            // Another holder may have changed it and told RetailCRM so: only a complete edit
+            // and telling it again make sure.
+            let d = delivery_mut(case);
+            d.sent_hash = None;
+            d.crm_written = shared::domain::delivery::CrmWritten::default();
         }
-        apply_row(delivery_mut(case), row);
+        take_over(case, row);
     }
 
     fn absent(&self, case: &mut Case, now: Timestamp) {
@@ -314,7 +323,7 @@ impl Tools {
             case.told.push("MeaSoft does not show it yet".to_owned());
             case.retry(RetryWhy::UnknownOutcome, Some(not_before));
         } else {
-            step(case, Event::FoundAbsent);
+            never_arrived(case);
             case.told.push("MeaSoft does not have it".to_owned());
         }
     }
@@ -331,7 +340,7 @@ impl Tools {
         let Some(desired) = wish(case).cloned() else { return };
         let Some(row) = self.read(shop, case).await else { return };
         let before = delivery(case).state;
-        apply_row(delivery_mut(case), &row);
+        take_over(case, &row);
         if delivery(case).state != S::Created {
             // The ledger was behind; decide again on what is true now.
             if delivery(case).state == before {
@@ -341,20 +350,29 @@ impl Tools {
         }
         let request = with_codes(&desired.order, &delivery(case).item_codes);
         let now = self.clock.now();
-        {
+        // Until this edit's outcome is known, what MeaSoft holds is not: should the order be
+        // changed back meanwhile, the old hash would call it up to date.
+        let held_before = {
             let d = delivery_mut(case);
             d.sending_hash = Some(desired.hash.clone());
             d.sent_at = Some(now);
             d.requests += 2;
-        }
+            d.sent_hash.take()
+        };
         match self.save(case).await {
             Ok(true) => case.began = true,
             Ok(false) => return case.retry(RetryWhy::LeaseHeld, None),
             Err(_) => return case.retry(RetryWhy::Internal, None),
         }
         match self.ask(shop, shop.vendors.courier.edit_order(&request)).await {
-            Err(closed) => case.close(closed),
+            Err(closed) => {
+                delivery_mut(case).sent_hash = held_before;
+                case.close(closed);
+            }
             Ok(Err(error)) => {
+                if error.class() != Class::UnknownOutcome {
+                    delivery_mut(case).sent_hash = held_before;
+                }
                 let outcome = self.failure(shop, &error).await;
                 case.close(outcome);
             }
@@ -363,7 +381,7 @@ impl Tools {
                     .verdict(Op::EditOrder)
                     .map(|v| (v, answer.text(shared::measoft::Lang::Ru).unwrap_or_default().to_owned()));
                 let Some(row) = self.read(shop, case).await else { return };
-                apply_row(delivery_mut(case), &row);
+                take_over(case, &row);
                 match refusal {
                     None if shows(&row, &desired) => {
                         let d = delivery_mut(case);
@@ -383,7 +401,12 @@ impl Tools {
                     Some(_) if delivery(case).state != S::Created => {
                         case.give_up(reason::give_up(reason::TOO_LATE, status_words(&row)));
                     }
-                    Some((verdict, text)) => self.refused_change(shop, case, verdict, &text).await,
+                    Some((verdict, text)) => {
+                        if verdict.class != Class::UnknownOutcome {
+                            delivery_mut(case).sent_hash = held_before;
+                        }
+                        self.refused_change(shop, case, verdict, &text).await;
+                    }
                 }
             }
         }
@@ -391,6 +414,10 @@ impl Tools {
 
     /// Cancels an order that MeaSoft has not begun to work on, and reads it back.
     pub async fn cancel(&self, shop: &Shop, case: &mut Case) {
+        // Marked before the call: should its outcome never be recorded, the next holder looks
+        // before it takes the order for placed, and knows whose cancel it finds.
+        let asked_before = delivery(case).cancelled_by_us;
+        mark_cancel(delivery_mut(case));
         let (orderno, ordercode) = {
             let d = delivery_mut(case);
             d.requests += 2;
@@ -402,10 +429,16 @@ impl Tools {
             Err(_) => return case.retry(RetryWhy::Internal, None),
         }
         let answer = match self.ask(shop, shop.vendors.courier.cancel_order(&orderno, ordercode.as_deref())).await {
-            Err(closed) => return case.close(closed),
+            Err(closed) => {
+                delivery_mut(case).cancelled_by_us = asked_before;
+                return case.close(closed);
+            }
             Ok(Err(error))
                 if matches!(error.class(), Class::UnknownOutcome | Class::Transient | Class::Blocked { .. }) =>
             {
+                if error.class() != Class::UnknownOutcome {
+                    delivery_mut(case).cancelled_by_us = asked_before;
+                }
                 let outcome = self.failure(shop, &error).await;
                 return case.close(outcome);
             }
@@ -415,6 +448,7 @@ impl Tools {
             Ok(row) => row.verdict().map(|v| (v, row.text(shared::measoft::Lang::Ru).unwrap_or_default().to_owned())),
             Err(MeasoftError::Refused { verdict, text, .. }) => Some((*verdict, text.clone())),
             Err(error) => {
+                delivery_mut(case).cancelled_by_us = asked_before;
                 let outcome = self.failure(shop, error).await;
                 return case.close(outcome);
             }
@@ -442,8 +476,8 @@ impl Tools {
                     case.close(Outcome::Done(Change::Cancelled));
                 }
                 (Phase::NotDelivered, Some(_)) => {
-                    cancelled(case);
-                    remember_status(delivery_mut(case), &row);
+                    delivery_mut(case).cancelled_by_us = asked_before;
+                    take_over(case, &row);
                     case.close(Outcome::AlreadyDone("cancelled before"));
                 }
                 (Phase::New, None) if case.intent.attempt < 3 => {
@@ -451,9 +485,12 @@ impl Tools {
                     case.retry(RetryWhy::UnknownOutcome, now.checked_add(self.limits.unknown_recheck).ok());
                 }
                 (Phase::New, None) => case.give_up(reason::give_up(reason::CANCEL_DROPPED, "")),
-                (Phase::New, Some((verdict, text))) => self.refused_change(shop, case, verdict, &text).await,
+                (Phase::New, Some((verdict, text))) => {
+                    delivery_mut(case).cancelled_by_us = asked_before;
+                    self.refused_change(shop, case, verdict, &text).await;
+                }
                 _ => {
-                    apply_row(delivery_mut(case), &row);
+                    take_over(case, &row);
                     case.give_up(reason::give_up(reason::TOO_LATE, status_words(&row)));
                 }
             },
@@ -523,10 +560,24 @@ fn step(case: &mut Case, event: Event) {
     }
 }
 
+/// MeaSoft does not have what was sent. An order it had refused before is refused still, so
+/// that an update keeps sending it.
+fn never_arrived(case: &mut Case) {
+    step(case, Event::FoundAbsent);
+    if delivery(case).reject_reason.is_some() {
+        step(case, Event::Refused);
+    }
+}
+
 fn cancelled(case: &mut Case) {
     let d = delivery_mut(case);
     d.state = S::Cancelled;
-    d.cancelled_by_us = true;
+    mark_cancel(d);
+}
+
+/// We asked MeaSoft to cancel it. In state `created` it is not known yet whether it did.
+fn mark_cancel(d: &mut Delivery) {
+    d.cancelled_by_us = !is_planted(Bug::CancelForgotten);
 }
 
 fn accepted(case: &mut Case, orderprice: Option<shared::domain::Kopecks>, now: Timestamp) {
@@ -534,6 +585,7 @@ fn accepted(case: &mut Case, orderprice: Option<shared::domain::Kopecks>, now: T
     let collect = wish(case).map(|desired| desired.collect);
     let d = delivery_mut(case);
     d.sent_hash = d.sending_hash.take();
+    d.reject_reason = None;
     d.status = Some("NEW".to_owned());
     d.price = orderprice.or(collect);
     case.effect_at = Some(now);
@@ -562,16 +614,31 @@ fn remember_status(d: &mut Delivery, row: &StatusRow) {
 }
 
 /// Takes over what a row shows: number, line codes, sum, status and the state it implies.
-fn apply_row(d: &mut Delivery, row: &StatusRow) {
+fn take_over(case: &mut Case, row: &StatusRow) {
+    let asked = case.intent.cancel_seq > 0;
+    let d = delivery_mut(case);
     remember_status(d, row);
     let codes = item_codes(row);
     if !codes.is_empty() {
         d.item_codes = codes;
     }
     d.price = row.price.or(d.price);
-    if let Some(next) = d.state.after(Event::Reported(phase(row))) {
+    let phase = phase(row);
+    if phase == Phase::NotDelivered && d.state == S::Created && (d.cancelled_by_us || (asked && by_client(row))) {
+        d.state = S::Cancelled;
+        mark_cancel(d);
+    } else if let Some(next) = d.state.after(Event::Reported(phase)) {
+        // A cancel of ours that was under way has not come to anything.
+        d.cancelled_by_us &= next == S::Cancelled;
         d.state = next;
     }
+}
+
+/// What MeaSoft writes into «Инфо о доставке» of an order cancelled through the API
+/// (measoft-api.md §9).
+fn by_client(row: &StatusRow) -> bool {
+    let words = row.deliveredto.as_deref().unwrap_or_default().to_lowercase();
+    words.contains("отменено заказчиком") || words.contains("by client")
 }
 
 /// Numbers repeat over the years (measoft-api.md §10.1): ours is the one with our code,

@@ -125,12 +125,24 @@ pub async fn tell(tools: &Tools, shop: &Shop, references: &References, cases: &m
         Ok(rows) => rows.into_iter().flatten().map(|order| (order.id, order)).collect::<BTreeMap<_, _>>(),
         Err(error) => return not_told(tools, shop, cases, &ids, &error).await,
     };
+    // Who lost a delivery's lease has old news of it.
+    let leased: Vec<&Delivery> = cases.iter().filter_map(|case| case.delivery.as_ref()).collect();
+    match tools.store.still_held(&leased).await {
+        Ok(held) => news.retain(|id, _| held.contains(id)),
+        Err(_) => {
+            let outcome = Outcome::RetryLater { why: RetryWhy::Internal, not_before: None };
+            let untold = |case: &&mut Case| case.delivery.as_ref().is_some_and(|d| news.contains_key(&d.crm_order));
+            cases.iter_mut().filter(untold).for_each(|case| replace_success(case, outcome.clone()));
+            return;
+        }
+    }
     let mut updates = Vec::new();
     for case in cases.iter_mut() {
         let Some(id) = case.delivery.as_ref().map(|d| d.crm_order) else { continue };
         let Some(written) = news.get(&id) else { continue };
         match orders.get(&id) {
             Some(order) if shown(order, case, shop, &tools.module_code) == Shown::Ours => {
+                case.began = true;
                 if order.delivery.data.external_id.as_deref() != Some(written.external_id.as_str())
                     && let Err(error) = write_id(shop, order, &written.external_id).await
                 {

@@ -120,7 +120,8 @@ async fn record(
 }
 
 /// What a command wishes for; empty for commands about no order's intent.
-pub(crate) fn wishes_of(tools: &Tools, envelope: &Envelope) -> Vec<Wish> {
+#[must_use]
+pub fn wishes_of(tools: &Tools, envelope: &Envelope) -> Vec<Wish> {
     let (want, number, declared, candidates) = match &envelope.command {
         Command::SendOrder { number, declared } => (Want::Send, number, *declared, &[][..]),
         Command::UpdateOrder { number, declared } => (Want::Update, number, *declared, &[][..]),

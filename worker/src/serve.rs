@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use shared::domain::delivery::{DeliveryState as S, Event, Fingerprint};
 use shared::domain::{Delivery, IntegrationId, IntegrationState, OrderNumber, PausedBy};
 use shared::message::{Command, Envelope, GiveUp, Kind, Outcome, RetryWhy};
+use shared::planted::{Bug, is_planted};
 use shared::reason;
 use shared::retailcrm::CrmError;
 use shared::retailcrm::wire::order::Order;
@@ -381,9 +382,14 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
         case.desired = Some(desired);
     }
     let now = tools.clock.now();
+    // A cancel of ours that nobody recorded the outcome of.
+    let cancel_open = case.delivery.as_ref().is_some_and(|d| d.state == S::Created && d.cancelled_by_us);
     let known = case.delivery.as_mut().map(|d| {
+        if is_planted(Bug::ResentUnseen) && d.state.needs_lookup() {
+            d.state = S::Planned;
+        }
         // MeaSoft refuses a repeated number within one calendar year only.
-        if d.state == S::Planned && year_changed(d.sent_at, now) {
+        if matches!(d.state, S::Planned | S::Rejected) && year_changed(d.sent_at, now) {
             d.state = S::Unknown;
             d.sent_at = None;
         }
@@ -406,7 +412,7 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
         known,
         rereads: case.intent.rereads,
         allow_edit_cancel: shop.integration.settings.allow_edit_cancel,
-        verify: case.intent.verify,
+        verify: case.intent.verify || cancel_open,
         looked: case.verified,
         saving: case.saving,
     };

@@ -233,6 +233,7 @@ pub struct Delivery {
     /// Last MeaSoft status code and when it was made there.
     pub status: Option<String>,
     pub status_at: Option<Timestamp>,
+    /// We asked MeaSoft to cancel it; in state `created` the outcome is not known yet.
     pub cancelled_by_us: bool,
     /// Hash of what MeaSoft holds.
     pub sent_hash: Option<String>,

@@ -13,6 +13,7 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite, Transaction};
 
 use crate::domain::{CrmOrderId, DeliveryId, IntegrationId, Kopecks};
+use crate::store::steps::{Step, about_to};
 
 /// Why the store did not do it. The text never holds values of a row.
 #[derive(Debug, thiserror::Error)]
@@ -196,6 +197,25 @@ impl Db {
         Ok(Self::Sqlite { write, read })
     }
 
+    /// A SQLite database that lives in memory and ends with its last handle.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreachable`].
+    #[cfg(feature = "testing")]
+    pub async fn open_in_memory() -> Result<Self> {
+        let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true);
+        // A second connection would be a second database.
+        let only = SqlitePoolOptions::new()
+            .max_connections(1)
+            .min_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await?;
+        Ok(Self::Sqlite { write: only.clone(), read: only })
+    }
+
     /// Connects lazily: a PostgreSQL that is away does not keep a process from starting.
     ///
     /// # Errors
@@ -224,6 +244,7 @@ impl Db {
     /// # Errors
     /// [`StoreError`].
     pub async fn exec(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<u64> {
+        about_to(Step::Statement).await?;
         let sql = AssertSqlSafe(sql.into());
         Ok(match self {
             Self::Sqlite { write, .. } => bind_all!(sqlx::query(sql), args).execute(write).await?.rows_affected(),
@@ -236,6 +257,7 @@ impl Db {
     /// # Errors
     /// [`StoreError`].
     pub async fn fetch(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<Vec<Row>> {
+        about_to(Step::Statement).await?;
         let sql = AssertSqlSafe(sql.into());
         Ok(match self {
             Self::Sqlite { read, .. } => {
@@ -260,6 +282,7 @@ impl Db {
     /// # Errors
     /// [`StoreError`].
     pub async fn exec_returning(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<Vec<Row>> {
+        about_to(Step::Statement).await?;
         let sql = AssertSqlSafe(sql.into());
         Ok(match self {
             Self::Sqlite { write, .. } => {
@@ -276,6 +299,7 @@ impl Db {
     /// # Errors
     /// [`StoreError`].
     pub async fn begin(&self) -> Result<Tx> {
+        about_to(Step::Begin).await?;
         Ok(match self {
             Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
             Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
@@ -297,6 +321,7 @@ impl Tx {
     /// # Errors
     /// [`StoreError`].
     pub async fn exec(&mut self, sql: impl Into<String>, args: Vec<Value>) -> Result<u64> {
+        about_to(Step::Within).await?;
         let sql = AssertSqlSafe(sql.into());
         Ok(match self {
             Self::Sqlite(tx) => bind_all!(sqlx::query(sql), args).execute(&mut **tx).await?.rows_affected(),
@@ -307,6 +332,7 @@ impl Tx {
     /// # Errors
     /// [`StoreError`].
     pub async fn fetch(&mut self, sql: impl Into<String>, args: Vec<Value>) -> Result<Vec<Row>> {
+        about_to(Step::Within).await?;
         let sql = AssertSqlSafe(sql.into());
         Ok(match self {
             Self::Sqlite(tx) => {
@@ -328,6 +354,7 @@ impl Tx {
     /// [`StoreError`]; then nothing of the transaction happened, or (lost connection) it is
     /// not known.
     pub async fn commit(self) -> Result<()> {
+        about_to(Step::Commit).await?;
         match self {
             Self::Sqlite(tx) => tx.commit().await?,
             Self::Postgres(tx) => tx.commit().await?,

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::args;
 use crate::domain::{CrmOrderId, Delivery, DeliveryId, DeliveryState, IntegrationId, Kopecks, OrderNo, OrderNumber};
+use crate::planted::{Bug, is_planted};
 use crate::store::db::{Result, Row, StoreError, Tx};
 use crate::store::{Store, moment, opt_moment};
 
@@ -190,6 +191,22 @@ impl Store {
             .await
     }
 
+    /// The orders of those deliveries whose lease is still the caller's.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn still_held(&self, deliveries: &[&Delivery]) -> Result<Vec<CrmOrderId>> {
+        let mine: Vec<String> = deliveries.iter().map(|d| format!("(id = {} AND fence = {})", d.id.0, d.fence)).collect();
+        if mine.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self
+            .db
+            .fetch(format!("SELECT crm_order_id FROM deliveries WHERE {}", mine.join(" OR ")), vec![])
+            .await?;
+        rows.iter().map(|row| Ok(CrmOrderId(row.int("crm_order_id")?))).collect()
+    }
+
     /// Lets go of a delivery; a lost lease is left alone.
     ///
     /// # Errors
@@ -315,16 +332,19 @@ impl Tx {
     pub async fn save_delivery(&mut self, d: &Delivery, release: bool, now: Timestamp) -> Result<bool> {
         let now = now.as_millisecond();
         let finished = d.state.is_ended() || d.state == DeliveryState::Cancelled;
+        let held = if is_planted(Bug::FenceUnchecked) { "fence >= $2" } else { "fence = $2" };
         let changed = self
             .exec(
-                "UPDATE deliveries SET number = $3, site = $4, delivery_type = $5, orderno = $6, ordercode = $7, \
+                format!(
+                    "UPDATE deliveries SET number = $3, site = $4, delivery_type = $5, orderno = $6, ordercode = $7, \
                  generation = $8, state = $9, status = $10, status_at = $11, cancelled_by_us = $12, sent_hash = $13, \
-                 sending_hash = $14, sending = $15, sent_at = $16, price = $17, item_codes = $18, crm_written = $19, reject_reason = $20, requests = $21, \
-                 updated_at = $22, \
+                 sending_hash = $14, sending = $15, sent_at = $16, price = $17, item_codes = $18, crm_written = $19, \
+                 reject_reason = $20, requests = $21, updated_at = $22, \
                  finished_at = CASE WHEN $23 = 1 THEN COALESCE(finished_at, $22) ELSE NULL END, \
                  lease_until = CASE WHEN $24 = 1 THEN 0 ELSE lease_until END, \
                  lease_owner = CASE WHEN $24 = 1 THEN NULL ELSE lease_owner END \
-                 WHERE id = $1 AND fence = $2",
+                 WHERE id = $1 AND {held}"
+                ),
                 args![
                     d.id,
                     d.fence,

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use crate::args;
 use crate::domain::{DeliveryId, IntegrationId, Kopecks, OrderNumber};
 use crate::message::Candidate;
+use crate::planted::{Bug, is_planted};
 use crate::store::db::{Dialect, Result, Row, StoreError, Tx};
 use crate::store::{Store, moment};
 
@@ -333,12 +334,15 @@ impl Tx {
         now: Timestamp,
     ) -> Result<bool> {
         let now = now.as_millisecond();
+        let held = if is_planted(Bug::FenceUnchecked) { "fence >= $2" } else { "fence = $2" };
         let changed = match leave {
             Leave::Served => {
                 self.exec(
-                    "UPDATE intents SET served = $3, delivery_id = COALESCE($4, delivery_id), \
+                    format!(
+                        "UPDATE intents SET served = $3, delivery_id = COALESCE($4, delivery_id), \
                      verify = CASE WHEN requested = $3 THEN 0 ELSE verify END, \
-                     lease_owner = NULL, lease_until = 0, updated_at = $5 WHERE id = $1 AND fence = $2",
+                     lease_owner = NULL, lease_until = 0, updated_at = $5 WHERE id = $1 AND {held}"
+                    ),
                     args![intent.id, intent.fence, intent.requested, delivery, now],
                 )
                 .await?
@@ -346,11 +350,13 @@ impl Tx {
             // A newer wish set its own time and count while this one was worked on.
             Leave::Wait { due_at, attempt, rereads } => {
                 self.exec(
-                    "UPDATE intents SET delivery_id = COALESCE($4, delivery_id), \
+                    format!(
+                        "UPDATE intents SET delivery_id = COALESCE($4, delivery_id), \
                      due_at = CASE WHEN requested = $3 THEN $5 ELSE due_at END, \
                      attempt = CASE WHEN requested = $3 THEN $6 ELSE attempt END, \
                      rereads = CASE WHEN requested = $3 THEN $7 ELSE rereads END, \
-                     lease_owner = NULL, lease_until = 0, updated_at = $8 WHERE id = $1 AND fence = $2",
+                     lease_owner = NULL, lease_until = 0, updated_at = $8 WHERE id = $1 AND {held}"
+                    ),
                     args![
                         intent.id,
                         intent.fence,

@@ -16,6 +16,7 @@ pub mod payment_moves;
 pub mod references;
 pub mod slots;
 pub mod status_stream;
+pub mod steps;
 pub mod tracking_outbox;
 
 pub use db::{Db, Dialect, Result, Row, StoreError, Tx, Value};

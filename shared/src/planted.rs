@@ -1,0 +1,45 @@
+//! Bugs on purpose, so that the test of the protocol can show that it would find them.
+//!
+//! They exist only with the feature `planted-bugs`, which no binary asks for, and then only
+//! on a thread that plants one. Everywhere else [`is_planted`] is a constant `false`.
+
+/// A guard of the protocol that is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// A holder whose lease was lost writes all the same.
+    FenceUnchecked,
+    /// After a lost answer the order is sent again without asking MeaSoft.
+    ResentUnseen,
+    /// That we cancelled an order ourselves is not kept.
+    CancelForgotten,
+}
+
+#[cfg(feature = "planted-bugs")]
+mod switch {
+    use std::cell::Cell;
+
+    use super::Bug;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    /// Plants a bug on this thread, or takes it out again.
+    pub fn plant(bug: Option<Bug>) {
+        PLANTED.set(bug);
+    }
+
+    #[must_use]
+    pub fn is_planted(bug: Bug) -> bool {
+        PLANTED.get() == Some(bug)
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+pub use switch::{is_planted, plant};
+
+#[cfg(not(feature = "planted-bugs"))]
+#[must_use]
+pub const fn is_planted(_: Bug) -> bool {
+    false
+}
