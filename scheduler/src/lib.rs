@@ -1,5 +1,6 @@
 //! Publishes periodic commands and does no work itself. Any number of copies: each slot
 //! of a job fires once, because only one of them can insert its row.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod plan;
 

@@ -3,6 +3,7 @@
 //! vendors), and what a process needs to start.
 //!
 //! Nothing here decides what to *do* about an order: that is `worker`.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod bootstrap;
 pub mod clock;
@@ -14,6 +15,8 @@ pub mod message;
 pub mod queue;
 pub mod reason;
 pub mod retailcrm;
+pub mod retry;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+pub mod trigger_forms;

@@ -78,7 +78,7 @@ impl Budget {
     /// When there is nothing left: the moment something may be free again.
     pub async fn take(&self, account: &str, priority: Priority) -> Result<(), Timestamp> {
         let now = self.store.clock.now();
-        if self.from_block(account, now) {
+        if self.draw(account, now) {
             return Ok(());
         }
         let windows = self.windows(account);
@@ -96,7 +96,7 @@ impl Budget {
         }
     }
 
-    fn from_block(&self, account: &str, now: Timestamp) -> bool {
+    fn draw(&self, account: &str, now: Timestamp) -> bool {
         let mut blocks = self.blocks.lock().expect("never poisoned: nothing panics under this lock");
         match blocks.get_mut(account) {
             Some(block) if block.left > 0 && now.as_millisecond() < block.valid_until => {

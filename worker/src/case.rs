@@ -8,6 +8,7 @@ use shared::retailcrm::wire::order::Order;
 use shared::store::intents::Intent;
 
 use crate::decide::Wanted;
+use crate::overlay::Overlay;
 
 /// The order as MeaSoft should hold it.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +27,12 @@ pub struct Case {
     pub delivery: Option<Delivery>,
     /// `Err`: the order cannot be handed over as it is.
     pub desired: Option<Result<Desired, GiveUp>>,
+    /// What a `save` said, as far as RetailCRM has not overtaken it.
+    pub overlay: Overlay,
+    /// A `save` waits for this attempt.
+    pub saving: bool,
+    /// RetailCRM hears the result by the answer to its `save`, if it comes before this.
+    pub answer_by: Option<Timestamp>,
     /// A write to MeaSoft was begun under the present lease.
     pub began: bool,
     pub outcome: Option<Outcome>,
@@ -41,12 +48,15 @@ pub struct Case {
 
 impl Case {
     #[must_use]
-    pub const fn new(intent: Intent) -> Self {
+    pub fn new(intent: Intent) -> Self {
         Self {
             intent,
             order: None,
             delivery: None,
             desired: None,
+            overlay: Overlay::default(),
+            saving: false,
+            answer_by: None,
             began: false,
             outcome: None,
             read_again: false,
@@ -73,15 +83,72 @@ impl Case {
         self.close(Outcome::GiveUp(give_up));
     }
 
-    /// What of the intent is not served yet.
+    /// RetailCRM itself withdrew the delivery, and nothing newer wants it again.
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        let wanted = self.wanted();
+        wanted.cancel && !wanted.send_after_cancel && self.intent.candidates.iter().any(|c| c.is_withdrawn())
+    }
+
+    /// What of the intent is not served yet. A request to verify opens the last cancel
+    /// again: a create that came late may have passed it.
     #[must_use]
     pub const fn wanted(&self) -> Wanted {
         let i = &self.intent;
         Wanted {
             send: i.send_seq > i.served,
             update: i.update_seq > i.served,
-            cancel: i.cancel_seq > i.served,
+            cancel: i.cancel_seq > i.served || (i.verify && i.cancel_seq > i.send_seq),
             send_after_cancel: i.send_seq > i.cancel_seq,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::domain::{IntegrationId, OrderNumber};
+
+    use super::*;
+
+    fn wanted(served: i64, send: i64, update: i64, cancel: i64, verify: bool) -> Wanted {
+        let at = Timestamp::UNIX_EPOCH;
+        Case::new(Intent {
+            id: 1,
+            integration: IntegrationId(1),
+            number: OrderNumber::parse("1").expect("a number"),
+            delivery: None,
+            requested: served.max(send).max(update).max(cancel),
+            served,
+            send_seq: send,
+            update_seq: update,
+            cancel_seq: cancel,
+            candidates: Vec::new(),
+            declared: None,
+            verify,
+            due_at: at,
+            attempt: 0,
+            rereads: 0,
+            wanted_at: at,
+            generation: 0,
+            traceparent: None,
+            fence: 1,
+        })
+        .wanted()
+    }
+
+    #[test]
+    fn what_was_served_is_not_wanted_again() {
+        let w = wanted(2, 1, 3, 2, false);
+        assert_eq!((w.send, w.update, w.cancel, w.send_after_cancel), (false, true, false, false));
+        let w = wanted(2, 3, 0, 2, false);
+        assert_eq!((w.send, w.update, w.cancel, w.send_after_cancel), (true, false, false, true));
+    }
+
+    #[test]
+    fn a_doubt_opens_the_last_cancel_again_unless_a_send_followed_it() {
+        assert!(wanted(2, 1, 0, 2, true).cancel);
+        assert!(!wanted(2, 2, 0, 1, true).cancel);
+        assert!(!wanted(2, 2, 0, 0, true).cancel, "nothing was ever cancelled");
+        assert!(!wanted(2, 1, 0, 2, true).send && !wanted(2, 1, 0, 2, true).update);
     }
 }

@@ -1,19 +1,16 @@
 //! The vendors' real clients, with every exchange going to the journal and the metrics.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use shared::config::Config;
 use shared::domain::{Integration, IntegrationId};
+use shared::store::Store;
 use shared::store::journal::{Entry, Journal, What};
 use shared::telemetry::Metrics;
 use shared::telemetry::metrics::{CallResult, CrmOp, MeasoftOp};
 use shared::{measoft, retailcrm};
-use tokio::time::Instant;
 
+use crate::crm_rate::Rates;
 use crate::ports::{Connect, Vendors};
 
 /// How much of a masked body a journal row keeps.
@@ -26,15 +23,13 @@ pub struct Clients {
     allowed: retailcrm::AllowedHosts,
     journal: Journal,
     metrics: Arc<Metrics>,
-    address_gate: Arc<RateGate>,
-    key_gates: Mutex<HashMap<String, Arc<RateGate>>>,
-    crm_rps: u32,
+    rates: Rates,
 }
 
 impl Clients {
     /// # Errors
     /// When the system's TLS roots cannot be read, or `CRM_ALLOWED_HOSTS` cannot.
-    pub fn new(config: &Config, journal: Journal, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+    pub fn new(config: &Config, store: Store, journal: Journal, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
         let allowed = retailcrm::AllowedHosts::parse(&config.crm_allowed_hosts)?;
         Ok(Self {
             courier: measoft::http_client(&measoft::Timeouts::default())?,
@@ -42,49 +37,8 @@ impl Clients {
             allowed,
             journal,
             metrics,
-            address_gate: Arc::new(RateGate::new(config.budgets.crm_rps)),
-            key_gates: Mutex::default(),
-            crm_rps: config.budgets.crm_rps,
+            rates: Rates::new(store, config.budgets.crm_rps),
         })
-    }
-}
-
-/// At most so many requests in any second.
-pub struct RateGate {
-    per_second: usize,
-    recent: tokio::sync::Mutex<VecDeque<Instant>>,
-}
-
-impl RateGate {
-    const SECOND: Duration = Duration::from_secs(1);
-
-    #[must_use]
-    pub fn new(per_second: u32) -> Self {
-        Self { per_second: per_second.max(1) as usize, recent: tokio::sync::Mutex::default() }
-    }
-
-    /// Waits for its turn; turns are given in order.
-    pub async fn pass(&self) {
-        let mut recent = self.recent.lock().await;
-        if recent.len() >= self.per_second
-            && let Some(oldest) = recent.pop_front()
-        {
-            tokio::time::sleep_until(oldest + Self::SECOND).await;
-        }
-        recent.push_back(Instant::now());
-    }
-}
-
-/// Both limits of RetailCRM: per key and per our address (retailcrm-api.md A.6).
-struct BothGates(Arc<RateGate>, Arc<RateGate>);
-
-impl retailcrm::Gate for BothGates {
-    fn pass(&self) -> BoxFuture<'_, ()> {
-        async move {
-            self.0.pass().await;
-            self.1.pass().await;
-        }
-        .boxed()
     }
 }
 
@@ -104,14 +58,7 @@ impl Connect for Clients {
             Arc::new(Tap { integration: integration.id, journal: self.journal.clone(), metrics: self.metrics.clone() });
         let courier = measoft::MeasoftClient::new(self.courier.clone(), account, tap.clone());
         let url = retailcrm::check(&integration.crm_url, &self.allowed).map_err(|bad| bad.to_string())?;
-        let own = self
-            .key_gates
-            .lock()
-            .expect("never poisoned")
-            .entry(shared::crypto::sha256_hex(integration.secrets.crm_api_key.expose().as_bytes()))
-            .or_insert_with(|| Arc::new(RateGate::new(self.crm_rps)))
-            .clone();
-        let gate = Arc::new(BothGates(own, self.address_gate.clone()));
+        let gate = self.rates.gate(integration.secrets.crm_api_key.expose());
         let crm = retailcrm::CrmClient::new(self.crm.clone(), url, integration.secrets.crm_api_key.clone(), tap, gate);
         Ok(Vendors { courier: Arc::new(courier), crm: Arc::new(crm) })
     }
@@ -230,20 +177,5 @@ mod tests {
         assert_eq!(excerpt(body, "A-1"), r#"<order orderno="A-1"><receiver><town>x</town></receiver></order>"#);
         assert_eq!(excerpt(body, "A-2"), r#"<order orderno="A-2"/>"#);
         assert_eq!(excerpt(body, "A-9"), body);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn no_second_sees_more_than_its_share() {
-        let gate = RateGate::new(8);
-        let begin = Instant::now();
-        let mut passed = Vec::new();
-        for _ in 0..30 {
-            gate.pass().await;
-            passed.push(begin.elapsed());
-        }
-        for window in passed.windows(9) {
-            assert!(window[8] - window[0] >= Duration::from_secs(1), "{window:?}");
-        }
-        assert_eq!(passed[7], Duration::ZERO, "a burst within the limit waits for nothing");
     }
 }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
 use shared::crypto::sha256_hex;
 use shared::domain::integration::{CodPolicy, NoPayment, PayKind};
 use shared::domain::{Delivery, Grams, Integration, Kopecks, Millimetres, OrderNo, Phone};
@@ -12,37 +11,14 @@ use shared::measoft::{Fee, Item, ItemKind, NewOrder, Package, PayType, Receiver,
 use shared::message::GiveUp;
 use shared::reason;
 use shared::retailcrm::tolerant::VatRate;
-use shared::retailcrm::wire::order::{self, Address, Order};
+use shared::retailcrm::wire::order::{self, Address, ItemPrice, Order};
 
 use crate::case::Desired;
-use crate::recognise::total;
+use crate::overlay::rounding_of;
+use crate::recognise::{PREPAYMENT, total};
 use crate::references::References;
 
-/// What only the `save` callback tells (retailcrm-api.md F.3), kept with the delivery.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Overlay {
-    /// Sum to collect as RetailCRM computed it, valid while the payments stand as they did.
-    pub collect: Option<Kopecks>,
-    /// Code of the payment type to be collected.
-    pub cod_type: Option<String>,
-    /// [`payments_mark`] of the order when it was saved.
-    pub payments_mark: String,
-    pub declared: Option<Kopecks>,
-    pub service: Option<String>,
-    pub pickup_point: Option<String>,
-    pub packages: Vec<OverlayPackage>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct OverlayPackage {
-    pub id: Option<String>,
-    pub weight: Option<Grams>,
-    pub length: Option<Millimetres>,
-    pub width: Option<Millimetres>,
-    pub height: Option<Millimetres>,
-}
+pub use crate::overlay::{Overlay, OverlayPackage};
 
 /// What has to be collected, and what was paid before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +29,7 @@ pub struct Money {
     pub prepaid: Kopecks,
 }
 
-/// The order as MeaSoft should hold it.
+/// The order as MeaSoft should hold it, with the overlay its delivery has.
 ///
 /// # Errors
 /// What is wrong with the order, for the shop's manager.
@@ -64,29 +40,42 @@ pub fn desired(
     declared: Option<Kopecks>,
     delivery: &Delivery,
 ) -> Result<Desired, GiveUp> {
+    desired_with(order, integration, references, declared, delivery, &Overlay::of_delivery(delivery))
+}
+
+/// [`desired`] for order and overlay as [`Overlay::over`] gives them.
+///
+/// # Errors
+/// What is wrong with the order, for the shop's manager.
+pub fn desired_with(
+    order: &Order,
+    integration: &Integration,
+    references: &References,
+    declared: Option<Kopecks>,
+    delivery: &Delivery,
+    overlay: &Overlay,
+) -> Result<Desired, GiveUp> {
     let settings = &integration.settings;
-    let overlay: Overlay =
-        delivery.overlay.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let money = money(order, integration, references, &overlay)?;
+    let money = money(order, integration, references, overlay)?;
     let vat = |rate: VatRate, fallback: VatRate| match (rate, fallback) {
         (VatRate::Percent(p), _) | (VatRate::Absent, VatRate::Percent(p)) => p,
         _ => settings.vat_none,
     };
     let declared_lines = declared_by_line(order);
     let mut items = Vec::new();
-    for item in order.items.iter().filter(|item| !item.is_canceled && item.quantity > Decimal::ZERO) {
+    for item in shipped(order) {
         let offer_vat = item.offer.as_ref().map_or(VatRate::Absent, |offer| offer.vat_rate);
         lines(item, vat(item.vat_rate, offer_vat), declared_lines.get(&item.id).copied(), &mut items)?;
     }
     if !items.is_empty() && money.paytype != PayType::No && money.prepaid > Kopecks::ZERO {
-        let mut line = Item::goods("prepay", "Предоплата", 1, -money.prepaid);
+        let mut line = Item::goods(PREPAYMENT, "Предоплата", 1, -money.prepaid);
         line.kind = ItemKind::Prepayment;
         items.push(line);
     }
-    let mut wanted = NewOrder::new(delivery.orderno.clone(), receiver(order, &overlay)?, money.paytype);
+    let mut wanted = NewOrder::new(delivery.orderno.clone(), receiver(order, overlay)?, money.paytype);
     wanted.sender = sender(integration);
-    wanted.weight = Some(weight(order, &overlay, settings.default_weight_g));
-    wanted.packages = packages(order, &overlay);
+    wanted.weight = Some(weight(order, overlay, settings.default_weight_g));
+    wanted.packages = packages(order, overlay);
     wanted.places = Some(u32::try_from(wanted.packages.len()).unwrap_or(1).max(1));
     wanted.service = overlay
         .service
@@ -100,7 +89,10 @@ pub fn desired(
             Some(Fee { sum: order.delivery.cost, vat: vat(order.delivery.vat_rate, VatRate::Absent) });
     }
     wanted.declared = if declared_lines.is_empty() {
-        overlay.declared.or(declared)
+        match overlay.outdated {
+            false => overlay.declared.or(declared),
+            true => declared.or(overlay.declared),
+        }
     } else {
         Some(sum_declared(order, &declared_lines)?)
     };
@@ -109,7 +101,7 @@ pub fn desired(
     if !wanted.items.is_empty() {
         check(&wanted, &money)?;
     }
-    let hash = hash(&wanted);
+    let hash = hash(&wanted, order.delivery.address.region.as_deref());
     Ok(Desired { order: wanted, collect: money.collect, hash })
 }
 
@@ -144,9 +136,13 @@ pub fn money(
     let paid: Kopecks = order.payments.iter().filter(|p| is_paid(p)).map(|p| p.amount).sum();
     let left = (order.total_summ - order.prepay_sum).clamp_at_zero();
 
-    if let Some(collect) = overlay.collect
+    if let Some(said) = overlay.collect
         && overlay.payments_mark == payments_mark(order)
     {
+        // Shares per unit are rounded; the payment itself is exact.
+        let owed: Kopecks = order.payments.iter().filter(|p| !is_paid(p)).map(|p| p.amount).sum();
+        let near = (owed - said).0.abs() <= rounding_of(order) && !said.is_zero();
+        let collect = if near { owed } else { said };
         let kind = overlay.cod_type.as_deref().map_or(PayKind::Cash, |code| settings.pay_kind(code));
         if collect.is_zero() || kind == PayKind::No {
             return Ok(nothing(paid));
@@ -174,6 +170,10 @@ pub fn money(
             Ok(Money { collect: left, paytype: paytype(kind), prepaid: order.prepay_sum })
         }
         CodPolicy::ByPaymentType => {
+            // Paid in full: a payment row that was left over asks for nothing.
+            if paid > Kopecks::ZERO && paid >= order.total_summ {
+                return Ok(nothing(paid));
+            }
             let delivery_type = order.delivery.code.as_deref().unwrap_or("");
             let at_the_door: Vec<&order::Payment> = unpaid
                 .filter(|p| references.is_cod(delivery_type, &p.kind) && settings.pay_kind(&p.kind) != PayKind::No)
@@ -212,20 +212,15 @@ pub fn payments_mark(order: &Order) -> String {
 /// The lines of one position: one for each final price, one for each marking code, and a
 /// fractional quantity as one line at its total.
 fn lines(item: &order::Item, vat: u8, declared: Option<Kopecks>, out: &mut Vec<Item>) -> Result<(), GiveUp> {
-    let too_large = || reason::give_up(reason::BAD_SUM, format!("position {}", item.id));
+    let unreadable = || reason::give_up(reason::BAD_SUM, format!("position {}", item.id));
     let offer = item.offer.as_ref();
-    let name = offer
-        .and_then(|o| o.display_name.clone().or_else(|| o.name.clone()))
-        .or_else(|| item.product_name.clone())
-        .unwrap_or_else(|| "Товар".to_owned());
-    let mut prices: Vec<(Kopecks, Decimal)> = item.prices.iter().map(|p| (p.price, p.quantity)).collect();
-    match prices.as_mut_slice() {
-        [] => {
-            let unit = item.initial_price.unwrap_or_default() - item.discount_total;
-            prices.push((Kopecks::from_decimal(unit).ok_or_else(too_large)?, item.quantity));
-        }
-        [(_, quantity)] => *quantity = item.quantity,
-        _ => {}
+    let name = item.title().unwrap_or("Товар").to_owned();
+    if item.quantity < Decimal::ZERO {
+        return Err(unreadable());
+    }
+    let mut prices = item.unit_prices().ok_or_else(unreadable)?;
+    if let [only] = prices.as_mut_slice() {
+        only.quantity = item.quantity;
     }
     let mut codes = item.marking_codes.iter().map(|code| clean_marking(code)).filter(|code| !code.is_empty());
     let mut number = 0;
@@ -240,15 +235,22 @@ fn lines(item: &order::Item, vat: u8, declared: Option<Kopecks>, out: &mut Vec<I
         line.government_code = code;
         out.push(line);
     };
-    for (price, quantity) in prices {
-        if !quantity.fract().is_zero() {
-            let sum = price.times(quantity).ok_or_else(too_large)?;
-            let insured = declared.map(|d| d.times(quantity).ok_or_else(too_large)).transpose()?;
-            let unit = offer.and_then(|o| o.unit.as_ref()).and_then(|u| u.sym.clone()).unwrap_or_default();
-            push(1, sum, format!("{name} ({} {unit})", quantity.normalize()).replace(" )", ")"), insured, codes.next());
+    for ItemPrice { price, quantity } in prices {
+        if quantity.is_zero() {
             continue;
         }
-        let mut left = u32::try_from(quantity.trunc()).map_err(|_| too_large())?;
+        if quantity < Decimal::ZERO {
+            return Err(unreadable());
+        }
+        if !quantity.fract().is_zero() {
+            let sum = price.times(quantity).ok_or_else(unreadable)?;
+            let insured = declared.map(|d| d.times(quantity).ok_or_else(unreadable)).transpose()?;
+            let unit = offer.and_then(|o| o.unit.as_ref()).and_then(|u| u.sym.clone()).unwrap_or_default();
+            let amount = format!("{} {unit}", quantity.normalize());
+            push(1, sum, format!("{name} ({})", amount.trim_end()), insured, codes.next());
+            continue;
+        }
+        let mut left = u32::try_from(quantity.trunc()).map_err(|_| unreadable())?;
         // The platform takes a marking code on a line of one only (measoft-api.md §16.4).
         while left > 0 {
             match codes.next() {
@@ -271,6 +273,11 @@ fn clean_marking(code: &str) -> String {
     code.chars().filter(|c| !c.is_control()).collect()
 }
 
+/// Cancelled positions are neither sent nor counted (retailcrm-api.md J.11).
+fn shipped(order: &Order) -> impl Iterator<Item = &order::Item> {
+    order.items.iter().filter(|item| !item.is_canceled && !item.quantity.is_zero())
+}
+
 fn declared_by_line(order: &Order) -> BTreeMap<i64, Kopecks> {
     let by_id = |product: &order::OrderProductRef| {
         product.id.or_else(|| {
@@ -288,7 +295,7 @@ fn declared_by_line(order: &Order) -> BTreeMap<i64, Kopecks> {
 
 fn sum_declared(order: &Order, declared: &BTreeMap<i64, Kopecks>) -> Result<Kopecks, GiveUp> {
     let mut sum = Kopecks::ZERO;
-    for item in order.items.iter().filter(|item| !item.is_canceled) {
+    for item in shipped(order) {
         if let Some(value) = declared.get(&item.id) {
             sum += value.times(item.quantity).ok_or_else(|| reason::give_up(reason::BAD_SUM, "declared value"))?;
         }
@@ -309,7 +316,9 @@ fn receiver(order: &Order, overlay: &Overlay) -> Result<Receiver, GiveUp> {
         joined(&[c.last_name.as_deref(), c.first_name.as_deref(), c.patronymic.as_deref()], " ")
             .or_else(|| c.nick_name.clone())
     };
-    let person = own.or_else(|| contact.and_then(of)).or_else(|| customer.and_then(of));
+    let is_company = |c: &&order::Customer| c.kind.as_deref() == Some("customer_corporate");
+    let human = customer.filter(|c| !is_company(c));
+    let person = own.or_else(|| contact.and_then(of)).or_else(|| human.and_then(of));
     let legal = |c: &order::Contragent| {
         (c.contragent_type.as_deref() != Some("individual")).then(|| c.legal_name.clone()).flatten()
     };
@@ -318,29 +327,21 @@ fn receiver(order: &Order, overlay: &Overlay) -> Result<Receiver, GiveUp> {
         .as_ref()
         .and_then(|c| c.name.clone())
         .or_else(|| order.contragent.as_ref().and_then(legal))
-        .or_else(|| customer.and_then(|c| c.contragent.as_ref()).and_then(legal));
+        .or_else(|| customer.and_then(|c| c.contragent.as_ref()).and_then(legal))
+        .or_else(|| customer.filter(is_company).and_then(|c| c.nick_name.clone()));
     if person.is_none() && company.is_none() {
         return Err(reason::give_up(reason::NO_RECEIVER, ""));
     }
-    let mut phones = Vec::new();
-    let texts = [order.phone.as_deref(), order.additional_phone.as_deref()];
-    let fallback = contact.into_iter().chain(customer).flat_map(|c| c.phones.iter().map(String::as_str));
-    for text in texts.into_iter().flatten() {
-        phones.extend(Phone::find_all(text));
-    }
-    if phones.is_empty() {
-        phones.extend(fallback.flat_map(Phone::find_all));
-    }
-    let mut seen = std::collections::HashSet::new();
-    phones.retain(|phone| seen.insert(phone.clone()));
+    let phones = phones(order);
     if phones.is_empty() {
         return Err(reason::give_up(reason::BAD_PHONE, ""));
     }
     let address = &order.delivery.address;
+    let by_courier = overlay.tariff.as_deref().is_some_and(|tariff| !crate::overlay::is_pickup_tariff(tariff));
     let pvz = overlay
         .pickup_point
         .clone()
-        .or_else(|| order.delivery.data.pickuppoint_id.clone())
+        .or_else(|| order.delivery.data.pickuppoint_id.clone().filter(|_| !by_courier))
         .filter(|code| !code.trim().is_empty());
     let street = address_line(address).or_else(|| pvz.clone());
     let Some(street) = street else { return Err(reason::give_up(reason::NO_ADDRESS, "")) };
@@ -359,13 +360,32 @@ fn receiver(order: &Order, overlay: &Overlay) -> Result<Receiver, GiveUp> {
         date: order.delivery.date.map(|d| d.to_string()),
         time_min: time.from.map(clock),
         time_max: time.to.map(clock),
-        inn: order.contragent.as_ref().and_then(|c| c.inn.clone()),
+        inn: [order.contragent.as_ref(), order.company.as_ref().and_then(|c| c.contragent.as_ref())]
+            .into_iter()
+            .flatten()
+            .find_map(|c| c.inn.clone()),
         delivery_pin: None,
     })
 }
 
+/// The order's own phones, else those of its contact and customer; in order, without
+/// repeats.
+#[must_use]
+pub fn phones(order: &Order) -> Vec<Phone> {
+    let own = [order.phone.as_deref(), order.additional_phone.as_deref()];
+    let mut phones: Vec<Phone> = own.into_iter().flatten().flat_map(Phone::find_all).collect();
+    if phones.is_empty() {
+        let people = order.contact.iter().chain(&order.customer);
+        phones = people.flat_map(|c| &c.phones).flat_map(|text| Phone::find_all(text)).collect();
+    }
+    let mut seen = std::collections::HashSet::new();
+    phones.retain(|phone| seen.insert(phone.clone()));
+    phones
+}
+
 /// «Химки город»: the name with its type word (measoft-api.md §16.5).
-fn town(address: &Address) -> Option<String> {
+#[must_use]
+pub fn town(address: &Address) -> Option<String> {
     let city = match address.city.as_deref().map(str::trim).filter(|c| !c.is_empty()) {
         Some(city) => city,
         None => {
@@ -386,12 +406,15 @@ fn town(address: &Address) -> Option<String> {
         Some("х" | "хутор") => "хутор",
         _ => return Some(city.to_owned()),
     };
-    if city.to_lowercase().ends_with(word) { Some(city.to_owned()) } else { Some(format!("{city} {word}")) }
+    // Only a word of its own: «Белгород» still lacks its «город».
+    let has_it = city.to_lowercase().strip_suffix(word).is_some_and(|rest| rest.ends_with(' '));
+    if has_it { Some(city.to_owned()) } else { Some(format!("{city} {word}")) }
 }
 
 /// The address below the town as one line. RetailCRM's `house` is the строение, `building`
 /// the house number (retailcrm-api.md B.6).
-fn address_line(a: &Address) -> Option<String> {
+#[must_use]
+pub fn address_line(a: &Address) -> Option<String> {
     if let Some(text) = a.text.as_deref().map(str::trim).filter(|t| !t.is_empty()) {
         return Some(text.split_whitespace().collect::<Vec<_>>().join(" "));
     }
@@ -441,12 +464,13 @@ fn sender(integration: &Integration) -> Option<Sender> {
 }
 
 fn weight(order: &Order, overlay: &Overlay, default_g: u32) -> Grams {
-    let packed: u32 = overlay.packages.iter().filter_map(|p| p.weight).map(|w| w.0).sum();
+    let sum = |weights: &mut dyn Iterator<Item = Grams>| weights.fold(0_u32, |sum, w| sum.saturating_add(w.0));
+    let packed = sum(&mut overlay.packages.iter().filter_map(|p| p.weight));
     match order.weight {
         _ if packed > 0 => Grams(packed),
         Some(weight) if weight.0 > 0 => weight,
         _ => {
-            let listed: u32 = order.delivery.data.packages.iter().filter_map(|p| p.weight).map(|w| w.0).sum();
+            let listed = sum(&mut order.delivery.data.packages.iter().filter_map(|p| p.weight));
             if listed > 0 { Grams(listed) } else { Grams(default_g) }
         }
     }
@@ -484,12 +508,21 @@ pub fn service_of_tariff(tariff: &str) -> Option<String> {
     (!mode.is_empty() && mode != "pvz").then(|| mode.to_owned())
 }
 
-/// Equal for two orders that mean the same to MeaSoft, whatever their number.
-fn hash(order: &NewOrder) -> String {
+/// Equal for two orders that mean the same to MeaSoft, whatever their number. The town is
+/// in it as RetailCRM has it, with its region: what it resolves to must not move the hash.
+fn hash(order: &NewOrder, region: Option<&str>) -> String {
     let mut bare = order.clone();
     bare.orderno = OrderNo::known("");
     for item in &mut bare.items {
         item.code = None;
     }
-    sha256_hex(&serde_json::to_vec(&bare).expect("an order serialises"))
+    let mut text = serde_json::to_vec(&bare).expect("an order serialises");
+    if let Some(region) = region {
+        text.push(b'|');
+        text.extend_from_slice(region.trim().as_bytes());
+    }
+    sha256_hex(&text)
 }
+
+#[cfg(test)]
+mod tests;

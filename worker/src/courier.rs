@@ -52,7 +52,12 @@ impl Tools {
             Class::UnknownOutcome => Outcome::RetryLater { why: RetryWhy::UnknownOutcome, not_before: wait },
             Class::Config => self.doubt_credentials(shop, error.reason(), error.fault(), &error.to_string()).await,
             Class::Permanent | Class::AlreadyExists | Class::NotFound | Class::Bug => {
-                Outcome::GiveUp(GiveUp { reason: error.reason(), fault: error.fault(), detail: error.to_string() })
+                let detail = match error {
+                    // The vendor's own words, as managers know them.
+                    MeasoftError::Refused { text, .. } if !text.trim().is_empty() => text.clone(),
+                    other => other.to_string(),
+                };
+                Outcome::GiveUp(GiveUp { reason: error.reason(), fault: error.fault(), detail })
             }
         }
     }
@@ -242,6 +247,15 @@ impl Tools {
     /// a decision can follow.
     pub async fn look_up(&self, shop: &Shop, case: &mut Case) {
         let orderno = delivery(case).orderno.clone();
+        // Look-ups of unknown numbers are rationed: one right after the loss, the next when
+        // a slow first request can no longer be under way.
+        if delivery(case).state == S::Unknown
+            && !case.began
+            && let Some(not_before) = self.patience_ends(case)
+            && self.clock.now() < not_before
+        {
+            return case.retry(RetryWhy::UnknownOutcome, Some(not_before));
+        }
         delivery_mut(case).requests += 1;
         match self.ask(shop, shop.vendors.courier.status_by_orderno(&orderno)).await {
             Err(closed) => case.close(closed),
@@ -255,7 +269,15 @@ impl Tools {
                 let rows: Vec<&StatusRow> =
                     rows.iter().filter(|row| row.orderno.as_ref().is_none_or(|n| *n == orderno)).collect();
                 match newest(&rows, delivery(case)) {
-                    Some(row) => self.adopt(case, row, now),
+                    Some(row) => {
+                        let d = delivery_mut(case);
+                        // Nothing was sent as far as the ledger knows, but a writer that lost its
+                        // lease may have.
+                        if matches!(d.state, S::Planned | S::Rejected) {
+                            d.state = S::Unknown;
+                        }
+                        self.adopt(case, row, now);
+                    }
                     None => self.absent(case, now),
                 }
             }
@@ -275,7 +297,8 @@ impl Tools {
             d.sent_hash = d.sending_hash.take();
             case.effect_at = Some(now);
             case.told.push("found at MeaSoft under our number: taken over".to_owned());
-        } else if case.intent.verify {
+        }
+        if case.intent.verify {
             // Another holder may have changed it: only a complete edit makes sure.
             delivery_mut(case).sent_hash = None;
         }
@@ -283,15 +306,10 @@ impl Tools {
     }
 
     fn absent(&self, case: &mut Case, now: Timestamp) {
-        let cancel = case.wanted().cancel;
-        let d = delivery(case);
-        if !d.state.needs_lookup() {
+        if !delivery(case).state.needs_lookup() {
             return;
         }
-        // A slow first request may still be under way.
-        let patience =
-            if cancel { self.limits.call_limit.max(self.limits.unknown_recheck) } else { self.limits.unknown_recheck };
-        let not_before = d.sent_at.and_then(|at| at.checked_add(patience).ok()).unwrap_or(now);
+        let not_before = self.patience_ends(case).unwrap_or(now);
         if now < not_before {
             case.told.push("MeaSoft does not show it yet".to_owned());
             case.retry(RetryWhy::UnknownOutcome, Some(not_before));
@@ -299,6 +317,13 @@ impl Tools {
             step(case, Event::FoundAbsent);
             case.told.push("MeaSoft does not have it".to_owned());
         }
+    }
+
+    /// Until then a slow first request may still be under way, and «absent» proves nothing.
+    fn patience_ends(&self, case: &Case) -> Option<Timestamp> {
+        let recheck = self.limits.unknown_recheck;
+        let patience = if case.wanted().cancel { self.limits.call_limit.max(recheck) } else { recheck };
+        delivery(case).sent_at?.checked_add(patience).ok()
     }
 
     /// Replaces an order that MeaSoft has not begun to work on, and reads it back.
@@ -558,8 +583,13 @@ fn newest<'a>(rows: &[&'a StatusRow], d: &Delivery) -> Option<&'a StatusRow> {
         return Some(row);
     }
     let made = |row: &StatusRow| row.status.as_ref().and_then(|status| status.createtime_gmt);
+    // What another integration placed before us may be of any age.
+    let never_sent = d.sent_hash.is_none() && d.sending_hash.is_none();
     let oldest_possible = d.created_at - 36.hours();
-    rows.iter().copied().filter(|row| made(row).is_none_or(|at| at >= oldest_possible)).max_by_key(|row| made(row))
+    rows.iter()
+        .copied()
+        .filter(|row| never_sent || made(row).is_none_or(|at| at >= oldest_possible))
+        .max_by_key(|row| made(row))
 }
 
 /// Whether a resend would escape MeaSoft's check of repeats, which holds within one

@@ -38,10 +38,12 @@ pub enum Shown {
 pub struct Known {
     pub state: S,
     pub cancelled_by_us: bool,
-    /// What MeaSoft holds equals what would be sent now.
+    /// What MeaSoft holds, or refused, equals what would be sent now.
     pub same: bool,
     /// RetailCRM was told of the present state.
     pub written_back: bool,
+    /// RetailCRM shows what gave up.
+    pub shows_error: bool,
 }
 
 /// The situation a decision is made in.
@@ -54,8 +56,12 @@ pub struct Situation {
     pub rereads: u32,
     /// The courier lets us change and cancel.
     pub allow_edit_cancel: bool,
-    /// A lost fence asks to look at MeaSoft before anything else.
+    /// A writer lost its lease half-way: MeaSoft may hold something else than the ledger says.
     pub verify: bool,
+    /// MeaSoft was asked in this attempt.
+    pub looked: bool,
+    /// A `save` waits for the answer: a change that cannot be made is refused, not passed over.
+    pub saving: bool,
 }
 
 /// What to do next.
@@ -100,39 +106,40 @@ pub const CALL_LIMIT: Duration = Duration::from_secs(45);
 pub fn decide(s: &Situation) -> Decision {
     let once_more = s.rereads < REREADS;
     match s.shown {
-        Shown::Ambiguous => return Decision::GiveUp(reason::give_up(reason::AMBIGUOUS_NUMBER, "")),
+        Shown::Ambiguous => return give_up(reason::AMBIGUOUS_NUMBER),
         Shown::NotFound if once_more => return Decision::ReadAgain,
-        Shown::NotFound => return Decision::GiveUp(reason::give_up(reason::ORDER_NOT_FOUND, "")),
+        Shown::NotFound => return give_up(reason::ORDER_NOT_FOUND),
         Shown::Elsewhere | Shown::Ours => {}
     }
     if let Some(known) = s.known
-        && (known.state.needs_lookup() || (s.verify && known.state != S::Planned))
+        && (known.state.needs_lookup() || (s.verify && !s.looked))
     {
         return Decision::LookUp;
     }
     match s.shown {
-        Shown::Elsewhere if s.wanted.cancel => cancel(s),
-        Shown::Elsewhere => Decision::Superseded("the order has another delivery type now"),
-        _ => ours(s, once_more),
+        Shown::Ours => ours(s, once_more),
+        // The newest wish is a send: it may have run ahead of the save that brought the order
+        // here, and concluding now would lose it.
+        _ if s.wanted.send && (!s.wanted.cancel || s.wanted.send_after_cancel) && once_more => Decision::ReadAgain,
+        _ if s.wanted.cancel => cancel(s),
+        _ => Decision::Superseded("the order has another delivery type now"),
     }
 }
 
 /// The order has left this integration and a cancel asks to clear up behind it.
 fn cancel(s: &Situation) -> Decision {
-    let Some(known) = s.known else { return Decision::CancelByNumber };
+    let Some(known) = s.known else {
+        // Sent and cancelled in one breath: nothing of ours can be at MeaSoft.
+        return if s.wanted.send { Decision::Withdraw } else { Decision::CancelByNumber };
+    };
     match known.state {
+        S::Sending | S::Unknown => Decision::LookUp,
         S::Planned | S::Rejected => Decision::Withdraw,
+        S::Created if s.allow_edit_cancel => Decision::Cancel,
+        S::Created => give_up(reason::EDIT_CANCEL_OFF),
         S::Cancelled => Decision::AlreadyDone("cancelled before"),
-        S::Created | S::Unknown | S::Sending => {
-            if s.allow_edit_cancel {
-                Decision::Cancel
-            } else {
-                Decision::GiveUp(reason::give_up(reason::EDIT_CANCEL_OFF, ""))
-            }
-        }
-        S::NotDelivered if known.cancelled_by_us => Decision::AlreadyDone("cancelled before"),
         S::NotDelivered | S::Returned | S::Lost => Decision::AlreadyDone("the delivery has ended without a hand-over"),
-        S::InWork | S::Delivered | S::Partly => Decision::GiveUp(reason::give_up(reason::TOO_LATE, "")),
+        S::InWork | S::Delivered | S::Partly => give_up(reason::TOO_LATE),
     }
 }
 
@@ -144,78 +151,48 @@ fn ours(s: &Situation, once_more: bool) -> Decision {
     if w.cancel && !w.send_after_cancel && once_more {
         return Decision::ReadAgain;
     }
-    let Some(known) = s.known else {
-        return if w.send { Decision::Create } else { nothing_sent(w) };
-    };
-    match known.state {
-        S::Planned => {
-            if w.send {
-                Decision::Create
-            } else {
-                nothing_sent(w)
-            }
-        }
-        S::Rejected => {
-            if w.send || w.update {
-                Decision::Create
-            } else {
-                nothing_sent(w)
-            }
-        }
-        S::Cancelled => {
-            if w.send && s.known.is_some_and(|k| k.cancelled_by_us) && w.send_after_cancel {
-                Decision::Recreate
-            } else {
-                Decision::AlreadyDone("cancelled before; a new send would place it again")
-            }
-        }
-        S::Created => placed(s, known, once_more),
-        S::InWork => {
-            if known.same || w.send {
-                told(known, "the courier is working on it")
-            } else if w.update && once_more {
-                // The order may show a newer save in a moment; the refusal can wait for it.
-                Decision::ReadAgain
-            } else if w.update {
-                Decision::GiveUp(reason::give_up(reason::TOO_LATE, ""))
-            } else {
-                told(known, "the courier is working on it")
-            }
-        }
-        S::Delivered | S::Partly | S::NotDelivered | S::Returned | S::Lost => told(known, "the delivery has ended"),
-        S::Sending | S::Unknown => Decision::LookUp,
-    }
-}
-
-fn placed(s: &Situation, known: Known, once_more: bool) -> Decision {
-    let w = s.wanted;
-    if known.same {
-        // An update without a difference: the trigger may have run ahead of the commit.
-        if w.update && !w.send && once_more && known.written_back {
-            return Decision::ReadAgain;
-        }
-        return told(known, "MeaSoft has the order as it is");
-    }
-    if !(w.send || w.update) {
+    if !(w.send || w.update || s.verify) {
         return Decision::Superseded("the order has this delivery type still or again");
     }
-    if s.allow_edit_cancel {
-        Decision::Edit
-    } else if w.update {
-        Decision::GiveUp(reason::give_up(reason::EDIT_CANCEL_OFF, ""))
-    } else {
-        told(known, "placed before; changing orders is switched off")
+    let never_sent = Decision::AlreadyDone("the order was never sent");
+    let Some(known) = s.known else {
+        return if w.send { Decision::Create } else { never_sent };
+    };
+    // An update that finds nothing new may have run ahead of the commit as well.
+    let read_again = w.update && once_more && !s.saving;
+    match known.state {
+        S::Sending | S::Unknown => Decision::LookUp,
+        S::Planned if w.send => Decision::Create,
+        S::Planned => never_sent,
+        S::Rejected if known.same && read_again => Decision::ReadAgain,
+        S::Rejected if w.send || w.update => Decision::Create,
+        S::Rejected => Decision::AlreadyDone("the order was refused"),
+        // Whatever is unserved was wanted after the cancel, which served all before it.
+        S::Cancelled if w.send && known.cancelled_by_us => Decision::Recreate,
+        S::Cancelled => Decision::AlreadyDone("cancelled before; a new send would place it again"),
+        S::Created if known.same && read_again => Decision::ReadAgain,
+        S::Created if known.same => told(known, "MeaSoft has the order as it is"),
+        S::Created if s.allow_edit_cancel => Decision::Edit,
+        S::Created if w.update || s.saving => give_up(reason::EDIT_CANCEL_OFF),
+        S::Created => told(known, "placed before; changing orders is switched off"),
+        // A difference is read again too: the delivery may just be ending, and our own
+        // payment edit with it.
+        S::InWork if read_again => Decision::ReadAgain,
+        S::InWork if (w.update || s.saving) && !known.same => give_up(reason::TOO_LATE),
+        S::InWork => told(known, "the courier is working on it"),
+        S::Delivered | S::Partly | S::NotDelivered | S::Returned | S::Lost => told(known, "the delivery has ended"),
     }
 }
 
+fn give_up(reason: &'static str) -> Decision {
+    Decision::GiveUp(reason::give_up(reason, ""))
+}
+
+/// An error that RetailCRM shows stays while the change it is about has not reached MeaSoft.
 fn told(known: Known, why: &'static str) -> Decision {
-    if known.written_back { Decision::AlreadyDone(why) } else { Decision::WriteBack }
+    let error_stands = known.shows_error && !known.same;
+    if known.written_back || error_stands { Decision::AlreadyDone(why) } else { Decision::WriteBack }
 }
 
-const fn nothing_sent(w: Wanted) -> Decision {
-    if w.update {
-        Decision::AlreadyDone("the order was never sent")
-    } else {
-        Decision::Superseded("the order has this delivery type still or again")
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -6,12 +6,14 @@ use std::time::Duration;
 use shared::message::{Candidate, Command, Envelope, Kind, Lane, decode};
 use shared::queue::{Delivery, SharedQueue};
 use shared::reason;
+use shared::retry::Waits;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::intents::{Want, Wish};
 use shared::store::journal::{Entry, What};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::drains;
 use crate::ports::Tools;
 use crate::runner::Hint;
 
@@ -67,8 +69,12 @@ async fn record(
     for delivery in group {
         match decode(&delivery.body) {
             Err(why) => {
-                bury_undecodable(tools, &delivery, &why.to_string(), reason::UNDECODABLE).await;
-                settled.push(delivery);
+                let dead = undecodable(&delivery.body, &why.to_string());
+                if drains::bury(&tools.store, &dead, stop).await {
+                    settled.push(delivery);
+                } else {
+                    delivery.requeue().await;
+                }
             }
             Ok(envelope) => {
                 let made = wishes_of(tools, &envelope);
@@ -94,15 +100,14 @@ async fn record(
         }
     }
     if !wishes.is_empty() {
-        let mut pause = Duration::from_millis(100);
+        let mut waits = Waits::between(Duration::from_millis(100), Duration::from_secs(5));
         // Unsettled messages are kept in hand until the store is back: nothing is lost.
         while let Err(error) = tools.store.record_wishes(&wishes).await {
             tracing::warn!(%error, messages = wishes.len(), "commands wait: the database does not take them");
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(waits.next_wait()) => {}
             }
-            pause = (pause * 2).min(Duration::from_secs(5));
         }
     }
     entries.into_iter().for_each(|entry| tools.journal.write(entry));
@@ -158,10 +163,11 @@ fn trigger_entry(envelope: &Envelope, wish: &Wish) -> Entry {
         .outcome(envelope.id.to_string())
 }
 
-/// Moves a message nobody understands to where a person finds it.
-pub async fn bury_undecodable(tools: &Tools, delivery: &Delivery, why: &str, reason: &'static str) {
-    let give_up = reason::give_up(reason, why);
-    let dead = NewDeadLetter {
+/// A message nobody understands, as a person finds it.
+#[must_use]
+pub fn undecodable(body: &[u8], why: &str) -> NewDeadLetter {
+    let give_up = reason::give_up(reason::UNDECODABLE, why);
+    NewDeadLetter {
         integration: None,
         delivery: None,
         number: None,
@@ -171,18 +177,6 @@ pub async fn bury_undecodable(tools: &Tools, delivery: &Delivery, why: &str, rea
         detail: give_up.detail,
         tries: 1,
         command: None,
-        raw: Some(delivery.body.clone()),
-    };
-    let mut pause = Duration::from_millis(100);
-    for _ in 0..20 {
-        match tools.store.bury(&dead).await {
-            Ok(id) => {
-                tracing::error!(dead_letter = id, why, "a message cannot be read; its bytes are kept");
-                return;
-            }
-            Err(error) => tracing::warn!(%error, "a dead letter could not be stored yet"),
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(5));
+        raw: Some(body.to_vec()),
     }
 }

@@ -6,18 +6,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::crypto::SecretKey;
 use shared::domain::delivery::Fingerprint;
 use shared::domain::{Kopecks, Phone};
-use shared::measoft::{ItemKind, NewOrder, PayType, StatusRow};
+use shared::measoft::{Item, ItemKind, NewOrder, PayType, StatusItem, StatusRow};
 
 use crate::case::Desired;
+
+/// Our id of the prepayment line.
+pub const PREPAYMENT: &str = "prepay";
 
 /// What must be found again at MeaSoft to call an order ours; the phone only as a hash.
 #[must_use]
 pub fn fingerprint(desired: &Desired, key: &SecretKey) -> Fingerprint {
     Fingerprint {
         price: Some(desired.collect),
-        extcodes: desired.order.items.iter().map(|item| item.extcode.clone()).collect(),
+        extcodes: goods(desired).map(|item| item.extcode.clone()).collect(),
         phone_hash: phone_hash(desired.order.receiver.phone.as_deref().unwrap_or(""), key),
     }
+}
+
+/// The prepayment line is left out: the platform makes such lines itself, without our id
+/// (measoft-api.md §22.12). The sum speaks for it.
+fn goods(desired: &Desired) -> impl Iterator<Item = &Item> {
+    desired.order.items.iter().filter(|item| item.kind != ItemKind::Prepayment)
 }
 
 fn phone_hash(text: &str, key: &SecretKey) -> String {
@@ -39,33 +48,55 @@ pub fn is_ours(row: &StatusRow, sent: &Fingerprint, key: &SecretKey) -> bool {
         (Some(found), Some(expected)) => found == expected,
         _ => true,
     };
-    let found: BTreeSet<&str> =
-        row.items.iter().filter_map(|item| item.extcode.as_deref()).filter(|c| !c.is_empty()).collect();
     let sent_codes: BTreeSet<&str> = sent.extcodes.iter().map(String::as_str).collect();
-    phone_fits && price_fits && (found.is_empty() || found == sent_codes)
+    let (live, gone): (Vec<_>, Vec<_>) =
+        row.items.iter().filter(|item| is_comparable(item)).partition(|item| item.quantity > 0);
+    let codes = |lines: &[&StatusItem]| lines.iter().filter_map(|i| i.extcode.clone()).collect::<BTreeSet<_>>();
+    let (live, gone) = (codes(&live), codes(&gone));
+    // Lines that an edit took out stay with a quantity of zero (measoft-api.md §8).
+    let lines_fit = sent_codes.is_empty()
+        || (live.is_empty() && gone.is_empty())
+        || (live.iter().all(|code| sent_codes.contains(code.as_str()))
+            && sent_codes.iter().all(|code| live.contains(*code) || gone.contains(*code)));
+    phone_fits && price_fits && lines_fit
+}
+
+/// A line that brings our id back. The platform's own have none; a prepayment's is not
+/// compared.
+fn is_comparable(item: &StatusItem) -> bool {
+    item.extcode.as_deref().is_some_and(|code| !code.is_empty() && code != PREPAYMENT)
 }
 
 /// Whether an order read back after an edit shows the edit.
 #[must_use]
 pub fn shows(row: &StatusRow, desired: &Desired) -> bool {
-    let live: BTreeMap<&str, (u32, Kopecks)> = row
+    // As lists: a line that was added twice must not hide behind its twin.
+    let mut live: Vec<(&str, u32, Kopecks)> = row
         .items
         .iter()
-        .filter(|item| item.quantity > 0)
-        .filter_map(|item| Some((item.extcode.as_deref().filter(|c| !c.is_empty())?, (item.quantity, item.retprice))))
+        .filter(|item| item.quantity > 0 && is_comparable(item))
+        .filter_map(|item| Some((item.extcode.as_deref()?, item.quantity, item.retprice)))
         .collect();
-    let wanted: BTreeMap<&str, (u32, Kopecks)> =
-        desired.order.items.iter().map(|item| (item.extcode.as_str(), (item.quantity, item.retprice))).collect();
-    let lines_fit = live.is_empty() || live == wanted;
+    let mut wanted: Vec<(&str, u32, Kopecks)> =
+        goods(desired).map(|item| (item.extcode.as_str(), item.quantity, item.retprice)).collect();
+    // Prices that are not shown read as zero; of prepaid orders some versions show none.
+    if live.iter().all(|(.., price)| price.is_zero()) {
+        wanted.iter_mut().for_each(|(.., price)| *price = Kopecks::ZERO);
+    }
+    live.sort_unstable();
+    wanted.sort_unstable();
+    let echoed = row.items.iter().any(is_comparable);
+    let lines_fit = !echoed || live == wanted;
     let price_fits = row.price.is_none_or(|price| price == desired.collect);
     lines_fit && price_fits
 }
 
-/// Our line id → MeaSoft's line code.
+/// Our line id → MeaSoft's line code. Of two lines with one id the live one counts.
 #[must_use]
 pub fn item_codes(row: &StatusRow) -> BTreeMap<String, String> {
-    row.items
-        .iter()
+    let (live, gone): (Vec<_>, Vec<_>) = row.items.iter().partition(|item| item.quantity > 0);
+    gone.into_iter()
+        .chain(live)
         .filter_map(|item| Some((item.extcode.clone().filter(|c| !c.is_empty())?, item.code.clone()?)))
         .collect()
 }
@@ -96,3 +127,6 @@ pub fn total(order: &NewOrder) -> Option<Kopecks> {
     }
     Some(sum)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use shared::domain::IntegrationId;
-use shared::retailcrm::CrmError;
+use shared::retailcrm::error::Class;
 use shared::retailcrm::wire::order::Order;
+use shared::retailcrm::{CrmError, IntegrationModule};
 
 use crate::ports::{Shop, Tools};
 
@@ -111,7 +112,7 @@ impl References {
             return *cod;
         }
         let said = self.type_cod.get(delivery_type).and_then(|types| types.get(payment_type)).copied().flatten();
-        said.unwrap_or_else(|| matches!(payment_type, "cash" | "bank-card"))
+        said.unwrap_or(matches!(payment_type, "cash" | "bank-card"))
     }
 
     /// Whether every payment of an order is of a type and status known here.
@@ -143,8 +144,17 @@ impl References {
         let statuses = crm.payment_statuses().await?;
         let types = crm.payment_types().await?;
         let delivery_types = crm.delivery_types().await?;
-        let module_cod = BTreeMap::new();
-        let _ = module_code;
+        // Without a registered module, or without the right to see it, the delivery types decide.
+        let module = match crm.module(&shop.integration.code(module_code)).await {
+            Ok(module) => Some(module),
+            Err(error) if error.class() == Class::Retry => return Err(error),
+            Err(_) => None,
+        };
+        let module_cod = module
+            .as_ref()
+            .and_then(IntegrationModule::settings)
+            .map(|settings| settings.payment_types.iter().map(|p| (p.code.clone(), p.cod)).collect())
+            .unwrap_or_default();
         let zone = match crm.settings().await {
             Ok(settings) => {
                 settings.timezone.as_deref().and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(moscow)
@@ -167,15 +177,24 @@ impl References {
     }
 }
 
+/// Lists, when they were read, and for which version of the integration.
+type Kept = (Arc<References>, Timestamp, i64);
+
 /// The lists of all integrations a process works for.
 #[derive(Default)]
 pub struct ReferenceCache {
-    kept: Mutex<HashMap<IntegrationId, (Arc<References>, Timestamp, i64)>>,
+    kept: Mutex<HashMap<IntegrationId, Kept>>,
     /// One reading at a time: a batch of new orders must not ask twice.
     reading: tokio::sync::Mutex<()>,
 }
 
 impl ReferenceCache {
+    /// What is kept, however old; asks nobody.
+    #[must_use]
+    pub fn latest(&self, id: IntegrationId) -> Option<Arc<References>> {
+        self.kept.lock().expect("never poisoned").get(&id).map(|(references, ..)| references.clone())
+    }
+
     fn fresh(&self, now: Timestamp, shop: &Shop, age: Duration) -> Option<Arc<References>> {
         let kept = self.kept.lock().expect("never poisoned");
         let (references, at, version) = kept.get(&shop.id())?;

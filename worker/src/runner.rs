@@ -113,17 +113,25 @@ pub async fn run(
         while running.len() < concurrency && !stop.is_cancelled() {
             let now = tools.clock.now();
             let mut chosen = None;
+            let mut gone = false;
             let Some(id) = turns.next(now, cap, |id| match shops.find(id) {
+                // Nobody can work for it any more: its commands end where a person sees them.
+                Found::Unknown => {
+                    gone = true;
+                    true
+                }
                 Found::Active(shop) => {
                     let open = tools.gate.open_for(&shop.integration.courier_account()).is_ok();
                     chosen = open.then_some(shop);
                     open
                 }
-                Found::Paused | Found::Unknown => false,
+                Found::Paused => false,
             }) else {
                 break;
             };
-            let Some(shop) = chosen else { break };
+            if chosen.is_none() && !gone {
+                break;
+            }
             let until = now.checked_add(tools.limits.lease).unwrap_or(now);
             match tools.store.claim_intents(id, &tools.owner, until, BATCH).await {
                 Ok(intents) => {
@@ -135,7 +143,12 @@ pub async fn run(
                     }
                     turns.begin(id);
                     let tools = tools.clone();
-                    running.spawn(async move { (id, serve::serve(&tools, &shop, intents).await) });
+                    running.spawn(async move {
+                        match chosen {
+                            Some(shop) => (id, serve::serve(&tools, &shop, intents).await),
+                            None => (id, serve::abandon(&tools, id, intents).await),
+                        }
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "due work cannot be taken");

@@ -8,12 +8,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::domain::delivery::DeliveryState as S;
-use shared::domain::{Delivery, OrderNumber, PausedBy};
-use shared::message::{Command, Envelope, Kind, Outcome, RetryWhy};
+use shared::domain::delivery::{DeliveryState as S, Event, Fingerprint};
+use shared::domain::{Delivery, IntegrationId, IntegrationState, OrderNumber, PausedBy};
+use shared::message::{Command, Envelope, GiveUp, Kind, Outcome, RetryWhy};
 use shared::reason;
 use shared::retailcrm::CrmError;
 use shared::retailcrm::wire::order::Order;
+use shared::retry::Waits;
 use shared::store;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::deliveries::DeliveryKey;
@@ -25,6 +26,8 @@ use crate::convert;
 use crate::courier::{next_generation, year_changed};
 use crate::crm::{self, shown};
 use crate::decide::{Decision, Known, Shown, Situation, decide};
+use crate::module::towns;
+use crate::overlay::Overlay;
 use crate::ports::{Shop, Tools};
 use crate::references::References;
 use crate::runner::Hint;
@@ -59,6 +62,36 @@ pub async fn serve(tools: &Tools, shop: &Shop, intents: Vec<Intent>) -> Vec<Hint
     again
 }
 
+/// Ends the wishes of an integration that was removed as dead letters. One that is merely
+/// newer than our picture of the integrations is left for the next look.
+pub async fn abandon(tools: &Tools, id: IntegrationId, intents: Vec<Intent>) -> Vec<Hint> {
+    let now = tools.clock.now();
+    let gone = match tools.store.integration(id).await {
+        Ok(found) => found.is_none_or(|i| i.state == IntegrationState::Removed),
+        Err(_) => false,
+    };
+    for intent in intents {
+        if !gone {
+            let _ = tools.store.release_intent(&intent).await;
+            continue;
+        }
+        let case = Case::new(intent);
+        let kind = kind_of(&case);
+        let give_up = reason::give_up(reason::UNKNOWN_INTEGRATION, "");
+        let buried = async {
+            let mut tx = tools.store.db.begin().await?;
+            if tx.leave_intent(&case.intent, None, Leave::Served, now).await? {
+                tx.bury(&dead_letter(&case, kind, &give_up, now), now).await?;
+            }
+            tx.commit().await
+        };
+        if let Err(error) = buried.await {
+            tracing::warn!(%error, "a command of a removed integration could not be put aside yet");
+        }
+    }
+    Vec::new()
+}
+
 /// The CRM failed for the batch as a whole.
 async fn fail_all(tools: &Tools, shop: &Shop, cases: &mut [Case], error: &CrmError) {
     let outcome = crm::failure(tools, shop, error).await;
@@ -71,7 +104,24 @@ async fn fail_all(tools: &Tools, shop: &Shop, cases: &mut [Case], error: &CrmErr
 async fn lease_known(tools: &Tools, keeper: &LeaseKeeper, cases: &mut [Case]) {
     let until = tools.lease_until();
     for case in cases.iter_mut() {
-        let Some(id) = case.intent.delivery else { continue };
+        let id = match case.intent.delivery {
+            Some(id) => id,
+            // A withdrawal names our delivery, whatever became of the order.
+            None if case.is_withdrawn() => {
+                let number = case.intent.number.as_str();
+                match tools.store.deliveries_by_number(number, Some(case.intent.integration)).await {
+                    Ok(found) => match found.as_slice() {
+                        [one] => one.id,
+                        _ => continue,
+                    },
+                    Err(_) => {
+                        case.retry(RetryWhy::Internal, None);
+                        continue;
+                    }
+                }
+            }
+            None => continue,
+        };
         match tools.store.lease_known_delivery(id, &tools.owner, until).await {
             Ok(Some(delivery)) => {
                 keeper.add_delivery(delivery.id.0);
@@ -231,8 +281,34 @@ async fn lease_found(tools: &Tools, shop: &Shop, keeper: &LeaseKeeper, cases: &m
     }
 }
 
+/// Lays what a `save` said over the order that REST shows, and remembers what that was.
+async fn lay_over(tools: &Tools, shop: &Shop, case: &mut Case) {
+    let (Some(order), Some(d)) = (&case.order, &mut case.delivery) else { return };
+    let Some(text) = d.overlay.clone() else { return };
+    let now = tools.clock.now();
+    let mut overlay = Overlay::of_delivery(d);
+    if overlay.is_new() {
+        case.saving = true;
+        case.answer_by = overlay.answer_by;
+        overlay = overlay.noted(order);
+        let noted = overlay.text();
+        match tools.store.swap_overlay(d.id, &text, &noted).await {
+            Ok(_) => d.overlay = Some(noted),
+            Err(_) => return case.retry(RetryWhy::Internal, None),
+        }
+    }
+    let saved = overlay.saved(d.integration, d.crm_order, &tools.store.key);
+    let instance = shop.integration.code(&tools.module_code);
+    let (order, overlay) = overlay.over(order, saved.as_ref(), &instance, now);
+    case.order = Some(order);
+    case.overlay = overlay;
+}
+
 /// Decides and acts until every case has an outcome.
 async fn work(tools: &Tools, shop: &Shop, references: &References, cases: &mut [Case]) {
+    for case in cases.iter_mut().filter(|case| case.is_open()) {
+        lay_over(tools, shop, case).await;
+    }
     for _ in 0..ROUNDS {
         let mut creates: Vec<&mut Case> = Vec::new();
         let mut singles: Vec<(&mut Case, Decision)> = Vec::new();
@@ -244,6 +320,10 @@ async fn work(tools: &Tools, shop: &Shop, references: &References, cases: &mut [
             }
         }
         creates.retain_mut(|case| sendable(case));
+        for case in &mut creates {
+            towns::place(tools, shop, case).await;
+        }
+        creates.retain(|case| case.is_open());
         if creates.is_empty() && singles.is_empty() {
             break;
         }
@@ -283,6 +363,8 @@ fn sendable(case: &mut Case) -> bool {
 
 fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) -> Decision {
     let shown = match &case.order {
+        // RetailCRM said so itself; the order's type, or its absence, says nothing more.
+        _ if case.is_withdrawn() => Shown::Elsewhere,
         None => Shown::NotFound,
         Some(order) => shown(order, case, shop, &tools.module_code),
     };
@@ -294,7 +376,8 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
                 d.delivery_type = code;
             }
         }
-        let desired = convert::desired(order, &shop.integration, references, case.intent.declared, d);
+        let desired =
+            convert::desired_with(order, &shop.integration, references, case.intent.declared, d, &case.overlay);
         case.desired = Some(desired);
     }
     let now = tools.clock.now();
@@ -308,8 +391,13 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
         Known {
             state: d.state,
             cancelled_by_us: d.cancelled_by_us,
-            same: hash.is_some() && d.sent_hash.as_deref() == hash,
+            same: match d.state {
+                // What still cannot be handed over is as it was when it was refused.
+                S::Rejected => hash.is_none() || d.sending_hash.as_deref() == hash,
+                _ => hash.is_some() && d.sent_hash.as_deref() == hash,
+            },
             written_back: crm::is_told(d, shop),
+            shows_error: d.crm_written.error.is_some(),
         }
     });
     let situation = Situation {
@@ -318,7 +406,9 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
         known,
         rereads: case.intent.rereads,
         allow_edit_cancel: shop.integration.settings.allow_edit_cancel,
-        verify: case.intent.verify && !case.verified,
+        verify: case.intent.verify,
+        looked: case.verified,
+        saving: case.saving,
     };
     decide(&situation)
 }
@@ -332,12 +422,22 @@ async fn act(tools: &Tools, shop: &Shop, case: &mut Case, decision: Decision) {
                 case.told.push(format!("wanted again after our cancel: new number {}", d.orderno));
             }
         }
-        Decision::Edit => tools.edit(shop, case).await,
+        Decision::Edit => {
+            towns::place(tools, shop, case).await;
+            if case.is_open() {
+                tools.edit(shop, case).await;
+            }
+        }
         Decision::Cancel => tools.cancel(shop, case).await,
         Decision::LookUp => tools.look_up(shop, case).await,
         Decision::CancelByNumber => cancel_by_number(tools, shop, case).await,
         Decision::WriteBack => case.close(Outcome::Done(shared::message::Change::WrittenBack)),
         Decision::Withdraw => {
+            // An update must not bring back what was withdrawn; only a new send may.
+            if let Some(d) = &mut case.delivery {
+                d.state = S::Planned;
+                d.reject_reason = None;
+            }
             let outcome = if case.intent.send_seq > case.intent.served {
                 Outcome::Done(shared::message::Change::Withdrawn)
             } else {
@@ -384,6 +484,10 @@ async fn cancel_by_number(tools: &Tools, shop: &Shop, case: &mut Case) {
             Ok(Some(mut delivery)) => {
                 case.told.push("MeaSoft has an order under this number".to_owned());
                 delivery.state = S::Unknown;
+                // It was not sent by us: the receiver's phone is all there is to tell it by.
+                let phone_hash = convert::phones(&order).first().map(|p| tools.store.key.blind(p.as_str()));
+                delivery.sending =
+                    Some(Fingerprint { phone_hash: phone_hash.unwrap_or_default(), ..Fingerprint::default() });
                 case.delivery = Some(delivery);
             }
             Ok(None) => case.retry(RetryWhy::LeaseHeld, None),
@@ -415,6 +519,15 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
         outcome = Outcome::GiveUp(reason::give_up(reason::EXPIRED, why));
         settlement = Settlement::DeadLetter;
     }
+    // What could not be sent is refused, whoever refused it and why: an update that mends the
+    // order sends it.
+    let wanted = case.wanted();
+    if let (Outcome::GiveUp(give_up), Some(d)) = (&outcome, &mut case.delivery)
+        && (d.state == S::Planned && wanted.send || d.state == S::Rejected && (wanted.send || wanted.update))
+    {
+        d.state = d.state.after(Event::Refused).unwrap_or(S::Rejected);
+        d.reject_reason = Some(give_up.reason.to_owned());
+    }
     let kind = kind_of(&case);
     let leave = match &settlement {
         Settlement::Wait { pause, counts } => Leave::Wait {
@@ -428,7 +541,7 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
         Leave::Wait { due_at, .. } => Some(due_at),
         Leave::Served => None,
     };
-    let mut pause = Duration::from_millis(50);
+    let mut waits = Waits::between(Duration::from_millis(50), Duration::from_secs(5));
     let mut left = 20;
     let held = loop {
         match store_result(tools, shop, &case, kind, &outcome, leave, now).await {
@@ -437,8 +550,7 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
                 // The lease is kept alive meanwhile; giving up here would only cost a repeat.
                 tracing::warn!(%error, "an attempt's result could not be stored yet");
                 left -= 1;
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
+                tokio::time::sleep(waits.next_wait()).await;
             }
             Err(error) => {
                 tracing::error!(%error, "an attempt's result could not be stored; the order will be looked at again");
@@ -476,6 +588,7 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
         fence_held = held,
         "attempt.finished"
     );
+    tools.bell.ring(shop.id(), &case.intent.number);
     // A newer wish may be waiting behind the one just served.
     Some(Hint { integration: shop.id(), due_at: next_at.unwrap_or(now) })
 }
@@ -513,21 +626,9 @@ async fn store_result(
     }
     match outcome {
         Outcome::GiveUp(give_up) => {
-            let dead = NewDeadLetter {
-                integration: Some(shop.id()),
-                delivery: case.delivery.as_ref().map(|d| d.id),
-                number: Some(number.to_owned()),
-                kind: kind.as_str().to_owned(),
-                reason: give_up.reason.to_owned(),
-                fault: give_up.fault,
-                detail: give_up.detail.clone(),
-                tries: case.intent.attempt + 1,
-                command: Some(replayable(case, kind, now)),
-                raw: None,
-            };
-            tx.bury(&dead, now).await?;
+            tx.bury(&dead_letter(case, kind, give_up, now), now).await?;
         }
-        Outcome::Done(_) | Outcome::AlreadyDone(_) => {
+        Outcome::Done(_) => {
             tx.resolve_dead_letters(shop.id(), number, now).await?;
         }
         _ => {}
@@ -541,19 +642,33 @@ async fn store_result(
     Ok(true)
 }
 
+fn dead_letter(case: &Case, kind: Kind, give_up: &GiveUp, now: Timestamp) -> NewDeadLetter {
+    NewDeadLetter {
+        integration: Some(case.intent.integration),
+        delivery: case.delivery.as_ref().map(|d| d.id),
+        number: Some(case.intent.number.as_str().to_owned()),
+        kind: kind.as_str().to_owned(),
+        reason: give_up.reason.to_owned(),
+        fault: give_up.fault,
+        detail: give_up.detail.clone(),
+        tries: case.intent.attempt + 1,
+        command: Some(replayable(case, kind, now)),
+        raw: None,
+    }
+}
+
 /// What the attempt was for; the newest unserved wish gives its name.
 fn kind_of(case: &Case) -> Kind {
-    let i = &case.intent;
-    let newest = i.send_seq.max(i.update_seq).max(i.cancel_seq);
-    if newest == i.cancel_seq && i.cancel_seq > i.served {
-        Kind::CancelOrder
-    } else if newest == i.update_seq && i.update_seq > i.served {
-        Kind::UpdateOrder
-    } else if i.send_seq > i.served {
-        Kind::SendOrder
-    } else {
-        Kind::ResumeOrder
-    }
+    let (i, w) = (&case.intent, case.wanted());
+    [
+        (w.send, i.send_seq, Kind::SendOrder),
+        (w.update, i.update_seq, Kind::UpdateOrder),
+        (w.cancel, i.cancel_seq, Kind::CancelOrder),
+    ]
+    .into_iter()
+    .filter(|(wanted, ..)| *wanted)
+    .max_by_key(|(_, seq, _)| *seq)
+    .map_or(Kind::ResumeOrder, |(.., kind)| kind)
 }
 
 /// The command as it is published again by a replay.

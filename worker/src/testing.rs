@@ -215,7 +215,8 @@ impl World {
         let config = Config::read(Role::Bridge, &Source::from_pairs(pairs)).expect("good settings");
         let ctx = Ctx::new(Arc::new(config), store);
         let journal = Journal::start(ctx.store.clone());
-        let clients = connect::Clients::new(&ctx.config, journal.clone(), ctx.metrics.clone()).expect("clients");
+        let clients = connect::Clients::new(&ctx.config, ctx.store.clone(), journal.clone(), ctx.metrics.clone())
+            .expect("clients");
         let tools = crate::tools(&ctx, journal);
         let shops = Shops::new(ctx.store.clone(), Arc::new(clients));
         let mut world = Self { ctx, tools, shops, courier, crm, account, id: IntegrationId(0), folder };

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shared::config::Source;
 use shared::domain::{Fault, IntegrationId, Language};
 use shared::message::Envelope;
 use shared::reason::explain;
@@ -56,9 +57,10 @@ fn filter(
 ) -> Result<DeadFilter, Failure> {
     let fault = match fault {
         None => None,
-        Some(text) => Some(Fault::parse(text).ok_or_else(|| {
-            Failure::Usage(format!("--fault: «{text}» is none of shop, courier, crm, bridge"))
-        })?),
+        Some(text) => Some(
+            Fault::parse(text)
+                .ok_or_else(|| Failure::Usage(format!("--fault: «{text}» is none of shop, courier, crm, bridge")))?,
+        ),
     };
     let since = since.map(|text| args::since(text, store.clock.now())).transpose().map_err(Failure::Usage)?;
     Ok(DeadFilter { all, integration: integration.map(IntegrationId), fault, reason, since })
@@ -71,7 +73,8 @@ async fn find(id: i64, store: &Store) -> Result<DeadLetter, Failure> {
 
 /// The language of people's texts: that of the terminal's locale.
 fn language() -> Language {
-    let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let source = Source::environment();
+    let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].iter().find_map(|name| source.get(name).ok().flatten());
     if locale.is_some_and(|l| l.starts_with("ru")) { Language::Ru } else { Language::En }
 }
 

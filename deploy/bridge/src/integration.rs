@@ -19,7 +19,12 @@ use shared::telemetry::Metrics;
 use crate::args::{Add, Edit, IntegrationCommand, SyncArgs};
 use crate::output::{Failure, Output, bold, green, red};
 
-pub async fn run(command: IntegrationCommand, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+pub async fn run(
+    command: IntegrationCommand,
+    config: &Config,
+    store: &Store,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
     match command {
         IntegrationCommand::Add(args) => add(args, config, store, out).await,
         IntegrationCommand::List => list(config, store, out).await,
@@ -34,8 +39,10 @@ pub async fn run(command: IntegrationCommand, config: &Config, store: &Store, ou
         }
         IntegrationCommand::RotateKey { id } => rotate(id, store, out).await,
         IntegrationCommand::Remove { id } => {
-            set_state(id, &IntegrationState::Removed, "removed: its triggers are refused, its ledger stays", store, out).await
+            set_state(id, &IntegrationState::Removed, "removed: its triggers are refused, its ledger stays", store, out)
+                .await
         }
+        IntegrationCommand::Register { id } => register(id, config, store, out).await,
         IntegrationCommand::Check { id, to, weight } => check(id, to.as_deref(), weight, config, store, out).await,
     }
 }
@@ -63,7 +70,8 @@ fn password(given: Option<String>, from_stdin: bool) -> Result<Option<Secret>, F
 }
 
 fn good_crm_url(url: &str, config: &Config) -> Result<String, Failure> {
-    let allowed = AllowedHosts::parse(&config.crm_allowed_hosts).map_err(|bad| Failure::Usage(format!("CRM_ALLOWED_HOSTS: {bad}")))?;
+    let allowed = AllowedHosts::parse(&config.crm_allowed_hosts)
+        .map_err(|bad| Failure::Usage(format!("CRM_ALLOWED_HOSTS: {bad}")))?;
     let good = check_crm_url(url, &allowed).map_err(|bad| Failure::Usage(format!("--crm-url: {bad}")))?;
     Ok(good.as_str().trim_end_matches('/').to_owned())
 }
@@ -91,7 +99,9 @@ fn apply(changes: &Changes<'_>, settings: &mut Settings) -> Result<(), Failure> 
     if !changes.delivery_types.is_empty() {
         for reserved in ["id", "sum", "key"] {
             if changes.delivery_types.iter().any(|t| t == reserved) {
-                return Err(usage(format!("--delivery-type: «{reserved}» would clash with a parameter of the cancel trigger")));
+                return Err(usage(format!(
+                    "--delivery-type: «{reserved}» would clash with a parameter of the cancel trigger"
+                )));
             }
         }
         settings.delivery_types = changes.delivery_types.to_vec();
@@ -270,7 +280,13 @@ async fn show(id: i64, show_key: bool, config: &Config, store: &Store, out: &Out
     Ok(ExitCode::SUCCESS)
 }
 
-async fn set_state(id: i64, state: &IntegrationState, words: &str, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+async fn set_state(
+    id: i64,
+    state: &IntegrationState,
+    words: &str,
+    store: &Store,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
     let found = find(id, store).await?;
     store.set_integration_state(found.id, state).await?;
     out.answer(&json!({ "id": id, "state": state.as_str() }), || println!("Integration {id} is {words}."));
@@ -285,6 +301,35 @@ async fn rotate(id: i64, store: &Store, out: &Output) -> Result<ExitCode, Failur
     out.answer(&json!({ "id": id, "deliveryApiKey": key }), || {
         println!("deliveryApiKey  {key}");
         println!("Triggers with the old key are refused from now on: put the new one into RetailCRM's forms.");
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn register(id: i64, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+    let integration = find(id, store).await?;
+    let journal = Journal::start(store.clone());
+    let clients =
+        bridge_worker::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()))?;
+    let vendors = bridge_worker::ports::Connect::connect(&clients, &integration).map_err(Failure::sentence)?;
+    let account_url = format!("{}/retailcrm/account", config.public_url);
+    let shop = bridge_worker::ports::Shop { integration: Arc::new(integration), vendors };
+    let done = bridge_worker::module::registration::register(&shop, &config.public_url, &config.module_code).await;
+    journal.flush().await;
+    let done = done.map_err(|error| Failure::sentence(format!("RetailCRM does not register the module: {error}")))?;
+    let document = json!({
+        "id": id, "code": done.code, "firstTime": done.first_time, "deliveryType": done.delivery_type,
+        "accountUrl": account_url,
+    });
+    out.answer(&document, || {
+        let word = if done.first_time { "registered" } else { "brought up to date" };
+        println!("The module {} is {word} in RetailCRM.", bold(&done.code));
+        println!("  settings page  {account_url}");
+        if let Some(code) = &done.delivery_type {
+            println!("  delivery type  {code}");
+        }
+        println!(
+            "Next: tie a delivery type to «Курьерская служба 2008» in RetailCRM, then `bridge trigger-help {id}`."
+        );
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -306,7 +351,8 @@ async fn check(
 ) -> Result<ExitCode, Failure> {
     let integration = find(id, store).await?;
     let journal = Journal::start(store.clone());
-    let clients = bridge_worker::connect::Clients::new(config, journal.clone(), Arc::new(Metrics::new()))?;
+    let clients =
+        bridge_worker::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()))?;
     let vendors = bridge_worker::ports::Connect::connect(&clients, &integration).map_err(Failure::sentence)?;
     let mut findings = Vec::new();
     let mut say = |what, result: Result<String, String>| {
@@ -320,7 +366,10 @@ async fn check(
             if missing.is_empty() {
                 say("RetailCRM rights", Ok("everything the bridge needs".to_owned()));
             } else {
-                say("RetailCRM rights", Err(format!("missing: {} (of {})", missing.join(", "), Credentials::NEEDED_SCOPES.len())));
+                say(
+                    "RetailCRM rights",
+                    Err(format!("missing: {} (of {})", missing.join(", "), Credentials::NEEDED_SCOPES.len())),
+                );
             }
         }
         Err(error) => say("RetailCRM API key", Err(error.to_string())),
@@ -330,13 +379,19 @@ async fn check(
         Err(error) => say("MeaSoft login", Err(error.to_string())),
     }
     if let Some(town) = to {
-        let request = shared::measoft::CalcRequest::to_town(town, shared::domain::Grams(weight));
+        let request = shared::measoft::CalcRequest {
+            town: town.to_owned(),
+            weight: Some(shared::domain::Grams(weight)),
+            ..Default::default()
+        };
         match vendors.courier.calculate(&request).await {
             Ok(tariffs) if tariffs.is_empty() => say("MeaSoft tariffs", Err("none for this town".to_owned())),
             Ok(tariffs) => {
                 let words: Vec<String> = tariffs
                     .iter()
-                    .map(|t| format!("{} {}", t.service_name.as_deref().or(t.service.as_deref()).unwrap_or("?"), t.price))
+                    .map(|t| {
+                        format!("{} {}", t.service_name.as_deref().or(t.service.as_deref()).unwrap_or("?"), t.price)
+                    })
                     .collect();
                 say("MeaSoft tariffs", Ok(words.join("; ")));
             }
@@ -365,10 +420,8 @@ pub async fn sync(args: &SyncArgs, store: &Store, out: &Output) -> Result<ExitCo
         Some(id) => vec![find(id, store).await?],
         None => store.integrations().await?.into_iter().filter(Integration::is_active).collect(),
     };
-    let jobs: Vec<NewJob> = wanted
-        .iter()
-        .map(|i| NewJob::of(&Envelope::new(Command::SyncStatuses {}, Some(i.id), now), now))
-        .collect();
+    let jobs: Vec<NewJob> =
+        wanted.iter().map(|i| NewJob::of(&Envelope::new(Command::SyncStatuses {}, Some(i.id), now), now)).collect();
     store.enqueue(&jobs).await?;
     let ids: Vec<i64> = wanted.iter().map(|i| i.id.0).collect();
     out.answer(&json!({ "asked": ids }), || println!("Asked for a status sync of {} integration(s).", ids.len()));

@@ -1,10 +1,12 @@
 //! `bridge`: the operator's command. It also runs all three roles in one process, and the
 //! demonstration.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 #![expect(clippy::print_stdout, reason = "a command's answer goes to standard output")]
 
 mod args;
 mod dead;
 mod demo;
+mod doctor;
 mod integration;
 mod journal;
 mod order;
@@ -52,19 +54,19 @@ fn answer(command: Command, source: &Source, out: &Output) -> Result<ExitCode, F
         return Ok(ExitCode::SUCCESS);
     }
     let config = Config::read(Role::Bridge, source).map_err(Failure::Config)?;
+    config.make_folders().map_err(Failure::Config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
     runtime.block_on(async {
         match command {
             Command::Config { command: ConfigCommand::Check } => check_config(&config, out),
             Command::Migrate => migrate(&config, out).await,
-            Command::Integration { command } => {
-                integration::run(command, &config, &open(&config).await?, out).await
-            }
+            Command::Integration { command } => integration::run(command, &config, &open(&config).await?, out).await,
             Command::TriggerHelp(args) => trigger_help::run(&args, &config, &open(&config).await?, out).await,
             Command::Order { command } => order::run(command, &open(&config).await?, out).await,
             Command::Dead { command } => dead::run(command, &open(&config).await?, out).await,
             Command::Journal { command } => journal::run(command, &open(&config).await?, out).await,
             Command::Sync(args) => integration::sync(&args, &open(&config).await?, out).await,
+            Command::Doctor { id } => doctor::run(id, &config, out).await,
             Command::Up | Command::Demo(_) | Command::SecretKey => unreachable!("handled before"),
         }
     })

@@ -24,7 +24,11 @@ pub async fn run(command: OrderCommand, store: &Store, out: &Output) -> Result<E
 ///
 /// # Errors
 /// Of the store.
-pub async fn story(store: &Store, number: &str, integration: Option<i64>) -> Result<(Vec<Delivery>, Vec<Kept>), Failure> {
+pub async fn story(
+    store: &Store,
+    number: &str,
+    integration: Option<i64>,
+) -> Result<(Vec<Delivery>, Vec<Kept>), Failure> {
     let integration = integration.map(IntegrationId);
     let deliveries = store.deliveries_by_number(number, integration).await?;
     let ordernos: Vec<String> = deliveries.iter().map(|d| d.orderno.as_str().to_owned()).collect();

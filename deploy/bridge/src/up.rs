@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use shared::bootstrap::{self, Ctx};
 use shared::config::{Config, Database, Role, Source};
@@ -41,7 +40,10 @@ fn lock(config: &Config) -> anyhow::Result<File> {
     let path: &Path = &config.data_dir.join("bridge.lock");
     let file = File::options().create(true).truncate(false).write(true).open(path)?;
     file.try_lock().map_err(|_| {
-        anyhow::anyhow!("another `bridge up` runs on {}; stop it first, or set another DATA_DIR", config.data_dir.display())
+        anyhow::anyhow!(
+            "another `bridge up` runs on {}; stop it first, or set another DATA_DIR",
+            config.data_dir.display()
+        )
     })?;
     Ok(file)
 }
@@ -52,7 +54,7 @@ fn lock(config: &Config) -> anyhow::Result<File> {
 /// Of the role that failed.
 pub async fn roles(ctx: Ctx, queue: Opened) -> anyhow::Result<()> {
     let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    running.spawn(bridge_ingress::run(ctx.clone(), Arc::clone(&queue.publisher)));
+    running.spawn(bridge_ingress::run(ctx.clone(), queue.clone()));
     running.spawn(bridge_worker::run(ctx.clone(), queue.clone()));
     running.spawn(bridge_scheduler::run(ctx.clone(), queue));
     let mut result = Ok(());

@@ -16,7 +16,8 @@ impl Phone {
     #[must_use]
     pub fn find_all(text: &str) -> Vec<Self> {
         let mut found: Vec<Self> = Vec::new();
-        for part in text.split([',', ';', '/', '\n', '|']) {
+        // A plus begins a number, whatever stands before it.
+        for part in text.replace('+', ",+").split([',', ';', '/', '\n', '|']) {
             let main = part.split("доб").next().unwrap_or(part);
             let main = main.split("ext").next().unwrap_or(main);
             if main.contains('@') {
@@ -64,6 +65,7 @@ mod tests {
         assert_eq!(found("8 495 000 11 22"), ["+74950001122"]);
         assert_eq!(found("9160001122 доб. 15"), ["+79160001122"]);
         assert_eq!(found("+998 90 123 45 67"), ["+998901234567"]);
+        assert_eq!(found("+79160001122 +7 495 000 11 22"), ["+79160001122", "+74950001122"]);
         assert_eq!(found("89160001122; +7 916 000 11 22, 84950001122"), ["+79160001122", "+74950001122"]);
     }
 

@@ -27,7 +27,8 @@ pub enum DeliveryState {
     Lost,
     /// By us, before work began.
     Cancelled,
-    /// MeaSoft refused it; a change in the CRM makes a new attempt.
+    /// MeaSoft refused it, or it could not even be handed over; a change in the CRM makes a
+    /// new attempt.
     Rejected,
 }
 
@@ -159,14 +160,15 @@ impl DeliveryState {
             (Self::Planned | Self::Rejected | Self::Unknown | Self::Sending, Event::SendBegun) => Self::Sending,
             (Self::Sending | Self::Unknown, Event::AnswerLost) => Self::Unknown,
             (Self::Sending | Self::Unknown, Event::Accepted) => Self::Created,
-            (Self::Sending | Self::Unknown, Event::Refused) => Self::Rejected,
+            // Refused by us before it was sent, or by MeaSoft after.
+            (Self::Planned | Self::Rejected | Self::Sending | Self::Unknown, Event::Refused) => Self::Rejected,
             (Self::Sending | Self::Unknown, Event::FoundAbsent) => Self::Planned,
             (Self::Created, Event::CancelledByUs) => Self::Cancelled,
             // What was never sent needs nothing to be withdrawn.
             (Self::Planned | Self::Rejected, Event::CancelledByUs) => Self::Cancelled,
             (Self::Cancelled, Event::WantedAgain) => Self::Planned,
-            // Our cancel shows up at MeaSoft as «not delivered»: that is no news.
-            (Self::Cancelled, Event::Reported(Phase::NotDelivered)) => Self::Cancelled,
+            // Our cancel shows up at MeaSoft as «not delivered», later as «returned»: no news.
+            (Self::Cancelled, Event::Reported(Phase::NotDelivered | Phase::Returned)) => Self::Cancelled,
             (
                 Self::Sending
                 | Self::Unknown
@@ -287,6 +289,8 @@ mod tests {
             (S::Unknown, E::AnswerLost, S::Unknown),
             (S::Sending, E::Accepted, S::Created),
             (S::Unknown, E::Accepted, S::Created),
+            (S::Planned, E::Refused, S::Rejected),
+            (S::Rejected, E::Refused, S::Rejected),
             (S::Sending, E::Refused, S::Rejected),
             (S::Unknown, E::Refused, S::Rejected),
             (S::Sending, E::FoundAbsent, S::Planned),
@@ -326,7 +330,7 @@ mod tests {
             }
             for (phase, to) in phases {
                 let expected = match state {
-                    S::Cancelled if phase == P::NotDelivered => Some(S::Cancelled),
+                    S::Cancelled if matches!(phase, P::NotDelivered | P::Returned) => Some(S::Cancelled),
                     _ if reportable.contains(&state) => Some(to),
                     _ => None,
                 };

@@ -568,6 +568,7 @@ fn transport(op: Op, error: &reqwest::Error) -> MeasoftError {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "an HTTP date is compared with the wall clock it was made by")]
 fn retry_after(response: &reqwest::Response) -> Option<Duration> {
     let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
     parse_retry_after(value, jiff::Timestamp::now())

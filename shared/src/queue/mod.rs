@@ -1,7 +1,7 @@
 //! The queue, as its users see it. Two adapters stand behind it: the job table
 //! (`jobs`, in the store) and RabbitMQ (`amqp`). Handlers see neither.
 //!
-//! What both promise, and the contract suite in [`contract`] checks:
+//! What both promise, and the contract suite (`contract`, feature `testing`) checks:
 //! * `publish` returns only when the message is stored durably;
 //! * a delivery that is not settled comes back (`redelivered` is true then);
 //! * a delayed message does not come early;
@@ -104,10 +104,25 @@ impl Delivery {
     }
 }
 
+/// What a broker, not a handler, puts aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aside {
+    /// Handed out too often, or rejected.
+    Dead,
+    /// No queue was bound to receive it.
+    Unrouted,
+}
+
 /// The consuming side.
 pub trait Consumer: Send + Sync {
     /// `prefetch` bounds what is in hand unsettled.
     fn subscribe(&self, lane: Lane, prefetch: u16) -> Box<dyn Subscription>;
+
+    /// Takes what was put aside; [`Delivery::death`] says why. `None` where nothing is:
+    /// the job table hands everything to its lane.
+    fn subscribe_aside(&self, _what: Aside, _prefetch: u16) -> Option<Box<dyn Subscription>> {
+        None
+    }
 }
 
 /// What operators and metrics want to know of a queue.

@@ -1074,37 +1074,3 @@ async fn every_registered_number_gets_exactly_one_order_under_concurrent_load() 
     assert_eq!((sim.orders().len(), refused), (20, 20));
     assert!(sim.effects().values().all(|effects| effects.creates == 1));
 }
-
-/// Run with `--ignored --nocapture` and `--release` to see the figures.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures, and means something only in an optimised build on a quiet machine"]
-#[allow(clippy::print_stderr)]
-async fn it_serves_two_thousand_requests_a_second_and_a_hundred_thousand_rows() {
-    let sim = start_with(Options { keep_requests: 10_000, ..Options::default() }).await;
-    let client = reqwest::Client::new();
-    let started = Instant::now();
-    let (tasks, each) = (16, 500);
-    let callers: Vec<_> = (0..tasks)
-        .map(|task| {
-            let (client, url) = (client.clone(), sim.url());
-            tokio::spawn(async move {
-                for number in 0..each {
-                    let body = neworder(&[order_xml(&format!("RC-{task}-{number}"), TWO_LINES)]);
-                    let answer = client.post(&url).body(body).send().await.unwrap().text().await.unwrap();
-                    assert!(answer.contains("Success"), "{answer}");
-                }
-            })
-        })
-        .collect();
-    for caller in callers {
-        caller.await.unwrap();
-    }
-    let rate = f64::from(tasks * each) / started.elapsed().as_secs_f64();
-    sim.seed_orders("8:shop-demo", 100_000, "S-");
-    let started = Instant::now();
-    let size = text(&sim, statusreq(ONLY_LAST)).await.len();
-    eprintln!("{rate:.0} creations/s; {size} bytes of changes in {:?}", started.elapsed());
-    if !cfg!(debug_assertions) {
-        assert!(rate > 2000.0, "{rate:.0}");
-    }
-}

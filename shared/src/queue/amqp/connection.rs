@@ -17,13 +17,14 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::queue::amqp::{QueueEvents, Shared};
+use crate::retry::Waits;
 
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 pub(super) const DECLARE_LIMIT: Duration = Duration::from_secs(5);
 pub(super) const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// A connection that lived this long was a good one: the next wait is short again.
-const STEADY: Duration = Duration::from_secs(2);
+const STEADY: Duration = Duration::from_secs(1);
 
 /// What ended an operation on a connection. Neither text holds the URL.
 #[derive(Debug, thiserror::Error)]
@@ -215,7 +216,8 @@ pub(super) trait Session: Send {
 
 /// Keeps one connection open until `shared.stop`.
 pub(super) async fn supervise(shared: Arc<Shared>, link: Link, mut session: impl Session) {
-    let mut backoff = Backoff::new(shared.config.reconnect);
+    let (shortest, longest) = shared.config.reconnect;
+    let mut backoff = Waits::between(shortest, longest);
     let mut connected_before = false;
     while !shared.stop.is_cancelled() {
         shared.progress.beat(link);
@@ -252,51 +254,9 @@ pub(super) async fn supervise(shared: Arc<Shared>, link: Link, mut session: impl
         }
         shared.progress.beat(link);
         tokio::select! {
-            () = tokio::time::sleep(backoff.next()) => {}
+            () = tokio::time::sleep(backoff.next_wait()) => {}
             () = shared.answered.notified() => {}
             () = shared.stop.cancelled() => {}
         }
-    }
-}
-
-/// Waits between two tries: doubling from the shorter to the longer, each cut by up to a
-/// half at random, so that the processes of an installation do not come back in step.
-pub(super) struct Backoff {
-    shortest: Duration,
-    longest: Duration,
-    step: Duration,
-}
-
-impl Backoff {
-    pub(super) fn new((shortest, longest): (Duration, Duration)) -> Self {
-        Self { shortest, longest, step: shortest }
-    }
-
-    pub(super) fn reset(&mut self) {
-        self.step = self.shortest;
-    }
-
-    pub(super) fn next(&mut self) -> Duration {
-        let step = self.step.min(self.longest);
-        self.step = step.saturating_mul(2);
-        let random = uuid::Uuid::new_v4().as_u128() as u32;
-        step / 2 + (step / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_grow_to_the_longest_and_begin_anew_after_a_good_connection() {
-        let mut backoff = Backoff::new((Duration::from_millis(200), Duration::from_secs(10)));
-        let waits: Vec<Duration> = (0..12).map(|_| backoff.next()).collect();
-        for (number, wait) in waits.iter().enumerate() {
-            let step = Duration::from_millis(200 << number).min(Duration::from_secs(10));
-            assert!(*wait >= step / 2 && *wait <= step, "wait {number} was {wait:?}");
-        }
-        backoff.reset();
-        assert!(backoff.next() <= Duration::from_millis(200));
     }
 }

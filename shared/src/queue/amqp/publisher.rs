@@ -39,7 +39,7 @@ pub(super) struct Outgoing {
 }
 
 pub(super) enum Ask {
-    Publish(Outgoing, oneshot::Sender<Result<(), PublishError>>),
+    Publish(Box<Outgoing>, oneshot::Sender<Result<(), PublishError>>),
     /// Answered once nothing is unconfirmed.
     Flush(oneshot::Sender<()>),
 }
@@ -56,7 +56,7 @@ pub(super) async fn submit(
     }
     let deadline = Deadline::now() + limit;
     let (done, confirmed) = oneshot::channel();
-    let ask = Ask::Publish(message, done);
+    let ask = Ask::Publish(Box::new(message), done);
     match inbox.try_send(ask) {
         Ok(()) => {}
         Err(mpsc::error::TrySendError::Full(ask)) => match timeout_at(deadline, inbox.reserve()).await {
@@ -281,8 +281,9 @@ impl Publishing {
     }
 }
 
-async fn send(channel: &Channel, place: usize, message: Outgoing) -> (usize, lapin::Result<Confirmation>) {
-    let Outgoing { exchange, routing_key, mandatory, body, properties } = message;
+#[expect(clippy::disallowed_methods, reason = "the one place that publishes; its confirm is awaited here")]
+async fn send(channel: &Channel, place: usize, message: Box<Outgoing>) -> (usize, lapin::Result<Confirmation>) {
+    let Outgoing { exchange, routing_key, mandatory, body, properties } = *message;
     let options = BasicPublishOptions { mandatory, immediate: false };
     let result = async {
         // Its first poll hands over all frames at once, so sends of one task never mingle.

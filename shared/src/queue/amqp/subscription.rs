@@ -10,9 +10,10 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, Channel, ErrorKind};
 use tokio::time::timeout;
 
-use crate::queue::amqp::connection::{Backoff, DECLARE_LIMIT, Failure, Live, SETTLE_LIMIT};
+use crate::queue::amqp::connection::{DECLARE_LIMIT, Failure, Live, SETTLE_LIMIT};
 use crate::queue::amqp::{Alive, Shared};
 use crate::queue::{Death, Delivery, Settle, Subscription};
+use crate::retry::Waits;
 
 /// How long the first subscription waits for the topology before it tries all the same:
 /// another process may have declared it.
@@ -36,7 +37,7 @@ pub(super) struct AmqpSubscription {
     source: Source,
     prefetch: u16,
     active: Option<Active>,
-    backoff: Backoff,
+    backoff: Waits,
     stopped: bool,
 }
 
@@ -50,7 +51,8 @@ struct Active {
 
 impl AmqpSubscription {
     pub(super) fn new(shared: Arc<Shared>, alive: Arc<Alive>, queue: String, source: Source, prefetch: u16) -> Self {
-        let backoff = Backoff::new(shared.config.reconnect);
+        let (shortest, longest) = shared.config.reconnect;
+        let backoff = Waits::between(shortest, longest);
         Self { shared, _alive: alive, queue, source, prefetch: prefetch.max(1), active: None, backoff, stopped: false }
     }
 
@@ -130,7 +132,7 @@ impl Subscription for AmqpSubscription {
                             if is_missing_queue(&failure) {
                                 self.shared.redeclare.notify_one();
                             }
-                            tokio::time::sleep(self.backoff.next()).await;
+                            tokio::time::sleep(self.backoff.next_wait()).await;
                         }
                     }
                     continue;
@@ -155,7 +157,7 @@ impl Subscription for AmqpSubscription {
                     None => {
                         tracing::warn!(queue = %self.queue, "the broker ended the subscription");
                         self.shared.redeclare.notify_one();
-                        tokio::time::sleep(self.backoff.next()).await;
+                        tokio::time::sleep(self.backoff.next_wait()).await;
                     }
                 }
                 self.active = None;

@@ -1,0 +1,30 @@
+//! Waiting for a condition instead of for a time.
+
+use std::time::{Duration, Instant};
+
+/// Longer than anything in a story takes on a busy machine.
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// Pause between two looks.
+const EVERY: Duration = Duration::from_millis(40);
+
+/// Looks again and again until `look` answers `Ok`, and gives its value.
+///
+/// # Panics
+/// When `limit` is over; the message has `label` and what the last look saw.
+pub async fn eventually<T, F, Fut>(label: &str, limit: Duration, mut look: F) -> T
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, String>>,
+{
+    let begun = Instant::now();
+    loop {
+        match look().await {
+            Ok(value) => return value,
+            Err(seen) if begun.elapsed() > limit => {
+                panic!("not within {limit:?}: {label}; last seen: {seen}");
+            }
+            Err(_) => tokio::time::sleep(EVERY).await,
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Real parts for stories: the product's binaries as child processes, the run's RabbitMQ
+//! and PostgreSQL, both simulators on real sockets.
+//!
+//! Begin with [`World::embedded`] or [`World::scaled`], tell the story, end with
+//! [`World::finish`], which checks the invariant of every story (design §9). The harness
+//! knows the product from outside only: its processes, its HTTP faces, its command line
+//! and its tables.
+
+mod eventually;
+mod finish;
+mod ledger;
+mod process;
+mod secrets;
+mod services;
+mod shop;
+mod world;
+
+pub use eventually::{LONG, eventually};
+pub use ledger::{Ledger, Line};
+pub use secrets::Secrets;
+pub use services::{Outage, broker_url, rabbitmqctl};
+pub use shop::{Collect, Placed, Shop, a_parcel};
+pub use world::{Answer, Builder, Cli, Fired, Role, World};

@@ -1,0 +1,195 @@
+//! One child process of the product, and the guard that leaves none behind.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+
+/// A program of the product that can be started, stopped, killed and started again.
+pub(super) struct Process {
+    pub(super) name: String,
+    program: PathBuf,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    pub(super) log: PathBuf,
+    pub(super) ops: SocketAddr,
+    child: Option<Child>,
+    /// Taken for the process as long as this lives.
+    _ports: Vec<Port>,
+}
+
+impl Process {
+    pub(super) fn new(
+        name: String,
+        program: PathBuf,
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+        log: PathBuf,
+        ops: Port,
+        more: Option<Port>,
+    ) -> Self {
+        let address = ops.address();
+        let ports = [Some(ops), more].into_iter().flatten().collect();
+        Self { name, program, arguments, environment, log, ops: address, child: None, _ports: ports }
+    }
+
+    pub(super) fn is_started(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Starts it; what it says is added to its log.
+    pub(super) fn start(&mut self, guard: &mut Guard) {
+        assert!(self.child.is_none(), "{} is running already", self.name);
+        let log = File::options().create(true).append(true).open(&self.log).expect("the log file can be written");
+        let child = Command::new(&self.program)
+            .args(&self.arguments)
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{} cannot be started: {error}", self.program.display()));
+        guard.watch(child.id());
+        self.child = Some(child);
+    }
+
+    /// How it ended, if it did without being told to.
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())
+    }
+
+    /// `kill -9`.
+    pub(super) fn kill(&mut self, guard: &mut Guard) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let status = child.wait().expect("a killed child ends");
+            guard.forget(child.id());
+            assert_eq!(status.signal(), Some(9), "{} had ended by itself before: {status}", self.name);
+        }
+    }
+
+    /// SIGTERM; [`Process::ended`] tells when it is through.
+    pub(super) fn terminate(&self) {
+        if let Some(child) = &self.child {
+            let done = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status();
+            assert!(done.is_ok_and(|status| status.success()), "SIGTERM cannot be sent to {}", self.name);
+        }
+    }
+
+    /// After [`Process::ended`] has told: it may be started again.
+    pub(super) fn forget(&mut self, guard: &mut Guard) {
+        if let Some(child) = self.child.take() {
+            guard.forget(child.id());
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A shell that kills what it was told of as soon as this process is gone, however it
+/// went: a test that is killed itself runs no destructor.
+pub(super) struct Guard {
+    shell: Child,
+    tell: Option<ChildStdin>,
+}
+
+const GUARD: &str = r#"
+pids=
+while read -r sign pid; do
+    case $sign in
+    +) pids="$pids $pid" ;;
+    -) left=; for one in $pids; do [ "$one" = "$pid" ] || left="$left $one"; done; pids=$left ;;
+    esac
+done
+for pid in $pids; do kill -KILL -- "-$pid" 2>/dev/null; done
+"#;
+
+impl Guard {
+    pub(super) fn start() -> Self {
+        let mut shell = Command::new("sh")
+            .args(["-c", GUARD])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .expect("a shell can be started");
+        let tell = shell.stdin.take();
+        Self { shell, tell }
+    }
+
+    fn say(&mut self, sign: char, pid: u32) {
+        if let Some(tell) = &mut self.tell {
+            let _ = writeln!(tell, "{sign} {pid}");
+        }
+    }
+
+    fn watch(&mut self, pid: u32) {
+        self.say('+', pid);
+    }
+
+    fn forget(&mut self, pid: u32) {
+        self.say('-', pid);
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.tell.take());
+        let _ = self.shell.wait();
+    }
+}
+
+/// A loopback port that no other test of this machine's run takes.
+pub(super) struct Port {
+    number: u16,
+    _claim: File,
+}
+
+impl Port {
+    /// Below the range that outgoing connections take, so that it is still free when its
+    /// process is started a second time.
+    pub(super) fn pick(folder: &Path) -> Self {
+        let folder = folder.join("ports");
+        std::fs::create_dir_all(&folder).expect("a folder for claims");
+        for _ in 0..500 {
+            let number = 15_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 17_000).expect("small");
+            let claim = File::create(folder.join(number.to_string())).expect("a claim");
+            if claim.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
+                return Self { number, _claim: claim };
+            }
+        }
+        panic!("no free port found");
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.number))
+    }
+}
+
+/// `target/<profile>`: where the programs lie, beside the one that runs now.
+pub(super) fn programs() -> PathBuf {
+    let here = std::env::current_exe().expect("the path of this program");
+    let folder = here.parent().expect("a folder");
+    let folder = if folder.ends_with("deps") { folder.parent().expect("a folder") } else { folder };
+    for program in ["bridge", "ingress", "worker", "scheduler"] {
+        assert!(
+            folder.join(program).exists(),
+            "{} is missing: build it first (`./tests/run` does, or `cargo build --workspace --bins`)",
+            folder.join(program).display()
+        );
+    }
+    folder.to_owned()
+}

@@ -1,0 +1,76 @@
+//! What must never be seen, and the search for it.
+
+use std::sync::{Mutex, PoisonError};
+
+/// Receiver of every order of a story, recognisable wherever it shows up.
+pub(super) const NAME: &str = "Тайнова Секретина Скрытовна";
+pub(super) const STREET: &str = "Потаённая ул., д. 77";
+pub(super) const EMAIL: &str = "taynova@secret-post.example";
+pub(super) const COMMENT: &str = "Код домофона 77К4242";
+/// Every phone of a story begins so; see [`super::shop::phone`].
+pub(super) const PHONE: &str = "+7 (916) 555-";
+
+/// Texts planted in a story that must not leave it.
+pub struct Secrets(Mutex<Vec<(String, String)>>);
+
+impl Default for Secrets {
+    fn default() -> Self {
+        let secrets = Self(Mutex::default());
+        for name in NAME.split(' ') {
+            secrets.plant("a name", name);
+        }
+        secrets.plant("a street", "Потаённая");
+        secrets.plant("a mail address", "taynova@");
+        secrets.plant("a comment", "77К4242");
+        for phone in ["916555", "(916) 555", "(916)555", "916 555", "916-555"] {
+            secrets.plant("a phone", phone);
+        }
+        secrets
+    }
+}
+
+impl Secrets {
+    /// From now on `text` must not be seen; `what` names it in the failure, which does not
+    /// show the text itself.
+    pub fn plant(&self, what: &str, text: &str) {
+        let mut planted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        planted.push((what.to_owned(), text.to_owned()));
+        // As JSON may write it.
+        let escaped: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+        if !text.is_ascii() {
+            planted.push((format!("{what}, escaped"), escaped));
+        }
+    }
+
+    /// Which secrets `text` shows, with the line around.
+    pub fn seen_in(&self, place: &str, text: &str) -> Vec<String> {
+        let planted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = Vec::new();
+        for (what, secret) in planted.iter() {
+            if let Some(at) = text.find(secret.as_str()) {
+                let line = text[..at].rfind('\n').map_or(0, |start| start + 1);
+                let before: String =
+                    text[line..at].chars().rev().take(160).collect::<Vec<_>>().into_iter().rev().collect();
+                seen.push(format!("{what} shows in {place}, after «{before}»"));
+            }
+        }
+        seen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_planted_text_is_found_plain_and_escaped_and_nothing_else_is() {
+        let secrets = Secrets::default();
+        secrets.plant("a key", "k-123");
+        assert!(secrets.seen_in("x", "nothing [hidden 12] +7").is_empty());
+        assert_eq!(secrets.seen_in("the log", "a\nkey=k-123").len(), 1);
+        assert_eq!(secrets.seen_in("x", "{\"firstName\":\"Секретина\"}").len(), 1);
+        let escaped: String = "Секретина".encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+        assert_eq!(secrets.seen_in("x", &escaped).len(), 1);
+        assert_eq!(secrets.seen_in("x", "tel +79165557001").len(), 1);
+    }
+}

@@ -1,0 +1,200 @@
+//! The run's RabbitMQ and PostgreSQL: a queue prefix and a database of one's own on them.
+
+use anyhow::Context as _;
+use lapin::options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use url::Url;
+
+fn variable(name: &str) -> String {
+    // Without it the story fails: a skipped one would look like a pass.
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: this story needs RabbitMQ and PostgreSQL; run ./tests/run, which starts them")
+    })
+}
+
+/// Where the run's broker is.
+///
+/// # Panics
+/// Without one.
+#[must_use]
+pub fn broker_url() -> String {
+    variable("TEST_AMQP_URL")
+}
+
+/// Runs the broker's own command line tool and gives what it says.
+///
+/// # Panics
+/// When it fails.
+pub async fn rabbitmqctl(arguments: &[&str]) -> String {
+    let program = variable("TEST_RABBITMQCTL");
+    let output = tokio::process::Command::new(program).args(arguments).output().await.expect("rabbitmqctl runs");
+    assert!(output.status.success(), "rabbitmqctl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The broker while it does not serve; it does again when this is gone, so that a story
+/// that fails spoils no other.
+pub struct Outage {
+    end: &'static [&'static str],
+    over: bool,
+}
+
+impl Outage {
+    /// `rabbitmqctl stop_app`: every connection is closed, none is taken.
+    pub async fn stop_broker() -> Self {
+        let outage = Self { end: &["start_app"], over: false };
+        rabbitmqctl(&["stop_app"]).await;
+        outage
+    }
+
+    /// A memory alarm: publishers are blocked, consumers are not.
+    pub async fn memory_alarm() -> Self {
+        let outage = Self { end: &["set_vm_memory_high_watermark", "0.4"], over: false };
+        rabbitmqctl(&["set_vm_memory_high_watermark", "0"]).await;
+        outage
+    }
+
+    /// The broker serves again.
+    pub async fn end(mut self) {
+        self.over = true;
+        rabbitmqctl(self.end).await;
+        if self.end[0] == "start_app" {
+            rabbitmqctl(&["await_startup"]).await;
+        }
+    }
+}
+
+impl Drop for Outage {
+    fn drop(&mut self) {
+        if !self.over {
+            let _ = std::process::Command::new(variable("TEST_RABBITMQCTL")).args(self.end).status();
+        }
+    }
+}
+
+/// Shared by most stories, held alone by those that stop or starve the broker. Under
+/// nextest each test is a process of its own and .config/nextest.toml keeps them apart.
+static BROKER: RwLock<()> = RwLock::const_new(());
+
+#[expect(dead_code, reason = "held for their drop")]
+enum Hold {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
+/// A prefix on the broker.
+pub(super) struct Queues {
+    pub(super) prefix: String,
+    _hold: Hold,
+}
+
+impl Queues {
+    pub(super) async fn new(alone: bool) -> Self {
+        let hold = if alone { Hold::Alone(BROKER.write().await) } else { Hold::Shared(BROKER.read().await) };
+        Self { prefix: format!("e2e-{}", uuid::Uuid::new_v4().simple()), _hold: hold }
+    }
+
+    /// A connection of the harness's own.
+    pub(super) async fn connect() -> anyhow::Result<Connection> {
+        Ok(Connection::connect(&broker_url(), ConnectionProperties::default()).await?)
+    }
+
+    /// Messages ready in the queues that hold work, by queue; those in somebody's hands
+    /// are not counted.
+    pub(super) async fn waiting(&self) -> anyhow::Result<Vec<(String, u32)>> {
+        let work = ["interactive", "bulk", "rpc", "dead", "unrouted"];
+        self.ready(work.map(|what| format!("{}.{what}.v1", self.prefix)).as_slice()).await
+    }
+
+    /// Queues with messages ready, among these. Asked of the queues themselves: what
+    /// `rabbitmqctl` lists is up to five seconds old.
+    pub(super) async fn ready(&self, names: &[String]) -> anyhow::Result<Vec<(String, u32)>> {
+        let connection = Self::connect().await?;
+        let channel = connection.create_channel().await?;
+        let mut found = Vec::new();
+        for name in names {
+            let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+            let queue = channel.queue_declare(name.as_str().into(), passive, FieldTable::default()).await?;
+            if queue.message_count() > 0 {
+                found.push((name.clone(), queue.message_count()));
+            }
+        }
+        connection.close(200, "done".into()).await?;
+        Ok(found)
+    }
+
+    /// Every queue of the prefix.
+    pub(super) async fn names(&self) -> Vec<String> {
+        let listed = rabbitmqctl(&["list_queues", "name", "--formatter", "json"]).await;
+        let rows: Vec<Value> = serde_json::from_str(&listed).expect("rabbitmqctl answers JSON");
+        let own = format!("{}.", self.prefix);
+        rows.iter().filter_map(|row| row["name"].as_str()).filter(|name| name.starts_with(&own)).map(str::to_owned).collect()
+    }
+
+    /// Removes what the prefix has left on the broker.
+    pub(super) async fn remove(&self, queues: &[String]) -> anyhow::Result<()> {
+        let connection = Self::connect().await?;
+        let channel = connection.create_channel().await?;
+        for name in queues {
+            channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await?;
+            let exchange = name.trim_end_matches(".v1");
+            channel.exchange_delete(exchange.into(), ExchangeDeleteOptions::default()).await?;
+        }
+        channel.exchange_delete(format!("{}.jobs", self.prefix).into(), ExchangeDeleteOptions::default()).await?;
+        connection.close(200, "done".into()).await?;
+        Ok(())
+    }
+}
+
+/// A database of its own on the run's server; dropped with this value.
+pub(super) struct Database {
+    server: String,
+    pub(super) name: String,
+    pub(super) url: Url,
+}
+
+impl Database {
+    pub(super) async fn create() -> anyhow::Result<Self> {
+        let server = variable("TEST_DATABASE_URL");
+        let name = format!("e2e_{}", uuid::Uuid::new_v4().simple());
+        let mut connection = PgConnection::connect(&server).await.context("TEST_DATABASE_URL does not answer")?;
+        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await?;
+        connection.close().await?;
+        let mut url = Url::parse(&server)?;
+        url.set_path(&name);
+        Ok(Self { server, name, url })
+    }
+
+    /// `host:port` of the server.
+    pub(super) fn address(&self) -> String {
+        format!("{}:{}", self.url.host_str().unwrap_or("127.0.0.1"), self.url.port().unwrap_or(5432))
+    }
+
+    /// The URL by way of another address.
+    pub(super) fn by_way_of(&self, address: std::net::SocketAddr) -> String {
+        let mut url = self.url.clone();
+        let _ = url.set_ip_host(address.ip());
+        let _ = url.set_port(Some(address.port()));
+        url.to_string()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        // A runtime of its own: this may be the unwinding of a test inside one.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+            runtime.block_on(async {
+                let mut connection = PgConnection::connect(&server).await.ok()?;
+                let drop = AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+                sqlx::query(drop).execute(&mut connection).await.ok()
+            })
+        });
+        let _ = dropping.join();
+    }
+}

@@ -1,0 +1,669 @@
+//! A whole installation with both vendors, for one story.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use serde_json::Value;
+use url::Url;
+
+use crate::measoft::{Account, MeasoftSim};
+use crate::proxy::Proxy;
+use crate::retailcrm::{OrderBuilder, RetailcrmSim, TriggerKind};
+
+use super::eventually::{LONG, eventually};
+use super::ledger::Ledger;
+use super::process::{Guard, Port, Process, programs};
+use super::secrets::Secrets;
+use super::services::{Database, Queues, broker_url};
+use super::shop::{Collect, Placed, Shop, a_parcel};
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Role {
+    Bridge,
+    Ingress,
+    Worker,
+    Scheduler,
+}
+
+impl Role {
+    const fn program(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Ingress => "ingress",
+            Self::Worker => "worker",
+            Self::Scheduler => "scheduler",
+        }
+    }
+}
+
+/// How a story's installation is put together.
+pub struct Builder {
+    name: String,
+    processes: Vec<(Role, usize)>,
+    scaled: bool,
+    alone: bool,
+    proxied: bool,
+    environment: Vec<(String, String)>,
+}
+
+impl Builder {
+    /// How many processes of a role (scaled only).
+    #[must_use]
+    pub fn with(mut self, role: Role, count: usize) -> Self {
+        assert!(self.scaled, "the one-process mode has one process");
+        self.processes.retain(|(known, _)| *known != role);
+        self.processes.push((role, count));
+        self
+    }
+
+    /// The story stops or starves the whole broker: no other story runs meanwhile. Under
+    /// nextest the test's name must contain `broker_wide` as well.
+    #[must_use]
+    pub const fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
+    /// Puts a proxy before RabbitMQ and one before PostgreSQL.
+    #[must_use]
+    pub const fn proxied(mut self) -> Self {
+        self.proxied = true;
+        self
+    }
+
+    /// A setting of all processes.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts everything and adds the two shops.
+    ///
+    /// # Panics
+    /// When something cannot be started.
+    pub async fn start(self) -> World {
+        World::start_as(self).await
+    }
+}
+
+/// The answer to a trigger.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body, or null when it is no JSON.
+    pub body: Value,
+    /// `Content-Type`.
+    pub content_type: String,
+    /// `Retry-After`.
+    pub retry_after: Option<String>,
+    /// From the first byte sent to the last received.
+    pub took: Duration,
+}
+
+/// A trigger that was answered with 200.
+#[derive(Debug, Clone)]
+pub struct Fired {
+    /// Place in [`World::shops`].
+    pub shop: usize,
+    /// Which of the three.
+    pub kind: TriggerKind,
+    /// The order's number.
+    pub number: String,
+    /// `id` of the answer.
+    pub command: String,
+}
+
+/// What a run of the operator's command said.
+#[derive(Debug, Clone)]
+pub struct Cli {
+    /// Exit code.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Cli {
+    /// The document on standard output.
+    ///
+    /// # Panics
+    /// When the command failed or printed something else.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        assert_eq!(self.code, 0, "the command failed: {}", self.stderr);
+        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no single JSON document: {}", self.stdout))
+    }
+}
+
+/// A running installation between both simulators. What it started ends with it, whatever
+/// happens; [`World::finish`] ends it properly and checks the invariant.
+pub struct World {
+    /// The courier.
+    pub measoft: MeasoftSim,
+    /// The CRM.
+    pub crm: RetailcrmSim,
+    /// The integrations: `incity` first, then `outcity`, of one CRM account, each with a
+    /// cabinet of its own.
+    pub shops: Vec<Shop>,
+    /// The product's tables.
+    pub ledger: Ledger,
+    /// What must not be seen.
+    pub secrets: Secrets,
+    /// Before RabbitMQ, if asked for.
+    pub broker_path: Option<Proxy>,
+    /// Before PostgreSQL, if asked for.
+    pub database_path: Option<Proxy>,
+    pub(super) folder: PathBuf,
+    pub(super) queues: Option<Queues>,
+    pub(super) said: Mutex<Vec<(String, String)>>,
+    pub(super) accepted: Mutex<Vec<Fired>>,
+    pub(super) expected_dead: Mutex<Vec<(String, String)>>,
+    http: reqwest::Client,
+    ingresses: Vec<SocketAddr>,
+    turn: AtomicUsize,
+    environment: Vec<(String, String)>,
+    processes: Mutex<(Vec<Process>, Guard)>,
+    database: Option<Database>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Short times, and no real vendor's limits to keep.
+const TIMING: [(&str, &str); 14] = [
+    ("CRM_ALLOWED_HOSTS", "127.0.0.1"),
+    ("SETTLE_MS", "50"),
+    ("RETRY_RUNGS_S", "0.2,0.5,1"),
+    ("UNKNOWN_RECHECK_S", "0.5"),
+    ("LEASE_S", "3"),
+    ("SWEEP_S", "1"),
+    ("BREAKER_OPEN_S", "0.3"),
+    ("MEASOFT_PER_MINUTE", "10000000"),
+    ("MEASOFT_PER_20MIN", "100000000"),
+    ("MEASOFT_ACCOUNT_PER_HOUR", "100000000"),
+    ("CRM_RPS", "2000"),
+    ("SHUTDOWN_GRACE_S", "20"),
+    ("LANG", "C.UTF-8"),
+    ("RUST_LOG", "info,shared=debug,bridge=debug,bridge_ingress=debug,bridge_worker=debug,bridge_scheduler=debug"),
+];
+
+impl World {
+    /// One process on SQLite. `name` must be the story's own: its folder is called so.
+    #[must_use]
+    pub fn embedded(name: &str) -> Builder {
+        Builder {
+            name: name.to_owned(),
+            processes: vec![(Role::Bridge, 1)],
+            scaled: false,
+            alone: false,
+            proxied: false,
+            environment: Vec::new(),
+        }
+    }
+
+    /// An ingress, two workers and a scheduler on RabbitMQ and PostgreSQL.
+    #[must_use]
+    pub fn scaled(name: &str) -> Builder {
+        let processes = vec![(Role::Ingress, 1), (Role::Worker, 2), (Role::Scheduler, 1)];
+        Builder { processes, scaled: true, ..Self::embedded(name) }
+    }
+
+    async fn start_as(plan: Builder) -> Self {
+        let target = programs().parent().map_or_else(|| PathBuf::from("target"), PathBuf::from);
+        let folder = target.join("e2e").join(&plan.name);
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(folder.join("logs")).expect("a folder for the story");
+        let secrets = Secrets::default();
+        let measoft = MeasoftSim::start(crate::measoft::Options::default()).await.expect("the courier's simulator");
+        let crm = RetailcrmSim::start(crate::retailcrm::Options::default()).await.expect("the CRM's simulator");
+        let data = folder.join("data");
+        let mut environment: Vec<(String, String)> =
+            TIMING.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        environment.push(("DATA_DIR".to_owned(), data.display().to_string()));
+        environment.push(("MEASOFT_URL".to_owned(), measoft.url()));
+        let (mut queues, mut database, mut broker_path, mut database_path) = (None, None, None, None);
+        let ledger;
+        let mut of_roles = Vec::new();
+        if plan.scaled {
+            let own = Queues::new(plan.alone).await;
+            let made = Database::create().await.expect("a database for the story");
+            let (mut amqp, mut postgres) = (broker_url(), made.url.to_string());
+            environment.push(("AMQP_PREFIX".to_owned(), own.prefix.clone()));
+            environment.push(("DATABASE_URL".to_owned(), postgres.clone()));
+            if plan.proxied {
+                let mut url = Url::parse(&amqp).expect("TEST_AMQP_URL is a URL");
+                let address = format!("{}:{}", url.host_str().unwrap_or("127.0.0.1"), url.port().unwrap_or(5672));
+                let path = Proxy::start(address).await.expect("a proxy");
+                let _ = url.set_port(Some(path.address().port()));
+                amqp = url.to_string();
+                broker_path = Some(path);
+                let path = Proxy::start(made.address()).await.expect("a proxy");
+                postgres = made.by_way_of(path.address());
+                database_path = Some(path);
+            }
+            of_roles = vec![("AMQP_URL".to_owned(), amqp), ("DATABASE_URL".to_owned(), postgres)];
+            ledger = Ledger::postgres(made.url.as_str()).expect("the database's URL");
+            (queues, database) = (Some(own), Some(made));
+        } else {
+            ledger = Ledger::sqlite(&data.join("bridge.db"));
+        }
+        environment.extend(plan.environment);
+        let mut world = Self {
+            measoft,
+            crm,
+            shops: Vec::new(),
+            ledger,
+            secrets,
+            broker_path,
+            database_path,
+            folder,
+            queues,
+            said: Mutex::default(),
+            accepted: Mutex::default(),
+            expected_dead: Mutex::default(),
+            http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().expect("a client"),
+            ingresses: Vec::new(),
+            turn: AtomicUsize::new(0),
+            environment,
+            processes: Mutex::new((Vec::new(), Guard::start())),
+            database,
+        };
+        if plan.scaled {
+            let key = world.run(&["secret-key"], None).await;
+            assert_eq!(key.code, 0, "bridge secret-key: {}", key.stderr);
+            let key = key.stdout.trim().to_owned();
+            world.secrets.plant("the installation's key", &key);
+            world.environment.push(("BRIDGE_SECRET_KEY".to_owned(), key));
+            let migrated = world.bridge(&["migrate"]).await;
+            assert_eq!(migrated.code, 0, "bridge migrate: {}", migrated.stderr);
+        }
+        world.add_shops().await;
+        world.add_processes(&plan.processes, &of_roles);
+        let names = world.process_names();
+        for name in &names {
+            world.launch(name);
+        }
+        for name in &names {
+            world.is_ready(name).await;
+        }
+        world
+    }
+
+    async fn add_shops(&mut self) {
+        let key = format!("crm-{}", uuid::Uuid::new_v4().simple());
+        self.secrets.plant("RetailCRM's API key", &key);
+        let account = self.crm.add_account(&key);
+        for (delivery_type, extra, login, prefix) in
+            [("incity", "8", "shop-city", "A-"), ("outcity", "12", "shop-region", "")]
+        {
+            let password = format!("pass-{}", uuid::Uuid::new_v4().simple());
+            self.secrets.plant("MeaSoft's password", &password);
+            self.measoft.add_account(Account::new(extra, login, &password));
+            let (crm_url, title) = (self.crm.url(), format!("Магазин {delivery_type}"));
+            let mut arguments = vec!["integration", "add", "--json", "--password-stdin", "--title", &title];
+            arguments.extend(["--crm-url", &crm_url, "--crm-key", &key, "--extra", extra, "--login", login]);
+            arguments.extend(["--delivery-type", delivery_type, "--prefix", prefix]);
+            let made = self.run(&arguments, Some(&password)).await.json();
+            let text = |name: &str| made[name].as_str().expect("a text").to_owned();
+            let shop = Shop {
+                integration: made["id"].as_i64().expect("a number"),
+                account,
+                delivery_type: delivery_type.to_owned(),
+                cabinet: format!("{extra}:{login}"),
+                prefix: prefix.to_owned(),
+                key: text("deliveryApiKey"),
+                client_id: text("clientId"),
+            };
+            self.secrets.plant("a deliveryApiKey", &shop.key);
+            self.secrets.plant("a clientId", &shop.client_id);
+            self.crm.add_delivery_type(account, delivery_type, Some(&text("code")), &["cash", "bank-card"]);
+            self.shops.push(shop);
+        }
+    }
+
+    fn add_processes(&mut self, plan: &[(Role, usize)], of_roles: &[(String, String)]) {
+        let programs = programs();
+        let claims = self.folder.parent().expect("a folder").to_owned();
+        for (role, count) in plan {
+            for n in 1..=*count {
+                let name = if *role == Role::Bridge { "bridge".to_owned() } else { format!("{}-{n}", role.program()) };
+                let ops = Port::pick(&claims);
+                let mut environment = self.environment.clone();
+                environment.extend(of_roles.iter().cloned());
+                environment.push(("OPS_LISTEN".to_owned(), ops.address().to_string()));
+                let mut public = None;
+                if matches!(role, Role::Bridge | Role::Ingress) {
+                    let port = Port::pick(&claims);
+                    environment.push(("INGRESS_LISTEN".to_owned(), port.address().to_string()));
+                    self.ingresses.push(port.address());
+                    public = Some(port);
+                }
+                let arguments = if *role == Role::Bridge { vec!["up".to_owned()] } else { Vec::new() };
+                let log = self.folder.join("logs").join(format!("{name}.log"));
+                let process =
+                    Process::new(name, programs.join(role.program()), arguments, environment, log, ops, public);
+                locked(&self.processes).0.push(process);
+            }
+        }
+    }
+
+    // ---- processes
+
+    /// Names of all processes: `bridge`, or `ingress-1`, `worker-1`, `worker-2`, …
+    #[must_use]
+    pub fn process_names(&self) -> Vec<String> {
+        locked(&self.processes).0.iter().map(|process| process.name.clone()).collect()
+    }
+
+    pub(super) fn with_process<T>(&self, name: &str, act: impl FnOnce(&mut Process, &mut Guard) -> T) -> T {
+        let mut processes = locked(&self.processes);
+        let (all, guard) = &mut *processes;
+        let process = all.iter_mut().find(|process| process.name == name);
+        act(process.unwrap_or_else(|| panic!("there is no process {name}")), guard)
+    }
+
+    /// Starts a process that was stopped, without waiting for it.
+    pub fn launch(&self, name: &str) {
+        self.with_process(name, Process::start);
+    }
+
+    /// Waits until a process says that it is ready.
+    ///
+    /// # Panics
+    /// When it ends instead.
+    pub async fn is_ready(&self, name: &str) {
+        let ops = self.with_process(name, |process, _| process.ops);
+        eventually(&format!("{name} is ready"), LONG, || async {
+            if let Some(status) = self.with_process(name, |process, _| process.ended()) {
+                panic!("{name} ended while starting ({status}): {}", self.log(name));
+            }
+            match self.http.get(format!("http://{ops}/ready")).send().await {
+                Ok(answer) if answer.status().as_u16() == 200 => Ok(()),
+                Ok(answer) => Err(answer.text().await.unwrap_or_default()),
+                Err(error) => Err(error.without_url().to_string()),
+            }
+        })
+        .await;
+    }
+
+    /// Starts a process that was stopped and waits until it is ready.
+    pub async fn start(&self, name: &str) {
+        self.launch(name);
+        self.is_ready(name).await;
+    }
+
+    /// `kill -9`.
+    pub fn kill(&self, name: &str) {
+        self.with_process(name, Process::kill);
+    }
+
+    /// SIGTERM, and waits until the process has ended with exit code 0. Answers how long
+    /// that took.
+    ///
+    /// # Panics
+    /// When it ends otherwise or not in time.
+    pub async fn terminate(&self, name: &str) -> Duration {
+        let begun = Instant::now();
+        self.with_process(name, |process, _| process.terminate());
+        let status = eventually(&format!("{name} ends after SIGTERM"), Duration::from_secs(25), || async {
+            self.with_process(name, |process, guard| {
+                let ended = process.ended();
+                if ended.is_some() {
+                    process.forget(guard);
+                }
+                ended.ok_or_else(|| "running".to_owned())
+            })
+        })
+        .await;
+        assert_eq!(status.code(), Some(0), "{name} ended with {status} after SIGTERM");
+        begun.elapsed()
+    }
+
+    /// What a process has logged so far.
+    #[must_use]
+    pub fn log(&self, name: &str) -> String {
+        let path = self.with_process(name, |process, _| process.log.clone());
+        String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
+    }
+
+    /// The metrics of a process.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn metrics(&self, name: &str) -> String {
+        let ops = self.with_process(name, |process, _| process.ops);
+        let answer = self.http.get(format!("http://{ops}/metrics")).send().await.expect("metrics are served");
+        answer.text().await.expect("metrics are text")
+    }
+
+    // ---- the operator
+
+    /// Runs the operator's command.
+    pub async fn bridge(&self, arguments: &[&str]) -> Cli {
+        let said = self.run(arguments, None).await;
+        let all = format!("{}\n{}", said.stdout, said.stderr);
+        locked(&self.said).push((format!("the output of `bridge {}`", arguments.join(" ")), all));
+        said
+    }
+
+    /// The same with the secret on standard input.
+    pub async fn bridge_with(&self, arguments: &[&str], input: &str) -> Cli {
+        self.run(arguments, Some(input)).await
+    }
+
+    async fn run(&self, arguments: &[&str], input: Option<&str>) -> Cli {
+        use tokio::io::AsyncWriteExt as _;
+        let mut command = tokio::process::Command::new(programs().join("bridge"));
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .env("RUST_LOG", "off")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().expect("the command can be started");
+        let mut stdin = child.stdin.take().expect("piped");
+        if let Some(input) = input {
+            stdin.write_all(input.as_bytes()).await.expect("it reads its input");
+        }
+        drop(stdin);
+        let done = tokio::time::timeout(LONG, child.wait_with_output()).await;
+        let output = done.unwrap_or_else(|_| panic!("`bridge {}` hangs", arguments.join(" "))).expect("its output");
+        Cli {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Open dead letters, as the operator sees them.
+    pub async fn dead_letters(&self) -> Vec<Value> {
+        let listed = self.bridge(&["dead", "list", "--json"]).await.json();
+        listed.as_array().expect("a list").clone()
+    }
+
+    /// This story ends with an open dead letter of this order (empty for a message of no
+    /// order) and reason.
+    pub fn expect_dead_letter(&self, number: &str, reason: &str) {
+        locked(&self.expected_dead).push((number.to_owned(), reason.to_owned()));
+    }
+
+    // ---- the shop
+
+    /// Puts the nth order of a shop into RetailCRM.
+    pub fn place(&self, shop: usize, n: usize, collect: Collect) -> Placed {
+        let number = format!("{}{}", 1000 + n, if n % 2 == 0 { "A" } else { "C" });
+        let (builder, collect) = a_parcel(n, &number, &self.shops[shop].delivery_type, collect);
+        self.place_as(shop, &number, builder, collect)
+    }
+
+    /// Puts an order of the story's own making into RetailCRM.
+    pub fn place_as(&self, shop: usize, number: &str, builder: OrderBuilder, collect: i64) -> Placed {
+        let id = self.crm.add_order(self.shops[shop].account, builder.number(number));
+        Placed { shop, id, number: number.to_owned(), collect }
+    }
+
+    /// `count` orders of all sorts, in turn over the shops.
+    pub fn place_many(&self, count: usize) -> Vec<Placed> {
+        (0..count).map(|n| self.place(n % self.shops.len(), n, Collect::nth(n / 2))).collect()
+    }
+
+    /// An address of ingress, in turn.
+    pub fn ingress(&self) -> String {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        format!("http://{}", self.ingresses[turn % self.ingresses.len()])
+    }
+
+    /// Sends a form and gives the answer.
+    ///
+    /// # Errors
+    /// When none came.
+    pub async fn post(&self, path: &str, fields: &[(&str, &str)], language: &str) -> anyhow::Result<Answer> {
+        let form = self.http.post(format!("{}{path}", self.ingress())).form(fields);
+        self.exchange(path, form.header("accept-language", language)).await
+    }
+
+    /// Sends bytes and gives the answer.
+    ///
+    /// # Errors
+    /// When none came.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: Vec<u8>,
+        language: &str,
+    ) -> anyhow::Result<Answer> {
+        let method = reqwest::Method::from_bytes(method.as_bytes())?;
+        let request = self.http.request(method, format!("{}{path}", self.ingress())).body(body);
+        self.exchange(path, request.header("content-type", content_type).header("accept-language", language)).await
+    }
+
+    async fn exchange(&self, path: &str, request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
+        let begun = Instant::now();
+        let answer = request.send().await.map_err(reqwest::Error::without_url)?;
+        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (status, retry_after) = (answer.status().as_u16(), header("retry-after"));
+        let content_type = header("content-type").unwrap_or_default();
+        let body = answer.bytes().await.map_err(reqwest::Error::without_url)?;
+        // The key is in the path of some requests, and not in an answer.
+        let place = format!("an answer of {}", path.split('?').next().unwrap_or_default());
+        locked(&self.said).push((place, String::from_utf8_lossy(&body).into_owned()));
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        Ok(Answer { status, body, content_type, retry_after, took: begun.elapsed() })
+    }
+
+    /// Fires one trigger as the shop's RetailCRM would; a cancel names all shops.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub async fn fire(&self, kind: TriggerKind, shop: usize, number: &str) -> anyhow::Result<Answer> {
+        let mut fields = vec![("id", number), ("sum", "")];
+        match kind {
+            TriggerKind::Cancel => {
+                fields.extend(self.shops.iter().map(|shop| (shop.delivery_type.as_str(), shop.key.as_str())));
+            }
+            TriggerKind::Send | TriggerKind::Update => fields.push(("key", self.shops[shop].key.as_str())),
+        }
+        let answer = self.post(kind.path(), &fields, "ru").await?;
+        if answer.status == 200 {
+            let command = answer.body["id"].as_str().expect("200 names the command").to_owned();
+            locked(&self.accepted).push(Fired { shop, kind, number: number.to_owned(), command });
+        }
+        Ok(answer)
+    }
+
+    /// Fires one trigger that must be accepted.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub async fn fires(&self, kind: TriggerKind, order: &Placed) -> Answer {
+        let answer = self.fire(kind, order.shop, &order.number).await.expect("an answer");
+        assert_eq!(answer.status, 200, "{kind:?} of {}: {}", order.number, answer.body);
+        answer
+    }
+
+    /// Fires triggers, so many at a time. One that got no answer is fired again until it
+    /// gets one; any answer counts. In the order given.
+    ///
+    /// # Panics
+    /// When a trigger gets no answer for a minute.
+    pub async fn storm(&self, triggers: &[(TriggerKind, &Placed)], at_a_time: usize) -> Vec<Answer> {
+        futures_util::stream::iter(triggers)
+            .map(|(kind, order)| async move {
+                eventually("a trigger is answered", LONG, || async {
+                    self.fire(*kind, order.shop, &order.number).await.map_err(|error| format!("{error:#}"))
+                })
+                .await
+            })
+            .buffered(at_a_time)
+            .collect()
+            .await
+    }
+
+    /// Triggers answered with 200 so far.
+    #[must_use]
+    pub fn accepted(&self) -> Vec<Fired> {
+        locked(&self.accepted).clone()
+    }
+
+    /// The prefix of the story's queues and exchanges.
+    ///
+    /// # Panics
+    /// In the one-process mode.
+    #[must_use]
+    pub fn queue_prefix(&self) -> &str {
+        &self.queues.as_ref().expect("a story with a broker").prefix
+    }
+
+    /// The number under which MeaSoft has an order at first.
+    #[must_use]
+    pub fn orderno(&self, order: &Placed) -> String {
+        format!("{}{}", self.shops[order.shop].prefix, order.number)
+    }
+
+    /// Waits until everything that was accepted has been served and nothing is queued.
+    pub async fn settled(&self, label: &str) {
+        eventually(label, LONG * 2, || async {
+            self.all_recorded().await?;
+            let (intents, jobs) = self.ledger.waiting().await.map_err(|error| format!("{error:#}"))?;
+            if (intents, jobs) != (0, 0) {
+                return Err(format!("{intents} orders and {jobs} messages of the job table wait"));
+            }
+            let Some(queues) = &self.queues else { return Ok(()) };
+            let waiting = queues.waiting().await.map_err(|error| format!("{error:#}"))?;
+            if waiting.is_empty() { Ok(()) } else { Err(format!("{waiting:?} wait")) }
+        })
+        .await;
+    }
+
+    /// Every accepted trigger has become an intent.
+    async fn all_recorded(&self) -> Result<(), String> {
+        let rows = self.ledger.rows("SELECT integration_id, number FROM intents").await;
+        let rows = rows.map_err(|error| format!("{error:#}"))?;
+        let known: std::collections::BTreeSet<(i64, &str)> =
+            rows.iter().filter_map(|row| Some((row["integration_id"].as_i64()?, row["number"].as_str()?))).collect();
+        let missing = |fired: &&Fired| !known.contains(&(self.shops[fired.shop].integration, fired.number.as_str()));
+        match locked(&self.accepted).iter().filter(missing).count() {
+            0 => Ok(()),
+            n => Err(format!("{n} accepted triggers have not been recorded")),
+        }
+    }
+
+    pub(super) fn close_database(&mut self) {
+        drop(self.database.take());
+    }
+}

@@ -1,0 +1,154 @@
+//! RetailCRM's rate limit (retailcrm-api.md A.6): so many requests a second per API key and
+//! per our address. Sources disagree about which it is, so both are kept.
+//!
+//! One process counts in memory; several processes on one PostgreSQL share a budget there.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use shared::crypto::sha256_hex;
+use shared::retailcrm;
+use shared::store::budgets::{SLICES, Window};
+use shared::store::{Dialect, Store};
+use tokio::time::Instant;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Makes the gates of all integrations of a process.
+pub struct Rates {
+    store: Store,
+    per_second: u32,
+    address: Arc<RateGate>,
+    keys: Mutex<HashMap<String, Arc<RateGate>>>,
+}
+
+impl Rates {
+    #[must_use]
+    pub fn new(store: Store, per_second: u32) -> Self {
+        let address = Arc::new(RateGate::new(per_second));
+        Self { store, per_second, address, keys: Mutex::default() }
+    }
+
+    /// The gate of every request made with a key.
+    #[must_use]
+    pub fn gate(&self, api_key: &str) -> Arc<dyn retailcrm::Gate> {
+        let name = sha256_hex(api_key.as_bytes())[..16].to_owned();
+        if self.store.db.dialect() == Dialect::Postgres {
+            let window = |scope: String| Window { scope, limit: self.per_second, slice: SECOND / SLICES };
+            return Arc::new(SharedGate {
+                store: self.store.clone(),
+                windows: [window("crm_address".to_owned()), window(format!("crm_key:{name}"))],
+                // A twentieth of a second's worth at once keeps the store out of the way.
+                block: (self.per_second / 20).max(1),
+                left: tokio::sync::Mutex::default(),
+            });
+        }
+        let own = self
+            .keys
+            .lock()
+            .expect("never poisoned")
+            .entry(name)
+            .or_insert_with(|| Arc::new(RateGate::new(self.per_second)))
+            .clone();
+        Arc::new(BothGates(own, self.address.clone()))
+    }
+}
+
+/// At most so many requests in any second, in one process.
+pub struct RateGate {
+    per_second: usize,
+    recent: tokio::sync::Mutex<VecDeque<Instant>>,
+}
+
+impl RateGate {
+    #[must_use]
+    pub fn new(per_second: u32) -> Self {
+        Self { per_second: per_second.max(1) as usize, recent: tokio::sync::Mutex::default() }
+    }
+
+    /// Waits for its turn; turns are given in order.
+    pub async fn pass(&self) {
+        let mut recent = self.recent.lock().await;
+        if recent.len() >= self.per_second
+            && let Some(oldest) = recent.pop_front()
+        {
+            tokio::time::sleep_until(oldest + SECOND).await;
+        }
+        recent.push_back(Instant::now());
+    }
+}
+
+struct BothGates(Arc<RateGate>, Arc<RateGate>);
+
+impl retailcrm::Gate for BothGates {
+    fn pass(&self) -> BoxFuture<'_, ()> {
+        async move {
+            self.0.pass().await;
+            self.1.pass().await;
+        }
+        .boxed()
+    }
+}
+
+/// The same limits over all processes behind one address.
+struct SharedGate {
+    store: Store,
+    windows: [Window; 2],
+    block: u32,
+    /// Requests taken and not made yet, and until when they count (UTC ms).
+    left: tokio::sync::Mutex<(u32, i64)>,
+}
+
+impl retailcrm::Gate for SharedGate {
+    fn pass(&self) -> BoxFuture<'_, ()> {
+        async move {
+            let mut left = self.left.lock().await;
+            loop {
+                let now = self.store.clock.now();
+                if left.0 > 0 && now.as_millisecond() < left.1 {
+                    left.0 -= 1;
+                    return;
+                }
+                let pause = match self.store.take_budget(&self.windows, self.block, false).await {
+                    Ok(Ok(taken)) => {
+                        *left = (taken, self.windows[0].slice_end(now));
+                        // What was taken at the very end of a slice is used all the same.
+                        left.0 = left.0.saturating_sub(1);
+                        return;
+                    }
+                    Ok(Err(free_at)) => {
+                        let millis = free_at.as_millisecond() - now.as_millisecond();
+                        Duration::from_millis(u64::try_from(millis).unwrap_or(0).clamp(5, 1000))
+                    }
+                    // The store is away: nothing can be recorded, so nothing is asked either.
+                    Err(_) => SECOND,
+                };
+                tokio::time::sleep(pause).await;
+            }
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_second_sees_more_than_its_share() {
+        let gate = RateGate::new(8);
+        let begin = Instant::now();
+        let mut passed = Vec::new();
+        for _ in 0..30 {
+            gate.pass().await;
+            passed.push(begin.elapsed());
+        }
+        for window in passed.windows(9) {
+            assert!(window[8] - window[0] >= SECOND, "{window:?}");
+        }
+        assert_eq!(passed[7], Duration::ZERO, "a burst within the limit waits for nothing");
+    }
+}
