@@ -265,7 +265,7 @@ impl<'a> Stream<'a> {
             return Err(Stop::LeaseLost);
         }
         let result = self.shop.vendors.courier.commit_last_status(self.id).await;
-        self.tools.gate.report(&self.account, result.as_ref().map(|()| ()));
+        self.tools.gate.report(&self.account, result.as_ref().copied());
         match result {
             Ok(()) => Ok(self.tools.store.batch_committed(batch).await?),
             Err(error) => Err(Stop::Outcome(self.tools.failure(self.shop, &error).await)),
