@@ -29,11 +29,25 @@ pub struct Money {
     pub prepaid: Kopecks,
 }
 
-/// The order as MeaSoft should hold it; order and overlay as [`Overlay::over`] gives them.
+/// The order as MeaSoft should hold it, with the overlay its delivery has.
 ///
 /// # Errors
 /// What is wrong with the order, for the shop's manager.
 pub fn desired(
+    order: &Order,
+    integration: &Integration,
+    references: &References,
+    declared: Option<Kopecks>,
+    delivery: &Delivery,
+) -> Result<Desired, GiveUp> {
+    desired_with(order, integration, references, declared, delivery, &Overlay::of_delivery(delivery))
+}
+
+/// [`desired`] for order and overlay as [`Overlay::over`] gives them.
+///
+/// # Errors
+/// What is wrong with the order, for the shop's manager.
+pub fn desired_with(
     order: &Order,
     integration: &Integration,
     references: &References,

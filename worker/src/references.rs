@@ -191,7 +191,7 @@ pub struct ReferenceCache {
 impl ReferenceCache {
     /// What is kept, however old; asks nobody.
     #[must_use]
-    pub fn kept(&self, id: IntegrationId) -> Option<Arc<References>> {
+    pub fn latest(&self, id: IntegrationId) -> Option<Arc<References>> {
         self.kept.lock().expect("never poisoned").get(&id).map(|(references, ..)| references.clone())
     }
 

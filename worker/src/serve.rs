@@ -376,7 +376,8 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
                 d.delivery_type = code;
             }
         }
-        let desired = convert::desired(order, &shop.integration, references, case.intent.declared, d, &case.overlay);
+        let desired =
+            convert::desired_with(order, &shop.integration, references, case.intent.declared, d, &case.overlay);
         case.desired = Some(desired);
     }
     let now = tools.clock.now();

@@ -65,7 +65,11 @@ async fn without_both_a_trigger_is_refused_with_a_time_to_come_back() {
         let answer = world.fire(TriggerKind::Send, order.shop, &order.number).await.expect("an answer");
         assert_eq!(answer.status, 503, "{n}: {}", answer.body);
         let seconds: Option<u32> = answer.retry_after.as_deref().and_then(|text| text.parse().ok());
-        assert!(seconds.is_some_and(|seconds| (1..=600).contains(&seconds)), "{n}: Retry-After {:?}", answer.retry_after);
+        assert!(
+            seconds.is_some_and(|seconds| (1..=600).contains(&seconds)),
+            "{n}: Retry-After {:?}",
+            answer.retry_after
+        );
         assert_eq!(answer.body["success"], false, "{n}");
         assert!(answer.took < PATIENCE, "{n}: {:?}", answer.took);
     }

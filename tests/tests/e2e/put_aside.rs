@@ -8,8 +8,7 @@ use simulators::harness::{Collect, LONG, World, broker_url, eventually};
 use simulators::retailcrm::TriggerKind;
 
 async fn publish(world: &World, routing_key: &str, body: &[u8]) {
-    let connection =
-        Connection::connect(&broker_url(), ConnectionProperties::default()).await.expect("a connection");
+    let connection = Connection::connect(&broker_url(), ConnectionProperties::default()).await.expect("a connection");
     let channel = connection.create_channel().await.expect("a channel");
     channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
     let exchange = format!("{}.jobs", world.queue_prefix());

@@ -26,8 +26,12 @@ async fn a_rolling_restart_under_load_loses_nothing_doubles_nothing_and_shows_no
             .map(|(n, order)| {
                 let world = &world;
                 async move {
-                    tokio::time::sleep_until(begun + Duration::from_secs(1) * u32::try_from(n).unwrap_or(0) / 100).await;
-                    world.fire(TriggerKind::Send, order.shop, &order.number).await.expect("every trigger gets an answer")
+                    tokio::time::sleep_until(begun + Duration::from_secs(1) * u32::try_from(n).unwrap_or(0) / 100)
+                        .await;
+                    world
+                        .fire(TriggerKind::Send, order.shop, &order.number)
+                        .await
+                        .expect("every trigger gets an answer")
                 }
             })
             .buffer_unordered(orders.len())

@@ -16,7 +16,9 @@ async fn two_ingresses_and_two_workers_make_each_order_once() {
     each_once(&world, &orders);
     for ingress in ["ingress-1", "ingress-2"] {
         let metrics = world.metrics(ingress).await;
-        let sent = metrics.lines().find(|line| line.starts_with(r#"bridge_triggers_total{kind="SendOrder",result="accepted"}"#));
+        let sent = metrics
+            .lines()
+            .find(|line| line.starts_with(r#"bridge_triggers_total{kind="SendOrder",result="accepted"}"#));
         let count: u32 = sent.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0);
         assert!(count > 200, "{ingress} accepted {count}");
     }

@@ -30,7 +30,7 @@ pub async fn get(desk: &Desk, request: &Request) -> Answered {
         return Err(words::unknown_delivery(language));
     };
     let saved = Overlay::of_delivery(&d).saved(d.integration, d.crm_order, &desk.tools.store.key);
-    let zone = desk.tools.references.kept(shop.id()).map_or_else(|| References::default().zone, |r| r.zone.clone());
+    let zone = desk.tools.references.latest(shop.id()).map_or_else(|| References::default().zone, |r| r.zone.clone());
     let (code, comment) = match d.state {
         S::Planned | S::Sending | S::Unknown => (status_list::PREPROCESSING.to_owned(), None),
         S::Rejected => (status_list::ERROR.to_owned(), d.crm_written.error.clone()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::ToSpan as _;
 use shared::domain::Language;
 use shared::measoft::{PickupFilter, PickupPoint, Service};
-use shared::retailcrm::wire::callbacks::{ShipmentPointQuery, Tariff, TariffKind};
+use shared::retailcrm::wire::callbacks::{ShipmentPointQuery, Tariff, TariffKind, Terminal};
 use shared::retailcrm::wire::order::Address;
 
 use crate::module::calculate::{resolved, terminal};
@@ -103,7 +103,9 @@ pub async fn points(desk: &Desk, request: &Request) -> Answered {
     };
     let points = points_of(desk, &request.shop, &town).await?;
     let wanted = |point: &&PickupPoint| query.code.as_ref().is_none_or(|code| *code == point.code);
-    Ok(result(points.iter().filter(wanted).map(terminal).collect::<Vec<_>>()))
+    // How to get there is said to receivers, not to the shop's driver.
+    let dropoff = |point: &PickupPoint| Terminal { description: None, ..terminal(point) };
+    Ok(result(points.iter().filter(wanted).map(dropoff).collect::<Vec<_>>()))
 }
 
 /// A kept list, or a fresh one; when MeaSoft fails, an older one is better than none.
