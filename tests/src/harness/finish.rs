@@ -155,8 +155,9 @@ impl World {
                     }
                     let id = number(delivery, "crm_order_id");
                     let card = self.crm.order(shop.account, id).unwrap_or_default();
+                    let ours_now = card["delivery"]["code"] == shop.delivery_type.as_str();
                     let told = card["delivery"]["data"]["externalId"].as_str().unwrap_or_default();
-                    if told != format!("ms-{}-{id}", shop.integration) {
+                    if ours_now && told != format!("ms-{}-{id}", shop.integration) {
                         problems.push(format!("{orderno}: RetailCRM shows the delivery id «{told}»"));
                     }
                 }

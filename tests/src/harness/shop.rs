@@ -1,5 +1,7 @@
 //! Shops and their orders: every sum odd, every receiver recognisable.
 
+use serde_json::{Value, json};
+
 use crate::retailcrm::{AccountId, OrderBuilder, an_order};
 
 use super::secrets::{COMMENT, EMAIL, NAME, PHONE, STREET};
@@ -15,6 +17,8 @@ pub struct Shop {
     pub delivery_type: String,
     /// Its MeaSoft cabinet, `extra:login`.
     pub cabinet: String,
+    /// Code of its module instance in RetailCRM.
+    pub module: String,
     /// Before every number at MeaSoft.
     pub prefix: String,
     /// `deliveryApiKey`, what its triggers send.
@@ -88,4 +92,22 @@ pub fn a_parcel(n: usize, number: &str, delivery_type: &str, collect: Collect) -
             (order.payment("bank-card", advance, "paid").payment("cash", total - advance, "not-paid"), total - advance)
         }
     }
+}
+
+/// A registration of the delivery module, so that RetailCRM takes statuses
+/// (retailcrm-api.md §E): what it shows of an order is part of every story.
+pub(super) fn module(code: &str, client_id: &str, base_url: &str) -> Value {
+    let status = |code: &str| json!({"code": code, "name": code, "isEditable": true, "isError": code == "ERROR"});
+    let codes = [
+        "PENDING", "AWAITING_SYNC", "NEW", "ACCEPTED", "DEPARTURE", "DELIVERY", "COMPLETE", "PARTIALLY", "CANCELED",
+        "RETURNING", "RETURNED", "ERROR",
+    ];
+    json!({
+        "code": code, "integrationCode": "measoft", "active": true, "name": "Курьерская служба 2008",
+        "clientId": client_id, "baseUrl": base_url, "accountUrl": format!("{base_url}/retailcrm/account"),
+        "integrations": {"delivery": {
+            "payerType": ["receiver", "sender"], "allowTrackNumber": true, "codAvailable": true,
+            "statusList": codes.map(status),
+        }},
+    })
 }

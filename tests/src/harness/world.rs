@@ -19,7 +19,7 @@ use super::ledger::Ledger;
 use super::process::{Guard, Port, Process, programs};
 use super::secrets::Secrets;
 use super::services::{Database, Queues, broker_url};
-use super::shop::{Collect, Placed, Shop, a_parcel};
+use super::shop::{Collect, Placed, Shop, a_parcel, module};
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -287,8 +287,11 @@ impl World {
             let migrated = world.bridge(&["migrate"]).await;
             assert_eq!(migrated.code, 0, "bridge migrate: {}", migrated.stderr);
         }
-        world.add_shops().await;
+        let crm_key = format!("crm-{}", uuid::Uuid::new_v4().simple());
+        world.secrets.plant("RetailCRM's API key", &crm_key);
+        world.add_shops(&crm_key).await;
         world.add_processes(&plan.processes, &of_roles);
+        world.register_modules(&crm_key).await;
         let names = world.process_names();
         for name in &names {
             world.launch(name);
@@ -299,10 +302,8 @@ impl World {
         world
     }
 
-    async fn add_shops(&mut self) {
-        let key = format!("crm-{}", uuid::Uuid::new_v4().simple());
-        self.secrets.plant("RetailCRM's API key", &key);
-        let account = self.crm.add_account(&key);
+    async fn add_shops(&mut self, key: &str) {
+        let account = self.crm.add_account(key);
         for (delivery_type, extra, login, prefix) in
             [("incity", "8", "shop-city", "A-"), ("outcity", "12", "shop-region", "")]
         {
@@ -311,7 +312,7 @@ impl World {
             self.measoft.add_account(Account::new(extra, login, &password));
             let (crm_url, title) = (self.crm.url(), format!("Магазин {delivery_type}"));
             let mut arguments = vec!["integration", "add", "--json", "--password-stdin", "--title", &title];
-            arguments.extend(["--crm-url", &crm_url, "--crm-key", &key, "--extra", extra, "--login", login]);
+            arguments.extend(["--crm-url", &crm_url, "--crm-key", key, "--extra", extra, "--login", login]);
             arguments.extend(["--delivery-type", delivery_type, "--prefix", prefix]);
             let made = self.run(&arguments, Some(&password)).await.json();
             let text = |name: &str| made[name].as_str().expect("a text").to_owned();
@@ -321,13 +322,24 @@ impl World {
                 delivery_type: delivery_type.to_owned(),
                 cabinet: format!("{extra}:{login}"),
                 prefix: prefix.to_owned(),
+                module: text("code"),
                 key: text("deliveryApiKey"),
                 client_id: text("clientId"),
             };
             self.secrets.plant("a deliveryApiKey", &shop.key);
             self.secrets.plant("a clientId", &shop.client_id);
-            self.crm.add_delivery_type(account, delivery_type, Some(&text("code")), &["cash", "bank-card"]);
+            self.crm.add_delivery_type(account, delivery_type, Some(&shop.module), &["cash", "bank-card"]);
             self.shops.push(shop);
+        }
+    }
+
+    async fn register_modules(&self, key: &str) {
+        for shop in &self.shops {
+            let url = format!("{}/api/v5/integration-modules/{}/edit", self.crm.url(), shop.module);
+            let module = module(&shop.module, &shop.client_id, &self.ingress()).to_string();
+            let sent = self.http.post(url).header("x-api-key", key).form(&[("integrationModule", module)]).send().await;
+            let answer = sent.expect("the CRM's simulator answers");
+            assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
         }
     }
 

@@ -6,7 +6,7 @@ use simulators::measoft::{FaultAction, FaultRule};
 use simulators::retailcrm::{Action, FaultRule as CrmFault, TriggerKind, When};
 
 /// What a vendor might quote.
-const QUOTE: &str = "field [receiver phone] +7 (916) 555-00-07, Тайнова Секретина, Потаённая ул.: not valid";
+const QUOTE: &str = "field [receiver phone] +7 (916) 555-00-07 taynova@secret-post.example 79165550007: not valid";
 
 async fn serve(world: &World, orders: &[Placed], what: &str) {
     for order in orders {
