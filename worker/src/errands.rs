@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use shared::domain::{Fault, IntegrationState, PausedBy};
 use shared::message::{Change, Command, Envelope, Lane, Outcome, RetryWhy, decode};
-use shared::queue::{Delivery, Publisher, SharedQueue};
+use shared::queue::watched::WatchedQueue;
+use shared::queue::{Delivery, Publisher};
 use shared::reason;
 use shared::store::dead_letters::NewDeadLetter;
 use tokio::sync::mpsc;
@@ -25,7 +26,7 @@ const SLOTS_KEPT: Duration = Duration::from_secs(3 * 24 * 3600);
 pub async fn run(
     tools: Tools,
     shops: Shops,
-    queue: SharedQueue,
+    queue: WatchedQueue,
     publisher: Arc<dyn Publisher>,
     mut from_intake: mpsc::Receiver<(Envelope, Delivery)>,
     stop: CancellationToken,
