@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use shared::domain::{Fault, IntegrationId, IntegrationState, PausedBy};
 use shared::message::{Change, Command, Envelope, Kind, Lane, Outcome, RetryWhy, decode};
-use shared::queue::{Delivery, Publisher, SharedQueue};
+use shared::queue::watched::WatchedQueue;
+use shared::queue::{Delivery, Publisher};
 use shared::reason;
 use shared::store::dead_letters::NewDeadLetter;
 use tokio::sync::mpsc;
@@ -39,7 +40,7 @@ const AT_A_TIME: u32 = 2000;
 pub async fn run(
     tools: Tools,
     shops: Shops,
-    queue: SharedQueue,
+    queue: WatchedQueue,
     publisher: Arc<dyn Publisher>,
     mut from_intake: mpsc::Receiver<(Envelope, Delivery)>,
     stop: CancellationToken,

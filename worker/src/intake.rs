@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use shared::message::{Candidate, Command, Envelope, Kind, Lane, decode};
-use shared::queue::{Delivery, SharedQueue};
+use shared::queue::Delivery;
+use shared::queue::watched::WatchedQueue;
 use shared::reason;
 use shared::retry::Waits;
 use shared::store::dead_letters::NewDeadLetter;
@@ -26,7 +27,7 @@ const PREFETCH: u16 = 256;
 pub type Other = mpsc::Sender<(Envelope, Delivery)>;
 
 /// Runs until `stop`, then hands back what is not recorded.
-pub async fn run(tools: Tools, queue: SharedQueue, hints: mpsc::Sender<Hint>, other: Other, stop: CancellationToken) {
+pub async fn run(tools: Tools, queue: WatchedQueue, hints: mpsc::Sender<Hint>, other: Other, stop: CancellationToken) {
     let mut subscription = queue.subscribe(Lane::Interactive, PREFETCH);
     let (pump, mut inbox) = mpsc::channel::<Delivery>(usize::from(PREFETCH));
     let pump_stop = stop.clone();

@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use shared::bootstrap::Ctx;
 use shared::queue::open::Opened;
+use shared::queue::watched::WatchedQueue;
 use shared::store::journal::Journal;
 use tokio::sync::mpsc;
 
@@ -101,9 +102,10 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
     let fresh = tokio::spawn(shops.clone().keep_fresh(ctx.stop.clone()));
     let observing = tokio::spawn(observe(ctx.clone(), tools.clone()));
     let Opened { queue, publisher, callbacks } = queue;
+    let drains = tokio::spawn(drains::run(tools.store.clone(), queue.clone(), ctx.stop.clone()));
+    let queue = WatchedQueue::new(queue, ctx.health.clone(), ctx.stop.clone());
     let bulk =
         tokio::spawn(errands::run(tools.clone(), shops.clone(), queue.clone(), publisher, errands, ctx.stop.clone()));
-    let drains = tokio::spawn(drains::run(tools.store.clone(), queue.clone(), ctx.stop.clone()));
     let desk = module::rpc::desk(&ctx, tools.clone(), shops.clone(), hints.clone());
     let answering = tokio::spawn(module::rpc::run(desk, callbacks, ctx.stop.clone()));
     let intake = tokio::spawn(intake::run(tools.clone(), queue.clone(), hints, other, ctx.stop.clone()));

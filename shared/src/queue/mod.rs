@@ -16,6 +16,7 @@ pub mod open;
 mod pending_calls;
 pub mod relay;
 pub mod spill;
+pub mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;

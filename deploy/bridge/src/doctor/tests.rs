@@ -1,1 +1,635 @@
+//! Deliberately broken set-ups on real simulators and SQLite. What needs a broker is in
+//! `tests/doctor_broker.rs`.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use serde_json::json;
+use shared::clock::Clock;
+use shared::config::{Config, Role, Source};
+use shared::crypto::SecretKey;
+use shared::domain::{Fault, Integration, IntegrationState, OrderNumber, PausedBy, Secret, Settings};
+use shared::retailcrm::wire::module::{
+    DeliveryConfiguration, IntegrationModule, Integrations, ModulePaymentType, ModuleSettings, ModuleStatus,
+    StatusMapping,
+};
+use shared::retailcrm::wire::order::PayerType;
+use shared::store::Store;
+use shared::store::dead_letters::NewDeadLetter;
+use shared::store::integrations::NewIntegration;
+use shared::store::intents::{Want, Wish};
+use shared::{bootstrap, retailcrm};
+use simulators::measoft::{Account, MeasoftSim};
+use simulators::retailcrm::{AccountId, RetailcrmSim, SCOPES};
+
+use super::{Finding, Level, examine};
+use crate::output::Progress;
+
+const KEY: &str = "crm-key-of-the-shop";
+const STATUSES: [(&str, &str); 4] =
+    [("NEW", "SentMeaSoft"), ("COMPLETE", "complete"), ("PARTIALLY", "complete"), ("CANCELED", "return")];
+
+/// A whole installation in which nothing is wrong.
+struct Stage {
+    folder: PathBuf,
+    settings: BTreeMap<&'static str, String>,
+    clock: Clock,
+    measoft: MeasoftSim,
+    crm: RetailcrmSim,
+    account: AccountId,
+    integration: Integration,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let measoft = MeasoftSim::start(Default::default()).await.expect("MeaSoft");
+        measoft.add_account(Account::new("8", "shop-demo", "secret-demo"));
+        let crm = RetailcrmSim::start(Default::default()).await.expect("RetailCRM");
+        let account = crm.add_account(KEY);
+        let folder = std::env::temp_dir().join(format!("bridge-doctor-{}", SecretKey::generate().replace('/', "_")));
+        let settings = BTreeMap::from([
+            ("DATA_DIR", folder.display().to_string()),
+            ("CRM_ALLOWED_HOSTS", "127.0.0.1".to_owned()),
+            ("CRM_RPS", "1000".to_owned()),
+        ]);
+        let mut stage =
+            Self { folder, settings, clock: Clock::system(), integration: placeholder(), measoft, crm, account };
+        stage.config().make_folders().expect("folders");
+        stage.integration = stage.add("incity", "").await;
+        stage.crm.add_delivery_type(account, "incity", Some("measoft-1"), &["cash", "bank-card"]);
+        stage.register(|_| {}).await;
+        stage
+    }
+
+    fn config(&self) -> Config {
+        Config::read(Role::Bridge, &Source::from_pairs(self.settings.clone())).expect("settings")
+    }
+
+    async fn store(&self) -> Store {
+        let config = self.config();
+        bootstrap::open_store(&config, config.load_secret_key().expect("key"), Clock::system()).await.expect("store")
+    }
+
+    async fn add(&self, delivery_type: &str, prefix: &str) -> Integration {
+        let new = NewIntegration {
+            title: "Shop".to_owned(),
+            crm_url: self.crm.url(),
+            crm_api_key: Secret::new(KEY),
+            measoft_url: self.measoft.url(),
+            extra: "8".to_owned(),
+            login: "shop-demo".to_owned(),
+            password: Secret::new("secret-demo"),
+            prefix: prefix.to_owned(),
+            settings: Settings { delivery_types: vec![delivery_type.to_owned()], ..Settings::default() },
+        };
+        self.store().await.add_integration(new).await.expect("added")
+    }
+
+    async fn change(&mut self, change: impl FnOnce(&mut Integration)) {
+        change(&mut self.integration);
+        self.store().await.update_integration(&self.integration).await.expect("changed");
+    }
+
+    /// Registers the module in RetailCRM as the bridge does.
+    async fn register(&self, change: impl FnOnce(&mut IntegrationModule)) {
+        let public_url = self.config().public_url;
+        let status = |code: &str| ModuleStatus { code: code.to_owned(), name: code.to_owned(), ..Default::default() };
+        let mut module = IntegrationModule {
+            code: "measoft-1".to_owned(),
+            integration_code: "measoft".to_owned(),
+            active: true,
+            client_id: Some(self.integration.secrets.client_id.clone()),
+            account_url: Some(format!("{public_url}/retailcrm/account")),
+            actions: BTreeMap::from([("activity".to_owned(), "/retailcrm/activity".to_owned())]),
+            base_url: Some(public_url),
+            integrations: Integrations {
+                delivery: Some(DeliveryConfiguration {
+                    payer_type: vec![PayerType::Receiver],
+                    status_list: STATUSES.iter().map(|(code, _)| status(code)).collect(),
+                    settings: Some(ModuleSettings {
+                        payment_types: ["cash", "bank-card"]
+                            .map(|code| ModulePaymentType { code: code.to_owned(), active: true, cod: true })
+                            .to_vec(),
+                        statuses: STATUSES.map(|(ours, theirs)| mapping(ours, theirs)).to_vec(),
+                        ..Default::default()
+                    }),
+                    ..Default::default()
+                }),
+            },
+            ..Default::default()
+        };
+        change(&mut module);
+        self.crm_client().edit_module(&module).await.expect("registered");
+    }
+
+    fn crm_client(&self) -> impl retailcrm::Crm {
+        let allowed = retailcrm::AllowedHosts::parse("127.0.0.1").expect("hosts");
+        let url = retailcrm::check(&self.crm.url(), &allowed).expect("url");
+        let http = retailcrm::CrmHttp::new().expect("client");
+        let (tap, gate) = (std::sync::Arc::new(retailcrm::NoTap), std::sync::Arc::new(retailcrm::NoGate));
+        retailcrm::CrmClient::new(http, url, Secret::new(KEY), tap, gate)
+    }
+
+    async fn dead(&self, kind: &str, reason: &str) {
+        let dead = NewDeadLetter {
+            integration: Some(self.integration.id),
+            delivery: None,
+            number: Some("1001A".to_owned()),
+            kind: kind.to_owned(),
+            reason: reason.to_owned(),
+            fault: Fault::Courier,
+            detail: String::new(),
+            tries: 1,
+            command: None,
+            raw: None,
+        };
+        self.store().await.bury(&dead).await.expect("buried");
+    }
+
+    async fn examine(&self) -> Vec<Finding> {
+        examine(None, &self.config(), self.clock.clone(), &Progress::silent())
+            .await
+            .unwrap_or_else(|_| panic!("failed"))
+    }
+}
+
+use retailcrm::Crm as _;
+
+fn mapping(ours: &str, theirs: &str) -> StatusMapping {
+    StatusMapping { tracking_status_code: ours.to_owned(), code: theirs.to_owned() }
+}
+
+fn settings_of(module: &mut IntegrationModule) -> &mut ModuleSettings {
+    module.integrations.delivery.as_mut().and_then(|d| d.settings.as_mut()).expect("settings")
+}
+
+fn placeholder() -> Integration {
+    Integration {
+        id: shared::domain::IntegrationId(0),
+        title: String::new(),
+        crm_url: String::new(),
+        measoft_url: String::new(),
+        extra: String::new(),
+        login: String::new(),
+        prefix: String::new(),
+        settings: Settings::default(),
+        secrets: shared::domain::Secrets {
+            crm_api_key: Secret::new(""),
+            password: Secret::new(""),
+            delivery_api_key: Secret::new(""),
+            client_id: Secret::new(""),
+        },
+        state: IntegrationState::Active,
+        version: 0,
+        created_at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+#[tokio::test]
+async fn a_set_up_in_which_nothing_is_wrong_is_said_to_be_well() {
+    let stage = Stage::new().await;
+    let findings = stage.examine().await;
+    let bad: Vec<&Finding> = findings.iter().filter(|f| f.level != Level::Ok).collect();
+    assert!(bad.is_empty(), "{bad:#?}");
+    for area in ["config", "store", "integration", "clock"] {
+        assert!(findings.iter().any(|f| f.area.as_str() == area), "{area} in {findings:#?}");
+    }
+}
+
+type Break = for<'a> fn(&'a mut Stage) -> BoxFuture<'a, ()>;
+
+struct Case {
+    name: &'static str,
+    broken: Break,
+    level: Level,
+    area: &'static str,
+    /// Words of the fault and of its remedy.
+    what: &'static str,
+    remedy: &'static str,
+}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "the RetailCRM key is wrong",
+        broken: |s| s.change(|i| i.secrets.crm_api_key = Secret::new("nobody")).boxed(),
+        level: Level::Error,
+        area: "integration",
+        what: "does not know the API key",
+        remedy: "edit 1 --crm-key",
+    },
+    Case {
+        name: "the RetailCRM key lacks a right",
+        broken: |s| {
+            s.crm.add_key(s.account, "narrow", None, &SCOPES[..5]);
+            s.change(|i| i.secrets.crm_api_key = Secret::new("narrow")).boxed()
+        },
+        level: Level::Error,
+        area: "integration",
+        what: "lacks rights",
+        remedy: "tick",
+    },
+    Case {
+        name: "the RetailCRM key sees one shop",
+        broken: |s| {
+            s.crm.add_key(s.account, "one-shop", Some(&["main-shop"]), &SCOPES);
+            s.change(|i| i.secrets.crm_api_key = Secret::new("one-shop")).boxed()
+        },
+        level: Level::Error,
+        area: "integration",
+        what: "sees selected shops only (main-shop)",
+        remedy: "Access to all shops",
+    },
+    Case {
+        name: "the CRM's host is not allowed",
+        broken: |s| {
+            s.settings.remove("CRM_ALLOWED_HOSTS");
+            async {}.boxed()
+        },
+        level: Level::Error,
+        area: "integration",
+        what: "is not an address of RetailCRM",
+        remedy: "CRM_ALLOWED_HOSTS",
+    },
+    Case {
+        name: "CRM_ALLOWED_HOSTS cannot be read",
+        broken: |s| {
+            s.settings.insert("CRM_ALLOWED_HOSTS", "http://127.0.0.1:80".to_owned());
+            async {}.boxed()
+        },
+        level: Level::Error,
+        area: "config",
+        what: "CRM_ALLOWED_HOSTS",
+        remedy: "correct CRM_ALLOWED_HOSTS",
+    },
+    Case {
+        name: "RetailCRM is away",
+        broken: |s| async { s.crm.stop().await }.boxed(),
+        level: Level::Error,
+        area: "integration",
+        what: "no connection and no answer from RetailCRM",
+        remedy: "firewall",
+    },
+    Case {
+        name: "the MeaSoft password is wrong",
+        broken: |s| s.change(|i| i.secrets.password = Secret::new("old")).boxed(),
+        level: Level::Error,
+        area: "integration",
+        what: "client: refused",
+        remedy: "--password-stdin",
+    },
+    Case {
+        name: "MeaSoft is away",
+        broken: |s| async { s.measoft.stop().await }.boxed(),
+        level: Level::Error,
+        area: "integration",
+        what: "no connection to MeaSoft",
+        remedy: "--measoft-url",
+    },
+    Case {
+        name: "a delivery type does not exist",
+        broken: |s| s.change(|i| i.settings.delivery_types = vec!["incty".to_owned()]).boxed(),
+        level: Level::Error,
+        area: "integration",
+        what: "no delivery type «incty»",
+        remedy: "--delivery-type CODE` (incity",
+    },
+    Case {
+        name: "a delivery type is another module's",
+        broken: |s| {
+            s.crm.add_delivery_type(s.account, "incity", Some("boxberry-3"), &["cash"]);
+            async {}.boxed()
+        },
+        level: Level::Error,
+        area: "integration",
+        what: "tied to the module boxberry-3, not to measoft-1",
+        remedy: "choose measoft-1",
+    },
+    Case {
+        name: "no delivery type is tied to the integration",
+        broken: |s| {
+            s.crm.add_delivery_type(s.account, "incity", None, &["cash"]);
+            s.crm.add_delivery_type(s.account, "measoft-1", None, &["cash"]);
+            s.change(|i| i.settings.delivery_types.clear()).boxed()
+        },
+        level: Level::Error,
+        area: "integration",
+        what: "no delivery type of RetailCRM belongs to measoft-1",
+        remedy: "--delivery-type CODE",
+    },
+    Case {
+        name: "two integrations have one delivery type",
+        broken: |s| async { drop(s.add("incity", "B-").await) }.boxed(),
+        level: Level::Error,
+        area: "integration",
+        what: "integration 2 works for the delivery type «incity» too",
+        remedy: "trigger-help 1",
+    },
+    Case {
+        name: "the module is not registered",
+        broken: |s| {
+            s.settings.insert("MODULE_CODE", "courier".to_owned());
+            s.crm.add_delivery_type(s.account, "incity", Some("courier-1"), &["cash"]);
+            async {}.boxed()
+        },
+        level: Level::Error,
+        area: "integration",
+        what: "module courier-1 is not registered",
+        remedy: "bridge integration register 1",
+    },
+    Case {
+        name: "the module is switched off",
+        broken: |s| async { drop(s.crm.activity(s.account, "measoft-1", false, false).await) }.boxed(),
+        level: Level::Error,
+        area: "integration",
+        what: "measoft-1 is switched off",
+        remedy: "switch it on",
+    },
+    Case {
+        name: "the module is frozen",
+        broken: |s| async { drop(s.crm.activity(s.account, "measoft-1", true, true).await) }.boxed(),
+        level: Level::Error,
+        area: "integration",
+        what: "frozen",
+        remedy: "pay for it",
+    },
+    Case {
+        name: "the module was registered under another address",
+        broken: |s| s.register(|m| m.base_url = Some("https://old.example.org".to_owned())).boxed(),
+        level: Level::Error,
+        area: "integration",
+        what: "«https://old.example.org», but PUBLIC_URL is http://127.0.0.1:8080",
+        remedy: "bridge integration register 1",
+    },
+    Case {
+        name: "RetailCRM knows another clientId",
+        broken: |s| s.register(|m| m.client_id = Some(Secret::new("0f0f"))).boxed(),
+        level: Level::Error,
+        area: "integration",
+        what: "another clientId",
+        remedy: "bridge integration register 1",
+    },
+    Case {
+        name: "an end of delivery has no order status",
+        broken: |s| s.register(|m| settings_of(m).statuses = vec![mapping("COMPLETE", "complete")]).boxed(),
+        level: Level::Warning,
+        area: "integration",
+        what: "without an order status: PARTIALLY, CANCELED",
+        remedy: "«Statuses»",
+    },
+    Case {
+        name: "a mapped order status is gone",
+        broken: |s| s.register(|m| settings_of(m).statuses.push(mapping("LOST", "vanished"))).boxed(),
+        level: Level::Warning,
+        area: "integration",
+        what: "does not have: vanished",
+        remedy: "choose existing ones",
+    },
+    Case {
+        name: "nothing counts as cash on delivery",
+        broken: |s| {
+            s.crm.add_delivery_type(s.account, "incity", Some("measoft-1"), &[]);
+            s.crm.set_module_settings(s.account, "measoft-1", &json!({"paymentTypes": []}));
+            async {}.boxed()
+        },
+        level: Level::Warning,
+        area: "integration",
+        what: "no payment type counts as cash on delivery",
+        remedy: "«Cash on delivery»",
+    },
+    Case {
+        name: "the payment status does not exist",
+        broken: |s| s.change(|i| i.settings.payment_status = Some("payed".to_owned())).boxed(),
+        level: Level::Error,
+        area: "integration",
+        what: "no payment status «payed»",
+        remedy: "--payment-status CODE` (",
+    },
+    Case {
+        name: "the payment status does not mean paid",
+        broken: |s| s.change(|i| i.settings.payment_status = Some("not-paid".to_owned())).boxed(),
+        level: Level::Warning,
+        area: "integration",
+        what: "«not-paid» does not count as paid",
+        remedy: "Payment completed",
+    },
+    Case {
+        name: "payment_type_map names an unknown type",
+        broken: |s| {
+            s.change(|i| {
+                i.settings.receive_payment = true;
+                i.settings.payment_type_map.insert("CARD".to_owned(), "terminal".to_owned());
+            })
+            .boxed()
+        },
+        level: Level::Error,
+        area: "integration",
+        what: "no payment type «terminal», which payment_type_map gives for CARD",
+        remedy: "--set payment_type_map.CARD=CODE",
+    },
+    Case {
+        name: "the integration is paused over its credentials",
+        broken: |s| {
+            let by = PausedBy::Credentials(Fault::Courier);
+            s.change(move |i| i.state = IntegrationState::Paused { by, reason: "code 1".to_owned() }).boxed()
+        },
+        level: Level::Error,
+        area: "integration",
+        what: "paused by courier_credentials and its orders wait: code 1",
+        remedy: "--password-stdin",
+    },
+    Case {
+        name: "the courier refused a cancellation",
+        broken: |s| s.dead("CancelOrder", "unknown_code").boxed(),
+        level: Level::Warning,
+        area: "integration",
+        what: "refused 1 change(s) or cancellation(s) with a code of its own",
+        remedy: "Разрешить отмену и изменение заказов",
+    },
+    Case {
+        name: "our setting refused a change",
+        broken: |s| {
+            async {
+                s.change(|i| i.settings.allow_edit_cancel = false).await;
+                s.dead("UpdateOrder", "edit_cancel_off").await;
+            }
+            .boxed()
+        },
+        level: Level::Warning,
+        area: "integration",
+        what: "because allow_edit_cancel is off",
+        remedy: "--set allow_edit_cancel=true",
+    },
+    Case {
+        name: "there are open dead letters",
+        broken: |s| s.dead("SendOrder", "bad_phone").boxed(),
+        level: Level::Warning,
+        area: "integration",
+        what: "1 open dead letter",
+        remedy: "bridge dead list --integration 1",
+    },
+    Case {
+        name: "an order waits for half an hour",
+        broken: |s| {
+            async {
+                let store = s.store().await;
+                let since = store.clock.now().checked_sub(Duration::from_secs(1900)).expect("moment");
+                let wish = Wish {
+                    integration: s.integration.id,
+                    number: OrderNumber::parse("1001A").expect("number"),
+                    want: Want::Send,
+                    declared: None,
+                    candidates: Vec::new(),
+                    due_at: since,
+                    received_at: since,
+                    generation: 0,
+                    traceparent: None,
+                    command_id: "c1".to_owned(),
+                };
+                store.record_wishes(&[wish]).await.expect("recorded");
+            }
+            .boxed()
+        },
+        level: Level::Warning,
+        area: "integration",
+        what: "1 order(s) wait, the oldest for 31 min",
+        remedy: "start a worker",
+    },
+    Case {
+        name: "the clock is five minutes slow",
+        broken: |s| {
+            let slow = Clock::system().now().checked_sub(Duration::from_secs(300)).expect("moment");
+            s.clock = Clock::standing_at(slow);
+            async {}.boxed()
+        },
+        level: Level::Error,
+        area: "clock",
+        what: "s behind MeaSoft's",
+        remedy: "set-ntp",
+    },
+    Case {
+        name: "PUBLIC_URL is plain http",
+        broken: |s| {
+            s.settings.insert("PUBLIC_URL", "http://bridge.example.org".to_owned());
+            s.register(|_| {}).boxed()
+        },
+        level: Level::Error,
+        area: "config",
+        what: "would travel unencrypted",
+        remedy: "TLS proxy",
+    },
+    #[cfg(unix)]
+    Case {
+        name: "others may read the secret key",
+        broken: |s| {
+            use std::os::unix::fs::PermissionsExt as _;
+            let open = std::fs::Permissions::from_mode(0o644);
+            std::fs::set_permissions(s.folder.join("secret.key"), open).expect("permissions");
+            async {}.boxed()
+        },
+        level: Level::Error,
+        area: "config",
+        what: "other users may read the secret key",
+        remedy: "chmod 600",
+    },
+    Case {
+        name: "the secret key is another one",
+        broken: |s| {
+            s.settings.insert("BRIDGE_SECRET_KEY", SecretKey::generate());
+            async {}.boxed()
+        },
+        level: Level::Error,
+        area: "store",
+        what: "written with another key",
+        remedy: "from the backup",
+    },
+    Case {
+        name: "the database file is damaged",
+        broken: |s| {
+            let (broken, other) = (s.folder.join("broken.db"), "not a database at all, but long enough. ".repeat(100));
+            std::fs::write(&broken, other).expect("written");
+            s.settings.insert("DATABASE_URL", format!("sqlite://{}", broken.display()));
+            async {}.boxed()
+        },
+        level: Level::Error,
+        area: "store",
+        what: "cannot be used",
+        remedy: "backup",
+    },
+    Case {
+        name: "PostgreSQL is away",
+        broken: |s| {
+            s.settings.insert("DATABASE_URL", "postgres://bridge:hunter2@127.0.0.1:1/bridge".to_owned());
+            s.settings.insert("BRIDGE_SECRET_KEY", SecretKey::generate());
+            async {}.boxed()
+        },
+        level: Level::Error,
+        area: "store",
+        what: "PostgreSQL cannot be used: the database is not reachable",
+        remedy: "DATABASE_URL",
+    },
+    Case {
+        name: "RabbitMQ is away",
+        broken: |s| {
+            s.settings.insert("AMQP_URL", "amqp://bridge:hunter2@127.0.0.1:1/".to_owned());
+            async {}.boxed()
+        },
+        level: Level::Error,
+        area: "broker",
+        what: "RabbitMQ cannot be reached",
+        remedy: "AMQP_URL",
+    },
+];
+
+#[tokio::test]
+async fn every_broken_set_up_is_named_with_its_remedy() {
+    let run = |case: &'static Case| async move {
+        let mut stage = Stage::new().await;
+        (case.broken)(&mut stage).await;
+        let findings = stage.examine().await;
+        let found = findings.iter().any(|f| {
+            (f.level, f.area.as_str()) == (case.level, case.area)
+                && f.what.contains(case.what)
+                && f.remedy.contains(case.remedy)
+        });
+        let whole = format!("{findings:?}");
+        let leaked = ["secret-demo", "hunter2", KEY].iter().any(|secret| whole.contains(secret));
+        (!found || leaked).then(|| format!("{}: {findings:#?}", case.name))
+    };
+    let results = futures_util::future::join_all(CASES.iter().map(run)).await;
+    let failed: Vec<String> = results.into_iter().flatten().collect();
+    assert!(failed.is_empty(), "{} of {} failed\n{}", failed.len(), CASES.len(), failed.join("\n"));
+    assert!(CASES.len() >= 30);
+}
+
+#[tokio::test]
+async fn every_finding_that_is_not_ok_says_what_to_do() {
+    let mut stage = Stage::new().await;
+    stage.change(|i| i.settings.payment_status = Some("payed".to_owned())).await;
+    let findings = stage.examine().await;
+    for finding in findings {
+        assert_eq!(finding.remedy.is_empty(), finding.level == Level::Ok, "{finding:?}");
+        let document = finding.document();
+        for name in ["level", "area", "integration", "what", "remedy"] {
+            assert!(document.get(name).is_some(), "{document}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_integration_that_does_not_exist_is_an_error_of_the_caller() {
+    let stage = Stage::new().await;
+    let asked = examine(Some(9), &stage.config(), Clock::system(), &Progress::silent()).await;
+    assert!(asked.is_err());
+    let asked = examine(Some(1), &stage.config(), Clock::system(), &Progress::silent()).await;
+    assert!(asked.is_ok_and(|findings| findings.iter().any(|f| f.integration == Some(1))));
+}
