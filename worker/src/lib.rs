@@ -131,6 +131,7 @@ async fn observe(ctx: Ctx, tools: Tools) {
         gate::BreakerState::HalfOpen => BreakerState::HalfOpen,
         gate::BreakerState::Open => BreakerState::Open,
     };
+    let mut seen = std::collections::BTreeSet::new();
     loop {
         let now = tools.clock.now();
         let metrics = &ctx.metrics;
@@ -153,6 +154,13 @@ async fn observe(ctx: Ctx, tools: Tools) {
             let active = all.iter().filter(|i| i.state == IntegrationState::Active).count();
             metrics.set_integrations(IntegrationLabel::Active, active as u64);
             metrics.set_integrations(IntegrationLabel::Paused, (all.len() - active) as u64);
+            // Only active ones are synced; the age of the others would grow for ever.
+            seen.extend(all.iter().map(|i| i.id));
+            for id in &seen {
+                if !all.iter().any(|i| i.id == *id && i.state == IntegrationState::Active) {
+                    metrics.forget_sync(*id);
+                }
+            }
         }
         tokio::select! {
             () = ctx.stop.cancelled() => return,

@@ -43,6 +43,12 @@ pub enum Command {
         #[command(subcommand)]
         command: DeadCommand,
     },
+    /// Say what is wrong with the installation, and what to do about it
+    #[command(after_help = "Exits 0 when nothing is to be done, 1 when there is a warning or an error.")]
+    Doctor {
+        /// One integration only, beside what all of them stand on
+        id: Option<i64>,
+    },
     /// Every exchange with either vendor, masked («отладка»)
     Journal {
         #[command(subcommand)]

@@ -30,6 +30,9 @@ impl Candidate {
     }
 }
 
+/// Envelope key of a `Reconcile` that looks at RetailCRM's side only.
+pub const RECONCILE_HISTORY: &str = "history";
+
 /// What is wanted. A trigger is a hint: the handler reads the order and acts on what it
 /// finds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

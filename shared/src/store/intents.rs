@@ -242,6 +242,23 @@ impl Store {
         Ok((row.int("n")?, row.opt_int("oldest")?.map(moment)))
     }
 
+    /// [`Store::backlog`] of one integration.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn backlog_of(&self, integration: IntegrationId) -> Result<(i64, Option<Timestamp>)> {
+        let row = self
+            .db
+            .fetch_one(
+                "SELECT COUNT(*) AS n, MIN(CASE WHEN due_at <= $1 THEN due_at END) AS oldest FROM intents \
+                 WHERE requested > served AND integration_id = $2",
+                args![self.clock.now_ms(), integration],
+            )
+            .await?
+            .ok_or(StoreError::BadRow("n"))?;
+        Ok((row.int("n")?, row.opt_int("oldest")?.map(moment)))
+    }
+
     /// Intents past due that nobody holds, for the sweep.
     ///
     /// # Errors

@@ -106,37 +106,40 @@ impl Queues {
     /// Messages ready in the queues that hold work, by queue; those in somebody's hands
     /// are not counted.
     pub(super) async fn waiting(&self) -> anyhow::Result<Vec<(String, u32)>> {
+        let work = ["interactive", "bulk", "rpc", "dead", "unrouted"];
+        self.ready(work.map(|what| format!("{}.{what}.v1", self.prefix)).as_slice()).await
+    }
+
+    /// Queues with messages ready, among these. Asked of the queues themselves: what
+    /// `rabbitmqctl` lists is up to five seconds old.
+    pub(super) async fn ready(&self, names: &[String]) -> anyhow::Result<Vec<(String, u32)>> {
         let connection = Self::connect().await?;
         let channel = connection.create_channel().await?;
         let mut found = Vec::new();
-        for what in ["interactive", "bulk", "rpc", "dead", "unrouted"] {
-            let name = format!("{}.{what}.v1", self.prefix);
+        for name in names {
             let passive = QueueDeclareOptions { passive: true, ..Default::default() };
             let queue = channel.queue_declare(name.as_str().into(), passive, FieldTable::default()).await?;
             if queue.message_count() > 0 {
-                found.push((name, queue.message_count()));
+                found.push((name.clone(), queue.message_count()));
             }
         }
         connection.close(200, "done".into()).await?;
         Ok(found)
     }
 
-    /// Every queue and exchange of the prefix, with its messages whether ready or in hand.
-    pub(super) async fn all(&self) -> Vec<(String, u64)> {
-        let listed = rabbitmqctl(&["list_queues", "name", "messages", "--formatter", "json"]).await;
+    /// Every queue of the prefix.
+    pub(super) async fn names(&self) -> Vec<String> {
+        let listed = rabbitmqctl(&["list_queues", "name", "--formatter", "json"]).await;
         let rows: Vec<Value> = serde_json::from_str(&listed).expect("rabbitmqctl answers JSON");
         let own = format!("{}.", self.prefix);
-        rows.iter()
-            .filter_map(|row| Some((row["name"].as_str()?.to_owned(), row["messages"].as_u64().unwrap_or(0))))
-            .filter(|(name, _)| name.starts_with(&own))
-            .collect()
+        rows.iter().filter_map(|row| row["name"].as_str()).filter(|name| name.starts_with(&own)).map(str::to_owned).collect()
     }
 
     /// Removes what the prefix has left on the broker.
-    pub(super) async fn remove(&self, queues: &[(String, u64)]) -> anyhow::Result<()> {
+    pub(super) async fn remove(&self, queues: &[String]) -> anyhow::Result<()> {
         let connection = Self::connect().await?;
         let channel = connection.create_channel().await?;
-        for (name, _) in queues {
+        for name in queues {
             channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await?;
             let exchange = name.trim_end_matches(".v1");
             channel.exchange_delete(exchange.into(), ExchangeDeleteOptions::default()).await?;

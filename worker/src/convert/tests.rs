@@ -127,11 +127,13 @@ impl World {
 
     fn convert_order(&self, order: &Order) -> Result<Desired, GiveUp> {
         let references = References::with(&self.complete, &self.type_cod, &self.module_cod);
-        let mut overlay = self.overlay.clone().unwrap_or_default();
-        if self.overlay.is_some() && self.overlay_is_current {
-            overlay.payments_mark = payments_mark(order);
-        }
-        desired(order, &integration(&self.settings), &references, self.declared, &delivery(None), &overlay)
+        let overlay = self.overlay.clone().map(|mut overlay| {
+            if self.overlay_is_current {
+                overlay.payments_mark = payments_mark(order);
+            }
+            serde_json::to_string(&overlay).expect("an overlay serialises")
+        });
+        desired(order, &integration(&self.settings), &references, self.declared, &delivery(overlay))
     }
 }
 
@@ -945,8 +947,7 @@ fn our_number_and_its_line_codes_are_not_part_of_the_hash() {
     let mut second = delivery(None);
     second.orderno = OrderNo::known("1234A-2");
     second.item_codes.insert("3301".to_owned(), "77".to_owned());
-    let desired = desired(&order, &integration(&world.settings), &references, None, &second, &Overlay::default())
-        .expect("sendable");
+    let desired = desired(&order, &integration(&world.settings), &references, None, &second).expect("sendable");
     assert_eq!(desired.order.orderno, second.orderno);
     assert_eq!(desired.hash, hash_of(&world));
 }

@@ -15,7 +15,7 @@ use shared::domain::delivery::DeliveryState as S;
 use shared::domain::{CrmOrderId, Delivery, Integration, IntegrationId};
 use shared::measoft::wire::statusreq::Done;
 use shared::measoft::{PoisonRow, StatusRow};
-use shared::message::{Candidate, Change, Command, Envelope, Kind, Outcome};
+use shared::message::{Candidate, Change, Command, Envelope, Kind, Outcome, RECONCILE_HISTORY};
 use shared::reason;
 use shared::retailcrm::CrmError;
 use shared::retailcrm::wire::history::{HistoryFrom, HistoryPage};
@@ -39,8 +39,6 @@ use crate::sync::keeper::Keeper;
 use crate::sync::poll::{self, by_number, new_row};
 use crate::sync::{active_siblings, deliver, internal, of_account};
 
-/// Key of the command that looks at RetailCRM's side only.
-pub const HISTORY: &str = "history";
 /// Records of the history in one request.
 const RECORDS: u32 = 100;
 /// Requests of one walk; the rest comes with the next.
@@ -61,7 +59,7 @@ pub async fn run(tools: &Tools, shops: &Shops, envelope: &Envelope) -> Outcome {
     let Some(id) = envelope.integration else { return Outcome::Superseded("no integration is named") };
     let Found::Active(shop) = shops.find(id) else { return Outcome::Superseded("the integration is not active") };
     let crm = with_lease(tools, &format!("history|{id}"), async |lease| walk(tools, &shop, lease).await).await;
-    if envelope.key == HISTORY {
+    if envelope.key == RECONCILE_HISTORY {
         return crm;
     }
     let account = shop.integration.courier_account();

@@ -451,7 +451,7 @@ mod reconciling {
         // Changes of the last moments are left to the next walk.
         tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
         let mut envelope = world.command(Command::Reconcile {});
-        envelope.key = reconcile::HISTORY.into();
+        envelope.key = shared::message::RECONCILE_HISTORY.into();
         let outcome = reconcile::run(&world.tools, &world.shops, &envelope).await;
         assert!(matches!(outcome, Outcome::Done(_) | Outcome::AlreadyDone(_)), "{outcome:?}");
         world.run_published().await
