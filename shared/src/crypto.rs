@@ -142,6 +142,13 @@ impl SecretKey {
         hex(&hmac(&self.lookup, &[presented.as_bytes()]))
     }
 
+    /// A signature over a text, good for one purpose only.
+    #[must_use]
+    pub fn sign(&self, purpose: &str, text: &str) -> String {
+        let key = hmac(&self.key, &[b"sign ", purpose.as_bytes()]);
+        hex(&hmac(&key, &[text.as_bytes()]))
+    }
+
     /// A keyed hash for comparing personal data without keeping it.
     #[must_use]
     pub fn blind(&self, text: &str) -> String {
@@ -177,5 +184,8 @@ mod tests {
         let key = SecretKey::from_bytes([7; 32]);
         assert_eq!(format!("{key:?}"), "SecretKey([hidden])");
         assert_ne!(key.lookup_hash("a"), key.lookup_hash("b"));
+        assert_eq!(key.sign("session", "1"), key.sign("session", "1"));
+        assert_ne!(key.sign("session", "1"), key.sign("csrf", "1"));
+        assert_ne!(key.sign("session", "1"), SecretKey::from_bytes([8; 32]).sign("session", "1"));
     }
 }

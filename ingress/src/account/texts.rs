@@ -1,0 +1,156 @@
+//! The page's words in both languages.
+
+use shared::domain::Language;
+
+macro_rules! texts {
+    ($($name:ident: $ru:literal, $en:literal;)*) => {
+        /// The words of one language.
+        #[derive(Debug)]
+        pub struct Texts {
+            pub code: &'static str,
+            $(pub $name: &'static str,)*
+        }
+
+        static RU: Texts = Texts { code: "ru", $($name: $ru,)* };
+        static EN: Texts = Texts { code: "en", $($name: $en,)* };
+
+        #[cfg(test)]
+        const ALL: &[(&str, &str)] = &[$(($ru, $en),)*];
+    };
+}
+
+texts! {
+    product: "Курьерская служба 2008 (MeaSoft)", "Courier service 2008 (MeaSoft)";
+    tab_settings: "Настройки", "Settings";
+    tab_debug: "Отладка", "Debugging";
+    tab_triggers: "Триггеры", "Triggers";
+    tabs: "Разделы", "Sections";
+    skip: "К содержанию", "Skip to the content";
+    other_language: "English", "Русский";
+    saved: "Настройки сохранены.", "The settings are saved.";
+    replayed: "Команда отправлена повторно. Результат появится здесь через несколько секунд.", "The command is being tried again. Its result appears here in a few seconds.";
+    not_replayed: "Повторить не удалось: запись уже закрыта.", "It could not be tried again: the record is closed already.";
+    has_errors: "Настройки не сохранены: исправьте отмеченные поля.", "The settings are not saved: correct the marked fields.";
+    connection: "Подключение", "Connection";
+    title: "Название интеграции", "Name of the integration";
+    crm_url: "Домен RetailCRM", "RetailCRM domain";
+    crm_api_key: "API-ключ RetailCRM", "RetailCRM API key";
+    keep_secret: "Оставьте пустым, чтобы не менять.", "Leave empty to keep it.";
+    extra: "Код курьерской службы", "Code of the courier service";
+    login: "Логин в личном кабинете MeaSoft", "Login in the MeaSoft cabinet";
+    password: "Пароль в личном кабинете MeaSoft", "Password in the MeaSoft cabinet";
+    exchange: "Обмен с RetailCRM", "Exchange with RetailCRM";
+    payment_status: "Код статуса оплаты", "Payment status code";
+    payment_status_hint: "Символьный код статуса оплаты RetailCRM, который ставится после доставки. Пусто: не менять.", "Symbolic code of the RetailCRM payment status set after delivery. Empty: leave it alone.";
+    receive_statuses: "Получать статусы доставки", "Receive delivery statuses";
+    receive_payment: "Получать тип и сумму оплаты", "Receive payment type and sum";
+    receive: "Получать", "Receive";
+    not_receive: "Не получать", "Do not receive";
+    orders: "Передача заказов", "Handing orders over";
+    delivery_types: "Типы доставки", "Delivery types";
+    delivery_types_hint: "Символьные коды через запятую. Пусто: все типы, интегрированные с этим модулем.", "Symbolic codes, comma separated. Empty: all types tied to this module.";
+    default_service: "Режим доставки по умолчанию", "Default delivery mode";
+    default_service_hint: "Код режима MeaSoft для заказов без выбранного тарифа.", "MeaSoft's code of the mode for orders without a tariff.";
+    default_weight_g: "Вес по умолчанию, г", "Default weight, g";
+    cod_policy: "Наложенный платёж в триггерах", "Cash on delivery in triggers";
+    cod_by_type: "По типам оплаты (рекомендуется)", "By payment type (recommended)";
+    cod_as_vendor: "Всегда вся неоплаченная сумма", "Always the whole unpaid sum";
+    no_payment: "Заказ без оплат", "Order without payments";
+    no_payment_collect: "Получить всю сумму наличными", "Collect the whole sum in cash";
+    no_payment_nothing: "Ничего не получать", "Collect nothing";
+    no_payment_refuse: "Не передавать", "Do not hand it over";
+    allow_edit_cancel: "Изменение и отмена заказов", "Changing and cancelling orders";
+    allowed: "Разрешены курьерской службой", "Allowed by the courier service";
+    not_allowed: "Не разрешены", "Not allowed";
+    report_errors: "Показывать ошибки в заказе", "Show errors on the order";
+    yes: "Да", "Yes";
+    no: "Нет", "No";
+    language: "Язык сообщений", "Language of messages";
+    save: "Сохранить", "Save";
+    check_title: "Проверка соединения", "Connection check";
+    check_hint: "Проверяются сохранённые настройки: ключ RetailCRM, вход в MeaSoft и, если указан город, тарифы.", "The saved settings are checked: the RetailCRM key, the MeaSoft login and, with a town, the tariffs.";
+    check_town: "Город для проверки тарифов", "Town for a sample tariff";
+    check_weight: "Вес, г", "Weight, g";
+    check: "Проверить соединение", "Check the connection";
+    check_failed: "Проверка не ответила вовремя, повторите через минуту.", "The check did not answer in time, try again in a minute.";
+    good: "Хорошо", "Good";
+    bad: "Плохо", "Bad";
+    crm_key: "Ключ RetailCRM", "RetailCRM key";
+    crm_rights: "Права ключа", "The key's rights";
+    courier_login: "Вход в MeaSoft", "MeaSoft login";
+    tariffs: "Тарифы", "Tariffs";
+    state: "Состояние", "State";
+    state_active: "Работает", "Working";
+    state_paused: "Приостановлена", "Paused";
+    search: "Номер заказа", "Order number";
+    find: "Найти", "Find";
+    show_all: "Показать всё", "Show everything";
+    failures: "Что не удалось", "What failed";
+    no_failures: "Неудач нет.", "Nothing failed.";
+    next_step: "Что делать", "What to do";
+    replay: "Повторить", "Try again";
+    happened: "Раз", "Times";
+    order: "Заказ", "Order";
+    exchanges: "Запросы и решения", "Requests and decisions";
+    nothing_found: "Ничего не найдено.", "Nothing found.";
+    request: "Запрос", "Request";
+    response: "Ответ", "Answer";
+    masked: "Телефоны, имена, адреса и ключи скрыты. Время московское.", "Phones, names, addresses and keys are hidden. Moscow time.";
+    newest: "Показаны последние 100 записей.", "The newest 100 entries are shown.";
+    triggers_intro: "Создайте в RetailCRM три триггера (Настройки → Триггеры, событие «Изменение заказа») и скопируйте в них эти значения. Переносы строк не допускаются.", "Create three triggers in RetailCRM (Settings → Triggers, event «order changed») and copy these values into them. Line breaks are not allowed.";
+    trigger_send: "Отправка заказа в MeaSoft", "Send the order to MeaSoft";
+    trigger_update: "Передача изменений заказа в MeaSoft", "Pass the order's changes to MeaSoft";
+    trigger_cancel: "Отмена заказа в MeaSoft", "Cancel the order at MeaSoft";
+    condition: "Условие (Редактор)", "Condition (editor)";
+    action: "Действие", "Action";
+    http_request: "Выполнить HTTP-запрос", "HTTP request";
+    address: "Адрес", "Address";
+    method: "HTTP метод", "HTTP method";
+    pass: "Передавать параметры", "Pass parameters";
+    in_body: "В теле запроса (urlencode)", "In the request body (urlencode)";
+    parameter: "Параметр", "Parameter";
+    value: "Значение", "Value";
+    api_key: "API ключ службы доставки", "Delivery service API key";
+    forbidden: "Нет доступа", "No access";
+    forbidden_text: "Откройте эту страницу из RetailCRM: Настройки → Интеграция → модуль курьерской службы. Сеанс длится 30 минут.", "Open this page from RetailCRM: Settings → Integration → the courier service's module. A session lasts 30 minutes.";
+    unavailable: "Временно недоступно", "Temporarily unavailable";
+    unavailable_text: "База данных не отвечает. Повторите через минуту.", "The database does not answer. Try again in a minute.";
+    not_found: "Такой страницы нет", "There is no such page";
+}
+
+impl Texts {
+    #[must_use]
+    pub fn of(language: Language) -> &'static Self {
+        match language {
+            Language::Ru => &RU,
+            Language::En => &EN,
+        }
+    }
+
+    /// The name of something the connection check looked at.
+    #[must_use]
+    pub fn checked(&self, what: &str) -> &'static str {
+        let texts = if self.code == "en" { &EN } else { &RU };
+        match what {
+            "crm_key" => texts.crm_key,
+            "crm_rights" => texts.crm_rights,
+            "courier_login" => texts.courier_login,
+            _ => texts.tariffs,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_untranslated() {
+        for (ru, en) in ALL {
+            assert!(!ru.is_empty() && !en.is_empty());
+            assert!(ru != en, "{ru}");
+            let cyrillic = en.chars().any(|c| ('а'..='я').contains(&c));
+            assert!(!cyrillic || *en == "Русский", "{en}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What the templates show.
+
+use askama::Template;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use shared::domain::Language;
+use shared::reason;
+use shared::store::dead_letters::DeadLetter;
+use shared::store::journal::Kept;
+use shared::trigger_forms::{TriggerForm, Which};
+
+use crate::account::form::{Entered, Errors};
+use crate::account::texts::Texts;
+
+#[derive(Template)]
+#[template(path = "message.html")]
+pub(super) struct Message<'a> {
+    pub(super) t: &'static Texts,
+    pub(super) base: &'a str,
+    pub(super) heading: &'a str,
+    pub(super) text: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "settings.html")]
+pub(super) struct Settings<'a> {
+    pub(super) t: &'static Texts,
+    pub(super) base: &'a str,
+    pub(super) tab: &'a str,
+    pub(super) token: String,
+    pub(super) values: Entered,
+    pub(super) errors: Errors,
+    pub(super) saved: bool,
+    pub(super) problem: Option<String>,
+    pub(super) paused: Option<String>,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Settings<'_> {
+    fn error(&self, name: &str) -> &'static str {
+        self.errors.get(name).copied().unwrap_or("")
+    }
+}
+
+/// One line of the connection check.
+pub(super) struct Finding {
+    pub(super) what: String,
+    pub(super) ok: bool,
+    pub(super) text: String,
+}
+
+#[derive(Template)]
+#[template(path = "debug.html")]
+pub(super) struct Debug<'a> {
+    pub(super) t: &'static Texts,
+    pub(super) base: &'a str,
+    pub(super) tab: &'a str,
+    pub(super) token: String,
+    pub(super) query: String,
+    pub(super) notice: Option<&'static str>,
+    pub(super) failures: Vec<Failure>,
+    pub(super) entries: Vec<Exchange>,
+}
+
+/// What gave up.
+pub(super) struct Failure {
+    pub(super) id: i64,
+    pub(super) number: String,
+    pub(super) kind: String,
+    pub(super) at: String,
+    pub(super) times: i64,
+    pub(super) text: String,
+    pub(super) next_step: &'static str,
+    pub(super) replayable: bool,
+}
+
+impl Failure {
+    pub(super) fn of(dead: &DeadLetter, language: Language) -> Self {
+        let words = reason::explain(&dead.reason, language);
+        Self {
+            id: dead.id,
+            number: dead.number.clone().unwrap_or_else(|| "-".to_owned()),
+            kind: dead.kind.clone(),
+            at: moscow(dead.updated_at),
+            times: dead.attempts,
+            text: if dead.detail.is_empty() {
+                words.text.to_owned()
+            } else {
+                format!("{} ({})", words.text, dead.detail)
+            },
+            next_step: words.next_step,
+            replayable: dead.command.is_some(),
+        }
+    }
+}
+
+/// An entry of the journal.
+pub(super) struct Exchange {
+    pub(super) at: String,
+    pub(super) number: String,
+    pub(super) op: String,
+    pub(super) outcome: String,
+    pub(super) took: String,
+    pub(super) text: String,
+    pub(super) request: String,
+    pub(super) response: String,
+}
+
+impl Exchange {
+    pub(super) fn of(kept: Kept) -> Self {
+        let op = [kept.vendor, kept.op].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        Self {
+            at: moscow(kept.at),
+            number: kept.number.or(kept.orderno).unwrap_or_default(),
+            op,
+            outcome: kept.outcome.unwrap_or_default(),
+            took: kept.duration_ms.map(|ms| format!("{ms} ms")).unwrap_or_default(),
+            text: kept.text,
+            request: kept.request.unwrap_or_default(),
+            response: kept.response.unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "triggers.html")]
+pub(super) struct Triggers<'a> {
+    pub(super) t: &'static Texts,
+    pub(super) base: &'a str,
+    pub(super) tab: &'a str,
+    pub(super) key: String,
+    pub(super) forms: Vec<Form>,
+}
+
+/// One trigger's form.
+pub(super) struct Form {
+    pub(super) which: &'static str,
+    pub(super) name: &'static str,
+    pub(super) condition: String,
+    pub(super) url: String,
+    pub(super) parameters: Vec<(String, String)>,
+}
+
+impl Form {
+    pub(super) fn of(form: TriggerForm, t: &'static Texts) -> Self {
+        Self {
+            which: form.which.as_str(),
+            name: match form.which {
+                Which::Send => t.trigger_send,
+                Which::Update => t.trigger_update,
+                Which::Cancel => t.trigger_cancel,
+            },
+            condition: form.condition,
+            url: form.url,
+            parameters: form.parameters,
+        }
+    }
+}
+
+fn moscow(at: Timestamp) -> String {
+    let zone = TimeZone::get("Europe/Moscow").unwrap_or(TimeZone::UTC);
+    at.to_zoned_datetime(zone).strftime("%d.%m.%Y %H:%M:%S").to_string()
+}

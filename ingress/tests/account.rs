@@ -1,0 +1,307 @@
+//! The settings page as a browser without JavaScript meets it.
+
+mod installation;
+
+use std::time::Duration;
+
+use installation::{Installation, Plan};
+use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
+use reqwest::redirect::Policy;
+use simulators::retailcrm::an_order;
+
+/// A browser that keeps the cookies it is given.
+struct Browser {
+    http: reqwest::Client,
+    base: String,
+    cookies: std::sync::Mutex<Vec<(String, String)>>,
+}
+
+struct Page {
+    status: u16,
+    text: String,
+    headers: reqwest::header::HeaderMap,
+}
+
+impl Page {
+    fn token(&self) -> String {
+        let rest = self.text.split_once("name=\"csrf\" value=\"").expect("a form").1;
+        rest.split_once('"').expect("a token").0.to_owned()
+    }
+
+    /// What the form's fields hold.
+    fn value(&self, name: &str) -> String {
+        let rest = self.text.split_once(&format!("name=\"{name}\"")).expect("a field").1;
+        rest.split_once("value=\"").expect("a value").1.split_once('"').expect("a value").0.to_owned()
+    }
+}
+
+impl Browser {
+    fn new(world: &Installation) -> Self {
+        let http = reqwest::Client::builder().redirect(Policy::none()).no_proxy().build().expect("a client");
+        Self { http, base: world.url(), cookies: std::sync::Mutex::default() }
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Page {
+        let cookies: Vec<String> =
+            self.cookies.lock().expect("not poisoned").iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let answer = request.header(COOKIE, cookies.join("; ")).send().await.expect("answered");
+        let mut kept = self.cookies.lock().expect("not poisoned");
+        for cookie in answer.headers().get_all(SET_COOKIE) {
+            let pair = cookie.to_str().expect("ascii").split(';').next().expect("a pair").to_owned();
+            let (name, value) = pair.split_once('=').expect("a pair");
+            kept.retain(|(known, _)| known != name);
+            kept.push((name.to_owned(), value.to_owned()));
+        }
+        drop(kept);
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Page { status, headers, text: answer.text().await.expect("text") }
+    }
+
+    async fn get(&self, path: &str) -> Page {
+        self.send(self.http.get(format!("{}{path}", self.base))).await
+    }
+
+    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
+        self.send(self.http.post(format!("{}{path}", self.base)).form(fields)).await
+    }
+
+    /// As RetailCRM opens it.
+    async fn open(&self, world: &Installation) -> Page {
+        let opened = self.post("/retailcrm/account", &[("clientId", world.client_id())]).await;
+        assert_eq!(opened.status, 303, "{}", opened.text);
+        assert_eq!(opened.headers[LOCATION], "/retailcrm/account");
+        self.get("/retailcrm/account").await
+    }
+}
+
+const FIELDS: [&str; 4] = ["title", "crm_url", "extra", "login"];
+
+fn filled<'a>(
+    token: &'a str,
+    values: &'a [(String, String)],
+    changes: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
+    let mut fields = vec![("csrf", token)];
+    fields.extend(values.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    fields.retain(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
+    fields.extend_from_slice(changes);
+    fields
+}
+
+fn stored(page: &Page) -> Vec<(String, String)> {
+    FIELDS.iter().map(|name| ((*name).to_owned(), page.value(name))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_session_every_page_is_refused() {
+    let world = Installation::of(Plan { worker: false, registered: false, ..Plan::default() }).await;
+    let browser = Browser::new(&world);
+    for path in ["", "/debug", "/triggers", "/settings", "/check", "/replay", "/nothing"] {
+        let page = browser.get(&format!("/retailcrm/account{path}")).await;
+        assert_eq!(page.status, 403, "{path}");
+        assert!(page.text.contains("Откройте эту страницу из RetailCRM"), "{}", page.text);
+        assert!(page.headers["content-type"].to_str().expect("ascii").starts_with("text/html"));
+    }
+    for fields in [&[][..], &[("clientId", "stranger")], &[("clientId", "")], &[("clientId", world.key())]] {
+        let page = browser.post("/retailcrm/account", fields).await;
+        assert_eq!(page.status, 403, "{fields:?}");
+        assert!(page.headers.get(SET_COOKIE).is_none());
+    }
+    for cookie in ["1", "1.99999999999.aa.bb", "1.99999999999.00.", "x"] {
+        browser.cookies.lock().expect("not poisoned").clear();
+        browser.cookies.lock().expect("not poisoned").push(("measoft_account".into(), cookie.into()));
+        assert_eq!(browser.get("/retailcrm/account").await.status, 403, "{cookie}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retailcrm_opens_the_page_and_its_cookie_is_kept_from_scripts_and_strangers() {
+    let world = Installation::new().await;
+    let opened = world.crm.open_account_page(world.account, &world.module()).await.expect("answered");
+    assert_eq!(opened.status, 303);
+    let cookie = opened.header("set-cookie").expect("a cookie").to_owned();
+    for part in ["HttpOnly", "SameSite=Lax", "Max-Age=1800", "Path=/retailcrm/account"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    assert!(!cookie.contains("Secure"), "{cookie}");
+    assert!(!cookie.contains(world.client_id()));
+    let browser = Browser::new(&world);
+    let page = browser.open(&world).await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.headers["cache-control"], "no-store");
+    assert!(page.headers["content-security-policy"].to_str().expect("ascii").starts_with("default-src 'none'"));
+    for secret in ["crm-key", "pass-demo", world.client_id()] {
+        assert!(!page.text.contains(secret), "{secret}");
+    }
+    assert!(page.text.contains("lang=\"ru\"") && page.text.contains("Код статуса оплаты"));
+    let english = browser.get("/retailcrm/account?lang=en").await;
+    assert!(english.text.contains("lang=\"en\"") && english.text.contains("Payment status code"));
+    assert!(browser.get("/retailcrm/account/triggers").await.text.contains("Condition (editor)"), "the choice is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cookie_is_secure_behind_https_and_links_keep_the_proxy_s_path() {
+    let env = vec![("PUBLIC_URL", "https://bridge.example/measoft".to_owned())];
+    let world = Installation::of(Plan { worker: false, registered: false, env, ..Plan::default() }).await;
+    let browser = Browser::new(&world);
+    world
+        .until("the key is known", async || {
+            browser.post("/retailcrm/account", &[("clientId", world.client_id())]).await.status == 303
+        })
+        .await;
+    let opened = browser.post("/retailcrm/account", &[("clientId", world.client_id())]).await;
+    assert!(opened.headers[SET_COOKIE].to_str().expect("ascii").contains("; Secure"));
+    assert_eq!(opened.headers[LOCATION], "/measoft/retailcrm/account");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_are_saved_and_mistakes_stand_beside_their_fields() {
+    let world = Installation::new().await;
+    let browser = Browser::new(&world);
+    let page = browser.open(&world).await;
+    let (token, values) = (page.token(), stored(&page));
+    let wrong = browser
+        .post(
+            "/retailcrm/account/settings",
+            &filled(&token, &values, &[("crm_url", "https://evil.example"), ("title", "<b>&\"")]),
+        )
+        .await;
+    assert_eq!(wrong.status, 422);
+    assert!(wrong.text.contains("Это не адрес RetailCRM") && wrong.text.contains("aria-invalid=\"true\""));
+    assert!(
+        wrong.text.contains("&#60;b&#62;") || wrong.text.contains("&lt;b&gt;"),
+        "what was entered is shown, escaped"
+    );
+    let kept = world.ctx.store.integration(world.integration.id).await.expect("read").expect("there");
+    assert_eq!(kept.crm_url, world.integration.crm_url);
+
+    let good = [("title", "Новое имя"), ("payment_status", "paid"), ("receive_payment", "yes"), ("password", "")];
+    let saved = browser.post("/retailcrm/account/settings", &filled(&token, &values, &good)).await;
+    assert_eq!((saved.status, saved.headers[LOCATION].to_str().expect("ascii")), (303, "/retailcrm/account?saved=1"));
+    assert!(browser.get("/retailcrm/account?saved=1").await.text.contains("Настройки сохранены"));
+    let kept = world.ctx.store.integration(world.integration.id).await.expect("read").expect("there");
+    assert_eq!((kept.title.as_str(), kept.settings.payment_status.as_deref()), ("Новое имя", Some("paid")));
+    assert!(kept.settings.receive_payment);
+    assert_eq!(kept.secrets.password.expose(), "pass-demo");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_of_another_site_does_nothing() {
+    let world = Installation::new().await;
+    let (ours, theirs) = (Browser::new(&world), Browser::new(&world));
+    let page = ours.open(&world).await;
+    let other = theirs.open(&world).await.token();
+    let values = stored(&page);
+    for token in ["", "00", other.as_str()] {
+        let answer = ours.post("/retailcrm/account/settings", &filled(token, &values, &[("title", "x")])).await;
+        assert_eq!(answer.status, 403, "{token}");
+        assert_eq!(ours.post("/retailcrm/account/check", &[("csrf", token)]).await.status, 403);
+        assert_eq!(ours.post("/retailcrm/account/replay", &[("csrf", token), ("id", "1")]).await.status, 403);
+    }
+    let kept = world.ctx.store.integration(world.integration.id).await.expect("read").expect("there");
+    assert_eq!(kept.title, world.integration.title);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_connection_is_checked_at_both_ends() {
+    let world = Installation::new().await;
+    let browser = Browser::new(&world);
+    let token = browser.open(&world).await.token();
+    let page =
+        browser.post("/retailcrm/account/check", &[("csrf", &token), ("town", "Химки"), ("weight", "1400")]).await;
+    assert_eq!(page.status, 200);
+    for words in ["Ключ API принят", "клиент 2417", "Не срочно: 400.00"] {
+        assert!(page.text.contains(words), "{words}: {}", page.text);
+    }
+    assert_eq!(page.value("town"), "Химки", "the form keeps what was entered");
+    world.courier.update_account(installation::CABINET, |cabinet| cabinet.pass = "another".into());
+    let page = browser.post("/retailcrm/account/check", &[("csrf", &token)]).await;
+    assert!(page.text.contains("Плохо"), "{}", page.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_without_a_worker_says_so() {
+    let env = vec![("CALLBACK_DEADLINE_S", "0.3".to_owned())];
+    let world = Installation::of(Plan { worker: false, env, ..Plan::default() }).await;
+    let browser = Browser::new(&world);
+    let token = browser.open(&world).await.token();
+    let page = browser.post("/retailcrm/account/check", &[("csrf", &token)]).await;
+    assert!(page.text.contains("Проверка не ответила вовремя"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_order_is_found_explained_and_tried_again() {
+    let world = Installation::new().await;
+    let order = world.add_order(an_order().number("A-77").delivery_type("incity").text("phone", "нет"));
+    world.add_order(an_order().number("B-1").delivery_type("incity"));
+    world.crm.save(world.account, order).await.expect("answered");
+    let browser = Browser::new(&world);
+    browser.open(&world).await;
+    let page = browser.get("/retailcrm/account/debug?q=A-77").await;
+    assert!(page.text.contains("field [receiver phone] has no valid phone number"));
+    assert!(page.text.contains("Укажите в заказе телефон получателя"), "the next step");
+    assert!(!browser.get("/retailcrm/account/debug?q=B-1").await.text.contains("has no valid phone"));
+    let id = page.value("id");
+    world.crm.edit(world.account, order, |draft| draft.set_text("phone", "+7 916 222-33-44"));
+    let token = page.token();
+    let again = browser.post("/retailcrm/account/replay", &[("csrf", &token), ("id", &id), ("q", "A-77")]).await;
+    assert_eq!(again.headers[LOCATION], "/retailcrm/account/debug?replayed=1&q=A-77");
+    world.until("the order is placed", async || world.courier.order("A-77").is_some()).await;
+    let twice = browser.post("/retailcrm/account/replay", &[("csrf", &token), ("id", &id)]).await;
+    assert!(twice.headers[LOCATION].to_str().expect("ascii").contains("replayed=0"));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let page = browser.get("/retailcrm/account/debug?q=A-77").await;
+    assert!(page.text.contains("neworder"), "the exchange is shown");
+    for personal in ["9162223344", "222-33-44", "Петрова", "Толстого", "pass-demo", "crm-key"] {
+        assert!(!page.text.contains(personal), "{personal} on the page");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_sees_or_replays_another_integration_s_failures() {
+    let world = Installation::new().await;
+    let order = world.add_order(an_order().number("A-77").delivery_type("incity").text("phone", "нет"));
+    world.crm.save(world.account, order).await.expect("answered");
+    let new = shared::store::integrations::NewIntegration {
+        title: "Другой".into(),
+        crm_url: "https://other.retailcrm.ru".into(),
+        crm_api_key: shared::domain::Secret::new("x"),
+        measoft_url: world.courier.url(),
+        extra: "9".into(),
+        login: "other".into(),
+        password: shared::domain::Secret::new("y"),
+        prefix: String::new(),
+        settings: Default::default(),
+    };
+    let other = world.ctx.store.add_integration(new).await.expect("added");
+    let browser = Browser::new(&world);
+    world
+        .until("the other is known", async || {
+            browser.post("/retailcrm/account", &[("clientId", other.secrets.client_id.expose())]).await.status == 303
+        })
+        .await;
+    let page = browser.get("/retailcrm/account/debug").await;
+    assert!(!page.text.contains("A-77"));
+    let token = browser.get("/retailcrm/account").await.token();
+    assert_eq!(browser.post("/retailcrm/account/replay", &[("csrf", &token), ("id", "1")]).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trigger_values_are_those_of_this_integration() {
+    let mut settings = shared::domain::Settings::default();
+    settings.delivery_types = vec!["incity".into(), "outcity".into()];
+    let world = Installation::of(Plan { settings, ..Plan::default() }).await;
+    let browser = Browser::new(&world);
+    browser.open(&world).await;
+    let page = browser.get("/retailcrm/account/triggers").await;
+    for words in [
+        format!("{}/reintegrations/requests/trigger/retailcrm", world.url()),
+        format!("{}/reintegrations/requests/update/retailcrm", world.url()),
+        format!("{}/reintegrations/requests/cancel/retailcrm", world.url()),
+        "{{ order.getNumber() }}".to_owned(),
+        world.key().to_owned(),
+        "outcity".to_owned(),
+    ] {
+        assert!(page.text.contains(&words), "{words}");
+    }
+}
