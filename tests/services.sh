@@ -89,17 +89,31 @@ install_quietly() (
                 SYSTEMD_OFFLINE=1 systemctl --quiet disable rabbitmq-server.service || true
                 [[ -n $had_epmd ]] || SYSTEMD_OFFLINE=1 systemctl --quiet disable epmd.service epmd.socket || true
                 ;;
-            postgresql) SYSTEMD_OFFLINE=1 systemctl --quiet disable postgresql.service || true ;;
+            postgresql | prometheus)
+                SYSTEMD_OFFLINE=1 systemctl --quiet disable "$package.service" || true
+                ;;
+            nginx-light) SYSTEMD_OFFLINE=1 systemctl --quiet disable nginx.service || true ;;
             esac
         done
     fi
 )
 
+# Programs that single tests call, and the packages that have them.
+tools_missing() {
+    local pair
+    for pair in promtool:prometheus nginx:nginx-light openssl:openssl systemd-analyze:systemd; do
+        command -v "${pair%%:*}" >/dev/null || [[ -x /usr/sbin/${pair%%:*} ]] || printf '%s\n' "${pair#*:}"
+    done
+}
+
 services_install() {
-    services_find && return
     local missing=()
-    [[ -n $rabbit_sbin ]] || missing+=(rabbitmq-server)
-    [[ -n $pg_bin ]] || missing+=(postgresql)
+    mapfile -t missing < <(tools_missing)
+    if ! services_find; then
+        [[ -n $rabbit_sbin ]] || missing+=(rabbitmq-server)
+        [[ -n $pg_bin ]] || missing+=(postgresql)
+    fi
+    ((${#missing[@]})) || return 0
     if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
         fail "${missing[*]} must be installed; do that, or run this once as root on Debian or Ubuntu"
     fi
