@@ -4,6 +4,8 @@
 //! Start reading at [`triggers`]; [`server`] is the shell around it.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+pub mod account;
+pub mod callbacks;
 pub mod failures;
 pub mod keys;
 pub mod reply;
@@ -18,7 +20,10 @@ use axum::Router;
 use futures_util::FutureExt as _;
 use shared::bootstrap::Ctx;
 use shared::clock::Clock;
-use shared::queue::Publisher;
+use shared::config::Config;
+use shared::queue::open::{Callbacks, Opened};
+use shared::queue::{Publisher, Rpc};
+use shared::store::Store;
 use shared::store::journal::Journal;
 use shared::telemetry::Metrics;
 use tokio::net::TcpListener;
@@ -41,11 +46,29 @@ pub(crate) struct Parts {
     pub(crate) failures: FailureLimit,
     pub(crate) tasks: TaskTracker,
     pub(crate) patience: Patience,
+    /// Asks the workers.
+    pub(crate) rpc: Arc<dyn Rpc>,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) config: Arc<Config>,
+    pub(crate) store: Store,
+}
+
+/// How long RetailCRM is kept waiting.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadlines {
+    pub(crate) callback: Duration,
+    pub(crate) calculate: Duration,
 }
 
 impl State {
     /// Must be called inside the runtime. The key table starts empty: see
     /// [`State::follow_keys`].
+    #[must_use]
+    pub fn of(ctx: &Ctx, queue: &Opened) -> Self {
+        Self::with(ctx, queue.publisher.clone(), queue.callbacks.rpc.clone(), Patience::default())
+    }
+
+    /// For triggers alone: nobody answers callbacks.
     #[must_use]
     pub fn new(ctx: &Ctx, publisher: Arc<dyn Publisher>) -> Self {
         Self::with_patience(ctx, publisher, Patience::default())
@@ -54,6 +77,10 @@ impl State {
     /// [`State::new`] with other time limits for senders.
     #[must_use]
     pub fn with_patience(ctx: &Ctx, publisher: Arc<dyn Publisher>, patience: Patience) -> Self {
+        Self::with(ctx, publisher, Callbacks::local().rpc, patience)
+    }
+
+    fn with(ctx: &Ctx, publisher: Arc<dyn Publisher>, rpc: Arc<dyn Rpc>, patience: Patience) -> Self {
         Self(Arc::new(Parts {
             keys: Arc::new(Keys::new(ctx.store.key.clone())),
             publisher,
@@ -63,6 +90,10 @@ impl State {
             failures: FailureLimit::default(),
             tasks: ctx.tasks.clone(),
             patience,
+            rpc,
+            deadlines: Deadlines { callback: ctx.config.callback_deadline, calculate: ctx.config.calculate_deadline },
+            config: ctx.config.clone(),
+            store: ctx.store.clone(),
         }))
     }
 
@@ -104,19 +135,19 @@ pub fn router(state: State) -> Router {
 ///
 /// # Errors
 /// When `INGRESS_LISTEN` cannot be opened.
-pub async fn run(ctx: Ctx, publisher: Arc<dyn Publisher>) -> anyhow::Result<()> {
+pub async fn run(ctx: Ctx, queue: Opened) -> anyhow::Result<()> {
     let listen = ctx.config.ingress_listen;
     let listener =
         TcpListener::bind(listen).await.with_context(|| format!("INGRESS_LISTEN: {listen} cannot be opened"))?;
-    run_on(ctx, publisher, listener).await
+    run_on(ctx, queue, listener).await
 }
 
 /// [`run`] on a listener that is open already.
 ///
 /// # Errors
 /// None today; the signature is [`run`]'s.
-pub async fn run_on(ctx: Ctx, publisher: Arc<dyn Publisher>, listener: TcpListener) -> anyhow::Result<()> {
-    serve_on(&ctx, State::new(&ctx, publisher), listener).await;
+pub async fn run_on(ctx: Ctx, queue: Opened, listener: TcpListener) -> anyhow::Result<()> {
+    serve_on(&ctx, State::of(&ctx, &queue), listener).await;
     Ok(())
 }
 
@@ -124,7 +155,7 @@ pub async fn run_on(ctx: Ctx, publisher: Arc<dyn Publisher>, listener: TcpListen
 pub async fn serve_on(ctx: &Ctx, state: State, listener: TcpListener) {
     state.follow_keys(ctx).await;
     if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "triggers are accepted");
+        tracing::info!(%address, "triggers and callbacks are accepted");
     }
     let beat = ctx.health.heartbeat("accepting connections", Duration::from_secs(30));
     server::serve(listener, router(state.clone()), state.0.patience, &ctx.stop, &beat).await;

@@ -22,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
-use crate::State;
 use crate::reply::{Bad, Reply};
 use crate::triggers::{self, Form, Wish};
+use crate::{State, account, callbacks};
 
 /// Longest body of a trigger, bytes.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -86,6 +86,12 @@ pub async fn answer(Held(state): Held<State>, request: Request) -> Response {
         .extensions()
         .get::<ConnectInfo<SocketAddr>>()
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
+    if let Some(action) = callbacks::action_of(request.uri().path()) {
+        return callbacks::answer(&state, action, request, from, language).await;
+    }
+    if let Some(page) = account::Page::of(request.uri().path()) {
+        return account::answer(&state, page, request, from, language).await;
+    }
     let route = Route::of(request.uri().path());
     if route == Route::Root && matches!(*request.method(), Method::GET | Method::HEAD) {
         return front_page();
@@ -165,8 +171,12 @@ async fn discard(body: Body, already: usize) {
     let _ = tokio::time::timeout(DISCARD_TIME, read).await;
 }
 
-async fn read_body(body: Body, time: Duration) -> Result<Bytes, Reply> {
-    if body.size_hint().lower() > BODY_LIMIT as u64 {
+/// The whole body, unless it is longer than `limit` or takes too long to come.
+///
+/// # Errors
+/// Which of the two.
+pub(crate) async fn read_body(body: Body, limit: usize, time: Duration) -> Result<Bytes, Reply> {
+    if body.size_hint().lower() > limit as u64 {
         discard(body, 0).await;
         return Err(Reply::TooLarge);
     }
@@ -177,7 +187,7 @@ async fn read_body(body: Body, time: Duration) -> Result<Bytes, Reply> {
         while let Some(chunk) = rest.next().await {
             let chunk = chunk.map_err(|_| Reply::Bad(Bad::Body))?;
             let so_far = gathered.as_ref().map_or(whole.len(), Vec::len);
-            if so_far + chunk.len() > BODY_LIMIT {
+            if so_far + chunk.len() > limit {
                 return Err(Reply::TooLarge);
             }
             // The usual body is one chunk and is not copied.
@@ -195,7 +205,7 @@ async fn read_body(body: Body, time: Duration) -> Result<Bytes, Reply> {
     };
     match tokio::time::timeout(time, read).await {
         Ok(Err(Reply::TooLarge)) => {
-            discard(Body::from_stream(rest), BODY_LIMIT).await;
+            discard(Body::from_stream(rest), limit).await;
             Err(Reply::TooLarge)
         }
         Ok(read) => read,
@@ -210,7 +220,7 @@ async fn trigger(state: &State, wish: Wish, request: Request) -> Answer {
     }
     let (head, body) = request.into_parts();
     let form = Form::of(head.headers.get(header::CONTENT_TYPE).map(header::HeaderValue::as_bytes));
-    let body = match read_body(body, state.0.patience.body).await {
+    let body = match read_body(body, BODY_LIMIT, state.0.patience.body).await {
         Ok(body) => body,
         Err(reply) => return reply.into(),
     };

@@ -1,10 +1,12 @@
 //! What runs when. Pure.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::config::Timing;
-use shared::message::Command;
+use shared::config::{Budgets, Timing};
+use shared::domain::{Integration, IntegrationId};
+use shared::message::{Command, RECONCILE_HISTORY};
 
 /// What a slot of a job publishes.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,43 +15,124 @@ pub enum What {
     Sweep,
     /// Integrations paused for their credentials.
     Probe,
+    /// Integrations whose statuses or payments are due and were left behind.
+    Backlog,
     /// One command for the installation.
     Whole(Command),
-    /// One command for each active integration.
-    EachActive(Command),
+    /// One command for one integration, under a key of its own if it needs one.
+    For { integration: IntegrationId, command: Command, key: Option<&'static str> },
 }
 
 /// A periodic job. Its slots are numbered from the epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
-    pub name: &'static str,
+    pub name: String,
     pub every: Duration,
-    /// Shifts the slots, so that nothing falls on the full hour, which MeaSoft counts as
-    /// abuse (measoft-api.md §5).
+    /// Shifts the slots, so that they are spread, and nothing falls on the full hour, which
+    /// MeaSoft counts as abuse (measoft-api.md §5).
     pub offset: Duration,
     pub what: What,
 }
 
-/// All periodic jobs.
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Requests of one status sync that finds nothing: it must fit whatever the budget.
+const REQUESTS_PER_SYNC: u64 = 2;
+/// RetailCRM's history is walked this often at most, or every third sync.
+const HISTORY: Duration = Duration::from_secs(12 * 60);
+/// Night in Russia, UTC: when the daily reconciles begin, and over what time they spread.
+const NIGHT_FROM: Duration = Duration::from_secs(23 * 3600 + 7 * 60);
+const NIGHT_SPREAD: Duration = Duration::from_secs(2 * 3600 + 40 * 60);
+
+/// All periodic jobs of an installation with these integrations.
 #[must_use]
-pub fn jobs(timing: &Timing) -> Vec<Job> {
-    let job = |name, every: Duration, what| Job { name, every, offset: offset_of(name, every), what };
-    let minute = Duration::from_secs(60);
-    vec![
+pub fn jobs(timing: &Timing, budgets: &Budgets, integrations: &[Integration]) -> Vec<Job> {
+    let job = |name: &str, every: Duration, what| Job {
+        name: name.to_owned(),
+        every,
+        offset: phase(name.bytes().map(u64::from).sum(), every),
+        what,
+    };
+    let mut jobs = vec![
         job("sweep", timing.sweep, What::Sweep),
-        job("probe", minute.min(timing.sweep), What::Probe),
-        job("sync_statuses", timing.sync_interval, What::EachActive(Command::SyncStatuses {})),
+        job("probe", MINUTE.min(timing.sweep), What::Probe),
+        job("backlog", MINUTE.min(timing.sweep), What::Backlog),
         job("retention", Duration::from_secs(3600), What::Whole(Command::Retention {})),
-    ]
+    ];
+    let active: Vec<&Integration> = integrations.iter().filter(|i| i.is_active()).collect();
+    let streams = one_for_each(&active, |i| (i.courier_account(), i.settings.stream_id));
+    let every = stretched(timing.sync_interval, streams.len(), budgets);
+    for integration in &streams {
+        jobs.push(Job {
+            // Another interval numbers its slots anew.
+            name: format!("sync_statuses:{}:{}", integration.id, every.as_millis()),
+            every,
+            offset: phase(seed(integration), every),
+            what: What::For { integration: integration.id, command: Command::SyncStatuses {}, key: None },
+        });
+    }
+    let history = HISTORY.min(timing.sync_interval.saturating_mul(3));
+    for integration in &active {
+        jobs.push(Job {
+            name: format!("history:{}", integration.id),
+            every: history,
+            offset: phase(seed(integration).rotate_left(17), history),
+            what: What::For {
+                integration: integration.id,
+                command: Command::Reconcile {},
+                key: Some(RECONCILE_HISTORY),
+            },
+        });
+    }
+    for integration in one_for_each(&active, |i| i.courier_account()) {
+        jobs.push(Job {
+            name: format!("reconcile:{}", integration.id),
+            every: DAY,
+            offset: NIGHT_FROM + phase(seed(integration).rotate_left(31), NIGHT_SPREAD),
+            what: What::For { integration: integration.id, command: Command::Reconcile {}, key: None },
+        });
+    }
+    jobs
 }
 
-/// A fixed share of the period that differs by job and is never a whole hour.
-fn offset_of(name: &str, every: Duration) -> Duration {
-    let sum: u64 = name.bytes().map(u64::from).sum();
-    // Between 7 % and 93 % of the period.
-    let share = 7 + sum % 87;
-    let millis = u64::try_from(every.as_millis()).unwrap_or(u64::MAX) / 100 * share;
-    Duration::from_millis(millis)
+/// The first integration for each of what several may share.
+fn one_for_each<'a, K: Ord>(active: &[&'a Integration], key: impl Fn(&Integration) -> K) -> Vec<&'a Integration> {
+    let mut seen = BTreeSet::new();
+    active.iter().copied().filter(|integration| seen.insert(key(integration))).collect()
+}
+
+/// Differs between integrations and between installations, and stays as it is.
+fn seed(integration: &Integration) -> u64 {
+    let born = integration.created_at.as_millisecond().unsigned_abs();
+    let id = integration.id.0.unsigned_abs();
+    (born ^ id.rotate_left(40)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// A place between 7 % and 93 % of a period.
+fn phase(seed: u64, every: Duration) -> Duration {
+    let millis = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
+    let share = 700 + (seed >> 7) % 8600;
+    Duration::from_millis((millis / 10_000).saturating_mul(share) + millis % 10_000 * share / 10_000)
+}
+
+/// The interval at which so many streams can be polled within the budget: the wanted one,
+/// or the smallest multiple of it that fits. Orders keep a fifth.
+#[must_use]
+pub fn stretched(wanted: Duration, streams: usize, budgets: &Budgets) -> Duration {
+    let wanted_ms = u64::try_from(wanted.as_millis()).unwrap_or(u64::MAX).max(1);
+    let requests = REQUESTS_PER_SYNC * u64::try_from(streams).unwrap_or(u64::MAX);
+    // How long a window of so many milliseconds makes so many requests last.
+    let lasts = |window_ms: u64, limit: u32, requests: u64| {
+        let bulk = u64::from(limit - limit / 5).max(1);
+        window_ms.saturating_mul(requests).div_ceil(bulk)
+    };
+    let needed = [
+        lasts(60_000, budgets.measoft_per_minute, requests),
+        lasts(1_200_000, budgets.measoft_per_20min, requests),
+        lasts(3_600_000, budgets.measoft_account_per_hour, REQUESTS_PER_SYNC.min(requests)),
+    ];
+    let needed = needed.into_iter().max().unwrap_or(0);
+    Duration::from_millis(wanted_ms.saturating_mul(needed.div_ceil(wanted_ms).max(1)))
 }
 
 /// The slot a moment lies in. A process that was away fires the newest one only.
@@ -60,16 +143,71 @@ pub fn due_slot(job: &Job, now: Timestamp) -> i64 {
     (now.as_millisecond() - offset).div_euclid(every)
 }
 
+/// The first seconds of an hour: nothing is sent to MeaSoft then.
+#[must_use]
+pub fn on_the_hour(now: Timestamp) -> bool {
+    now.as_second().rem_euclid(3600) < 3
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::domain::{IntegrationState, Secret, Secrets, Settings};
 
     fn job(every: u64, offset: u64) -> Job {
-        Job { name: "x", every: Duration::from_secs(every), offset: Duration::from_secs(offset), what: What::Sweep }
+        Job {
+            name: "x".into(),
+            every: Duration::from_secs(every),
+            offset: Duration::from_secs(offset),
+            what: What::Sweep,
+        }
     }
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("moment")
+    }
+
+    fn integration(id: i64, login: &str) -> Integration {
+        let secret = || Secret::new("s");
+        Integration {
+            id: IntegrationId(id),
+            title: String::new(),
+            crm_url: String::new(),
+            measoft_url: "https://example.org/api/".into(),
+            extra: "8".into(),
+            login: login.into(),
+            prefix: String::new(),
+            settings: Settings::default(),
+            secrets: Secrets {
+                crm_api_key: secret(),
+                password: secret(),
+                delivery_api_key: secret(),
+                client_id: secret(),
+            },
+            state: IntegrationState::Active,
+            version: 1,
+            created_at: at(1_800_000_000 + id * 977),
+        }
+    }
+
+    fn timing() -> Timing {
+        Timing {
+            settle: Duration::from_millis(1500),
+            rungs: vec![Duration::from_secs(2)],
+            unknown_recheck: Duration::from_secs(30),
+            lease: Duration::from_secs(90),
+            sweep: Duration::from_secs(300),
+            breaker_open: Duration::from_secs(5),
+            sync_interval: Duration::from_secs(300),
+        }
+    }
+
+    fn budgets() -> Budgets {
+        Budgets { measoft_per_minute: 150, measoft_per_20min: 1500, measoft_account_per_hour: 3000, crm_rps: 8 }
+    }
+
+    fn named<'a>(jobs: &'a [Job], name: &str) -> Vec<&'a Job> {
+        jobs.iter().filter(|job| job.name.starts_with(name)).collect()
     }
 
     #[test]
@@ -81,16 +219,74 @@ mod tests {
     }
 
     #[test]
-    fn no_slot_begins_on_the_full_hour() {
-        for every in [60, 300, 600, 1800, 3600] {
-            let every = Duration::from_secs(every);
-            let offset = offset_of("sync_statuses", every);
-            assert!(offset > Duration::ZERO && offset < every);
-            let first = i64::try_from(offset.as_secs()).expect("fits");
-            for slot in 0..(86_400 / i64::try_from(every.as_secs()).expect("fits")) {
-                let begins = first + slot * i64::try_from(every.as_secs()).expect("fits");
-                assert_ne!(begins % 3600, 0, "{every:?}");
+    fn no_slot_of_a_part_of_an_hour_begins_on_the_full_hour() {
+        let integrations: Vec<Integration> = (1..=50).map(|id| integration(id, &format!("shop-{id}"))).collect();
+        for job in jobs(&timing(), &budgets(), &integrations) {
+            assert!(job.offset > Duration::ZERO);
+            let every = u64::try_from(job.every.as_millis()).expect("fits");
+            let offset = u64::try_from(job.offset.as_millis()).expect("fits");
+            if 3_600_000 % every == 0 {
+                assert_ne!(offset % every, 0, "{job:?}");
             }
+        }
+        assert!(on_the_hour(at(7200)) && on_the_hour(at(7202)) && !on_the_hour(at(7203)) && !on_the_hour(at(7199)));
+    }
+
+    #[test]
+    fn syncs_are_spread_over_their_interval() {
+        let integrations: Vec<Integration> = (1..=40).map(|id| integration(id, &format!("shop-{id}"))).collect();
+        let jobs = jobs(&timing(), &budgets(), &integrations);
+        let offsets: BTreeSet<u64> = named(&jobs, "sync_statuses:").iter().map(|job| job.offset.as_secs()).collect();
+        assert!(offsets.len() > 25, "{offsets:?}");
+        assert!(offsets.first().is_some_and(|first| *first < 90) && offsets.last().is_some_and(|last| *last > 200));
+    }
+
+    #[test]
+    fn a_shared_cabinet_is_polled_once_and_its_integrations_have_a_history_each() {
+        let integrations = [integration(1, "a"), integration(2, "a"), integration(3, "b")];
+        let jobs = jobs(&timing(), &budgets(), &integrations);
+        assert_eq!(named(&jobs, "sync_statuses:").len(), 2);
+        assert_eq!(named(&jobs, "history:").len(), 3);
+        assert_eq!(named(&jobs, "reconcile:").len(), 2);
+        let mut other = integration(2, "a");
+        other.settings.stream_id = 500;
+        let jobs = super::jobs(&timing(), &budgets(), &[integration(1, "a"), other]);
+        assert_eq!(named(&jobs, "sync_statuses:").len(), 2, "another cursor of the same cabinet");
+    }
+
+    #[test]
+    fn a_paused_integration_leaves_its_cabinet_to_the_next() {
+        let mut first = integration(1, "a");
+        first.state = IntegrationState::Paused { by: shared::domain::PausedBy::Operator, reason: String::new() };
+        let jobs = jobs(&timing(), &budgets(), &[first, integration(2, "a")]);
+        let syncs = named(&jobs, "sync_statuses:");
+        assert_eq!(syncs.len(), 1);
+        assert!(matches!(syncs[0].what, What::For { integration: IntegrationId(2), .. }));
+    }
+
+    #[test]
+    fn the_interval_stretches_when_the_budget_cannot_carry_all_accounts() {
+        let five = Duration::from_secs(300);
+        for (streams, minutes) in [(0, 5), (1, 5), (100, 5), (150, 5), (151, 10), (300, 10), (1000, 35)] {
+            assert_eq!(stretched(five, streams, &budgets()), Duration::from_secs(minutes * 60), "{streams} streams");
+        }
+        // What is asked for beyond the limit of one account is not given either.
+        assert_eq!(stretched(Duration::from_secs(1), 1, &budgets()), Duration::from_secs(3));
+        let generous = Budgets {
+            measoft_per_minute: 60_000,
+            measoft_per_20min: 1_000_000,
+            measoft_account_per_hour: 100_000,
+            crm_rps: 8,
+        };
+        assert_eq!(stretched(Duration::from_secs(1), 3, &generous), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn the_daily_reconcile_runs_at_night_in_russia() {
+        let integrations: Vec<Integration> = (1..=50).map(|id| integration(id, &format!("shop-{id}"))).collect();
+        for job in named(&jobs(&timing(), &budgets(), &integrations), "reconcile:") {
+            let moscow = (job.offset.as_secs() + 3 * 3600) % 86_400;
+            assert!((2 * 3600..5 * 3600).contains(&moscow), "{}", moscow / 60);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! function → drain. The three binaries and `bridge up` begin here.
 //!
 //! Exit codes: 0 after a signal or when the function is through, 1 when it could not
-//! start or failed, 64 when the settings are bad.
+//! start or failed, 64 when the settings are bad (also a key that is not the database's).
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::{BadConfig, Config, Database, Role, Source};
 use crate::crypto::SecretKey;
 use crate::shutdown::{self, Drained};
-use crate::store::{Db, Store, migrations};
+use crate::store::{Db, Store, StoreError, migrations};
 use crate::telemetry::{Health, Heartbeat, Metrics, health, logs};
 
 /// Connections to PostgreSQL of one process.
@@ -135,7 +135,12 @@ async fn database_problem(store: &Store) -> Option<String> {
             "the database schema is at version {version}, this release needs {}: run `bridge migrate`",
             migrations::newest()
         )),
-        Ok(_) => None,
+        Ok(_) => match tokio::time::timeout(DATABASE_LIMIT, store.key_fits()).await {
+            Ok(Ok(true)) => None,
+            Ok(Ok(false)) => Some(StoreError::WrongKey.to_string()),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("the database is not reachable".to_owned()),
+        },
         Err(error) => Some(error.to_string()),
     }
 }
@@ -212,7 +217,7 @@ where
     if let Err(bad) = logs::start(config.log_format, &config.log_filter) {
         return bad_config(bad);
     }
-    let key = match config.load_secret_key() {
+    let key = match config.make_folders().and_then(|()| config.load_secret_key()) {
         Ok(key) => key,
         Err(bad) => return bad_config(bad),
     };
@@ -233,7 +238,7 @@ where
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(format!("{}: {}", role.name(), sentence(&error)));
-            ExitCode::FAILURE
+            ExitCode::from(if error.is::<BadConfig>() { BadConfig::EXIT_CODE } else { 1 })
         }
     }
 }
@@ -246,6 +251,10 @@ where
 {
     tracing::info!(version = Metrics::VERSION, revision = Metrics::REVISION, role = config.role.name(), "starting");
     let ctx = Ctx::open(config, key).await?;
+    // Waiting would not mend it. A database that is away is waited for.
+    if let Ok(Ok(false)) = tokio::time::timeout(DATABASE_LIMIT, ctx.store.key_fits()).await {
+        anyhow::bail!(BadConfig(vec![StoreError::WrongKey.to_string()]));
+    }
     let hard = CancellationToken::new();
     shutdown::watch_signals(ctx.stop.clone(), hard.clone()).context("signals cannot be watched")?;
     let listen = ctx.config.ops_listen;

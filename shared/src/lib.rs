@@ -19,3 +19,4 @@ pub mod retry;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+pub mod trigger_forms;

@@ -67,6 +67,11 @@ reasons! {
         "Заполните адрес или выберите пункт выдачи и сохраните заказ.",
         "The order has neither a delivery address nor a pick-up point.",
         "Fill in the address or choose a pick-up point, and save the order.";
+    TOWN_UNCLEAR = "town_unclear", Shop,
+        "Непонятно, какой город указан в адресе доставки.",
+        "Укажите в адресе доставки регион и сохраните заказ.",
+        "It is not clear which town the delivery address means.",
+        "Enter the region in the delivery address and save the order.";
     NO_RECEIVER = "no_receiver", Shop,
         "В заказе не указан получатель.",
         "Укажите имя получателя или организацию и сохраните заказ.",

@@ -8,6 +8,7 @@ use shared::retailcrm::wire::order::Order;
 use shared::store::intents::Intent;
 
 use crate::decide::Wanted;
+use crate::overlay::Overlay;
 
 /// The order as MeaSoft should hold it.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +27,12 @@ pub struct Case {
     pub delivery: Option<Delivery>,
     /// `Err`: the order cannot be handed over as it is.
     pub desired: Option<Result<Desired, GiveUp>>,
+    /// What a `save` said, as far as RetailCRM has not overtaken it.
+    pub overlay: Overlay,
+    /// A `save` waits for this attempt.
+    pub saving: bool,
+    /// RetailCRM hears the result by the answer to its `save`, if it comes before this.
+    pub answer_by: Option<Timestamp>,
     /// A write to MeaSoft was begun under the present lease.
     pub began: bool,
     pub outcome: Option<Outcome>,
@@ -41,12 +48,15 @@ pub struct Case {
 
 impl Case {
     #[must_use]
-    pub const fn new(intent: Intent) -> Self {
+    pub fn new(intent: Intent) -> Self {
         Self {
             intent,
             order: None,
             delivery: None,
             desired: None,
+            overlay: Overlay::default(),
+            saving: false,
+            answer_by: None,
             began: false,
             outcome: None,
             read_again: false,
@@ -71,6 +81,13 @@ impl Case {
 
     pub fn give_up(&mut self, give_up: GiveUp) {
         self.close(Outcome::GiveUp(give_up));
+    }
+
+    /// RetailCRM itself withdrew the delivery, and nothing newer wants it again.
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        let wanted = self.wanted();
+        wanted.cancel && !wanted.send_after_cancel && self.intent.candidates.iter().any(|c| c.is_withdrawn())
     }
 
     /// What of the intent is not served yet. A request to verify opens the last cancel

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
 use shared::crypto::sha256_hex;
 use shared::domain::integration::{CodPolicy, NoPayment, PayKind};
 use shared::domain::{Delivery, Grams, Integration, Kopecks, Millimetres, OrderNo, Phone};
@@ -15,34 +14,11 @@ use shared::retailcrm::tolerant::VatRate;
 use shared::retailcrm::wire::order::{self, Address, ItemPrice, Order};
 
 use crate::case::Desired;
+use crate::overlay::rounding_of;
 use crate::recognise::{PREPAYMENT, total};
 use crate::references::References;
 
-/// What only the `save` callback tells (retailcrm-api.md F.3), kept with the delivery.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Overlay {
-    /// Sum to collect as RetailCRM computed it, valid while the payments stand as they did.
-    pub collect: Option<Kopecks>,
-    /// Code of the payment type to be collected.
-    pub cod_type: Option<String>,
-    /// [`payments_mark`] of the order when it was saved.
-    pub payments_mark: String,
-    pub declared: Option<Kopecks>,
-    pub service: Option<String>,
-    pub pickup_point: Option<String>,
-    pub packages: Vec<OverlayPackage>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct OverlayPackage {
-    pub id: Option<String>,
-    pub weight: Option<Grams>,
-    pub length: Option<Millimetres>,
-    pub width: Option<Millimetres>,
-    pub height: Option<Millimetres>,
-}
+pub use crate::overlay::{Overlay, OverlayPackage};
 
 /// What has to be collected, and what was paid before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +29,7 @@ pub struct Money {
     pub prepaid: Kopecks,
 }
 
-/// The order as MeaSoft should hold it.
+/// The order as MeaSoft should hold it, with the overlay its delivery has.
 ///
 /// # Errors
 /// What is wrong with the order, for the shop's manager.
@@ -64,10 +40,23 @@ pub fn desired(
     declared: Option<Kopecks>,
     delivery: &Delivery,
 ) -> Result<Desired, GiveUp> {
+    desired_with(order, integration, references, declared, delivery, &Overlay::of_delivery(delivery))
+}
+
+/// [`desired`] for order and overlay as [`Overlay::over`] gives them.
+///
+/// # Errors
+/// What is wrong with the order, for the shop's manager.
+pub fn desired_with(
+    order: &Order,
+    integration: &Integration,
+    references: &References,
+    declared: Option<Kopecks>,
+    delivery: &Delivery,
+    overlay: &Overlay,
+) -> Result<Desired, GiveUp> {
     let settings = &integration.settings;
-    let overlay: Overlay =
-        delivery.overlay.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let money = money(order, integration, references, &overlay)?;
+    let money = money(order, integration, references, overlay)?;
     let vat = |rate: VatRate, fallback: VatRate| match (rate, fallback) {
         (VatRate::Percent(p), _) | (VatRate::Absent, VatRate::Percent(p)) => p,
         _ => settings.vat_none,
@@ -83,10 +72,10 @@ pub fn desired(
         line.kind = ItemKind::Prepayment;
         items.push(line);
     }
-    let mut wanted = NewOrder::new(delivery.orderno.clone(), receiver(order, &overlay)?, money.paytype);
+    let mut wanted = NewOrder::new(delivery.orderno.clone(), receiver(order, overlay)?, money.paytype);
     wanted.sender = sender(integration);
-    wanted.weight = Some(weight(order, &overlay, settings.default_weight_g));
-    wanted.packages = packages(order, &overlay);
+    wanted.weight = Some(weight(order, overlay, settings.default_weight_g));
+    wanted.packages = packages(order, overlay);
     wanted.places = Some(u32::try_from(wanted.packages.len()).unwrap_or(1).max(1));
     wanted.service = overlay
         .service
@@ -100,7 +89,10 @@ pub fn desired(
             Some(Fee { sum: order.delivery.cost, vat: vat(order.delivery.vat_rate, VatRate::Absent) });
     }
     wanted.declared = if declared_lines.is_empty() {
-        overlay.declared.or(declared)
+        match overlay.outdated {
+            false => overlay.declared.or(declared),
+            true => declared.or(overlay.declared),
+        }
     } else {
         Some(sum_declared(order, &declared_lines)?)
     };
@@ -109,7 +101,7 @@ pub fn desired(
     if !wanted.items.is_empty() {
         check(&wanted, &money)?;
     }
-    let hash = hash(&wanted);
+    let hash = hash(&wanted, order.delivery.address.region.as_deref());
     Ok(Desired { order: wanted, collect: money.collect, hash })
 }
 
@@ -144,9 +136,13 @@ pub fn money(
     let paid: Kopecks = order.payments.iter().filter(|p| is_paid(p)).map(|p| p.amount).sum();
     let left = (order.total_summ - order.prepay_sum).clamp_at_zero();
 
-    if let Some(collect) = overlay.collect
+    if let Some(said) = overlay.collect
         && overlay.payments_mark == payments_mark(order)
     {
+        // Shares per unit are rounded; the payment itself is exact.
+        let owed: Kopecks = order.payments.iter().filter(|p| !is_paid(p)).map(|p| p.amount).sum();
+        let near = (owed - said).0.abs() <= rounding_of(order) && !said.is_zero();
+        let collect = if near { owed } else { said };
         let kind = overlay.cod_type.as_deref().map_or(PayKind::Cash, |code| settings.pay_kind(code));
         if collect.is_zero() || kind == PayKind::No {
             return Ok(nothing(paid));
@@ -341,10 +337,11 @@ fn receiver(order: &Order, overlay: &Overlay) -> Result<Receiver, GiveUp> {
         return Err(reason::give_up(reason::BAD_PHONE, ""));
     }
     let address = &order.delivery.address;
+    let by_courier = overlay.tariff.as_deref().is_some_and(|tariff| !crate::overlay::is_pickup_tariff(tariff));
     let pvz = overlay
         .pickup_point
         .clone()
-        .or_else(|| order.delivery.data.pickuppoint_id.clone())
+        .or_else(|| order.delivery.data.pickuppoint_id.clone().filter(|_| !by_courier))
         .filter(|code| !code.trim().is_empty());
     let street = address_line(address).or_else(|| pvz.clone());
     let Some(street) = street else { return Err(reason::give_up(reason::NO_ADDRESS, "")) };
@@ -387,7 +384,8 @@ pub fn phones(order: &Order) -> Vec<Phone> {
 }
 
 /// «Химки город»: the name with its type word (measoft-api.md §16.5).
-fn town(address: &Address) -> Option<String> {
+#[must_use]
+pub fn town(address: &Address) -> Option<String> {
     let city = match address.city.as_deref().map(str::trim).filter(|c| !c.is_empty()) {
         Some(city) => city,
         None => {
@@ -415,7 +413,8 @@ fn town(address: &Address) -> Option<String> {
 
 /// The address below the town as one line. RetailCRM's `house` is the строение, `building`
 /// the house number (retailcrm-api.md B.6).
-fn address_line(a: &Address) -> Option<String> {
+#[must_use]
+pub fn address_line(a: &Address) -> Option<String> {
     if let Some(text) = a.text.as_deref().map(str::trim).filter(|t| !t.is_empty()) {
         return Some(text.split_whitespace().collect::<Vec<_>>().join(" "));
     }
@@ -509,14 +508,20 @@ pub fn service_of_tariff(tariff: &str) -> Option<String> {
     (!mode.is_empty() && mode != "pvz").then(|| mode.to_owned())
 }
 
-/// Equal for two orders that mean the same to MeaSoft, whatever their number.
-fn hash(order: &NewOrder) -> String {
+/// Equal for two orders that mean the same to MeaSoft, whatever their number. The town is
+/// in it as RetailCRM has it, with its region: what it resolves to must not move the hash.
+fn hash(order: &NewOrder, region: Option<&str>) -> String {
     let mut bare = order.clone();
     bare.orderno = OrderNo::known("");
     for item in &mut bare.items {
         item.code = None;
     }
-    sha256_hex(&serde_json::to_vec(&bare).expect("an order serialises"))
+    let mut text = serde_json::to_vec(&bare).expect("an order serialises");
+    if let Some(region) = region {
+        text.push(b'|');
+        text.extend_from_slice(region.trim().as_bytes());
+    }
+    sha256_hex(&text)
 }
 
 #[cfg(test)]

@@ -52,7 +52,12 @@ impl Tools {
             Class::UnknownOutcome => Outcome::RetryLater { why: RetryWhy::UnknownOutcome, not_before: wait },
             Class::Config => self.doubt_credentials(shop, error.reason(), error.fault(), &error.to_string()).await,
             Class::Permanent | Class::AlreadyExists | Class::NotFound | Class::Bug => {
-                Outcome::GiveUp(GiveUp { reason: error.reason(), fault: error.fault(), detail: error.to_string() })
+                let detail = match error {
+                    // The vendor's own words, as managers know them.
+                    MeasoftError::Refused { text, .. } if !text.trim().is_empty() => text.clone(),
+                    other => other.to_string(),
+                };
+                Outcome::GiveUp(GiveUp { reason: error.reason(), fault: error.fault(), detail })
             }
         }
     }

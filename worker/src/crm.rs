@@ -19,6 +19,9 @@ use crate::references::References;
 
 pub use shared::domain::status_list::ERROR as ERROR_STATUS;
 
+/// What an answer to `save` takes at most, from its result to RetailCRM.
+const ANSWERING: std::time::Duration = std::time::Duration::from_millis(300);
+
 /// The outcome of a failed call. An account that refuses us pauses the integration.
 pub async fn failure(tools: &Tools, shop: &Shop, error: &CrmError) -> Outcome {
     let not_before = error.retry_after().and_then(|pause| tools.clock.now().checked_add(pause).ok());
@@ -102,9 +105,16 @@ pub fn is_told(d: &Delivery, shop: &Shop) -> bool {
 /// tracking. Orders that left meanwhile are let alone.
 pub async fn tell(tools: &Tools, shop: &Shop, references: &References, cases: &mut [Case]) {
     let mut news: BTreeMap<CrmOrderId, CrmWritten> = BTreeMap::new();
-    for case in cases.iter() {
+    for case in cases.iter_mut() {
         if let Some((id, written)) = news_of(case, tools, shop) {
-            news.insert(id, written);
+            let answered = case.answer_by.is_some_and(|by| tools.clock.now() + ANSWERING < by);
+            match &mut case.delivery {
+                // RetailCRM is waiting in `save` and must not find its order changed meanwhile.
+                Some(d) if answered => d.crm_written = written,
+                _ => {
+                    news.insert(id, written);
+                }
+            }
         }
     }
     if news.is_empty() {

@@ -60,6 +60,8 @@ pub struct Situation {
     pub verify: bool,
     /// MeaSoft was asked in this attempt.
     pub looked: bool,
+    /// A `save` waits for the answer: a change that cannot be made is refused, not passed over.
+    pub saving: bool,
 }
 
 /// What to do next.
@@ -157,7 +159,7 @@ fn ours(s: &Situation, once_more: bool) -> Decision {
         return if w.send { Decision::Create } else { never_sent };
     };
     // An update that finds nothing new may have run ahead of the commit as well.
-    let read_again = w.update && once_more;
+    let read_again = w.update && once_more && !s.saving;
     match known.state {
         S::Sending | S::Unknown => Decision::LookUp,
         S::Planned if w.send => Decision::Create,
@@ -171,12 +173,12 @@ fn ours(s: &Situation, once_more: bool) -> Decision {
         S::Created if known.same && read_again => Decision::ReadAgain,
         S::Created if known.same => told(known, "MeaSoft has the order as it is"),
         S::Created if s.allow_edit_cancel => Decision::Edit,
-        S::Created if w.update => give_up(reason::EDIT_CANCEL_OFF),
+        S::Created if w.update || s.saving => give_up(reason::EDIT_CANCEL_OFF),
         S::Created => told(known, "placed before; changing orders is switched off"),
         // A difference is read again too: the delivery may just be ending, and our own
         // payment edit with it.
         S::InWork if read_again => Decision::ReadAgain,
-        S::InWork if w.update && !known.same => give_up(reason::TOO_LATE),
+        S::InWork if (w.update || s.saving) && !known.same => give_up(reason::TOO_LATE),
         S::InWork => told(known, "the courier is working on it"),
         S::Delivered | S::Partly | S::NotDelivered | S::Returned | S::Lost => told(known, "the delivery has ended"),
     }

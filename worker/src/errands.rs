@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::intake::bury_undecodable;
+use crate::drains;
+use crate::intake::undecodable;
 use crate::ports::{Shop, Tools};
 use crate::settle::{Settlement, settle};
 use crate::shops::Shops;
@@ -77,8 +78,12 @@ pub async fn run(
                 Some(delivery) => match decode(&delivery.body) {
                     Ok(envelope) => (envelope, delivery),
                     Err(why) => {
-                        bury_undecodable(&tools, &delivery, &why.to_string(), reason::UNDECODABLE).await;
-                        delivery.ack().await;
+                        let dead = undecodable(&delivery.body, &why.to_string());
+                        if drains::bury(&tools.store, &dead, &stop).await {
+                            delivery.ack().await;
+                        } else {
+                            delivery.requeue().await;
+                        }
                         continue;
                     }
                 },

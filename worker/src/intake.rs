@@ -13,6 +13,7 @@ use shared::store::journal::{Entry, What};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::drains;
 use crate::ports::Tools;
 use crate::runner::Hint;
 
@@ -68,8 +69,12 @@ async fn record(
     for delivery in group {
         match decode(&delivery.body) {
             Err(why) => {
-                bury_undecodable(tools, &delivery, &why.to_string(), reason::UNDECODABLE).await;
-                settled.push(delivery);
+                let dead = undecodable(&delivery.body, &why.to_string());
+                if drains::bury(&tools.store, &dead, stop).await {
+                    settled.push(delivery);
+                } else {
+                    delivery.requeue().await;
+                }
             }
             Ok(envelope) => {
                 let made = wishes_of(tools, &envelope);
@@ -115,7 +120,7 @@ async fn record(
 }
 
 /// What a command wishes for; empty for commands about no order's intent.
-fn wishes_of(tools: &Tools, envelope: &Envelope) -> Vec<Wish> {
+pub(crate) fn wishes_of(tools: &Tools, envelope: &Envelope) -> Vec<Wish> {
     let (want, number, declared, candidates) = match &envelope.command {
         Command::SendOrder { number, declared } => (Want::Send, number, *declared, &[][..]),
         Command::UpdateOrder { number, declared } => (Want::Update, number, *declared, &[][..]),
@@ -158,10 +163,11 @@ fn trigger_entry(envelope: &Envelope, wish: &Wish) -> Entry {
         .outcome(envelope.id.to_string())
 }
 
-/// Moves a message nobody understands to where a person finds it.
-pub async fn bury_undecodable(tools: &Tools, delivery: &Delivery, why: &str, reason: &'static str) {
-    let give_up = reason::give_up(reason, why);
-    let dead = NewDeadLetter {
+/// A message nobody understands, as a person finds it.
+#[must_use]
+pub fn undecodable(body: &[u8], why: &str) -> NewDeadLetter {
+    let give_up = reason::give_up(reason::UNDECODABLE, why);
+    NewDeadLetter {
         integration: None,
         delivery: None,
         number: None,
@@ -171,17 +177,6 @@ pub async fn bury_undecodable(tools: &Tools, delivery: &Delivery, why: &str, rea
         detail: give_up.detail,
         tries: 1,
         command: None,
-        raw: Some(delivery.body.clone()),
-    };
-    let mut waits = Waits::between(Duration::from_millis(100), Duration::from_secs(5));
-    for _ in 0..20 {
-        match tools.store.bury(&dead).await {
-            Ok(id) => {
-                tracing::error!(dead_letter = id, why, "a message cannot be read; its bytes are kept");
-                return;
-            }
-            Err(error) => tracing::warn!(%error, "a dead letter could not be stored yet"),
-        }
-        tokio::time::sleep(waits.next_wait()).await;
+        raw: Some(body.to_vec()),
     }
 }

@@ -14,9 +14,12 @@ pub mod courier;
 pub mod crm;
 pub mod crm_rate;
 pub mod decide;
+pub mod drains;
 pub mod errands;
 pub mod gate;
 pub mod intake;
+pub mod module;
+pub mod overlay;
 pub mod ports;
 pub mod recognise;
 pub mod references;
@@ -74,6 +77,8 @@ pub fn tools(ctx: &Ctx, journal: Journal) -> Tools {
         owner: format!("worker-{}", uuid::Uuid::now_v7()),
         module_code: config.module_code.clone(),
         references: Arc::new(ReferenceCache::default()),
+        towns: Arc::default(),
+        bell: Arc::default(),
     }
 }
 
@@ -95,15 +100,20 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
     let (other, errands) = mpsc::channel(64);
     let fresh = tokio::spawn(shops.clone().keep_fresh(ctx.stop.clone()));
     let observing = tokio::spawn(observe(ctx.clone(), tools.clone()));
-    let Opened { queue, publisher } = queue;
+    let Opened { queue, publisher, callbacks } = queue;
     let bulk =
         tokio::spawn(errands::run(tools.clone(), shops.clone(), queue.clone(), publisher, errands, ctx.stop.clone()));
+    let drains = tokio::spawn(drains::run(tools.store.clone(), queue.clone(), ctx.stop.clone()));
+    let desk = module::rpc::desk(&ctx, tools.clone(), shops.clone(), hints.clone());
+    let answering = tokio::spawn(module::rpc::run(desk, callbacks, ctx.stop.clone()));
     let intake = tokio::spawn(intake::run(tools.clone(), queue.clone(), hints, other, ctx.stop.clone()));
     let beat = ctx.health.heartbeat("runner", Duration::from_secs(60));
     let concurrency = usize::from(ctx.config.worker_concurrency);
     runner::run(tools, shops, hinted, concurrency, beat, ctx.stop.clone()).await;
     // In hand is finished; what was received and not recorded goes back.
     let _ = intake.await;
+    let _ = answering.await;
+    let _ = drains.await;
     let _ = bulk.await;
     let _ = fresh.await;
     let _ = observing.await;
@@ -121,6 +131,7 @@ async fn observe(ctx: Ctx, tools: Tools) {
         gate::BreakerState::HalfOpen => BreakerState::HalfOpen,
         gate::BreakerState::Open => BreakerState::Open,
     };
+    let mut seen = std::collections::BTreeSet::new();
     loop {
         let now = tools.clock.now();
         let metrics = &ctx.metrics;
@@ -143,6 +154,13 @@ async fn observe(ctx: Ctx, tools: Tools) {
             let active = all.iter().filter(|i| i.state == IntegrationState::Active).count();
             metrics.set_integrations(IntegrationLabel::Active, active as u64);
             metrics.set_integrations(IntegrationLabel::Paused, (all.len() - active) as u64);
+            // Only active ones are synced; the age of the others would grow for ever.
+            seen.extend(all.iter().map(|i| i.id));
+            for id in &seen {
+                if !all.iter().any(|i| i.id == *id && i.state == IntegrationState::Active) {
+                    metrics.forget_sync(*id);
+                }
+            }
         }
         tokio::select! {
             () = ctx.stop.cancelled() => return,

@@ -13,6 +13,8 @@ use shared::store::journal::Journal;
 use shared::telemetry::Metrics;
 
 use crate::gate::Gate;
+use crate::module::bell::Bell;
+use crate::module::towns::TownCache;
 use crate::references::ReferenceCache;
 use crate::settle::Policy;
 
@@ -68,4 +70,7 @@ pub struct Tools {
     pub owner: String,
     pub module_code: String,
     pub references: Arc<ReferenceCache>,
+    pub towns: Arc<TownCache>,
+    /// Rings when an order has been worked on.
+    pub bell: Arc<Bell>,
 }

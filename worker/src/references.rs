@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use shared::domain::IntegrationId;
-use shared::retailcrm::CrmError;
-use shared::retailcrm::wire::module::IntegrationModule;
+use shared::retailcrm::error::Class;
 use shared::retailcrm::wire::order::Order;
+use shared::retailcrm::{CrmError, IntegrationModule};
 
 use crate::ports::{Shop, Tools};
 
@@ -45,11 +45,6 @@ impl Default for References {
             zone: moscow(),
         }
     }
-}
-
-fn module_cod(module: &IntegrationModule) -> BTreeMap<String, bool> {
-    let settings = module.integrations.delivery.as_ref().and_then(|delivery| delivery.settings.as_ref());
-    settings.into_iter().flat_map(|s| &s.payment_types).map(|t| (t.code.clone(), t.cod)).collect()
 }
 
 fn moscow() -> TimeZone {
@@ -149,14 +144,17 @@ impl References {
         let statuses = crm.payment_statuses().await?;
         let types = crm.payment_types().await?;
         let delivery_types = crm.delivery_types().await?;
-        let module_cod = match crm.module(&shop.integration.code(module_code)).await {
-            Ok(module) => module_cod(&module),
-            // Not registered: the delivery type decides.
-            Err(CrmError::NotFound { .. } | CrmError::Refused { .. } | CrmError::AccessDenied { .. }) => {
-                BTreeMap::new()
-            }
-            Err(error) => return Err(error),
+        // Without a registered module, or without the right to see it, the delivery types decide.
+        let module = match crm.module(&shop.integration.code(module_code)).await {
+            Ok(module) => Some(module),
+            Err(error) if error.class() == Class::Retry => return Err(error),
+            Err(_) => None,
         };
+        let module_cod = module
+            .as_ref()
+            .and_then(IntegrationModule::settings)
+            .map(|settings| settings.payment_types.iter().map(|p| (p.code.clone(), p.cod)).collect())
+            .unwrap_or_default();
         let zone = match crm.settings().await {
             Ok(settings) => {
                 settings.timezone.as_deref().and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(moscow)
@@ -191,6 +189,12 @@ pub struct ReferenceCache {
 }
 
 impl ReferenceCache {
+    /// What is kept, however old; asks nobody.
+    #[must_use]
+    pub fn latest(&self, id: IntegrationId) -> Option<Arc<References>> {
+        self.kept.lock().expect("never poisoned").get(&id).map(|(references, ..)| references.clone())
+    }
+
     fn fresh(&self, now: Timestamp, shop: &Shop, age: Duration) -> Option<Arc<References>> {
         let kept = self.kept.lock().expect("never poisoned");
         let (references, at, version) = kept.get(&shop.id())?;

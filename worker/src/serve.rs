@@ -26,6 +26,8 @@ use crate::convert;
 use crate::courier::{next_generation, year_changed};
 use crate::crm::{self, shown};
 use crate::decide::{Decision, Known, Shown, Situation, decide};
+use crate::module::towns;
+use crate::overlay::Overlay;
 use crate::ports::{Shop, Tools};
 use crate::references::References;
 use crate::runner::Hint;
@@ -102,7 +104,24 @@ async fn fail_all(tools: &Tools, shop: &Shop, cases: &mut [Case], error: &CrmErr
 async fn lease_known(tools: &Tools, keeper: &LeaseKeeper, cases: &mut [Case]) {
     let until = tools.lease_until();
     for case in cases.iter_mut() {
-        let Some(id) = case.intent.delivery else { continue };
+        let id = match case.intent.delivery {
+            Some(id) => id,
+            // A withdrawal names our delivery, whatever became of the order.
+            None if case.is_withdrawn() => {
+                let number = case.intent.number.as_str();
+                match tools.store.deliveries_by_number(number, Some(case.intent.integration)).await {
+                    Ok(found) => match found.as_slice() {
+                        [one] => one.id,
+                        _ => continue,
+                    },
+                    Err(_) => {
+                        case.retry(RetryWhy::Internal, None);
+                        continue;
+                    }
+                }
+            }
+            None => continue,
+        };
         match tools.store.lease_known_delivery(id, &tools.owner, until).await {
             Ok(Some(delivery)) => {
                 keeper.add_delivery(delivery.id.0);
@@ -262,8 +281,34 @@ async fn lease_found(tools: &Tools, shop: &Shop, keeper: &LeaseKeeper, cases: &m
     }
 }
 
+/// Lays what a `save` said over the order that REST shows, and remembers what that was.
+async fn lay_over(tools: &Tools, shop: &Shop, case: &mut Case) {
+    let (Some(order), Some(d)) = (&case.order, &mut case.delivery) else { return };
+    let Some(text) = d.overlay.clone() else { return };
+    let now = tools.clock.now();
+    let mut overlay = Overlay::of_delivery(d);
+    if overlay.is_new() {
+        case.saving = true;
+        case.answer_by = overlay.answer_by;
+        overlay = overlay.noted(order);
+        let noted = overlay.text();
+        match tools.store.swap_overlay(d.id, &text, &noted).await {
+            Ok(_) => d.overlay = Some(noted),
+            Err(_) => return case.retry(RetryWhy::Internal, None),
+        }
+    }
+    let saved = overlay.saved(d.integration, d.crm_order, &tools.store.key);
+    let instance = shop.integration.code(&tools.module_code);
+    let (order, overlay) = overlay.over(order, saved.as_ref(), &instance, now);
+    case.order = Some(order);
+    case.overlay = overlay;
+}
+
 /// Decides and acts until every case has an outcome.
 async fn work(tools: &Tools, shop: &Shop, references: &References, cases: &mut [Case]) {
+    for case in cases.iter_mut().filter(|case| case.is_open()) {
+        lay_over(tools, shop, case).await;
+    }
     for _ in 0..ROUNDS {
         let mut creates: Vec<&mut Case> = Vec::new();
         let mut singles: Vec<(&mut Case, Decision)> = Vec::new();
@@ -275,6 +320,10 @@ async fn work(tools: &Tools, shop: &Shop, references: &References, cases: &mut [
             }
         }
         creates.retain_mut(|case| sendable(case));
+        for case in &mut creates {
+            towns::place(tools, shop, case).await;
+        }
+        creates.retain(|case| case.is_open());
         if creates.is_empty() && singles.is_empty() {
             break;
         }
@@ -314,6 +363,8 @@ fn sendable(case: &mut Case) -> bool {
 
 fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) -> Decision {
     let shown = match &case.order {
+        // RetailCRM said so itself; the order's type, or its absence, says nothing more.
+        _ if case.is_withdrawn() => Shown::Elsewhere,
         None => Shown::NotFound,
         Some(order) => shown(order, case, shop, &tools.module_code),
     };
@@ -325,7 +376,8 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
                 d.delivery_type = code;
             }
         }
-        let desired = convert::desired(order, &shop.integration, references, case.intent.declared, d);
+        let desired =
+            convert::desired_with(order, &shop.integration, references, case.intent.declared, d, &case.overlay);
         case.desired = Some(desired);
     }
     let now = tools.clock.now();
@@ -356,6 +408,7 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
         allow_edit_cancel: shop.integration.settings.allow_edit_cancel,
         verify: case.intent.verify,
         looked: case.verified,
+        saving: case.saving,
     };
     decide(&situation)
 }
@@ -369,7 +422,12 @@ async fn act(tools: &Tools, shop: &Shop, case: &mut Case, decision: Decision) {
                 case.told.push(format!("wanted again after our cancel: new number {}", d.orderno));
             }
         }
-        Decision::Edit => tools.edit(shop, case).await,
+        Decision::Edit => {
+            towns::place(tools, shop, case).await;
+            if case.is_open() {
+                tools.edit(shop, case).await;
+            }
+        }
         Decision::Cancel => tools.cancel(shop, case).await,
         Decision::LookUp => tools.look_up(shop, case).await,
         Decision::CancelByNumber => cancel_by_number(tools, shop, case).await,
@@ -530,6 +588,7 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
         fence_held = held,
         "attempt.finished"
     );
+    tools.bell.ring(shop.id(), &case.intent.number);
     // A newer wish may be waiting behind the one just served.
     Some(Hint { integration: shop.id(), due_at: next_at.unwrap_or(now) })
 }

@@ -6,17 +6,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use shared::bootstrap::Ctx;
 use shared::clock::Clock;
 use shared::config::{Config, Role, Source};
 use shared::crypto::SecretKey;
 use shared::domain::{
-    CrmOrderId, Delivery, DeliveryId, DeliveryState, IntegrationId, Kopecks, OrderNo, OrderNumber, Secret, Settings,
-    status_list,
+    CrmOrderId, Delivery, DeliveryId, DeliveryState, Integration, IntegrationId, IntegrationState, Kopecks, OrderNo,
+    OrderNumber, Secret, Secrets, Settings, status_list,
 };
-use shared::measoft::{Status, StatusCode, StatusRow};
-use shared::message::{Command, Envelope};
+use shared::measoft::wire::statusreq::Done;
+use shared::measoft::{
+    CalcRequest, CancelRow, Courier, CreateRow, Limit, MeasoftError, NewOrder, PickupFilter, PickupPoint, Region,
+    Service, Status, StatusCode, StatusRow, StatusStream, Street, Tariff, Town, TownQuery,
+};
+use shared::message::{Command, Envelope, Lane, decode};
 use shared::retailcrm::wire::module::{DeliveryConfiguration, IntegrationModule, Integrations, ModuleStatus};
 use shared::store::dead_letters::{DeadFilter, DeadLetter};
 use shared::store::integrations::NewIntegration;
@@ -131,6 +137,25 @@ pub(crate) fn delivery(state: DeliveryState) -> Delivery {
     }
 }
 
+/// An integration without a store behind it.
+pub(crate) fn integration() -> Integration {
+    let secret = || Secret::new("secret");
+    Integration {
+        id: IntegrationId(1),
+        title: "Shop".into(),
+        crm_url: String::new(),
+        measoft_url: String::new(),
+        extra: "8".into(),
+        login: "shop-demo".into(),
+        prefix: String::new(),
+        settings: Settings::default(),
+        secrets: Secrets { crm_api_key: secret(), password: secret(), delivery_api_key: secret(), client_id: secret() },
+        state: IntegrationState::Active,
+        version: 1,
+        created_at: at(0),
+    }
+}
+
 /// Both simulators, a store in a folder of its own, and a worker's tools over them.
 pub(crate) struct World {
     pub(crate) ctx: Ctx,
@@ -190,7 +215,8 @@ impl World {
         let config = Config::read(Role::Bridge, &Source::from_pairs(pairs)).expect("good settings");
         let ctx = Ctx::new(Arc::new(config), store);
         let journal = Journal::start(ctx.store.clone());
-        let clients = connect::Clients::new(&ctx.config, journal.clone(), ctx.metrics.clone()).expect("clients");
+        let clients = connect::Clients::new(&ctx.config, ctx.store.clone(), journal.clone(), ctx.metrics.clone())
+            .expect("clients");
         let tools = crate::tools(&ctx, journal);
         let shops = Shops::new(ctx.store.clone(), Arc::new(clients));
         let mut world = Self { ctx, tools, shops, courier, crm, account, id: IntegrationId(0), folder };
@@ -326,6 +352,29 @@ impl World {
         panic!("orders are never done");
     }
 
+    /// Has the commands that were published done, as a running worker would; answers their
+    /// kinds.
+    pub(crate) async fn run_published(&self) -> Vec<&'static str> {
+        let jobs = self.store().claim_jobs(Some(Lane::Interactive), "test", Duration::from_secs(60), 1000).await;
+        let mut kinds = Vec::new();
+        let mut ids = Vec::new();
+        let mut integrations = Vec::new();
+        for job in jobs.expect("claimed") {
+            let envelope = decode(&job.body).expect("readable");
+            kinds.push(envelope.command.kind().as_str());
+            let wishes = crate::intake::wishes_of(&self.tools, &envelope);
+            integrations.extend(wishes.iter().map(|wish| wish.integration));
+            self.store().record_wishes(&wishes).await.expect("recorded");
+            ids.push(job.id);
+        }
+        self.store().finish_jobs("test", &ids).await.expect("finished");
+        tokio::time::sleep(self.tools.limits.settle).await;
+        for id in integrations {
+            self.work(id).await;
+        }
+        kinds
+    }
+
     /// Another worker over the same store and vendors.
     pub(crate) fn another_worker(&self) -> Tools {
         crate::tools(&self.ctx, self.tools.journal.clone())
@@ -359,5 +408,93 @@ impl World {
             assert!(tokio::time::Instant::now() < patience, "in vain: {what}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+/// A courier whose acknowledgements have no effect.
+pub(crate) struct DeafCommit(Arc<dyn Courier>);
+
+impl DeafCommit {
+    pub(crate) fn over(shop: &Shop) -> Shop {
+        let mut shop = shop.clone();
+        shop.vendors.courier = Arc::new(Self(shop.vendors.courier.clone()));
+        shop
+    }
+}
+
+impl Courier for DeafCommit {
+    fn new_orders<'a>(&'a self, orders: &'a [NewOrder]) -> BoxFuture<'a, Result<Vec<CreateRow>, MeasoftError>> {
+        self.0.new_orders(orders)
+    }
+
+    fn edit_order<'a>(&'a self, order: &'a NewOrder) -> BoxFuture<'a, Result<CreateRow, MeasoftError>> {
+        self.0.edit_order(order)
+    }
+
+    fn cancel_order<'a>(
+        &'a self,
+        orderno: &'a OrderNo,
+        ordercode: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<CancelRow, MeasoftError>> {
+        self.0.cancel_order(orderno, ordercode)
+    }
+
+    fn status_by_orderno<'a>(&'a self, orderno: &'a OrderNo) -> BoxFuture<'a, Result<Vec<StatusRow>, MeasoftError>> {
+        self.0.status_by_orderno(orderno)
+    }
+
+    fn status_by_created(
+        &self,
+        from: Date,
+        to: Date,
+        done: Done,
+    ) -> BoxFuture<'_, Result<Vec<StatusRow>, MeasoftError>> {
+        self.0.status_by_created(from, to, done)
+    }
+
+    /// Another cursor each time: everything comes again.
+    fn only_last(&self, streamid: u32) -> BoxFuture<'_, Result<StatusStream, MeasoftError>> {
+        self.0.only_last(streamid + 1)
+    }
+
+    fn commit_last_status(&self, _: u32) -> BoxFuture<'_, Result<(), MeasoftError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<String, MeasoftError>> {
+        self.0.probe()
+    }
+
+    fn calculate<'a>(&'a self, request: &'a CalcRequest) -> BoxFuture<'a, Result<Vec<Tariff>, MeasoftError>> {
+        self.0.calculate(request)
+    }
+
+    fn services(&self) -> BoxFuture<'_, Result<Vec<Service>, MeasoftError>> {
+        self.0.services()
+    }
+
+    fn pickup_points<'a>(&'a self, filter: &'a PickupFilter) -> BoxFuture<'a, Result<Vec<PickupPoint>, MeasoftError>> {
+        self.0.pickup_points(filter)
+    }
+
+    fn towns<'a>(&'a self, query: &'a TownQuery) -> BoxFuture<'a, Result<Vec<Town>, MeasoftError>> {
+        self.0.towns(query)
+    }
+
+    fn regions<'a>(&'a self, namecontains: Option<&'a str>) -> BoxFuture<'a, Result<Vec<Region>, MeasoftError>> {
+        self.0.regions(namecontains)
+    }
+
+    fn streets<'a>(
+        &'a self,
+        town: &'a str,
+        namestarts: &'a str,
+        limit: Option<Limit>,
+    ) -> BoxFuture<'a, Result<Vec<Street>, MeasoftError>> {
+        self.0.streets(town, namestarts, limit)
+    }
+
+    fn waybill<'a>(&'a self, orders: &'a [OrderNo], form: &'a str) -> BoxFuture<'a, Result<Vec<u8>, MeasoftError>> {
+        self.0.waybill(orders, form)
     }
 }

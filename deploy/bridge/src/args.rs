@@ -43,6 +43,12 @@ pub enum Command {
         #[command(subcommand)]
         command: DeadCommand,
     },
+    /// Say what is wrong with the installation, and what to do about it
+    #[command(after_help = "Exits 0 when nothing is to be done, 1 when there is a warning or an error.")]
+    Doctor {
+        /// One integration only, beside what all of them stand on
+        id: Option<i64>,
+    },
     /// Every exchange with either vendor, masked («отладка»)
     Journal {
         #[command(subcommand)]
@@ -111,6 +117,8 @@ pub enum IntegrationCommand {
     RotateKey { id: i64 },
     /// Take it out of service; its ledger stays
     Remove { id: i64 },
+    /// Tell RetailCRM what the delivery module offers, or bring that up to date
+    Register { id: i64 },
     /// Ask both vendors whether the credentials work, and for tariffs to a town
     Check {
         id: i64,

@@ -42,6 +42,7 @@ pub async fn run(
             set_state(id, &IntegrationState::Removed, "removed: its triggers are refused, its ledger stays", store, out)
                 .await
         }
+        IntegrationCommand::Register { id } => register(id, config, store, out).await,
         IntegrationCommand::Check { id, to, weight } => check(id, to.as_deref(), weight, config, store, out).await,
     }
 }
@@ -300,6 +301,35 @@ async fn rotate(id: i64, store: &Store, out: &Output) -> Result<ExitCode, Failur
     out.answer(&json!({ "id": id, "deliveryApiKey": key }), || {
         println!("deliveryApiKey  {key}");
         println!("Triggers with the old key are refused from now on: put the new one into RetailCRM's forms.");
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn register(id: i64, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+    let integration = find(id, store).await?;
+    let journal = Journal::start(store.clone());
+    let clients =
+        bridge_worker::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()))?;
+    let vendors = bridge_worker::ports::Connect::connect(&clients, &integration).map_err(Failure::sentence)?;
+    let account_url = format!("{}/retailcrm/account", config.public_url);
+    let shop = bridge_worker::ports::Shop { integration: Arc::new(integration), vendors };
+    let done = bridge_worker::module::registration::register(&shop, &config.public_url, &config.module_code).await;
+    journal.flush().await;
+    let done = done.map_err(|error| Failure::sentence(format!("RetailCRM does not register the module: {error}")))?;
+    let document = json!({
+        "id": id, "code": done.code, "firstTime": done.first_time, "deliveryType": done.delivery_type,
+        "accountUrl": account_url,
+    });
+    out.answer(&document, || {
+        let word = if done.first_time { "registered" } else { "brought up to date" };
+        println!("The module {} is {word} in RetailCRM.", bold(&done.code));
+        println!("  settings page  {account_url}");
+        if let Some(code) = &done.delivery_type {
+            println!("  delivery type  {code}");
+        }
+        println!(
+            "Next: tie a delivery type to «Курьерская служба 2008» in RetailCRM, then `bridge trigger-help {id}`."
+        );
     });
     Ok(ExitCode::SUCCESS)
 }

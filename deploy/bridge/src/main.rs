@@ -6,6 +6,7 @@
 mod args;
 mod dead;
 mod demo;
+mod doctor;
 mod integration;
 mod journal;
 mod order;
@@ -53,6 +54,7 @@ fn answer(command: Command, source: &Source, out: &Output) -> Result<ExitCode, F
         return Ok(ExitCode::SUCCESS);
     }
     let config = Config::read(Role::Bridge, source).map_err(Failure::Config)?;
+    config.make_folders().map_err(Failure::Config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
     runtime.block_on(async {
         match command {
@@ -64,6 +66,7 @@ fn answer(command: Command, source: &Source, out: &Output) -> Result<ExitCode, F
             Command::Dead { command } => dead::run(command, &open(&config).await?, out).await,
             Command::Journal { command } => journal::run(command, &open(&config).await?, out).await,
             Command::Sync(args) => integration::sync(&args, &open(&config).await?, out).await,
+            Command::Doctor { id } => doctor::run(id, &config, out).await,
             Command::Up | Command::Demo(_) | Command::SecretKey => unreachable!("handled before"),
         }
     })

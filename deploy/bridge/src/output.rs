@@ -73,6 +73,44 @@ pub fn red(text: &str) -> String {
     if is_colourful() { format!("\u{1b}[31m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
+#[must_use]
+pub fn yellow(text: &str) -> String {
+    if is_colourful() { format!("\u{1b}[33m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+/// One line on standard error that says what is going on, rewritten in place. Silent when
+/// a program listens or nobody looks.
+#[derive(Debug)]
+pub struct Progress {
+    shown: bool,
+}
+
+impl Progress {
+    #[must_use]
+    pub fn new(out: &Output) -> Self {
+        Self { shown: !out.json && std::io::stderr().is_terminal() }
+    }
+
+    /// Says nothing to anybody.
+    #[cfg(test)]
+    #[must_use]
+    pub const fn silent() -> Self {
+        Self { shown: false }
+    }
+
+    pub fn say(&self, text: &str) {
+        if self.shown {
+            let _ = write!(std::io::stderr(), "\r\u{1b}[2K{text}…");
+        }
+    }
+
+    pub fn clear(&self) {
+        if self.shown {
+            let _ = write!(std::io::stderr(), "\r\u{1b}[2K");
+        }
+    }
+}
+
 /// Why a command did not do it.
 #[derive(Debug)]
 pub enum Failure {
@@ -124,6 +162,9 @@ impl From<anyhow::Error> for Failure {
 
 impl From<shared::store::StoreError> for Failure {
     fn from(error: shared::store::StoreError) -> Self {
-        Self::Failed(error.into())
+        match error {
+            shared::store::StoreError::WrongKey => Self::Config(BadConfig(vec![error.to_string()])),
+            other => Self::Failed(other.into()),
+        }
     }
 }

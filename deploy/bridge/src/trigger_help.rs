@@ -6,42 +6,11 @@ use serde_json::{Value, json};
 use shared::config::Config;
 use shared::domain::Integration;
 use shared::store::Store;
+use shared::trigger_forms;
 
 use crate::args::TriggerHelp;
 use crate::integration::find;
 use crate::output::{Failure, Output, bold};
-
-/// The fields whose change fires the update trigger: the vendor's documented list, and the
-/// address, which that list forgets.
-const FIELDS: &[&str] = &[
-    "first_name",
-    "last_name",
-    "patronymic",
-    "phone",
-    "site",
-    "additional_phone",
-    "email",
-    "customer.phones",
-    "order_product",
-    "total_summ",
-    "delivery_date",
-    "delivery_time",
-    "payments",
-    "prepay_sum",
-    "weight",
-    "length",
-    "width",
-    "height",
-    "payments.id",
-    "payments.status",
-    "payments.type",
-    "payments.external_id",
-    "payments.amount",
-    "payments.paid_at",
-    "payments.comment",
-    "discount_manual_amount",
-    "discount_manual_percent",
-];
 
 pub async fn run(args: &TriggerHelp, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let russian = match args.lang.as_str() {
@@ -59,51 +28,16 @@ pub async fn run(args: &TriggerHelp, config: &Config, store: &Store, out: &Outpu
 }
 
 fn forms(integration: &Integration, account: &[Integration], config: &Config) -> Vec<Value> {
-    let list =
-        |codes: &[String]| format!("[{}]", codes.iter().map(|c| format!("\"{c}\"")).collect::<Vec<_>>().join(","));
-    let own = match integration.settings.delivery_types.as_slice() {
-        [] => "[\"…\"]".to_owned(),
-        types => list(types),
-    };
-    let statuses = match integration.settings.send_statuses.as_slice() {
-        [] => "[\"SentMeaSoft\"]".to_owned(),
-        statuses => list(statuses),
-    };
-    let url = |what: &str| format!("{}/reintegrations/requests/{what}/retailcrm", config.public_url);
-    let usual = json!([
-        ["id", "{{ order.getNumber() }}"],
-        ["sum", "{{ order.getIntegrationDeliveryData().getDeclaredSum() }}"],
-        ["key", "{{ order.getIntegrationDeliveryData().getExtraData().deliveryApiKey }}"],
-    ]);
-    let mut cancel = vec![
-        json!(["id", "{{ order.getNumber() }}"]),
-        json!(["sum", "{{ order.getIntegrationDeliveryData().getDeclaredSum() }}"]),
-    ];
-    let mut all_types = Vec::new();
-    for i in account {
-        for code in &i.settings.delivery_types {
-            cancel.push(json!([code, i.secrets.delivery_api_key.expose()]));
-            all_types.push(code.clone());
-        }
-    }
-    let changed: Vec<String> = FIELDS.iter().map(|f| format!("changeSet.hasChangedField(\"{f}\")")).collect();
-    vec![
-        json!({
-            "trigger": "send", "url": url("trigger"), "parameters": usual,
-            "condition": format!("order.getStatus().getCode() in {statuses} and order.getDeliveryType().getCode() in {own}"),
-        }),
-        json!({
-            "trigger": "update", "url": url("update"), "parameters": usual,
-            "condition": format!("changeSet.isUpdate() and ( {} ) and order.getDeliveryType().getCode() in {own}", changed.join(" or ")),
-        }),
-        json!({
-            "trigger": "cancel", "url": url("cancel"), "parameters": cancel,
-            "condition": format!(
-                "changeSet.hasChangedField(\"delivery_type\") and changeSet.getOldValue(\"delivery_type\").getCode() in {}",
-                if all_types.is_empty() { own } else { list(&all_types) }
-            ),
-        }),
-    ]
+    let forms = trigger_forms::forms(integration, account, &config.public_url);
+    forms
+        .into_iter()
+        .map(|form| {
+            json!({
+                "trigger": form.which.as_str(), "url": form.url, "parameters": form.parameters,
+                "condition": form.condition,
+            })
+        })
+        .collect()
 }
 
 fn print(forms: &[Value], russian: bool) {

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use shared::bootstrap::{self, Ctx};
 use shared::config::{Config, Database, Role, Source};
@@ -55,7 +54,7 @@ fn lock(config: &Config) -> anyhow::Result<File> {
 /// Of the role that failed.
 pub async fn roles(ctx: Ctx, queue: Opened) -> anyhow::Result<()> {
     let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    running.spawn(bridge_ingress::run(ctx.clone(), Arc::clone(&queue.publisher)));
+    running.spawn(bridge_ingress::run(ctx.clone(), queue.clone()));
     running.spawn(bridge_worker::run(ctx.clone(), queue.clone()));
     running.spawn(bridge_scheduler::run(ctx.clone(), queue));
     let mut result = Ok(());

@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::crypto::SecretKey;
 use crate::domain::Secret;
+use crate::queue::amqp::AmqpConfig;
 
 /// Which process reads the settings; it decides a default port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,6 +222,9 @@ impl Config {
             Some(url) if !(url.starts_with("amqp://") || url.starts_with("amqps://")) => {
                 r.problems.push("AMQP_URL: must begin with amqp:// or amqps://".to_owned());
             }
+            Some(url) if AmqpConfig::new(&Secret::new(url), "p", Vec::new()).is_err() => {
+                r.problems.push("AMQP_URL: not a valid amqp:// or amqps:// URL".to_owned());
+            }
             None if role != Role::Bridge => r.problems.push(format!(
                 "AMQP_URL: {} needs RabbitMQ; set it, or run all roles in one process with `bridge up`",
                 role.name()
@@ -302,6 +306,22 @@ impl Config {
             secret_key,
         };
         if r.problems.is_empty() { Ok(config) } else { Err(BadConfig(r.problems)) }
+    }
+
+    /// Makes the folders that SQLite and the key file live in.
+    ///
+    /// # Errors
+    /// [`BadConfig`] naming `DATA_DIR` or `DATABASE_URL`.
+    pub fn make_folders(&self) -> Result<(), BadConfig> {
+        let Database::Sqlite(file) = &self.database else { return Ok(()) };
+        let folders = [("DATA_DIR", Some(self.data_dir.as_path())), ("DATABASE_URL", file.parent())];
+        for (name, folder) in folders {
+            let Some(folder) = folder.filter(|folder| !folder.as_os_str().is_empty()) else { continue };
+            std::fs::create_dir_all(folder).map_err(|error| {
+                BadConfig(vec![format!("{name}: the folder {} cannot be created ({error})", folder.display())])
+            })?;
+        }
+        Ok(())
     }
 
     /// The installation's key. With SQLite it is made on first use; with PostgreSQL it must

@@ -93,7 +93,10 @@ mod tests {
         let codes: std::collections::BTreeSet<&str> = list.iter().map(|s| s.code).collect();
         assert_eq!(codes.len(), list.len());
         for status in &list {
-            assert!(!status.name_ru.is_ascii() && status.name_en.is_ascii() && !status.name_en.is_empty(), "{status:?}");
+            assert!(
+                !status.name_ru.is_ascii() && status.name_en.is_ascii() && !status.name_en.is_empty(),
+                "{status:?}"
+            );
         }
     }
 

@@ -16,6 +16,23 @@ pub struct Candidate {
     pub integration: IntegrationId,
 }
 
+impl Candidate {
+    /// RetailCRM itself withdrew the delivery (the module's `delete`): the order keeps its
+    /// delivery type, so the type says nothing.
+    #[must_use]
+    pub const fn withdrawn(integration: IntegrationId) -> Self {
+        Self { delivery_type: String::new(), integration }
+    }
+
+    #[must_use]
+    pub const fn is_withdrawn(&self) -> bool {
+        self.delivery_type.is_empty()
+    }
+}
+
+/// Envelope key of a `Reconcile` that looks at RetailCRM's side only.
+pub const RECONCILE_HISTORY: &str = "history";
+
 /// What is wanted. A trigger is a hint: the handler reads the order and acts on what it
 /// finds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

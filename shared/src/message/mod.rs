@@ -4,8 +4,10 @@ pub mod codec;
 pub mod command;
 pub mod envelope;
 pub mod outcome;
+pub mod reply;
 
 pub use codec::{Undecodable, decode, encode};
-pub use command::{Candidate, Command, Kind};
+pub use command::{Candidate, Command, Kind, RECONCILE_HISTORY};
 pub use envelope::{Envelope, Lane};
 pub use outcome::{Change, GiveUp, Outcome, RetryWhy};
+pub use reply::{CallbackReply, Media};

@@ -275,7 +275,7 @@ impl Drop for Held {
 impl Queue for JobQueue {
     fn state(&self) -> BoxFuture<'_, QueueState> {
         async move {
-            match self.store.job_counts().await {
+            match self.store.waiting_jobs().await {
                 Ok(depth) => QueueState { connected: true, blocked: false, depth, unrouted: 0 },
                 Err(_) => QueueState::default(),
             }

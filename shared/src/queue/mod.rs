@@ -104,10 +104,25 @@ impl Delivery {
     }
 }
 
+/// What a broker, not a handler, puts aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aside {
+    /// Handed out too often, or rejected.
+    Dead,
+    /// No queue was bound to receive it.
+    Unrouted,
+}
+
 /// The consuming side.
 pub trait Consumer: Send + Sync {
     /// `prefetch` bounds what is in hand unsettled.
     fn subscribe(&self, lane: Lane, prefetch: u16) -> Box<dyn Subscription>;
+
+    /// Takes what was put aside; [`Delivery::death`] says why. `None` where nothing is:
+    /// the job table hands everything to its lane.
+    fn subscribe_aside(&self, _what: Aside, _prefetch: u16) -> Option<Box<dyn Subscription>> {
+        None
+    }
 }
 
 /// What operators and metrics want to know of a queue.

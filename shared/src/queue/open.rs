@@ -10,9 +10,10 @@ use crate::bootstrap::Ctx;
 use crate::config::{Config, Role};
 use crate::queue::amqp::{AmqpConfig, AmqpQueue};
 use crate::queue::jobs::JobQueue;
+use crate::queue::local_rpc::LocalRpc;
 use crate::queue::relay::Relay;
 use crate::queue::spill::SpillingPublisher;
-use crate::queue::{Publisher, SharedQueue};
+use crate::queue::{Consumer, Publisher, Replier, Rpc, SharedQueue};
 use crate::store::Store;
 
 /// How often the queue is asked for its depth.
@@ -25,6 +26,30 @@ pub struct Opened {
     /// With a broker this one spills into the store, and what is published counts as
     /// stored either way. Without one it is the queue itself.
     pub publisher: Arc<dyn Publisher>,
+    pub callbacks: Callbacks,
+}
+
+/// The rpc lane: the broker's, or the process's own memory.
+#[derive(Clone)]
+pub struct Callbacks {
+    /// The asking side.
+    pub rpc: Arc<dyn Rpc>,
+    /// The answering side: requests are taken from here…
+    pub requests: Arc<dyn Consumer>,
+    /// …and answered there.
+    pub replier: Arc<dyn Replier>,
+}
+
+impl Callbacks {
+    fn over<Q: Rpc + Consumer + Replier + 'static>(queue: Arc<Q>) -> Self {
+        Self { rpc: queue.clone(), requests: queue.clone(), replier: queue }
+    }
+
+    /// Inside one process.
+    #[must_use]
+    pub fn local() -> Self {
+        Self::over(Arc::new(LocalRpc::new()))
+    }
 }
 
 impl Opened {
@@ -37,12 +62,13 @@ impl Opened {
 ///
 /// # Errors
 /// One sentence naming the variable.
-pub async fn open(config: &Config, store: &Store) -> anyhow::Result<SharedQueue> {
+pub async fn open(config: &Config, store: &Store) -> anyhow::Result<(SharedQueue, Callbacks)> {
     match &config.amqp_url {
-        None => Ok(Arc::new(JobQueue::start(store.clone()))),
+        None => Ok((Arc::new(JobQueue::start(store.clone())), Callbacks::local())),
         Some(url) => {
             let config = AmqpConfig::new(url, &config.amqp_prefix, config.timing.rungs.clone())?;
-            Ok(AmqpQueue::start(config))
+            let queue = AmqpQueue::start(config);
+            Ok((queue.clone(), Callbacks::over(queue)))
         }
     }
 }
@@ -53,13 +79,13 @@ pub async fn open(config: &Config, store: &Store) -> anyhow::Result<SharedQueue>
 /// # Errors
 /// As [`open`].
 pub async fn start(ctx: &Ctx) -> anyhow::Result<Opened> {
-    let queue = open(&ctx.config, &ctx.store).await?;
+    let (queue, callbacks) = open(&ctx.config, &ctx.store).await?;
     watch(ctx, &queue);
     let publisher: Arc<dyn Publisher> = match ctx.config.amqp_url {
         None => queue.clone(),
         Some(_) => with_spill(ctx, queue.clone()),
     };
-    Ok(Opened { queue, publisher })
+    Ok(Opened { queue, publisher, callbacks })
 }
 
 /// A publisher that spills, with the relay that empties the spill.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::args;
-use crate::store::db::Result;
+use crate::store::db::{Result, Tx};
 use crate::store::{Store, moment};
 
 impl Store {
@@ -15,17 +15,20 @@ impl Store {
         let row = self.db.fetch_one("SELECT value, updated_at FROM cursors WHERE name = $1", args![name]).await?;
         row.map(|row| Ok((row.text("value")?, moment(row.int("updated_at")?)))).transpose()
     }
+}
 
+impl Tx {
+    /// Moves a cursor with whatever else the transaction does.
+    ///
     /// # Errors
     /// [`crate::store::StoreError`].
-    pub async fn set_cursor(&self, name: &str, value: &str) -> Result<()> {
-        self.db
-            .exec(
-                "INSERT INTO cursors (name, value, updated_at) VALUES ($1, $2, $3) \
-                 ON CONFLICT (name) DO UPDATE SET value = $2, updated_at = $3",
-                args![name, value, self.clock.now_ms()],
-            )
-            .await
-            .map(|_| ())
+    pub async fn set_cursor(&mut self, name: &str, value: &str, now: Timestamp) -> Result<()> {
+        self.exec(
+            "INSERT INTO cursors (name, value, updated_at) VALUES ($1, $2, $3) \
+             ON CONFLICT (name) DO UPDATE SET value = $2, updated_at = $3",
+            args![name, value, now.as_millisecond()],
+        )
+        .await
+        .map(|_| ())
     }
 }

@@ -5,7 +5,10 @@ use jiff::Timestamp;
 
 use crate::args;
 use crate::domain::{DeliveryId, Fault, IntegrationId};
+use crate::message::Envelope;
 use crate::store::db::{Result, Row, StoreError, Tx, Value};
+use crate::store::jobs::NewJob;
+use crate::store::journal::{Entry, What};
 use crate::store::{Store, moment};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +115,58 @@ impl Store {
         sql.push_str(" ORDER BY id");
         let rows = self.db.fetch(sql, args).await?;
         rows.iter().map(read).collect()
+    }
+
+    /// The dead letter of an order that was opened or repeated last, at or after a moment,
+    /// and is open still.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn newest_dead_letter(
+        &self,
+        integration: IntegrationId,
+        number: &str,
+        since: Timestamp,
+    ) -> Result<Option<DeadLetter>> {
+        let row = self
+            .db
+            .fetch_one(
+                format!(
+                    "SELECT {COLUMNS} FROM dead_letters WHERE integration_id = $1 AND number = $2 AND state = 'open' \
+                     AND updated_at >= $3 ORDER BY updated_at DESC, id DESC LIMIT 1"
+                ),
+                args![integration, number, since.as_millisecond()],
+            )
+            .await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// Publishes a dead letter's command anew, one generation on, so that no idempotency
+    /// check swallows it. Job row, state and audit entry are one commit. False when it is
+    /// not open, or holds no command.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn replay_dead_letter(&self, dead: &DeadLetter, who: &str) -> Result<bool> {
+        let command = dead.command.as_deref().and_then(|text| serde_json::from_str::<Envelope>(text).ok());
+        let Some(mut envelope) = command else { return Ok(false) };
+        let now = self.clock.now();
+        envelope.id = uuid::Uuid::now_v7();
+        envelope.generation += 1;
+        envelope.attempt = 0;
+        envelope.seq = 0;
+        envelope.received_at = now;
+        let mut tx = self.db.begin().await?;
+        if !tx.close_dead_letter(dead.id, DeadState::Replayed, who, now).await? {
+            return Ok(false);
+        }
+        tx.enqueue(&NewJob::of(&envelope, now), now).await?;
+        let mut entry = Entry::new(now, What::Operator, format!("dead letter {} replayed: {who}", dead.id));
+        entry.integration = dead.integration;
+        entry.number.clone_from(&dead.number);
+        tx.append_journal(&entry).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// # Errors

@@ -204,6 +204,54 @@ impl Store {
             .map(|_| ())
     }
 
+    /// Stores what only a callback tells, creating the delivery's row when there is none.
+    /// No lease is needed: holders never write the overlay back, and a wish recorded after
+    /// this makes the next one read it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn put_overlay(&self, key: &DeliveryKey<'_>, overlay: &str) -> Result<()> {
+        let plain = OrderNo::derive(key.prefix, key.number, key.crm_order, 1);
+        match self.insert_or_overlay(key, &plain, overlay).await {
+            Err(error) if error.is_conflict() => {
+                let by_id = OrderNo::known(format!("{}R{}", key.prefix, key.crm_order));
+                self.insert_or_overlay(key, &by_id, overlay).await
+            }
+            done => done,
+        }
+    }
+
+    async fn insert_or_overlay(&self, key: &DeliveryKey<'_>, orderno: &OrderNo, overlay: &str) -> Result<()> {
+        self.db
+            .exec(
+                "INSERT INTO deliveries (integration_id, crm_order_id, number, orderno, state, overlay, created_at, \
+                 updated_at) VALUES ($1, $2, $3, $4, 'planned', $5, $6, $6) \
+                 ON CONFLICT (integration_id, crm_order_id) DO UPDATE SET overlay = $5, updated_at = $6",
+                args![
+                    key.integration,
+                    key.crm_order,
+                    key.number.as_str(),
+                    orderno.as_str(),
+                    overlay,
+                    self.clock.now_ms()
+                ],
+            )
+            .await
+            .map(|_| ())
+    }
+
+    /// Replaces an overlay unless a newer one has come meanwhile; answers whether it did.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn swap_overlay(&self, id: DeliveryId, seen: &str, overlay: &str) -> Result<bool> {
+        let changed = self
+            .db
+            .exec("UPDATE deliveries SET overlay = $3 WHERE id = $1 AND overlay = $2", args![id, seen, overlay])
+            .await?;
+        Ok(changed == 1)
+    }
+
     /// # Errors
     /// [`StoreError`].
     pub async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>> {
@@ -258,8 +306,9 @@ impl Store {
 }
 
 impl Tx {
-    /// Writes a held delivery back; with `release` it also lets go. Answers false when the
-    /// lease was lost: then nothing was written.
+    /// Writes a held delivery back, all but its overlay (see [`Store::put_overlay`]); with
+    /// `release` it also lets go. Answers false when the lease was lost: then nothing was
+    /// written.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -270,11 +319,11 @@ impl Tx {
             .exec(
                 "UPDATE deliveries SET number = $3, site = $4, delivery_type = $5, orderno = $6, ordercode = $7, \
                  generation = $8, state = $9, status = $10, status_at = $11, cancelled_by_us = $12, sent_hash = $13, \
-                 sending_hash = $14, sending = $15, sent_at = $16, price = $17, item_codes = $18, overlay = $19, \
-                 crm_written = $20, reject_reason = $21, requests = $22, updated_at = $23, \
-                 finished_at = CASE WHEN $24 = 1 THEN COALESCE(finished_at, $23) ELSE NULL END, \
-                 lease_until = CASE WHEN $25 = 1 THEN 0 ELSE lease_until END, \
-                 lease_owner = CASE WHEN $25 = 1 THEN NULL ELSE lease_owner END \
+                 sending_hash = $14, sending = $15, sent_at = $16, price = $17, item_codes = $18, crm_written = $19, reject_reason = $20, requests = $21, \
+                 updated_at = $22, \
+                 finished_at = CASE WHEN $23 = 1 THEN COALESCE(finished_at, $22) ELSE NULL END, \
+                 lease_until = CASE WHEN $24 = 1 THEN 0 ELSE lease_until END, \
+                 lease_owner = CASE WHEN $24 = 1 THEN NULL ELSE lease_owner END \
                  WHERE id = $1 AND fence = $2",
                 args![
                     d.id,
@@ -295,7 +344,6 @@ impl Tx {
                     d.sent_at.map(Timestamp::as_millisecond),
                     d.price,
                     json(&d.item_codes),
-                    d.overlay.as_deref(),
                     json(&d.crm_written),
                     d.reject_reason.as_deref(),
                     d.requests,

@@ -108,6 +108,17 @@ impl Store {
         Ok((row.int("n")?, row.int("v")?))
     }
 
+    /// Whether our key is the one the stored secrets were sealed with. True while there are
+    /// none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn key_fits(&self) -> Result<bool> {
+        let row = self.db.fetch_one("SELECT id, client_id FROM integrations ORDER BY id LIMIT 1", vec![]).await?;
+        let Some(row) = row else { return Ok(true) };
+        Ok(self.key.open(&place(row.int("id")?, "client_id"), &row.bytes("client_id")?).is_ok())
+    }
+
     /// Overwrites an integration with what the caller changed in a read copy.
     ///
     /// # Errors

@@ -64,6 +64,18 @@ pub struct Intent {
     pub fence: i64,
 }
 
+/// How far an intent has come, for somebody who waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    pub requested: i64,
+    pub served: i64,
+    pub due_at: Timestamp,
+    /// Somebody works on it.
+    pub held: bool,
+    pub attempt: u32,
+    pub rereads: u32,
+}
+
 /// How a holder leaves an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leave {
@@ -122,6 +134,21 @@ impl Store {
         Ok(intents)
     }
 
+    /// What is known to be wanted for an order, without holding it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn intent(&self, integration: IntegrationId, number: &str) -> Result<Option<Intent>> {
+        let row = self
+            .db
+            .fetch_one(
+                format!("SELECT {COLUMNS} FROM intents WHERE integration_id = $1 AND number = $2"),
+                args![integration, number],
+            )
+            .await?;
+        row.as_ref().map(read).transpose()
+    }
+
     /// Integrations with unserved, unheld intents and when their next one is due.
     ///
     /// # Errors
@@ -136,6 +163,35 @@ impl Store {
             )
             .await?;
         rows.iter().map(|row| Ok((IntegrationId(row.int("integration_id")?), moment(row.int("due")?)))).collect()
+    }
+
+    /// How far the intent of an order has come; takes no lease.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn intent_progress(&self, integration: IntegrationId, number: &OrderNumber) -> Result<Option<Progress>> {
+        let row = self
+            .db
+            .fetch_one(
+                "SELECT requested, served, due_at, lease_until, attempt, rereads FROM intents \
+                 WHERE integration_id = $1 AND number = $2",
+                args![integration, number.as_str()],
+            )
+            .await?;
+        let small = |row: &Row, column: &'static str| -> Result<u32> {
+            u32::try_from(row.int(column)?).map_err(|_| StoreError::BadRow(column))
+        };
+        row.map(|row| {
+            Ok(Progress {
+                requested: row.int("requested")?,
+                served: row.int("served")?,
+                due_at: moment(row.int("due_at")?),
+                held: row.int("lease_until")? > self.clock.now_ms(),
+                attempt: small(&row, "attempt")?,
+                rereads: small(&row, "rereads")?,
+            })
+        })
+        .transpose()
     }
 
     /// Keeps the leases of a batch alive.
@@ -180,6 +236,23 @@ impl Store {
                 "SELECT COUNT(*) AS n, MIN(CASE WHEN due_at <= $1 THEN due_at END) AS oldest FROM intents \
                  WHERE requested > served",
                 args![self.clock.now_ms()],
+            )
+            .await?
+            .ok_or(StoreError::BadRow("n"))?;
+        Ok((row.int("n")?, row.opt_int("oldest")?.map(moment)))
+    }
+
+    /// [`Store::backlog`] of one integration.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn backlog_of(&self, integration: IntegrationId) -> Result<(i64, Option<Timestamp>)> {
+        let row = self
+            .db
+            .fetch_one(
+                "SELECT COUNT(*) AS n, MIN(CASE WHEN due_at <= $1 THEN due_at END) AS oldest FROM intents \
+                 WHERE requested > served AND integration_id = $2",
+                args![self.clock.now_ms(), integration],
             )
             .await?
             .ok_or(StoreError::BadRow("n"))?;

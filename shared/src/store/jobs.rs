@@ -111,7 +111,7 @@ impl Store {
         tx.commit().await
     }
 
-    /// Waiting messages per lane.
+    /// Messages per lane, those in hand and those not due yet included.
     ///
     /// # Errors
     /// [`crate::store::StoreError`].
@@ -124,6 +124,33 @@ impl Store {
             }
         }
         Ok(counts)
+    }
+
+    /// Messages per lane that anybody could take now.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn waiting_jobs(&self) -> Result<Vec<(Lane, u64)>> {
+        let now = self.clock.now_ms();
+        let sql = "SELECT lane, COUNT(*) AS n FROM jobs WHERE run_at <= $1 AND lease_until <= $1 GROUP BY lane";
+        let mut counts: Vec<(Lane, u64)> = Lane::ALL.map(|lane| (lane, 0)).to_vec();
+        for row in self.db.fetch(sql, args![now]).await? {
+            let lane = Lane::parse(&row.text("lane")?);
+            if let Some(count) = counts.iter_mut().find(|(known, _)| Some(*known) == lane) {
+                count.1 = u64::try_from(row.int("n")?).unwrap_or(0);
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Since when the oldest message that nobody has taken has been due.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn oldest_waiting_job(&self) -> Result<Option<Timestamp>> {
+        let sql = "SELECT MIN(run_at) AS oldest FROM jobs WHERE run_at <= $1 AND lease_until <= $1";
+        let row = self.db.fetch_one(sql, args![self.clock.now_ms()]).await?;
+        Ok(row.map(|row| row.opt_int("oldest")).transpose()?.flatten().map(crate::store::moment))
     }
 
     /// When the next message that is not handed out becomes due.

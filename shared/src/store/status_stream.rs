@@ -136,8 +136,7 @@ impl Store {
     }
 
     async fn one_batch(&self, condition: &str, args: Vec<Value>) -> Result<Option<Batch>> {
-        let sql =
-            format!("SELECT id, state, content FROM status_batches WHERE {condition} ORDER BY id DESC LIMIT 1");
+        let sql = format!("SELECT id, state, content FROM status_batches WHERE {condition} ORDER BY id DESC LIMIT 1");
         let Some(row) = self.db.fetch_one(sql, args).await? else { return Ok(None) };
         Ok(Some(Batch {
             id: row.int("id")?,
@@ -258,6 +257,29 @@ impl Store {
         Ok(owners)
     }
 
+    /// Which of these snapshots are stored already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn known_marks<'a>(
+        &self,
+        account: &str,
+        marks: impl Iterator<Item = &'a str>,
+    ) -> Result<HashSet<String>> {
+        let marks: Vec<&str> = marks.collect();
+        let mut known = HashSet::new();
+        for chunk in marks.chunks(1000) {
+            let places: Vec<String> = (2..=chunk.len() + 1).map(|n| format!("${n}")).collect();
+            let mut args = args![account];
+            args.extend(chunk.iter().map(|mark| Value::from(*mark)));
+            let sql = format!("SELECT mark FROM status_rows WHERE account = $1 AND mark IN ({})", places.join(","));
+            for row in self.db.fetch(sql, args).await? {
+                known.insert(row.text("mark")?);
+            }
+        }
+        Ok(known)
+    }
+
     /// Deliveries of an account with rows that are due, at most `limit`, in the order of
     /// their arrival.
     ///
@@ -354,10 +376,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn count_status_rows(&self, state: RowState) -> Result<i64> {
-        let row = self
-            .db
-            .fetch_one("SELECT COUNT(*) AS n FROM status_rows WHERE state = $1", args![state.as_str()])
-            .await?;
+        let row =
+            self.db.fetch_one("SELECT COUNT(*) AS n FROM status_rows WHERE state = $1", args![state.as_str()]).await?;
         row.ok_or(StoreError::BadRow("n"))?.int("n")
     }
 

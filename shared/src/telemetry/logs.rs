@@ -4,6 +4,7 @@
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::{BadConfig, LogFormat};
@@ -33,8 +34,14 @@ pub fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(filter)
+    let mut filter = EnvFilter::try_new(filter)
         .map_err(|_| BadConfig(vec!["RUST_LOG: not a filter like info or info,shared=debug".to_owned()]))?;
+    // At `trace` these print what goes over the wire, logins included.
+    if filter.max_level_hint().is_none_or(|level| level > LevelFilter::INFO) {
+        for wire in ["lapin", "amq_protocol", "hyper", "hyper_util", "reqwest", "rustls", "sqlx"] {
+            filter = filter.add_directive(format!("{wire}=info").parse().expect("a plain directive"));
+        }
+    }
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(ansi);
     Ok(match format {
         LogFormat::Text => Box::new(lines.finish()),

@@ -9,7 +9,7 @@ use lapin::types::FieldTable;
 use shared::message::{Lane, decode};
 use shared::queue::amqp::AmqpQueue;
 use shared::queue::contract::send_order;
-use shared::queue::{Consumer as _, Death, Delivery, Publisher as _, Queue as _, Subscription};
+use shared::queue::{Consumer as _, Death, Delivery, Publisher as _, Queue as _, QueueState, Subscription};
 use tokio::time::timeout;
 
 use crate::bench::{AmqpBench, broker_url};
@@ -18,6 +18,20 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 async fn take(subscription: &mut Box<dyn Subscription>) -> Delivery {
     timeout(LIMIT, subscription.next()).await.expect("a delivery in time").expect("a delivery")
+}
+
+/// Looks until the state is as wanted. A new client for each look, since one remembers the
+/// lengths for a while.
+async fn until(bench: &AmqpBench, wanted: impl Fn(&QueueState) -> bool) -> QueueState {
+    let looking = async {
+        loop {
+            let state = bench.queue().await.state().await;
+            if wanted(&state) {
+                return state;
+            }
+        }
+    };
+    timeout(LIMIT, looking).await.expect("the state becomes as wanted")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,14 +45,14 @@ async fn what_cannot_be_routed_is_kept_and_counted() {
     let sent = channel.basic_publish(exchange.into(), "nowhere.Fly".into(), options, b"who?", properties).await;
     sent.expect("sent").await.expect("taken");
 
+    let counted = until(&bench, |state| state.unrouted == 1).await;
+    assert!(counted.depth.iter().all(|(_, waiting)| *waiting == 0), "{counted:?}");
+
     let mut unrouted = queue.subscribe_unrouted(1);
     let delivery = take(&mut unrouted).await;
     assert_eq!(delivery.body, b"who?");
     assert_eq!(delivery.death, Some(Death { queue: "nowhere.Fly".to_owned(), reason: "unrouted".to_owned() }));
-    delivery.requeue().await;
-    unrouted.stop().await;
-    // The first look at the state: nothing is remembered from before.
-    assert_eq!(queue.state().await.unrouted, 1);
+    delivery.ack().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,9 +92,9 @@ async fn the_state_tells_how_much_waits_in_each_lane() {
     for number in 0..3 {
         queue.publish(send_order(number), None).await.expect("published");
     }
-    let state = queue.state().await;
+    let expected = [(Lane::Interactive, 3), (Lane::Bulk, 0), (Lane::Rpc, 0)];
+    let state = until(&bench, |state| state.depth == expected).await;
     assert!(state.connected && !state.blocked);
-    assert_eq!(state.depth, [(Lane::Interactive, 3), (Lane::Bulk, 0), (Lane::Rpc, 0)]);
     let progress = queue.progress();
     assert!(progress.publishing && progress.consuming && !progress.blocked);
     assert!(progress.last_confirm.is_some() && progress.last_delivery.is_none());

@@ -36,6 +36,46 @@ pub async fn rabbitmqctl(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// The broker while it does not serve; it does again when this is gone, so that a story
+/// that fails spoils no other.
+pub struct Outage {
+    end: &'static [&'static str],
+    over: bool,
+}
+
+impl Outage {
+    /// `rabbitmqctl stop_app`: every connection is closed, none is taken.
+    pub async fn stop_broker() -> Self {
+        let outage = Self { end: &["start_app"], over: false };
+        rabbitmqctl(&["stop_app"]).await;
+        outage
+    }
+
+    /// A memory alarm: publishers are blocked, consumers are not.
+    pub async fn memory_alarm() -> Self {
+        let outage = Self { end: &["set_vm_memory_high_watermark", "0.4"], over: false };
+        rabbitmqctl(&["set_vm_memory_high_watermark", "0"]).await;
+        outage
+    }
+
+    /// The broker serves again.
+    pub async fn end(mut self) {
+        self.over = true;
+        rabbitmqctl(self.end).await;
+        if self.end[0] == "start_app" {
+            rabbitmqctl(&["await_startup"]).await;
+        }
+    }
+}
+
+impl Drop for Outage {
+    fn drop(&mut self) {
+        if !self.over {
+            let _ = std::process::Command::new(variable("TEST_RABBITMQCTL")).args(self.end).status();
+        }
+    }
+}
+
 /// Shared by most stories, held alone by those that stop or starve the broker. Under
 /// nextest each test is a process of its own and .config/nextest.toml keeps them apart.
 static BROKER: RwLock<()> = RwLock::const_new(());
@@ -66,37 +106,40 @@ impl Queues {
     /// Messages ready in the queues that hold work, by queue; those in somebody's hands
     /// are not counted.
     pub(super) async fn waiting(&self) -> anyhow::Result<Vec<(String, u32)>> {
+        let work = ["interactive", "bulk", "rpc", "dead", "unrouted"];
+        self.ready(work.map(|what| format!("{}.{what}.v1", self.prefix)).as_slice()).await
+    }
+
+    /// Queues with messages ready, among these. Asked of the queues themselves: what
+    /// `rabbitmqctl` lists is up to five seconds old.
+    pub(super) async fn ready(&self, names: &[String]) -> anyhow::Result<Vec<(String, u32)>> {
         let connection = Self::connect().await?;
         let channel = connection.create_channel().await?;
         let mut found = Vec::new();
-        for what in ["interactive", "bulk", "rpc", "dead", "unrouted"] {
-            let name = format!("{}.{what}.v1", self.prefix);
+        for name in names {
             let passive = QueueDeclareOptions { passive: true, ..Default::default() };
             let queue = channel.queue_declare(name.as_str().into(), passive, FieldTable::default()).await?;
             if queue.message_count() > 0 {
-                found.push((name, queue.message_count()));
+                found.push((name.clone(), queue.message_count()));
             }
         }
         connection.close(200, "done".into()).await?;
         Ok(found)
     }
 
-    /// Every queue and exchange of the prefix, with its messages whether ready or in hand.
-    pub(super) async fn all(&self) -> Vec<(String, u64)> {
-        let listed = rabbitmqctl(&["list_queues", "name", "messages", "--formatter", "json"]).await;
+    /// Every queue of the prefix.
+    pub(super) async fn names(&self) -> Vec<String> {
+        let listed = rabbitmqctl(&["list_queues", "name", "--formatter", "json"]).await;
         let rows: Vec<Value> = serde_json::from_str(&listed).expect("rabbitmqctl answers JSON");
         let own = format!("{}.", self.prefix);
-        rows.iter()
-            .filter_map(|row| Some((row["name"].as_str()?.to_owned(), row["messages"].as_u64().unwrap_or(0))))
-            .filter(|(name, _)| name.starts_with(&own))
-            .collect()
+        rows.iter().filter_map(|row| row["name"].as_str()).filter(|name| name.starts_with(&own)).map(str::to_owned).collect()
     }
 
     /// Removes what the prefix has left on the broker.
-    pub(super) async fn remove(&self, queues: &[(String, u64)]) -> anyhow::Result<()> {
+    pub(super) async fn remove(&self, queues: &[String]) -> anyhow::Result<()> {
         let connection = Self::connect().await?;
         let channel = connection.create_channel().await?;
-        for (name, _) in queues {
+        for name in queues {
             channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await?;
             let exchange = name.trim_end_matches(".v1");
             channel.exchange_delete(exchange.into(), ExchangeDeleteOptions::default()).await?;

@@ -100,6 +100,8 @@ pub struct Answer {
     pub status: u16,
     /// The body, or null when it is no JSON.
     pub body: Value,
+    /// `Content-Type`.
+    pub content_type: String,
     /// `Retry-After`.
     pub retry_after: Option<String>,
     /// From the first byte sent to the last received.
@@ -529,16 +531,39 @@ impl World {
     /// # Errors
     /// When none came.
     pub async fn post(&self, path: &str, fields: &[(&str, &str)], language: &str) -> anyhow::Result<Answer> {
+        let form = self.http.post(format!("{}{path}", self.ingress())).form(fields);
+        self.exchange(path, form.header("accept-language", language)).await
+    }
+
+    /// Sends bytes and gives the answer.
+    ///
+    /// # Errors
+    /// When none came.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: Vec<u8>,
+        language: &str,
+    ) -> anyhow::Result<Answer> {
+        let method = reqwest::Method::from_bytes(method.as_bytes())?;
+        let request = self.http.request(method, format!("{}{path}", self.ingress())).body(body);
+        self.exchange(path, request.header("content-type", content_type).header("accept-language", language)).await
+    }
+
+    async fn exchange(&self, path: &str, request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
         let begun = Instant::now();
-        let sent = self.http.post(format!("{}{path}", self.ingress())).header("accept-language", language).form(fields);
-        let answer = sent.send().await.map_err(reqwest::Error::without_url)?;
-        let retry_after = answer.headers().get("retry-after").and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let status = answer.status().as_u16();
+        let answer = request.send().await.map_err(reqwest::Error::without_url)?;
+        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (status, retry_after) = (answer.status().as_u16(), header("retry-after"));
+        let content_type = header("content-type").unwrap_or_default();
         let body = answer.bytes().await.map_err(reqwest::Error::without_url)?;
-        let text = String::from_utf8_lossy(&body).into_owned();
-        locked(&self.said).push((format!("an answer of {path}"), text));
+        // The key is in the path of some requests, and not in an answer.
+        let place = format!("an answer of {}", path.split('?').next().unwrap_or_default());
+        locked(&self.said).push((place, String::from_utf8_lossy(&body).into_owned()));
         let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        Ok(Answer { status, body, retry_after, took: begun.elapsed() })
+        Ok(Answer { status, body, content_type, retry_after, took: begun.elapsed() })
     }
 
     /// Fires one trigger as the shop's RetailCRM would; a cancel names all shops.
@@ -593,6 +618,15 @@ impl World {
     #[must_use]
     pub fn accepted(&self) -> Vec<Fired> {
         locked(&self.accepted).clone()
+    }
+
+    /// The prefix of the story's queues and exchanges.
+    ///
+    /// # Panics
+    /// In the one-process mode.
+    #[must_use]
+    pub fn queue_prefix(&self) -> &str {
+        &self.queues.as_ref().expect("a story with a broker").prefix
     }
 
     /// The number under which MeaSoft has an order at first.

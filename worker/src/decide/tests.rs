@@ -62,6 +62,7 @@ fn situation(wanted: &str, shown: &str, ledger: &str) -> Situation {
         allow_edit_cancel: !locked,
         verify,
         looked,
+        saving: false,
     }
 }
 
@@ -310,6 +311,7 @@ fn any_situation() -> impl Strategy<Value = Situation> {
             allow_edit_cancel,
             verify,
             looked,
+            saving: false,
         },
     )
 }

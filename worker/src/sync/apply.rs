@@ -249,7 +249,9 @@ async fn apply(
             };
             let noted = tx.newest_tracking(d.id, d.orderno.as_str()).await?;
             match merge(&d, &facts, settings, noted, row.created_at, now) {
-                Taken::NotOurs => tx.settle_status_row(row.id, RowState::Foreign, Some("another year's order"), now).await?,
+                Taken::NotOurs => {
+                    tx.settle_status_row(row.id, RowState::Foreign, Some("another year's order"), now).await?
+                }
                 Taken::NotYet(why) => {
                     if now.duration_since(row.created_at).unsigned_abs() > GIVEN_UP_AFTER {
                         tx.settle_status_row(row.id, RowState::Parked, Some(why), now).await?;

@@ -7,6 +7,8 @@
 pub mod apply;
 pub mod facts;
 pub mod keeper;
+#[cfg(test)]
+mod payment_stories;
 pub mod payments;
 pub mod poll;
 pub mod push;

@@ -194,7 +194,8 @@ fn same_type(payment: &Payment, theirs: &str, paytype: &str, settings: &Settings
 /// `<instance>-<order id>-<n>`, with an `n` that no payment of the order has.
 fn next_tag(order: &Order, code: &str) -> String {
     let prefix = format!("{code}-{}-", order.id);
-    let used = order.payments.iter().filter_map(|p| p.external_id.as_deref()?.strip_prefix(&prefix)?.parse::<u32>().ok());
+    let used =
+        order.payments.iter().filter_map(|p| p.external_id.as_deref()?.strip_prefix(&prefix)?.parse::<u32>().ok());
     format!("{prefix}{}", used.max().unwrap_or(0) + 1)
 }
 
@@ -313,6 +314,10 @@ pub async fn run(tools: &Tools, shop: &Shop) -> Outcome {
     let outcome = match settle_due(tools, shop, &keeper).await {
         Ok(()) => Outcome::Done(Change::Synced),
         Err(Trouble::Halt(error)) => crm::failure(tools, shop, &error).await,
+        Err(Trouble::Store(error)) => {
+            tracing::warn!(%error, "payments wait for the database");
+            internal()
+        }
         Err(_) => internal(),
     };
     keeper.release().await;
@@ -394,7 +399,8 @@ async fn settle_one(
         }
         return carry_out(tools, shop, references, row, order, &plan).await;
     }
-    let decision = decide(order, &shop.integration.settings, references, &facts, &shop.integration.code(&tools.module_code));
+    let decision =
+        decide(order, &shop.integration.settings, references, &facts, &shop.integration.code(&tools.module_code));
     let moves = match decision {
         Decision::Moves(moves) => moves,
         // What was settled once and cannot follow a correction is a person's.
@@ -406,7 +412,8 @@ async fn settle_one(
         Decision::NoMove(why) => return Ok(Settled::Left(why)),
         Decision::GiveUp(give_up) => return Err(Trouble::GiveUp(give_up)),
     };
-    let paid_at = facts.present().and_then(|event| event.at).map(|at| ZonedDateTime::new(at, references.zone.clone()).datetime());
+    let paid_at =
+        facts.present().and_then(|event| event.at).map(|at| ZonedDateTime::new(at, references.zone.clone()).datetime());
     let plan = Plan::of(order, moves, paid_at);
     tools.store.begin_payment(row.id, &serde_json::to_string(&plan).expect("a plan serialises")).await?;
     carry_out(tools, shop, references, row, order, &plan).await
@@ -499,7 +506,9 @@ async fn conclude(tools: &Tools, row: &PaymentMove, result: Result<Settled, Trou
     match result {
         Ok(settled) => {
             let (state, why, entry) = match settled {
-                Settled::Moved(words) => (MoveState::Done, String::new(), entry(What::Crm, format!("payments: {words}"))),
+                Settled::Moved(words) => {
+                    (MoveState::Done, String::new(), entry(What::Crm, format!("payments: {words}")))
+                }
                 Settled::Left(why) => {
                     (MoveState::Nothing, why.to_owned(), entry(What::Decision, format!("payments left alone: {why}")))
                 }
@@ -516,7 +525,8 @@ async fn conclude(tools: &Tools, row: &PaymentMove, result: Result<Settled, Trou
             Ok(())
         }
         Err(Trouble::GiveUp(give_up)) => {
-            let dead = payment_letter(tools, row.integration, Some(row.delivery), &row.number, &give_up, row.attempt + 1);
+            let dead =
+                payment_letter(tools, row.integration, Some(row.delivery), &row.number, &give_up, row.attempt + 1);
             let mut tx = tools.store.db.begin().await?;
             tx.end_payment(row.id, MoveState::Dead, give_up.reason, now).await?;
             tx.bury(&dead, now).await?;
@@ -530,5 +540,353 @@ async fn conclude(tools: &Tools, row: &PaymentMove, result: Result<Settled, Trou
             Err(Trouble::Halt(error))
         }
         Err(store) => Err(store),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::facts::Event;
+    use crate::testing::at;
+    use serde_json::json;
+
+    const CODE: &str = "measoft-17";
+
+    /// `(id, type, status, roubles)`.
+    type Row = (i64, &'static str, &'static str, i64);
+
+    fn order(payments: &[Row]) -> Order {
+        let payments: Vec<_> = payments
+            .iter()
+            .map(|(id, kind, status, roubles)| json!({"id": id, "type": kind, "status": status, "amount": roubles}))
+            .collect();
+        let text = json!({"id": 4817, "number": "1234A", "site": "main", "totalSumm": 1000, "payments": payments,
+            "delivery": {"code": "incity", "integrationCode": CODE}});
+        shared::retailcrm::wire::order::read_single(&text).expect("an order")
+    }
+
+    fn references() -> References {
+        let cod = [
+            ("incity", "cash", Some(true)),
+            ("incity", "bank-card", Some(true)),
+            ("incity", "courier-sbp", Some(true)),
+            ("incity", "bank-transfer", Some(false)),
+            ("incity", "2", Some(false)),
+        ];
+        References::with(&["paid"], &cod, &[])
+            .with_online(&["2"])
+            .with_codes(&["cash", "bank-card", "courier-sbp", "bank-transfer", "2"], &["not-paid", "paid", "prepared"])
+    }
+
+    fn closed(code: &str, paytype: &str, roubles: Option<i64>) -> Facts {
+        Facts {
+            events: vec![Event { code: code.into(), at: Some(at(10)) }],
+            paytype: (!paytype.is_empty()).then(|| paytype.to_owned()),
+            price: roubles.map(Kopecks::roubles),
+            ..Facts::default()
+        }
+    }
+
+    /// «Код статуса оплаты» and «Получать тип и сумму оплаты».
+    fn settings(status: Option<&str>, receive: bool) -> Settings {
+        Settings { payment_status: status.map(str::to_owned), receive_payment: receive, ..Settings::default() }
+    }
+
+    fn set(payment: i64) -> Move {
+        Move::SetStatus { payment, status: "paid".into() }
+    }
+
+    fn amount(payment: i64, roubles: i64) -> Move {
+        Move::EditAmount { payment, amount: Kopecks::roubles(roubles) }
+    }
+
+    fn replace(payment: i64, n: u32, kind: &str, roubles: i64, status: &str) -> Vec<Move> {
+        let tag = format!("{CODE}-4817-{n}");
+        let (kind, amount) = (kind.to_owned(), Kopecks::roubles(roubles));
+        vec![Move::Delete { payment }, Move::Create { tag, kind, amount, status: Some(status.into()) }]
+    }
+
+    enum Expected {
+        Moves(Vec<Move>),
+        Nothing,
+        GiveUp(&'static str),
+    }
+
+    /// The seed's sentences, case by case: name, payments, settings, MeaSoft's closing, and
+    /// what follows.
+    #[test]
+    fn the_table_of_payments() {
+        use Expected::{GiveUp, Moves, Nothing};
+        let status = || settings(Some("paid"), false);
+        let both = || settings(Some("paid"), true);
+        let receive = || settings(None, true);
+        let complete = |paytype, roubles| closed("COMPLETE", paytype, Some(roubles));
+        let cash = (7, "cash", "not-paid", 1000);
+        let cases: Vec<(&str, Vec<Row>, Settings, Facts, Expected)> = vec![
+            // «Код статуса оплаты … если на момент закрытия заказа оставалась только одна сумма к оплате»
+            ("one sum left and it was collected", vec![cash], status(), complete("CASH", 1000), Moves(vec![set(7)])),
+            ("without the code nothing is sent", vec![cash], settings(None, false), complete("CASH", 1000), Nothing),
+            ("two sums left", vec![cash, (8, "cash", "not-paid", 200)], status(), complete("CASH", 1200), Nothing),
+            (
+                "two sums left of which one is online",
+                vec![cash, (8, "2", "not-paid", 200)],
+                status(),
+                complete("CASH", 1000),
+                Nothing,
+            ),
+            (
+                "one sum left beside a prepayment",
+                vec![(6, "2", "paid", 400), (7, "cash", "not-paid", 600)],
+                status(),
+                complete("CASH", 600),
+                Moves(vec![set(7)]),
+            ),
+            ("nothing left to pay", vec![(7, "cash", "paid", 1000)], status(), complete("CASH", 1000), Nothing),
+            ("the order has no payment", vec![], status(), complete("CASH", 1000), Nothing),
+            ("another sum was collected", vec![cash], status(), complete("CASH", 900), Nothing),
+            (
+                "what is left is no cash on delivery",
+                vec![(7, "bank-transfer", "not-paid", 1000)],
+                status(),
+                complete("CASH", 1000),
+                Nothing,
+            ),
+            (
+                "the type does not matter to the status",
+                vec![(7, "bank-card", "not-paid", 1000)],
+                status(),
+                complete("CASH", 1000),
+                Moves(vec![set(7)]),
+            ),
+            (
+                "a payment of nothing is no sum left",
+                vec![cash, (8, "bank-card", "not-paid", 0)],
+                status(),
+                complete("CASH", 1000),
+                Moves(vec![set(7)]),
+            ),
+            (
+                "the status is there already",
+                vec![(7, "cash", "prepared", 1000)],
+                settings(Some("prepared"), false),
+                complete("CASH", 1000),
+                Nothing,
+            ),
+            (
+                "a code that RetailCRM does not have",
+                vec![cash],
+                settings(Some("oplachen"), false),
+                complete("CASH", 1000),
+                GiveUp("payment_status_unknown"),
+            ),
+            // Not before the delivery is closed.
+            (
+                "a preliminary report of the courier",
+                vec![cash],
+                both(),
+                closed("COURIERDELIVERED", "CARD", Some(900)),
+                Nothing,
+            ),
+            (
+                "a preliminary report of a part",
+                vec![cash],
+                both(),
+                closed("COURIERPARTIALLY", "CASH", Some(500)),
+                Nothing,
+            ),
+            ("not delivered", vec![cash], both(), closed("CANCELED", "CASH", Some(1000)), Nothing),
+            ("still on its way", vec![cash], both(), closed("DELIVERY", "CASH", Some(1000)), Nothing),
+            // «тип оплаты … не совпадает … и цена заказа не равна нулю: платёж удаляется, создаётся новый»
+            (
+                "paid by card instead of cash",
+                vec![cash],
+                both(),
+                complete("CARD", 1000),
+                Moves(replace(7, 1, "bank-card", 1000, "paid")),
+            ),
+            (
+                "paid by card, and another sum",
+                vec![cash],
+                both(),
+                complete("CARD", 900),
+                Moves(replace(7, 1, "bank-card", 900, "paid")),
+            ),
+            (
+                "replaced without a status of its own",
+                vec![cash],
+                receive(),
+                complete("CARD", 1000),
+                Moves(replace(7, 1, "bank-card", 1000, "not-paid")),
+            ),
+            (
+                "an invoice that the courier collected",
+                vec![(7, "bank-transfer", "not-paid", 1000)],
+                both(),
+                complete("CASH", 1000),
+                Moves(replace(7, 1, "cash", 1000, "paid")),
+            ),
+            ("another type and nothing collected", vec![cash], both(), complete("CARD", 0), Nothing),
+            ("the same type and nothing collected", vec![cash], both(), complete("CASH", 0), Nothing),
+            ("no type at all and nothing collected", vec![cash], both(), complete("NO", 0), Nothing),
+            // The same type, another sum: a partial buy-out.
+            (
+                "a part was bought",
+                vec![cash],
+                both(),
+                closed("PARTIALLY", "CASH", Some(640)),
+                Moves(vec![amount(7, 640), set(7)]),
+            ),
+            (
+                "a part was bought, no status wanted",
+                vec![cash],
+                receive(),
+                closed("PARTIALLY", "CASH", Some(640)),
+                Moves(vec![amount(7, 640)]),
+            ),
+            (
+                "a part was bought and the rest is on its way back",
+                vec![cash],
+                both(),
+                closed("PARTLYRETURNING", "CASH", Some(640)),
+                Moves(vec![amount(7, 640), set(7)]),
+            ),
+            (
+                "a part was bought by card",
+                vec![cash],
+                both(),
+                closed("PARTIALLY", "CARD", Some(640)),
+                Moves(replace(7, 1, "bank-card", 640, "paid")),
+            ),
+            ("as it was meant to be", vec![cash], both(), complete("CASH", 1000), Moves(vec![set(7)])),
+            ("as it was meant to be, no status wanted", vec![cash], receive(), complete("CASH", 1000), Nothing),
+            (
+                "another CRM type that means the same at the door",
+                vec![(7, "courier-sbp", "not-paid", 1000)],
+                Settings { paytype_map: [("courier-sbp".to_owned(), PayKind::Card)].into(), ..both() },
+                complete("CARD", 1000),
+                Moves(vec![set(7)]),
+            ),
+            (
+                "the shop's own map of types",
+                vec![cash],
+                Settings { payment_type_map: [("CARD".to_owned(), "courier-sbp".to_owned())].into(), ..both() },
+                complete("CARD", 1000),
+                Moves(replace(7, 1, "courier-sbp", 1000, "paid")),
+            ),
+            (
+                "a type of MeaSoft that nothing stands for",
+                vec![cash],
+                both(),
+                complete("OTHER", 1000),
+                GiveUp("payment_unmapped"),
+            ),
+            (
+                "a type mapped to one RetailCRM does not have",
+                vec![cash],
+                Settings { payment_type_map: [("CARD".to_owned(), "karta".to_owned())].into(), ..both() },
+                complete("CARD", 1000),
+                GiveUp("payment_unmapped"),
+            ),
+            (
+                "a type mapped to an online one",
+                vec![cash],
+                Settings { payment_type_map: [("CARD".to_owned(), "2".to_owned())].into(), ..both() },
+                complete("CARD", 1000),
+                GiveUp("payment_unmapped"),
+            ),
+            (
+                "several sums left are nobody's to choose from",
+                vec![cash, (8, "bank-card", "not-paid", 200)],
+                both(),
+                complete("CARD", 1200),
+                Nothing,
+            ),
+            // Payments of online modules are never touched.
+            (
+                "the sum left is an online payment",
+                vec![(7, "2", "not-paid", 1000)],
+                both(),
+                complete("CASH", 1000),
+                GiveUp("payment_online"),
+            ),
+            (
+                "an online payment and nothing collected",
+                vec![(7, "2", "not-paid", 1000)],
+                both(),
+                complete("NO", 0),
+                Nothing,
+            ),
+            (
+                "collected although everything was paid online",
+                vec![(7, "2", "paid", 1000)],
+                both(),
+                complete("CASH", 1000),
+                GiveUp("payment_unexpected"),
+            ),
+            (
+                "paid at the door and entered by hand already",
+                vec![(7, "cash", "paid", 1000)],
+                both(),
+                complete("CASH", 1000),
+                Nothing,
+            ),
+            ("MeaSoft shows no sum", vec![cash], both(), closed("COMPLETE", "CASH", None), Nothing),
+            // An odd kopeck is a difference; no sum is rounded away.
+            (
+                "a kopeck more",
+                vec![cash],
+                status(),
+                Facts { price: Some(Kopecks(100_001)), ..complete("CASH", 0) },
+                Nothing,
+            ),
+        ];
+        assert!(cases.len() >= 25);
+        for (name, payments, settings, facts, expected) in cases {
+            let found = decide(&order(&payments), &settings, &references(), &facts, CODE);
+            match (&found, expected) {
+                (Decision::Moves(found), Moves(expected)) => assert_eq!(*found, expected, "{name}"),
+                (Decision::NoMove(_), Nothing) => {}
+                (Decision::GiveUp(found), GiveUp(expected)) => assert_eq!(found.reason, expected, "{name}"),
+                _ => panic!("{name}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_tag_that_an_earlier_payment_bears_is_not_used_again() {
+        let mut order = order(&[(7, "cash", "not-paid", 1000)]);
+        order.payments[0].external_id = Some(format!("{CODE}-4817-3"));
+        let found = decide(&order, &settings(None, true), &references(), &closed("COMPLETE", "CARD", Some(1000)), CODE);
+        assert_eq!(found, Decision::Moves(replace(7, 4, "bank-card", 1000, "not-paid")));
+    }
+
+    #[test]
+    fn an_order_of_another_module_is_left_alone() {
+        let order = order(&[(7, "cash", "not-paid", 1000)]);
+        let found = decide(
+            &order,
+            &settings(Some("paid"), true),
+            &references(),
+            &closed("COMPLETE", "CARD", Some(1000)),
+            "measoft-9",
+        );
+        assert!(matches!(found, Decision::NoMove(_)));
+    }
+
+    #[test]
+    fn a_plan_fits_what_it_has_done_itself_and_nothing_else() {
+        let before = order(&[(7, "cash", "not-paid", 1000), (6, "2", "paid", 400)]);
+        let plan = Plan::of(&before, replace(7, 1, "bank-card", 900, "paid"), None);
+        assert_eq!(plan.conflict(&before), None, "nothing done yet");
+        assert_eq!(plan.conflict(&order(&[(6, "2", "paid", 400)])), None, "removed");
+        let mut done = order(&[(6, "2", "paid", 400), (9, "bank-card", "paid", 900)]);
+        assert!(plan.conflict(&done).is_some(), "a payment without our tag is somebody else's");
+        done.payments[1].external_id = Some(format!("{CODE}-4817-1"));
+        assert_eq!(plan.conflict(&done), None, "entered");
+        assert!(plan.conflict(&order(&[(7, "cash", "paid", 1000)])).is_some(), "marked by somebody else");
+        let edits = Plan::of(&before, vec![amount(7, 640), set(7)], None);
+        assert_eq!(edits.conflict(&order(&[(7, "cash", "not-paid", 640)])), None, "half done");
+        assert_eq!(edits.conflict(&order(&[(7, "cash", "paid", 640)])), None, "done");
+        assert!(edits.conflict(&order(&[(7, "cash", "not-paid", 700)])).is_some());
     }
 }

@@ -246,8 +246,7 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// [`Stop`].
     pub async fn seal(&self, fetched: &Fetched) -> Result<(), Stop> {
-        let sealed =
-            self.tools.store.seal_batch(&self.lease, fetched.batch, fetched.rows, &fetched.content).await?;
+        let sealed = self.tools.store.seal_batch(&self.lease, fetched.batch, fetched.rows, &fetched.content).await?;
         if sealed { Ok(()) } else { Err(Stop::LeaseLost) }
     }
 

@@ -5,6 +5,7 @@
 //! here fails because the broker is away: publishing is refused, consuming waits.
 
 mod connection;
+pub mod inspection;
 mod publisher;
 mod rpc;
 mod subscription;
@@ -35,7 +36,7 @@ use crate::queue::amqp::rpc::Consuming;
 use crate::queue::amqp::subscription::{AmqpSubscription, Source};
 use crate::queue::amqp::topology::{Topology, routing_key};
 use crate::queue::pending_calls::PendingCalls;
-use crate::queue::{Consumer, PublishError, Publisher, Queue, QueueState, Subscription};
+use crate::queue::{Aside, Consumer, PublishError, Publisher, Queue, QueueState, Subscription};
 
 pub use topology::jittered;
 
@@ -482,6 +483,13 @@ impl Publisher for AmqpQueue {
 impl Consumer for AmqpQueue {
     fn subscribe(&self, lane: Lane, prefetch: u16) -> Box<dyn Subscription> {
         self.subscription(self.shared.topology.lane_queue(lane), Source::Lane, prefetch)
+    }
+
+    fn subscribe_aside(&self, what: Aside, prefetch: u16) -> Option<Box<dyn Subscription>> {
+        Some(match what {
+            Aside::Dead => self.subscribe_dead(prefetch),
+            Aside::Unrouted => self.subscribe_unrouted(prefetch),
+        })
     }
 }
 

@@ -77,26 +77,20 @@ impl Topology {
         }
     }
 
-    /// Declares everything; what exists already is left as it is.
-    ///
-    /// # Errors
-    /// The broker's refusal (406 when a queue exists with other arguments), which closes
-    /// the channel, or a time limit.
-    pub(super) async fn declare(&self, live: &Live, channel: &Channel) -> Result<(), Failure> {
-        let on = On { live, channel };
+    /// Everything there is to declare, in an order in which it can be declared.
+    pub(super) fn pieces(&self) -> Vec<Piece> {
         let unrouted = text(&self.unrouted());
-
-        on.exchange(&self.unrouted(), ExchangeKind::Fanout, vec![]).await?;
-        on.queue(&self.unrouted_queue(), vec![quorum()]).await?;
-        on.bind(&self.unrouted_queue(), &self.unrouted(), "").await?;
-
-        on.exchange(&self.dead(), ExchangeKind::Topic, vec![("alternate-exchange", unrouted.clone())]).await?;
-        on.queue(&self.dead_queue(), vec![quorum()]).await?;
-        on.bind(&self.dead_queue(), &self.dead(), "#").await?;
-
-        on.exchange(&self.jobs(), ExchangeKind::Topic, vec![("alternate-exchange", unrouted.clone())]).await?;
+        let aside = |unrouted: &AMQPValue| vec![("alternate-exchange", unrouted.clone())];
+        let mut pieces = vec![
+            Piece::exchange(self.unrouted(), ExchangeKind::Fanout, vec![]),
+            Piece::queue(self.unrouted_queue(), vec![quorum()]),
+            Piece::binding(self.unrouted_queue(), self.unrouted(), ""),
+            Piece::exchange(self.dead(), ExchangeKind::Topic, aside(&unrouted)),
+            Piece::queue(self.dead_queue(), vec![quorum()]),
+            Piece::binding(self.dead_queue(), self.dead(), "#"),
+            Piece::exchange(self.jobs(), ExchangeKind::Topic, aside(&unrouted)),
+        ];
         for lane in Lane::ALL {
-            let name = self.lane_queue(lane);
             let arguments = match lane {
                 Lane::Interactive | Lane::Bulk => {
                     let mut arguments = at_least_once(&self.dead());
@@ -106,21 +100,58 @@ impl Topology {
                 // Speed matters, survival does not: classic, and the messages are not persistent.
                 Lane::Rpc => vec![("x-queue-type", text("classic")), ("x-message-ttl", millis(RPC_TTL))],
             };
-            on.queue(&name, arguments).await?;
-            on.bind(&name, &self.jobs(), &format!("{}.#", lane.as_str())).await?;
+            pieces.push(Piece::queue(self.lane_queue(lane), arguments));
+            pieces.push(Piece::binding(self.lane_queue(lane), self.jobs(), &format!("{}.#", lane.as_str())));
         }
-
         for rung in &self.rungs {
             let entry = self.wait(*rung);
             let name = format!("{entry}.v1");
             // No routing key of its own: the message goes back to the lane it came from.
             let mut arguments = at_least_once(&self.jobs());
             arguments.push(("x-message-ttl", millis(*rung)));
-            on.exchange(&entry, ExchangeKind::Fanout, vec![("alternate-exchange", unrouted.clone())]).await?;
-            on.queue(&name, arguments).await?;
-            on.bind(&name, &entry, "").await?;
+            pieces.push(Piece::exchange(entry.clone(), ExchangeKind::Fanout, aside(&unrouted)));
+            pieces.push(Piece::queue(name.clone(), arguments));
+            pieces.push(Piece::binding(name, entry, ""));
+        }
+        pieces
+    }
+
+    /// Declares everything; what exists already is left as it is.
+    ///
+    /// # Errors
+    /// The broker's refusal (406 when a queue exists with other arguments), which closes
+    /// the channel, or a time limit.
+    pub(super) async fn declare(&self, live: &Live, channel: &Channel) -> Result<(), Failure> {
+        let on = On { live, channel };
+        for piece in self.pieces() {
+            match piece {
+                Piece::Exchange { name, kind, arguments } => on.exchange(&name, kind, arguments).await?,
+                Piece::Queue { name, arguments } => on.queue(&name, arguments).await?,
+                Piece::Binding { queue, exchange, key } => on.bind(&queue, &exchange, &key).await?,
+            }
         }
         Ok(())
+    }
+}
+
+/// One declaration of the topology.
+pub(super) enum Piece {
+    Exchange { name: String, kind: ExchangeKind, arguments: FieldTable },
+    Queue { name: String, arguments: FieldTable },
+    Binding { queue: String, exchange: String, key: String },
+}
+
+impl Piece {
+    fn exchange(name: String, kind: ExchangeKind, arguments: Arguments) -> Self {
+        Self::Exchange { name, kind, arguments: table(arguments) }
+    }
+
+    fn queue(name: String, arguments: Arguments) -> Self {
+        Self::Queue { name, arguments: table(arguments) }
+    }
+
+    fn binding(queue: String, exchange: String, key: &str) -> Self {
+        Self::Binding { queue, exchange, key: key.to_owned() }
     }
 }
 
@@ -198,15 +229,15 @@ struct On<'a> {
 }
 
 impl On<'_> {
-    async fn exchange(&self, name: &str, kind: ExchangeKind, arguments: Arguments) -> Result<(), Failure> {
+    async fn exchange(&self, name: &str, kind: ExchangeKind, arguments: FieldTable) -> Result<(), Failure> {
         let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
-        let declaring = self.channel.exchange_declare(name.into(), kind, options, table(arguments));
+        let declaring = self.channel.exchange_declare(name.into(), kind, options, arguments);
         self.live.limited("exchange.declare", DECLARE_LIMIT, declaring).await
     }
 
-    async fn queue(&self, name: &str, arguments: Arguments) -> Result<(), Failure> {
+    async fn queue(&self, name: &str, arguments: FieldTable) -> Result<(), Failure> {
         let options = QueueDeclareOptions { durable: true, ..Default::default() };
-        let declaring = self.channel.queue_declare(name.into(), options, table(arguments));
+        let declaring = self.channel.queue_declare(name.into(), options, arguments);
         self.live.limited("queue.declare", DECLARE_LIMIT, declaring).await.map(|_| ())
     }
 

@@ -1,0 +1,76 @@
+//! Our clock against the vendors' `Date` headers.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use shared::clock::Clock;
+use shared::config::{Config, is_safe_measoft_url};
+use shared::domain::Integration;
+use shared::retailcrm::{AllowedHosts, check};
+use url::Url;
+
+use super::{Area, Finding};
+
+/// More than this and due times, status moments and look-ups by date go wrong.
+const MOST: i64 = 60;
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// One reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    pub vendor: &'static str,
+    pub host: String,
+    pub ours: Timestamp,
+    pub theirs: Timestamp,
+}
+
+/// Reads both vendors' clocks; who does not answer or tells no time is left out.
+pub async fn gather(integration: &Integration, config: &Config, clock: &Clock) -> Vec<Facts> {
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(LIMIT).build();
+    let Ok(client) = client else { return Vec::new() };
+    let mut addresses = Vec::new();
+    if is_safe_measoft_url(&integration.measoft_url) {
+        addresses.push(("MeaSoft", integration.measoft_url.clone()));
+    }
+    let allowed = AllowedHosts::parse(&config.crm_allowed_hosts).unwrap_or_default();
+    if let Ok(url) = check(&integration.crm_url, &allowed) {
+        addresses.push(("RetailCRM", format!("{url}/api/system-info")));
+    }
+    let mut facts = Vec::new();
+    for (vendor, address) in addresses {
+        let before = clock.now();
+        // Answered by whatever stands in front, without a login and whatever the status.
+        let Ok(answer) = client.head(&address).send().await else { continue };
+        let ours = clock.now();
+        let middle = before.checked_add(ours.duration_since(before) / 2).unwrap_or(ours);
+        let date = answer.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
+        let Some(theirs) = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()) else { continue };
+        let host = Url::parse(&address).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        facts.push(Facts { vendor, host, ours: middle, theirs: theirs.timestamp() });
+    }
+    facts
+}
+
+pub fn judge(facts: &[Facts]) -> Vec<Finding> {
+    let mut seen: Vec<(&str, &str)> = Vec::new();
+    let mut findings = Vec::new();
+    for fact in facts {
+        if seen.contains(&(fact.vendor, fact.host.as_str())) {
+            continue;
+        }
+        seen.push((fact.vendor, &fact.host));
+        let ahead = fact.ours.duration_since(fact.theirs).as_secs();
+        let (vendor, host) = (fact.vendor, &fact.host);
+        findings.push(if ahead.abs() > MOST {
+            let direction = if ahead > 0 { "ahead of" } else { "behind" };
+            Finding::error(
+                Area::Clock,
+                format!("this machine's clock is {} s {direction} {vendor}'s ({host})", ahead.abs()),
+                "switch time synchronisation on (`timedatectl set-ntp true`, or chrony) on every machine that runs a role",
+            )
+        } else {
+            Finding::ok(Area::Clock, format!("this machine's clock agrees with {vendor}'s ({host})"))
+        });
+    }
+    findings
+}

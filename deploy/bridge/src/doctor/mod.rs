@@ -1,0 +1,198 @@
+//! `bridge doctor`: what is wrong with an installation, and what to do about each thing.
+//!
+//! Every area has facts (what was found out), a pure judgement of them, and a thin shell
+//! that gathers them.
+
+mod broker;
+mod clock;
+mod integration;
+mod setup;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::domain::Integration;
+use shared::store::journal::Journal;
+use shared::telemetry::Metrics;
+
+use crate::output::{Failure, Output, Progress, bold, dim, green, red, yellow};
+
+/// Integrations looked at side by side: each waits for two vendors.
+const AT_ONCE: usize = 4;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Ok,
+    Warning,
+    Error,
+}
+
+impl Level {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Area {
+    Config,
+    Store,
+    Broker,
+    Integration,
+    Clock,
+}
+
+impl Area {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Store => "store",
+            Self::Broker => "broker",
+            Self::Integration => "integration",
+            Self::Clock => "clock",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub level: Level,
+    pub area: Area,
+    /// Whose it is, when it is one integration's.
+    pub integration: Option<i64>,
+    pub what: String,
+    /// What to do; empty when all is well.
+    pub remedy: String,
+}
+
+impl Finding {
+    fn ok(area: Area, what: impl Into<String>) -> Self {
+        Self { level: Level::Ok, area, integration: None, what: what.into(), remedy: String::new() }
+    }
+
+    fn warning(area: Area, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { level: Level::Warning, area, integration: None, what: what.into(), remedy: remedy.into() }
+    }
+
+    fn error(area: Area, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { level: Level::Error, area, integration: None, what: what.into(), remedy: remedy.into() }
+    }
+
+    fn document(&self) -> Value {
+        json!({
+            "level": self.level.as_str(), "area": self.area.as_str(), "integration": self.integration,
+            "what": self.what, "remedy": self.remedy,
+        })
+    }
+}
+
+/// Looks at everything, or at one integration and what all of them stand on. Exit code 0
+/// only when nothing is to be done.
+pub async fn run(id: Option<i64>, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
+    let progress = Progress::new(out);
+    let findings = examine(id, config, Clock::system(), &progress).await?;
+    progress.clear();
+    let worst = findings.iter().map(|f| f.level).max().unwrap_or(Level::Ok);
+    out.answer(&Value::Array(findings.iter().map(Finding::document).collect()), || show(&findings));
+    Ok(if worst == Level::Ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn show(findings: &[Finding]) {
+    let mut last = None;
+    for finding in findings {
+        let heading = match finding.integration {
+            Some(id) => format!("{} {id}", finding.area.as_str()),
+            None => finding.area.as_str().to_owned(),
+        };
+        if last.as_ref() != Some(&heading) {
+            println!("{}", bold(&heading));
+            last = Some(heading);
+        }
+        let mark = match finding.level {
+            Level::Ok => green("ok   "),
+            Level::Warning => yellow("warn "),
+            Level::Error => red("error"),
+        };
+        println!("  {mark} {}", finding.what);
+        if !finding.remedy.is_empty() {
+            println!("        {} {}", dim("→"), finding.remedy);
+        }
+    }
+    let count = |level| findings.iter().filter(|f| f.level == level).count();
+    match (count(Level::Error), count(Level::Warning)) {
+        (0, 0) => println!("{}", green("Everything looks well.")),
+        (errors, warnings) => println!("{errors} error(s), {warnings} warning(s)."),
+    }
+}
+
+/// All findings, in the order of the areas.
+///
+/// # Errors
+/// When the integration asked for does not exist.
+pub async fn examine(
+    id: Option<i64>,
+    config: &Config,
+    clock: Clock,
+    progress: &Progress,
+) -> Result<Vec<Finding>, Failure> {
+    progress.say("looking at the settings");
+    let mut findings = setup::judge(&setup::gather(config));
+    progress.say("looking at the database");
+    let (facts, open) = store::gather(config, clock.clone()).await;
+    findings.extend(store::judge(&facts, clock.now()));
+    if let Some(url) = &config.amqp_url {
+        progress.say("looking at the broker");
+        findings.extend(broker::judge(&broker::gather(config, url).await));
+    }
+    // Without the ledger nobody knows the integrations.
+    let Some(store) = open else { return Ok(findings) };
+    let all = store.integrations().await?;
+    let wanted: Vec<&Integration> = match id {
+        None => all.iter().collect(),
+        Some(id) => vec![all.iter().find(|i| i.id.0 == id).ok_or_else(|| {
+            Failure::sentence(format!("there is no integration {id}; `bridge integration list` shows them"))
+        })?],
+    };
+    if all.is_empty() {
+        let what = "there is no integration yet";
+        findings.push(Finding::warning(
+            Area::Integration,
+            what,
+            "add one with `bridge integration add` (`--help` shows what it needs)",
+        ));
+    }
+    let journal = Journal::start(store.clone());
+    let clients =
+        bridge_worker::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()));
+    // An unreadable CRM_ALLOWED_HOSTS is among the findings of the settings.
+    let Ok(clients) = clients else { return Ok(findings) };
+    let mut looks = futures_util::stream::iter(wanted.iter().map(|wanted| async {
+        let facts = integration::gather(wanted, &all, config, &store, &clients).await;
+        (integration::judge(&facts), clock::gather(wanted, config, &store.clock).await)
+    }))
+    .buffered(AT_ONCE);
+    let mut clocks = Vec::new();
+    let mut done = 0;
+    progress.say(&format!("asking both vendors, 0 of {} integrations", wanted.len()));
+    while let Some((found, clock)) = looks.next().await {
+        done += 1;
+        progress.say(&format!("asking both vendors, {done} of {} integrations", wanted.len()));
+        findings.extend(found);
+        clocks.extend(clock);
+    }
+    findings.extend(clock::judge(&clocks));
+    journal.flush().await;
+    Ok(findings)
+}

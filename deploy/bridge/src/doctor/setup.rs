@@ -1,0 +1,126 @@
+//! The settings as a whole, and the folder they name. Single bad settings never get here:
+//! reading them fails first, with all problems at once.
+
+use std::path::{Path, PathBuf};
+
+use shared::config::{Config, Database};
+use shared::retailcrm::AllowedHosts;
+use url::{Host, Url};
+
+use super::{Area, Finding};
+
+/// A file or folder as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileFact {
+    pub path: PathBuf,
+    /// Permission bits, where the system has them.
+    pub mode: Option<u32>,
+    /// Why it cannot be used.
+    pub problem: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    pub public_url: String,
+    /// What is wrong with `CRM_ALLOWED_HOSTS`.
+    pub allowed_hosts: Option<String>,
+    /// `None` with PostgreSQL: nothing is kept in it.
+    pub data_dir: Option<FileFact>,
+    /// `None` when the key comes from the environment.
+    pub key_file: Option<FileFact>,
+}
+
+pub fn gather(config: &Config) -> Facts {
+    let key_path = config.data_dir.join("secret.key");
+    let own_files = matches!(config.database, Database::Sqlite(_));
+    Facts {
+        public_url: config.public_url.clone(),
+        allowed_hosts: AllowedHosts::parse(&config.crm_allowed_hosts).err().map(|bad| bad.to_string()),
+        data_dir: own_files.then(|| FileFact {
+            problem: write_problem(&config.data_dir),
+            mode: mode(&config.data_dir),
+            path: config.data_dir.clone(),
+        }),
+        key_file: key_path.exists().then(|| FileFact { problem: None, mode: mode(&key_path), path: key_path }),
+    }
+}
+
+/// Why nothing can be written below a folder.
+fn write_problem(folder: &Path) -> Option<String> {
+    let probe = folder.join(format!(".doctor.{}", std::process::id()));
+    match std::fs::write(&probe, b"") {
+        Ok(()) => std::fs::remove_file(&probe).err().map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+#[cfg(unix)]
+fn mode(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).ok().map(|found| found.permissions().mode() & 0o777)
+}
+
+#[cfg(not(unix))]
+fn mode(_: &Path) -> Option<u32> {
+    None
+}
+
+/// Whether an address means this machine alone.
+pub fn is_loopback(url: &str) -> bool {
+    match Url::parse(url).ok().as_ref().and_then(Url::host) {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        None => false,
+    }
+}
+
+pub fn judge(facts: &Facts) -> Vec<Finding> {
+    let area = Area::Config;
+    let mut findings = Vec::new();
+    let url = &facts.public_url;
+    if url.starts_with("https://") || is_loopback(url) {
+        findings.push(Finding::ok(area, format!("the settings can be read; PUBLIC_URL is {url}")));
+    } else {
+        findings.push(Finding::error(
+            area,
+            format!("PUBLIC_URL is {url}: RetailCRM's keys and people's data would travel unencrypted"),
+            "put a TLS proxy in front of ingress (deploy/nginx, deploy/caddy) and set PUBLIC_URL to its https:// address",
+        ));
+    }
+    if let Some(bad) = &facts.allowed_hosts {
+        findings.push(Finding::error(
+            area,
+            format!("CRM_ALLOWED_HOSTS: {bad}"),
+            "correct CRM_ALLOWED_HOSTS, or leave it empty when every shop lives at RetailCRM's own domains",
+        ));
+    }
+    if let Some(dir) = &facts.data_dir {
+        let shown = dir.path.display();
+        match (&dir.problem, dir.mode) {
+            (Some(problem), _) => findings.push(Finding::error(
+                area,
+                format!("DATA_DIR {shown} cannot be written to: {problem}"),
+                format!("give {shown} to the user that runs the bridge, or set DATA_DIR to a folder it owns"),
+            )),
+            (None, Some(mode)) if mode & 0o022 != 0 => findings.push(Finding::warning(
+                area,
+                format!("other users may change files in DATA_DIR {shown} (mode {mode:04o})"),
+                format!("run `chmod go-w {shown}`"),
+            )),
+            (None, _) => findings.push(Finding::ok(area, format!("DATA_DIR {shown} can be written to"))),
+        }
+    }
+    if let Some(key) = &facts.key_file {
+        let shown = key.path.display();
+        match key.mode {
+            Some(mode) if mode & 0o077 != 0 => findings.push(Finding::error(
+                area,
+                format!("other users may read the secret key {shown} (mode {mode:04o})"),
+                format!("run `chmod 600 {shown}`"),
+            )),
+            _ => findings.push(Finding::ok(area, format!("the secret key {shown} is its owner's alone"))),
+        }
+    }
+    findings
+}

@@ -1,0 +1,149 @@
+//! The ledger: reachable, migrated, readable with our key, and nothing waiting too long.
+
+use jiff::Timestamp;
+use shared::bootstrap;
+use shared::clock::Clock;
+use shared::config::{Config, Database};
+use shared::store::{Store, StoreError, migrations};
+
+use super::{Area, Finding};
+
+/// Rows of the outbox or of the embedded queue this old mean that nobody takes them.
+const OLD_JOB_MINUTES: i64 = 5;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    pub database: String,
+    pub is_sqlite: bool,
+    pub state: State,
+    /// Since when the oldest due message of the job table has been due.
+    pub oldest_job: Option<Timestamp>,
+    /// With a broker the job table is the outbox.
+    pub with_broker: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// One sentence.
+    Unusable(String),
+    /// The schema's version, and the newest this release knows.
+    Schema {
+        found: i64,
+        newest: i64,
+    },
+    WrongKey,
+    Unreadable(String),
+    Good {
+        found: i64,
+        newest: i64,
+    },
+}
+
+/// The facts, and the store when it can be worked with.
+pub async fn gather(config: &Config, clock: Clock) -> (Facts, Option<Store>) {
+    let (database, is_sqlite) = match &config.database {
+        Database::Sqlite(path) => (format!("SQLite {}", path.display()), true),
+        Database::Postgres(_) => ("PostgreSQL".to_owned(), false),
+    };
+    let mut facts = Facts {
+        database,
+        is_sqlite,
+        state: State::Unusable(String::new()),
+        oldest_job: None,
+        with_broker: config.amqp_url.is_some(),
+    };
+    let opened = match config.load_secret_key() {
+        Ok(key) => bootstrap::open_store(config, key, clock).await,
+        Err(bad) => Err(bad.into()),
+    };
+    let store = match opened {
+        Ok(store) => store,
+        Err(error) => {
+            facts.state = State::Unusable(format!("{error:#}"));
+            return (facts, None);
+        }
+    };
+    facts.state = look(&store).await;
+    if !matches!(facts.state, State::Good { .. }) {
+        return (facts, None);
+    }
+    facts.oldest_job = store.oldest_waiting_job().await.ok().flatten();
+    (facts, Some(store))
+}
+
+async fn look(store: &Store) -> State {
+    let newest = migrations::newest();
+    let found = match store.db.schema_version().await {
+        Ok(found) => found,
+        Err(error) => return State::Unusable(error.to_string()),
+    };
+    if found < newest {
+        return State::Schema { found, newest };
+    }
+    match store.integrations().await {
+        Ok(_) => State::Good { found, newest },
+        Err(StoreError::WrongKey) => State::WrongKey,
+        Err(error) => State::Unreadable(error.to_string()),
+    }
+}
+
+pub fn judge(facts: &Facts, now: Timestamp) -> Vec<Finding> {
+    let area = Area::Store;
+    let database = &facts.database;
+    let mut findings = vec![match &facts.state {
+        State::Unusable(why) => Finding::error(
+            area,
+            format!("{database} cannot be used: {why}"),
+            if facts.is_sqlite {
+                "check DATA_DIR and DATABASE_URL: the folder must be writable and the file an SQLite database of ours; \
+                 a damaged file is replaced by the latest backup"
+            } else {
+                "check that PostgreSQL runs and that host, user, password and database in DATABASE_URL are right \
+                 (`psql \"$DATABASE_URL\" -c 'select 1'` shows its own words)"
+            },
+        ),
+        State::Schema { found, newest } => Finding::error(
+            area,
+            format!("the schema of {database} is at version {found}, this release needs {newest}"),
+            "run `bridge migrate`; it is safe while the previous release runs",
+        ),
+        State::WrongKey => Finding::error(
+            area,
+            format!("the secrets in {database} were written with another key than the present one"),
+            "give back the key they were written with (BRIDGE_SECRET_KEY, or secret.key in DATA_DIR, from the backup); \
+             if it is lost, enter every API key and password anew with `bridge integration add`",
+        ),
+        State::Unreadable(why) => Finding::error(
+            area,
+            format!("the integrations in {database} cannot be read: {why}"),
+            "check which release wrote them: an older one may not understand a newer one's rows",
+        ),
+        State::Good { found, newest } if found > newest => Finding::warning(
+            area,
+            format!("the schema of {database} is at version {found}; this release knows {newest}"),
+            "a newer release has migrated it: finish the upgrade on every machine",
+        ),
+        State::Good { found, .. } => {
+            Finding::ok(area, format!("{database} is reachable, at schema version {found}, and the key fits"))
+        }
+    }];
+    if let Some(oldest) = facts.oldest_job {
+        let minutes = now.duration_since(oldest).as_mins();
+        if minutes >= OLD_JOB_MINUTES {
+            let (what, remedy) = if facts.with_broker {
+                (
+                    format!("the outbox holds messages that have been due for {minutes} min"),
+                    "they go out as soon as the broker takes messages again: see the broker's findings, and that at least \
+                     one of ingress, worker and scheduler runs",
+                )
+            } else {
+                (
+                    format!("the queue holds messages that have been due for {minutes} min"),
+                    "start `bridge up`; if it runs, its log and /live say what hangs",
+                )
+            };
+            findings.push(Finding::warning(area, what, remedy));
+        }
+    }
+    findings
+}

@@ -1,0 +1,288 @@
+//! The delivery module's callbacks (retailcrm-api.md F): authenticate, translate into a
+//! request over the queue, wait for the worker's answer no longer than the deadline.
+//! Whatever happens, RetailCRM gets well-formed JSON, or the file it asked for.
+
+pub mod form;
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+use futures_util::FutureExt as _;
+use serde_json::{Map, Value};
+use shared::domain::{IntegrationId, Language};
+use shared::message::{CallbackReply, Command, Envelope, Media};
+use shared::queue::RpcError;
+
+use crate::State;
+use crate::callbacks::form::{Fields, Unreadable};
+use crate::keys::Found;
+use crate::reply::Reply;
+use crate::server;
+
+/// Longest body of a callback, bytes (design §8).
+pub const BODY_LIMIT: usize = 1024 * 1024;
+
+/// How a callback brings what it asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Input {
+    /// As JSON in the form field of the action's name.
+    Field,
+    /// As plain fields, usually of the query.
+    Fields,
+    /// As plain fields, of which this one is JSON.
+    FieldsWith(&'static str),
+}
+
+/// The actions, under the name the worker knows them by.
+const ACTIONS: [(&str, Input); 9] = [
+    ("calculate", Input::Field),
+    ("save", Input::Field),
+    ("delete", Input::Field),
+    ("print", Input::Field),
+    ("get", Input::Fields),
+    ("tariffList", Input::Fields),
+    ("shipmentPointList", Input::Fields),
+    ("activity", Input::FieldsWith("activity")),
+    ("settings", Input::FieldsWith("settings")),
+];
+
+/// A callback's path: `Some(None)` when it is one but names no action of ours.
+#[must_use]
+pub fn action_of(path: &str) -> Option<Option<&'static str>> {
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    let known = |name: &str| ACTIONS.iter().find(|(known, _)| *known == name).map(|(known, _)| *known);
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some("retailcrm"), Some("callback"), Some(name), None) => Some(known(name)),
+        (Some("retailcrm"), Some("callback"), ..) => Some(None),
+        (Some("retailcrm"), Some(name @ ("activity" | "settings")), None, None) => Some(known(name)),
+        _ => None,
+    }
+}
+
+/// Answers one callback.
+pub async fn answer(
+    state: &State,
+    action: Option<&'static str>,
+    request: Request,
+    from: IpAddr,
+    language: Language,
+) -> Response {
+    let handled = AssertUnwindSafe(handle(state, action, request, language)).catch_unwind().await;
+    let told = handled.unwrap_or(Told::Error(StatusCode::INTERNAL_SERVER_ERROR, Say::Internal));
+    match told {
+        Told::Reply(reply) => from_worker(reply),
+        Told::Error(status, say) => {
+            let failed = status.is_client_error();
+            if failed && !state.0.failures.allow(from) {
+                return error(StatusCode::TOO_MANY_REQUESTS, Say::Limited, language);
+            }
+            tracing::info!(action, status = status.as_u16(), "a callback was refused");
+            error(status, say, language)
+        }
+    }
+}
+
+enum Told {
+    Reply(CallbackReply),
+    Error(StatusCode, Say),
+}
+
+/// What is said without a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Say {
+    UnknownAction,
+    UnknownClient,
+    NotAllowed,
+    TooLarge,
+    TimedOut,
+    Unreadable,
+    UnsupportedType,
+    NoInput,
+    Starting,
+    Deadline,
+    Limited,
+    Internal,
+}
+
+impl Say {
+    const fn text(self, language: Language) -> &'static str {
+        match (language, self) {
+            (Language::Ru, Self::UnknownAction) => "Модуль не поддерживает это действие",
+            (Language::En, Self::UnknownAction) => "The module does not support this action",
+            (Language::Ru, Self::UnknownClient) => {
+                "Подключение не найдено: зарегистрируйте модуль курьерской службы заново"
+            }
+            (Language::En, Self::UnknownClient) => {
+                "The connection is not known: register the courier service's module again"
+            }
+            (Language::Ru, Self::NotAllowed) => "Этот метод здесь не поддерживается",
+            (Language::En, Self::NotAllowed) => "This method is not supported here",
+            (Language::Ru, Self::TooLarge) => "Тело запроса больше 1 МиБ",
+            (Language::En, Self::TooLarge) => "The body is larger than 1 MiB",
+            (Language::Ru, Self::TimedOut) => "Тело запроса не пришло вовремя",
+            (Language::En, Self::TimedOut) => "The body did not arrive in time",
+            (Language::Ru, Self::Unreadable) => "Запрос RetailCRM не удалось прочитать",
+            (Language::En, Self::Unreadable) => "RetailCRM's request could not be read",
+            (Language::Ru, Self::UnsupportedType) => "Тип содержимого запроса не поддерживается",
+            (Language::En, Self::UnsupportedType) => "The request's content type is not supported",
+            (Language::Ru, Self::NoInput) => "В запросе RetailCRM нет данных этого действия",
+            (Language::En, Self::NoInput) => "RetailCRM's request has no data for this action",
+            (Language::Ru, Self::Starting) => "Сервис интеграции временно недоступен, повторите через минуту",
+            (Language::En, Self::Starting) => "The integration is temporarily unavailable, try again in a minute",
+            (Language::Ru, Self::Deadline) => "Сервис интеграции не ответил вовремя, повторите через минуту",
+            (Language::En, Self::Deadline) => "The integration did not answer in time, try again in a minute",
+            (Language::Ru, Self::Limited) => "Слишком много ошибочных запросов: повторите позже",
+            (Language::En, Self::Limited) => "Too many failed requests: try again later",
+            (Language::Ru, Self::Internal) => "Внутренняя ошибка сервиса интеграции",
+            (Language::En, Self::Internal) => "Internal error of the integration",
+        }
+    }
+}
+
+async fn handle(state: &State, action: Option<&'static str>, request: Request, language: Language) -> Told {
+    let _ = language;
+    let (head, body) = request.into_parts();
+    if !matches!(head.method, Method::GET | Method::POST) {
+        return Told::Error(StatusCode::METHOD_NOT_ALLOWED, Say::NotAllowed);
+    }
+    let body = match server::read_body(body, BODY_LIMIT, state.0.patience.body).await {
+        Ok(body) => body,
+        Err(Reply::TooLarge) => return Told::Error(StatusCode::PAYLOAD_TOO_LARGE, Say::TooLarge),
+        Err(Reply::TimedOut) => return Told::Error(StatusCode::REQUEST_TIMEOUT, Say::TimedOut),
+        Err(_) => return Told::Error(StatusCode::BAD_REQUEST, Say::Unreadable),
+    };
+    let kind = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let fields = match Fields::read(head.uri.query(), kind, &body) {
+        Ok(fields) => fields,
+        Err(Unreadable::Type) => return Told::Error(StatusCode::UNSUPPORTED_MEDIA_TYPE, Say::UnsupportedType),
+        Err(Unreadable::Content) => return Told::Error(StatusCode::BAD_REQUEST, Say::Unreadable),
+    };
+    // Who is asked for comes first: a stranger learns nothing about what is wrong.
+    let integration = match state.0.keys.find_client(fields.text("clientId").unwrap_or("")) {
+        Found::Known(known) => known.integration,
+        Found::Unknown => return Told::Error(StatusCode::FORBIDDEN, Say::UnknownClient),
+        Found::NotLoaded => return Told::Error(StatusCode::OK, Say::Starting),
+    };
+    let Some(action) = action else { return Told::Error(StatusCode::NOT_FOUND, Say::UnknownAction) };
+    let request = match input(action, &fields) {
+        Ok(request) => request,
+        Err(say) => return Told::Error(StatusCode::BAD_REQUEST, say),
+    };
+    let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    match call(state, integration, action, request, traceparent).await {
+        Ok(reply) => Told::Reply(reply),
+        Err(RpcError::Unavailable) => Told::Error(StatusCode::OK, Say::Starting),
+        Err(RpcError::Deadline) => Told::Error(StatusCode::OK, Say::Deadline),
+    }
+}
+
+/// What the worker is asked: the field's JSON, or the fields as an object.
+fn input(action: &str, fields: &Fields) -> Result<Value, Say> {
+    let how = ACTIONS.iter().find(|(name, _)| *name == action).map_or(Input::Fields, |(_, how)| *how);
+    match how {
+        Input::Field => fields.json(action).ok_or(Say::NoInput)?.map_err(|()| Say::Unreadable),
+        Input::Fields => Ok(Value::Object(plain(fields))),
+        Input::FieldsWith(name) => {
+            let mut all = plain(fields);
+            if let Some(read) = fields.json(name) {
+                all.insert(name.to_owned(), read.map_err(|()| Say::Unreadable)?);
+            }
+            Ok(Value::Object(all))
+        }
+    }
+}
+
+fn plain(fields: &Fields) -> Map<String, Value> {
+    fields
+        .iter()
+        .filter(|(name, _)| *name != "clientId")
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .collect()
+}
+
+/// Asks a worker and waits for its answer.
+///
+/// # Errors
+/// [`RpcError`] when none can be had.
+pub async fn call(
+    state: &State,
+    integration: IntegrationId,
+    action: &str,
+    request: Value,
+    traceparent: Option<String>,
+) -> Result<CallbackReply, RpcError> {
+    let deadline = deadline(state, action);
+    let command = Command::Callback { action: action.to_owned(), request };
+    let mut envelope = Envelope::new(command, Some(integration), state.0.clock.now());
+    envelope.traceparent = traceparent;
+    let bytes = state.0.rpc.call(envelope, deadline).await?;
+    CallbackReply::decode(&bytes).ok_or(RpcError::Unavailable)
+}
+
+fn deadline(state: &State, action: &str) -> Duration {
+    if action == "calculate" { state.0.deadlines.calculate } else { state.0.deadlines.callback }
+}
+
+fn from_worker(reply: CallbackReply) -> Response {
+    let mut response = Response::new(Body::from(reply.body));
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.media.mime()));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if reply.media == Media::Pdf {
+        headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("inline; filename=\"measoft.pdf\""));
+    }
+    response
+}
+
+fn error(status: StatusCode, say: Say, language: Language) -> Response {
+    let body = serde_json::json!({ "success": false, "errorMsg": say.text(language) }).to_string();
+    let mut response = from_worker(CallbackReply::json(status.as_u16(), body.into_bytes()));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_recognised_however_they_were_joined() {
+        for path in ["/retailcrm/callback/save", "//retailcrm/callback/save", "/retailcrm//callback/save/"] {
+            assert_eq!(action_of(path), Some(Some("save")), "{path}");
+        }
+        assert_eq!(action_of("/retailcrm/activity"), Some(Some("activity")));
+        assert_eq!(action_of("/retailcrm/callback/settings"), Some(Some("settings")));
+        assert_eq!(action_of("/retailcrm/callback/shipmentSave"), Some(None));
+        assert_eq!(action_of("/retailcrm/callback"), Some(None));
+        assert_eq!(action_of("/retailcrm/account"), None);
+        assert_eq!(action_of("/"), None);
+    }
+
+    #[test]
+    fn what_is_said_without_a_worker_exists_in_both_languages() {
+        for say in [
+            Say::UnknownAction,
+            Say::UnknownClient,
+            Say::NotAllowed,
+            Say::TooLarge,
+            Say::TimedOut,
+            Say::Unreadable,
+            Say::UnsupportedType,
+            Say::NoInput,
+            Say::Starting,
+            Say::Deadline,
+            Say::Limited,
+            Say::Internal,
+        ] {
+            assert!(!say.text(Language::Ru).is_ascii() && say.text(Language::En).is_ascii(), "{say:?}");
+        }
+    }
+}

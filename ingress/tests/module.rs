@@ -1,0 +1,551 @@
+//! The delivery module as RetailCRM drives it.
+
+mod installation;
+
+use std::time::{Duration, Instant};
+
+use installation::{Installation, Plan};
+use serde_json::{Value, json};
+use shared::domain::{DeliveryState, IntegrationState, PausedBy};
+use simulators::measoft::{FaultAction, FaultRule};
+use simulators::retailcrm::{Answer, TriggerKind, an_order};
+
+fn result(answer: &Answer) -> Value {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.content_type.starts_with("application/json"), "{}", answer.content_type);
+    answer.as_manager_sees().unwrap_or_else(|error| panic!("{error}"))["result"].clone()
+}
+
+fn refused(answer: &Answer) -> String {
+    assert!(answer.content_type.starts_with("application/json"), "{}", answer.content_type);
+    let body = answer.json();
+    assert_eq!(body["success"], false, "{body}");
+    assert_eq!(body.as_object().expect("object").len(), 2, "{body}");
+    body["errorMsg"].as_str().expect("a text").to_owned()
+}
+
+fn sample(name: &str) -> Value {
+    let path = format!("{}/../shared/fixtures/retailcrm/{name}", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).expect("a sample")).expect("JSON")
+}
+
+/// Every field of ours is one of the sample's, in the same sort of value.
+#[track_caller]
+fn same_shape(ours: &Value, theirs: &Value, at: &str) {
+    match (ours, theirs) {
+        (Value::Object(ours), Value::Object(theirs)) => {
+            for (name, value) in ours {
+                if at.ends_with("extraData") {
+                    assert!(value.is_string(), "{at}.{name}");
+                    continue;
+                }
+                let known = theirs.get(name).unwrap_or_else(|| panic!("{at}.{name} is not in the sample"));
+                same_shape(value, known, &format!("{at}.{name}"));
+            }
+        }
+        (Value::Array(ours), Value::Array(theirs)) => {
+            for value in ours {
+                let best = theirs.iter().find(|t| t["type"] == value["type"]).or(theirs.first()).expect("an element");
+                same_shape(value, best, &format!("{at}[]"));
+            }
+        }
+        (ours, theirs) => {
+            assert_eq!(std::mem::discriminant(ours), std::mem::discriminant(theirs), "{at}: {ours} / {theirs}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_tariff_to_withdrawal_there_is_one_delivery() {
+    let world = Installation::new().await;
+    world.with_triggers();
+    let order = world.plain_order("A-1");
+    let calculated = world.crm.calculate(world.account, order).await.expect("answered");
+    same_shape(&calculated.json(), &sample("callback-calculate-response.json"), "");
+    let tariffs = result(&calculated);
+    let codes: Vec<&str> = tariffs.as_array().expect("a list").iter().filter_map(|t| t["code"].as_str()).collect();
+    assert_eq!(codes, ["1", "2", "3", "pvz-3"]);
+    let pickup = &tariffs[3];
+    assert_eq!(pickup["type"], "selfDelivery");
+    let points: Vec<&Value> =
+        pickup["pickuppointList"].as_array().expect("points").iter().map(|p| &p["code"]).collect();
+    assert_eq!(points, ["101"], "the parcel is too heavy for the locker");
+    assert!(pickup["pickuppointList"][0]["coordinates"]["latitude"].is_number());
+    assert_eq!(tariffs[1]["extraData"]["deliveryApiKey"], world.key());
+    world.crm.choose_tariff(world.account, order, &tariffs[1]).expect("chosen");
+
+    let saved = world.crm.save(world.account, order).await.expect("answered");
+    same_shape(&saved.json(), &sample("callback-save-response.json"), "");
+    let saved = result(&saved);
+    assert_eq!(saved["deliveryId"], format!("ms-1-{order}"));
+    assert_eq!(saved["trackNumber"], "A-1");
+    assert_eq!(saved["status"], "NEW");
+    assert_eq!(saved["extraData"]["deliveryApiKey"], world.key());
+    let placed = world.courier.order("A-1").expect("placed");
+    assert_eq!(placed.service, "2");
+    assert_eq!((placed.price_kopecks, placed.paytype.as_str()), (414_000, "CASH"));
+    assert_eq!(placed.receiver.regioncode, "77");
+    assert_eq!(world.writes(), (1, 0, 0));
+    assert_eq!(world.crm.count("orders.edit"), 0, "the manager's order is not touched while he saves it");
+
+    // The trigger of the same order: nothing second, nothing pointless.
+    world.crm.edit(world.account, order, |draft| draft.set_status("SentMeaSoft"));
+    world.crm.triggers_settled().await;
+    world.at_rest().await;
+    assert_eq!(world.writes(), (1, 0, 0));
+
+    // A change while the courier has not begun.
+    world.crm.set_triggers(world.account, None);
+    world.crm.edit(world.account, order, |draft| draft.set_text("phone", "+7 916 222-33-44"));
+    let again = result(&world.crm.save(world.account, order).await.expect("answered"));
+    assert_eq!(again["deliveryId"], saved["deliveryId"]);
+    assert_eq!(world.writes(), (1, 1, 0));
+    assert!(world.courier.order("A-1").expect("there").receiver.phone.contains("9162223344"));
+    // Saved once more without a change.
+    result(&world.crm.save(world.account, order).await.expect("answered"));
+    assert_eq!(world.writes(), (1, 1, 0));
+
+    let second = world.plain_order("A-2");
+    let second = result(&world.crm.save(world.account, second).await.expect("answered"))["deliveryId"].clone();
+    let ids = [saved["deliveryId"].as_str().expect("an id"), second.as_str().expect("an id")];
+    let printed = world.crm.print(world.account, &world.module(), "courier", &ids).await.expect("answered");
+    assert_eq!((printed.status, printed.content_type.as_str()), (200, "application/pdf"));
+    let text = String::from_utf8_lossy(&printed.body).into_owned();
+    assert!(text.starts_with("%PDF") && text.contains("A-1") && text.contains("A-2"));
+
+    let got = world.crm.get_delivery(world.account, &world.module(), ids[0]).await.expect("answered");
+    same_shape(&got.json(), &sample("callback-get-response.json"), "");
+    let got = result(&got);
+    assert_eq!(
+        (&got["trackNumber"], &got["status"]["code"], &got["tariff"]),
+        (&json!("A-1"), &json!("NEW"), &json!("2"))
+    );
+    assert_eq!(got["deliveryAddress"]["city"], "Москва");
+
+    let gone = world.crm.delete_delivery(world.account, order).await.expect("answered");
+    assert_eq!(gone.json(), sample("callback-delete-response.json"));
+    assert_eq!(world.writes().2, 1);
+    assert_eq!(world.delivery(order).await.expect("known").state, DeliveryState::Cancelled);
+    assert_eq!(world.courier.order("A-1").expect("there").status, "CANCELED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_withdrawn_and_saved_again_is_a_new_shipment_under_the_same_id() {
+    let world = Installation::new().await;
+    let order = world.plain_order("A-1");
+    let first = result(&world.crm.save(world.account, order).await.expect("answered"));
+    assert_eq!(world.crm.delete_delivery(world.account, order).await.expect("answered").json()["success"], true);
+    let again = result(&world.crm.save(world.account, order).await.expect("answered"));
+    assert_eq!(first["deliveryId"], again["deliveryId"]);
+    assert_eq!(again["trackNumber"], "A-1-2");
+    assert_eq!(world.writes(), (2, 0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn withdrawing_twice_or_what_never_was_succeeds() {
+    let world = Installation::new().await;
+    let order = world.plain_order("A-1");
+    let saved = result(&world.crm.save(world.account, order).await.expect("answered"));
+    let url = format!("{}/retailcrm/callback/delete", world.url());
+    for id in
+        [saved["deliveryId"].as_str().expect("an id"), saved["deliveryId"].as_str().expect("an id"), "ms-1-999999"]
+    {
+        let body = json!({ "deliveryId": id }).to_string();
+        let answer =
+            world.crm.post(&url, &[("clientId", world.client_id()), ("delete", &body)]).await.expect("answered");
+        assert_eq!(answer.json(), json!({"success": true}), "{id}");
+    }
+    assert_eq!(world.writes().2, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_in_work_is_neither_changed_nor_withdrawn_and_the_manager_reads_why() {
+    let world = Installation::new().await;
+    let order = world.plain_order("A-1");
+    result(&world.crm.save(world.account, order).await.expect("answered"));
+    world.courier.set_status("A-1", "DELIVERY", world.courier.now());
+    let refusal = refused(&world.crm.delete_delivery(world.account, order).await.expect("answered"));
+    assert!(refusal.contains("уже в работе"), "{refusal}");
+    world.crm.edit(world.account, order, |draft| draft.set_text("phone", "+7 916 222-33-44"));
+    let refusal = refused(&world.crm.save(world.account, order).await.expect("answered"));
+    assert!(refusal.contains("уже в работе"), "{refusal}");
+    assert_eq!(world.courier.order("A-1").expect("there").edits, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_phone_is_said_in_measoft_s_words_and_the_corrected_order_goes() {
+    let world = Installation::new().await;
+    let order = world.add_order(an_order().number("A-1").delivery_type("incity").text("phone", "нет"));
+    let answer = world.crm.save(world.account, order).await.expect("answered");
+    assert_eq!(
+        answer.as_manager_sees().expect_err("refused"),
+        "Ошибка сервиса доставки \"Курьерская служба 2008\": field [receiver phone] has no valid phone number"
+    );
+    assert!(world.courier.orders().is_empty());
+    world.crm.edit(world.account, order, |draft| draft.set_text("phone", "+7 916 222-33-44"));
+    result(&world.crm.save(world.account, order).await.expect("answered"));
+    assert_eq!(world.courier.orders().len(), 1);
+    assert!(world.ctx.store.dead_letters(&Default::default()).await.expect("read").is_empty(), "the success closed it");
+
+    // And what MeaSoft itself refuses comes through as it is.
+    let text = "Курьерская служба: \"адрес\" не обслуживается";
+    world.courier.set_faults(vec![
+        FaultRule::new(FaultAction::Refuse { code: 7, text: text.into() }).op("neworder").orderno("A-2"),
+    ]);
+    let order = world.plain_order("A-2");
+    assert_eq!(refused(&world.crm.save(world.account, order).await.expect("answered")), text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_callback_s_data_go_before_an_order_that_is_still_the_old_one() {
+    let world = Installation::new().await;
+    let order = world.plain_order("A-1");
+    result(&world.crm.save(world.account, order).await.expect("answered"));
+    // RetailCRM asks for the save before its own commit: REST shows the change later.
+    world.crm.configure(|options| options.commit_lag_ms = 1_500);
+    world.crm.edit(world.account, order, |draft| {
+        draft.set_text("phone", "+7 916 222-33-44");
+        draft.set_delivery_date("2031-05-20");
+    });
+    result(&world.crm.save(world.account, order).await.expect("answered"));
+    let placed = world.courier.order("A-1").expect("there");
+    assert!(placed.receiver.phone.contains("9162223344"), "the new phone");
+    assert_eq!(placed.receiver.date, "2031-05-20");
+    assert_eq!(world.writes(), (1, 1, 0));
+    // Once it is committed, a trigger finds nothing left to do.
+    world.crm.configure(|options| options.commit_lag_ms = 0);
+    tokio::time::sleep(Duration::from_millis(1_600)).await;
+    world.with_triggers();
+    world.crm.fire_for(world.account, order, TriggerKind::Send).await.expect("answered");
+    world.at_rest().await;
+    assert_eq!(world.writes(), (1, 1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_courier_gets_a_provisional_answer_and_one_order() {
+    let world = Installation::of(Plan { env: vec![("CALLBACK_DEADLINE_S", "1".into())], ..Plan::default() }).await;
+    world.courier.set_faults(vec![FaultRule::new(FaultAction::DelayAfter { ms: 2_500 }).op("neworder").first(1)]);
+    let order = world.plain_order("A-1");
+    let asked = Instant::now();
+    let answer = world.crm.save(world.account, order).await.expect("answered");
+    assert!(asked.elapsed() < Duration::from_millis(1_300), "{:?}", asked.elapsed());
+    same_shape(&answer.json(), &sample("callback-save-async-response.json"), "");
+    assert_eq!(result(&answer)["status"], "PREPROCESSING");
+    let again = result(&world.crm.save(world.account, order).await.expect("answered"));
+    assert_eq!((&again["deliveryId"], &again["status"]), (&json!(format!("ms-1-{order}")), &json!("PREPROCESSING")));
+    world
+        .until("RetailCRM is told", async || {
+            world.crm.tracking(world.account, order).last().is_some_and(|entry| entry.code == "NEW")
+        })
+        .await;
+    world.at_rest().await;
+    assert_eq!(world.writes(), (1, 0, 0));
+    assert_eq!(world.courier.orders().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_after_the_provisional_answer_is_told_by_tracking() {
+    let world = Installation::of(Plan { env: vec![("CALLBACK_DEADLINE_S", "1".into())], ..Plan::default() }).await;
+    let text = "адрес не обслуживается";
+    world.courier.set_faults(vec![
+        FaultRule::new(FaultAction::DelayBefore { ms: 1_500 }).op("neworder"),
+        FaultRule::new(FaultAction::Refuse { code: 7, text: text.into() }).op("neworder"),
+    ]);
+    let order = world.plain_order("A-1");
+    assert_eq!(result(&world.crm.save(world.account, order).await.expect("answered"))["status"], "PREPROCESSING");
+    world
+        .until("RetailCRM is told", async || {
+            world.crm.tracking(world.account, order).iter().any(|entry| {
+                entry.code == "ERROR" && entry.comment.as_deref().is_some_and(|comment| comment.contains(text))
+            })
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_saves_of_one_order_at_once_make_one_delivery() {
+    let world = Installation::new().await;
+    let order = world.plain_order("A-1");
+    let saves = (0..8).map(|_| world.crm.save(world.account, order));
+    for answer in futures_util::future::join_all(saves).await {
+        assert_eq!(result(&answer.expect("answered"))["deliveryId"], format!("ms-1-{order}"));
+    }
+    assert_eq!(world.writes(), (1, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn homonym_towns_are_told_apart_by_the_region_or_asked_about() {
+    let world = Installation::new().await;
+    let to = |number: &str, region: Option<&str>| {
+        let order = an_order().number(number).delivery_type("incity").address("Железногорск", "ул. Ленина, д. 1");
+        world.add_order(match region {
+            Some(region) => order.address_field("region", region),
+            None => order,
+        })
+    };
+    let known = to("A-1", Some("Курская обл."));
+    result(&world.crm.calculate(world.account, known).await.expect("answered"));
+    result(&world.crm.save(world.account, known).await.expect("answered"));
+    assert_eq!(world.courier.order("A-1").expect("placed").receiver.regioncode, "46");
+    let unclear = to("A-2", None);
+    for answer in [world.crm.calculate(world.account, unclear).await, world.crm.save(world.account, unclear).await] {
+        let refusal = refused(&answer.expect("answered"));
+        assert!(refusal.contains("Железногорск") && refusal.contains("Курская область"), "{refusal}");
+    }
+    assert!(world.courier.order("A-2").is_none());
+    assert_eq!(world.courier.count("townlist"), 2, "what was found is kept");
+    let nowhere =
+        world.add_order(an_order().number("A-3").delivery_type("incity").address("Нигдеград", "ул. Ленина, д. 1"));
+    let refusal = refused(&world.crm.calculate(world.account, nowhere).await.expect("answered"));
+    assert!(refusal.contains("Нигдеград"), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_none_is_named_and_left_in_the_journal() {
+    let world = Installation::new().await;
+    let order = world.plain_order("A-1");
+    world.courier.set_faults(vec![FaultRule::new(FaultAction::Html { status: 200, act: false }).op("calculator")]);
+    let answer = world.crm.calculate(world.account, order).await.expect("answered");
+    assert_eq!(refused(&answer), "Служба доставки прислала ответ в неверном формате");
+    world
+        .until("a journal entry", async || {
+            let search =
+                shared::store::journal::Search { text: Some("no answer".into()), limit: 50, ..Default::default() };
+            let found = world.ctx.store.search_journal(&search).await.expect("read");
+            found.iter().any(|entry| entry.response.as_deref().is_some_and(|body| body.contains("html")))
+        })
+        .await;
+    world.courier.set_faults(vec![FaultRule::new(FaultAction::FailBefore).op("calculator")]);
+    let refusal = refused(&world.crm.calculate(world.account, order).await.expect("answered"));
+    assert!(refusal.contains("не отвечает"), "{refusal}");
+    world.courier.clear_faults();
+    result(&world.crm.calculate(world.account, order).await.expect("answered"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_are_refused_and_nothing_is_called() {
+    let world = Installation::new().await;
+    world.courier.reset_counters();
+    world.crm.forget_requests();
+    for action in
+        ["calculate", "save", "get", "delete", "print", "tariffList", "shipmentPointList", "activity", "settings"]
+    {
+        for client in ["", "stranger", world.key()] {
+            let url = format!("{}/retailcrm/callback/{action}", world.url());
+            let answer = world.crm.post(&url, &[("clientId", client), (action, "{}")]).await.expect("answered");
+            assert_eq!(answer.status, 403, "{action} {client}");
+            refused(&answer);
+        }
+    }
+    let unknown = format!("{}/retailcrm/callback/shipmentSave", world.url());
+    let answer = world.crm.post(&unknown, &[("clientId", world.client_id())]).await.expect("answered");
+    assert_eq!(answer.status, 404);
+    refused(&answer);
+    for broken in ["", "{", "[]", "\"text\""] {
+        let url = format!("{}/retailcrm/callback/save", world.url());
+        let answer =
+            world.crm.post(&url, &[("clientId", world.client_id()), ("save", broken)]).await.expect("answered");
+        assert_eq!(answer.status, 400, "{broken}");
+        refused(&answer);
+    }
+    assert!(world.courier.requests().is_empty());
+    assert!(world.crm.requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_module_answers_with_the_reason_until_it_is_thawed() {
+    let world = Installation::new().await;
+    let order = world.plain_order("A-1");
+    let module = world.module();
+    assert_eq!(
+        world.crm.activity(world.account, &module, true, true).await.expect("answered").json(),
+        json!({"success": true})
+    );
+    let state = world.ctx.store.integration(world.integration.id).await.expect("read").expect("there").state;
+    assert!(matches!(state, IntegrationState::Paused { by: PausedBy::Crm, .. }), "{state:?}");
+    world.courier.reset_counters();
+    for answer in [world.crm.calculate(world.account, order).await, world.crm.save(world.account, order).await] {
+        let refusal = refused(&answer.expect("answered"));
+        assert!(refusal.contains("заморожен"), "{refusal}");
+    }
+    assert!(world.courier.requests().is_empty());
+    world.crm.activity(world.account, &module, true, false).await.expect("answered");
+    result(&world.crm.save(world.account, order).await.expect("answered"));
+
+    // What the operator paused, RetailCRM does not resume.
+    let paused = IntegrationState::Paused { by: PausedBy::Operator, reason: "holiday".into() };
+    world.ctx.store.set_integration_state(world.integration.id, &paused).await.expect("stored");
+    world.crm.activity(world.account, &module, true, false).await.expect("answered");
+    let state = world.ctx.store.integration(world.integration.id).await.expect("read").expect("there").state;
+    assert_eq!(state, paused);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_system_url_changes_nothing() {
+    let world = Installation::new().await;
+    let url = format!("{}/retailcrm/activity", world.url());
+    let on = json!({"active": true, "freeze": false}).to_string();
+    for foreign in [
+        "https://evil.example",
+        "http://169.254.169.254/latest",
+        "https://shop.retailcrm.ru.evil.example",
+        "https://user:pass@shop.retailcrm.ru",
+        "http://shop.retailcrm.ru",
+        "file:///etc/passwd",
+        "http://localhost:5432",
+        "nonsense",
+    ] {
+        let fields = [("clientId", world.client_id()), ("activity", &on), ("systemUrl", foreign)];
+        let answer = world.crm.post(&url, &fields).await.expect("answered");
+        assert_eq!(answer.status, 400, "{foreign}: {}", answer.text());
+        refused(&answer);
+    }
+    let kept = world.ctx.store.integration(world.integration.id).await.expect("read").expect("there");
+    assert_eq!(kept.crm_url, world.integration.crm_url);
+    let moved =
+        [("clientId", world.client_id()), ("activity", on.as_str()), ("systemUrl", "https://new-name.retailcrm.ru/")];
+    assert_eq!(world.crm.post(&url, &moved).await.expect("answered").status, 200);
+    let kept = world.ctx.store.integration(world.integration.id).await.expect("read").expect("there");
+    assert_eq!(kept.crm_url, "https://new-name.retailcrm.ru");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn get_waits_for_nobody_and_knows_only_its_own() {
+    let world = Installation::new().await;
+    let order = world.plain_order("A-1");
+    let saved = result(&world.crm.save(world.account, order).await.expect("answered"));
+    let delivery = world.delivery(order).await.expect("known");
+    let until = world.ctx.clock.now() + Duration::from_secs(60);
+    world.ctx.store.lease_known_delivery(delivery.id, "somebody", until).await.expect("leased").expect("free");
+    world.crm.forget_requests();
+    let asked = Instant::now();
+    let id = saved["deliveryId"].as_str().expect("an id");
+    let got = result(&world.crm.get_delivery(world.account, &world.module(), id).await.expect("answered"));
+    assert_eq!(got["status"]["code"], "NEW");
+    assert!(asked.elapsed() < Duration::from_secs(1));
+    assert!(world.crm.requests().is_empty(), "RetailCRM may be in the middle of our own edit");
+    for unknown in ["ms-1-424242", "ms-2-1", "x", "ms-1-"] {
+        let answer = world.crm.get_delivery(world.account, &world.module(), unknown).await.expect("answered");
+        assert_eq!(answer.status, 404, "{unknown}");
+        refused(&answer);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_come_from_the_courier_once_a_day() {
+    let world = Installation::new().await;
+    let module = world.module();
+    let listed = world.crm.tariff_list(world.account, &module).await.expect("answered");
+    same_shape(&listed.json(), &sample("callback-tarifflist-response.json"), "");
+    let codes: Vec<String> = result(&listed)
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|t| t["code"].as_str().expect("a code").to_owned())
+        .collect();
+    assert_eq!(codes, ["1", "2", "3", "pvz-3"]);
+    let points = world.crm.shipment_point_list(world.account, &module, "Химки").await.expect("answered");
+    same_shape(&points.json(), &sample("callback-shipmentpointlist-response.json"), "");
+    assert_eq!(result(&points)[0]["code"], "318");
+    assert_eq!(result(&world.crm.shipment_point_list(world.account, &module, "").await.expect("answered")), json!([]));
+    for _ in 0..3 {
+        world.crm.tariff_list(world.account, &module).await.expect("answered");
+        world.crm.shipment_point_list(world.account, &module, "Химки").await.expect("answered");
+    }
+    assert_eq!((world.courier.count("services"), world.courier.count("pvzlist")), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_was_handed_over_is_printed() {
+    let world = Installation::new().await;
+    let module = world.module();
+    let answer = world.crm.print(world.account, &module, "courier", &["ms-1-77"]).await.expect("answered");
+    assert_eq!(answer.status, 404);
+    assert!(refused(&answer).contains("ms-1-77"));
+    let url = format!("{}/retailcrm/callback/print", world.url());
+    let body = sample("callback-print-request.json")["print"].to_string();
+    let answer = world.crm.post(&url, &[("clientId", world.client_id()), ("print", &body)]).await.expect("answered");
+    assert_eq!(answer.status, 404);
+    assert!(refused(&answer).contains("ms-17-4817, ms-17-4820"), "nesting is flattened");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_sample_request_is_understood() {
+    let world = Installation::new().await;
+    for (file, action) in [
+        ("callback-save-request.json", "save"),
+        ("callback-save-edit-request.json", "save"),
+        ("callback-calculate-request.json", "calculate"),
+    ] {
+        let body = sample(file)[action].to_string();
+        let url = format!("{}/retailcrm/callback/{action}", world.url());
+        let answer = world.crm.post(&url, &[("clientId", world.client_id()), (action, &body)]).await.expect("answered");
+        assert_ne!(answer.status, 400, "{file}: {}", answer.text());
+        // The sample's order is not there: the save is accepted and goes on without the manager.
+        assert_eq!(answer.json()["success"], true, "{file}: {}", answer.text());
+    }
+    let activity = sample("callback-activity.json")["request"].clone();
+    let fields = [("clientId", world.client_id()), ("activity", &activity["activity"].to_string())];
+    assert_eq!(
+        world.crm.post(&format!("{}/retailcrm/activity", world.url()), &fields).await.expect("answered").json(),
+        json!({"success": true})
+    );
+    assert_eq!(
+        world.crm.send_settings(world.account, &world.module()).await.expect("answered").json(),
+        json!({"success": true})
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_worker_there_is_an_answer_at_the_deadline() {
+    let env = vec![("CALLBACK_DEADLINE_S", "0.5".into()), ("CALCULATE_DEADLINE_S", "0.3".into())];
+    let world = Installation::of(Plan { worker: false, env, ..Plan::default() }).await;
+    let order = world.plain_order("A-1");
+    for answer in [world.crm.calculate(world.account, order).await, world.crm.save(world.account, order).await] {
+        let answer = answer.expect("answered");
+        assert_eq!(answer.status, 200);
+        assert!(refused(&answer).contains("не ответил вовремя"));
+        assert!(answer.took < Duration::from_secs(2), "{:?}", answer.took);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_manager_ticked_as_cash_on_delivery_decides() {
+    let world = Installation::new().await;
+    let module = world.module();
+    world.crm.set_module_settings(
+        world.account,
+        &module,
+        &json!({"paymentTypes": [{"code": "cash", "active": true, "cod": false}]}),
+    );
+    assert_eq!(
+        world.crm.send_settings(world.account, &module).await.expect("answered").json(),
+        json!({"success": true})
+    );
+    let order = world.plain_order("A-1");
+    result(&world.crm.save(world.account, order).await.expect("answered"));
+    let placed = world.courier.order("A-1").expect("placed");
+    assert_eq!((placed.price_kopecks, placed.paytype.as_str()), (0, "NO"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_settings_are_sent_only_with_the_first_registration() {
+    let world = Installation::of(Plan { registered: false, ..Plan::default() }).await;
+    assert!(world.register().await.first_time);
+    let module = world.crm.module(world.account, &world.module()).expect("registered");
+    let delivery = &module["integrations"]["delivery"];
+    assert_eq!(delivery["settings"]["deliveryExtraData"]["deliveryApiKey"], world.key());
+    assert_eq!(delivery["deliveryDataFieldList"][0]["code"], "deliveryApiKey");
+    assert_eq!(delivery["plateList"], json!([{"type": "order", "code": "courier", "label": "Курьерская служба"}]));
+    assert_eq!(module["clientId"], world.client_id());
+    assert_eq!(module["accountUrl"], format!("{}/retailcrm/account", world.url()));
+    let sample = sample("module-edit-request.json")["integrationModule"].clone();
+    for name in sample["integrations"]["delivery"].as_object().expect("object").keys() {
+        let empty = ["availableCountries", "shipmentDataFieldList"].contains(&name.as_str());
+        assert!(empty || !delivery[name].is_null(), "{name} is missing");
+    }
+    world.crm.set_module_settings(world.account, &world.module(), &json!({"costCalculateBy": "manual"}));
+    assert!(!world.register().await.first_time);
+    let module = world.crm.module(world.account, &world.module()).expect("registered");
+    assert_eq!(module["integrations"]["delivery"]["settings"]["costCalculateBy"], "manual");
+}

@@ -1,0 +1,344 @@
+//! A look at a broker for `bridge doctor`: who it is, whether it takes messages, and
+//! whether what we need is there as we need it. Changes nothing: a missing queue stays
+//! missing.
+
+use std::time::Duration;
+
+use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
+use lapin::options::{
+    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
+use lapin::tcp::{AMQPUriTcpExt as _, TLSConfig};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Error, ErrorKind};
+use tokio::time::timeout;
+
+use crate::message::Lane;
+use crate::queue::amqp::AmqpConfig;
+use crate::queue::amqp::connection::{CONNECT_LIMIT, DECLARE_LIMIT};
+use crate::queue::amqp::topology::{Piece, Topology};
+
+/// A broker that takes messages confirms one in milliseconds.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(3);
+/// Longest greeting that is read.
+const GREETING_CAP: usize = 64 * 1024;
+/// Codes of AMQP replies (AMQP 0-9-1, section 1.2).
+const ACCESS_REFUSED: u16 = 403;
+const NOT_FOUND: u16 = 404;
+const PRECONDITION_FAILED: u16 = 406;
+const NOT_ALLOWED: u16 = 530;
+
+/// What was found out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// `3.10.8`, when the broker greeted.
+    pub version: Option<String>,
+    /// Why there is no connection.
+    pub refusal: Option<Refusal>,
+    /// Publishing was tried and did not come through: an alarm, as a rule.
+    pub blocked: bool,
+    pub exchanges: Vec<Inspected>,
+    pub queues: Vec<Inspected>,
+}
+
+/// Why a connection did not come about. The texts hold nothing of the URL but its host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nobody listens there, or the name is unknown, or TLS failed.
+    NoConnection(String),
+    /// User or password are wrong.
+    Credentials,
+    /// The virtual host is missing, or this user may not use it.
+    VirtualHost(String),
+    Other(String),
+}
+
+/// One exchange or queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspected {
+    pub name: String,
+    /// What the queue is for; `None` for exchanges and delay rungs.
+    pub part: Option<Part>,
+    pub found: Found,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Lane(Lane),
+    /// What the broker put aside.
+    Dead,
+    Unrouted,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// There, with the arguments we need.
+    Fine {
+        messages: u32,
+        consumers: u32,
+    },
+    Missing,
+    /// There, of another type or with other arguments: the broker's words.
+    Different(String),
+    /// It could not be looked at.
+    Unknown(String),
+}
+
+/// Looks at the broker the settings name.
+pub async fn inspect(config: &AmqpConfig) -> Inspection {
+    let mut inspection =
+        Inspection { version: timeout(CONNECT_LIMIT, greeting(config)).await.ok().flatten(), ..Inspection::default() };
+    let name = format!("{} doctor", config.prefix);
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let connection = match timeout(CONNECT_LIMIT, Connection::connect_uri(config.uri.clone(), properties)).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            inspection.refusal = Some(refusal(&error));
+            return inspection;
+        }
+        Err(_) => {
+            inspection.refusal = Some(Refusal::NoConnection("no answer in time".to_owned()));
+            return inspection;
+        }
+    };
+    inspection.blocked = !takes_messages(&connection).await;
+    let topology = Topology::new(&config.prefix, config.rungs.clone());
+    let mut look = Look { connection: &connection, channel: None };
+    for piece in topology.pieces() {
+        match piece {
+            Piece::Exchange { name, kind, arguments } => {
+                let found = look.exchange(&name, kind, arguments).await;
+                inspection.exchanges.push(Inspected { name, part: None, found });
+            }
+            Piece::Queue { name, arguments } => {
+                let found = look.queue(&name, arguments).await;
+                let part = part(&topology, &name);
+                inspection.queues.push(Inspected { name, part, found });
+            }
+            // A broker cannot be asked about bindings in AMQP; declaring one again is what
+            // every start does.
+            Piece::Binding { .. } => {}
+        }
+    }
+    let _ = timeout(DECLARE_LIMIT, connection.close(200, "bye".into())).await;
+    inspection
+}
+
+fn part(topology: &Topology, queue: &str) -> Option<Part> {
+    if queue == topology.dead_queue() {
+        return Some(Part::Dead);
+    }
+    if queue == topology.unrouted_queue() {
+        return Some(Part::Unrouted);
+    }
+    Lane::ALL.into_iter().find(|lane| topology.lane_queue(*lane) == queue).map(Part::Lane)
+}
+
+/// A channel that is opened anew after the broker closed it over an answer.
+struct Look<'a> {
+    connection: &'a Connection,
+    channel: Option<Channel>,
+}
+
+impl Look<'_> {
+    async fn channel(&mut self) -> Result<Channel, Found> {
+        if let Some(channel) = self.channel.take().filter(|channel| channel.status().connected()) {
+            self.channel = Some(channel.clone());
+            return Ok(channel);
+        }
+        match timeout(DECLARE_LIMIT, self.connection.create_channel()).await {
+            Ok(Ok(channel)) => {
+                self.channel = Some(channel.clone());
+                Ok(channel)
+            }
+            Ok(Err(error)) => Err(Found::Unknown(error.to_string())),
+            Err(_) => Err(Found::Unknown("no answer in time".to_owned())),
+        }
+    }
+
+    async fn limited<T>(&mut self, asking: impl Future<Output = lapin::Result<T>>) -> Result<T, Found> {
+        match timeout(DECLARE_LIMIT, asking).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                self.channel = None;
+                Err(refused(&error))
+            }
+            Err(_) => {
+                self.channel = None;
+                Err(Found::Unknown("no answer in time".to_owned()))
+            }
+        }
+    }
+
+    /// Passive first, so that nothing comes into being; then with our arguments, which the
+    /// broker compares with those of what exists.
+    async fn queue(&mut self, name: &str, arguments: FieldTable) -> Found {
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let ours = QueueDeclareOptions { durable: true, ..Default::default() };
+        let found = async {
+            let channel = self.channel().await?;
+            self.limited(channel.queue_declare(name.into(), passive, FieldTable::default())).await?;
+            let channel = self.channel().await?;
+            let queue = self.limited(channel.queue_declare(name.into(), ours, arguments)).await?;
+            Ok(Found::Fine { messages: queue.message_count(), consumers: queue.consumer_count() })
+        };
+        found.await.unwrap_or_else(|found| found)
+    }
+
+    async fn exchange(&mut self, name: &str, kind: lapin::ExchangeKind, arguments: FieldTable) -> Found {
+        let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
+        let ours = ExchangeDeclareOptions { durable: true, ..Default::default() };
+        let found = async {
+            let channel = self.channel().await?;
+            self.limited(channel.exchange_declare(name.into(), kind.clone(), passive, FieldTable::default())).await?;
+            let channel = self.channel().await?;
+            self.limited(channel.exchange_declare(name.into(), kind, ours, arguments)).await?;
+            Ok(Found::Fine { messages: 0, consumers: 0 })
+        };
+        found.await.unwrap_or_else(|found| found)
+    }
+}
+
+fn reply_code(error: &Error) -> Option<u16> {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => Some(error.get_id()),
+        _ => None,
+    }
+}
+
+fn refused(error: &Error) -> Found {
+    let words = match error.kind() {
+        ErrorKind::ProtocolError(error) => error.get_message().to_string(),
+        _ => error.to_string(),
+    };
+    match reply_code(error) {
+        Some(NOT_FOUND) => Found::Missing,
+        Some(PRECONDITION_FAILED) => Found::Different(words),
+        _ => Found::Unknown(words),
+    }
+}
+
+fn refusal(error: &Error) -> Refusal {
+    match error.kind() {
+        ErrorKind::IOError(error) => Refusal::NoConnection(error.to_string()),
+        ErrorKind::ProtocolError(said) => {
+            let words = said.get_message().to_string();
+            match said.get_id() {
+                _ if words.contains("vhost") => Refusal::VirtualHost(words),
+                NOT_ALLOWED => Refusal::VirtualHost(words),
+                ACCESS_REFUSED => Refusal::Credentials,
+                _ => Refusal::Other(words),
+            }
+        }
+        _ => Refusal::Other(error.to_string()),
+    }
+}
+
+/// Publishes into a queue of its own that goes away with it. Only a publisher is told of
+/// an alarm, and only once it publishes.
+async fn takes_messages(connection: &Connection) -> bool {
+    let trying = async {
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+        let queue = channel.queue_declare("".into(), options, FieldTable::default()).await?;
+        #[expect(clippy::disallowed_methods, reason = "its confirm is what is asked for")]
+        let sending = channel.basic_publish(
+            "".into(),
+            queue.name().clone(),
+            BasicPublishOptions::default(),
+            b"doctor",
+            BasicProperties::default(),
+        );
+        let confirmed = sending.await?.await?;
+        let _ = channel.queue_delete(queue.name().clone(), QueueDeleteOptions::default()).await;
+        Ok::<_, Error>(confirmed)
+    };
+    let confirmed = matches!(timeout(CONFIRM_LIMIT, trying).await, Ok(Ok(confirmation)) if confirmation.is_ack());
+    confirmed && !connection.status().blocked()
+}
+
+/// The version from the broker's first frame (`connection.start`), which comes before any
+/// login; lapin keeps it to itself.
+async fn greeting(config: &AmqpConfig) -> Option<String> {
+    let runtime = lapin::runtime::default_runtime().ok()?;
+    let mut stream = config.uri.connect_with_config_async(TLSConfig::default(), &runtime).await.ok()?;
+    stream.write_all(b"AMQP\x00\x00\x09\x01").await.ok()?;
+    stream.flush().await.ok()?;
+    let mut head = [0; 7];
+    stream.read_exact(&mut head).await.ok()?;
+    let size = usize::try_from(u32::from_be_bytes([head[3], head[4], head[5], head[6]])).ok()?;
+    if head[0] != 1 || size > GREETING_CAP {
+        return None;
+    }
+    let mut frame = vec![0; size];
+    stream.read_exact(&mut frame).await.ok()?;
+    version_in(&frame)
+}
+
+/// `version` of the server's properties. Class and method (10, 10), two bytes of protocol
+/// version, then the table. Only its long strings (`S`) matter; nested tables are stepped over.
+fn version_in(frame: &[u8]) -> Option<String> {
+    let mut rest = frame.strip_prefix(&[0, 10, 0, 10])?.get(2..)?;
+    let length = usize::try_from(take_u32(&mut rest)?).ok()?;
+    let mut table = rest.get(..length)?;
+    while !table.is_empty() {
+        let name_length = usize::from(take(&mut table, 1)?[0]);
+        let name = take(&mut table, name_length)?;
+        let value = match take(&mut table, 1)?[0] {
+            b'S' | b'F' => {
+                let length = usize::try_from(take_u32(&mut table)?).ok()?;
+                take(&mut table, length)?
+            }
+            b't' => take(&mut table, 1)?,
+            b'I' => take(&mut table, 4)?,
+            _ => return None,
+        };
+        if name == b"version" {
+            return String::from_utf8(value.to_vec()).ok();
+        }
+    }
+    None
+}
+
+fn take<'a>(from: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (taken, rest) = from.split_at_checked(length)?;
+    *from = rest;
+    Some(taken)
+}
+
+fn take_u32(from: &mut &[u8]) -> Option<u32> {
+    take(from, 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Secret;
+
+    fn greeting_frame(properties: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0, 10, 0, 10, 0, 9];
+        frame.extend(u32::try_from(properties.len()).expect("short").to_be_bytes());
+        frame.extend(properties);
+        frame.extend(b"\x00\x00\x00\x05PLAIN\x00\x00\x00\x05en_US");
+        frame
+    }
+
+    #[test]
+    fn the_version_is_read_from_the_brokers_greeting() {
+        let properties = b"\x0ccapabilitiesF\x00\x00\x00\x04\x01at\x01\x07productS\x00\x00\x00\x08RabbitMQ\x07versionS\x00\x00\x00\x063.10.8";
+        assert_eq!(version_in(&greeting_frame(properties)).as_deref(), Some("3.10.8"));
+        assert_eq!(version_in(&greeting_frame(b"")), None);
+        assert_eq!(version_in(&greeting_frame(&properties[..properties.len() - 3])), None);
+        assert_eq!(version_in(b"HTTP/1.1"), None);
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_is_not_there_is_said_without_the_password() {
+        let url = Secret::new("amqp://shop:hunter2@127.0.0.1:1/");
+        let found = inspect(&AmqpConfig::new(&url, "p", vec![]).expect("valid")).await;
+        assert!(matches!(found.refusal, Some(Refusal::NoConnection(_))), "{found:?}");
+        assert_eq!(found.version, None);
+        assert!(!format!("{found:?}").contains("hunter2"));
+    }
+}

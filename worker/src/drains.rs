@@ -1,0 +1,219 @@
+//! Brings what the broker has put aside to where a person finds it: messages that no queue
+//! was bound to receive, and messages that were handed out again and again.
+
+use std::time::Duration;
+
+use shared::message::decode;
+use shared::queue::{Aside, Delivery, SharedQueue, Subscription};
+use shared::reason;
+use shared::store::Store;
+use shared::store::dead_letters::NewDeadLetter;
+use tokio_util::sync::CancellationToken;
+
+use crate::intake::undecodable;
+
+/// They are rare, and each is a commit of its own.
+const PREFETCH: u16 = 8;
+/// The broker's word for a message that came back too often (messaging.md §5).
+const TOO_OFTEN: &str = "delivery_limit";
+
+/// Runs until `stop`; ends at once where the queue puts nothing aside.
+pub async fn run(store: Store, queue: SharedQueue, stop: CancellationToken) {
+    let drains = [Aside::Dead, Aside::Unrouted].into_iter().filter_map(|what| {
+        let subscription = queue.subscribe_aside(what, PREFETCH)?;
+        Some(tokio::spawn(drain(store.clone(), what, subscription, stop.clone())))
+    });
+    for drain in drains.collect::<Vec<_>>() {
+        let _ = drain.await;
+    }
+}
+
+async fn drain(store: Store, what: Aside, mut subscription: Box<dyn Subscription>, stop: CancellationToken) {
+    loop {
+        let delivery = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            delivery = subscription.next() => match delivery {
+                Some(delivery) => delivery,
+                None => break,
+            },
+        };
+        let dead = dead_letter(what, &delivery);
+        if bury(&store, &dead, &stop).await {
+            tracing::error!(
+                kind = dead.kind,
+                reason = dead.reason,
+                detail = dead.detail,
+                "the broker put a message aside"
+            );
+            delivery.ack().await;
+        } else {
+            delivery.requeue().await;
+        }
+    }
+    subscription.stop().await;
+}
+
+/// What a person is told of a message that was put aside.
+fn dead_letter(what: Aside, delivery: &Delivery) -> NewDeadLetter {
+    let death = delivery.death.as_ref().map_or_else(String::new, |death| format!("{}, {}", death.queue, death.reason));
+    let too_often = delivery.death.as_ref().is_some_and(|death| death.reason == TOO_OFTEN);
+    match decode(&delivery.body) {
+        Ok(envelope) => {
+            let reason = if what == Aside::Unrouted { reason::UNROUTABLE } else { reason::POISON };
+            let give_up = reason::give_up(reason, death);
+            NewDeadLetter {
+                integration: envelope.integration,
+                delivery: None,
+                number: envelope.command.number().map(|number| number.as_str().to_owned()),
+                kind: envelope.command.kind().as_str().to_owned(),
+                reason: give_up.reason.to_owned(),
+                fault: give_up.fault,
+                detail: give_up.detail,
+                tries: envelope.attempt + u32::from(too_often),
+                command: serde_json::to_string(&envelope).ok(),
+                raw: None,
+            }
+        }
+        // Where it went matters less than that nobody can read it; the detail has both.
+        Err(why) => undecodable(&delivery.body, &format!("{why}; {death}")),
+    }
+}
+
+/// Stores a dead letter, however long the store is away. False: the process stops and it
+/// is not stored.
+pub async fn bury(store: &Store, dead: &NewDeadLetter, stop: &CancellationToken) -> bool {
+    let mut pause = Duration::from_millis(100);
+    loop {
+        match store.bury(dead).await {
+            Ok(_) => return true,
+            Err(error) => tracing::warn!(%error, "a dead letter could not be stored yet"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return false,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(Duration::from_secs(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures_util::FutureExt as _;
+    use futures_util::future::BoxFuture;
+    use shared::clock::Clock;
+    use shared::crypto::SecretKey;
+    use shared::domain::{Fault, IntegrationId, OrderNumber};
+    use shared::message::{Command, Envelope, encode};
+    use shared::queue::{Death, Settle};
+    use shared::store::Db;
+    use shared::store::dead_letters::{DeadFilter, DeadLetter};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Settled(Arc<(AtomicU32, AtomicU32)>);
+
+    impl Settled {
+        fn counts(&self) -> (u32, u32) {
+            (self.0.0.load(Ordering::SeqCst), self.0.1.load(Ordering::SeqCst))
+        }
+    }
+
+    impl Settle for Settled {
+        fn ack(self: Box<Self>) -> BoxFuture<'static, ()> {
+            self.0.0.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(()).boxed()
+        }
+
+        fn requeue(self: Box<Self>) -> BoxFuture<'static, ()> {
+            self.0.1.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(()).boxed()
+        }
+    }
+
+    /// Hands out what it has, then nothing more.
+    struct Few(Vec<Delivery>);
+
+    impl Subscription for Few {
+        fn next(&mut self) -> BoxFuture<'_, Option<Delivery>> {
+            std::future::ready(self.0.pop()).boxed()
+        }
+
+        fn stop(&mut self) -> BoxFuture<'_, ()> {
+            std::future::ready(()).boxed()
+        }
+    }
+
+    fn send_order() -> Envelope {
+        let number = OrderNumber::parse("1234A").expect("a number");
+        Envelope::new(Command::SendOrder { number, declared: None }, Some(IntegrationId(3)), jiff::Timestamp::now())
+    }
+
+    fn delivery(body: Vec<u8>, reason: &str, settled: &Settled) -> Delivery {
+        let mut delivery = Delivery::new(body, false, Box::new(settled.clone()));
+        delivery.death = Some(Death { queue: "b.interactive.v1".to_owned(), reason: reason.to_owned() });
+        delivery
+    }
+
+    async fn store() -> (Store, std::path::PathBuf) {
+        let file = std::env::temp_dir().join(format!("bridge-drains-{}.db", uuid::Uuid::new_v4()));
+        let db = Db::open_sqlite(&file).await.expect("a database");
+        db.migrate().await.expect("migrated");
+        (Store::new(db, SecretKey::from_bytes([7; 32]), Clock::system()), file)
+    }
+
+    async fn drained(what: Aside, body: Vec<u8>, reason: &str) -> DeadLetter {
+        let ((store, file), settled) = (store().await, Settled::default());
+        let few = Few(vec![delivery(body, reason, &settled)]);
+        drain(store.clone(), what, Box::new(few), CancellationToken::new()).await;
+        assert_eq!(settled.counts(), (1, 0), "stored, then acknowledged");
+        let found = store.dead_letters(&DeadFilter::default()).await.expect("read").remove(0);
+        store.db.close().await;
+        let _ = std::fs::remove_file(file);
+        found
+    }
+
+    #[tokio::test]
+    async fn what_nobody_was_bound_to_receive_can_be_replayed() {
+        let envelope = send_order();
+        let dead = drained(Aside::Unrouted, encode(&envelope), "unrouted").await;
+        assert_eq!((dead.reason.as_str(), dead.fault, dead.kind.as_str()), ("unroutable", Fault::Bridge, "SendOrder"));
+        assert_eq!((dead.integration, dead.number.as_deref()), (Some(IntegrationId(3)), Some("1234A")));
+        assert_eq!(decode(dead.command.expect("a command").as_bytes()), Ok(envelope));
+    }
+
+    #[tokio::test]
+    async fn what_was_handed_out_too_often_is_poison_and_says_where() {
+        let dead = drained(Aside::Dead, encode(&send_order()), "delivery_limit").await;
+        assert_eq!((dead.reason.as_str(), dead.detail.as_str()), ("poison", "b.interactive.v1, delivery_limit"));
+    }
+
+    #[tokio::test]
+    async fn the_bytes_of_what_cannot_be_read_are_kept() {
+        for what in [Aside::Dead, Aside::Unrouted] {
+            let dead = drained(what, b"\xffwhat?".to_vec(), "delivery_limit").await;
+            assert_eq!((dead.reason.as_str(), dead.raw.as_deref()), ("undecodable", Some(&b"\xffwhat?"[..])));
+            assert_eq!(dead.command, None);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_its_store_a_stopping_worker_hands_it_back() {
+        let ((store, file), settled) = (store().await, Settled::default());
+        store.db.close().await;
+        tokio::time::pause();
+        let few = Few(vec![delivery(encode(&send_order()), "unrouted", &settled)]);
+        let stop = CancellationToken::new();
+        let draining = tokio::spawn(drain(store, Aside::Unrouted, Box::new(few), stop.clone()));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(settled.counts(), (0, 0), "it waits for the store");
+        stop.cancel();
+        draining.await.expect("ended");
+        assert_eq!(settled.counts(), (0, 1));
+        let _ = std::fs::remove_file(file);
+    }
+}

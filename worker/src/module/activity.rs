@@ -1,0 +1,88 @@
+//! RetailCRM says that the module was switched on, off or frozen, that the account moved
+//! to another address, or that its settings changed.
+
+use shared::domain::{IntegrationState, PausedBy};
+use shared::retailcrm::check;
+use shared::retailcrm::wire::callbacks::Activity;
+use shared::store::journal::{Entry, What};
+
+use crate::module::{Answered, Desk, Refusal, Request, done, words};
+
+/// Body: `{"activity": {...}, "systemUrl": "…"}`.
+///
+/// # Errors
+/// Nothing is changed when the address is none of RetailCRM's.
+pub async fn activity(desk: &Desk, request: &Request) -> Answered {
+    let (shop, language) = (&request.shop, request.language());
+    let text = request.body.get("activity").map(ToString::to_string).unwrap_or_default();
+    let activity = Activity::parse(&text).map_err(|bad| words::misread(language, &bad))?;
+    let url =
+        request.body.get("systemUrl").and_then(serde_json::Value::as_str).map(str::trim).filter(|u| !u.is_empty());
+    let moved = match url {
+        None => None,
+        Some(url) => {
+            let url = check(url, &desk.allowed).map_err(|_| {
+                tracing::warn!(integration = shop.id().0, "a callback named an address that is none of RetailCRM's");
+                Refusal::new("foreign_address", words::foreign_address(language)).with_status(400)
+            })?;
+            let url = url.as_str().trim_end_matches('/').to_owned();
+            (url != shop.integration.crm_url.trim_end_matches('/')).then_some(url)
+        }
+    };
+    let store = &desk.tools.store;
+    let stored = async {
+        let Some(mut integration) = store.integration(shop.id()).await? else { return Ok(()) };
+        let mut said = Vec::new();
+        let wanted = match (activity.is_working(), &integration.state) {
+            (true, IntegrationState::Paused { by: PausedBy::Crm, .. }) => Some(IntegrationState::Active),
+            (false, IntegrationState::Active) => {
+                let reason = if activity.freeze { "frozen in RetailCRM" } else { "switched off in RetailCRM" };
+                Some(IntegrationState::Paused { by: PausedBy::Crm, reason: reason.to_owned() })
+            }
+            // Who paused it for another reason resumes it.
+            _ => None,
+        };
+        if let Some(state) = wanted {
+            said.push(format!("RetailCRM: the integration is {}", state.as_str()));
+            integration.state = state;
+        }
+        if let Some(url) = moved {
+            said.push("RetailCRM: the account has a new address".to_owned());
+            integration.crm_url = url;
+        }
+        if !said.is_empty() {
+            store.update_integration(&integration).await?;
+            let mut entry = Entry::new(desk.tools.clock.now(), What::Operator, said.join("; "));
+            entry.integration = Some(shop.id());
+            desk.tools.journal.write(entry);
+        }
+        desk.shops.refresh().await.map(|_| ())
+    };
+    stored.await.map_err(|error: shared::store::StoreError| {
+        tracing::warn!(%error, "an activity callback could not be stored");
+        words::unavailable(language)
+    })?;
+    Ok(done())
+}
+
+/// Whatever was kept of the account's settings and of the module's maps is read anew.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn settings(desk: &Desk, request: &Request) -> Answered {
+    let (shop, language) = (&request.shop, request.language());
+    let store = &desk.tools.store;
+    let stored = async {
+        if let Some(integration) = store.integration(shop.id()).await? {
+            // A new version makes every worker forget what it kept.
+            store.update_integration(&integration).await?;
+            desk.shops.refresh().await?;
+        }
+        Ok::<_, shared::store::StoreError>(())
+    };
+    stored.await.map_err(|error| {
+        tracing::warn!(%error, "a settings callback could not be stored");
+        words::unavailable(language)
+    })?;
+    Ok(done())
+}

@@ -1,0 +1,104 @@
+//! Tells who waits for an order that it has been worked on. Within one process only: others
+//! are found by looking at the store.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use shared::domain::{IntegrationId, OrderNumber};
+use tokio::sync::Notify;
+
+type Key = (IntegrationId, String);
+
+#[derive(Default)]
+pub struct Bell(Mutex<HashMap<Key, (usize, Arc<Notify>)>>);
+
+/// One who waits; forgotten when dropped.
+pub struct Listener {
+    bell: Arc<Bell>,
+    key: Key,
+    notify: Arc<Notify>,
+}
+
+impl Bell {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, (usize, Arc<Notify>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn listen(self: &Arc<Self>, integration: IntegrationId, number: &OrderNumber) -> Listener {
+        let key = (integration, number.as_str().to_owned());
+        let notify = {
+            let mut waiting = self.lock();
+            let entry = waiting.entry(key.clone()).or_default();
+            entry.0 += 1;
+            entry.1.clone()
+        };
+        Listener { bell: self.clone(), key, notify }
+    }
+
+    pub fn ring(&self, integration: IntegrationId, number: &OrderNumber) {
+        let waiting = self.lock();
+        // Most work has nobody waiting for it.
+        if !waiting.is_empty()
+            && let Some((_, notify)) = waiting.get(&(integration, number.as_str().to_owned()))
+        {
+            notify.notify_waiters();
+        }
+    }
+
+    /// Orders somebody waits for.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.lock().len()
+    }
+}
+
+impl Listener {
+    /// Resolves at the next ring after this call, whenever it is first polled.
+    pub fn rung(&self) -> impl Future<Output = ()> + Send + use<> {
+        let notified = self.notify.clone().notified_owned();
+        async move { notified.await }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let mut waiting = self.bell.lock();
+        if let Some(entry) = waiting.get_mut(&self.key) {
+            entry.0 -= 1;
+            if entry.0 == 0 {
+                waiting.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(text: &str) -> OrderNumber {
+        OrderNumber::parse(text).expect("a number")
+    }
+
+    #[tokio::test]
+    async fn a_ring_between_asking_and_waiting_is_heard() {
+        let bell = Arc::new(Bell::default());
+        let listener = bell.listen(IntegrationId(1), &number("1"));
+        let rung = listener.rung();
+        bell.ring(IntegrationId(1), &number("1"));
+        rung.await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_order_s_ring_wakes_nobody_and_nothing_stays_behind() {
+        let bell = Arc::new(Bell::default());
+        let (one, two) = (bell.listen(IntegrationId(1), &number("1")), bell.listen(IntegrationId(1), &number("1")));
+        let rung = one.rung();
+        bell.ring(IntegrationId(2), &number("1"));
+        assert!(tokio::time::timeout(std::time::Duration::from_secs(1), rung).await.is_err());
+        drop(one);
+        assert_eq!(bell.waiting(), 1);
+        drop(two);
+        assert_eq!(bell.waiting(), 0);
+    }
+}

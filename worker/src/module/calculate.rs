@@ -1,0 +1,247 @@
+//! `calculate`: which tariffs there are for an address. Without side effects, and often
+//! asked, so what was answered is kept for as long as the vendor's own module keeps it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use shared::domain::{Grams, IntegrationId, Kopecks, Language};
+use shared::measoft::{self, CalcRequest, Package, PickupPoint};
+use shared::retailcrm::wire::callbacks::{CalculateRequest, Coordinates, Tariff, TariffKind, Terminal};
+
+use crate::module::towns::{self, Failed, Lookup, Resolved};
+use crate::module::{Answered, Desk, Refusal, Request, key_field, lists, result, words};
+use crate::ports::Shop;
+
+/// The vendor's own module keeps an answer this long (measoft-api.md §17).
+const KEPT: Duration = Duration::from_secs(600);
+const ENTRIES: usize = 2_000;
+/// Points offered for one tariff; a manager chooses from a list.
+const POINTS: usize = 500;
+
+type Question = (IntegrationId, i64, CalcRequest);
+
+/// Answers of late.
+#[derive(Default)]
+pub struct Kept(Mutex<HashMap<Question, (Vec<measoft::Tariff>, Timestamp)>>);
+
+impl Kept {
+    fn get(&self, question: &Question, now: Timestamp) -> Option<Vec<measoft::Tariff>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tariffs, at) = kept.get(question)?;
+        (now.duration_since(*at).unsigned_abs() < KEPT).then(|| tariffs.clone())
+    }
+
+    fn put(&self, question: Question, tariffs: Vec<measoft::Tariff>, now: Timestamp) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= ENTRIES {
+            kept.retain(|_, (_, at)| now.duration_since(*at).unsigned_abs() < KEPT);
+            if kept.len() >= ENTRIES {
+                kept.clear();
+            }
+        }
+        kept.insert(question, (tariffs, now));
+    }
+}
+
+/// # Errors
+/// What the manager has to fill in, or what MeaSoft says.
+pub async fn calculate(desk: &Desk, request: &Request) -> Answered {
+    let (shop, language) = (&request.shop, request.language());
+    let asked = CalculateRequest::parse(&request.body.to_string()).map_err(|bad| words::misread(language, &bad))?;
+    let town = town(desk, shop, &asked).await?;
+    let question = question(&asked, &town, shop.integration.settings.default_weight_g);
+    let weight = question.weight.unwrap_or(Grams(0));
+    let (tariffs, points) = tokio::join!(
+        ask(desk, shop, question),
+        // Without its points a town is still delivered to by courier.
+        async { lists::points_of(desk, shop, &town).await.unwrap_or_default() }
+    );
+    let points: Vec<PickupPoint> =
+        points.into_iter().filter(|point| takes(point, weight, asked.cod.unwrap_or_default())).collect();
+    Ok(result(offers(shop, language, &tariffs?, &points)))
+}
+
+/// The address's town at MeaSoft.
+async fn town(desk: &Desk, shop: &Shop, asked: &CalculateRequest) -> Result<Resolved, Refusal> {
+    resolved(desk, shop, &asked.delivery_address).await
+}
+
+/// The town of an address, in words when there is none.
+///
+/// # Errors
+/// What the manager has to fill in.
+pub async fn resolved(
+    desk: &Desk,
+    shop: &Shop,
+    address: &shared::retailcrm::wire::order::Address,
+) -> Result<Resolved, Refusal> {
+    let language = shop.integration.settings.language;
+    let city = crate::convert::town(address).unwrap_or_default();
+    match towns::resolve(&desk.tools, shop, address).await {
+        Err(Failed::Held(outcome)) => Err(words::held_back(language, &outcome)),
+        Err(Failed::Courier(error)) => Err(words::courier(desk, shop, None, &error).await),
+        Ok(None) => Err(words::no_city(language)),
+        Ok(Some(Lookup::Nowhere)) => Err(words::unknown_town(language, &city)),
+        Ok(Some(Lookup::Several(regions))) => {
+            Err(Refusal::new(shared::reason::TOWN_UNCLEAR, towns::several(language, &city, &regions)))
+        }
+        Ok(Some(Lookup::Found(town))) => Ok(town),
+    }
+}
+
+fn question(asked: &CalculateRequest, town: &Resolved, default_weight_g: u32) -> CalcRequest {
+    let packed: u32 = asked.packages.iter().filter_map(|p| p.weight).map(|w| w.0).sum();
+    let packages: Vec<Package> = asked
+        .packages
+        .iter()
+        .map(|p| Package {
+            mass: p.weight.filter(|w| w.0 > 0),
+            length: p.length.filter(|mm| mm.0 > 0),
+            width: p.width.filter(|mm| mm.0 > 0),
+            height: p.height.filter(|mm| mm.0 > 0),
+            quantity: Some(1),
+            ..Package::default()
+        })
+        .filter(|p| p.mass.is_some() || p.length.is_some() || p.width.is_some() || p.height.is_some())
+        .collect();
+    CalcRequest {
+        town: town.name.clone(),
+        regioncode: town.region_code.clone(),
+        zipcode: asked.delivery_address.index.clone(),
+        pvz: asked.delivery_address.terminal.clone().filter(|code| !code.trim().is_empty()),
+        weight: Some(Grams(if packed > 0 { packed } else { default_weight_g })),
+        places: u32::try_from(packages.len()).ok().filter(|n| *n > 0),
+        packages,
+        price: asked.cod.filter(|sum| *sum > Kopecks::ZERO),
+        declared: asked.declared_value.filter(|sum| *sum > Kopecks::ZERO),
+        ..CalcRequest::default()
+    }
+}
+
+async fn ask(desk: &Desk, shop: &Shop, question: CalcRequest) -> Result<Vec<measoft::Tariff>, Refusal> {
+    let language = shop.integration.settings.language;
+    let question = (shop.id(), shop.integration.version, question);
+    if let Some(kept) = desk.kept.get(&question, desk.tools.clock.now()) {
+        return Ok(kept);
+    }
+    match desk.tools.ask(shop, shop.vendors.courier.calculate(&question.2)).await {
+        Err(held) => Err(words::held_back(language, &held)),
+        Ok(Err(error)) => Err(words::courier(desk, shop, None, &error).await),
+        Ok(Ok(tariffs)) => {
+            desk.kept.put(question, tariffs.clone(), desk.tools.clock.now());
+            Ok(tariffs)
+        }
+    }
+}
+
+/// Whether a point can take this order. What it does not say is not held against it.
+fn takes(point: &PickupPoint, weight: Grams, cod: Kopecks) -> bool {
+    let carries = point.maxweight.is_none_or(|most| most.0 == 0 || weight <= most);
+    let collects = cod.is_zero() || point.acceptcash != Some(false) || point.acceptcard != Some(false);
+    carries && collects
+}
+
+/// The mode parcels go to pick-up points by: the one that says so, else the integration's
+/// own, else the cheapest.
+#[must_use]
+pub fn pickup_mode<'a>(modes: &'a [measoft::Tariff], default: Option<&str>) -> Option<&'a measoft::Tariff> {
+    let says_so = |mode: &&measoft::Tariff| mode.service_name.as_deref().is_some_and(lists::names_pickup);
+    let own = |mode: &&measoft::Tariff| default.is_some() && mode.service.as_deref() == default;
+    modes.iter().find(says_so).or_else(|| modes.iter().find(own)).or_else(|| modes.iter().min_by_key(|m| m.price))
+}
+
+/// One courier tariff for each mode, and one to the pick-up points where there are any.
+fn offers(shop: &Shop, language: Language, modes: &[measoft::Tariff], points: &[PickupPoint]) -> Vec<Tariff> {
+    let mut offers: Vec<Tariff> = modes
+        .iter()
+        .filter_map(|mode| {
+            let code = mode.service.clone()?;
+            Some(offer(shop, mode, code, lists::group(language, TariffKind::Courier), TariffKind::Courier))
+        })
+        .collect();
+    if !points.is_empty()
+        && let Some(mode) = pickup_mode(modes, shop.integration.settings.default_service.as_deref())
+        && let Some(code) = &mode.service
+    {
+        let kind = TariffKind::SelfDelivery;
+        let mut pickup = offer(shop, mode, format!("pvz-{code}"), lists::group(language, kind), kind);
+        pickup.name = lists::pickup_name(language, &pickup.name);
+        pickup.pickuppoint_list = points.iter().take(POINTS).map(terminal).collect();
+        offers.push(pickup);
+    }
+    offers
+}
+
+fn offer(shop: &Shop, mode: &measoft::Tariff, code: String, group: &str, kind: TariffKind) -> Tariff {
+    Tariff {
+        group: Some(group.to_owned()),
+        name: mode.service_name.clone().unwrap_or_else(|| code.clone()),
+        kind,
+        description: None,
+        cost: Some(mode.price),
+        min_term: mode.min_days,
+        max_term: mode.max_days.or(mode.min_days),
+        extra_data: key_field(shop),
+        extra_data_available: None,
+        pickuppoint_list: Vec::new(),
+        code,
+    }
+}
+
+/// A pick-up point as RetailCRM shows it.
+#[must_use]
+pub fn terminal(point: &PickupPoint) -> Terminal {
+    let degree = |text: Option<&String>| text.and_then(|text| text.trim().replace(',', ".").parse::<Decimal>().ok());
+    let described: Vec<&str> = [&point.traveldescription, &point.comment]
+        .into_iter()
+        .flatten()
+        .map(|t| t.trim())
+        .filter(|t| !t.is_empty())
+        .collect();
+    Terminal {
+        code: point.code.clone(),
+        name: point.name.clone().unwrap_or_else(|| point.code.clone()),
+        address: point.address.clone(),
+        schedule: point.worktime.clone(),
+        phone: point.phone.clone(),
+        description: (!described.is_empty()).then(|| described.join("; ")),
+        cost: None,
+        coordinates: degree(point.latitude.as_ref())
+            .zip(degree(point.longitude.as_ref()))
+            .map(|(latitude, longitude)| Coordinates { latitude, longitude }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(code: &str, name: &str, price: i64) -> measoft::Tariff {
+        measoft::Tariff {
+            service: Some(code.into()),
+            service_name: Some(name.into()),
+            price: Kopecks(price),
+            town_from_code: None,
+            town_to_code: None,
+            mass: None,
+            zone: None,
+            min_days: Some(1),
+            max_days: None,
+            min_date: None,
+        }
+    }
+
+    #[test]
+    fn the_mode_that_names_pick_up_points_goes_to_them() {
+        let modes = [mode("1", "Не срочно", 300), mode("3", "Доставка до ПВЗ", 500)];
+        assert_eq!(pickup_mode(&modes, Some("1")).and_then(|m| m.service.as_deref()), Some("3"));
+        assert_eq!(pickup_mode(&modes[..1], None).and_then(|m| m.service.as_deref()), Some("1"));
+        let plain = [mode("1", "Не срочно", 300), mode("2", "Срочно", 200)];
+        assert_eq!(pickup_mode(&plain, Some("1")).and_then(|m| m.service.as_deref()), Some("1"));
+        assert_eq!(pickup_mode(&plain, None).and_then(|m| m.service.as_deref()), Some("2"));
+        assert!(pickup_mode(&[], None).is_none());
+    }
+}

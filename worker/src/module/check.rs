@@ -1,0 +1,111 @@
+//! «Проверить соединение»: both logins, the key's rights, and a sample tariff. Also for an
+//! integration that is paused: that is when one wants to know.
+
+use serde::Serialize;
+use serde_json::Value;
+use shared::domain::{Grams, Language};
+use shared::measoft::CalcRequest;
+use shared::retailcrm::CrmError;
+use shared::retailcrm::wire::order::Address;
+
+use crate::module::{Answered, Desk, Request, calculate, result, words};
+
+/// One thing looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub what: &'static str,
+    pub ok: bool,
+    /// What was found, for people.
+    pub text: String,
+}
+
+/// Body: `{"town": "…", "weight": grams}`, both optional.
+///
+/// # Errors
+/// None; what fails is a finding.
+pub async fn check(desk: &Desk, request: &Request) -> Answered {
+    let (shop, language) = (&request.shop, request.language());
+    let ru = language == Language::Ru;
+    let mut findings = Vec::new();
+    let mut say = |what, ok, text: String| findings.push(Finding { what, ok, text });
+    match shop.vendors.crm.credentials().await {
+        Ok(credentials) => {
+            let missing = credentials.missing_scopes();
+            say("crm_key", true, if ru { "Ключ API принят" } else { "The API key is accepted" }.to_owned());
+            if missing.is_empty() {
+                say("crm_rights", true, if ru { "Прав достаточно" } else { "It has all rights needed" }.to_owned());
+            } else {
+                let missing = missing.join(", ");
+                let text = if ru {
+                    format!("Не хватает прав: {missing}")
+                } else {
+                    format!("Rights are missing: {missing}")
+                };
+                say("crm_rights", false, text);
+            }
+        }
+        Err(error) => say("crm_key", false, crm_words(ru, &error)),
+    }
+    match desk.tools.ask(shop, shop.vendors.courier.probe()).await {
+        Ok(Ok(client)) => {
+            let text = if ru {
+                format!("Вход выполнен, клиент {client}")
+            } else {
+                format!("Logged in, client {client}")
+            };
+            say("courier_login", true, text);
+        }
+        Ok(Err(error)) => say("courier_login", false, words::courier(desk, shop, None, &error).await.text),
+        Err(held) => say("courier_login", false, words::held_back(language, &held).text),
+    }
+    if let Some(town) = request.body.get("town").and_then(Value::as_str).map(str::trim).filter(|town| !town.is_empty())
+    {
+        let weight = request.body.get("weight").and_then(Value::as_u64).and_then(|g| u32::try_from(g).ok());
+        let (ok, text) =
+            tariffs(desk, request, town, weight.unwrap_or(shop.integration.settings.default_weight_g)).await;
+        say("tariffs", ok, text);
+    }
+    Ok(result(findings))
+}
+
+async fn tariffs(desk: &Desk, request: &Request, town: &str, grams: u32) -> (bool, String) {
+    let (shop, language) = (&request.shop, request.language());
+    let address = Address { city: Some(town.to_owned()), ..Address::default() };
+    let town = match calculate::resolved(desk, shop, &address).await {
+        Ok(town) => town,
+        Err(refusal) => return (false, refusal.text),
+    };
+    let question = CalcRequest {
+        town: town.name,
+        regioncode: town.region_code,
+        weight: Some(Grams(grams)),
+        ..CalcRequest::default()
+    };
+    match desk.tools.ask(shop, shop.vendors.courier.calculate(&question)).await {
+        Err(held) => (false, words::held_back(language, &held).text),
+        Ok(Err(error)) => (false, words::courier(desk, shop, None, &error).await.text),
+        Ok(Ok(tariffs)) if tariffs.is_empty() => {
+            let text = match language {
+                Language::Ru => "Тарифов нет: обратитесь в курьерскую службу для их настройки",
+                Language::En => "There are no tariffs: ask the courier service to set them up",
+            };
+            (false, text.to_owned())
+        }
+        Ok(Ok(tariffs)) => {
+            let named = |t: &shared::measoft::Tariff| {
+                let name = t.service_name.as_deref().or(t.service.as_deref()).unwrap_or("?");
+                format!("{name}: {}", t.price)
+            };
+            (true, tariffs.iter().map(named).collect::<Vec<_>>().join("; "))
+        }
+    }
+}
+
+fn crm_words(ru: bool, error: &CrmError) -> String {
+    let text = if ru {
+        "RetailCRM не отвечает или не принимает ключ"
+    } else {
+        "RetailCRM does not answer or refuses the key"
+    };
+    format!("{text} ({error})")
+}

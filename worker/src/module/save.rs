@@ -1,0 +1,122 @@
+//! `save`: register the delivery or change it. What the manager entered is kept with the
+//! delivery, then the order is wished for like any other; the answer is what became of it.
+
+use jiff::Timestamp;
+use shared::domain::delivery::DeliveryState as S;
+use shared::domain::status_list;
+use shared::domain::{CrmOrderId, Delivery, OrderNumber};
+use shared::retailcrm::CrmError;
+use shared::retailcrm::wire::callbacks::{SaveRequest, SaveResult};
+use shared::store::deliveries::DeliveryKey;
+use shared::store::intents::{Want, Wish};
+
+use crate::crm::module_status;
+use crate::module::{Answered, Desk, Refusal, Request, Waited, key_field, result, wait_served, words};
+use crate::overlay::Overlay;
+use crate::ports::Shop;
+use crate::runner::Hint;
+
+/// # Errors
+/// What the manager has to know.
+pub async fn save(desk: &Desk, request: &Request) -> Answered {
+    let (shop, language) = (&request.shop, request.language());
+    let raw = request.body.to_string();
+    let save = SaveRequest::parse(&raw).map_err(|bad| words::misread(language, &bad))?;
+    let number = number(desk, shop, &save).await?;
+    let store = &desk.tools.store;
+    let now = desk.tools.clock.now();
+    let overlay = Overlay::of_save(&save, &raw, shop.id(), &store.key, now, request.answer_by);
+    let key = DeliveryKey {
+        integration: shop.id(),
+        crm_order: save.order,
+        number: &number,
+        prefix: &shop.integration.prefix,
+    };
+    let wish = Wish {
+        integration: shop.id(),
+        number: number.clone(),
+        want: Want::Send,
+        declared: None,
+        candidates: Vec::new(),
+        // The manager waits: REST need not have settled, the request itself says what is meant.
+        due_at: now,
+        received_at: request.received_at,
+        generation: 0,
+        traceparent: None,
+        command_id: request.command.clone(),
+    };
+    let stored = async {
+        // In this order: whoever serves the wish reads the overlay.
+        store.put_overlay(&key, &overlay.text()).await?;
+        store.record_wishes(&[wish]).await
+    };
+    stored.await.map_err(|error| {
+        tracing::warn!(%error, "a save could not be recorded");
+        words::unavailable(language)
+    })?;
+    let _ = desk.hints.send(Hint { integration: shop.id(), due_at: now }).await;
+    let waited = wait_served(desk, shop.id(), &number, request.answer_by).await;
+    if waited == Waited::Served
+        && let Some(answer) = outcome(desk, shop, save.order, &number, now).await?
+    {
+        return Ok(result(answer));
+    }
+    // It goes on without the manager; its end is told by tracking.
+    Ok(result(SaveResult {
+        delivery_id: Delivery::external_id(shop.id(), save.order),
+        status: Some(status_list::PREPROCESSING.to_owned()),
+        extra_data: key_field(shop),
+        ..SaveResult::default()
+    }))
+}
+
+/// The order's number: as told, as the ledger has it, or as REST does.
+async fn number(desk: &Desk, shop: &Shop, save: &SaveRequest) -> Result<OrderNumber, Refusal> {
+    if let Some(number) = &save.order_number {
+        return Ok(number.clone());
+    }
+    let language = shop.integration.settings.language;
+    let known = desk.tools.store.delivery_by_order(shop.id(), save.order).await;
+    if let Ok(Some(delivery)) = known
+        && let Ok(number) = OrderNumber::parse(&delivery.number)
+    {
+        return Ok(number);
+    }
+    match shop.vendors.crm.order(save.order).await {
+        Ok(order) => Ok(order.number),
+        Err(CrmError::NotFound { .. }) => Err(words::gave_up(language, shared::reason::ORDER_NOT_FOUND, "")),
+        Err(_) => Err(words::unavailable(language)),
+    }
+}
+
+/// What became of it; `None` when that is not known yet.
+async fn outcome(
+    desk: &Desk,
+    shop: &Shop,
+    order: CrmOrderId,
+    number: &OrderNumber,
+    since: Timestamp,
+) -> Result<Option<SaveResult>, Refusal> {
+    let language = shop.integration.settings.language;
+    let store = &desk.tools.store;
+    let read = async {
+        let dead = store.newest_dead_letter(shop.id(), number.as_str(), since).await?;
+        Ok::<_, shared::store::StoreError>((dead, store.delivery_by_order(shop.id(), order).await?))
+    };
+    let (dead, delivery) = read.await.map_err(|_| words::unavailable(language))?;
+    if let Some(dead) = dead {
+        return Err(words::dead_letter(language, &dead));
+    }
+    let Some(d) = delivery else { return Ok(None) };
+    let known = d.state.is_placed() || matches!(d.state, S::Cancelled | S::Returned | S::NotDelivered | S::Lost);
+    if !known {
+        return Ok(None);
+    }
+    Ok(Some(SaveResult {
+        delivery_id: Delivery::external_id(shop.id(), order),
+        track_number: Some(d.orderno.as_str().to_owned()),
+        cost: None,
+        status: Some(module_status(shop, d.status.as_deref().unwrap_or("NEW"))),
+        extra_data: key_field(shop),
+    }))
+}

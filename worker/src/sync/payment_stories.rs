@@ -1,0 +1,240 @@
+//! Payments over both simulators: crashes between the steps, lost answers, other people's
+//! changes.
+
+use jiff::SignedDuration;
+use shared::domain::{CrmOrderId, Settings};
+use shared::message::{Command, Envelope};
+use shared::store::payment_moves::MoveState;
+use simulators::retailcrm::{Action, FaultRule, Payment, When};
+
+use super::{deliver, push_statuses, sync_payments, sync_statuses};
+use crate::testing::World;
+
+fn both(settings: &mut Settings) {
+    settings.payment_status = Some("paid".into());
+    settings.receive_payment = true;
+}
+
+/// An order delivered and paid in another way than RetailCRM thinks.
+async fn delivered(world: &World, paytype: &str, share: i64) -> i64 {
+    let order = world.place("A-1").await;
+    let price = world.courier.order("A-1").expect("placed").price_kopecks;
+    world.courier.set_payment("A-1", paytype, price * share / 100);
+    assert!(world.courier.set_status("A-1", "COMPLETE", world.courier.now() + SignedDuration::from_secs(1)));
+    order
+}
+
+fn payments(world: &World, order: i64) -> Vec<Payment> {
+    world.crm.payments(world.account, order)
+}
+
+async fn count(world: &World, state: MoveState) -> i64 {
+    world.store().count_payments(state).await.expect("read")
+}
+
+async fn settle(world: &World) {
+    world
+        .until("the payment is settled", async || {
+            deliver(&world.tools, &world.first()).await;
+            count(world, MoveState::Wanted).await + count(world, MoveState::Moving).await == 0
+        })
+        .await;
+}
+
+async fn dead_worker(world: &World) {
+    world.store().db.exec("UPDATE leases SET lease_until = 0", vec![]).await.expect("leases run out");
+}
+
+#[tokio::test]
+async fn a_payment_of_another_type_is_replaced_once() {
+    let world = World::with(both).await;
+    let order = delivered(&world, "CARD", 100).await;
+    let before = payments(&world, order);
+    assert_eq!((before.len(), before[0].payment_type.as_str()), (1, "cash"));
+    sync_statuses(&world.tools, &world.shops, world.id).await;
+    let after = payments(&world, order);
+    assert_eq!(after.len(), 1);
+    assert_eq!((after[0].payment_type.as_str(), after[0].status.as_str()), ("bank-card", "paid"));
+    assert_eq!(after[0].amount, before[0].amount);
+    assert_eq!(after[0].external_id.as_deref(), Some(format!("measoft-{}-{order}-1", world.id).as_str()));
+    assert!(after[0].paid_at.is_some());
+    // Again and again: nothing more happens.
+    for _ in 0..3 {
+        sync_statuses(&world.tools, &world.shops, world.id).await;
+    }
+    assert_eq!(payments(&world, order).len(), 1);
+    assert_eq!((world.crm.count("payments.create"), world.crm.count("payments.delete")), (1, 1));
+    assert!(world.dead().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_partial_buy_out_lowers_the_sum_and_then_marks_it_paid() {
+    let world = World::with(both).await;
+    let order = delivered(&world, "CASH", 50).await;
+    let before = payments(&world, order)[0].clone();
+    sync_statuses(&world.tools, &world.shops, world.id).await;
+    let after = payments(&world, order);
+    assert_eq!(after.len(), 1);
+    assert_eq!((after[0].id, after[0].amount, after[0].status.as_str()), (before.id, before.amount / 2, "paid"));
+    assert_eq!(world.crm.count("payments.create"), 0);
+}
+
+#[tokio::test]
+async fn without_both_settings_no_payment_is_looked_at() {
+    let world = World::new().await;
+    let order = delivered(&world, "CARD", 100).await;
+    sync_statuses(&world.tools, &world.shops, world.id).await;
+    assert_eq!(payments(&world, order)[0].status, "not-paid");
+    assert_eq!(count(&world, MoveState::Nothing).await, 0);
+}
+
+#[tokio::test]
+async fn a_crash_between_delete_and_create_leaves_exactly_one_payment() {
+    let world = World::with(both).await;
+    let order = delivered(&world, "CARD", 100).await;
+    world.crm.set_faults(vec![FaultRule::new("payments.create", When::Always, Action::Delay { ms: 60_000 })]);
+    tokio::select! {
+        _ = sync_statuses(&world.tools, &world.shops, world.id) => panic!("the create hangs"),
+        () = world.until("the old payment is gone", async || payments(&world, order).is_empty()) => {}
+    }
+    // The worker is dead, its request never arrives.
+    world.crm.clear_faults();
+    dead_worker(&world).await;
+    let next = world.another_worker();
+    deliver(&next, &world.first()).await;
+    let after = payments(&world, order);
+    assert_eq!(after.len(), 1);
+    assert_eq!((after[0].payment_type.as_str(), after[0].status.as_str()), ("bank-card", "paid"));
+    assert_eq!(count(&world, MoveState::Done).await, 1);
+}
+
+#[tokio::test]
+async fn a_crash_before_the_delete_is_noted_deletes_nothing_else() {
+    let world = World::with(both).await;
+    let order = delivered(&world, "CARD", 100).await;
+    // Carried out at once, the answer never comes: the journal still says step 0.
+    world.crm.set_faults(vec![FaultRule::new("payments.delete", When::Always, Action::DelayAnswer { ms: 60_000 })]);
+    tokio::select! {
+        _ = sync_statuses(&world.tools, &world.shops, world.id) => panic!("the delete hangs"),
+        () = world.until("the old payment is gone", async || payments(&world, order).is_empty()) => {}
+    }
+    world.crm.clear_faults();
+    dead_worker(&world).await;
+    deliver(&world.another_worker(), &world.first()).await;
+    let after = payments(&world, order);
+    assert_eq!(after.len(), 1);
+    assert_eq!(after[0].payment_type, "bank-card");
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_the_create_does_not_double_the_payment() {
+    let world = World::with(both).await;
+    let order = delivered(&world, "CARD", 100).await;
+    world.crm.set_faults(vec![FaultRule::new("payments.create", When::FirstN(1), Action::LoseAnswer)]);
+    sync_statuses(&world.tools, &world.shops, world.id).await;
+    settle(&world).await;
+    assert_eq!(payments(&world, order).len(), 1);
+    assert_eq!(count(&world, MoveState::Done).await, 1);
+    assert_eq!(world.crm.count("payments.create"), 1, "the one whose answer was lost");
+}
+
+#[tokio::test]
+async fn failures_of_retailcrm_are_walked_through() {
+    for action in [
+        Action::FailBefore,
+        Action::LoseAnswer,
+        Action::ServerError { acted: true },
+        Action::ServerError { acted: false },
+        Action::Html { status: 502, acted: true },
+        Action::CutJson,
+        Action::RateLimited { status: 429, retry_after_s: None },
+    ] {
+        let world = World::with(both).await;
+        let order = delivered(&world, "CARD", 90).await;
+        let price = world.courier.order("A-1").expect("placed").price_kopecks;
+        world.crm.set_faults(vec![FaultRule::new("payments.*", When::EveryNth(2), action.clone())]);
+        sync_statuses(&world.tools, &world.shops, world.id).await;
+        settle(&world).await;
+        let after = payments(&world, order);
+        let found: Vec<(&str, i64)> = after.iter().map(|p| (p.payment_type.as_str(), p.amount)).collect();
+        assert_eq!(found, [("bank-card", price)], "{action:?}");
+        assert!(world.dead().await.is_empty(), "{action:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_payment_that_somebody_added_meanwhile_stops_the_replacement() {
+    let world = World::with(both).await;
+    let order = delivered(&world, "CARD", 100).await;
+    world.crm.set_faults(vec![FaultRule::new("payments.create", When::Always, Action::FailBefore)]);
+    sync_statuses(&world.tools, &world.shops, world.id).await;
+    assert!(payments(&world, order).is_empty());
+    world.crm.edit(world.account, order, |order| order.add_payment("bank-card", 1000, "paid"));
+    world.crm.clear_faults();
+    settle(&world).await;
+    assert_eq!(payments(&world, order).len(), 1, "only theirs");
+    let dead = world.dead().await;
+    assert_eq!(dead.len(), 1, "{dead:?}");
+    assert_eq!((dead[0].reason.as_str(), dead[0].number.as_deref()), ("payment_conflict", Some("A-1")));
+    // They take it away again and replay: the plan is carried out after all.
+    world.crm.edit(world.account, order, |order| order.remove_payments());
+    let mut replay: Envelope = world.command(Command::SyncPayments {});
+    replay.generation = 1;
+    sync_payments(&world.tools, &world.shops, &replay).await;
+    assert_eq!(payments(&world, order).len(), 1);
+    assert!(world.dead().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_online_payment_is_reported_and_not_touched() {
+    let world = World::with(both).await;
+    let order = world.place("A-1").await;
+    world.crm.edit(world.account, order, |order| {
+        order.remove_payments();
+        order.add_payment("2", 273_000, "not-paid");
+    });
+    world.courier.set_payment("A-1", "CASH", 273_000);
+    world.courier.set_status("A-1", "COMPLETE", world.courier.now() + SignedDuration::from_secs(1));
+    sync_statuses(&world.tools, &world.shops, world.id).await;
+    let after = payments(&world, order);
+    assert_eq!((after.len(), after[0].payment_type.as_str(), after[0].status.as_str()), (1, "2", "not-paid"));
+    let dead = world.dead().await;
+    assert_eq!(dead[0].reason, "payment_online");
+    assert_eq!(world.crm.count("payments.edit") + world.crm.count("payments.delete"), 0);
+}
+
+#[tokio::test]
+async fn a_correction_after_the_payment_was_settled_is_a_persons() {
+    let world = World::with(both).await;
+    let order = delivered(&world, "CASH", 100).await;
+    sync_statuses(&world.tools, &world.shops, world.id).await;
+    assert_eq!(payments(&world, order)[0].status, "paid");
+    world.courier.set_payment("A-1", "CASH", 100);
+    sync_statuses(&world.tools, &world.shops, world.id).await;
+    let dead = world.dead().await;
+    assert_eq!(dead.len(), 1, "{dead:?}");
+    assert_eq!(dead[0].reason, "payment_corrected");
+    // An update trigger that has nothing to do does not hide it.
+    world.send(world.id, "A-1").await;
+    assert_eq!(world.dead().await.len(), 1);
+}
+
+#[tokio::test]
+async fn two_workers_settle_one_payment_once() {
+    let world = World::with(both).await;
+    let order = delivered(&world, "CARD", 100).await;
+    super::poll::run(&world.tools, &world.first()).await;
+    let (other, third) = (world.another_worker(), world.another_worker());
+    let envelope = world.command(Command::PushStatuses {});
+    tokio::join!(
+        push_statuses(&world.tools, &world.shops, &envelope),
+        push_statuses(&other, &world.shops, &envelope),
+        push_statuses(&third, &world.shops, &envelope),
+    );
+    settle(&world).await;
+    assert_eq!(payments(&world, order).len(), 1);
+    assert_eq!(world.crm.count("payments.create"), 1);
+    assert_eq!(world.told(order), ["NEW", "COMPLETE"]);
+    let kept = world.store().delivery_by_order(world.id, CrmOrderId(order)).await.expect("read").expect("there");
+    assert_eq!(kept.status.as_deref(), Some("COMPLETE"));
+}
