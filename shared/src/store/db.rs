@@ -99,13 +99,19 @@ macro_rules! args {
 }
 pub use args;
 
+/// PostgreSQL refuses NUL in a text, and one of a vendor's broken answer must not keep the
+/// rest of a commit out. SQLite gets the same text.
+fn without_nul(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
 macro_rules! bind_all {
     ($query:expr, $args:expr) => {{
         let mut query = $query;
         for value in $args {
             query = match value {
                 Value::Int(v) => query.bind(v),
-                Value::Text(v) => query.bind(v),
+                Value::Text(v) => query.bind(v.map(without_nul)),
                 Value::Bytes(v) => query.bind(v),
             };
         }

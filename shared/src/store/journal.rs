@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::args;
 use crate::domain::IntegrationId;
-use crate::store::db::{Result, Row, Tx};
+use crate::store::db::{Dialect, Result, Row, Tx};
 use crate::store::{Store, moment};
 
 /// The closed set of entry sorts (design §6, JSON of `order show`).
@@ -190,14 +190,20 @@ impl Store {
             .text
             .as_ref()
             .map(|text| format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")));
+        // SQLite's LIKE takes Latin letters of either case for one another.
+        let like_op = match self.db.dialect() {
+            Dialect::Sqlite => "LIKE",
+            Dialect::Postgres => "ILIKE",
+        };
+        let found = ["number", "orderno", "text", "request", "response"]
+            .map(|column| format!("{column} {like_op} $3 ESCAPE '\\'"))
+            .join(" OR ");
         let rows = self
             .db
             .fetch(
                 format!(
                     "SELECT {COLUMNS} FROM journal WHERE (CAST($1 AS BIGINT) IS NULL OR integration_id = $1) \
-                     AND at >= $2 AND (CAST($3 AS TEXT) IS NULL OR number LIKE $3 ESCAPE '\\' OR orderno LIKE $3 ESCAPE '\\' \
-                     OR text LIKE $3 ESCAPE '\\' OR request LIKE $3 ESCAPE '\\' OR response LIKE $3 ESCAPE '\\') \
-                     ORDER BY at DESC, id DESC LIMIT $4"
+                     AND at >= $2 AND (CAST($3 AS TEXT) IS NULL OR {found}) ORDER BY at DESC, id DESC LIMIT $4"
                 ),
                 args![search.integration, search.since.map_or(0, Timestamp::as_millisecond), like, search.limit],
             )
@@ -237,19 +243,14 @@ impl Tx {
                 entry.outcome.as_deref(),
                 entry.duration.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
                 entry.http_status.map(i64::from),
-                without_nul(&entry.text),
-                entry.request.as_deref().map(without_nul),
-                entry.response.as_deref().map(without_nul)
+                &entry.text,
+                entry.request.as_deref(),
+                entry.response.as_deref()
             ],
         )
         .await
         .map(|_| ())
     }
-}
-
-/// PostgreSQL refuses NUL in a text; a vendor's broken answer may hold one.
-fn without_nul(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }
 
 fn read(row: &Row) -> Result<Kept> {

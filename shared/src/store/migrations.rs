@@ -61,7 +61,14 @@ impl Db {
     pub async fn migrate(&self) -> Result<()> {
         let migrator = migrator(self.dialect());
         let done = match self {
-            Self::Sqlite { write, .. } => migrator.run(write).await,
+            // The migrator locks PostgreSQL against other processes; here the write lock does it.
+            Self::Sqlite { write, .. } => {
+                let mut tx = write.begin_with("BEGIN IMMEDIATE").await?;
+                match migrator.run(&mut *tx).await {
+                    Ok(()) => tx.commit().await.map_err(sqlx::migrate::MigrateError::Execute),
+                    failed => failed,
+                }
+            }
             Self::Postgres(pool) => migrator.run(pool).await,
         };
         done.map_err(|error| match error {

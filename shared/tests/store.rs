@@ -1,0 +1,1355 @@
+//! The contract of the store, kept by SQLite and by PostgreSQL alike: the same cases run
+//! against both. The clock stands still unless a case moves it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
+use jiff::{Timestamp, ToSpan};
+use shared::args;
+use shared::clock::Clock;
+use shared::crypto::SecretKey;
+use shared::domain::delivery::{CrmWritten, Fingerprint};
+use shared::domain::{
+    CrmOrderId, Delivery, DeliveryId, DeliveryState, Fault, Integration, IntegrationId, IntegrationState, Kopecks,
+    OrderNo, OrderNumber, PausedBy, Secret, Settings,
+};
+use shared::message::{Candidate, Lane};
+use shared::store::budgets::{SLICES, Window};
+use shared::store::dead_letters::{DeadFilter, DeadState, NewDeadLetter};
+use shared::store::deliveries::DeliveryKey;
+use shared::store::integrations::NewIntegration;
+use shared::store::intents::{Intent, Leave, Want, Wish};
+use shared::store::jobs::NewJob;
+use shared::store::journal::{Entry, Journal, Search, What};
+use shared::store::{Db, Dialect, Store, StoreError, migrations};
+use uuid::Uuid;
+
+const CRM_KEY: &str = "planted-crm-key-4cc1";
+const PASSWORD: &str = "planted-password-9b27";
+const NEW_PASSWORD: &str = "planted-password-5e01";
+
+/// A database to itself for one case.
+struct Bench {
+    store: Store,
+    place: Place,
+}
+
+enum Place {
+    File(PathBuf),
+    Server { admin: Db, schema: String },
+}
+
+impl Bench {
+    async fn sqlite() -> Self {
+        let folder = std::env::temp_dir().join(format!("bridge-store-{}", Uuid::new_v4().simple()));
+        std::fs::create_dir(&folder).expect("a folder of its own");
+        let db = Db::open_sqlite(&folder.join("bridge.db")).await.expect("opens");
+        Self::around(db, Place::File(folder))
+    }
+
+    /// Without a server these cases fail: a skipped one would look like a pass.
+    async fn postgres() -> Self {
+        let url = server_url().unwrap_or_else(|| {
+            panic!(
+                "TEST_DATABASE_URL is not set: this test needs a PostgreSQL; run ./tests/run, which starts one, \
+                 or set BRIDGE_TEST_UNIT_ONLY=1 to do without"
+            )
+        });
+        // A schema, not a database: dropping a database waits for a checkpoint.
+        let schema = format!("bridge_store_{}", Uuid::new_v4().simple());
+        let admin = Db::open_postgres(&url, 1).expect("TEST_DATABASE_URL is a URL");
+        admin.exec(format!("CREATE SCHEMA {schema}"), vec![]).await.expect("a schema of its own");
+        let mut own = url::Url::parse(&url).expect("TEST_DATABASE_URL is a URL");
+        own.query_pairs_mut().append_pair("options[search_path]", &schema);
+        let db = Db::open_postgres(own.as_str(), 8).expect("a URL");
+        Self::around(db, Place::Server { admin, schema })
+    }
+
+    fn around(db: Db, place: Place) -> Self {
+        let start: Timestamp = "2024-05-17T10:00:00Z".parse().expect("a moment");
+        let store = Store::new(db, SecretKey::from_bytes([7; 32]), Clock::standing_at(start));
+        Self { store, place }
+    }
+
+    /// A second process on the same database.
+    async fn neighbour(&self) -> Store {
+        let db = match (&self.place, &self.store.db) {
+            (Place::File(folder), _) => Db::open_sqlite(&folder.join("bridge.db")).await.expect("opens"),
+            (_, db) => db.clone(),
+        };
+        Store::new(db, self.store.key.clone(), self.store.clock.clone())
+    }
+
+    async fn clear(self) {
+        self.store.db.close().await;
+        match self.place {
+            Place::File(folder) => std::fs::remove_dir_all(folder).expect("its folder goes"),
+            Place::Server { admin, schema } => {
+                admin.exec(format!("DROP SCHEMA {schema} CASCADE"), vec![]).await.expect("its schema goes");
+                admin.close().await;
+            }
+        }
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.store.clock
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock().now()
+    }
+
+    fn after(&self, seconds: i64) -> Timestamp {
+        self.now() + seconds.seconds()
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.clock().advance(Duration::from_secs(seconds));
+    }
+
+    async fn integration(&self, prefix: &str) -> Integration {
+        self.store.add_integration(new_integration(prefix)).await.expect("added")
+    }
+
+    async fn want(&self, integration: IntegrationId, number: &str, want: Want) {
+        self.record(wish(self, integration, number, want)).await;
+    }
+
+    async fn record(&self, wish: Wish) {
+        self.store.record_wishes(&[wish]).await.expect("recorded");
+    }
+
+    async fn claim(&self, integration: IntegrationId, owner: &str) -> Vec<Intent> {
+        self.store.claim_intents(integration, owner, self.after(90), 50).await.expect("claimed")
+    }
+
+    async fn claim_one(&self, integration: IntegrationId, owner: &str) -> Intent {
+        let mut claimed = self.claim(integration, owner).await;
+        assert_eq!(claimed.len(), 1, "one intent is due");
+        claimed.remove(0)
+    }
+
+    async fn leave(&self, intent: &Intent, leave: Leave) -> bool {
+        let mut tx = self.store.db.begin().await.expect("begins");
+        let held = tx.leave_intent(intent, None, leave, self.now()).await.expect("left");
+        tx.commit().await.expect("committed");
+        held
+    }
+
+    async fn doubt(&self, intent: &Intent) {
+        let mut tx = self.store.db.begin().await.expect("begins");
+        tx.ask_to_verify(intent, self.now()).await.expect("asked");
+        tx.commit().await.expect("committed");
+    }
+
+    async fn lease(
+        &self,
+        integration: IntegrationId,
+        crm_order: i64,
+        number: &str,
+        prefix: &str,
+        owner: &str,
+    ) -> Option<Delivery> {
+        let number = OrderNumber::parse(number).expect("a number");
+        let key = DeliveryKey { integration, crm_order: CrmOrderId(crm_order), number: &number, prefix };
+        self.store.lease_delivery(&key, owner, self.after(90)).await.expect("asked")
+    }
+
+    async fn save(&self, delivery: &Delivery, release: bool) -> bool {
+        let mut tx = self.store.db.begin().await.expect("begins");
+        let held = tx.save_delivery(delivery, release, self.now()).await.expect("saved");
+        tx.commit().await.expect("committed");
+        held
+    }
+
+    async fn bury(&self, dead: &NewDeadLetter) -> i64 {
+        self.store.bury(dead).await.expect("buried")
+    }
+
+    async fn dead(&self, filter: DeadFilter) -> Vec<i64> {
+        self.store.dead_letters(&filter).await.expect("listed").into_iter().map(|dead| dead.id).collect()
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "set by the test run, no setting of the product")]
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn server_url() -> Option<String> {
+    variable("TEST_DATABASE_URL")
+}
+
+fn new_integration(prefix: &str) -> NewIntegration {
+    NewIntegration {
+        title: "Магазин".to_owned(),
+        crm_url: "https://shop.retailcrm.ru".to_owned(),
+        crm_api_key: Secret::new(CRM_KEY),
+        measoft_url: "https://home.courierexe.ru/api/".to_owned(),
+        extra: "8".to_owned(),
+        login: "shop-demo".to_owned(),
+        password: Secret::new(PASSWORD),
+        prefix: prefix.to_owned(),
+        settings: Settings::default(),
+    }
+}
+
+fn wish(bench: &Bench, integration: IntegrationId, number: &str, want: Want) -> Wish {
+    Wish {
+        integration,
+        number: OrderNumber::parse(number).expect("a number"),
+        want,
+        declared: None,
+        candidates: Vec::new(),
+        due_at: bench.now(),
+        received_at: bench.now(),
+        generation: 0,
+        traceparent: None,
+        command_id: Uuid::now_v7().to_string(),
+    }
+}
+
+fn dead(integration: Option<IntegrationId>, number: Option<&str>, reason: &str, fault: Fault) -> NewDeadLetter {
+    NewDeadLetter {
+        integration,
+        delivery: None,
+        number: number.map(str::to_owned),
+        kind: "SendOrder".to_owned(),
+        reason: reason.to_owned(),
+        fault,
+        detail: "как было".to_owned(),
+        tries: 3,
+        command: Some("{}".to_owned()),
+        raw: None,
+    }
+}
+
+fn job(id: &str, lane: Lane, run_at: Timestamp) -> NewJob {
+    NewJob { id: id.to_owned(), lane, body: format!("body of {id}").into_bytes(), run_at }
+}
+
+const SOON: Duration = Duration::from_secs(60);
+
+mod cases {
+    use super::*;
+
+    // Migrations.
+
+    pub(super) async fn migrations_may_be_repeated(bench: &Bench) {
+        let db = &bench.store.db;
+        assert_eq!(db.schema_version().await.expect("asked"), migrations::newest());
+        bench.want(bench.integration("").await.id, "1", Want::Send).await;
+        db.migrate().await.expect("repeated");
+        assert_eq!(db.schema_version().await.expect("asked"), migrations::newest());
+        assert_eq!(bench.store.backlog().await.expect("asked").0, 1, "what was there stays");
+        bench.store.ping().await.expect("answers");
+    }
+
+    /// A fresh start of several processes at once.
+    pub(super) async fn migrations_may_run_in_several_processes(bench: &Bench) {
+        let fresh = match bench.place {
+            Place::File(_) => Bench::sqlite().await,
+            Place::Server { .. } => Bench::postgres().await,
+        };
+        let processes: Vec<Db> = match &fresh.place {
+            // A file that is not there yet, opened by all of them at once.
+            Place::File(folder) => {
+                let path = folder.join("fresh.db");
+                let opened = join_all((0..4).map(|_| Db::open_sqlite(&path))).await;
+                opened.into_iter().map(|db| db.expect("opens")).collect()
+            }
+            Place::Server { .. } => vec![fresh.store.db.clone(); 4],
+        };
+        assert_eq!(processes[0].schema_version().await.expect("asked"), 0);
+        let done = join_all(processes.iter().map(Db::migrate)).await;
+        done.into_iter().for_each(|done| done.expect("migrated"));
+        for process in processes {
+            assert_eq!(process.schema_version().await.expect("asked"), migrations::newest());
+            if process.dialect() == Dialect::Sqlite {
+                process.close().await;
+            }
+        }
+        fresh.clear().await;
+    }
+
+    // Integrations.
+
+    /// Every row of every table as the database itself writes it; for a file, its bytes.
+    async fn everything(bench: &Bench) -> Vec<u8> {
+        let mut all = Vec::new();
+        if let Place::File(folder) = &bench.place {
+            for file in std::fs::read_dir(folder).expect("a folder") {
+                all.extend(std::fs::read(file.expect("a file").path()).expect("its bytes"));
+            }
+            return all;
+        }
+        let db = &bench.store.db;
+        let tables = db
+            .fetch(
+                "SELECT CAST(table_name AS TEXT) AS name FROM information_schema.tables WHERE table_schema = current_schema()",
+                vec![],
+            )
+            .await
+            .expect("tables");
+        for table in tables {
+            let name = table.text("name").expect("a name");
+            for row in
+                db.fetch(format!("SELECT CAST(t AS TEXT) AS line FROM {name} t"), vec![]).await.expect("its rows")
+            {
+                all.extend(row.text("line").expect("a row").into_bytes());
+            }
+        }
+        all
+    }
+
+    pub(super) async fn secrets_are_not_readable_at_rest(bench: &Bench) {
+        let mut integration = bench.integration("").await;
+        let first = integration.secrets.clone();
+        integration.secrets.password = Secret::new(NEW_PASSWORD);
+        bench.store.update_integration(&integration).await.expect("updated");
+        bench.want(integration.id, "1234A", Want::Send).await;
+        let all = everything(bench).await;
+        let holds = |text: &str| all.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(holds("shop-demo"), "the search finds what is not secret");
+        let read = bench.store.integration(integration.id).await.expect("read").expect("there");
+        assert_eq!(read.secrets.password.expose(), NEW_PASSWORD);
+        assert_eq!(read.secrets.crm_api_key.expose(), CRM_KEY);
+        for secret in [
+            CRM_KEY,
+            PASSWORD,
+            NEW_PASSWORD,
+            first.delivery_api_key.expose(),
+            first.delivery_api_key.expose().trim_start_matches("dk-"),
+            first.client_id.expose(),
+        ] {
+            assert!(!holds(secret), "{} characters of a secret are readable", secret.len());
+            assert!(!holds(&shared::crypto::hex(secret.as_bytes())), "as hex digits too");
+        }
+    }
+
+    pub(super) async fn secrets_open_only_with_their_key(bench: &Bench) {
+        let integration = bench.integration("").await;
+        let mut stranger = bench.store.clone();
+        stranger.key = SecretKey::from_bytes([8; 32]);
+        assert!(matches!(stranger.integration(integration.id).await, Err(StoreError::WrongKey)));
+        // A secret moved into another row does not open there.
+        let other = bench.integration("MS-").await;
+        let sql = "UPDATE integrations SET password = (SELECT password FROM integrations WHERE id = $1) WHERE id = $2";
+        bench.store.db.exec(sql, args![integration.id, other.id]).await.expect("moved");
+        assert!(matches!(bench.store.integration(other.id).await, Err(StoreError::WrongKey)));
+    }
+
+    pub(super) async fn an_integration_is_read_back_as_it_was_written(bench: &Bench) {
+        let mut new = new_integration("MS-");
+        new.settings.set("payment_type_map.CARD", "карта").expect("a setting");
+        new.settings.set("delivery_types", "incity,outcity").expect("a setting");
+        let added = bench.store.add_integration(new.clone()).await.expect("added");
+        assert_eq!((added.title.as_str(), added.prefix.as_str()), ("Магазин", "MS-"));
+        assert_eq!(added.settings, new.settings);
+        assert_eq!(added.state, IntegrationState::Active);
+        assert_eq!(added.created_at, bench.now());
+        assert!(added.secrets.delivery_api_key.expose().starts_with("dk-"));
+        let other = bench.integration("").await;
+        assert_ne!(other.secrets.delivery_api_key, added.secrets.delivery_api_key);
+        assert_ne!(other.secrets.client_id, added.secrets.client_id);
+        let mut changed = added.clone();
+        changed.title = "Другой".to_owned();
+        changed.crm_url = "https://other.retailcrm.ru".to_owned();
+        changed.secrets.delivery_api_key = Secret::new("dk-rotated");
+        bench.store.update_integration(&changed).await.expect("updated");
+        let read = bench.store.integration(added.id).await.expect("read").expect("there");
+        assert_eq!((read.title.as_str(), read.version), ("Другой", added.version + 1));
+        assert_eq!(read.secrets, changed.secrets);
+        let all: Vec<IntegrationId> = bench.store.integrations().await.expect("listed").iter().map(|i| i.id).collect();
+        assert_eq!(all, [added.id, other.id], "by id");
+        assert!(bench.store.integration(IntegrationId(99)).await.expect("asked").is_none());
+    }
+
+    pub(super) async fn two_integrations_of_one_cabinet_need_their_own_prefixes(bench: &Bench) {
+        let first = bench.integration("").await;
+        let refused = bench.store.add_integration(new_integration("")).await.expect_err("the same prefix");
+        assert!(refused.to_string().contains("--prefix"), "{refused}");
+        let second = bench.integration("MS-").await;
+        let other_login = NewIntegration { login: "other".to_owned(), ..new_integration("") };
+        bench.store.add_integration(other_login).await.expect("another cabinet");
+        let mut taken = second.clone();
+        taken.prefix = String::new();
+        assert!(bench.store.update_integration(&taken).await.is_err(), "nor by an edit");
+        let unchanged = bench.store.integration(second.id).await.expect("read").expect("there");
+        assert_eq!((unchanged.prefix.as_str(), unchanged.version), ("MS-", second.version));
+        bench.store.update_integration(&second).await.expect("its own prefix is no conflict");
+        let mut removed = first.clone();
+        removed.state = IntegrationState::Removed;
+        bench.store.update_integration(&removed).await.expect("removed");
+        bench.integration("").await;
+    }
+
+    pub(super) async fn every_change_moves_the_stamp(bench: &Bench) {
+        let mut seen = vec![bench.store.integrations_stamp().await.expect("asked")];
+        let mut note = async |what: &str| {
+            let stamp = bench.store.integrations_stamp().await.expect("asked");
+            assert!(!seen.contains(&stamp), "{what} does not move the stamp");
+            seen.push(stamp);
+        };
+        let first = bench.integration("").await;
+        note("adding").await;
+        bench.integration("B-").await;
+        note("adding another").await;
+        bench.store.update_integration(&first).await.expect("updated");
+        note("an edit").await;
+        let paused = IntegrationState::Paused { by: PausedBy::Operator, reason: String::new() };
+        bench.store.set_integration_state(first.id, &paused).await.expect("paused");
+        note("a pause").await;
+        let mut removed = first.clone();
+        removed.state = IntegrationState::Removed;
+        bench.store.update_integration(&removed).await.expect("removed");
+        note("a removal").await;
+    }
+
+    pub(super) async fn an_integration_is_paused_resumed_and_removed(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let state = async || bench.store.integration(id).await.expect("read").expect("there").state;
+        let set = async |state: &IntegrationState| bench.store.set_integration_state(id, state).await.expect("set");
+        for by in [
+            PausedBy::Operator,
+            PausedBy::Credentials(Fault::Crm),
+            PausedBy::Credentials(Fault::Courier),
+            PausedBy::Crm,
+        ] {
+            let paused = IntegrationState::Paused { by, reason: "потому".to_owned() };
+            assert!(set(&paused).await, "{by:?}");
+            assert_eq!(state().await, paused);
+            assert!(!set(&paused).await, "no change is no change");
+        }
+        assert!(set(&IntegrationState::Active).await);
+        assert!(!set(&IntegrationState::Active).await);
+        assert!(set(&IntegrationState::Removed).await);
+        assert!(!set(&IntegrationState::Active).await, "what is removed stays so");
+        assert_eq!(state().await, IntegrationState::Removed);
+        assert!(bench.store.integrations().await.expect("listed").is_empty());
+    }
+
+    // Intents.
+
+    pub(super) async fn wishes_for_one_order_are_one_intent(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let first = bench.now();
+        let send = Wish { declared: Some(Kopecks::roubles(3790)), ..wish(bench, id, "1234A", Want::Send) };
+        bench.record(send).await;
+        bench.pass(5);
+        bench.want(id, "1234A", Want::Update).await;
+        bench.pass(5);
+        let candidates = vec![Candidate { delivery_type: "incity".to_owned(), integration: id }];
+        let cancel = Wish {
+            candidates: candidates.clone(),
+            generation: 2,
+            traceparent: Some("00-aa-bb-01".to_owned()),
+            ..wish(bench, id, "1234A", Want::Cancel)
+        };
+        bench.record(cancel).await;
+        bench.want(id, "1234B", Want::Send).await;
+        let claimed = bench.claim(id, "w1").await;
+        assert_eq!(claimed.len(), 2);
+        let intent = claimed.iter().find(|i| i.number.as_str() == "1234A").expect("claimed");
+        assert_eq!((intent.requested, intent.served), (3, 0));
+        assert_eq!((intent.send_seq, intent.update_seq, intent.cancel_seq), (1, 2, 3));
+        assert_eq!(intent.declared, Some(Kopecks::roubles(3790)), "a wish without a value leaves it");
+        assert_eq!(intent.candidates, candidates);
+        assert_eq!(intent.wanted_at, first, "since the oldest unserved wish");
+        assert_eq!((intent.generation, intent.traceparent.as_deref()), (2, Some("00-aa-bb-01")));
+        assert_eq!((intent.attempt, intent.rereads, intent.verify, intent.delivery), (0, 0, false, None));
+    }
+
+    pub(super) async fn the_same_command_twice_is_one_wish(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let send = wish(bench, id, "1", Want::Send);
+        bench.store.record_wishes(&[send.clone(), send.clone()]).await.expect("recorded");
+        bench.record(send.clone()).await;
+        assert_eq!(bench.claim_one(id, "w1").await.requested, 1);
+        bench.record(Wish { generation: 1, ..send }).await;
+        bench.pass(91);
+        assert_eq!(bench.claim_one(id, "w1").await.requested, 2, "a replay is a wish of its own");
+    }
+
+    pub(super) async fn wishes_that_cannot_all_be_recorded_are_none(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let good = wish(bench, id, "1", Want::Send);
+        let bad = wish(bench, IntegrationId(4040), "2", Want::Send);
+        assert!(bench.store.record_wishes(&[good, bad]).await.is_err());
+        assert!(bench.claim(id, "w1").await.is_empty());
+    }
+
+    pub(super) async fn due_intents_are_claimed_oldest_first_up_to_a_limit(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let other = bench.integration("B-").await.id;
+        for (number, seconds) in [("c", 3), ("a", 1), ("d", 60), ("b", 2)] {
+            bench.record(Wish { due_at: bench.after(seconds), ..wish(bench, id, number, Want::Send) }).await;
+        }
+        bench.want(other, "a", Want::Send).await;
+        let numbers = |claimed: Vec<Intent>| -> Vec<String> {
+            claimed.into_iter().map(|intent| intent.number.as_str().to_owned()).collect()
+        };
+        assert!(bench.claim(id, "w1").await.is_empty(), "nothing is due yet");
+        bench.pass(3);
+        let claimed = bench.store.claim_intents(id, "w1", bench.after(90), 2).await.expect("claimed");
+        assert_eq!(numbers(claimed), ["a", "b"]);
+        assert_eq!(numbers(bench.claim(id, "w2").await), ["c"], "held ones and later ones are left");
+        assert!(bench.claim(id, "w3").await.is_empty());
+        bench.pass(91);
+        assert_eq!(numbers(bench.claim(id, "w3").await), ["a", "b", "c", "d"], "their leases ran out");
+    }
+
+    pub(super) async fn two_workers_never_hold_one_intent(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let wishes: Vec<Wish> = (0..60).map(|n| wish(bench, id, &format!("n{n}"), Want::Send)).collect();
+        bench.store.record_wishes(&wishes).await.expect("recorded");
+        let owners: Vec<String> = (0..6).map(|n| format!("w{n}")).collect();
+        let until = bench.after(90);
+        let claims = join_all(owners.iter().map(|owner| bench.store.claim_intents(id, owner, until, 13))).await;
+        let mut ids: Vec<i64> =
+            claims.into_iter().flat_map(|claimed| claimed.expect("claimed")).map(|i| i.id).collect();
+        let all = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), all, "no intent twice");
+        assert!(all >= 13, "somebody got something");
+        let rest = bench.store.claim_intents(id, "late", until, 100).await.expect("claimed").len();
+        assert_eq!(all + rest, 60, "none is lost");
+    }
+
+    pub(super) async fn a_holder_whose_lease_ran_out_leaves_no_mark(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        bench.want(id, "1", Want::Send).await;
+        let late = bench.claim_one(id, "w1").await;
+        bench.pass(91);
+        let present = bench.claim_one(id, "w2").await;
+        assert_eq!(present.fence, late.fence + 1);
+        assert!(!bench.leave(&late, Leave::Served).await);
+        let wait = Leave::Wait { due_at: bench.after(900), attempt: 7, rereads: 7 };
+        assert!(!bench.leave(&late, wait).await);
+        bench.store.release_intent(&late).await.expect("harmless");
+        assert!(bench.claim(id, "w3").await.is_empty(), "the present holder holds on");
+        assert!(bench.leave(&present, Leave::Served).await);
+        bench.pass(91);
+        assert!(bench.claim(id, "w3").await.is_empty(), "served");
+    }
+
+    pub(super) async fn a_lease_lives_as_long_as_it_is_renewed(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        bench.want(id, "1", Want::Send).await;
+        let intent = bench.claim_one(id, "w1").await;
+        for _ in 0..5 {
+            bench.pass(60);
+            assert_eq!(bench.store.renew_intents("w1", &[intent.id], bench.after(90)).await.expect("renewed"), 1);
+            assert!(bench.claim(id, "w2").await.is_empty());
+        }
+        assert_eq!(bench.store.renew_intents("w2", &[intent.id], bench.after(900)).await.expect("asked"), 0);
+        assert_eq!(bench.store.renew_intents("w1", &[], bench.after(90)).await.expect("asked"), 0);
+        bench.pass(91);
+        assert_eq!(bench.claim(id, "w2").await.len(), 1);
+    }
+
+    pub(super) async fn a_released_intent_is_due_at_once(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        bench.want(id, "1", Want::Send).await;
+        let intent = bench.claim_one(id, "w1").await;
+        bench.store.release_intent(&intent).await.expect("released");
+        let again = bench.claim_one(id, "w2").await;
+        assert_eq!((again.requested, again.attempt), (intent.requested, intent.attempt));
+    }
+
+    pub(super) async fn what_waits_is_due_when_it_said(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        bench.want(id, "1", Want::Send).await;
+        let intent = bench.claim_one(id, "w1").await;
+        assert!(bench.leave(&intent, Leave::Wait { due_at: bench.after(15), attempt: 1, rereads: 2 }).await);
+        assert!(bench.claim(id, "w1").await.is_empty());
+        bench.pass(15);
+        let again = bench.claim_one(id, "w1").await;
+        assert_eq!((again.attempt, again.rereads, again.served), (1, 2, 0));
+        assert_eq!(again.wanted_at, intent.wanted_at);
+    }
+
+    pub(super) async fn a_wish_that_came_meanwhile_is_not_served_with_the_old_one(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        bench.want(id, "1", Want::Send).await;
+        let intent = bench.claim_one(id, "w1").await;
+        bench.pass(1);
+        bench.want(id, "1", Want::Update).await;
+        assert!(bench.leave(&intent, Leave::Served).await);
+        let newer = bench.claim_one(id, "w1").await;
+        assert_eq!((newer.requested, newer.served), (2, 1));
+        assert!(newer.update_seq > newer.served && newer.send_seq <= newer.served);
+        assert!(bench.leave(&newer, Leave::Served).await);
+        bench.pass(5);
+        bench.want(id, "1", Want::Update).await;
+        assert_eq!(bench.claim_one(id, "w1").await.wanted_at, bench.now(), "what was served does not age the new one");
+    }
+
+    pub(super) async fn a_wish_that_came_meanwhile_keeps_its_own_time(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        bench.want(id, "1", Want::Send).await;
+        let intent = bench.claim_one(id, "w1").await;
+        bench.record(Wish { due_at: bench.after(2), ..wish(bench, id, "1", Want::Update) }).await;
+        assert!(bench.leave(&intent, Leave::Wait { due_at: bench.after(3600), attempt: 9, rereads: 9 }).await);
+        bench.pass(2);
+        let newer = bench.claim_one(id, "w1").await;
+        assert_eq!((newer.attempt, newer.rereads), (0, 0));
+        assert!(newer.send_seq > newer.served, "the old wish is not forgotten");
+    }
+
+    pub(super) async fn a_doubt_makes_an_intent_due_and_is_settled_by_serving_it(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        bench.want(id, "1", Want::Send).await;
+        let late = bench.claim_one(id, "w1").await;
+        bench.pass(91);
+        let present = bench.claim_one(id, "w2").await;
+        assert!(bench.leave(&present, Leave::Served).await);
+        bench.doubt(&late).await;
+        let doubted = bench.claim_one(id, "w3").await;
+        assert!(doubted.verify && doubted.requested == 2);
+        assert!(doubted.send_seq <= doubted.served, "it is no new send");
+        assert!(bench.leave(&doubted, Leave::Wait { due_at: bench.now(), attempt: 1, rereads: 0 }).await);
+        let doubted = bench.claim_one(id, "w3").await;
+        assert!(doubted.verify, "waiting settles no doubt");
+        assert!(bench.leave(&doubted, Leave::Served).await);
+        bench.want(id, "1", Want::Update).await;
+        assert!(!bench.claim_one(id, "w3").await.verify);
+    }
+
+    pub(super) async fn a_doubt_that_comes_while_another_holds_is_not_wiped(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        bench.want(id, "1", Want::Send).await;
+        let late = bench.claim_one(id, "w1").await;
+        bench.pass(91);
+        let present = bench.claim_one(id, "w2").await;
+        bench.doubt(&late).await;
+        assert!(bench.leave(&present, Leave::Served).await);
+        assert!(bench.claim_one(id, "w3").await.verify);
+    }
+
+    pub(super) async fn what_is_due_is_known_per_integration(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let other = bench.integration("B-").await.id;
+        let due = async || {
+            let mut work = bench.store.integrations_with_work().await.expect("listed");
+            work.sort_unstable();
+            work
+        };
+        assert_eq!(due().await, []);
+        assert_eq!(bench.store.backlog().await.expect("asked"), (0, None));
+        bench.record(Wish { due_at: bench.after(30), ..wish(bench, id, "1", Want::Send) }).await;
+        bench.record(Wish { due_at: bench.after(10), ..wish(bench, id, "2", Want::Send) }).await;
+        bench.record(Wish { due_at: bench.after(-5), ..wish(bench, other, "3", Want::Send) }).await;
+        assert_eq!(due().await, [(id, bench.after(10)), (other, bench.after(-5))]);
+        assert_eq!(bench.store.backlog().await.expect("asked"), (3, Some(bench.after(-5))));
+        let stale = bench.store.stale_intents(bench.now(), 10).await.expect("listed");
+        assert_eq!(stale, [(other, OrderNumber::parse("3").expect("a number"))]);
+        let held = bench.claim_one(other, "w1").await;
+        assert_eq!(due().await, [(id, bench.after(10)), (other, bench.after(90))], "held until its lease ends");
+        assert_eq!(bench.store.stale_intents(bench.now(), 10).await.expect("listed"), [], "somebody works on it");
+        bench.leave(&held, Leave::Served).await;
+        assert_eq!(due().await, [(id, bench.after(10))]);
+        assert_eq!(bench.store.backlog().await.expect("asked"), (2, None));
+    }
+
+    pub(super) async fn a_process_that_is_alone_frees_what_it_held_before_a_crash(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        bench.want(id, "1", Want::Send).await;
+        let held = bench.claim_one(id, "before").await;
+        bench.lease(id, 1, "1", "", "before").await.expect("leased");
+        bench.store.enqueue(&[job("j", Lane::Bulk, bench.now())]).await.expect("stored");
+        assert_eq!(bench.store.claim_jobs(None, "before", SOON, 9).await.expect("claimed").len(), 1);
+        bench.store.free_all_leases().await.expect("freed");
+        assert_eq!(bench.claim(id, "after").await.len(), 1);
+        assert!(bench.lease(id, 1, "1", "", "after").await.is_some());
+        assert_eq!(bench.store.claim_jobs(None, "after", SOON, 9).await.expect("claimed").len(), 1);
+        assert!(!bench.leave(&held, Leave::Served).await, "the old holder is fenced off");
+    }
+
+    // Deliveries.
+
+    pub(super) async fn a_delivery_is_made_once_and_leased_to_one(bench: &Bench) {
+        let id = bench.integration("MS-").await.id;
+        let made = bench.lease(id, 4817, "1234A", "MS-", "w1").await.expect("made");
+        assert_eq!(made.orderno.as_str(), "MS-1234A");
+        assert_eq!((made.state, made.generation, made.fence), (DeliveryState::Planned, 1, 1));
+        assert_eq!(made.created_at, bench.now());
+        assert!(bench.lease(id, 4817, "1234A", "MS-", "w2").await.is_none(), "held");
+        assert!(bench.store.lease_known_delivery(made.id, "w2", bench.after(90)).await.expect("asked").is_none());
+        bench.pass(91);
+        let taken = bench.lease(id, 4817, "5678B", "MS-", "w2").await.expect("its lease ran out");
+        assert_eq!((taken.id, taken.fence), (made.id, 2));
+        assert_eq!(taken.orderno, made.orderno, "an edited number changes nothing");
+        bench.store.release_delivery(&taken).await.expect("released");
+        let known = bench.store.lease_known_delivery(made.id, "w3", bench.after(90)).await.expect("asked");
+        assert_eq!(known.expect("free").fence, 3);
+        let gone = bench.store.lease_known_delivery(DeliveryId(4040), "w3", bench.after(90)).await.expect("asked");
+        assert!(gone.is_none());
+    }
+
+    pub(super) async fn of_many_that_lease_a_new_delivery_one_gets_it(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let owners: Vec<String> = (0..8).map(|n| format!("w{n}")).collect();
+        let leased = join_all(owners.iter().map(|owner| bench.lease(id, 1, "1", "", owner))).await;
+        assert_eq!(leased.iter().flatten().count(), 1);
+    }
+
+    pub(super) async fn a_writer_whose_lease_ran_out_changes_nothing(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let mut late = bench.lease(id, 1, "1", "", "w1").await.expect("leased");
+        late.state = DeliveryState::Sending;
+        assert!(bench.save(&late, false).await, "while it holds");
+        bench.pass(91);
+        let mut present = bench.lease(id, 1, "1", "", "w2").await.expect("leased");
+        assert_eq!(present.state, DeliveryState::Sending, "what was saved is seen");
+        late.state = DeliveryState::Created;
+        assert!(!bench.save(&late, true).await);
+        bench.store.release_delivery(&late).await.expect("harmless");
+        assert_eq!(bench.store.renew_deliveries("w1", &[late.id.0], bench.after(900)).await.expect("asked"), 0);
+        assert!(bench.lease(id, 1, "1", "", "w3").await.is_none(), "the present holder holds on");
+        present.state = DeliveryState::Unknown;
+        assert!(bench.save(&present, true).await);
+        let read = bench.store.delivery(present.id).await.expect("read").expect("there");
+        assert_eq!(read.state, DeliveryState::Unknown);
+        assert!(bench.lease(id, 1, "1", "", "w3").await.is_some(), "it let go");
+    }
+
+    pub(super) async fn a_delivery_lease_lives_as_long_as_it_is_renewed(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let held = bench.lease(id, 1, "1", "", "w1").await.expect("leased");
+        for _ in 0..4 {
+            bench.pass(60);
+            assert_eq!(bench.store.renew_deliveries("w1", &[held.id.0], bench.after(90)).await.expect("renewed"), 1);
+            assert!(bench.lease(id, 1, "1", "", "w2").await.is_none());
+        }
+        assert!(bench.save(&held, false).await, "the fence is still its own");
+    }
+
+    pub(super) async fn a_number_that_is_taken_gives_way_to_the_orders_id(bench: &Bench) {
+        let id = bench.integration("S-").await.id;
+        let other = bench.integration("T-").await.id;
+        assert_eq!(bench.lease(id, 1, "12", "S-", "w").await.expect("leased").orderno.as_str(), "S-12");
+        assert_eq!(bench.lease(id, 2, "12", "S-", "w").await.expect("leased").orderno.as_str(), "S-R2");
+        assert_eq!(bench.lease(other, 3, "12", "T-", "w").await.expect("leased").orderno.as_str(), "T-12");
+        bench.pass(91);
+        assert_eq!(bench.lease(id, 2, "12", "S-", "w").await.expect("leased").orderno.as_str(), "S-R2", "for good");
+    }
+
+    pub(super) async fn every_field_of_a_delivery_is_kept(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let mut d = bench.lease(id, 4817, "1234A", "", "w").await.expect("leased");
+        d.number = "№ 5 «б»".to_owned();
+        d.site = "main-shop".to_owned();
+        d.delivery_type = "incity".to_owned();
+        d.orderno = OrderNo::known("1234A-2");
+        d.ordercode = Some("0003401771".to_owned());
+        d.generation = 2;
+        d.state = DeliveryState::Partly;
+        d.status = Some("PARTIALLY".to_owned());
+        d.status_at = Some("2024-05-17T09:41:12Z".parse().expect("a moment"));
+        d.cancelled_by_us = true;
+        d.sent_hash = Some("aa".to_owned());
+        d.sending_hash = Some("bb".to_owned());
+        d.sending = Some(Fingerprint {
+            price: Some(Kopecks(-1)),
+            extcodes: vec!["3301".to_owned(), "3301-2".to_owned()],
+            phone_hash: "cc".to_owned(),
+        });
+        d.sent_at = Some(bench.after(-60));
+        d.price = Some(Kopecks(i64::MAX));
+        d.item_codes = BTreeMap::from([("3301".to_owned(), "77".to_owned())]);
+        d.overlay = Some(r#"{"collect":1}"#.to_owned());
+        d.crm_written = CrmWritten {
+            external_id: "ms-1-4817".to_owned(),
+            track_number: "1234A".to_owned(),
+            status: "NEW".to_owned(),
+            error: Some("нет телефона".to_owned()),
+        };
+        d.reject_reason = Some("bad_phone".to_owned());
+        d.requests = 9;
+        assert!(bench.save(&d, false).await);
+        assert_eq!(bench.store.delivery(d.id).await.expect("read"), Some(d.clone()));
+        for state in DeliveryState::ALL {
+            d.state = state;
+            assert!(bench.save(&d, false).await);
+            assert_eq!(bench.store.delivery(d.id).await.expect("read").expect("there").state, state);
+        }
+    }
+
+    pub(super) async fn a_delivery_is_found_by_any_of_its_numbers(bench: &Bench) {
+        let id = bench.integration("S-").await.id;
+        let other = bench.integration("T-").await.id;
+        let mut d = bench.lease(id, 4817, "1234A", "S-", "w").await.expect("leased");
+        bench.lease(other, 4817, "1234A", "T-", "w").await.expect("leased");
+        // The number was edited; a wish under the old one is bound to it.
+        d.number = "NEW-1".to_owned();
+        assert!(bench.save(&d, true).await);
+        bench.want(id, "1234A", Want::Send).await;
+        let intent = bench.claim_one(id, "w").await;
+        let mut tx = bench.store.db.begin().await.expect("begins");
+        tx.leave_intent(&intent, Some(d.id), Leave::Served, bench.now()).await.expect("left");
+        tx.commit().await.expect("committed");
+        let find = async |number: &str, integration: Option<IntegrationId>| -> Vec<i64> {
+            let found = bench.store.deliveries_by_number(number, integration).await.expect("found");
+            found.into_iter().map(|d| d.integration.0).collect()
+        };
+        assert_eq!(find("NEW-1", None).await, [id.0]);
+        assert_eq!(find("S-1234A", None).await, [id.0]);
+        assert_eq!(find("1234A", None).await, [id.0, other.0]);
+        assert_eq!(find("1234A", Some(other)).await, [other.0]);
+        assert_eq!(find("1234", None).await, [0_i64; 0]);
+        let by_order = bench.store.delivery_by_order(id, CrmOrderId(4817)).await.expect("read");
+        let by_orderno = bench.store.delivery_by_orderno(id, "S-1234A").await.expect("read");
+        assert_eq!(by_order.map(|d| d.id), Some(d.id));
+        assert_eq!(by_orderno.map(|d| d.id), Some(d.id));
+        assert!(bench.store.delivery_by_orderno(other, "S-1234A").await.expect("read").is_none());
+    }
+
+    // Journal.
+
+    fn entry(bench: &Bench, what: What, text: &str) -> Entry {
+        Entry::new(bench.now(), what, text)
+    }
+
+    pub(super) async fn the_timeline_of_an_order_is_in_order_of_time(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let other = bench.integration("B-").await.id;
+        let full = Entry {
+            vendor: Some("measoft"),
+            op: Some("neworder".to_owned()),
+            outcome: Some("ok".to_owned()),
+            duration: Some(Duration::from_millis(120)),
+            http_status: Some(200),
+            request: Some("<neworder/>".to_owned()),
+            response: Some("<ok/>".to_owned()),
+            ..Entry::new(bench.after(2), What::Call, "").about(id, "1234A").orderno("MS-1")
+        };
+        bench
+            .store
+            .append_journal(&[
+                full,
+                entry(bench, What::Trigger, "first").about(id, "1234A"),
+                Entry::new(bench.after(3), What::Status, "under our number only").orderno("MS-1"),
+                Entry::new(bench.after(1), What::Decision, "of a neighbour").about(other, "1234A"),
+                entry(bench, What::Crm, "another order").about(id, "9"),
+            ])
+            .await
+            .expect("written");
+        let texts = async |ordernos: &[&str], integration: Option<IntegrationId>| -> Vec<String> {
+            let ordernos: Vec<String> = ordernos.iter().map(|o| (*o).to_owned()).collect();
+            let found = bench.store.timeline("1234A", &ordernos, integration).await.expect("read");
+            found.into_iter().map(|kept| format!("{}:{}", kept.what.as_str(), kept.text)).collect()
+        };
+        assert_eq!(
+            texts(&["MS-1"], None).await,
+            ["trigger:first", "decision:of a neighbour", "call:", "status:under our number only"]
+        );
+        assert_eq!(texts(&[], Some(id)).await, ["trigger:first", "call:"]);
+        let call = bench.store.timeline("1234A", &[], Some(id)).await.expect("read").remove(1);
+        assert_eq!((call.vendor.as_deref(), call.op.as_deref()), (Some("measoft"), Some("neworder")));
+        assert_eq!((call.duration_ms, call.http_status), (Some(120), Some(200)));
+        assert_eq!((call.request.as_deref(), call.response.as_deref()), (Some("<neworder/>"), Some("<ok/>")));
+        assert_eq!((call.at, call.outcome.as_deref()), (bench.after(2), Some("ok")));
+    }
+
+    pub(super) async fn a_search_takes_every_character_as_itself(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let texts = ["скидка 10% на всё", "скидка 10 на всё", "a_b", "axb", r"c:\d", "c:d", "Order not Found", "x'y"];
+        for (n, text) in texts.iter().enumerate() {
+            let at = bench.after(n.try_into().expect("small"));
+            let line = match n % 3 {
+                0 => Entry::new(at, What::Call, *text),
+                1 => Entry { request: Some((*text).to_owned()), ..Entry::new(at, What::Call, "") },
+                _ => Entry { response: Some((*text).to_owned()), ..Entry::new(at, What::Call, "") },
+            };
+            bench.store.append_journal(&[line.about(id, format!("N-{n}"))]).await.expect("written");
+        }
+        let find = async |text: &str| -> Vec<String> {
+            let search = Search { text: Some(text.to_owned()), limit: 50, ..Search::default() };
+            let found = bench.store.search_journal(&search).await.expect("found");
+            found.into_iter().filter_map(|kept| kept.number).collect()
+        };
+        assert_eq!(find("10%").await, ["N-0"]);
+        assert_eq!(find("a_b").await, ["N-2"]);
+        assert_eq!(find(r":\").await, ["N-4"]);
+        assert_eq!(find("x'y").await, ["N-7"]);
+        assert_eq!(find("N-3").await, ["N-3"], "in the number");
+        assert_eq!(find("order NOT found").await, ["N-6"], "whatever the case");
+        assert_eq!(find("скидка").await, ["N-1", "N-0"], "newest first");
+        assert_eq!(find("nothing of the kind").await, [""; 0]);
+    }
+
+    pub(super) async fn a_search_is_narrowed(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let other = bench.integration("B-").await.id;
+        for (n, integration) in [id, other, id, id].into_iter().enumerate() {
+            let at = bench.after(n.try_into().expect("small"));
+            let line = Entry::new(at, What::Crm, "x").about(integration, format!("N-{n}"));
+            bench.store.append_journal(&[line]).await.expect("written");
+        }
+        let find = async |search: Search| -> Vec<String> {
+            let found = bench.store.search_journal(&search).await.expect("found");
+            found.into_iter().filter_map(|kept| kept.number).collect()
+        };
+        assert_eq!(find(Search { limit: 2, ..Search::default() }).await, ["N-3", "N-2"]);
+        assert_eq!(find(Search { integration: Some(other), limit: 9, ..Search::default() }).await, ["N-1"]);
+        let since = Some(bench.after(2));
+        assert_eq!(find(Search { since, integration: Some(id), limit: 9, ..Search::default() }).await, ["N-3", "N-2"]);
+    }
+
+    /// PostgreSQL refuses NUL in a text; whatever brings one must not stop the work.
+    pub(super) async fn a_nul_in_a_text_stops_nothing(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let line = Entry {
+            request: Some("a\0b".to_owned()),
+            response: Some("\0".to_owned()),
+            outcome: Some("o\0".to_owned()),
+            ..entry(bench, What::Call, "broken \0 answer").about(id, "1\u{0}2").orderno("MS\0")
+        };
+        bench.store.append_journal(&[line]).await.expect("written");
+        let found = bench.store.search_journal(&Search { limit: 9, ..Search::default() }).await.expect("found");
+        assert_eq!(found[0].text, "broken \u{fffd} answer");
+        bench.want(id, "1\u{0}2", Want::Send).await;
+        assert_eq!(bench.claim_one(id, "w").await.number.as_str(), "1\u{fffd}2");
+        let letter =
+            NewDeadLetter { detail: "\0".to_owned(), ..dead(Some(id), Some("1\u{0}2"), "conflict", Fault::Shop) };
+        bench.bury(&letter).await;
+        assert_eq!(bench.store.timeline("1\u{0}2", &[], None).await.expect("read").len(), 1);
+    }
+
+    pub(super) async fn old_entries_are_forgotten_bit_by_bit(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        for n in 0..10 {
+            let line = Entry::new(bench.after(n), What::Call, format!("{n}")).about(id, "1");
+            bench.store.append_journal(&[line]).await.expect("written");
+        }
+        let forget = async |before: i64| bench.store.forget_journal(bench.after(before), 4).await.expect("forgotten");
+        assert_eq!((forget(6).await, forget(6).await, forget(6).await), (4, 2, 0));
+        let left = bench.store.timeline("1", &[], None).await.expect("read");
+        assert_eq!(left.iter().map(|kept| kept.text.as_str()).collect::<Vec<_>>(), ["6", "7", "8", "9"]);
+    }
+
+    pub(super) async fn what_was_written_is_there_after_a_flush(bench: &Bench) {
+        let journal = Journal::start(bench.store.clone());
+        for n in 0..500 {
+            journal.write(entry(bench, What::Call, &format!("{n}")));
+        }
+        journal.flush().await;
+        let found = bench.store.search_journal(&Search { limit: 1000, ..Search::default() }).await.expect("found");
+        assert_eq!(found.len(), 500);
+        journal.flush().await;
+    }
+
+    // Dead letters.
+
+    pub(super) async fn a_repeated_failure_is_one_dead_letter_with_a_counter(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let first = bench.bury(&dead(Some(id), Some("1"), "bad_phone", Fault::Shop)).await;
+        bench.pass(60);
+        let again = NewDeadLetter {
+            detail: "как стало".to_owned(),
+            tries: 5,
+            delivery: Some(DeliveryId(9)),
+            ..dead(Some(id), Some("1"), "bad_phone", Fault::Shop)
+        };
+        assert_eq!(bench.bury(&again).await, first);
+        let letter = bench.store.dead_letter(first).await.expect("read").expect("there");
+        assert_eq!((letter.attempts, letter.tries, letter.detail.as_str()), (2, 5, "как стало"));
+        assert_eq!((letter.created_at, letter.updated_at), (bench.after(-60), bench.now()));
+        assert_eq!(letter.delivery, Some(DeliveryId(9)));
+        let mut others = vec![first];
+        others.push(bench.bury(&dead(Some(id), Some("1"), "no_address", Fault::Shop)).await);
+        others.push(bench.bury(&dead(Some(id), Some("2"), "bad_phone", Fault::Shop)).await);
+        let update =
+            NewDeadLetter { kind: "UpdateOrder".to_owned(), ..dead(Some(id), Some("1"), "bad_phone", Fault::Shop) };
+        others.push(bench.bury(&update).await);
+        others.dedup();
+        assert_eq!(others.len(), 4, "another reason, order or kind is another letter");
+        let raw = NewDeadLetter { raw: Some(vec![0, 255, 1]), ..dead(None, None, "undecodable", Fault::Bridge) };
+        let unreadable = bench.bury(&raw).await;
+        assert_ne!(bench.bury(&raw).await, unreadable, "messages nobody can read stay apart");
+        let kept = bench.store.dead_letter(unreadable).await.expect("read").expect("there");
+        assert_eq!(kept.raw, Some(vec![0, 255, 1]));
+    }
+
+    pub(super) async fn dead_letters_are_listed_as_asked(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let other = bench.integration("B-").await.id;
+        let a = bench.bury(&dead(Some(id), Some("1"), "bad_phone", Fault::Shop)).await;
+        bench.pass(60);
+        let b = bench.bury(&dead(Some(other), Some("2"), "crm_refused", Fault::Crm)).await;
+        let c = bench.bury(&dead(None, None, "undecodable", Fault::Bridge)).await;
+        let mut tx = bench.store.db.begin().await.expect("begins");
+        assert!(tx.close_dead_letter(c, DeadState::Discarded, "мусор", bench.now()).await.expect("closed"));
+        assert!(!tx.close_dead_letter(c, DeadState::Replayed, "", bench.now()).await.expect("asked"), "only once");
+        tx.commit().await.expect("committed");
+        assert_eq!(bench.dead(DeadFilter::default()).await, [a, b]);
+        assert_eq!(bench.dead(DeadFilter { all: true, ..DeadFilter::default() }).await, [a, b, c]);
+        assert_eq!(bench.dead(DeadFilter { integration: Some(other), ..DeadFilter::default() }).await, [b]);
+        assert_eq!(bench.dead(DeadFilter { fault: Some(Fault::Shop), ..DeadFilter::default() }).await, [a]);
+        let reason = Some("crm_refused".to_owned());
+        assert_eq!(bench.dead(DeadFilter { reason, ..DeadFilter::default() }).await, [b]);
+        assert_eq!(bench.dead(DeadFilter { since: Some(bench.now()), ..DeadFilter::default() }).await, [b]);
+        let none = DeadFilter { integration: Some(id), fault: Some(Fault::Crm), ..DeadFilter::default() };
+        assert_eq!(bench.dead(none).await, [0_i64; 0]);
+        let mut faults = bench.store.open_dead_letters_by_fault().await.expect("counted");
+        faults.sort_unstable();
+        assert_eq!(faults, [(Fault::Shop, 1), (Fault::Crm, 1)]);
+        let closed = bench.store.dead_letter(c).await.expect("read").expect("there");
+        assert_eq!((closed.state, closed.closed_why.as_deref()), (DeadState::Discarded, Some("мусор")));
+    }
+
+    pub(super) async fn a_success_resolves_what_was_open_for_its_order(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let other = bench.integration("B-").await.id;
+        let mine = bench.bury(&dead(Some(id), Some("1"), "bad_phone", Fault::Shop)).await;
+        bench.bury(&dead(Some(id), Some("1"), "no_address", Fault::Shop)).await;
+        let neighbour = bench.bury(&dead(Some(other), Some("1"), "bad_phone", Fault::Shop)).await;
+        let other_order = bench.bury(&dead(Some(id), Some("2"), "bad_phone", Fault::Shop)).await;
+        let mut tx = bench.store.db.begin().await.expect("begins");
+        assert_eq!(tx.resolve_dead_letters(id, "1", bench.now()).await.expect("resolved"), 2);
+        tx.commit().await.expect("committed");
+        assert_eq!(bench.dead(DeadFilter::default()).await, [neighbour, other_order]);
+        let resolved = bench.store.dead_letter(mine).await.expect("read").expect("there");
+        assert_eq!(resolved.state, DeadState::Resolved);
+        let anew = bench.bury(&dead(Some(id), Some("1"), "bad_phone", Fault::Shop)).await;
+        assert_ne!(anew, mine, "what is closed is not counted on");
+    }
+
+    // Jobs.
+
+    async fn claimed(bench: &Bench, lane: Option<Lane>, owner: &str) -> Vec<(String, i64)> {
+        let jobs = bench.store.claim_jobs(lane, owner, SOON, 10).await.expect("claimed");
+        jobs.into_iter().map(|job| (job.id, job.deliveries)).collect()
+    }
+
+    pub(super) async fn a_message_stored_twice_is_one(bench: &Bench) {
+        let message = job("m", Lane::Interactive, bench.now());
+        let other_body = NewJob { body: b"late".to_vec(), ..message.clone() };
+        bench.store.enqueue(&[message.clone(), message.clone()]).await.expect("stored");
+        bench.store.enqueue(&[other_body]).await.expect("stored");
+        let jobs = bench.store.claim_jobs(Some(Lane::Interactive), "a", SOON, 10).await.expect("claimed");
+        assert_eq!(jobs.len(), 1);
+        assert_eq!(jobs[0].body, message.body, "the first one stands");
+    }
+
+    pub(super) async fn messages_are_handed_out_when_due_and_oldest_first(bench: &Bench) {
+        let jobs = [
+            job("third", Lane::Interactive, bench.after(3)),
+            job("first", Lane::Interactive, bench.after(1)),
+            job("later", Lane::Interactive, bench.after(100)),
+            job("second", Lane::Interactive, bench.after(2)),
+            job("bulk", Lane::Bulk, bench.after(1)),
+        ];
+        bench.store.enqueue(&jobs).await.expect("stored");
+        assert_eq!(bench.store.next_job_due(Lane::Interactive).await.expect("asked"), Some(bench.after(1)));
+        assert_eq!(bench.store.next_job_due(Lane::Rpc).await.expect("asked"), None);
+        assert_eq!(claimed(bench, Some(Lane::Interactive), "a").await, []);
+        bench.pass(3);
+        let two = bench.store.claim_jobs(Some(Lane::Interactive), "a", SOON, 2).await.expect("claimed");
+        assert_eq!(two.iter().map(|job| job.id.as_str()).collect::<Vec<_>>(), ["first", "second"]);
+        let rest = claimed(bench, None, "b").await;
+        assert_eq!(rest.len(), 2, "the third and the bulk one: {rest:?}");
+        let mut counts = bench.store.job_counts().await.expect("counted");
+        counts.sort_unstable();
+        assert_eq!(counts, [(Lane::Interactive, 4), (Lane::Bulk, 1)]);
+        assert_eq!(bench.store.next_job_due(Lane::Interactive).await.expect("asked"), Some(bench.after(60)));
+    }
+
+    pub(super) async fn a_settled_message_is_gone_and_only_its_holder_settles_it(bench: &Bench) {
+        bench.store.enqueue(&[job("m", Lane::Bulk, bench.now())]).await.expect("stored");
+        assert_eq!(claimed(bench, None, "a").await, [("m".to_owned(), 0)]);
+        let id = ["m".to_owned()];
+        assert_eq!(bench.store.finish_jobs("b", &id).await.expect("asked"), 0);
+        bench.store.hand_back_jobs("b", &id).await.expect("asked");
+        assert_eq!(claimed(bench, None, "b").await, [], "a still holds it");
+        assert_eq!(bench.store.finish_jobs("a", &id).await.expect("settled"), 1);
+        bench.pass(3600);
+        assert_eq!(claimed(bench, None, "b").await, []);
+    }
+
+    pub(super) async fn a_message_handed_back_is_free_at_once(bench: &Bench) {
+        bench.store.enqueue(&[job("m", Lane::Bulk, bench.now())]).await.expect("stored");
+        claimed(bench, None, "a").await;
+        bench.store.hand_back_jobs("a", &["m".to_owned()]).await.expect("handed back");
+        assert_eq!(claimed(bench, None, "b").await, [("m".to_owned(), 1)], "and says that it was out before");
+    }
+
+    pub(super) async fn a_message_whose_holder_died_comes_back(bench: &Bench) {
+        bench.store.enqueue(&[job("m", Lane::Bulk, bench.now())]).await.expect("stored");
+        claimed(bench, None, "dead").await;
+        bench.pass(59);
+        assert_eq!(claimed(bench, None, "b").await, []);
+        bench.pass(1);
+        assert_eq!(claimed(bench, None, "b").await, [("m".to_owned(), 1)]);
+        assert_eq!(bench.store.finish_jobs("dead", &["m".to_owned()]).await.expect("asked"), 0, "no longer its own");
+    }
+
+    pub(super) async fn no_message_is_handed_to_two(bench: &Bench) {
+        let jobs: Vec<NewJob> = (0..60).map(|n| job(&format!("m{n}"), Lane::Interactive, bench.now())).collect();
+        bench.store.enqueue(&jobs).await.expect("stored");
+        let owners: Vec<String> = (0..6).map(|n| format!("w{n}")).collect();
+        let all = join_all(owners.iter().map(|owner| claimed(bench, Some(Lane::Interactive), owner))).await;
+        let mut ids: Vec<String> = all.into_iter().flatten().map(|(id, _)| id).collect();
+        let handed_out = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), handed_out);
+        assert!(handed_out >= 10);
+    }
+
+    pub(super) async fn what_is_rolled_back_was_never_published(bench: &Bench) {
+        let mut tx = bench.store.db.begin().await.expect("begins");
+        tx.enqueue(&job("m", Lane::Bulk, bench.now()), bench.now()).await.expect("stored");
+        drop(tx);
+        assert_eq!(claimed(bench, None, "a").await, []);
+    }
+
+    // Slots, leases, cursors.
+
+    pub(super) async fn a_slot_is_won_once(bench: &Bench) {
+        let stores = join_all((0..8).map(|_| bench.neighbour())).await;
+        for slot in 0..5 {
+            let won = join_all(stores.iter().map(|store| store.win_slot("sync", slot))).await;
+            assert_eq!(won.into_iter().filter(|won| *won.as_ref().expect("asked")).count(), 1, "slot {slot}");
+        }
+        assert!(bench.store.win_slot("retention", 0).await.expect("asked"), "another job");
+        for store in stores {
+            if bench.store.db.dialect() == Dialect::Sqlite {
+                store.db.close().await;
+            }
+        }
+    }
+
+    pub(super) async fn a_slot_that_was_won_and_never_published_is_found(bench: &Bench) {
+        for slot in 0..3 {
+            assert!(bench.store.win_slot("sync", slot).await.expect("won"));
+            bench.pass(10);
+        }
+        bench.store.slot_published("sync", 1).await.expect("noted");
+        let open = bench.store.unpublished_slots(bench.after(-5)).await.expect("listed");
+        assert_eq!(open, [("sync".to_owned(), 0), ("sync".to_owned(), 2)]);
+        let old = bench.store.unpublished_slots(bench.after(-10)).await.expect("listed");
+        assert_eq!(old, [("sync".to_owned(), 0)]);
+        assert_eq!(bench.store.forget_slots(bench.after(-15)).await.expect("forgotten"), 2);
+    }
+
+    pub(super) async fn a_named_lease_has_one_holder_and_a_fence(bench: &Bench) {
+        let take = async |owner: &str| bench.store.take_lease("poll", owner, bench.after(90)).await.expect("asked");
+        let first = take("w1").await.expect("free");
+        assert!(take("w2").await.is_none());
+        bench.pass(60);
+        assert!(bench.store.renew_lease(&first, bench.after(90)).await.expect("renewed"));
+        bench.pass(91);
+        let second = take("w2").await.expect("ran out");
+        assert!(second.fence > first.fence);
+        assert!(!bench.store.renew_lease(&first, bench.after(90)).await.expect("asked"));
+        let mut tx = bench.store.db.begin().await.expect("begins");
+        assert!(!tx.holds_lease(&first).await.expect("asked"));
+        assert!(tx.holds_lease(&second).await.expect("asked"));
+        tx.commit().await.expect("committed");
+        bench.store.release_lease(&first).await.expect("harmless");
+        assert!(take("w3").await.is_none());
+        bench.store.release_lease(&second).await.expect("released");
+        assert!(take("w3").await.is_some());
+    }
+
+    pub(super) async fn cursors_and_reference_lists_are_kept(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        assert_eq!(bench.store.cursor("history").await.expect("read"), None);
+        bench.store.set_cursor("history", "17").await.expect("kept");
+        bench.pass(5);
+        bench.store.set_cursor("history", "18").await.expect("kept");
+        assert_eq!(bench.store.cursor("history").await.expect("read"), Some(("18".to_owned(), bench.now())));
+        bench.store.keep_reference(id, "types", "[1]").await.expect("kept");
+        bench.store.keep_reference(id, "types", "[2]").await.expect("kept");
+        assert_eq!(bench.store.reference(id, "types").await.expect("read"), Some(("[2]".to_owned(), bench.now())));
+        assert_eq!(bench.store.reference(id, "sites").await.expect("read"), None);
+    }
+
+    // Budgets.
+
+    fn window(scope: &str, limit: u32, seconds: u64) -> Window {
+        Window { scope: scope.to_owned(), limit, slice: Duration::from_secs(seconds) / SLICES }
+    }
+
+    /// Requests taken in the `length` before each take, at most.
+    fn most_in_any_window(taken: &[(Timestamp, u32)], length: Duration) -> u32 {
+        let inside = |until: Timestamp| {
+            let from = until.as_millisecond() - i64::try_from(length.as_millis()).expect("short");
+            taken.iter().filter(|(at, _)| at.as_millisecond() > from && *at <= until).map(|(_, n)| n).sum()
+        };
+        taken.iter().map(|(at, _)| inside(*at)).max().unwrap_or(0)
+    }
+
+    /// Two takers that want all they can get, for an hour of the clock.
+    pub(super) async fn a_budget_is_never_exceeded_in_any_window(bench: &Bench) {
+        let windows = [window("minute", 30, 60), window("quarter", 200, 900)];
+        let neighbour = bench.neighbour().await;
+        let mut taken: Vec<(Timestamp, u32)> = Vec::new();
+        let end = bench.after(3600);
+        // Steps that divide nothing evenly; the same in every run.
+        let mut noise = 7_u64;
+        while bench.now() < end {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let block = 1 + u32::try_from((noise >> 33) % 9).expect("small");
+            let (a, b) = tokio::join!(
+                bench.store.take_budget(&windows, block, false),
+                neighbour.take_budget(&windows, block, false)
+            );
+            for answer in [a, b] {
+                match answer.expect("asked") {
+                    Ok(n) => {
+                        assert!(n >= 1 && n <= block);
+                        taken.push((bench.now(), n));
+                    }
+                    Err(free_at) => assert!(free_at > bench.now(), "a refusal names a later moment"),
+                }
+            }
+            bench.clock().advance(Duration::from_millis(2_000 + (noise >> 40) % 26_000));
+        }
+        assert!(most_in_any_window(&taken, Duration::from_secs(60)) <= 30);
+        assert!(most_in_any_window(&taken, Duration::from_secs(900)) <= 200);
+        // The price of counting by slices is a tenth: eleven of them are looked at.
+        let total: u32 = taken.iter().map(|(_, n)| n).sum();
+        assert!(total >= 200 * 4 * 8 / 10, "the budget is used too: {total} of 800");
+        if bench.store.db.dialect() == Dialect::Sqlite {
+            neighbour.db.close().await;
+        }
+    }
+
+    pub(super) async fn a_used_up_budget_says_when_it_is_free_again(bench: &Bench) {
+        let minute = [window("minute", 10, 60)];
+        let take = async |block: u32, leave_some: bool| {
+            bench.store.take_budget(&minute, block, leave_some).await.expect("asked")
+        };
+        assert_eq!(take(4, false).await, Ok(4));
+        bench.pass(12);
+        assert_eq!(take(100, false).await, Ok(6), "as many as there are");
+        assert_eq!(bench.store.budget_used(&minute[0]).await.expect("asked"), 10);
+        let free_at = take(1, false).await.expect_err("used up");
+        assert!(free_at > bench.after(30) && free_at <= bench.after(60), "{free_at}");
+        let pause = free_at.as_millisecond() - bench.now().as_millisecond();
+        bench.clock().advance(Duration::from_millis(u64::try_from(pause).expect("later") - 1));
+        assert!(take(1, false).await.is_err(), "not a moment earlier");
+        bench.clock().advance(Duration::from_millis(1));
+        assert_eq!(take(100, false).await, Ok(4), "what the first slice held");
+    }
+
+    pub(super) async fn work_that_can_wait_leaves_some_of_the_budget(bench: &Bench) {
+        let minute = [window("minute", 10, 60), window("other", 1000, 60)];
+        assert_eq!(bench.store.take_budget(&minute, 100, true).await.expect("asked"), Ok(8));
+        assert!(bench.store.take_budget(&minute, 1, true).await.expect("asked").is_err());
+        assert_eq!(bench.store.take_budget(&minute, 100, false).await.expect("asked"), Ok(2));
+        assert_eq!(bench.store.budget_used(&minute[1]).await.expect("asked"), 10, "all windows count alike");
+        let elsewhere = [window("account", 5, 60)];
+        assert_eq!(bench.store.take_budget(&elsewhere, 9, false).await.expect("asked"), Ok(5), "scopes are apart");
+    }
+
+    pub(super) async fn a_refused_take_uses_nothing(bench: &Bench) {
+        let tight = window("tight", 1, 60);
+        let wide = window("wide", 100, 60);
+        let both = [tight.clone(), wide.clone()];
+        assert_eq!(bench.store.take_budget(&both, 5, false).await.expect("asked"), Ok(1));
+        for _ in 0..5 {
+            assert!(bench.store.take_budget(&both, 5, false).await.expect("asked").is_err());
+        }
+        assert_eq!(bench.store.budget_used(&wide).await.expect("asked"), 1);
+    }
+}
+
+/// Runs a case against a fresh, migrated database, which goes whatever becomes of it.
+async fn run(bench: Bench, case: impl AsyncFnOnce(&Bench)) {
+    bench.store.db.migrate().await.expect("migrated");
+    let done = std::panic::AssertUnwindSafe(case(&bench)).catch_unwind().await;
+    bench.clear().await;
+    if let Err(panic) = done {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+macro_rules! contract {
+    ($($case:ident),* $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    super::run(super::Bench::sqlite().await, super::cases::$case).await;
+                }
+            )*
+        }
+
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    if super::server_url().is_none() && super::variable("BRIDGE_TEST_UNIT_ONLY").is_some() {
+                        return;
+                    }
+                    super::run(super::Bench::postgres().await, super::cases::$case).await;
+                }
+            )*
+        }
+    };
+}
+
+contract![
+    migrations_may_be_repeated,
+    migrations_may_run_in_several_processes,
+    secrets_are_not_readable_at_rest,
+    secrets_open_only_with_their_key,
+    an_integration_is_read_back_as_it_was_written,
+    two_integrations_of_one_cabinet_need_their_own_prefixes,
+    every_change_moves_the_stamp,
+    an_integration_is_paused_resumed_and_removed,
+    wishes_for_one_order_are_one_intent,
+    the_same_command_twice_is_one_wish,
+    wishes_that_cannot_all_be_recorded_are_none,
+    due_intents_are_claimed_oldest_first_up_to_a_limit,
+    two_workers_never_hold_one_intent,
+    a_holder_whose_lease_ran_out_leaves_no_mark,
+    a_lease_lives_as_long_as_it_is_renewed,
+    a_released_intent_is_due_at_once,
+    what_waits_is_due_when_it_said,
+    a_wish_that_came_meanwhile_is_not_served_with_the_old_one,
+    a_wish_that_came_meanwhile_keeps_its_own_time,
+    a_doubt_makes_an_intent_due_and_is_settled_by_serving_it,
+    a_doubt_that_comes_while_another_holds_is_not_wiped,
+    what_is_due_is_known_per_integration,
+    a_process_that_is_alone_frees_what_it_held_before_a_crash,
+    a_delivery_is_made_once_and_leased_to_one,
+    of_many_that_lease_a_new_delivery_one_gets_it,
+    a_writer_whose_lease_ran_out_changes_nothing,
+    a_delivery_lease_lives_as_long_as_it_is_renewed,
+    a_number_that_is_taken_gives_way_to_the_orders_id,
+    every_field_of_a_delivery_is_kept,
+    a_delivery_is_found_by_any_of_its_numbers,
+    the_timeline_of_an_order_is_in_order_of_time,
+    a_search_takes_every_character_as_itself,
+    a_search_is_narrowed,
+    a_nul_in_a_text_stops_nothing,
+    old_entries_are_forgotten_bit_by_bit,
+    what_was_written_is_there_after_a_flush,
+    a_repeated_failure_is_one_dead_letter_with_a_counter,
+    dead_letters_are_listed_as_asked,
+    a_success_resolves_what_was_open_for_its_order,
+    a_message_stored_twice_is_one,
+    messages_are_handed_out_when_due_and_oldest_first,
+    a_settled_message_is_gone_and_only_its_holder_settles_it,
+    a_message_handed_back_is_free_at_once,
+    a_message_whose_holder_died_comes_back,
+    no_message_is_handed_to_two,
+    what_is_rolled_back_was_never_published,
+    a_slot_is_won_once,
+    a_slot_that_was_won_and_never_published_is_found,
+    a_named_lease_has_one_holder_and_a_fence,
+    cursors_and_reference_lists_are_kept,
+    a_budget_is_never_exceeded_in_any_window,
+    a_used_up_budget_says_when_it_is_free_again,
+    work_that_can_wait_leaves_some_of_the_budget,
+    a_refused_take_uses_nothing,
+];
