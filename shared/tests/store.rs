@@ -1158,12 +1158,18 @@ mod cases {
         assert!(take("w3").await.is_some());
     }
 
+    async fn set_cursor(bench: &Bench, value: &str) {
+        let mut tx = bench.store.db.begin().await.expect("begins");
+        tx.set_cursor("history", value, bench.now()).await.expect("kept");
+        tx.commit().await.expect("commits");
+    }
+
     pub(super) async fn cursors_and_reference_lists_are_kept(bench: &Bench) {
         let id = bench.integration("").await.id;
         assert_eq!(bench.store.cursor("history").await.expect("read"), None);
-        bench.store.set_cursor("history", "17").await.expect("kept");
+        set_cursor(bench, "17").await;
         bench.pass(5);
-        bench.store.set_cursor("history", "18").await.expect("kept");
+        set_cursor(bench, "18").await;
         assert_eq!(bench.store.cursor("history").await.expect("read"), Some(("18".to_owned(), bench.now())));
         bench.store.keep_reference(id, "types", "[1]").await.expect("kept");
         bench.store.keep_reference(id, "types", "[2]").await.expect("kept");

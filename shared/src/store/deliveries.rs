@@ -196,14 +196,13 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn still_held(&self, deliveries: &[&Delivery]) -> Result<Vec<CrmOrderId>> {
-        let mine: Vec<String> = deliveries.iter().map(|d| format!("(id = {} AND fence = {})", d.id.0, d.fence)).collect();
+        let mine: Vec<String> =
+            deliveries.iter().map(|d| format!("(id = {} AND fence = {})", d.id.0, d.fence)).collect();
         if mine.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = self
-            .db
-            .fetch(format!("SELECT crm_order_id FROM deliveries WHERE {}", mine.join(" OR ")), vec![])
-            .await?;
+        let rows =
+            self.db.fetch(format!("SELECT crm_order_id FROM deliveries WHERE {}", mine.join(" OR ")), vec![]).await?;
         rows.iter().map(|row| Ok(CrmOrderId(row.int("crm_order_id")?))).collect()
     }
 

@@ -132,7 +132,11 @@ impl Queues {
         let listed = rabbitmqctl(&["list_queues", "name", "--formatter", "json"]).await;
         let rows: Vec<Value> = serde_json::from_str(&listed).expect("rabbitmqctl answers JSON");
         let own = format!("{}.", self.prefix);
-        rows.iter().filter_map(|row| row["name"].as_str()).filter(|name| name.starts_with(&own)).map(str::to_owned).collect()
+        rows.iter()
+            .filter_map(|row| row["name"].as_str())
+            .filter(|name| name.starts_with(&own))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Removes what the prefix has left on the broker.

@@ -99,8 +99,18 @@ pub fn a_parcel(n: usize, number: &str, delivery_type: &str, collect: Collect) -
 pub(super) fn module(code: &str, client_id: &str, base_url: &str) -> Value {
     let status = |code: &str| json!({"code": code, "name": code, "isEditable": true, "isError": code == "ERROR"});
     let codes = [
-        "PENDING", "AWAITING_SYNC", "NEW", "ACCEPTED", "DEPARTURE", "DELIVERY", "COMPLETE", "PARTIALLY", "CANCELED",
-        "RETURNING", "RETURNED", "ERROR",
+        "PENDING",
+        "AWAITING_SYNC",
+        "NEW",
+        "ACCEPTED",
+        "DEPARTURE",
+        "DELIVERY",
+        "COMPLETE",
+        "PARTIALLY",
+        "CANCELED",
+        "RETURNING",
+        "RETURNED",
+        "ERROR",
     ];
     json!({
         "code": code, "integrationCode": "measoft", "active": true, "name": "Курьерская служба 2008",

@@ -25,7 +25,10 @@ async fn the_dead_letter(world: &World, order: &Placed) -> Value {
     let found = world.dead_letters().await;
     assert_eq!(found.len(), 1, "{found:?}");
     let dead = found[0].clone();
-    assert_eq!((&dead["integration"], &dead["order"]), (&world.shops[order.shop].integration.into(), &order.number.as_str().into()));
+    assert_eq!(
+        (&dead["integration"], &dead["order"]),
+        (&world.shops[order.shop].integration.into(), &order.number.as_str().into())
+    );
     assert_eq!((&dead["state"], &dead["attempts"]), (&"open".into(), &1.into()), "{dead}");
     assert!(dead["id"].is_i64(), "{dead}");
     for field in ["text", "next_step"] {

@@ -44,7 +44,11 @@ pub struct Saved {
 
 impl Saved {
     pub fn phone_text(&self) -> String {
-        if self.phone == BAD_PHONE { "нет телефона".to_owned() } else { format!("+7900000000{}", self.phone) }
+        if self.phone == BAD_PHONE {
+            "нет телефона".to_owned()
+        } else {
+            format!("+7900000000{}", self.phone)
+        }
     }
 
     fn lines(&self, id: i64) -> Vec<(i64, u32, i64)> {
@@ -56,8 +60,10 @@ impl Saved {
     pub fn content(&self, id: i64) -> Content {
         let lines = self.lines(id);
         let sum = lines.iter().map(|(_, quantity, price)| i64::from(*quantity) * price).sum::<i64>();
-        let mut lines: Vec<_> =
-            lines.into_iter().map(|(line, quantity, price)| (line.to_string(), quantity, Kopecks(price * 100))).collect();
+        let mut lines: Vec<_> = lines
+            .into_iter()
+            .map(|(line, quantity, price)| (line.to_string(), quantity, Kopecks(price * 100)))
+            .collect();
         lines.sort();
         Content { phone: self.phone_text(), price: Kopecks(sum * 100), lines }
     }
@@ -130,7 +136,10 @@ impl FakeCrm {
         shown.collect()
     }
 
-    async fn read(&self, wanted: impl Fn(i64, &Saved) -> bool + Send) -> Result<Vec<Result<Order, Unreadable>>, CrmError> {
+    async fn read(
+        &self,
+        wanted: impl Fn(i64, &Saved) -> bool + Send,
+    ) -> Result<Vec<Result<Order, Unreadable>>, CrmError> {
         vendor_step().await;
         let answer = {
             let mut state = self.state.lock().expect("lock");

@@ -46,21 +46,48 @@ pub enum What {
 pub enum Op {
     /// `lag`: the save shows only after the first reading that its triggers cause. `held`:
     /// the triggers stay in the queue until [`Op::Deliver`].
-    Save { order: usize, change: Change, fire: Fire, lag: bool, held: bool },
+    Save {
+        order: usize,
+        change: Change,
+        fire: Fire,
+        lag: bool,
+        held: bool,
+    },
     /// A trigger without a save.
-    Trigger { order: usize, what: What, at: usize },
+    Trigger {
+        order: usize,
+        what: What,
+        at: usize,
+    },
     /// A command that was recorded before comes again, with its id.
-    Again { back: usize },
+    Again {
+        back: usize,
+    },
     /// What was held arrives, newest first.
     Deliver,
     /// A worker takes what is due.
-    Work { by: usize, at: usize, stop: Option<Stop> },
+    Work {
+        by: usize,
+        at: usize,
+        stop: Option<Stop>,
+    },
     /// A worker that stood still goes on.
-    Continue { by: usize, stop: Option<Stop> },
-    Trouble { at: usize, fault: Fault, on_writes: bool },
+    Continue {
+        by: usize,
+        stop: Option<Stop>,
+    },
+    Trouble {
+        at: usize,
+        fault: Fault,
+        on_writes: bool,
+    },
     CrmTrouble(CrmFault),
     /// The courier does something with its order.
-    Courier { order: usize, at: usize, status: &'static str },
+    Courier {
+        order: usize,
+        at: usize,
+        status: &'static str,
+    },
     Wait(u16),
     /// An undisturbed while: what is due is worked on.
     Rest,
@@ -122,8 +149,11 @@ fn work(integrations: usize) -> impl Strategy<Value = Op> {
 }
 
 fn trouble(integrations: usize) -> impl Strategy<Value = Op> {
-    (0..integrations, fault(), prop::bool::weighted(0.7))
-        .prop_map(|(at, fault, on_writes)| Op::Trouble { at, fault, on_writes })
+    (0..integrations, fault(), prop::bool::weighted(0.7)).prop_map(|(at, fault, on_writes)| Op::Trouble {
+        at,
+        fault,
+        on_writes,
+    })
 }
 
 fn wait() -> impl Strategy<Value = Op> {
@@ -179,8 +209,11 @@ pub fn histories() -> impl Strategy<Value = History> {
     (orders, integrations).prop_flat_map(|(orders, integrations)| {
         let closing = vec((0..orders, 0..3u8), 0..3);
         (prop::bool::weighted(0.3), vec(episode(orders, integrations), 2..12), closing).prop_map(
-            move |(eve, episodes, closing)| {
-                History { eve, integrations, ops: episodes.into_iter().flatten().collect(), closing }
+            move |(eve, episodes, closing)| History {
+                eve,
+                integrations,
+                ops: episodes.into_iter().flatten().collect(),
+                closing,
             },
         )
     })
@@ -216,7 +249,9 @@ impl fmt::Display for Op {
                 let held = if *held { ", triggers held" } else { "" };
                 write!(f, "order {order}: the manager {what}; triggers {fire:?}{lag}{held}")
             }
-            Self::Trigger { order, what, at } => write!(f, "order {order}: a stray {what:?} trigger for integration {at}"),
+            Self::Trigger { order, what, at } => {
+                write!(f, "order {order}: a stray {what:?} trigger for integration {at}")
+            }
             Self::Again { back } => write!(f, "the command {back} back is delivered again"),
             Self::Deliver => write!(f, "held triggers arrive"),
             Self::Work { by, at, stop } => write!(f, "worker {by} works for integration {at}{}", stopping(*stop)),

@@ -23,7 +23,8 @@ fn number(name: &str, otherwise: u64) -> u64 {
 fn runner(seed: u64) -> TestRunner {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config { failure_persistence: None, max_shrink_iters: 3000, max_shrink_time: 120_000, ..Config::default() };
+    let config =
+        Config { failure_persistence: None, max_shrink_iters: 3000, max_shrink_time: 120_000, ..Config::default() };
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
 }
 

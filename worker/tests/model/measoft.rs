@@ -158,7 +158,10 @@ impl Account {
         state.later = rest;
         for (_, order) in due {
             let row = self.make(&mut state, &order);
-            self.said.line(format!("   MeaSoft {}: a slow request for {} is done: {}", self.integration, order.orderno, row.code));
+            self.said.line(format!(
+                "   MeaSoft {}: a slow request for {} is done: {}",
+                self.integration, order.orderno, row.code
+            ));
         }
     }
 
@@ -279,14 +282,8 @@ impl Account {
         let (name, error) = match fault? {
             Fault::RequestLost => ("lost", MeasoftError::NoAnswer { op, how: Break::Timeout }),
             Fault::NotSent => ("not sent", MeasoftError::NotSent { op, cause: "dns" }),
-            Fault::Html => (
-                "html",
-                MeasoftError::BadFormat { op, why: "a page", html: true, excerpt: String::new() },
-            ),
-            Fault::Down => (
-                "down",
-                MeasoftError::Http { op, status: 503, retry_after: None, excerpt: String::new() },
-            ),
+            Fault::Html => ("html", MeasoftError::BadFormat { op, why: "a page", html: true, excerpt: String::new() }),
+            Fault::Down => ("down", MeasoftError::Http { op, status: 503, retry_after: None, excerpt: String::new() }),
             Fault::RefusedWhole => {
                 let (code, text) = (Some(5), "receiver town not found".to_owned());
                 ("refused", MeasoftError::Refused { op, code, verdict: classify(op, code, &text), text })
@@ -341,7 +338,11 @@ impl Account {
                     _ => self.make(state, order),
                 });
                 let rows: Vec<CreateRow> = rows.collect();
-                if fault == Some(Fault::AnswerLost) { Err(MeasoftError::NoAnswer { op, how: Break::Timeout }) } else { Ok(rows) }
+                if fault == Some(Fault::AnswerLost) {
+                    Err(MeasoftError::NoAnswer { op, how: Break::Timeout })
+                } else {
+                    Ok(rows)
+                }
             }
         };
         write_step(Spot::Answered).await;

@@ -102,7 +102,12 @@ async fn judge(told: &Told<'_>) {
     let wanted = last.saved.content(*id);
 
     let mut given_up = false;
-    for dead in world.store.dead_letters(&DeadFilter { integration: Some(shop.id()), ..DeadFilter::default() }).await.expect("dead letters") {
+    for dead in world
+        .store
+        .dead_letters(&DeadFilter { integration: Some(shop.id()), ..DeadFilter::default() })
+        .await
+        .expect("dead letters")
+    {
         if told.numbers().contains(&dead.number.as_deref().unwrap_or_default()) {
             given_up = true;
             if !may_give_up(told, &dead.reason, touched) {

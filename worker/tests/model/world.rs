@@ -157,8 +157,7 @@ impl World {
         let crm = FakeCrm::new(clock.clone(), said.clone());
         let (mut accounts, mut shops) = (Vec::new(), Vec::new());
         for n in 0..history.integrations {
-            let settings =
-                Settings { delivery_types: vec![format!("courier-{n}")], ..Settings::default() };
+            let settings = Settings { delivery_types: vec![format!("courier-{n}")], ..Settings::default() };
             let new = NewIntegration {
                 title: format!("shop {n}"),
                 crm_url: "https://shop.example".to_owned(),
@@ -278,7 +277,11 @@ impl World {
                 let now = self.clock.now().to_zoned_datetime(TimeZone::fixed(offset(3)));
                 if now.month() == 12 {
                     let next = now.date().last_of_year().saturating_add(1.day());
-                    let begins = next.to_datetime(jiff::civil::Time::midnight()).to_zoned_datetime(now.time_zone().clone()).expect("a moment").timestamp();
+                    let begins = next
+                        .to_datetime(jiff::civil::Time::midnight())
+                        .to_zoned_datetime(now.time_zone().clone())
+                        .expect("a moment")
+                        .timestamp();
                     self.pass(begins.duration_since(self.clock.now()).unsigned_abs() + Duration::from_secs(5));
                 }
             }
@@ -364,7 +367,11 @@ impl World {
                     delivery_type: format!("courier-{n}"),
                     integration: shop.id(),
                 };
-                Command::CancelOrder { number, declared: None, candidates: self.shops.iter().enumerate().map(pair).collect() }
+                Command::CancelOrder {
+                    number,
+                    declared: None,
+                    candidates: self.shops.iter().enumerate().map(pair).collect(),
+                }
             }
         };
         let integration = if what == What::Cancel { self.shops[0].id() } else { self.shops[at].id() };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
+use futures_util::future::LocalBoxFuture;
 use jiff::Timestamp;
 use serde_json::json;
 use shared::clock::Clock;
@@ -206,7 +206,7 @@ async fn a_set_up_in_which_nothing_is_wrong_is_said_to_be_well() {
     }
 }
 
-type Break = for<'a> fn(&'a mut Stage) -> BoxFuture<'a, ()>;
+type Break = for<'a> fn(&'a mut Stage) -> LocalBoxFuture<'a, ()>;
 
 struct Case {
     name: &'static str,
@@ -221,7 +221,7 @@ struct Case {
 const CASES: &[Case] = &[
     Case {
         name: "the RetailCRM key is wrong",
-        broken: |s| s.change(|i| i.secrets.crm_api_key = Secret::new("nobody")).boxed(),
+        broken: |s| s.change(|i| i.secrets.crm_api_key = Secret::new("nobody")).boxed_local(),
         level: Level::Error,
         area: "integration",
         what: "does not know the API key",
@@ -231,7 +231,7 @@ const CASES: &[Case] = &[
         name: "the RetailCRM key lacks a right",
         broken: |s| {
             s.crm.add_key(s.account, "narrow", None, &SCOPES[..5]);
-            s.change(|i| i.secrets.crm_api_key = Secret::new("narrow")).boxed()
+            s.change(|i| i.secrets.crm_api_key = Secret::new("narrow")).boxed_local()
         },
         level: Level::Error,
         area: "integration",
@@ -242,7 +242,7 @@ const CASES: &[Case] = &[
         name: "the RetailCRM key sees one shop",
         broken: |s| {
             s.crm.add_key(s.account, "one-shop", Some(&["main-shop"]), &SCOPES);
-            s.change(|i| i.secrets.crm_api_key = Secret::new("one-shop")).boxed()
+            s.change(|i| i.secrets.crm_api_key = Secret::new("one-shop")).boxed_local()
         },
         level: Level::Error,
         area: "integration",
@@ -253,7 +253,7 @@ const CASES: &[Case] = &[
         name: "the CRM's host is not allowed",
         broken: |s| {
             s.settings.remove("CRM_ALLOWED_HOSTS");
-            async {}.boxed()
+            async {}.boxed_local()
         },
         level: Level::Error,
         area: "integration",
@@ -264,7 +264,7 @@ const CASES: &[Case] = &[
         name: "CRM_ALLOWED_HOSTS cannot be read",
         broken: |s| {
             s.settings.insert("CRM_ALLOWED_HOSTS", "http://127.0.0.1:80".to_owned());
-            async {}.boxed()
+            async {}.boxed_local()
         },
         level: Level::Error,
         area: "config",
@@ -273,7 +273,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "RetailCRM is away",
-        broken: |s| async { s.crm.stop().await }.boxed(),
+        broken: |s| async { s.crm.stop().await }.boxed_local(),
         level: Level::Error,
         area: "integration",
         what: "no connection and no answer from RetailCRM",
@@ -281,7 +281,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "the MeaSoft password is wrong",
-        broken: |s| s.change(|i| i.secrets.password = Secret::new("old")).boxed(),
+        broken: |s| s.change(|i| i.secrets.password = Secret::new("old")).boxed_local(),
         level: Level::Error,
         area: "integration",
         what: "client: refused",
@@ -289,7 +289,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "MeaSoft is away",
-        broken: |s| async { s.measoft.stop().await }.boxed(),
+        broken: |s| async { s.measoft.stop().await }.boxed_local(),
         level: Level::Error,
         area: "integration",
         what: "no connection to MeaSoft",
@@ -297,7 +297,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a delivery type does not exist",
-        broken: |s| s.change(|i| i.settings.delivery_types = vec!["incty".to_owned()]).boxed(),
+        broken: |s| s.change(|i| i.settings.delivery_types = vec!["incty".to_owned()]).boxed_local(),
         level: Level::Error,
         area: "integration",
         what: "no delivery type «incty»",
@@ -307,7 +307,7 @@ const CASES: &[Case] = &[
         name: "a delivery type is another module's",
         broken: |s| {
             s.crm.add_delivery_type(s.account, "incity", Some("boxberry-3"), &["cash"]);
-            async {}.boxed()
+            async {}.boxed_local()
         },
         level: Level::Error,
         area: "integration",
@@ -319,7 +319,7 @@ const CASES: &[Case] = &[
         broken: |s| {
             s.crm.add_delivery_type(s.account, "incity", None, &["cash"]);
             s.crm.add_delivery_type(s.account, "measoft-1", None, &["cash"]);
-            s.change(|i| i.settings.delivery_types.clear()).boxed()
+            s.change(|i| i.settings.delivery_types.clear()).boxed_local()
         },
         level: Level::Error,
         area: "integration",
@@ -328,7 +328,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "two integrations have one delivery type",
-        broken: |s| async { drop(s.add("incity", "B-").await) }.boxed(),
+        broken: |s| async { drop(s.add("incity", "B-").await) }.boxed_local(),
         level: Level::Error,
         area: "integration",
         what: "integration 2 works for the delivery type «incity» too",
@@ -339,7 +339,7 @@ const CASES: &[Case] = &[
         broken: |s| {
             s.settings.insert("MODULE_CODE", "courier".to_owned());
             s.crm.add_delivery_type(s.account, "incity", Some("courier-1"), &["cash"]);
-            async {}.boxed()
+            async {}.boxed_local()
         },
         level: Level::Error,
         area: "integration",
@@ -348,7 +348,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "the module is switched off",
-        broken: |s| async { drop(s.crm.activity(s.account, "measoft-1", false, false).await) }.boxed(),
+        broken: |s| async { drop(s.crm.activity(s.account, "measoft-1", false, false).await) }.boxed_local(),
         level: Level::Error,
         area: "integration",
         what: "measoft-1 is switched off",
@@ -356,7 +356,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "the module is frozen",
-        broken: |s| async { drop(s.crm.activity(s.account, "measoft-1", true, true).await) }.boxed(),
+        broken: |s| async { drop(s.crm.activity(s.account, "measoft-1", true, true).await) }.boxed_local(),
         level: Level::Error,
         area: "integration",
         what: "frozen",
@@ -364,7 +364,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "the module was registered under another address",
-        broken: |s| s.register(|m| m.base_url = Some("https://old.example.org".to_owned())).boxed(),
+        broken: |s| s.register(|m| m.base_url = Some("https://old.example.org".to_owned())).boxed_local(),
         level: Level::Error,
         area: "integration",
         what: "«https://old.example.org», but PUBLIC_URL is http://127.0.0.1:8080",
@@ -372,7 +372,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "RetailCRM knows another clientId",
-        broken: |s| s.register(|m| m.client_id = Some(Secret::new("0f0f"))).boxed(),
+        broken: |s| s.register(|m| m.client_id = Some(Secret::new("0f0f"))).boxed_local(),
         level: Level::Error,
         area: "integration",
         what: "another clientId",
@@ -380,7 +380,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "an end of delivery has no order status",
-        broken: |s| s.register(|m| settings_of(m).statuses = vec![mapping("COMPLETE", "complete")]).boxed(),
+        broken: |s| s.register(|m| settings_of(m).statuses = vec![mapping("COMPLETE", "complete")]).boxed_local(),
         level: Level::Warning,
         area: "integration",
         what: "without an order status: PARTIALLY, CANCELED",
@@ -388,7 +388,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a mapped order status is gone",
-        broken: |s| s.register(|m| settings_of(m).statuses.push(mapping("LOST", "vanished"))).boxed(),
+        broken: |s| s.register(|m| settings_of(m).statuses.push(mapping("LOST", "vanished"))).boxed_local(),
         level: Level::Warning,
         area: "integration",
         what: "does not have: vanished",
@@ -399,7 +399,7 @@ const CASES: &[Case] = &[
         broken: |s| {
             s.crm.add_delivery_type(s.account, "incity", Some("measoft-1"), &[]);
             s.crm.set_module_settings(s.account, "measoft-1", &json!({"paymentTypes": []}));
-            async {}.boxed()
+            async {}.boxed_local()
         },
         level: Level::Warning,
         area: "integration",
@@ -408,7 +408,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "the payment status does not exist",
-        broken: |s| s.change(|i| i.settings.payment_status = Some("payed".to_owned())).boxed(),
+        broken: |s| s.change(|i| i.settings.payment_status = Some("payed".to_owned())).boxed_local(),
         level: Level::Error,
         area: "integration",
         what: "no payment status «payed»",
@@ -416,7 +416,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "the payment status does not mean paid",
-        broken: |s| s.change(|i| i.settings.payment_status = Some("not-paid".to_owned())).boxed(),
+        broken: |s| s.change(|i| i.settings.payment_status = Some("not-paid".to_owned())).boxed_local(),
         level: Level::Warning,
         area: "integration",
         what: "«not-paid» does not count as paid",
@@ -429,7 +429,7 @@ const CASES: &[Case] = &[
                 i.settings.receive_payment = true;
                 i.settings.payment_type_map.insert("CARD".to_owned(), "terminal".to_owned());
             })
-            .boxed()
+            .boxed_local()
         },
         level: Level::Error,
         area: "integration",
@@ -440,7 +440,7 @@ const CASES: &[Case] = &[
         name: "the integration is paused over its credentials",
         broken: |s| {
             let by = PausedBy::Credentials(Fault::Courier);
-            s.change(move |i| i.state = IntegrationState::Paused { by, reason: "code 1".to_owned() }).boxed()
+            s.change(move |i| i.state = IntegrationState::Paused { by, reason: "code 1".to_owned() }).boxed_local()
         },
         level: Level::Error,
         area: "integration",
@@ -449,7 +449,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "the courier refused a cancellation",
-        broken: |s| s.dead("CancelOrder", "unknown_code").boxed(),
+        broken: |s| s.dead("CancelOrder", "unknown_code").boxed_local(),
         level: Level::Warning,
         area: "integration",
         what: "refused 1 change(s) or cancellation(s) with a code of its own",
@@ -462,7 +462,7 @@ const CASES: &[Case] = &[
                 s.change(|i| i.settings.allow_edit_cancel = false).await;
                 s.dead("UpdateOrder", "edit_cancel_off").await;
             }
-            .boxed()
+            .boxed_local()
         },
         level: Level::Warning,
         area: "integration",
@@ -471,7 +471,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "there are open dead letters",
-        broken: |s| s.dead("SendOrder", "bad_phone").boxed(),
+        broken: |s| s.dead("SendOrder", "bad_phone").boxed_local(),
         level: Level::Warning,
         area: "integration",
         what: "1 open dead letter",
@@ -497,7 +497,7 @@ const CASES: &[Case] = &[
                 };
                 store.record_wishes(&[wish]).await.expect("recorded");
             }
-            .boxed()
+            .boxed_local()
         },
         level: Level::Warning,
         area: "integration",
@@ -509,7 +509,7 @@ const CASES: &[Case] = &[
         broken: |s| {
             let slow = Clock::system().now().checked_sub(Duration::from_secs(300)).expect("moment");
             s.clock = Clock::standing_at(slow);
-            async {}.boxed()
+            async {}.boxed_local()
         },
         level: Level::Error,
         area: "clock",
@@ -520,7 +520,7 @@ const CASES: &[Case] = &[
         name: "PUBLIC_URL is plain http",
         broken: |s| {
             s.settings.insert("PUBLIC_URL", "http://bridge.example.org".to_owned());
-            s.register(|_| {}).boxed()
+            s.register(|_| {}).boxed_local()
         },
         level: Level::Error,
         area: "config",
@@ -534,7 +534,7 @@ const CASES: &[Case] = &[
             use std::os::unix::fs::PermissionsExt as _;
             let open = std::fs::Permissions::from_mode(0o644);
             std::fs::set_permissions(s.folder.join("secret.key"), open).expect("permissions");
-            async {}.boxed()
+            async {}.boxed_local()
         },
         level: Level::Error,
         area: "config",
@@ -545,7 +545,7 @@ const CASES: &[Case] = &[
         name: "the secret key is another one",
         broken: |s| {
             s.settings.insert("BRIDGE_SECRET_KEY", SecretKey::generate());
-            async {}.boxed()
+            async {}.boxed_local()
         },
         level: Level::Error,
         area: "store",
@@ -558,7 +558,7 @@ const CASES: &[Case] = &[
             let (broken, other) = (s.folder.join("broken.db"), "not a database at all, but long enough. ".repeat(100));
             std::fs::write(&broken, other).expect("written");
             s.settings.insert("DATABASE_URL", format!("sqlite://{}", broken.display()));
-            async {}.boxed()
+            async {}.boxed_local()
         },
         level: Level::Error,
         area: "store",
@@ -570,7 +570,7 @@ const CASES: &[Case] = &[
         broken: |s| {
             s.settings.insert("DATABASE_URL", "postgres://bridge:hunter2@127.0.0.1:1/bridge".to_owned());
             s.settings.insert("BRIDGE_SECRET_KEY", SecretKey::generate());
-            async {}.boxed()
+            async {}.boxed_local()
         },
         level: Level::Error,
         area: "store",
@@ -581,7 +581,7 @@ const CASES: &[Case] = &[
         name: "RabbitMQ is away",
         broken: |s| {
             s.settings.insert("AMQP_URL", "amqp://bridge:hunter2@127.0.0.1:1/".to_owned());
-            async {}.boxed()
+            async {}.boxed_local()
         },
         level: Level::Error,
         area: "broker",
