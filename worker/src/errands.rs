@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::drains;
 use crate::intake::undecodable;
 use crate::ports::{Shop, Tools};
+use crate::pump;
 use crate::settle::{Settlement, settle};
 use crate::shops::Shops;
 use crate::sync;
@@ -45,27 +46,8 @@ pub async fn run(
     mut from_intake: mpsc::Receiver<(Envelope, Delivery)>,
     stop: CancellationToken,
 ) {
-    let mut bulk = queue.subscribe(Lane::Bulk, AT_ONCE as u16);
-    let (pump, mut inbox) = mpsc::channel::<Delivery>(1);
+    let (mut inbox, pumping) = pump::start(queue.subscribe(Lane::Bulk, AT_ONCE as u16), 1, stop.clone());
     let mut running: JoinSet<()> = JoinSet::new();
-    let pump_stop = stop.clone();
-    let pumping = tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                biased;
-                () = pump_stop.cancelled() => break,
-                delivery = bulk.next() => match delivery {
-                    Some(delivery) => {
-                        if pump.send(delivery).await.is_err() {
-                            break;
-                        }
-                    }
-                    None => break,
-                },
-            }
-        }
-        bulk.stop().await;
-    });
     let mut more = true;
     loop {
         let (envelope, delivery) = tokio::select! {

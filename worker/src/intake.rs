@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::drains;
 use crate::ports::Tools;
+use crate::pump;
 use crate::runner::Hint;
 
 /// Messages recorded in one commit.
@@ -28,27 +29,8 @@ pub type Other = mpsc::Sender<(Envelope, Delivery)>;
 
 /// Runs until `stop`, then hands back what is not recorded.
 pub async fn run(tools: Tools, queue: WatchedQueue, hints: mpsc::Sender<Hint>, other: Other, stop: CancellationToken) {
-    let mut subscription = queue.subscribe(Lane::Interactive, PREFETCH);
-    let (pump, mut inbox) = mpsc::channel::<Delivery>(usize::from(PREFETCH));
-    let pump_stop = stop.clone();
-    // `next` must not be cancelled half-way, so a task of its own waits in it.
-    let pumping = tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                biased;
-                () = pump_stop.cancelled() => break,
-                delivery = subscription.next() => match delivery {
-                    Some(delivery) => {
-                        if pump.send(delivery).await.is_err() {
-                            break;
-                        }
-                    }
-                    None => break,
-                },
-            }
-        }
-        subscription.stop().await;
-    });
+    let (mut inbox, pumping) =
+        pump::start(queue.subscribe(Lane::Interactive, PREFETCH), usize::from(PREFETCH), stop.clone());
     let mut group = Vec::with_capacity(GROUP);
     while inbox.recv_many(&mut group, GROUP).await > 0 {
         record(&tools, &hints, &other, std::mem::take(&mut group), &stop).await;

@@ -21,6 +21,7 @@ pub mod intake;
 pub mod module;
 pub mod overlay;
 pub mod ports;
+mod pump;
 pub mod recognise;
 pub mod references;
 pub mod runner;

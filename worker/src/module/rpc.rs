@@ -23,6 +23,7 @@ use crate::module::{
     Answered, Desk, Refusal, Request, activity, calculate, check, delete, error, get, lists, print, save, words,
 };
 use crate::ports::Tools;
+use crate::pump;
 use crate::runner::Hint;
 use crate::shops::Shops;
 
@@ -49,26 +50,7 @@ pub fn desk(ctx: &Ctx, tools: Tools, shops: Shops, hints: mpsc::Sender<Hint>) ->
 
 /// Runs until `stop`; what is in hand then is answered.
 pub async fn run(desk: Desk, callbacks: Callbacks, stop: CancellationToken) {
-    let mut requests = callbacks.requests.subscribe(Lane::Rpc, AT_ONCE);
-    let (pump, mut inbox) = mpsc::channel::<Delivery>(1);
-    let pump_stop = stop.clone();
-    let pumping = tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                biased;
-                () = pump_stop.cancelled() => break,
-                delivery = requests.next() => match delivery {
-                    Some(delivery) => {
-                        if pump.send(delivery).await.is_err() {
-                            break;
-                        }
-                    }
-                    None => break,
-                },
-            }
-        }
-        requests.stop().await;
-    });
+    let (mut inbox, pumping) = pump::start(callbacks.requests.subscribe(Lane::Rpc, AT_ONCE), 1, stop.clone());
     let mut running: JoinSet<()> = JoinSet::new();
     loop {
         tokio::select! {
