@@ -45,6 +45,12 @@ impl Browser {
         let cookies: Vec<String> =
             self.cookies.lock().expect("not poisoned").iter().map(|(name, value)| format!("{name}={value}")).collect();
         let answer = request.header(COOKIE, cookies.join("; ")).send().await.expect("answered");
+        self.keep(&answer);
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Page { status, headers, text: answer.text().await.expect("text") }
+    }
+
+    fn keep(&self, answer: &reqwest::Response) {
         let mut kept = self.cookies.lock().expect("not poisoned");
         for cookie in answer.headers().get_all(SET_COOKIE) {
             let pair = cookie.to_str().expect("ascii").split(';').next().expect("a pair").to_owned();
@@ -52,9 +58,6 @@ impl Browser {
             kept.retain(|(known, _)| known != name);
             kept.push((name.to_owned(), value.to_owned()));
         }
-        drop(kept);
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        Page { status, headers, text: answer.text().await.expect("text") }
     }
 
     async fn get(&self, path: &str) -> Page {
@@ -288,8 +291,10 @@ async fn nobody_sees_or_replays_another_integration_s_failures() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_trigger_values_are_those_of_this_integration() {
-    let mut settings = shared::domain::Settings::default();
-    settings.delivery_types = vec!["incity".into(), "outcity".into()];
+    let settings = shared::domain::Settings {
+        delivery_types: vec!["incity".into(), "outcity".into()],
+        ..shared::domain::Settings::default()
+    };
     let world = Installation::of(Plan { settings, ..Plan::default() }).await;
     let browser = Browser::new(&world);
     browser.open(&world).await;

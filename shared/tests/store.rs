@@ -762,7 +762,6 @@ mod cases {
         d.sent_at = Some(bench.after(-60));
         d.price = Some(Kopecks(i64::MAX));
         d.item_codes = BTreeMap::from([("3301".to_owned(), "77".to_owned())]);
-        d.overlay = Some(r#"{"collect":1}"#.to_owned());
         d.crm_written = CrmWritten {
             external_id: "ms-1-4817".to_owned(),
             track_number: "1234A".to_owned(),

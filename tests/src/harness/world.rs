@@ -516,7 +516,7 @@ impl World {
 
     /// Puts the nth order of a shop into RetailCRM.
     pub fn place(&self, shop: usize, n: usize, collect: Collect) -> Placed {
-        let number = format!("{}{}", 1000 + n, if n % 2 == 0 { "A" } else { "C" });
+        let number = format!("{}{}", 1000 + n, if n.is_multiple_of(2) { "A" } else { "C" });
         let (builder, collect) = a_parcel(n, &number, &self.shops[shop].delivery_type, collect);
         self.place_as(shop, &number, builder, collect)
     }

@@ -77,7 +77,7 @@ async fn an_edit_while_new_changes_the_order_once() {
         order.set_delivery_cost(40_000);
         order.remove_payments();
     });
-    let total = order.collect - (35_000 + 2 % 7 * 50) + 40_000;
+    let total = order.collect - (35_000 + 2 * 50) + 40_000;
     edit(&world, &order, |order| order.add_payment("cash", total, "not-paid"));
     world.fires(Update, &order).await;
     world.settled("the change has arrived").await;

@@ -55,8 +55,7 @@ impl Bell {
 impl Listener {
     /// Resolves at the next ring after this call, whenever it is first polled.
     pub fn rung(&self) -> impl Future<Output = ()> + Send + use<> {
-        let notified = self.notify.clone().notified_owned();
-        async move { notified.await }
+        self.notify.clone().notified_owned()
     }
 }
 

@@ -144,9 +144,8 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
                 Some(Err(error)) => crm_error(facts, error, &mut say),
                 None => {}
             }
-            match &facts.courier {
-                Some(courier) => courier_side(facts, courier, &mut say),
-                None => {}
+            if let Some(courier) = &facts.courier {
+                courier_side(facts, courier, &mut say);
             }
         }
     }
