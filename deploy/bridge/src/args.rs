@@ -135,7 +135,7 @@ pub enum IntegrationCommand {
 pub struct Add {
     #[arg(long)]
     pub title: String,
-    /// https://<account>.retailcrm.ru
+    /// https://ACCOUNT.retailcrm.ru
     #[arg(long)]
     pub crm_url: String,
     /// RetailCRM API key

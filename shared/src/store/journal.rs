@@ -278,7 +278,7 @@ enum Line {
 }
 
 /// Writes entries in groups behind the callers' backs: a vendor call never waits for its
-/// journal row. At most [`Journal::EVERY`] of entries are lost with the process.
+/// journal row. At most 40 ms of entries are lost with the process.
 #[derive(Debug, Clone)]
 pub struct Journal {
     lines: mpsc::Sender<Line>,
