@@ -135,7 +135,7 @@ pub enum IntegrationCommand {
 pub struct Add {
     #[arg(long)]
     pub title: String,
-    /// https://ACCOUNT.retailcrm.ru
+    /// Address of the account, like `https://shop.retailcrm.ru`
     #[arg(long)]
     pub crm_url: String,
     /// RetailCRM API key
