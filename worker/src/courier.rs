@@ -188,6 +188,8 @@ impl Tools {
                 d.requests += 1;
                 tx.save_delivery(d, false, now).await?
             };
+            let fence_held = fence_held
+                && (case.intent.delivery.is_some() || tx.bind_intent(&case.intent, delivery(case).id).await?);
             if fence_held {
                 case.began = true;
             } else {

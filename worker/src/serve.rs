@@ -622,7 +622,7 @@ async fn store_result(
         drop(tx);
         let mut tx = tools.store.db.begin().await?;
         if case.began {
-            tx.ask_to_verify(&case.intent, now).await?;
+            tx.ask_to_verify(&case.intent, case.delivery.as_ref().map(|d| d.id), now).await?;
         }
         let words = "the lease was lost during this attempt; the next holder looks at MeaSoft first";
         tx.append_journal(&Entry::new(now, What::Decision, words).about(shop.id(), number).outcome("fence_lost"))

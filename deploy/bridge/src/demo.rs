@@ -65,6 +65,7 @@ struct Stage {
     measoft: MeasoftSim,
     crm: RetailcrmSim,
     ctx: Ctx,
+    ingress_address: String,
     ingress: String,
     ops: String,
     shops: Vec<Shop>,
@@ -90,7 +91,16 @@ async fn tell(args: &Demo, out: &Output, folder: PathBuf) -> anyhow::Result<bool
     let stage = set_up(args, out, folder).await?;
     let (ctx, queue) = (stage.ctx.clone(), open::start(&stage.ctx).await?);
     health::serve(stage.ops.parse()?, ctx.health.clone(), ctx.metrics.clone()).await?;
-    let running = tokio::spawn(up::roles(ctx.clone(), queue.clone()));
+    let mut running = tokio::spawn(up::roles(ctx.clone(), queue.clone()));
+    tokio::select! {
+        // A role that ends now failed, and knows why.
+        ended = &mut running => {
+            queue.close().await;
+            ended?.context("a role failed")?;
+            bail!("the roles stopped before the story began");
+        }
+        listening = listens(&stage.ingress_address) => listening?,
+    }
     let told = story(args, out, &stage).await;
     if args.keep && told.is_ok() {
         stage.invite();
@@ -102,6 +112,18 @@ async fn tell(args: &Demo, out: &Output, folder: PathBuf) -> anyhow::Result<bool
     let right = told?;
     ended.context("the roles did not stop in time")??.context("a role failed")?;
     Ok(right)
+}
+
+/// Waits until ingress takes connections.
+async fn listens(address: &str) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while let Err(error) = tokio::net::TcpStream::connect(address).await {
+        if begun.elapsed() > PATIENCE {
+            return Err(error).context("ingress does not listen");
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
 }
 
 fn free_address() -> anyhow::Result<String> {
@@ -178,7 +200,7 @@ async fn set_up(args: &Demo, out: &Output, folder: PathBuf) -> anyhow::Result<St
         "  {} integrations on {queue} and {store}; both vendors are simulated on real sockets",
         shops.len()
     ));
-    Ok(Stage { measoft, crm, ctx, ingress: format!("http://{listen}"), ops, shops, say })
+    Ok(Stage { measoft, crm, ctx, ingress: format!("http://{listen}"), ingress_address: listen, ops, shops, say })
 }
 
 /// What a demo order shows.

@@ -374,14 +374,36 @@ impl Tx {
         Ok(changed == 1)
     }
 
+    /// Binds a held intent to the delivery it is about, before anything is sent: should the
+    /// order's number be edited meanwhile, the next holder still finds both. False when the
+    /// lease was lost.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn bind_intent(&mut self, intent: &Intent, delivery: DeliveryId) -> Result<bool> {
+        let changed = self
+            .exec(
+                "UPDATE intents SET delivery_id = $3 WHERE id = $1 AND fence = $2",
+                args![intent.id, intent.fence, delivery],
+            )
+            .await?;
+        Ok(changed == 1)
+    }
+
     /// A holder that began a write and lost its lease asks the next one to look first.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn ask_to_verify(&mut self, intent: &Intent, now: Timestamp) -> Result<()> {
+    pub async fn ask_to_verify(
+        &mut self,
+        intent: &Intent,
+        delivery: Option<DeliveryId>,
+        now: Timestamp,
+    ) -> Result<()> {
         self.exec(
-            "UPDATE intents SET requested = requested + 1, verify = 1, due_at = $2, updated_at = $2 WHERE id = $1",
-            args![intent.id, now.as_millisecond()],
+            "UPDATE intents SET requested = requested + 1, verify = 1, delivery_id = COALESCE($3, delivery_id), \
+             due_at = $2, updated_at = $2 WHERE id = $1",
+            args![intent.id, now.as_millisecond(), delivery],
         )
         .await
         .map(|_| ())
