@@ -758,6 +758,7 @@ mod cases {
             price: Some(Kopecks(-1)),
             extcodes: vec!["3301".to_owned(), "3301-2".to_owned()],
             phone_hash: "cc".to_owned(),
+            earlier: vec![Fingerprint { phone_hash: "dd".to_owned(), ..Fingerprint::default() }],
         });
         d.sent_at = Some(bench.after(-60));
         d.price = Some(Kopecks(i64::MAX));

@@ -40,6 +40,9 @@ pub struct Case {
     pub read_again: bool,
     /// A look-up already answered a request to verify.
     pub verified: bool,
+    /// The delivery had been withdrawn before anything of it was known to be at MeaSoft, and
+    /// a create that came late has put it there.
+    pub withdrawn: bool,
     /// When MeaSoft confirmed a change.
     pub effect_at: Option<Timestamp>,
     /// The decision in words, for the journal.
@@ -61,6 +64,7 @@ impl Case {
             outcome: None,
             read_again: false,
             verified: false,
+            withdrawn: false,
             effect_at: None,
             told: Vec::new(),
         }
@@ -98,7 +102,7 @@ impl Case {
         Wanted {
             send: i.send_seq > i.served,
             update: i.update_seq > i.served,
-            cancel: i.cancel_seq > i.served || (i.verify && i.cancel_seq > i.send_seq),
+            cancel: i.cancel_seq > i.served || self.withdrawn || (i.verify && i.cancel_seq > i.send_seq),
             send_after_cancel: i.send_seq > i.cancel_seq,
         }
     }

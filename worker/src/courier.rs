@@ -1,6 +1,8 @@
 //! What is done at MeaSoft: create, look up, edit, cancel, each with what a lost answer
 //! means. The ledger is written before a call that changes anything there.
 
+use std::time::Duration;
+
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan, ZonedDateTime};
 use shared::domain::delivery::{DeliveryState as S, Event, Phase};
@@ -13,8 +15,16 @@ use shared::store;
 
 use crate::budget::Priority;
 use crate::case::{Case, Desired};
+use crate::crm::shown;
+use crate::decide::Shown;
 use crate::ports::{Shop, Tools};
 use crate::recognise::{fingerprint, is_ours, item_codes, shows, with_codes};
+
+/// How old the ledger's word of a send may be when the request leaves: what a later look-up
+/// finds, or does not, is judged by it.
+const FRESH: Duration = Duration::from_secs(5);
+/// Earlier sends under one number that are remembered.
+const EARLIER: usize = 5;
 
 /// Tries after which a number that MeaSoft calls taken, and never shows, is a person's.
 const TAKEN_TRIES: u32 = 5;
@@ -106,14 +116,21 @@ impl Tools {
             cases.iter_mut().for_each(|case| case.close(closed.clone()));
             return;
         }
-        let now = self.clock.now();
-        if let Err(error) = self.begin_sends(cases, now).await {
-            tracing::warn!(%error, "the ledger could not be written; nothing was sent");
-            for case in cases.iter_mut().filter(|case| case.is_open()) {
-                case.began = false;
-                case.retry(RetryWhy::Internal, None);
+        loop {
+            let now = self.clock.now();
+            if let Err(error) = self.begin_sends(cases, now).await {
+                tracing::warn!(%error, "the ledger could not be written; nothing was sent");
+                for case in cases.iter_mut().filter(|case| case.is_open()) {
+                    case.began = false;
+                    case.retry(RetryWhy::Internal, None);
+                }
+                return;
             }
-            return;
+            // The process may have stood still meanwhile: others may hold the lease by now,
+            // and would count their patience from the moment written down.
+            if self.clock.now().duration_since(now).unsigned_abs() < FRESH {
+                break;
+            }
         }
         let mut sending: Vec<&mut Case> = cases.iter_mut().map(|c| &mut **c).filter(|case| case.is_open()).collect();
         let orders: Vec<NewOrder> = sending.iter().filter_map(|case| Some(wish(case)?.order.clone())).collect();
@@ -129,7 +146,7 @@ impl Tools {
                     let row = rows.iter().find(|row| delivery(case).orderno == row.orderno).cloned();
                     match row {
                         // No row: whether it arrived is not known.
-                        None => step(case, Event::AnswerLost),
+                        None => answer_lost(case, now),
                         Some(row) => match row.verdict(Op::NewOrder) {
                             None => accepted(case, row.orderprice, now),
                             Some(verdict) => {
@@ -142,7 +159,7 @@ impl Tools {
             }
             Err(error) if error.class() == Class::UnknownOutcome => {
                 sending.iter_mut().for_each(|case| {
-                    step(case, Event::AnswerLost);
+                    answer_lost(case, now);
                     case.told.push(format!("the answer was lost ({})", error.outcome()));
                 });
                 if sending.len() > 1 {
@@ -176,15 +193,23 @@ impl Tools {
     /// Writes `sending` for all of them in one commit. A case whose lease was lost is closed.
     async fn begin_sends(&self, cases: &mut [&mut Case], now: Timestamp) -> store::Result<()> {
         let mut tx = self.store.db.begin().await?;
-        for case in cases.iter_mut() {
+        for case in cases.iter_mut().filter(|case| case.is_open()) {
             let Some(desired) = wish(case).cloned() else { continue };
-            let mark = fingerprint(&desired, &self.store.key);
+            let mut mark = fingerprint(&desired, &self.store.key);
             let fence_held = {
                 let d = delivery_mut(case);
                 d.state = d.state.after(Event::SendBegun).unwrap_or(S::Sending);
+                if let Some(mut before) = d.sending.take() {
+                    mark.earlier = std::mem::take(&mut before.earlier);
+                    if d.sending_hash.as_ref() != Some(&desired.hash) {
+                        mark.earlier.insert(0, before);
+                        mark.earlier.truncate(EARLIER);
+                    }
+                }
                 d.sending_hash = Some(desired.hash.clone());
                 d.sending = Some(mark);
                 d.sent_at = Some(now);
+                d.cancelled_by_us = false;
                 d.requests += 1;
                 tx.save_delivery(d, false, now).await?
             };
@@ -214,7 +239,7 @@ impl Tools {
                 case.began = false;
                 case.retry(RetryWhy::CourierUnavailable, None);
             }
-            Class::UnknownOutcome => step(case, Event::AnswerLost),
+            Class::UnknownOutcome => answer_lost(case, self.clock.now()),
             Class::Config => {
                 step(case, Event::Refused);
                 delivery_mut(case).reject_reason = Some(verdict.reason.to_owned());
@@ -245,7 +270,7 @@ impl Tools {
             let found: Vec<&StatusRow> = rows.iter().filter(|row| row.orderno.as_ref() == Some(&orderno)).collect();
             match newest(&found, delivery(case)) {
                 Some(row) => self.adopt(case, row, now),
-                None => self.absent(case, now),
+                None => self.absent(shop, case, now),
             }
         }
     }
@@ -258,7 +283,7 @@ impl Tools {
         // a slow first request can no longer be under way.
         if delivery(case).state == S::Unknown
             && !case.began
-            && let Some(not_before) = self.patience_ends(case)
+            && let Some(not_before) = self.patience_ends(shop, case)
             && self.clock.now() < not_before
         {
             return case.retry(RetryWhy::UnknownOutcome, Some(not_before));
@@ -282,10 +307,11 @@ impl Tools {
                         // lease may have.
                         if matches!(d.state, S::Planned | S::Rejected) {
                             d.state = S::Unknown;
+                            case.withdrawn = d.cancelled_by_us && case.intent.send_seq <= case.intent.served;
                         }
                         self.adopt(case, row, now);
                     }
-                    None => self.absent(case, now),
+                    None => self.absent(shop, case, now),
                 }
             }
         }
@@ -295,13 +321,14 @@ impl Tools {
         let lost = delivery(case).state.needs_lookup();
         if lost {
             let sent = delivery(case).sending.clone().unwrap_or_default();
-            if !is_ours(row, &sent, &self.store.key) {
+            if !std::iter::once(&sent).chain(&sent.earlier).any(|sent| is_ours(row, sent, &self.store.key)) {
                 case.give_up(reason::give_up(reason::CONFLICT, format!("number {}", delivery(case).orderno)));
                 return;
             }
             step(case, Event::Accepted);
             let d = delivery_mut(case);
-            d.sent_hash = d.sending_hash.take();
+            // Which of several it is cannot be told: only a complete edit makes sure.
+            d.sent_hash = d.sending_hash.take().filter(|_| sent.earlier.is_empty());
             d.reject_reason = None;
             case.effect_at = Some(now);
             case.told.push("found at MeaSoft under our number: taken over".to_owned());
@@ -316,11 +343,11 @@ impl Tools {
         take_over(case, row);
     }
 
-    fn absent(&self, case: &mut Case, now: Timestamp) {
+    fn absent(&self, shop: &Shop, case: &mut Case, now: Timestamp) {
         if !delivery(case).state.needs_lookup() {
             return;
         }
-        let not_before = self.patience_ends(case).unwrap_or(now);
+        let not_before = self.patience_ends(shop, case).unwrap_or(now);
         if now < not_before {
             case.told.push("MeaSoft does not show it yet".to_owned());
             case.retry(RetryWhy::UnknownOutcome, Some(not_before));
@@ -331,9 +358,13 @@ impl Tools {
     }
 
     /// Until then a slow first request may still be under way, and «absent» proves nothing.
-    fn patience_ends(&self, case: &Case) -> Option<Timestamp> {
+    fn patience_ends(&self, shop: &Shop, case: &Case) -> Option<Timestamp> {
         let recheck = self.limits.unknown_recheck;
-        let patience = if case.wanted().cancel { self.limits.call_limit.max(recheck) } else { recheck };
+        // Only a send that follows would notice that the number has come to be taken.
+        let resends = !case.wanted().cancel
+            && matches!(case.desired, Some(Ok(_)))
+            && case.order.as_ref().is_some_and(|order| shown(order, case, shop, &self.module_code) == Shown::Ours);
+        let patience = if resends { recheck } else { self.limits.call_limit.max(recheck) };
         delivery(case).sent_at?.checked_add(patience).ok()
     }
 
@@ -351,6 +382,9 @@ impl Tools {
             return;
         }
         let request = with_codes(&desired.order, &delivery(case).item_codes);
+        if let Err(closed) = self.gate.pass(&shop.integration.courier_account(), Priority::Interactive).await {
+            return case.close(closed);
+        }
         let now = self.clock.now();
         // Until this edit's outcome is known, what MeaSoft holds is not: should the order be
         // changed back meanwhile, the old hash would call it up to date.
@@ -361,24 +395,18 @@ impl Tools {
             d.requests += 2;
             d.sent_hash.take()
         };
-        match self.save(case).await {
-            Ok(true) => case.began = true,
-            Ok(false) => return case.retry(RetryWhy::LeaseHeld, None),
-            Err(_) => return case.retry(RetryWhy::Internal, None),
+        if !self.begin_change(case).await {
+            return;
         }
-        match self.ask(shop, shop.vendors.courier.edit_order(&request)).await {
-            Err(closed) => {
-                delivery_mut(case).sent_hash = held_before;
-                case.close(closed);
-            }
-            Ok(Err(error)) => {
+        match self.change(shop, shop.vendors.courier.edit_order(&request)).await {
+            Err(error) => {
                 if error.class() != Class::UnknownOutcome {
                     delivery_mut(case).sent_hash = held_before;
                 }
                 let outcome = self.failure(shop, &error).await;
                 case.close(outcome);
             }
-            Ok(Ok(answer)) => {
+            Ok(answer) => {
                 let refusal = answer
                     .verdict(Op::EditOrder)
                     .map(|v| (v, answer.text(shared::measoft::Lang::Ru).unwrap_or_default().to_owned()));
@@ -416,6 +444,9 @@ impl Tools {
 
     /// Cancels an order that MeaSoft has not begun to work on, and reads it back.
     pub async fn cancel(&self, shop: &Shop, case: &mut Case) {
+        if let Err(closed) = self.gate.pass(&shop.integration.courier_account(), Priority::Interactive).await {
+            return case.close(closed);
+        }
         // Marked before the call: should its outcome never be recorded, the next holder looks
         // before it takes the order for placed, and knows whose cancel it finds.
         let asked_before = delivery(case).cancelled_by_us;
@@ -425,17 +456,11 @@ impl Tools {
             d.requests += 2;
             (d.orderno.clone(), d.ordercode.clone())
         };
-        match self.save(case).await {
-            Ok(true) => case.began = true,
-            Ok(false) => return case.retry(RetryWhy::LeaseHeld, None),
-            Err(_) => return case.retry(RetryWhy::Internal, None),
+        if !self.begin_change(case).await {
+            return;
         }
-        let answer = match self.ask(shop, shop.vendors.courier.cancel_order(&orderno, ordercode.as_deref())).await {
-            Err(closed) => {
-                delivery_mut(case).cancelled_by_us = asked_before;
-                return case.close(closed);
-            }
-            Ok(Err(error))
+        let answer = match self.change(shop, shop.vendors.courier.cancel_order(&orderno, ordercode.as_deref())).await {
+            Err(error)
                 if matches!(error.class(), Class::UnknownOutcome | Class::Transient | Class::Blocked { .. }) =>
             {
                 if error.class() != Class::UnknownOutcome {
@@ -444,7 +469,7 @@ impl Tools {
                 let outcome = self.failure(shop, &error).await;
                 return case.close(outcome);
             }
-            Ok(answer) => answer,
+            answer => answer,
         };
         let refusal = match &answer {
             Ok(row) => row.verdict().map(|v| (v, row.text(shared::measoft::Lang::Ru).unwrap_or_default().to_owned())),
@@ -533,8 +558,42 @@ impl Tools {
         None
     }
 
-    async fn save(&self, case: &mut Case) -> store::Result<bool> {
-        let now = self.clock.now();
+    /// Writes down that a change is about to be asked for; nothing but the call may follow.
+    /// False: the lease was lost, or the ledger is away, and the case is closed.
+    async fn begin_change(&self, case: &mut Case) -> bool {
+        loop {
+            let now = self.clock.now();
+            match self.save(case, now).await {
+                // The process may have stood still meanwhile, and others hold the lease by now.
+                Ok(true) if self.clock.now().duration_since(now).unsigned_abs() >= FRESH => {}
+                Ok(true) => {
+                    case.began = true;
+                    return true;
+                }
+                Ok(false) => {
+                    case.retry(RetryWhy::LeaseHeld, None);
+                    return false;
+                }
+                Err(_) => {
+                    case.retry(RetryWhy::Internal, None);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// A call whose turn has come already; breakers learn from its result.
+    async fn change<T>(
+        &self,
+        shop: &Shop,
+        call: impl Future<Output = Result<T, MeasoftError>>,
+    ) -> Result<T, MeasoftError> {
+        let result = call.await;
+        self.gate.report(&shop.integration.courier_account(), result.as_ref().map(|_| ()));
+        result
+    }
+
+    async fn save(&self, case: &mut Case, now: Timestamp) -> store::Result<bool> {
         let mut tx = self.store.db.begin().await?;
         let held = tx.save_delivery(delivery(case), false, now).await?;
         tx.commit().await?;
@@ -560,6 +619,13 @@ fn step(case: &mut Case, event: Event) {
         Some(next) => d.state = next,
         None => tracing::error!(state = d.state.as_str(), ?event, "a move that cannot happen; the state stays"),
     }
+}
+
+/// Whether the request arrived is not known, and may not be for a while yet. It may have left
+/// long after it was written down, had the process stood still in between.
+fn answer_lost(case: &mut Case, now: Timestamp) {
+    step(case, Event::AnswerLost);
+    delivery_mut(case).sent_at = Some(now);
 }
 
 /// MeaSoft does not have what was sent. An order it had refused before is refused still, so

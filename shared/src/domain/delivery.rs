@@ -204,6 +204,10 @@ pub struct Fingerprint {
     pub price: Option<Kopecks>,
     pub extcodes: Vec<String>,
     pub phone_hash: String,
+    /// Of what was sent under the same number before, with other content, and was not found
+    /// then: it may arrive late.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Fingerprint>,
 }
 
 /// What RetailCRM was last told of a delivery.
@@ -233,7 +237,8 @@ pub struct Delivery {
     /// Last MeaSoft status code and when it was made there.
     pub status: Option<String>,
     pub status_at: Option<Timestamp>,
-    /// We asked MeaSoft to cancel it; in state `created` the outcome is not known yet.
+    /// We asked MeaSoft to cancel it; in state `created` the outcome is not known yet, in
+    /// state `planned` there was nothing to cancel.
     pub cancelled_by_us: bool,
     /// Hash of what MeaSoft holds.
     pub sent_hash: Option<String>,

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use crate::args;
-use crate::domain::{DeliveryId, IntegrationId, Kopecks, OrderNumber};
+use crate::domain::{Delivery, DeliveryId, IntegrationId, Kopecks, OrderNumber};
 use crate::message::Candidate;
 use crate::planted::{Bug, is_planted};
 use crate::store::db::{Dialect, Result, Row, StoreError, Tx};
@@ -388,6 +388,24 @@ impl Tx {
             )
             .await?;
         Ok(changed == 1)
+    }
+
+    /// MeaSoft reports on an order that by the ledger was never placed: whoever takes the
+    /// order next looks at MeaSoft first. Nothing is wanted by this alone.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn doubt_delivery(&mut self, d: &Delivery, now: Timestamp) -> Result<()> {
+        self.exec(
+            "INSERT INTO intents (integration_id, number, delivery_id, requested, verify, due_at, wanted_at, created_at, \
+             updated_at) VALUES ($1, $2, $3, 1, 1, $4, $4, $4, $4) ON CONFLICT (integration_id, number) DO UPDATE SET \
+             wanted_at = CASE WHEN intents.requested = intents.served THEN $4 ELSE intents.wanted_at END, \
+             requested = intents.requested + 1, verify = 1, due_at = $4, attempt = 0, rereads = 0, \
+             delivery_id = COALESCE(intents.delivery_id, $3), updated_at = $4",
+            args![d.integration, &d.number, d.id, now.as_millisecond()],
+        )
+        .await
+        .map(|_| ())
     }
 
     /// A holder that began a write and lost its lease asks the next one to look first.

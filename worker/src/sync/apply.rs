@@ -33,6 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// A row that its delivery has not taken by then never will.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 
+/// Why a row waits whose order the ledger does not hold for placed.
+const NEVER_PLACED: &str = "by the ledger nothing of it is at MeaSoft under this number";
+
 /// What a row comes to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Taken {
@@ -75,12 +78,16 @@ pub fn merge(
     }
     let mut d = delivery.clone();
     match d.state {
-        S::Planned | S::Rejected => return Taken::NotYet("nothing of it was sent under this number"),
+        // A request that arrived long after everybody had stopped waiting for it.
+        S::Planned | S::Rejected => return Taken::NotYet(NEVER_PLACED),
         S::Sending | S::Unknown if now.duration_since(seen_at).unsigned_abs() < PATIENCE => {
             return Taken::NotYet("its own look-up comes first");
         }
         // Nobody looked it up; the number is ours and MeaSoft reports on it.
-        S::Sending | S::Unknown => d.sent_hash = d.sending_hash.take(),
+        S::Sending | S::Unknown => {
+            let one = d.sending.as_ref().is_none_or(|sent| sent.earlier.is_empty());
+            d.sent_hash = d.sending_hash.take().filter(|_| one);
+        }
         _ => {}
     }
     let before = d.state;
@@ -256,6 +263,14 @@ async fn apply(
                     if now.duration_since(row.created_at).unsigned_abs() > GIVEN_UP_AFTER {
                         tx.settle_status_row(row.id, RowState::Parked, Some(why), now).await?;
                     } else {
+                        // Only what was once sent: a number that the courier's people typed in
+                        // themselves is none of ours.
+                        if why == NEVER_PLACED && row.attempt == 0 && d.sending.is_some() {
+                            tx.doubt_delivery(&d, now).await?;
+                            let words = "MeaSoft reports on an order that was not known to be placed: it is looked up";
+                            let entry = Entry::new(now, What::Status, words).about(d.integration, d.number.as_str());
+                            tx.append_journal(&entry.orderno(d.orderno.as_str())).await?;
+                        }
                         not_yet.push((d.id, row.attempt));
                     }
                 }

@@ -19,7 +19,7 @@ use shared::measoft::*;
 use shared::store::Store;
 
 use crate::steps::{Run, Spot, vendor_step, write_step};
-use crate::world::Said;
+use crate::world::{LEASE, Said};
 
 /// What goes wrong with one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,8 @@ pub struct Shipment {
     pub cancelled_by_us: bool,
     /// The courier has done something with it.
     pub touched: bool,
+    /// The run whose request arrived only after its lease had ended.
+    pub late_from: Option<usize>,
 }
 
 impl Shipment {
@@ -157,7 +159,7 @@ impl Account {
         let (due, rest) = std::mem::take(&mut state.later).into_iter().partition(|(at, _)| all || *at <= now);
         state.later = rest;
         for (_, order) in due {
-            let row = self.make(&mut state, &order);
+            let row = self.make(&mut state, &order, None);
             self.said.line(format!(
                 "   MeaSoft {}: a slow request for {} is done: {}",
                 self.integration, order.orderno, row.code
@@ -225,7 +227,7 @@ impl Account {
         }
     }
 
-    fn make(&self, state: &mut State, order: &NewOrder) -> CreateRow {
+    fn make(&self, state: &mut State, order: &NewOrder, late_from: Option<usize>) -> CreateRow {
         let now = self.clock.now();
         let row = |code: i64| CreateRow {
             orderno: order.orderno.clone(),
@@ -258,6 +260,7 @@ impl Account {
             lines: Vec::new(),
             cancelled_by_us: false,
             touched: false,
+            late_from,
         };
         fill(&mut shipment, order, &mut state.next_code);
         let price = shipment.price;
@@ -316,7 +319,10 @@ impl Account {
                 }
             }
         }
+        let asked = self.clock.now();
         write_step(Spot::Asking).await;
+        let late = self.clock.now().duration_since(asked).unsigned_abs() >= LEASE;
+        let late_from = Run::current().filter(|_| late).map(|run| run.id);
         let answer = {
             let mut state = self.state.lock().expect("lock");
             let state = &mut *state;
@@ -335,7 +341,7 @@ impl Account {
                         state.happened.insert("refused");
                         refused(order.orderno.clone(), code)
                     }
-                    _ => self.make(state, order),
+                    _ => self.make(state, order, late_from),
                 });
                 let rows: Vec<CreateRow> = rows.collect();
                 if fault == Some(Fault::AnswerLost) {

@@ -68,7 +68,7 @@ impl Told<'_> {
         let number = &self.last().saved.number;
         let since = self.decisive().at;
         let fits = move |a: &&Accepted| {
-            a.what == what && a.integrations.contains(&self.at) && a.number == *number && a.at >= since
+            a.first && a.what == what && a.integrations.contains(&self.at) && a.number == *number && a.at >= since
         };
         self.world.accepted.iter().filter(fits)
     }

@@ -1,7 +1,7 @@
 //! One history, lived through: the real handlers on the real store, with both vendors
 //! kept in memory and a clock that stands still until it is moved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use jiff::{Timestamp, ToSpan};
 use shared::clock::Clock;
 use shared::config::Budgets;
 use shared::crypto::SecretKey;
-use shared::domain::{OrderNumber, Secret, Settings};
+use shared::domain::{CrmOrderId, DeliveryState, OrderNumber, Secret, Settings};
 use shared::message::{Candidate, Command, Envelope};
 use shared::store::integrations::NewIntegration;
 use shared::store::journal::Journal;
@@ -34,7 +34,7 @@ use crate::steps::{How, Run, Stop};
 
 /// The first reading waits this long after its trigger.
 pub const SETTLE: Duration = Duration::from_millis(1500);
-const LEASE: Duration = Duration::from_secs(90);
+pub const LEASE: Duration = Duration::from_secs(90);
 
 /// What happened, for people, and what should not have.
 #[derive(Clone)]
@@ -72,6 +72,8 @@ pub struct Accepted {
     pub at: Timestamp,
     /// No reading on its behalf comes sooner.
     pub first_read: Timestamp,
+    /// Not a redelivery: only a trigger asks for anything.
+    pub first: bool,
     /// Nothing waited, and MeaSoft and RetailCRM agreed on all the order's shipments.
     pub calm: bool,
 }
@@ -104,6 +106,8 @@ pub struct World {
     pub accepted: Vec<Accepted>,
     pub saves: BTreeMap<i64, Vec<Save>>,
     runs: usize,
+    /// Runs that ended with their process.
+    dead: BTreeSet<usize>,
     /// Somebody stood still.
     pub paused: bool,
 }
@@ -187,6 +191,7 @@ impl World {
             accepted: Vec::new(),
             saves: BTreeMap::new(),
             runs: 0,
+            dead: BTreeSet::new(),
             paused: false,
         };
         world.workers = (0..2).map(|n| Worker { tools: world.tools(format!("w{n}")), asleep: None }).collect();
@@ -295,7 +300,8 @@ impl World {
         let now = self.clock.now();
         if now.to_zoned_datetime(zone.clone()).year() != (now + time).to_zoned_datetime(zone).year() {
             for n in 0..self.workers.len() {
-                if self.workers[n].asleep.is_some() {
+                if let Some((run, _)) = &self.workers[n].asleep {
+                    self.dead.insert(run.id);
                     self.restart(n);
                 }
             }
@@ -388,7 +394,8 @@ impl World {
         self.said.line(format!("   {what:?} {number} recorded for {integrations:?}"));
         let at = self.clock.now();
         let first_read = at.max(envelope.received_at + SETTLE);
-        self.accepted.push(Accepted { envelope, what, number, integrations, at, first_read, calm });
+        let first = self.accepted.iter().all(|a| a.envelope.id != envelope.id);
+        self.accepted.push(Accepted { envelope, what, number, integrations, at, first_read, first, calm });
     }
 
     async fn is_calm(&self) -> bool {
@@ -450,6 +457,7 @@ impl World {
             }
             Ok(Some(_)) => {
                 drop(task);
+                self.dead.insert(run.id);
                 self.restart(by);
             }
             Err(_) => self.said.broke("a worker hangs".to_owned()),
@@ -476,6 +484,9 @@ impl World {
         for _ in 0..400 {
             let due = self.store.integrations_with_work().await.expect("due work");
             let Some(next) = due.iter().map(|(_, at)| *at).min() else {
+                if self.stream_surprises().await {
+                    continue;
+                }
                 self.pass(Duration::from_secs(60));
                 return;
             };
@@ -492,5 +503,30 @@ impl World {
             }
         }
         self.said.broke("it never comes to rest".to_owned());
+    }
+
+    /// A request that arrived after its lease, of a process that died before it could say
+    /// so, is known to nobody until MeaSoft's stream of statuses shows the order.
+    async fn stream_surprises(&self) -> bool {
+        let mut surprised = false;
+        for (shop, account) in self.shops.iter().zip(&self.accounts) {
+            for id in self.saves.keys() {
+                let lost = account.shipments(*id).into_iter().filter(|s| s.is_live()).any(|s| {
+                    s.late_from.is_some_and(|run| self.dead.contains(&run))
+                });
+                let delivery = self.store.delivery_by_order(shop.id(), CrmOrderId(*id)).await.expect("the ledger");
+                if let Some(d) = delivery
+                    && lost
+                    && matches!(d.state, DeliveryState::Planned | DeliveryState::Rejected)
+                {
+                    self.said.line(format!("   the stream shows {}", d.orderno));
+                    let mut tx = self.store.db.begin().await.expect("a transaction");
+                    tx.doubt_delivery(&d, self.clock.now()).await.expect("noted");
+                    tx.commit().await.expect("noted");
+                    surprised = true;
+                }
+            }
+        }
+        surprised
     }
 }
