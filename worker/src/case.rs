@@ -43,6 +43,8 @@ pub struct Case {
     /// The delivery had been withdrawn before anything of it was known to be at MeaSoft, and
     /// a create that came late has put it there.
     pub withdrawn: bool,
+    /// It is placed anew under the next number.
+    pub recreated: bool,
     /// When MeaSoft confirmed a change.
     pub effect_at: Option<Timestamp>,
     /// The decision in words, for the journal.
@@ -65,6 +67,7 @@ impl Case {
             read_again: false,
             verified: false,
             withdrawn: false,
+            recreated: false,
             effect_at: None,
             told: Vec::new(),
         }
@@ -95,15 +98,17 @@ impl Case {
     }
 
     /// What of the intent is not served yet. A request to verify opens the last cancel
-    /// again: a create that came late may have passed it.
+    /// again, a create that came late may have passed it; or the send that followed it, which
+    /// a late cancel may have undone.
     #[must_use]
     pub const fn wanted(&self) -> Wanted {
         let i = &self.intent;
         Wanted {
-            send: i.send_seq > i.served,
+            send: i.send_seq > i.served || self.recreated,
             update: i.update_seq > i.served,
             cancel: i.cancel_seq > i.served || self.withdrawn || (i.verify && i.cancel_seq > i.send_seq),
             send_after_cancel: i.send_seq > i.cancel_seq,
+            send_again: i.verify && i.cancel_seq > 0 && i.send_seq > i.cancel_seq,
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct Wanted {
     pub cancel: bool,
     /// The newest send is newer than the newest cancel, served or not.
     pub send_after_cancel: bool,
+    /// A send served before followed a cancel that may have come to pass after it.
+    pub send_again: bool,
 }
 
 /// What RetailCRM shows.
@@ -168,7 +170,7 @@ fn ours(s: &Situation, once_more: bool) -> Decision {
         S::Rejected if w.send || w.update => Decision::Create,
         S::Rejected => Decision::AlreadyDone("the order was refused"),
         // Whatever is unserved was wanted after the cancel, which served all before it.
-        S::Cancelled if w.send && known.cancelled_by_us => Decision::Recreate,
+        S::Cancelled if (w.send || w.send_again) && known.cancelled_by_us => Decision::Recreate,
         S::Cancelled => Decision::AlreadyDone("cancelled before; a new send would place it again"),
         S::Created if known.same && read_again => Decision::ReadAgain,
         S::Created if known.same => told(known, "MeaSoft has the order as it is"),

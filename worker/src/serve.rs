@@ -430,6 +430,7 @@ async fn act(tools: &Tools, shop: &Shop, case: &mut Case, decision: Decision) {
         Decision::Recreate => {
             if let Some(d) = &mut case.delivery {
                 next_generation(d, &shop.integration.prefix);
+                case.recreated = true;
                 case.told.push(format!("wanted again after our cancel: new number {}", d.orderno));
             }
         }

@@ -13,7 +13,12 @@ use proptest::prelude::*;
 use super::*;
 
 fn wishes(text: &str) -> Wanted {
-    let list: Vec<&str> = text.split(", ").filter(|wish| *wish != "-").collect();
+    // A cancel and a send after it, both served, under a doubt.
+    let (text, send_again) = match text.strip_prefix("(cancel, send)") {
+        Some(rest) => (rest, true),
+        None => (text, false),
+    };
+    let list: Vec<&str> = text.split(", ").filter(|wish| *wish != "-" && !wish.is_empty()).collect();
     let at = |wish: &str| list.iter().rposition(|other| *other == wish);
     for wish in &list {
         assert!(["send", "update", "cancel"].contains(wish), "no wish {wish}");
@@ -22,7 +27,8 @@ fn wishes(text: &str) -> Wanted {
         send: at("send").is_some(),
         update: at("update").is_some(),
         cancel: at("cancel").is_some(),
-        send_after_cancel: at("send").is_some() && at("send") > at("cancel"),
+        send_after_cancel: send_again || at("send").is_some() && at("send") > at("cancel"),
+        send_again,
     }
 }
 
@@ -278,6 +284,8 @@ fn a_writer_lost_its_lease() {
         ("nothing is placed for a doubt alone",                "-", "ours", "planned differs doubt looked",           "already done"),
         ("nor for a refused order",                            "-", "ours", "rejected differs doubt looked",          "already done"),
         ("nor brought back",                                   "-", "ours", "cancelled differs doubt looked",         "already done"),
+        ("a cancel came to pass after the send behind it",     "(cancel, send)", "ours", "cancelled differs doubt looked", "recreate"),
+        ("the send behind it stands",                          "(cancel, send)", "ours", "created same told doubt looked", "already done"),
         ("in work: nothing to be done about it",               "-", "ours", "in_work differs told doubt looked",      "already done"),
         ("ended",                                              "-", "ours", "delivered differs told doubt looked",    "already done"),
         ("elsewhere and never cancelled: the type decides",    "-", "elsewhere", "created differs doubt looked",      "superseded"),
@@ -286,11 +294,12 @@ fn a_writer_lost_its_lease() {
 }
 
 fn any_situation() -> impl Strategy<Value = Situation> {
-    let wanted = any::<(bool, bool, bool, bool)>().prop_map(|(send, update, cancel, send_after_cancel)| Wanted {
+    let wanted = any::<(bool, bool, bool, bool, bool)>().prop_map(|(send, update, cancel, after, again)| Wanted {
         send,
         update,
         cancel,
-        send_after_cancel,
+        send_after_cancel: after || again,
+        send_again: again,
     });
     let shown = prop::sample::select(vec![Shown::NotFound, Shown::Ambiguous, Shown::Ours, Shown::Elsewhere]);
     let known = (prop::sample::select(S::ALL.to_vec()), any::<(bool, bool, bool, bool)>()).prop_map(
@@ -337,7 +346,7 @@ proptest! {
         }
         if places {
             prop_assert!(s.shown == Shown::Ours, "only an order that is with us is placed");
-            prop_assert!(s.wanted.send || s.wanted.update, "nothing is placed unasked");
+            prop_assert!(s.wanted.send || s.wanted.update || s.wanted.send_again, "nothing is placed unasked");
         }
         if matches!(decision, Decision::Cancel | Decision::Withdraw | Decision::CancelByNumber) {
             prop_assert!(s.shown == Shown::Elsewhere && s.wanted.cancel, "only what left is cancelled: {:?}", decision);
