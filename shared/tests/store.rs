@@ -141,7 +141,7 @@ impl Bench {
 
     async fn doubt(&self, intent: &Intent) {
         let mut tx = self.store.db.begin().await.expect("begins");
-        tx.ask_to_verify(intent, None, self.now()).await.expect("asked");
+        tx.ask_to_verify(intent, None, self.now(), self.now()).await.expect("asked");
         tx.commit().await.expect("committed");
     }
 

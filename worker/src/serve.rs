@@ -630,7 +630,10 @@ async fn store_result(
         drop(tx);
         let mut tx = tools.store.db.begin().await?;
         if case.began {
-            tx.ask_to_verify(&case.intent, case.delivery.as_ref().map(|d| d.id), now).await?;
+            let delivery = case.delivery.as_ref();
+            let unknown = delivery.is_some_and(|d| d.state == S::Unknown);
+            let due_at = if unknown { now.checked_add(tools.limits.call_limit).unwrap_or(now) } else { now };
+            tx.ask_to_verify(&case.intent, delivery.map(|d| d.id), due_at, now).await?;
         }
         let words = "the lease was lost during this attempt; the next holder looks at MeaSoft first";
         tx.append_journal(&Entry::new(now, What::Decision, words).about(shop.id(), number).outcome("fence_lost"))

@@ -408,7 +408,8 @@ impl Tx {
         .map(|_| ())
     }
 
-    /// A holder that began a write and lost its lease asks the next one to look first.
+    /// A holder that began a write and lost its lease asks the next one to look first, but
+    /// not before what it sent can be there.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -416,12 +417,13 @@ impl Tx {
         &mut self,
         intent: &Intent,
         delivery: Option<DeliveryId>,
+        due_at: Timestamp,
         now: Timestamp,
     ) -> Result<()> {
         self.exec(
             "UPDATE intents SET requested = requested + 1, verify = 1, delivery_id = COALESCE($3, delivery_id), \
-             due_at = $2, updated_at = $2 WHERE id = $1",
-            args![intent.id, now.as_millisecond(), delivery],
+             due_at = $2, updated_at = $4 WHERE id = $1",
+            args![intent.id, due_at.as_millisecond(), delivery, now.as_millisecond()],
         )
         .await
         .map(|_| ())
