@@ -737,17 +737,54 @@ impl World {
 
     /// Waits until everything that was accepted has been served and nothing is queued.
     pub async fn settled(&self, label: &str) {
-        eventually(label, LONG * 2, || async {
-            self.all_recorded().await?;
-            let (intents, jobs) = self.ledger.waiting().await.map_err(|error| format!("{error:#}"))?;
-            if (intents, jobs) != (0, 0) {
-                return Err(format!("{intents} orders and {jobs} messages of the job table wait"));
+        eventually(label, LONG * 2, || self.look_settled()).await;
+    }
+
+    /// The same with a limit and without a panic.
+    ///
+    /// # Errors
+    /// With what still waits.
+    pub async fn try_settle(&self, limit: Duration) -> Result<(), String> {
+        let begun = Instant::now();
+        loop {
+            match self.look_settled().await {
+                Err(seen) if begun.elapsed() > limit => return Err(seen),
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Ok(()) => return Ok(()),
             }
-            let Some(queues) = &self.queues else { return Ok(()) };
-            let waiting = queues.waiting().await.map_err(|error| format!("{error:#}"))?;
-            if waiting.is_empty() { Ok(()) } else { Err(format!("{waiting:?} wait")) }
-        })
-        .await;
+        }
+    }
+
+    async fn look_settled(&self) -> Result<(), String> {
+        self.all_recorded().await?;
+        let (intents, jobs) = self.ledger.waiting().await.map_err(|error| format!("{error:#}"))?;
+        if (intents, jobs) != (0, 0) {
+            return Err(format!("{intents} orders and {jobs} messages of the job table wait"));
+        }
+        let Some(queues) = &self.queues else { return Ok(()) };
+        let waiting = queues.waiting().await.map_err(|error| format!("{error:#}"))?;
+        if waiting.is_empty() { Ok(()) } else { Err(format!("{waiting:?} wait")) }
+    }
+
+    /// Takes the slots of the walk through RetailCRM's history for a while ahead, so that it
+    /// makes nothing good: a story about lost triggers would not see them.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn take_history_slots(&self, sync_s: u64, ahead: Duration) -> anyhow::Result<()> {
+        let every = i64::try_from((sync_s * 3).min(720) * 1_000)?;
+        let now = jiff::Timestamp::now().as_millisecond();
+        let (from, to) = (now / every - 3, (now + i64::try_from(ahead.as_millis())?) / every + 1);
+        for shop in &self.shops {
+            let job = format!("history:{}", shop.integration);
+            self.ledger
+                .rows(&format!(
+                    "INSERT INTO slots (job, slot, created_at, published_at) SELECT '{job}', slot, {now}, {now} \
+                     FROM generate_series({from}::bigint, {to}::bigint) AS slot ON CONFLICT DO NOTHING RETURNING slot"
+                ))
+                .await?;
+        }
+        Ok(())
     }
 
     /// Every accepted trigger has become an intent.
