@@ -13,6 +13,7 @@ mod traffic;
 mod verdict;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -35,6 +36,9 @@ const GIVE_UP: Duration = Duration::from_secs(60);
 const SETTLED: Duration = Duration::from_secs(90);
 /// Between two looks at a status.
 const SYNC_S: u64 = 4;
+
+/// Timelines written of orders that went wrong.
+const TIMELINES: usize = 20;
 
 /// What one run plays.
 pub struct Plan {
@@ -132,7 +136,7 @@ pub async fn run(mut plan: Plan, say: Told) -> Summary {
     let stuck = world.try_settle(SETTLED).await.err();
     let settled = stuck.is_none();
     summary.unexplained.extend(stuck.map(|seen| format!("not all was served within {SETTLED:?}: {seen}")));
-    say("everything is served; statuses follow");
+    say(&format!("everything is served after {:.0} s; statuses follow", begun.elapsed().as_secs_f64()));
     statuses_arrive(&traffic).await;
     conclude(world, traffic, &mut summary, settled).await;
     summary.took = begun.elapsed();
@@ -233,6 +237,22 @@ async fn statuses_arrive(traffic: &Traffic) {
     }
 }
 
+/// Leaves the product's own account of the orders that went wrong beside the logs.
+async fn write_timelines(world: &World, more: &[String], records: &[verdict::Record], summary: &mut Summary) {
+    let wrong = || summary.lost.iter().chain(&summary.doubled).chain(&summary.unexplained).chain(more);
+    let named = records.iter().filter(|record| wrong().any(|sentence| sentence.contains(&record.number)));
+    let mut page = String::new();
+    for record in named.take(TIMELINES) {
+        let shown = world.bridge(&["order", "show", &record.number]).await;
+        let _ = writeln!(page, "{:?}\n{}{}", record.wanted, shown.stdout, shown.stderr);
+    }
+    if !page.is_empty()
+        && let Err(error) = std::fs::write(world.folder().join("timelines.txt"), page)
+    {
+        summary.unexplained.push(format!("the timelines cannot be written: {error}"));
+    }
+}
+
 async fn conclude(world: Arc<World>, traffic: Arc<Traffic>, summary: &mut Summary, settled: bool) {
     let records = traffic.records();
     summary.accepted = world.accepted().len() as u64;
@@ -274,6 +294,8 @@ async fn conclude(world: Arc<World>, traffic: Arc<Traffic>, summary: &mut Summar
         }
         Err(error) => summary.unexplained.push(format!("the dead letters cannot be read: {error:#}")),
     }
+    let differences = world.differences().await.unwrap_or_else(|error| vec![format!("{error:#}")]);
+    write_timelines(&world, &differences, &records, summary).await;
     drop(traffic);
     // What never settles would only be waited for again.
     if settled && let Ok(world) = Arc::try_unwrap(world) {

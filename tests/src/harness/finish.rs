@@ -131,7 +131,10 @@ impl World {
     }
 
     /// Where ledger and simulators differ.
-    async fn differences(&self) -> anyhow::Result<Vec<String>> {
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn differences(&self) -> anyhow::Result<Vec<String>> {
         let mut problems = Vec::new();
         let deliveries = self.deliveries().await?;
         // A number at MeaSoft is a cabinet's own.

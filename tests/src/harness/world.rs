@@ -505,6 +505,12 @@ impl World {
         begun.elapsed()
     }
 
+    /// Where the story's logs are.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
     /// What a process has logged so far.
     #[must_use]
     pub fn log(&self, name: &str) -> String {
