@@ -7,6 +7,9 @@
 #   services_install   installs what is missing (Debian, as root), starting nothing
 #   services_start     returns when both answer; exports what tests read (services_exports)
 #   services_stop      ends both and removes their data; safe to call at any time
+#
+# Either is started again at once when it is killed; "$TEST_CRASH rabbitmq" and
+# "$TEST_CRASH postgres" kill it.
 
 services_root=${CARGO_TARGET_DIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/target}/services
 services_dir=$services_root/$$
@@ -170,6 +173,29 @@ start_group() {
     printf '%s\n' "$REPLY" >"$services_dir/$name.pid"
 }
 
+# For start_group: runs a server again for as long as it ends by "$TEST_CRASH"; what a
+# killed PostgreSQL leaves behind keeps the next one from starting for a moment.
+keep_alive='
+crashed=$1
+shift
+while :; do
+    code=0
+    "$@" || code=$?
+    [[ -e $crashed ]] || exit "$code"
+    sleep 0.2
+done'
+
+# A script that kills a server as hard as it goes.
+crash_begin() {
+    {
+        printf '#!/usr/bin/env bash\n# Kills rabbitmq or postgres of this test run; it is started again.\nset -euo pipefail\ncase $1 in\n'
+        printf 'rabbitmq) home=%q pid=node.pid ;;\npostgres) home=%q pid=data/postmaster.pid ;;\n*) exit 2 ;;\nesac\n' \
+            "$services_dir/rabbitmq" "$services_pgdir"
+        printf 'touch "$home/crashed"\nkill -KILL "$(head -n 1 "$home/$pid")"\n'
+    } >"$services_dir/crash"
+    chmod 755 "$services_dir/crash"
+}
+
 rabbit_begin() {
     local epmd_port dist_port node=bridge-tests-$$@localhost home=$services_dir/rabbitmq epmd
     pick_port epmd_port
@@ -211,7 +237,8 @@ CONF
     [[ -n $epmd ]] || epmd=$(compgen -G '/usr/lib/erlang/erts-*/bin/epmd' | head -n 1)
     start_group epmd env ERL_EPMD_ADDRESS=127.0.0.1 "$epmd" -port "$epmd_port"
     epmd_pid=$REPLY
-    start_group rabbitmq env "${rabbit_env[@]}" "$rabbit_sbin/rabbitmq-server"
+    start_group rabbitmq env "${rabbit_env[@]}" bash -c "$keep_alive" keep-alive "$services_dir/rabbitmq/crashed" \
+        "$rabbit_sbin/rabbitmq-server"
     rabbit_pid=$REPLY
 }
 
@@ -242,7 +269,8 @@ pg_begin() {
             >"$services_dir/initdb.log" 2>&1 ||
             fail "initdb failed: $(tail -n 3 "$services_dir/initdb.log")"
     )
-    start_group postgres "${as[@]}" "$pg_bin/postgres" -D "$services_pgdir/data" -p "$pg_port" -h 127.0.0.1 \
+    start_group postgres "${as[@]}" bash -c "$keep_alive" keep-alive "$services_pgdir/crashed" \
+        "$pg_bin/postgres" -D "$services_pgdir/data" -p "$pg_port" -h 127.0.0.1 \
         -k "$sockets" -c fsync=on -c max_connections=300 -c log_min_messages=warning
     pg_pid=$REPLY
 }
@@ -268,6 +296,7 @@ services_start() {
     say "starting a private RabbitMQ and a private PostgreSQL"
     rabbit_begin
     pg_begin
+    crash_begin
     await postgres "$pg_pid" 60 "$pg_bin/pg_isready" -q -h 127.0.0.1 -p "$pg_port"
     await rabbitmq "$rabbit_pid" 120 answers "$rabbit_port"
     "$services_dir/rabbitmqctl" await_startup --timeout 60 >/dev/null ||
@@ -275,12 +304,13 @@ services_start() {
     export TEST_AMQP_URL=amqp://guest:guest@127.0.0.1:$rabbit_port/%2f
     export TEST_DATABASE_URL=postgres://postgres@127.0.0.1:$pg_port/postgres
     export TEST_RABBITMQCTL=$services_dir/rabbitmqctl
+    export TEST_CRASH=$services_dir/crash
     say "RabbitMQ on port $rabbit_port, PostgreSQL on port $pg_port, after $((SECONDS - started)) s"
 }
 
 services_exports() {
     local name
-    for name in TEST_AMQP_URL TEST_DATABASE_URL TEST_RABBITMQCTL; do
+    for name in TEST_AMQP_URL TEST_DATABASE_URL TEST_RABBITMQCTL TEST_CRASH; do
         printf 'export %s=%q\n' "$name" "${!name}"
     done
 }

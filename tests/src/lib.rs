@@ -3,8 +3,9 @@
 //! product would go unseen.
 //!
 //! [`harness`] starts the product's real binaries between them, for the stories in
-//! `tests/e2e` and for the fault suite.
+//! `tests/e2e` and for the fault suite in [`faults`].
 
+pub mod faults;
 pub mod harness;
 pub mod measoft;
 pub mod proxy;

@@ -101,6 +101,15 @@ pub fn is_told(d: &Delivery, shop: &Shop) -> bool {
         && !d.crm_written.status.is_empty()
 }
 
+/// RetailCRM drops what it was told of a delivery when the order's type changes. An order
+/// that came back shows no id of ours: then nothing was told. An error that is shown stays.
+pub fn notice_forgotten(order: &Order, d: &mut Delivery) {
+    let shows_id = order.delivery.data.external_id.as_deref().is_some_and(|id| !id.is_empty());
+    if !shows_id && d.crm_written.error.is_none() {
+        d.crm_written = CrmWritten::default();
+    }
+}
+
 /// Tells RetailCRM what the batch came to: the delivery's id on the order, its status by
 /// tracking. Orders that left meanwhile are let alone.
 pub async fn tell(tools: &Tools, shop: &Shop, references: &References, cases: &mut [Case]) {

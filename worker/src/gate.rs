@@ -85,6 +85,20 @@ impl Breaker {
         *self = Self::new(self.first_pause);
     }
 
+    /// A request that had passed was not made after all: another may be the probe.
+    pub const fn withdraw(&mut self) {
+        self.probing = None;
+    }
+
+    /// No answer came, which says nothing either way: half open, the next probe comes after
+    /// the same pause again.
+    pub fn unheard(&mut self, now: Timestamp) {
+        if self.state(now) == BreakerState::HalfOpen {
+            self.probing = None;
+            self.open_until = Some(now + self.pause);
+        }
+    }
+
     pub fn bad(&mut self, now: Timestamp, asked: Option<Duration>) {
         let half_open = self.state(now) == BreakerState::HalfOpen;
         self.probing = None;
@@ -157,13 +171,18 @@ impl Gate {
         let now = self.clock.now();
         let closed = |until| Outcome::RetryLater { why: RetryWhy::BreakerOpen, not_before: Some(until) };
         self.whole.lock().expect("never poisoned").pass(now).map_err(closed)?;
-        if let Some(breaker) = self.accounts.lock().expect("never poisoned").get_mut(account) {
-            breaker.pass(now).map_err(closed)?;
+        let own = self.accounts.lock().expect("never poisoned").get_mut(account).map_or(Ok(()), |b| b.pass(now));
+        if let Err(until) = own {
+            self.whole.lock().expect("never poisoned").withdraw();
+            return Err(closed(until));
         }
-        self.budget
-            .take(account, priority)
-            .await
-            .map_err(|free_at| Outcome::RetryLater { why: RetryWhy::Budget, not_before: Some(free_at) })
+        self.budget.take(account, priority).await.map_err(|free_at| {
+            self.whole.lock().expect("never poisoned").withdraw();
+            if let Some(breaker) = self.accounts.lock().expect("never poisoned").get_mut(account) {
+                breaker.withdraw();
+            }
+            Outcome::RetryLater { why: RetryWhy::Budget, not_before: Some(free_at) }
+        })
     }
 
     /// Reports what came of a request.
@@ -180,7 +199,12 @@ impl Gate {
                     .bad(now, error.retry_after());
             }
             // A lost answer says nothing either way; any readable one says MeaSoft works.
-            Err(MeasoftError::NoAnswer { .. }) => {}
+            Err(MeasoftError::NoAnswer { .. }) => {
+                whole.unheard(now);
+                if let Some(breaker) = accounts.get_mut(account) {
+                    breaker.unheard(now);
+                }
+            }
             _ => {
                 whole.good();
                 accounts.remove(account);
@@ -236,6 +260,18 @@ mod tests {
         assert!(b.pass(at(16)).is_ok());
         b.good();
         assert_eq!(b.state(at(16)), BreakerState::Closed);
+    }
+
+    #[test]
+    fn a_probe_without_an_answer_is_followed_by_another_after_the_same_pause() {
+        let mut b = Breaker::new(Duration::from_secs(5));
+        (0..5).for_each(|_| b.bad(at(0), None));
+        assert!(b.pass(at(5)).is_ok());
+        b.unheard(at(6));
+        assert_eq!(b.pass(at(10)), Err(at(11)));
+        assert!(b.pass(at(11)).is_ok());
+        b.withdraw();
+        assert!(b.pass(at(11)).is_ok(), "the probe was not made");
     }
 
     #[test]

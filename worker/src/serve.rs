@@ -381,6 +381,7 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
             if let Some(code) = order.delivery.code.clone() {
                 d.delivery_type = code;
             }
+            crm::notice_forgotten(order, d);
         }
         let desired =
             convert::desired_with(order, &shop.integration, references, case.intent.declared, d, &case.overlay);

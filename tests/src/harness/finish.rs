@@ -31,7 +31,24 @@ impl World {
     ///
     /// # Panics
     /// With everything that does not hold.
-    pub async fn finish(mut self) {
+    pub async fn finish(self) {
+        let folder = self.folder.clone();
+        let mut problems = self.conclude().await;
+        let more = problems.len().saturating_sub(SHOWN);
+        problems.truncate(SHOWN);
+        assert!(
+            problems.is_empty(),
+            "the story does not end as it should ({more} more like these; logs in {}):\n- {}",
+            folder.display(),
+            problems.join("\n- ")
+        );
+    }
+
+    /// The same, answering what does not hold.
+    ///
+    /// # Panics
+    /// When it cannot be told.
+    pub async fn conclude(mut self) -> Vec<String> {
         self.settled("nothing waits at the end of the story").await;
         let mut problems = self.stop_all().await;
         problems.extend(self.nothing_left().await);
@@ -44,14 +61,7 @@ impl World {
         self.crm.stop().await;
         self.ledger.close().await;
         self.close_database();
-        let more = problems.len().saturating_sub(SHOWN);
-        problems.truncate(SHOWN);
-        assert!(
-            problems.is_empty(),
-            "the story does not end as it should ({more} more like these; logs in {}):\n- {}",
-            self.folder.display(),
-            problems.join("\n- ")
-        );
+        problems
     }
 
     /// Schedulers first, since they make work. Answers what died before.
@@ -121,7 +131,10 @@ impl World {
     }
 
     /// Where ledger and simulators differ.
-    async fn differences(&self) -> anyhow::Result<Vec<String>> {
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn differences(&self) -> anyhow::Result<Vec<String>> {
         let mut problems = Vec::new();
         let deliveries = self.deliveries().await?;
         // A number at MeaSoft is a cabinet's own.
@@ -197,7 +210,10 @@ impl World {
         let mut problems = Vec::new();
         for fired in self.accepted() {
             let shops: Vec<i64> = match fired.kind {
-                TriggerKind::Cancel => self.shops.iter().map(|shop| shop.integration).collect(),
+                TriggerKind::Cancel => {
+                    let account = self.shops[fired.shop].account;
+                    self.shops.iter().filter(|shop| shop.account == account).map(|shop| shop.integration).collect()
+                }
                 TriggerKind::Send | TriggerKind::Update => vec![self.shops[fired.shop].integration],
             };
             for shop in shops {

@@ -18,6 +18,6 @@ mod world;
 pub use eventually::{LONG, eventually};
 pub use ledger::{Ledger, Line};
 pub use secrets::Secrets;
-pub use services::{Outage, broker_url, rabbitmqctl};
+pub use services::{Outage, Server, broker_url, rabbitmqctl};
 pub use shop::{Collect, Placed, Shop, a_parcel};
 pub use world::{Answer, Builder, Cli, Fired, Role, World};

@@ -73,11 +73,20 @@ impl Process {
         }
     }
 
+    /// SIGSTOP, or SIGCONT after it.
+    pub(super) fn freeze(&self, frozen: bool) {
+        self.signal(if frozen { "STOP" } else { "CONT" });
+    }
+
     /// SIGTERM; [`Process::ended`] tells when it is through.
     pub(super) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    fn signal(&self, name: &str) {
         if let Some(child) = &self.child {
-            let done = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status();
-            assert!(done.is_ok_and(|status| status.success()), "SIGTERM cannot be sent to {}", self.name);
+            let done = Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]).status();
+            assert!(done.is_ok_and(|status| status.success()), "SIG{name} cannot be sent to {}", self.name);
         }
     }
 

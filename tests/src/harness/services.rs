@@ -9,6 +9,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use url::Url;
 
+use super::eventually::{LONG, eventually};
+
 fn variable(name: &str) -> String {
     // Without it the story fails: a skipped one would look like a pass.
     std::env::var(name).unwrap_or_else(|_| {
@@ -34,6 +36,45 @@ pub async fn rabbitmqctl(arguments: &[&str]) -> String {
     let output = tokio::process::Command::new(program).args(arguments).output().await.expect("rabbitmqctl runs");
     assert!(output.status.success(), "rabbitmqctl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A server of the run that can be killed; it is started again by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    /// RabbitMQ.
+    Broker,
+    /// PostgreSQL.
+    Database,
+}
+
+impl Server {
+    /// `kill -9` of the server, whoever uses it.
+    ///
+    /// # Panics
+    /// When it cannot be killed.
+    pub async fn crash(self) {
+        let name = match self {
+            Self::Broker => "rabbitmq",
+            Self::Database => "postgres",
+        };
+        let done = tokio::process::Command::new(variable("TEST_CRASH")).arg(name).status().await.expect("a shell");
+        assert!(done.success(), "{name} cannot be killed: {done}");
+    }
+
+    /// Waits until it takes connections (again).
+    ///
+    /// # Panics
+    /// When it does not within a minute.
+    pub async fn is_up(self) {
+        eventually(&format!("{self:?} is up"), LONG, || async {
+            let connected = match self {
+                Self::Broker => Queues::connect().await.map(drop),
+                Self::Database => PgConnection::connect(&variable("TEST_DATABASE_URL")).await.map(drop).map_err(Into::into),
+            };
+            connected.map_err(|error| format!("{error:#}"))
+        })
+        .await;
+    }
 }
 
 /// The broker while it does not serve; it does again when this is gone, so that a story
@@ -137,6 +178,15 @@ impl Queues {
             .filter(|name| name.starts_with(&own))
             .map(str::to_owned)
             .collect()
+    }
+
+    /// Deletes one queue, with whatever it holds.
+    pub(super) async fn delete(&self, name: &str) -> anyhow::Result<()> {
+        let connection = Self::connect().await?;
+        let channel = connection.create_channel().await?;
+        channel.queue_delete(name.into(), QueueDeleteOptions::default()).await?;
+        connection.close(200, "done".into()).await?;
+        Ok(())
     }
 
     /// Removes what the prefix has left on the broker.

@@ -49,6 +49,7 @@ pub struct Builder {
     scaled: bool,
     alone: bool,
     proxied: bool,
+    accounts: usize,
     environment: Vec<(String, String)>,
 }
 
@@ -70,10 +71,17 @@ impl Builder {
         self
     }
 
-    /// Puts a proxy before RabbitMQ and one before PostgreSQL.
+    /// Puts a proxy before each of RabbitMQ, PostgreSQL, the courier and the CRM.
     #[must_use]
     pub const fn proxied(mut self) -> Self {
         self.proxied = true;
+        self
+    }
+
+    /// So many CRM accounts with two shops each, instead of one.
+    #[must_use]
+    pub const fn accounts(mut self, count: usize) -> Self {
+        self.accounts = count;
         self
     }
 
@@ -151,8 +159,8 @@ pub struct World {
     pub measoft: MeasoftSim,
     /// The CRM.
     pub crm: RetailcrmSim,
-    /// The integrations: `incity` first, then `outcity`, of one CRM account, each with a
-    /// cabinet of its own.
+    /// The integrations: `incity` first, then `outcity`, of one CRM account (or of each),
+    /// each with a cabinet of its own.
     pub shops: Vec<Shop>,
     /// The product's tables.
     pub ledger: Ledger,
@@ -162,6 +170,10 @@ pub struct World {
     pub broker_path: Option<Proxy>,
     /// Before PostgreSQL, if asked for.
     pub database_path: Option<Proxy>,
+    /// Before the courier, if asked for.
+    pub measoft_path: Option<Proxy>,
+    /// Before the CRM, if asked for.
+    pub crm_path: Option<Proxy>,
     pub(super) folder: PathBuf,
     pub(super) queues: Option<Queues>,
     pub(super) said: Mutex<Vec<(String, String)>>,
@@ -173,6 +185,23 @@ pub struct World {
     environment: Vec<(String, String)>,
     processes: Mutex<(Vec<Process>, Guard)>,
     database: Option<Database>,
+}
+
+/// A proxy before what a URL names.
+async fn before(url: &str) -> Proxy {
+    let url = Url::parse(url).expect("a URL");
+    let port = url.port_or_known_default().or(match url.scheme() {
+        "amqp" => Some(5672),
+        _ => None,
+    });
+    let address = format!("{}:{}", url.host_str().unwrap_or("127.0.0.1"), port.expect("a port"));
+    Proxy::start(address).await.expect("a proxy")
+}
+
+fn by_way_of(url: &str, path: &Proxy) -> String {
+    let mut url = Url::parse(url).expect("a URL");
+    let _ = url.set_port(Some(path.address().port()));
+    url.to_string()
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -207,6 +236,7 @@ impl World {
             scaled: false,
             alone: false,
             proxied: false,
+            accounts: 1,
             environment: Vec::new(),
         }
     }
@@ -230,7 +260,15 @@ impl World {
         let mut environment: Vec<(String, String)> =
             TIMING.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         environment.push(("DATA_DIR".to_owned(), data.display().to_string()));
-        environment.push(("MEASOFT_URL".to_owned(), measoft.url()));
+        let (mut measoft_path, mut crm_path) = (None, None);
+        let mut courier = measoft.url();
+        if plan.proxied {
+            let path = before(&courier).await;
+            courier = by_way_of(&courier, &path);
+            measoft_path = Some(path);
+            crm_path = Some(before(&crm.url()).await);
+        }
+        environment.push(("MEASOFT_URL".to_owned(), courier));
         let (mut queues, mut database, mut broker_path, mut database_path) = (None, None, None, None);
         let ledger;
         let mut of_roles = Vec::new();
@@ -241,11 +279,8 @@ impl World {
             environment.push(("AMQP_PREFIX".to_owned(), own.prefix.clone()));
             environment.push(("DATABASE_URL".to_owned(), postgres.clone()));
             if plan.proxied {
-                let mut url = Url::parse(&amqp).expect("TEST_AMQP_URL is a URL");
-                let address = format!("{}:{}", url.host_str().unwrap_or("127.0.0.1"), url.port().unwrap_or(5672));
-                let path = Proxy::start(address).await.expect("a proxy");
-                let _ = url.set_port(Some(path.address().port()));
-                amqp = url.to_string();
+                let path = before(&amqp).await;
+                amqp = by_way_of(&amqp, &path);
                 broker_path = Some(path);
                 let path = Proxy::start(made.address()).await.expect("a proxy");
                 postgres = made.by_way_of(path.address());
@@ -266,6 +301,8 @@ impl World {
             secrets,
             broker_path,
             database_path,
+            measoft_path,
+            crm_path,
             folder,
             queues,
             said: Mutex::default(),
@@ -287,11 +324,17 @@ impl World {
             let migrated = world.bridge(&["migrate"]).await;
             assert_eq!(migrated.code, 0, "bridge migrate: {}", migrated.stderr);
         }
-        let crm_key = format!("crm-{}", uuid::Uuid::new_v4().simple());
-        world.secrets.plant("RetailCRM's API key", &crm_key);
-        world.add_shops(&crm_key).await;
+        let mut keys = Vec::new();
+        for account in 0..plan.accounts {
+            let key = format!("crm-{}", uuid::Uuid::new_v4().simple());
+            world.secrets.plant("RetailCRM's API key", &key);
+            world.add_shops(account, &key).await;
+            keys.push(key);
+        }
         world.add_processes(&plan.processes, &of_roles);
-        world.register_modules(&crm_key).await;
+        for (shops, key) in world.shops.chunks(2).zip(&keys) {
+            world.register_modules(shops, key).await;
+        }
         let names = world.process_names();
         for name in &names {
             world.launch(name);
@@ -302,18 +345,22 @@ impl World {
         world
     }
 
-    async fn add_shops(&mut self, key: &str) {
+    async fn add_shops(&mut self, nth: usize, key: &str) {
         let account = self.crm.add_account(key);
-        for (delivery_type, extra, login, prefix) in
-            [("incity", "8", "shop-city", "A-"), ("outcity", "12", "shop-region", "")]
-        {
+        let crm_url = self.crm_path.as_ref().map_or(self.crm.url(), |path| by_way_of(&self.crm.url(), path));
+        let crm_url = crm_url.trim_end_matches('/').to_owned();
+        let more = if nth == 0 { String::new() } else { nth.to_string() };
+        for (delivery_type, extra, login, prefix) in [
+            ("incity", "8", format!("shop-city{more}"), format!("A{more}-")),
+            ("outcity", "12", format!("shop-region{more}"), if nth == 0 { String::new() } else { format!("R{more}-") }),
+        ] {
             let password = format!("pass-{}", uuid::Uuid::new_v4().simple());
             self.secrets.plant("MeaSoft's password", &password);
-            self.measoft.add_account(Account::new(extra, login, &password));
-            let (crm_url, title) = (self.crm.url(), format!("Магазин {delivery_type}"));
+            self.measoft.add_account(Account::new(extra, &login, &password));
+            let title = format!("Магазин {delivery_type}");
             let mut arguments = vec!["integration", "add", "--json", "--password-stdin", "--title", &title];
-            arguments.extend(["--crm-url", &crm_url, "--crm-key", key, "--extra", extra, "--login", login]);
-            arguments.extend(["--delivery-type", delivery_type, "--prefix", prefix]);
+            arguments.extend(["--crm-url", &crm_url, "--crm-key", key, "--extra", extra, "--login", &login]);
+            arguments.extend(["--delivery-type", delivery_type, "--prefix", &prefix]);
             let made = self.run(&arguments, Some(&password)).await.json();
             let text = |name: &str| made[name].as_str().expect("a text").to_owned();
             let shop = Shop {
@@ -321,7 +368,7 @@ impl World {
                 account,
                 delivery_type: delivery_type.to_owned(),
                 cabinet: format!("{extra}:{login}"),
-                prefix: prefix.to_owned(),
+                prefix,
                 module: text("code"),
                 key: text("deliveryApiKey"),
                 client_id: text("clientId"),
@@ -333,8 +380,8 @@ impl World {
         }
     }
 
-    async fn register_modules(&self, key: &str) {
-        for shop in &self.shops {
+    async fn register_modules(&self, shops: &[Shop], key: &str) {
+        for shop in shops {
             let url = format!("{}/api/v5/integration-modules/{}/edit", self.crm.url(), shop.module);
             let module = module(&shop.module, &shop.client_id, &self.ingress()).to_string();
             let sent = self.http.post(url).header("x-api-key", key).form(&[("integrationModule", module)]).send().await;
@@ -353,6 +400,8 @@ impl World {
                 let mut environment = self.environment.clone();
                 environment.extend(of_roles.iter().cloned());
                 environment.push(("OPS_LISTEN".to_owned(), ops.address().to_string()));
+                let clock = self.folder.join(format!("{name}.clock")).display().to_string();
+                environment.push(("TEST_CLOCK_OFFSET_FILE".to_owned(), clock));
                 let mut public = None;
                 if matches!(role, Role::Bridge | Role::Ingress) {
                     let port = Port::pick(&claims);
@@ -414,6 +463,21 @@ impl World {
         self.is_ready(name).await;
     }
 
+    /// SIGSTOP, or SIGCONT after it.
+    pub fn freeze(&self, name: &str, frozen: bool) {
+        self.with_process(name, |process, _| process.freeze(frozen));
+    }
+
+    /// Sets the clock of a process wrong by so much; zero sets it right. The binaries must
+    /// have the feature `testing`.
+    ///
+    /// # Panics
+    /// When the file it reads cannot be written.
+    pub fn skew(&self, name: &str, ms: i64) {
+        let file = self.folder.join(format!("{name}.clock"));
+        std::fs::write(file, ms.to_string()).expect("the clock's file can be written");
+    }
+
     /// `kill -9`.
     pub fn kill(&self, name: &str) {
         self.with_process(name, Process::kill);
@@ -439,6 +503,12 @@ impl World {
         .await;
         assert_eq!(status.code(), Some(0), "{name} ended with {status} after SIGTERM");
         begun.elapsed()
+    }
+
+    /// Where the story's logs are.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
     }
 
     /// What a process has logged so far.
@@ -578,7 +648,7 @@ impl World {
         Ok(Answer { status, body, content_type, retry_after, took: begun.elapsed() })
     }
 
-    /// Fires one trigger as the shop's RetailCRM would; a cancel names all shops.
+    /// Fires one trigger as the shop's RetailCRM would; a cancel names all shops of the account.
     ///
     /// # Errors
     /// When no answer came.
@@ -586,7 +656,9 @@ impl World {
         let mut fields = vec![("id", number), ("sum", "")];
         match kind {
             TriggerKind::Cancel => {
-                fields.extend(self.shops.iter().map(|shop| (shop.delivery_type.as_str(), shop.key.as_str())));
+                let account = self.shops[shop].account;
+                let all = self.shops.iter().filter(|shop| shop.account == account);
+                fields.extend(all.map(|shop| (shop.delivery_type.as_str(), shop.key.as_str())));
             }
             TriggerKind::Send | TriggerKind::Update => fields.push(("key", self.shops[shop].key.as_str())),
         }
@@ -647,19 +719,78 @@ impl World {
         format!("{}{}", self.shops[order.shop].prefix, order.number)
     }
 
+    /// Deletes a queue of the story, while it is empty: a message that goes with its queue
+    /// is destroyed and not lost. Answers whether it was.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn delete_empty_queue(&self, what: &str) -> anyhow::Result<bool> {
+        let Some(queues) = &self.queues else { return Ok(false) };
+        let name = format!("{}.{what}.v1", queues.prefix);
+        if !queues.ready(std::slice::from_ref(&name)).await?.is_empty() {
+            return Ok(false);
+        }
+        queues.delete(&name).await?;
+        Ok(true)
+    }
+
+    /// Whether a process says that it is ready.
+    pub async fn says_ready(&self, name: &str) -> bool {
+        let ops = self.with_process(name, |process, _| process.ops);
+        let asked = self.http.get(format!("http://{ops}/ready")).timeout(Duration::from_secs(2)).send().await;
+        asked.is_ok_and(|answer| answer.status().as_u16() == 200)
+    }
+
     /// Waits until everything that was accepted has been served and nothing is queued.
     pub async fn settled(&self, label: &str) {
-        eventually(label, LONG * 2, || async {
-            self.all_recorded().await?;
-            let (intents, jobs) = self.ledger.waiting().await.map_err(|error| format!("{error:#}"))?;
-            if (intents, jobs) != (0, 0) {
-                return Err(format!("{intents} orders and {jobs} messages of the job table wait"));
+        eventually(label, LONG * 2, || self.look_settled()).await;
+    }
+
+    /// The same with a limit and without a panic.
+    ///
+    /// # Errors
+    /// With what still waits.
+    pub async fn try_settle(&self, limit: Duration) -> Result<(), String> {
+        let begun = Instant::now();
+        loop {
+            match self.look_settled().await {
+                Err(seen) if begun.elapsed() > limit => return Err(seen),
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Ok(()) => return Ok(()),
             }
-            let Some(queues) = &self.queues else { return Ok(()) };
-            let waiting = queues.waiting().await.map_err(|error| format!("{error:#}"))?;
-            if waiting.is_empty() { Ok(()) } else { Err(format!("{waiting:?} wait")) }
-        })
-        .await;
+        }
+    }
+
+    async fn look_settled(&self) -> Result<(), String> {
+        self.all_recorded().await?;
+        let (intents, jobs) = self.ledger.waiting().await.map_err(|error| format!("{error:#}"))?;
+        if (intents, jobs) != (0, 0) {
+            return Err(format!("{intents} orders and {jobs} messages of the job table wait"));
+        }
+        let Some(queues) = &self.queues else { return Ok(()) };
+        let waiting = queues.waiting().await.map_err(|error| format!("{error:#}"))?;
+        if waiting.is_empty() { Ok(()) } else { Err(format!("{waiting:?} wait")) }
+    }
+
+    /// Takes the slots of the walk through RetailCRM's history for a while ahead, so that it
+    /// makes nothing good: a story about lost triggers would not see them.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn take_history_slots(&self, sync_s: u64, ahead: Duration) -> anyhow::Result<()> {
+        let every = i64::try_from((sync_s * 3).min(720) * 1_000)?;
+        let now = jiff::Timestamp::now().as_millisecond();
+        let (from, to) = (now / every - 3, (now + i64::try_from(ahead.as_millis())?) / every + 1);
+        for shop in &self.shops {
+            let job = format!("history:{}", shop.integration);
+            self.ledger
+                .rows(&format!(
+                    "INSERT INTO slots (job, slot, created_at, published_at) SELECT '{job}', slot, {now}, {now} \
+                     FROM generate_series({from}::bigint, {to}::bigint) AS slot ON CONFLICT DO NOTHING RETURNING slot"
+                ))
+                .await?;
+        }
+        Ok(())
     }
 
     /// Every accepted trigger has become an intent.

@@ -42,7 +42,7 @@ pub enum Taken {
     Applied(Box<Merged>),
     /// The delivery has to be settled first.
     NotYet(&'static str),
-    /// An order of an earlier year under the same number.
+    /// An earlier number of the order, or an order of an earlier year under this one.
     NotOurs,
 }
 
@@ -96,7 +96,11 @@ pub fn merge(
     {
         d.status = Some(present.code.clone());
         d.status_at = present.at.or(d.status_at);
-        if let Some(next) = d.state.after(Move::Reported(Phase::of(&present.code))) {
+        let phase = Phase::of(&present.code);
+        if phase == Phase::NotDelivered && d.state == S::Created && d.cancelled_by_us {
+            // The cancel whose answer was lost: still ours, so that a later send places it again.
+            d.state = S::Cancelled;
+        } else if let Some(next) = d.state.after(Move::Reported(phase)) {
             d.state = next;
         }
     }
@@ -136,8 +140,12 @@ fn newer(made: Option<Timestamp>, known: Option<Timestamp>) -> bool {
     }
 }
 
-/// Numbers repeat over the years (measoft-api.md §10.1).
+/// A row that waited may be of the number that was cancelled meanwhile; and numbers repeat
+/// over the years (measoft-api.md §10.1).
 fn is_this(d: &Delivery, facts: &Facts) -> bool {
+    if facts.orderno.as_deref().is_some_and(|number| number != d.orderno.as_str()) {
+        return false;
+    }
     match (d.ordercode.as_deref(), facts.ordercode.as_deref()) {
         (Some(ours), Some(theirs)) => ours == theirs,
         // Not known yet: what changed last cannot be older than the delivery itself.
@@ -257,7 +265,7 @@ async fn apply(
             let noted = tx.newest_tracking(d.id, d.orderno.as_str()).await?;
             match merge(&d, &facts, settings, noted, row.created_at, now) {
                 Taken::NotOurs => {
-                    tx.settle_status_row(row.id, RowState::Foreign, Some("another year's order"), now).await?
+                    tx.settle_status_row(row.id, RowState::Foreign, Some("another year's order, or an earlier number"), now).await?
                 }
                 Taken::NotYet(why) => {
                     if now.duration_since(row.created_at).unsigned_abs() > GIVEN_UP_AFTER {
@@ -376,5 +384,38 @@ fn words(event: &Event, silent: Option<&str>) -> String {
         format!("{} «{}»{at}{silent}", event.code, name.name_ru())
     } else {
         format!("{}{at}{silent}", event.code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{at, delivery, status_row};
+    use shared::domain::OrderNo;
+
+    fn taken(d: &Delivery, orderno: &str, code: &str) -> Taken {
+        merge(d, &Facts::of(&status_row(orderno, code, 100)), &Settings::default(), None, at(100), at(101))
+    }
+
+    #[test]
+    fn a_row_of_the_number_before_a_re_creation_says_nothing_about_the_new_one() {
+        let again = Delivery {
+            orderno: OrderNo::known("A-1-2"),
+            generation: 2,
+            ordercode: None,
+            ..delivery(S::Created)
+        };
+        assert_eq!(taken(&again, "A-1", "CANCELED"), Taken::NotOurs);
+        assert!(matches!(taken(&again, "A-1-2", "NEW"), Taken::Applied(_)));
+    }
+
+    #[test]
+    fn a_cancel_of_ours_whose_answer_was_lost_is_still_ours_when_the_stream_reports_it() {
+        let asked = Delivery { cancelled_by_us: true, ..delivery(S::Created) };
+        let Taken::Applied(merged) = taken(&asked, "A-1", "CANCELED") else { panic!("it is this order") };
+        assert_eq!((merged.delivery.state, merged.delivery.cancelled_by_us), (S::Cancelled, true));
+        assert!(merged.statuses.iter().all(|(_, silent)| silent.is_some()), "no news for RetailCRM");
+        let Taken::Applied(merged) = taken(&delivery(S::Created), "A-1", "CANCELED") else { panic!("this order") };
+        assert_eq!(merged.delivery.state, S::NotDelivered, "the courier's own cancel is news");
     }
 }

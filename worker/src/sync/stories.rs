@@ -290,6 +290,23 @@ async fn a_commit_that_has_no_effect_stops_the_run_with_a_warning() {
 }
 
 #[tokio::test]
+async fn an_order_that_left_and_came_back_is_told_of_again() {
+    let world = World::new().await;
+    let order = world.place("A-1").await;
+    let shown = || world.crm.order(world.account, order).expect("there")["delivery"]["data"]["externalId"].clone();
+    let ours = shown();
+    assert!(ours.is_string(), "{ours}");
+    let back = world.first().integration.settings.delivery_types[0].clone();
+    for kind in ["russian-post", &back] {
+        world.crm.edit(world.account, order, |order| order.set_delivery_type(kind));
+    }
+    assert!(shown().is_null(), "RetailCRM forgot");
+    world.send(world.id, "A-1").await;
+    assert_eq!(shown(), ours);
+    assert_eq!(world.courier.order("A-1").expect("there").creates, 1);
+}
+
+#[tokio::test]
 async fn an_order_at_work_is_not_disturbed_and_its_status_comes_later() {
     let world = World::new().await;
     let order = world.place("A-1").await;

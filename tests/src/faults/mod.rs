@@ -1,0 +1,304 @@
+//! The fault suite: real binaries between both simulators, everything behind proxies, a
+//! seeded series of faults while triggers of all kinds flow. In the end everything is well
+//! again, and what MeaSoft's simulator holds is compared with what was accepted.
+//!
+//! [`run`] plays one seed; `src/bin/faults.rs` plays several and writes the report.
+
+mod chance;
+mod inject;
+mod lives;
+mod report;
+mod schedule;
+mod traffic;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{Role, World};
+
+pub use report::{Told, last_line, markdown};
+pub use schedule::{Blow, Schedule, short};
+
+use schedule::Kind;
+use traffic::Traffic;
+
+/// Every component is back by then, or the suite fails.
+pub const RECOVERY: Duration = Duration::from_secs(15);
+/// When the suite stops waiting for a recovery.
+const GIVE_UP: Duration = Duration::from_secs(60);
+/// Everything accepted has had its effect by then.
+const SETTLED: Duration = Duration::from_secs(90);
+/// Between two looks at a status.
+const SYNC_S: u64 = 4;
+
+/// Timelines written of orders that went wrong.
+const TIMELINES: usize = 20;
+
+/// What one run plays.
+pub struct Plan {
+    /// Of the orders' lives, and of the schedule unless one is given.
+    pub seed: u64,
+    /// The blows in turn.
+    pub blows: Box<dyn Iterator<Item = Blow> + Send>,
+    /// When no further blow begins.
+    pub lasts: Duration,
+    /// Triggers a second, about.
+    pub rate: f64,
+    /// Name of the folder with the logs.
+    pub folder: String,
+}
+
+/// How a recovery went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// The faults that ended.
+    pub labels: Vec<String>,
+    /// Until every process said it was ready.
+    pub ready: Duration,
+    /// Until an order of each account had arrived at MeaSoft.
+    pub served: Duration,
+}
+
+/// What a run showed.
+#[derive(Debug, Clone, Default)]
+pub struct Summary {
+    /// Its seed.
+    pub seed: u64,
+    /// From the first blow to the verdict.
+    pub took: Duration,
+    /// Faults by label.
+    pub faults: BTreeMap<String, u64>,
+    /// Every recovery.
+    pub recoveries: Vec<Recovery>,
+    /// Triggers answered with 200.
+    pub accepted: u64,
+    /// Triggers fired again because they were not.
+    pub repeated: u64,
+    /// Orders that lived.
+    pub orders: u64,
+    /// Orders MeaSoft created, changed and cancelled.
+    pub effects: (u64, u64, u64),
+    /// Effects missing.
+    pub lost: Vec<String>,
+    /// Effects there more than once.
+    pub doubled: Vec<String>,
+    /// Whatever else does not hold.
+    pub unexplained: Vec<String>,
+}
+
+impl Summary {
+    /// Nothing is wrong.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.lost.is_empty() && self.doubled.is_empty() && self.unexplained.is_empty()
+    }
+}
+
+/// Plays one run. `say` hears how it goes on.
+pub async fn run(mut plan: Plan, say: Told) -> Summary {
+    let world = World::scaled(&plan.folder)
+        .with(Role::Ingress, 2)
+        .with(Role::Worker, 3)
+        .with(Role::Scheduler, 2)
+        .alone()
+        .proxied()
+        .accounts(2)
+        .set("SYNC_INTERVAL_S", &SYNC_S.to_string())
+        .set("RUST_LOG", "info,shared=debug,bridge_worker=debug")
+        .start()
+        .await;
+    let world = Arc::new(world);
+    let mut summary = Summary { seed: plan.seed, ..Summary::default() };
+    // What the walk through RetailCRM's history makes good, the suite would not see.
+    let hours = plan.lasts + Duration::from_secs(3_600);
+    if let Err(error) = world.take_history_slots(SYNC_S, hours).await {
+        summary.unexplained.push(format!("the history's slots cannot be taken: {error:#}"));
+    }
+    let begun = Instant::now();
+    let traffic = Traffic::new(Arc::clone(&world), plan.seed);
+    let stop = CancellationToken::new();
+    let flowing = tokio::spawn(Arc::clone(&traffic).flow(plan.rate, stop.clone()));
+    while begun.elapsed() < plan.lasts {
+        let Some(blow) = plan.blows.next() else { break };
+        strike(&world, &traffic, &blow, &mut summary, say).await;
+        tokio::time::sleep(blow.quiet).await;
+    }
+    stop.cancel();
+    if let Err(error) = flowing.await {
+        summary.unexplained.push(format!("the traffic broke off: {error}"));
+    }
+    let stuck = world.try_settle(SETTLED).await.err();
+    let settled = stuck.is_none();
+    summary.unexplained.extend(stuck.map(|seen| format!("not all was served within {SETTLED:?}: {seen}")));
+    say(&format!("everything is served after {:.0} s; statuses follow", begun.elapsed().as_secs_f64()));
+    statuses_arrive(&traffic).await;
+    conclude(world, traffic, &mut summary, settled).await;
+    summary.took = begun.elapsed();
+    summary
+}
+
+/// Makes the faults of a blow happen at once and measures the recovery from the end of the last.
+async fn strike(world: &Arc<World>, traffic: &Arc<Traffic>, blow: &Blow, summary: &mut Summary, say: Told) {
+    let labels: Vec<String> = blow.faults.iter().map(|fault| fault.kind.label()).collect();
+    let number: u64 = summary.faults.values().sum();
+    let mut under_way = tokio::task::JoinSet::new();
+    for fault in blow.faults.clone() {
+        let (world, traffic, seed) = (Arc::clone(world), Arc::clone(traffic), summary.seed ^ number);
+        under_way.spawn(async move { inject::happen(&world, &traffic, fault, seed).await });
+    }
+    while let Some(ended) = under_way.join_next().await {
+        if let Err(error) = ended {
+            summary.unexplained.push(format!("{}: {error}", labels.join(" and ")));
+        }
+    }
+    for label in &labels {
+        *summary.faults.entry(label.clone()).or_default() += 1;
+    }
+    let ended = Instant::now();
+    let (ready, served) = tokio::join!(all_ready(world, ended), traffic.canary(GIVE_UP));
+    let mut slow = Vec::new();
+    let ready = ready.unwrap_or_else(|seen| {
+        slow.push(seen);
+        GIVE_UP
+    });
+    let served = served.unwrap_or_else(|seen| {
+        slow.push(seen);
+        GIVE_UP
+    });
+    if slow.is_empty() && ready.max(served) > RECOVERY {
+        slow.push(format!("ready after {ready:.1?}, serving after {served:.1?}"));
+    }
+    let deleted = blow.faults.iter().any(|fault| fault.kind == Kind::QueueDeleted);
+    if deleted && let Err(seen) = replay_unroutable(world).await {
+        slow.push(seen);
+    }
+    let accepted = world.accepted().len();
+    say(&format!(
+        "{number:>4} {}: ready after {:.1} s, serving after {:.1} s, {accepted} triggers so far",
+        labels.join(" and "),
+        ready.as_secs_f64(),
+        served.as_secs_f64()
+    ));
+    summary.unexplained.extend(slow.into_iter().map(|seen| format!("after {}: {seen}", labels.join(" and "))));
+    summary.recoveries.push(Recovery { labels, ready, served });
+}
+
+async fn all_ready(world: &World, since: Instant) -> Result<Duration, String> {
+    let mut waiting = world.process_names();
+    loop {
+        let mut left = Vec::new();
+        for name in waiting {
+            if !world.says_ready(&name).await {
+                left.push(name);
+            }
+        }
+        if left.is_empty() {
+            return Ok(since.elapsed());
+        }
+        if since.elapsed() > GIVE_UP {
+            return Err(format!("not ready within {GIVE_UP:?}: {}", left.join(", ")));
+        }
+        waiting = left;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What found its queue gone is a dead letter, which the operator replays.
+async fn replay_unroutable(world: &World) -> Result<(), String> {
+    for dead in world.dead_letters().await {
+        if dead["reason"] == "unroutable" {
+            let done = world.bridge(&["dead", "replay", &dead["id"].to_string(), "--json"]).await;
+            if done.code != 0 {
+                return Err(format!("a dead letter cannot be replayed: {}", done.stderr));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Waits until RetailCRM has the last statuses, or the time for that is over.
+async fn statuses_arrive(traffic: &Traffic) {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(SYNC_S * 5) {
+        let due = |record: &verdict::Record| {
+            let wanted = &record.wanted;
+            wanted.status.is_some_and(|status| !wanted.too_late && record.told.as_deref() != Some(status))
+        };
+        if !traffic.records().iter().any(due) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Leaves the product's own account of the orders that went wrong beside the logs.
+async fn write_timelines(world: &World, more: &[String], records: &[verdict::Record], summary: &mut Summary) {
+    let wrong = || summary.lost.iter().chain(&summary.doubled).chain(&summary.unexplained).chain(more);
+    let named = records.iter().filter(|record| wrong().any(|sentence| sentence.contains(&record.number)));
+    let mut page = String::new();
+    for record in named.take(TIMELINES) {
+        let shown = world.bridge(&["order", "show", &record.number]).await;
+        let _ = writeln!(page, "{:?}\n{}{}", record.wanted, shown.stdout, shown.stderr);
+    }
+    if !page.is_empty()
+        && let Err(error) = std::fs::write(world.folder().join("timelines.txt"), page)
+    {
+        summary.unexplained.push(format!("the timelines cannot be written: {error}"));
+    }
+}
+
+async fn conclude(world: Arc<World>, traffic: Arc<Traffic>, summary: &mut Summary, settled: bool) {
+    let records = traffic.records();
+    summary.accepted = world.accepted().len() as u64;
+    summary.repeated = traffic.repeated.load(Ordering::Relaxed);
+    summary.orders = records.len() as u64;
+    for effects in world.measoft.effects().values() {
+        summary.effects.0 += u64::from(effects.creates);
+        summary.effects.1 += u64::from(effects.edits);
+        summary.effects.2 += u64::from(effects.cancels);
+    }
+    let verdict = verdict::judge(&records, &world.shops, &world.measoft.orders());
+    (summary.lost, summary.doubled) = (verdict.lost, verdict.doubled);
+    summary.unexplained.extend(traffic.strange());
+    match world.ledger.rows("SELECT number, reason, detail FROM dead_letters WHERE state = 'open'").await {
+        Ok(rows) => {
+            let text = |row: &crate::harness::Line, name: &str| {
+                row.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+            };
+            let mut explained = std::collections::BTreeSet::new();
+            for row in &rows {
+                let (number, reason) = (text(row, "number"), text(row, "reason"));
+                let record = records.iter().find(|record| record.number == number);
+                let expected = record.is_some_and(|record| {
+                    (record.wanted.bad_phone && reason == "bad_phone") || (record.wanted.too_late && reason == "too_late")
+                });
+                if expected {
+                    explained.insert(number.clone());
+                    world.expect_dead_letter(&number, &reason);
+                } else {
+                    let detail = text(row, "detail");
+                    summary.unexplained.push(format!("a dead letter nobody can explain: {number} {reason} {detail}"));
+                    world.expect_dead_letter(&number, &reason);
+                }
+            }
+            let owed = records.iter().filter(|record| record.wanted.bad_phone || record.wanted.too_late);
+            for record in owed.filter(|record| !explained.contains(&record.number)) {
+                summary.lost.push(format!("{} failed and nobody was told", record.number));
+            }
+        }
+        Err(error) => summary.unexplained.push(format!("the dead letters cannot be read: {error:#}")),
+    }
+    let differences = world.differences().await.unwrap_or_else(|error| vec![format!("{error:#}")]);
+    write_timelines(&world, &differences, &records, summary).await;
+    drop(traffic);
+    // What never settles would only be waited for again.
+    if settled && let Ok(world) = Arc::try_unwrap(world) {
+        summary.unexplained.extend(world.conclude().await);
+    }
+}
