@@ -15,6 +15,7 @@ use crate::proxy::Proxy;
 use crate::retailcrm::{OrderBuilder, RetailcrmSim, TriggerKind};
 
 use super::eventually::{LONG, eventually};
+use super::hold::Hold;
 use super::ledger::Ledger;
 use super::process::{Guard, Port, Process, programs};
 use super::secrets::Secrets;
@@ -49,6 +50,8 @@ pub struct Builder {
     scaled: bool,
     alone: bool,
     proxied: bool,
+    shops: usize,
+    settings: Vec<String>,
     environment: Vec<(String, String)>,
 }
 
@@ -77,6 +80,21 @@ impl Builder {
         self
     }
 
+    /// How many shops there are instead of two, three at most.
+    #[must_use]
+    pub fn shops(mut self, count: usize) -> Self {
+        assert!((1..=SHOPS.len()).contains(&count), "shops");
+        self.shops = count;
+        self
+    }
+
+    /// A setting (`key=value`) of every integration.
+    #[must_use]
+    pub fn setting(mut self, setting: &str) -> Self {
+        self.settings.push(setting.to_owned());
+        self
+    }
+
     /// A setting of all processes.
     #[must_use]
     pub fn set(mut self, name: &str, value: &str) -> Self {
@@ -84,7 +102,7 @@ impl Builder {
         self
     }
 
-    /// Starts everything and adds the two shops.
+    /// Starts everything and adds the shops.
     ///
     /// # Panics
     /// When something cannot be started.
@@ -151,8 +169,8 @@ pub struct World {
     pub measoft: MeasoftSim,
     /// The CRM.
     pub crm: RetailcrmSim,
-    /// The integrations: `incity` first, then `outcity`, of one CRM account, each with a
-    /// cabinet of its own.
+    /// The integrations: `incity` first, then `outcity`, then `express`, of one CRM account,
+    /// each with a cabinet of its own.
     pub shops: Vec<Shop>,
     /// The product's tables.
     pub ledger: Ledger,
@@ -178,6 +196,13 @@ pub struct World {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Delivery type, courier service, login and prefix of each shop.
+const SHOPS: [(&str, &str, &str, &str); 3] = [
+    ("incity", "8", "shop-city", "A-"),
+    ("outcity", "12", "shop-region", ""),
+    ("express", "21", "shop-express", "E-"),
+];
 
 /// Short times, and no real vendor's limits to keep.
 const TIMING: [(&str, &str); 14] = [
@@ -207,6 +232,8 @@ impl World {
             scaled: false,
             alone: false,
             proxied: false,
+            shops: 2,
+            settings: Vec::new(),
             environment: Vec::new(),
         }
     }
@@ -289,7 +316,7 @@ impl World {
         }
         let crm_key = format!("crm-{}", uuid::Uuid::new_v4().simple());
         world.secrets.plant("RetailCRM's API key", &crm_key);
-        world.add_shops(&crm_key).await;
+        world.add_shops(&crm_key, &SHOPS[..plan.shops], &plan.settings).await;
         world.add_processes(&plan.processes, &of_roles);
         world.register_modules(&crm_key).await;
         let names = world.process_names();
@@ -302,11 +329,9 @@ impl World {
         world
     }
 
-    async fn add_shops(&mut self, key: &str) {
+    async fn add_shops(&mut self, key: &str, plan: &[(&str, &str, &str, &str)], settings: &[String]) {
         let account = self.crm.add_account(key);
-        for (delivery_type, extra, login, prefix) in
-            [("incity", "8", "shop-city", "A-"), ("outcity", "12", "shop-region", "")]
-        {
+        for &(delivery_type, extra, login, prefix) in plan {
             let password = format!("pass-{}", uuid::Uuid::new_v4().simple());
             self.secrets.plant("MeaSoft's password", &password);
             self.measoft.add_account(Account::new(extra, login, &password));
@@ -314,6 +339,7 @@ impl World {
             let mut arguments = vec!["integration", "add", "--json", "--password-stdin", "--title", &title];
             arguments.extend(["--crm-url", &crm_url, "--crm-key", key, "--extra", extra, "--login", login]);
             arguments.extend(["--delivery-type", delivery_type, "--prefix", prefix]);
+            arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
             let made = self.run(&arguments, Some(&password)).await.json();
             let text = |name: &str| made[name].as_str().expect("a text").to_owned();
             let shop = Shop {
@@ -456,6 +482,26 @@ impl World {
         let ops = self.with_process(name, |process, _| process.ops);
         let answer = self.http.get(format!("http://{ops}/metrics")).send().await.expect("metrics are served");
         answer.text().await.expect("metrics are text")
+    }
+
+    /// The most memory a process has ever held, in KiB (`VmHWM`).
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn peak_memory_kib(&self, name: &str) -> u64 {
+        let pid = self.with_process(name, |process, _| process.pid()).unwrap_or_else(|| panic!("{name} does not run"));
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process has a status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+        line.trim().trim_end_matches("kB").trim().parse().expect("a number")
+    }
+
+    /// Holds the product's database at a step; see [`Hold`].
+    ///
+    /// # Panics
+    /// In the one-process mode.
+    pub async fn hold(&self, table: &str, step: &str) -> Hold {
+        Hold::at(&self.database.as_ref().expect("a story with PostgreSQL").url, table, step).await
     }
 
     // ---- the operator
@@ -658,6 +704,16 @@ impl World {
             let Some(queues) = &self.queues else { return Ok(()) };
             let waiting = queues.waiting().await.map_err(|error| format!("{error:#}"))?;
             if waiting.is_empty() { Ok(()) } else { Err(format!("{waiting:?} wait")) }
+        })
+        .await;
+    }
+
+    /// Waits until every accepted trigger has been served; what else is queued may go on.
+    pub async fn served(&self, label: &str) {
+        eventually(label, LONG * 2, || async {
+            self.all_recorded().await?;
+            let (intents, _) = self.ledger.waiting().await.map_err(|error| format!("{error:#}"))?;
+            if intents == 0 { Ok(()) } else { Err(format!("{intents} orders wait")) }
         })
         .await;
     }

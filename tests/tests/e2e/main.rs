@@ -11,3 +11,5 @@ mod put_aside;
 mod rolling;
 mod scaled;
 mod secrets;
+mod statuses_back;
+mod sync_kills;
