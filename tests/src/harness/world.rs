@@ -52,6 +52,8 @@ pub struct Builder {
     proxied: bool,
     shops: usize,
     settings: Vec<String>,
+    later: Vec<String>,
+    time_scale: f64,
     environment: Vec<(String, String)>,
 }
 
@@ -93,6 +95,20 @@ impl Builder {
     pub fn setting(mut self, setting: &str) -> Self {
         self.settings.push(setting.to_owned());
         self
+    }
+
+    /// A process that the story starts itself.
+    #[must_use]
+    pub fn later(mut self, name: &str) -> Self {
+        self.later.push(name.to_owned());
+        self
+    }
+
+    /// Makes the windows of MeaSoft's limits this many times shorter, at both ends.
+    #[must_use]
+    pub fn time_scale(mut self, scale: u32) -> Self {
+        self.time_scale = f64::from(scale);
+        self.set("TEST_TIME_SCALE", &scale.to_string())
     }
 
     /// A setting of all processes.
@@ -234,6 +250,8 @@ impl World {
             proxied: false,
             shops: 2,
             settings: Vec::new(),
+            later: Vec::new(),
+            time_scale: 1.0,
             environment: Vec::new(),
         }
     }
@@ -251,7 +269,8 @@ impl World {
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(folder.join("logs")).expect("a folder for the story");
         let secrets = Secrets::default();
-        let measoft = MeasoftSim::start(crate::measoft::Options::default()).await.expect("the courier's simulator");
+        let options = crate::measoft::Options { time_scale: plan.time_scale, ..Default::default() };
+        let measoft = MeasoftSim::start(options).await.expect("the courier's simulator");
         let crm = RetailcrmSim::start(crate::retailcrm::Options::default()).await.expect("the CRM's simulator");
         let data = folder.join("data");
         let mut environment: Vec<(String, String)> =
@@ -319,7 +338,8 @@ impl World {
         world.add_shops(&crm_key, &SHOPS[..plan.shops], &plan.settings).await;
         world.add_processes(&plan.processes, &of_roles);
         world.register_modules(&crm_key).await;
-        let names = world.process_names();
+        let mut names = world.process_names();
+        names.retain(|name| !plan.later.contains(name));
         for name in &names {
             world.launch(name);
         }

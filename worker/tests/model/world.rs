@@ -200,6 +200,7 @@ impl World {
             measoft_per_20min: 1_000_000,
             measoft_account_per_hour: 1_000_000,
             crm_rps: 1000,
+            time_scale: 1,
         };
         let budget = Budget::new(self.store.clone(), &plenty);
         Tools {
