@@ -203,7 +203,13 @@ mod tests {
     }
 
     fn budgets() -> Budgets {
-        Budgets { measoft_per_minute: 150, measoft_per_20min: 1500, measoft_account_per_hour: 3000, crm_rps: 8 }
+        Budgets {
+            measoft_per_minute: 150,
+            measoft_per_20min: 1500,
+            measoft_account_per_hour: 3000,
+            crm_rps: 8,
+            time_scale: 1,
+        }
     }
 
     fn named<'a>(jobs: &'a [Job], name: &str) -> Vec<&'a Job> {
@@ -277,6 +283,7 @@ mod tests {
             measoft_per_20min: 1_000_000,
             measoft_account_per_hour: 100_000,
             crm_rps: 8,
+            time_scale: 1,
         };
         assert_eq!(stretched(Duration::from_secs(1), 3, &generous), Duration::from_secs(1));
     }

@@ -1220,7 +1220,7 @@ mod cases {
         }
         assert!(most_in_any_window(&taken, Duration::from_secs(60)) <= 30);
         assert!(most_in_any_window(&taken, Duration::from_secs(900)) <= 200);
-        // The price of counting by slices is a tenth: eleven of them are looked at.
+        // The price of counting by slices is a sixth: twelve of them are looked at.
         let total: u32 = taken.iter().map(|(_, n)| n).sum();
         assert!(total >= 200 * 4 * 8 / 10, "the budget is used too: {total} of 800");
         if bench.store.db.dialect() == Dialect::Sqlite {

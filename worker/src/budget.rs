@@ -2,8 +2,9 @@
 //! per account, shared by all workers through the store.
 //!
 //! Each limit is a sliding window of ten slices. A request is counted in the slice it is
-//! made in, and is made only while the eleven slices that any such window can touch stay
-//! under the limit: the limit holds in *every* window, not on average.
+//! made in, and is made only while the eleven slices that any such window can touch, and one
+//! more for what arrives late, stay under the limit: the limit holds in *every* window, not
+//! on average.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -46,7 +47,7 @@ impl Budget {
         let window = |scope: &str, limit: u32, seconds: u64| Window {
             scope: scope.to_owned(),
             limit,
-            slice: Duration::from_secs(seconds) / SLICES,
+            slice: Duration::from_secs(seconds) / SLICES / limits.time_scale,
         };
         Self {
             store,

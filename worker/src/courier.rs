@@ -460,9 +460,7 @@ impl Tools {
             return;
         }
         let answer = match self.change(shop, shop.vendors.courier.cancel_order(&orderno, ordercode.as_deref())).await {
-            Err(error)
-                if matches!(error.class(), Class::UnknownOutcome | Class::Transient | Class::Blocked { .. }) =>
-            {
+            Err(error) if matches!(error.class(), Class::UnknownOutcome | Class::Transient | Class::Blocked { .. }) => {
                 if error.class() != Class::UnknownOutcome {
                     delivery_mut(case).cancelled_by_us = asked_before;
                 }

@@ -81,22 +81,22 @@ impl Breaker {
         }
     }
 
-    pub fn good(&mut self) {
-        *self = Self::new(self.first_pause);
-    }
-
-    /// A request that had passed was not made after all: another may be the probe.
-    pub const fn withdraw(&mut self) {
+    /// Gives back what [`Breaker::pass`] let through, unused.
+    pub const fn forgo(&mut self) {
         self.probing = None;
     }
 
-    /// No answer came, which says nothing either way: half open, the next probe comes after
-    /// the same pause again.
-    pub fn unheard(&mut self, now: Timestamp) {
+    /// No answer came. That says nothing of a server that works; one that is being tried
+    /// out is left alone for another pause.
+    pub fn lost(&mut self, now: Timestamp) {
         if self.state(now) == BreakerState::HalfOpen {
             self.probing = None;
             self.open_until = Some(now + self.pause);
         }
+    }
+
+    pub fn good(&mut self) {
+        *self = Self::new(self.first_pause);
     }
 
     pub fn bad(&mut self, now: Timestamp, asked: Option<Duration>) {
@@ -170,16 +170,29 @@ impl Gate {
     pub async fn pass(&self, account: &str, priority: Priority) -> Result<(), Outcome> {
         let now = self.clock.now();
         let closed = |until| Outcome::RetryLater { why: RetryWhy::BreakerOpen, not_before: Some(until) };
-        self.whole.lock().expect("never poisoned").pass(now).map_err(closed)?;
-        let own = self.accounts.lock().expect("never poisoned").get_mut(account).map_or(Ok(()), |b| b.pass(now));
-        if let Err(until) = own {
-            self.whole.lock().expect("never poisoned").withdraw();
-            return Err(closed(until));
+        let probes_whole;
+        let mut probes_account = false;
+        {
+            let mut whole = self.whole.lock().expect("never poisoned");
+            probes_whole = whole.state(now) == BreakerState::HalfOpen;
+            whole.pass(now).map_err(closed)?;
+            if let Some(breaker) = self.accounts.lock().expect("never poisoned").get_mut(account) {
+                probes_account = breaker.state(now) == BreakerState::HalfOpen;
+                if let Err(until) = breaker.pass(now) {
+                    // The request of another account may be the probe instead.
+                    if probes_whole {
+                        whole.forgo();
+                    }
+                    return Err(closed(until));
+                }
+            }
         }
         self.budget.take(account, priority).await.map_err(|free_at| {
-            self.whole.lock().expect("never poisoned").withdraw();
-            if let Some(breaker) = self.accounts.lock().expect("never poisoned").get_mut(account) {
-                breaker.withdraw();
+            if probes_whole {
+                self.whole.lock().expect("never poisoned").forgo();
+            }
+            if probes_account && let Some(breaker) = self.accounts.lock().expect("never poisoned").get_mut(account) {
+                breaker.forgo();
             }
             Outcome::RetryLater { why: RetryWhy::Budget, not_before: Some(free_at) }
         })
@@ -198,11 +211,11 @@ impl Gate {
                     .or_insert_with(|| Breaker::new(self.first_pause))
                     .bad(now, error.retry_after());
             }
-            // A lost answer says nothing either way; any readable one says MeaSoft works.
+            // Any readable answer says that MeaSoft works.
             Err(MeasoftError::NoAnswer { .. }) => {
-                whole.unheard(now);
+                whole.lost(now);
                 if let Some(breaker) = accounts.get_mut(account) {
-                    breaker.unheard(now);
+                    breaker.lost(now);
                 }
             }
             _ => {
@@ -263,15 +276,22 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_without_an_answer_is_followed_by_another_after_the_same_pause() {
+    fn a_probe_without_an_answer_or_never_made_lets_the_next_one_through() {
         let mut b = Breaker::new(Duration::from_secs(5));
         (0..5).for_each(|_| b.bad(at(0), None));
         assert!(b.pass(at(5)).is_ok());
-        b.unheard(at(6));
-        assert_eq!(b.pass(at(10)), Err(at(11)));
-        assert!(b.pass(at(11)).is_ok());
-        b.withdraw();
-        assert!(b.pass(at(11)).is_ok(), "the probe was not made");
+        b.lost(at(20));
+        assert_eq!(b.pass(at(24)), Err(at(25)), "left alone for as long as before");
+        assert!(b.pass(at(25)).is_ok());
+        b.forgo();
+        assert!(b.pass(at(25)).is_ok(), "what was given back is free");
+    }
+
+    #[test]
+    fn a_lost_answer_opens_nothing() {
+        let mut b = Breaker::new(Duration::from_secs(5));
+        (0..9).for_each(|_| b.lost(at(0)));
+        assert_eq!(b.state(at(0)), BreakerState::Closed);
     }
 
     #[test]

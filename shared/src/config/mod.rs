@@ -66,6 +66,8 @@ pub struct Budgets {
     pub measoft_account_per_hour: u32,
     /// Requests per second, per API key and per our address.
     pub crm_rps: u32,
+    /// How many times shorter than in reality MeaSoft's windows are: 1 but in tests.
+    pub time_scale: u32,
 }
 
 /// Timing of retries, leases and looks.
@@ -162,6 +164,16 @@ impl Reader<'_> {
         let default = default.parse().expect("the defaults are addresses");
         self.parsed(name, default, "an address like 127.0.0.1:8080", |text| text.parse().ok())
     }
+}
+
+#[cfg(feature = "testing")]
+fn time_scale(r: &mut Reader<'_>) -> u32 {
+    r.number("TEST_TIME_SCALE", 1, 1..=1000)
+}
+
+#[cfg(not(feature = "testing"))]
+const fn time_scale(_: &mut Reader<'_>) -> u32 {
+    1
 }
 
 /// Seconds with an optional fraction (tests use small ones), above zero.
@@ -268,6 +280,7 @@ impl Config {
             measoft_per_20min: r.number("MEASOFT_PER_20MIN", 1500, 1..=100_000_000),
             measoft_account_per_hour: r.number("MEASOFT_ACCOUNT_PER_HOUR", 3000, 1..=100_000_000),
             crm_rps: r.number("CRM_RPS", 8, 1..=1_000_000),
+            time_scale: time_scale(&mut r),
         };
         let secret_key = r.text("BRIDGE_SECRET_KEY").map(Secret::new);
         if let Some(key) = &secret_key

@@ -35,9 +35,10 @@ impl Window {
         (self.current(now) + 1) * self.millis()
     }
 
-    /// A window that does not begin with a slice touches one slice more.
+    /// A window that does not begin with a slice touches one slice more, and a request that
+    /// arrives in it may have been counted in the slice before.
     fn oldest(&self, now: Timestamp) -> i64 {
-        self.current(now) - i64::from(SLICES)
+        self.current(now) - i64::from(SLICES) - 1
     }
 }
 
@@ -77,7 +78,7 @@ impl Store {
                     .transpose()?
                     .flatten()
                     .unwrap_or_else(|| window.current(now));
-                let at = (first + i64::from(SLICES) + 1) * window.millis();
+                let at = (first + i64::from(SLICES) + 2) * window.millis();
                 free_at = Some(free_at.map_or(at, |other| other.max(at)));
             }
             allowed = allowed.min(left);

@@ -8,6 +8,7 @@
 
 mod eventually;
 mod finish;
+mod hold;
 mod ledger;
 mod process;
 mod secrets;
@@ -16,6 +17,7 @@ mod shop;
 mod world;
 
 pub use eventually::{LONG, eventually};
+pub use hold::Hold;
 pub use ledger::{Ledger, Line};
 pub use secrets::Secrets;
 pub use services::{Outage, Server, broker_url, rabbitmqctl};

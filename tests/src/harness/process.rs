@@ -39,6 +39,10 @@ impl Process {
         self.child.is_some()
     }
 
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Starts it; what it says is added to its log.
     pub(super) fn start(&mut self, guard: &mut Guard) {
         assert!(self.child.is_none(), "{} is running already", self.name);
@@ -122,7 +126,7 @@ while read -r sign pid; do
     -) left=; for one in $pids; do [ "$one" = "$pid" ] || left="$left $one"; done; pids=$left ;;
     esac
 done
-for pid in $pids; do kill -KILL -- "-$pid" 2>/dev/null; done
+for pid in $pids; do kill -s KILL -- "-$pid" 2>/dev/null; done
 "#;
 
 impl Guard {
@@ -201,4 +205,20 @@ pub(super) fn programs() -> PathBuf {
         );
     }
     folder.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_watched_does_not_outlive_its_guard() {
+        let mut guard = Guard::start();
+        let mut child = Command::new("sleep").arg("600").process_group(0).spawn().expect("a child");
+        guard.watch(child.id());
+        drop(guard);
+        // As the guard's shell has ended, what it kills has been killed.
+        let status = child.wait().expect("a status");
+        assert_eq!(status.signal(), Some(9));
+    }
 }

@@ -15,6 +15,7 @@ use crate::proxy::Proxy;
 use crate::retailcrm::{OrderBuilder, RetailcrmSim, TriggerKind};
 
 use super::eventually::{LONG, eventually};
+use super::hold::Hold;
 use super::ledger::Ledger;
 use super::process::{Guard, Port, Process, programs};
 use super::secrets::Secrets;
@@ -50,6 +51,10 @@ pub struct Builder {
     alone: bool,
     proxied: bool,
     accounts: usize,
+    shops: usize,
+    settings: Vec<String>,
+    later: Vec<String>,
+    time_scale: f64,
     environment: Vec<(String, String)>,
 }
 
@@ -85,6 +90,35 @@ impl Builder {
         self
     }
 
+    /// How many shops there are instead of two, three at most.
+    #[must_use]
+    pub fn shops(mut self, count: usize) -> Self {
+        assert!((1..=SHOPS.len()).contains(&count), "shops");
+        self.shops = count;
+        self
+    }
+
+    /// A setting (`key=value`) of every integration.
+    #[must_use]
+    pub fn setting(mut self, setting: &str) -> Self {
+        self.settings.push(setting.to_owned());
+        self
+    }
+
+    /// A process that the story starts itself.
+    #[must_use]
+    pub fn later(mut self, name: &str) -> Self {
+        self.later.push(name.to_owned());
+        self
+    }
+
+    /// Makes the windows of MeaSoft's limits this many times shorter, at both ends.
+    #[must_use]
+    pub fn time_scale(mut self, scale: u32) -> Self {
+        self.time_scale = f64::from(scale);
+        self.set("TEST_TIME_SCALE", &scale.to_string())
+    }
+
     /// A setting of all processes.
     #[must_use]
     pub fn set(mut self, name: &str, value: &str) -> Self {
@@ -92,7 +126,7 @@ impl Builder {
         self
     }
 
-    /// Starts everything and adds the two shops.
+    /// Starts everything and adds the shops.
     ///
     /// # Panics
     /// When something cannot be started.
@@ -159,7 +193,8 @@ pub struct World {
     pub measoft: MeasoftSim,
     /// The CRM.
     pub crm: RetailcrmSim,
-    /// The integrations: `incity` first, then `outcity`, of one CRM account (or of each),
+    /// The integrations: `incity` first, then `outcity`, then `express`, of one CRM account (or of
+    /// each),
     /// each with a cabinet of its own.
     pub shops: Vec<Shop>,
     /// The product's tables.
@@ -208,6 +243,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Delivery type, courier service, login and prefix of each shop.
+const SHOPS: [(&str, &str, &str, &str); 3] =
+    [("incity", "8", "shop-city", "A-"), ("outcity", "12", "shop-region", ""), ("express", "21", "shop-express", "E-")];
+
 /// Short times, and no real vendor's limits to keep.
 const TIMING: [(&str, &str); 14] = [
     ("CRM_ALLOWED_HOSTS", "127.0.0.1"),
@@ -237,6 +276,10 @@ impl World {
             alone: false,
             proxied: false,
             accounts: 1,
+            shops: 2,
+            settings: Vec::new(),
+            later: Vec::new(),
+            time_scale: 1.0,
             environment: Vec::new(),
         }
     }
@@ -254,7 +297,8 @@ impl World {
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(folder.join("logs")).expect("a folder for the story");
         let secrets = Secrets::default();
-        let measoft = MeasoftSim::start(crate::measoft::Options::default()).await.expect("the courier's simulator");
+        let options = crate::measoft::Options { time_scale: plan.time_scale, ..Default::default() };
+        let measoft = MeasoftSim::start(options).await.expect("the courier's simulator");
         let crm = RetailcrmSim::start(crate::retailcrm::Options::default()).await.expect("the CRM's simulator");
         let data = folder.join("data");
         let mut environment: Vec<(String, String)> =
@@ -328,14 +372,15 @@ impl World {
         for account in 0..plan.accounts {
             let key = format!("crm-{}", uuid::Uuid::new_v4().simple());
             world.secrets.plant("RetailCRM's API key", &key);
-            world.add_shops(account, &key).await;
+            world.add_shops(account, &key, &SHOPS[..plan.shops], &plan.settings).await;
             keys.push(key);
         }
         world.add_processes(&plan.processes, &of_roles);
-        for (shops, key) in world.shops.chunks(2).zip(&keys) {
+        for (shops, key) in world.shops.chunks(plan.shops).zip(&keys) {
             world.register_modules(shops, key).await;
         }
-        let names = world.process_names();
+        let mut names = world.process_names();
+        names.retain(|name| !plan.later.contains(name));
         for name in &names {
             world.launch(name);
         }
@@ -345,15 +390,15 @@ impl World {
         world
     }
 
-    async fn add_shops(&mut self, nth: usize, key: &str) {
+    async fn add_shops(&mut self, nth: usize, key: &str, plan: &[(&str, &str, &str, &str)], settings: &[String]) {
         let account = self.crm.add_account(key);
         let crm_url = self.crm_path.as_ref().map_or(self.crm.url(), |path| by_way_of(&self.crm.url(), path));
         let crm_url = crm_url.trim_end_matches('/').to_owned();
-        let more = if nth == 0 { String::new() } else { nth.to_string() };
-        for (delivery_type, extra, login, prefix) in [
-            ("incity", "8", format!("shop-city{more}"), format!("A{more}-")),
-            ("outcity", "12", format!("shop-region{more}"), if nth == 0 { String::new() } else { format!("R{more}-") }),
-        ] {
+        for &(delivery_type, extra, login, prefix) in plan {
+            let (login, prefix) = match nth {
+                0 => (login.to_owned(), prefix.to_owned()),
+                _ => (format!("{login}{nth}"), format!("{}{nth}-", delivery_type[..1].to_uppercase())),
+            };
             let password = format!("pass-{}", uuid::Uuid::new_v4().simple());
             self.secrets.plant("MeaSoft's password", &password);
             self.measoft.add_account(Account::new(extra, &login, &password));
@@ -361,6 +406,7 @@ impl World {
             let mut arguments = vec!["integration", "add", "--json", "--password-stdin", "--title", &title];
             arguments.extend(["--crm-url", &crm_url, "--crm-key", key, "--extra", extra, "--login", &login]);
             arguments.extend(["--delivery-type", delivery_type, "--prefix", &prefix]);
+            arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
             let made = self.run(&arguments, Some(&password)).await.json();
             let text = |name: &str| made[name].as_str().expect("a text").to_owned();
             let shop = Shop {
@@ -526,6 +572,26 @@ impl World {
         let ops = self.with_process(name, |process, _| process.ops);
         let answer = self.http.get(format!("http://{ops}/metrics")).send().await.expect("metrics are served");
         answer.text().await.expect("metrics are text")
+    }
+
+    /// The most memory a process has ever held, in KiB (`VmHWM`).
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn peak_memory_kib(&self, name: &str) -> u64 {
+        let pid = self.with_process(name, |process, _| process.pid()).unwrap_or_else(|| panic!("{name} does not run"));
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process has a status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+        line.trim().trim_end_matches("kB").trim().parse().expect("a number")
+    }
+
+    /// Holds the product's database at a step; see [`Hold`].
+    ///
+    /// # Panics
+    /// In the one-process mode.
+    pub async fn hold(&self, table: &str, step: &str) -> Hold {
+        Hold::at(&self.database.as_ref().expect("a story with PostgreSQL").url, table, step).await
     }
 
     // ---- the operator
@@ -791,6 +857,16 @@ impl World {
                 .await?;
         }
         Ok(())
+    }
+
+    /// Waits until every accepted trigger has been served; what else is queued may go on.
+    pub async fn served(&self, label: &str) {
+        eventually(label, LONG * 2, || async {
+            self.all_recorded().await?;
+            let (intents, _) = self.ledger.waiting().await.map_err(|error| format!("{error:#}"))?;
+            if intents == 0 { Ok(()) } else { Err(format!("{intents} orders wait")) }
+        })
+        .await;
     }
 
     /// Every accepted trigger has become an intent.

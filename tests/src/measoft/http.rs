@@ -212,8 +212,13 @@ async fn serve(platform: Arc<Platform>, ip: IpAddr, body: Bytes) -> Reply {
         Some(FaultAction::Html { act, .. } | FaultAction::Empty { act } | FaultAction::Status { act, .. }) => *act,
         _ => true,
     };
+    let mut acted_at = None;
     let outcome = match (&parsed, acts) {
-        (Ok(root), true) => Some(operations::perform(&mut platform.lock(), root, &plan)),
+        (Ok(root), true) => {
+            let mut state = platform.lock();
+            acted_at = Some(state.now());
+            Some(operations::perform(&mut state, root, &plan))
+        }
         (Err(message), true) => {
             Some(Outcome { body: operations::Body::Xml(xml::malformed(message)), code: MALFORMED, rows: 0 })
         }
@@ -221,6 +226,7 @@ async fn serve(platform: Arc<Platform>, ip: IpAddr, body: Bytes) -> Reply {
     };
     platform.lock().amend(seq, |record| {
         record.acted = acts && parsed.is_ok();
+        record.acted_at = acted_at;
         record.fault = plan.label();
         if plan.ending == Some(FaultAction::AuthError) {
             record.code = Some(operations::auth_refusal().code);
@@ -234,13 +240,17 @@ async fn serve(platform: Arc<Platform>, ip: IpAddr, body: Bytes) -> Reply {
         tokio::time::sleep(Duration::from_millis(plan.delay_after_ms)).await;
     }
     let reply = answer(&platform, ip, outcome, plan.ending.as_ref());
-    platform.lock().amend(seq, |record| {
+    let mut state = platform.lock();
+    let now = state.now();
+    state.amend(seq, |record| {
         record.finished = true;
+        record.finished_at = Some(now);
         match &reply {
             Reply::Answer(response) => record.http_status = response.status().as_u16(),
             Reply::Silence => record.lost = true,
         }
     });
+    drop(state);
     reply
 }
 
@@ -274,6 +284,8 @@ fn arrive(platform: &Platform, ip: IpAddr, parsed: &Result<Element, String>) -> 
     }
     let plan = if blocked.is_some() { Plan::default() } else { state.faults.plan(op, &account, &ordernos) };
     let seq = state.record(ip, op, account, ordernos);
+    let only_last = parsed.as_ref().is_ok_and(operations::asks_only_last);
+    state.amend(seq, |record| record.only_last = only_last);
     let Some(left) = blocked else {
         return Arrival::Accepted { seq, plan };
     };

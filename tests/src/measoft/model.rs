@@ -405,6 +405,8 @@ pub struct RequestRecord {
     pub account: String,
     /// Order numbers in the request.
     pub ordernos: Vec<String>,
+    /// It asked for what a stream has new.
+    pub only_last: bool,
     /// Orders in the answer of a `statusreq`, or rows of the answer.
     pub rows: usize,
     /// Request-wide error code, or the first row's error that is not 0, or 0; absent while in progress and for
@@ -420,6 +422,10 @@ pub struct RequestRecord {
     pub fault: Option<String>,
     /// The answer has been decided.
     pub finished: bool,
+    /// When the request was carried out, by the simulator's clock.
+    pub acted_at: Option<Timestamp>,
+    /// When the answer had been decided and every delay was over.
+    pub finished_at: Option<Timestamp>,
 }
 
 /// Counters of one simulator.

@@ -586,3 +586,8 @@ fn item_list(account: &Account, root: &Element) -> Outcome {
         out.close("item");
     })
 }
+
+/// Whether a request asks for what a stream has new.
+pub(crate) fn asks_only_last(root: &Element) -> bool {
+    root.name == "statusreq" && root.value("changes") == "ONLY_LAST"
+}

@@ -1010,6 +1010,7 @@ impl State {
             op: op.to_owned(),
             account,
             ordernos,
+            only_last: false,
             rows: 0,
             code: None,
             http_status: 0,
@@ -1017,6 +1018,8 @@ impl State {
             lost: false,
             fault: None,
             finished: false,
+            acted_at: None,
+            finished_at: None,
         });
         self.request_seq
     }

@@ -8,6 +8,11 @@ use simulators::retailcrm::TriggerKind;
 pub(crate) const ORDERS: usize = 300;
 const REPEATS: usize = 200;
 
+/// Whether the stories run at their full size: `E2E_LONG=1`.
+pub(crate) fn long() -> bool {
+    std::env::var("E2E_LONG").is_ok_and(|long| long == "1")
+}
+
 /// Every order once and two in three of them a second time, mixed.
 pub(crate) fn triggers(orders: &[Placed]) -> Vec<(TriggerKind, &Placed)> {
     let mut triggers: Vec<(TriggerKind, &Placed)> = Vec::with_capacity(ORDERS + REPEATS);

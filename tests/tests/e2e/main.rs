@@ -1,13 +1,19 @@
 //! Stories: the real binaries between both simulators, on the run's RabbitMQ and
 //! PostgreSQL. Each ends with [`simulators::harness::World::finish`].
 
+mod backlog;
 mod bad_input;
+mod courier_outage;
 mod embedded;
 mod life;
+mod limits;
 mod load;
 mod order_show;
 mod outages;
 mod put_aside;
+mod reconcile;
 mod rolling;
 mod scaled;
 mod secrets;
+mod statuses_back;
+mod sync_kills;

@@ -6,13 +6,13 @@ use futures_util::StreamExt as _;
 use simulators::harness::{LONG, Role, World, eventually};
 use simulators::retailcrm::TriggerKind;
 
-use crate::load::{all_accepted, each_once};
+use crate::load::{all_accepted, each_once, long};
 
 const PER_SECOND: usize = 100;
 
 /// Ten seconds; a minute with `E2E_LONG=1`.
 fn seconds() -> usize {
-    if std::env::var("E2E_LONG").is_ok_and(|long| long == "1") { 60 } else { 10 }
+    if long() { 60 } else { 10 }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,7 +30,6 @@ fn runner(seed: u64, shrinks: u32) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
 }
 
-
 /// Lives histories through until one breaks a rule: its seed, and the story of the
 /// smallest one like it that was found in so many steps.
 fn first_failure(first: u64, histories: u64, shrinks: u32) -> Option<(u64, String)> {

@@ -205,6 +205,7 @@ impl World {
             measoft_per_20min: 1_000_000,
             measoft_account_per_hour: 1_000_000,
             crm_rps: 1000,
+            time_scale: 1,
         };
         let budget = Budget::new(self.store.clone(), &plenty);
         Tools {
@@ -511,9 +512,11 @@ impl World {
         let mut surprised = false;
         for (shop, account) in self.shops.iter().zip(&self.accounts) {
             for id in self.saves.keys() {
-                let lost = account.shipments(*id).into_iter().filter(|s| s.is_live()).any(|s| {
-                    s.late_from.is_some_and(|run| self.dead.contains(&run))
-                });
+                let lost = account
+                    .shipments(*id)
+                    .into_iter()
+                    .filter(|s| s.is_live())
+                    .any(|s| s.late_from.is_some_and(|run| self.dead.contains(&run)));
                 let delivery = self.store.delivery_by_order(shop.id(), CrmOrderId(*id)).await.expect("the ledger");
                 if let Some(d) = delivery
                     && lost
