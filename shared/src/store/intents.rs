@@ -394,12 +394,7 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn ask_to_verify(
-        &mut self,
-        intent: &Intent,
-        delivery: Option<DeliveryId>,
-        now: Timestamp,
-    ) -> Result<()> {
+    pub async fn ask_to_verify(&mut self, intent: &Intent, delivery: Option<DeliveryId>, now: Timestamp) -> Result<()> {
         self.exec(
             "UPDATE intents SET requested = requested + 1, verify = 1, delivery_id = COALESCE($3, delivery_id), \
              due_at = $2, updated_at = $2 WHERE id = $1",
