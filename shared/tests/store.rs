@@ -1256,6 +1256,20 @@ mod cases {
         assert_eq!(bench.store.take_budget(&elsewhere, 9, false).await.expect("asked"), Ok(5), "scopes are apart");
     }
 
+    pub(super) async fn the_fullest_window_of_many_accounts_is_told(bench: &Bench) {
+        let of = |account: &str| window(&format!("account_hour:{account}"), 100, 3600);
+        let any = window("account_hour", 100, 3600);
+        assert_eq!(bench.store.budget_used_most(&any).await.expect("asked"), 0, "nobody has used anything");
+        for (account, n) in [("8:a", 3), ("12:b", 7), ("12:b", 4), ("9:c", 5)] {
+            assert_eq!(bench.store.take_budget(&[of(account)], n, false).await.expect("asked"), Ok(n));
+            bench.pass(400);
+        }
+        bench.store.take_budget(&[window("account_hourly", 100, 3600)], 99, false).await.expect("asked").expect("free");
+        assert_eq!(bench.store.budget_used_most(&any).await.expect("asked"), 11);
+        bench.pass(3200);
+        assert_eq!(bench.store.budget_used_most(&any).await.expect("asked"), 5, "the rest has left its window");
+    }
+
     pub(super) async fn a_refused_take_uses_nothing(bench: &Bench) {
         let tight = window("tight", 1, 60);
         let wide = window("wide", 100, 60);
@@ -1357,5 +1371,6 @@ contract![
     a_budget_is_never_exceeded_in_any_window,
     a_used_up_budget_says_when_it_is_free_again,
     work_that_can_wait_leaves_some_of_the_budget,
+    the_fullest_window_of_many_accounts_is_told,
     a_refused_take_uses_nothing,
 ];

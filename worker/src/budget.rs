@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use shared::config::Budgets;
 use shared::store::Store;
 use shared::store::budgets::{SLICES, Window};
+use shared::telemetry::metrics::BudgetScope;
 
 /// Who may use what is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,14 +114,19 @@ impl Budget {
         self.address.iter().cloned().chain(mine).collect()
     }
 
-    /// What is left of each window of our address, for the metric.
-    pub async fn left(&self) -> Vec<(&'static str, u32)> {
-        let names = ["ip_minute", "ip_20min"];
+    /// What is left of each window of our address, and of the account that has used most,
+    /// for the metric.
+    pub async fn left(&self) -> Vec<(BudgetScope, u32)> {
         let mut out = Vec::new();
-        for (name, window) in names.into_iter().zip(&self.address) {
+        for (scope, window) in [BudgetScope::IpMinute, BudgetScope::Ip20Min].into_iter().zip(&self.address) {
             if let Ok(used) = self.store.budget_used(window).await {
-                out.push((name, window.limit.saturating_sub(used)));
+                out.push((scope, window.limit.saturating_sub(used)));
             }
+        }
+        if let Some(window) = self.per_account.first()
+            && let Ok(used) = self.store.budget_used_most(window).await
+        {
+            out.push((BudgetScope::AccountHour, window.limit.saturating_sub(used)));
         }
         out
     }

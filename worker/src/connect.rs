@@ -125,6 +125,10 @@ impl retailcrm::ExchangeTap for Tap {
 }
 
 fn measoft_op(e: &measoft::Exchange) -> Option<MeasoftOp> {
+    // One operation to MeaSoft, two different things to whoever watches.
+    if e.op == measoft::Op::StatusReq && e.request_masked.contains("<changes>ONLY_LAST</changes>") {
+        return Some(MeasoftOp::OnlyLast);
+    }
     MeasoftOp::parse(&e.op.to_string())
 }
 
@@ -177,5 +181,23 @@ mod tests {
         assert_eq!(excerpt(body, "A-1"), r#"<order orderno="A-1"><receiver><town>x</town></receiver></order>"#);
         assert_eq!(excerpt(body, "A-2"), r#"<order orderno="A-2"/>"#);
         assert_eq!(excerpt(body, "A-9"), body);
+    }
+
+    #[test]
+    fn the_status_stream_is_counted_apart_from_a_look_at_one_order() {
+        let exchange = |request: &str| measoft::Exchange {
+            op: measoft::Op::StatusReq,
+            ordernos: Vec::new(),
+            started: jiff::Timestamp::UNIX_EPOCH,
+            duration: std::time::Duration::ZERO,
+            outcome: "ok",
+            http_status: Some(200),
+            request_masked: request.to_owned(),
+            response_masked: String::new(),
+        };
+        let stream = exchange("<statusreq><changes>ONLY_LAST</changes></statusreq>");
+        assert_eq!(measoft_op(&stream), Some(MeasoftOp::OnlyLast));
+        let one = exchange("<statusreq><orderno>ONLY_LAST</orderno2></statusreq>");
+        assert_eq!(measoft_op(&one), Some(MeasoftOp::StatusReq));
     }
 }

@@ -127,8 +127,7 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
 /// Keeps the gauges that are read from the store.
 async fn observe(ctx: Ctx, tools: Tools) {
     use shared::domain::IntegrationState;
-    use shared::message::Lane;
-    use shared::telemetry::metrics::{BreakerState, BreakerTarget, BudgetScope, IntegrationLabel};
+    use shared::telemetry::metrics::{BreakerState, BreakerTarget, IntegrationLabel};
     let breaker = |state: gate::BreakerState| match state {
         gate::BreakerState::Closed => BreakerState::Closed,
         gate::BreakerState::HalfOpen => BreakerState::HalfOpen,
@@ -136,12 +135,7 @@ async fn observe(ctx: Ctx, tools: Tools) {
     };
     let mut seen = std::collections::BTreeSet::new();
     loop {
-        let now = tools.clock.now();
         let metrics = &ctx.metrics;
-        if let Ok((_, oldest)) = tools.store.backlog().await {
-            let age = oldest.map_or(Duration::ZERO, |at| now.duration_since(at).unsigned_abs());
-            metrics.set_oldest_due(Lane::Interactive, age);
-        }
         if let Ok(open) = tools.store.open_dead_letters_by_fault().await {
             metrics.set_dead_letters(&open);
         }
@@ -149,9 +143,7 @@ async fn observe(ctx: Ctx, tools: Tools) {
         metrics.set_breaker(BreakerTarget::Measoft, breaker(whole));
         metrics.set_breaker(BreakerTarget::Account, breaker(account));
         for (scope, left) in tools.gate.budget().left().await {
-            if let Some(scope) = BudgetScope::parse(scope) {
-                metrics.set_budget_tokens(scope, f64::from(left));
-            }
+            metrics.set_budget_tokens(scope, f64::from(left));
         }
         if let Ok(all) = tools.store.integrations().await {
             let active = all.iter().filter(|i| i.state == IntegrationState::Active).count();

@@ -276,7 +276,7 @@ impl Queue for JobQueue {
     fn state(&self) -> BoxFuture<'_, QueueState> {
         async move {
             match self.store.waiting_jobs().await {
-                Ok(depth) => QueueState { connected: true, blocked: false, depth, unrouted: 0 },
+                Ok(depth) => QueueState { connected: true, depth, ..QueueState::default() },
                 Err(_) => QueueState::default(),
             }
         }

@@ -34,6 +34,7 @@ struct Inner {
 struct Request {
     body: Vec<u8>,
     correlation_id: String,
+    since: Instant,
     expires: Instant,
     redelivered: bool,
 }
@@ -92,6 +93,7 @@ impl Rpc for LocalRpc {
                 waiting.push_back(Request {
                     body: encode(&envelope),
                     correlation_id: call.id().to_owned(),
+                    since: expires - deadline,
                     expires,
                     redelivered: false,
                 });
@@ -103,6 +105,12 @@ impl Rpc for LocalRpc {
             }
         }
         .boxed()
+    }
+
+    fn oldest_waiting(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let waiting = self.0.waiting();
+        waiting.iter().filter(|request| request.expires > now).map(|request| now - request.since).max()
     }
 }
 

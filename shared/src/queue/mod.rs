@@ -12,6 +12,7 @@ pub mod amqp;
 pub mod contract;
 pub mod jobs;
 pub mod local_rpc;
+mod oldest_due;
 pub mod open;
 mod pending_calls;
 pub mod relay;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 
 use crate::message::{Envelope, Lane};
 
@@ -135,6 +137,9 @@ pub struct QueueState {
     pub depth: Vec<(Lane, u64)>,
     /// Messages nobody is bound to receive.
     pub unrouted: u64,
+    /// When the newest message this process has taken off a lane had been received: what
+    /// waits there came later. Only where the queue cannot be asked for its oldest.
+    pub taken: Vec<(Lane, Timestamp)>,
 }
 
 /// A queue as a process holds it: publisher, consumer and health of one adapter.
@@ -163,6 +168,11 @@ pub trait Rpc: Send + Sync {
     /// Publishes the command into the rpc lane. A request not taken within `deadline` is
     /// dropped by the queue; one taken is answered for as long as the caller waits.
     fn call(&self, envelope: Envelope, deadline: Duration) -> BoxFuture<'_, Result<Vec<u8>, RpcError>>;
+
+    /// How long the oldest request that nobody has taken has waited, where that can be told.
+    fn oldest_waiting(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Answers a request; takes [`Delivery::reply_to`] and [`Delivery::correlation_id`].

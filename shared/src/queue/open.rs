@@ -11,13 +11,14 @@ use crate::config::{Config, Role};
 use crate::queue::amqp::{AmqpConfig, AmqpQueue};
 use crate::queue::jobs::JobQueue;
 use crate::queue::local_rpc::LocalRpc;
+use crate::queue::oldest_due::OldestDue;
 use crate::queue::relay::Relay;
 use crate::queue::spill::SpillingPublisher;
 use crate::queue::{Consumer, Publisher, Replier, Rpc, SharedQueue};
 use crate::store::Store;
 
 /// How often the queue is asked for its depth.
-const GAUGE_EVERY: Duration = Duration::from_secs(5);
+const GAUGE_EVERY: Duration = Duration::from_secs(2);
 
 /// A queue and the publisher to use with it.
 #[derive(Clone)]
@@ -80,7 +81,7 @@ pub async fn open(config: &Config, store: &Store) -> anyhow::Result<(SharedQueue
 /// As [`open`].
 pub async fn start(ctx: &Ctx) -> anyhow::Result<Opened> {
     let (queue, callbacks) = open(&ctx.config, &ctx.store).await?;
-    watch(ctx, &queue);
+    watch(ctx, &queue, &callbacks.rpc);
     let publisher: Arc<dyn Publisher> = match ctx.config.amqp_url {
         None => queue.clone(),
         Some(_) => with_spill(ctx, queue.clone()),
@@ -97,7 +98,7 @@ pub fn with_spill(ctx: &Ctx, broker: Arc<dyn Publisher>) -> Arc<dyn Publisher> {
     Arc::new(publisher)
 }
 
-fn watch(ctx: &Ctx, queue: &SharedQueue) {
+fn watch(ctx: &Ctx, queue: &SharedQueue, rpc: &Arc<dyn Rpc>) {
     let (checked, broker) = (queue.clone(), ctx.config.amqp_url.is_some());
     let look = move || {
         let queue = checked.clone();
@@ -129,12 +130,20 @@ fn watch(ctx: &Ctx, queue: &SharedQueue) {
     } else {
         ctx.health.need("queue", look);
     }
-    let (queue, metrics, stop) = (queue.clone(), ctx.metrics.clone(), ctx.stop.clone());
+    // Only who takes commands knows how long those that wait have done so.
+    let mut oldest = matches!(ctx.config.role, Role::Worker | Role::Bridge)
+        .then(|| OldestDue::new(ctx.store.clone(), broker.then(|| ctx.clock.now())));
+    let (queue, rpc, metrics, stop) = (queue.clone(), rpc.clone(), ctx.metrics.clone(), ctx.stop.clone());
     ctx.spawn(async move {
         loop {
             let state = queue.state().await;
             if state.connected {
                 metrics.set_queue_depth(&state.depth);
+            }
+            if let Some(oldest) = &mut oldest {
+                for (lane, age) in oldest.look(&state, rpc.oldest_waiting()).await {
+                    metrics.set_oldest_due(lane, age);
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -232,7 +232,7 @@ mod tests {
 
         fn say(&self, depth: u64, connected: bool, blocked: bool) {
             *self.state.lock().expect("lock") =
-                QueueState { connected, blocked, depth: vec![(Lane::Interactive, depth)], unrouted: 0 };
+                QueueState { connected, blocked, depth: vec![(Lane::Interactive, depth)], ..QueueState::default() };
         }
 
         fn deliver(&self) {

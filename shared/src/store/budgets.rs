@@ -114,6 +114,21 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Requests counted now in the fullest of the windows whose scope is `window.scope`, a
+    /// colon and somebody's name.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn budget_used_most(&self, window: &Window) -> Result<u32> {
+        let sql = "SELECT CAST(COALESCE(MAX(used), 0) AS BIGINT) AS used FROM (SELECT SUM(used) AS used FROM budget_slices \
+                   WHERE scope LIKE $1 AND slice >= $2 GROUP BY scope) AS windows";
+        let scopes = format!("{}:%", window.scope);
+        let row = self.db.fetch_one(sql, args![scopes, window.oldest(self.clock.now())]).await?;
+        Ok(row.map(|row| row.int("used")).transpose()?.and_then(|n| u32::try_from(n).ok()).unwrap_or(0))
+    }
+}
+
 const USED: &str =
     "SELECT CAST(COALESCE(SUM(used), 0) AS BIGINT) AS used FROM budget_slices WHERE scope = $1 AND slice >= $2";
 

@@ -153,6 +153,21 @@ impl Store {
         Ok(row.map(|row| row.opt_int("oldest")).transpose()?.flatten().map(crate::store::moment))
     }
 
+    /// [`Store::oldest_waiting_job`] by lane; lanes without one are left out.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn oldest_waiting_jobs(&self) -> Result<Vec<(Lane, Timestamp)>> {
+        let sql = "SELECT lane, MIN(run_at) AS oldest FROM jobs WHERE run_at <= $1 AND lease_until <= $1 GROUP BY lane";
+        let mut oldest = Vec::new();
+        for row in self.db.fetch(sql, args![self.clock.now_ms()]).await? {
+            if let Some(lane) = Lane::parse(&row.text("lane")?) {
+                oldest.push((lane, crate::store::moment(row.int("oldest")?)));
+            }
+        }
+        Ok(oldest)
+    }
+
     /// When the next message that is not handed out becomes due.
     ///
     /// # Errors

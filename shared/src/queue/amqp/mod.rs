@@ -13,11 +13,12 @@ mod topology;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::AMQPUri;
@@ -190,6 +191,8 @@ struct Marks {
     start: Instant,
     confirm: AtomicU64,
     delivery: AtomicU64,
+    /// When the newest message taken off each lane had been received, in seconds of the epoch.
+    taken: [AtomicI64; Lane::ALL.len()],
     publishing_beat: AtomicU64,
     consuming_beat: AtomicU64,
 }
@@ -201,6 +204,7 @@ impl Marks {
             start: Instant::now(),
             confirm: never(),
             delivery: never(),
+            taken: [const { AtomicI64::new(0) }; Lane::ALL.len()],
             publishing_beat: never(),
             consuming_beat: never(),
         }
@@ -222,6 +226,16 @@ impl Marks {
 
     fn delivered(&self) {
         self.set(&self.delivery);
+    }
+
+    fn taken(&self, lane: Lane, received_at: i64) {
+        self.taken[lane as usize].fetch_max(received_at, Ordering::Relaxed);
+    }
+
+    /// Lanes nothing was taken from are left out.
+    fn newest_taken(&self) -> Vec<(Lane, Timestamp)> {
+        let at = |lane: Lane| Timestamp::from_second(self.taken[lane as usize].load(Ordering::Relaxed)).ok();
+        Lane::ALL.into_iter().filter_map(|lane| Some((lane, at(lane)?))).filter(|(_, at)| at.as_second() > 0).collect()
     }
 
     fn beat(&self, link: Link) {
@@ -482,7 +496,7 @@ impl Publisher for AmqpQueue {
 
 impl Consumer for AmqpQueue {
     fn subscribe(&self, lane: Lane, prefetch: u16) -> Box<dyn Subscription> {
-        self.subscription(self.shared.topology.lane_queue(lane), Source::Lane, prefetch)
+        self.subscription(self.shared.topology.lane_queue(lane), Source::Lane(lane), prefetch)
     }
 
     fn subscribe_aside(&self, what: Aside, prefetch: u16) -> Option<Box<dyn Subscription>> {
@@ -512,6 +526,7 @@ impl Queue for AmqpQueue {
                 blocked: progress.blocked,
                 depth: depths.lanes.clone(),
                 unrouted: depths.unrouted,
+                taken: self.shared.progress.newest_taken(),
             }
         }
         .boxed()

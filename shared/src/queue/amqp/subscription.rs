@@ -10,6 +10,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, Channel, ErrorKind};
 use tokio::time::timeout;
 
+use crate::message::Lane;
 use crate::queue::amqp::connection::{DECLARE_LIMIT, Failure, Live, SETTLE_LIMIT};
 use crate::queue::amqp::{Alive, Shared};
 use crate::queue::{Death, Delivery, Settle, Subscription};
@@ -24,7 +25,7 @@ const NOT_FOUND: u16 = 404;
 /// What is taken from: it decides how a delivery is described.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
-    Lane,
+    Lane(Lane),
     Dead,
     Unrouted,
 }
@@ -82,7 +83,13 @@ impl AmqpSubscription {
         delivery.reply_to = properties.reply_to().as_ref().map(ToString::to_string);
         delivery.correlation_id = properties.correlation_id().as_ref().map(ToString::to_string);
         delivery.death = match self.source {
-            Source::Lane => None,
+            Source::Lane(lane) => {
+                // One that came back says nothing about those behind it.
+                if let (false, Some(at)) = (message.redelivered, properties.timestamp()) {
+                    self.shared.progress.taken(lane, i64::try_from(*at).unwrap_or(0));
+                }
+                None
+            }
             Source::Dead => Some(death(properties.headers().as_ref(), message.routing_key.as_str())),
             Source::Unrouted => Some(Death { queue: message.routing_key.to_string(), reason: "unrouted".to_owned() }),
         };
