@@ -1,6 +1,8 @@
 //! Intents: what is wanted for (integration, order number), and when it is due. Queue
 //! messages only point here.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use crate::args;
@@ -8,7 +10,7 @@ use crate::domain::{DeliveryId, IntegrationId, Kopecks, OrderNumber};
 use crate::message::Candidate;
 use crate::planted::{Bug, is_planted};
 use crate::store::db::{Dialect, Result, Row, StoreError, Tx};
-use crate::store::{Store, moment};
+use crate::store::{Store, many, moment};
 
 /// Which trigger a wish came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,8 +99,11 @@ impl Store {
     /// [`StoreError`]; then none is recorded.
     pub async fn record_wishes(&self, wishes: &[Wish]) -> Result<()> {
         let mut tx = self.db.begin().await?;
-        for wish in wishes {
-            record(&mut tx, wish, self.clock.now_ms()).await?;
+        let now = self.clock.now_ms();
+        for round in rounds(wishes) {
+            for piece in many::pieces(&round) {
+                record(&mut tx, piece, now).await?;
+            }
         }
         tx.commit().await
     }
@@ -282,27 +287,36 @@ impl Store {
     }
 }
 
-async fn record(tx: &mut Tx, wish: &Wish, now: i64) -> Result<()> {
-    let kind = |want: Want| i64::from(wish.want == want);
-    let candidates =
-        (!wish.candidates.is_empty()).then(|| serde_json::to_string(&wish.candidates).expect("candidates serialise"));
-    tx.exec(
-        "INSERT INTO intents (integration_id, number, requested, send_seq, update_seq, cancel_seq, candidates, declared, \
-         due_at, wanted_at, generation, traceparent, command_id, created_at, updated_at) \
-         VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13) \
-         ON CONFLICT (integration_id, number) DO UPDATE SET \
-         requested = intents.requested + 1, \
-         send_seq = CASE WHEN $3 = 1 THEN intents.requested + 1 ELSE intents.send_seq END, \
-         update_seq = CASE WHEN $4 = 1 THEN intents.requested + 1 ELSE intents.update_seq END, \
-         cancel_seq = CASE WHEN $5 = 1 THEN intents.requested + 1 ELSE intents.cancel_seq END, \
-         candidates = COALESCE($6, intents.candidates), declared = COALESCE($7, intents.declared), \
-         due_at = $8, attempt = 0, rereads = 0, \
-         wanted_at = CASE WHEN intents.requested = intents.served THEN $9 ELSE intents.wanted_at END, \
-         generation = $10, traceparent = $11, command_id = $12, updated_at = $13 \
-         WHERE intents.command_id IS NULL OR intents.command_id <> $12 OR intents.generation <> $10",
-        args![
+/// One statement may touch a row only once: the first wish of each order, then the second
+/// ones, and so on. By number, so that two workers never wait for each other in a circle.
+fn rounds(wishes: &[Wish]) -> Vec<Vec<&Wish>> {
+    let mut rounds: Vec<Vec<&Wish>> = Vec::new();
+    let mut before: HashMap<(IntegrationId, &str), usize> = HashMap::with_capacity(wishes.len());
+    for wish in wishes {
+        let round = before.entry((wish.integration, wish.number.as_str())).or_default();
+        if *round == rounds.len() {
+            rounds.push(Vec::new());
+        }
+        rounds[*round].push(wish);
+        *round += 1;
+    }
+    for round in &mut rounds {
+        round.sort_unstable_by_key(|wish| (wish.integration, wish.number.as_str()));
+    }
+    rounds
+}
+
+/// Records wishes of different orders.
+async fn record(tx: &mut Tx, wishes: &[&Wish], now: i64) -> Result<()> {
+    let mut args = Vec::with_capacity(wishes.len() * 15);
+    for wish in wishes {
+        let kind = |want: Want| i64::from(wish.want == want);
+        let candidates = (!wish.candidates.is_empty())
+            .then(|| serde_json::to_string(&wish.candidates).expect("candidates serialise"));
+        args.extend(args![
             wish.integration,
             wish.number.as_str(),
+            1,
             kind(Want::Send),
             kind(Want::Update),
             kind(Want::Cancel),
@@ -313,8 +327,31 @@ async fn record(tx: &mut Tx, wish: &Wish, now: i64) -> Result<()> {
             wish.generation,
             wish.traceparent.as_deref(),
             &wish.command_id,
+            now,
             now
-        ],
+        ]);
+    }
+    let values = many::values(wishes.len(), 15);
+    tx.exec(
+        format!(
+            "INSERT INTO intents (integration_id, number, requested, send_seq, update_seq, cancel_seq, candidates, \
+             declared, due_at, wanted_at, generation, traceparent, command_id, created_at, updated_at) VALUES {values} \
+             ON CONFLICT (integration_id, number) DO UPDATE SET \
+             requested = intents.requested + 1, \
+             send_seq = CASE WHEN excluded.send_seq = 1 THEN intents.requested + 1 ELSE intents.send_seq END, \
+             update_seq = CASE WHEN excluded.update_seq = 1 THEN intents.requested + 1 ELSE intents.update_seq END, \
+             cancel_seq = CASE WHEN excluded.cancel_seq = 1 THEN intents.requested + 1 ELSE intents.cancel_seq END, \
+             candidates = COALESCE(excluded.candidates, intents.candidates), \
+             declared = COALESCE(excluded.declared, intents.declared), \
+             due_at = excluded.due_at, attempt = 0, rereads = 0, \
+             wanted_at = CASE WHEN intents.requested = intents.served THEN excluded.wanted_at \
+             ELSE intents.wanted_at END, \
+             generation = excluded.generation, traceparent = excluded.traceparent, command_id = excluded.command_id, \
+             updated_at = excluded.updated_at \
+             WHERE intents.command_id IS NULL OR intents.command_id <> excluded.command_id \
+             OR intents.generation <> excluded.generation"
+        ),
+        args,
     )
     .await
     .map(|_| ())
@@ -394,12 +431,7 @@ impl Tx {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn ask_to_verify(
-        &mut self,
-        intent: &Intent,
-        delivery: Option<DeliveryId>,
-        now: Timestamp,
-    ) -> Result<()> {
+    pub async fn ask_to_verify(&mut self, intent: &Intent, delivery: Option<DeliveryId>, now: Timestamp) -> Result<()> {
         self.exec(
             "UPDATE intents SET requested = requested + 1, verify = 1, delivery_id = COALESCE($3, delivery_id), \
              due_at = $2, updated_at = $2 WHERE id = $1",
