@@ -39,6 +39,10 @@ impl Process {
         self.child.is_some()
     }
 
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Starts it; what it says is added to its log.
     pub(super) fn start(&mut self, guard: &mut Guard) {
         assert!(self.child.is_none(), "{} is running already", self.name);

@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::measoft::{Account, MeasoftSim};
 use crate::proxy::Proxy;
-use crate::retailcrm::{OrderBuilder, RetailcrmSim, TriggerKind};
+use crate::retailcrm::{AccountId, OrderBuilder, RetailcrmSim, TriggerKind};
 
 use super::eventually::{LONG, eventually};
 use super::ledger::Ledger;
@@ -170,6 +170,7 @@ pub struct World {
     http: reqwest::Client,
     ingresses: Vec<SocketAddr>,
     turn: AtomicUsize,
+    crm_key: String,
     environment: Vec<(String, String)>,
     processes: Mutex<(Vec<Process>, Guard)>,
     database: Option<Database>,
@@ -274,6 +275,7 @@ impl World {
             http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().expect("a client"),
             ingresses: Vec::new(),
             turn: AtomicUsize::new(0),
+            crm_key: format!("crm-{}", uuid::Uuid::new_v4().simple()),
             environment,
             processes: Mutex::new((Vec::new(), Guard::start())),
             database,
@@ -287,11 +289,14 @@ impl World {
             let migrated = world.bridge(&["migrate"]).await;
             assert_eq!(migrated.code, 0, "bridge migrate: {}", migrated.stderr);
         }
-        let crm_key = format!("crm-{}", uuid::Uuid::new_v4().simple());
-        world.secrets.plant("RetailCRM's API key", &crm_key);
-        world.add_shops(&crm_key).await;
+        world.secrets.plant("RetailCRM's API key", &world.crm_key);
+        let account = world.crm.add_account(&world.crm_key);
+        world.add_shop(account, "incity", "8", "shop-city", "A-").await;
+        world.add_shop(account, "outcity", "12", "shop-region", "").await;
         world.add_processes(&plan.processes, &of_roles);
-        world.register_modules(&crm_key).await;
+        for shop in &world.shops {
+            world.register_module(shop).await;
+        }
         let names = world.process_names();
         for name in &names {
             world.launch(name);
@@ -302,45 +307,53 @@ impl World {
         world
     }
 
-    async fn add_shops(&mut self, key: &str) {
-        let account = self.crm.add_account(key);
-        for (delivery_type, extra, login, prefix) in
-            [("incity", "8", "shop-city", "A-"), ("outcity", "12", "shop-region", "")]
-        {
-            let password = format!("pass-{}", uuid::Uuid::new_v4().simple());
-            self.secrets.plant("MeaSoft's password", &password);
-            self.measoft.add_account(Account::new(extra, login, &password));
-            let (crm_url, title) = (self.crm.url(), format!("Магазин {delivery_type}"));
-            let mut arguments = vec!["integration", "add", "--json", "--password-stdin", "--title", &title];
-            arguments.extend(["--crm-url", &crm_url, "--crm-key", key, "--extra", extra, "--login", login]);
-            arguments.extend(["--delivery-type", delivery_type, "--prefix", prefix]);
-            let made = self.run(&arguments, Some(&password)).await.json();
-            let text = |name: &str| made[name].as_str().expect("a text").to_owned();
-            let shop = Shop {
-                integration: made["id"].as_i64().expect("a number"),
-                account,
-                delivery_type: delivery_type.to_owned(),
-                cabinet: format!("{extra}:{login}"),
-                prefix: prefix.to_owned(),
-                module: text("code"),
-                key: text("deliveryApiKey"),
-                client_id: text("clientId"),
-            };
-            self.secrets.plant("a deliveryApiKey", &shop.key);
-            self.secrets.plant("a clientId", &shop.client_id);
-            self.crm.add_delivery_type(account, delivery_type, Some(&shop.module), &["cash", "bank-card"]);
-            self.shops.push(shop);
+    async fn add_shop(&mut self, account: AccountId, delivery_type: &str, extra: &str, login: &str, prefix: &str) {
+        let password = format!("pass-{}", uuid::Uuid::new_v4().simple());
+        self.secrets.plant("MeaSoft's password", &password);
+        self.measoft.add_account(Account::new(extra, login, &password));
+        let (crm_url, title) = (self.crm.url(), format!("Магазин {delivery_type}"));
+        let mut arguments = vec!["integration", "add", "--json", "--password-stdin", "--title", &title];
+        arguments.extend(["--crm-url", &crm_url, "--crm-key", &self.crm_key, "--extra", extra, "--login", login]);
+        arguments.extend(["--delivery-type", delivery_type, "--prefix", prefix]);
+        let made = self.run(&arguments, Some(&password)).await.json();
+        let text = |name: &str| made[name].as_str().expect("a text").to_owned();
+        let shop = Shop {
+            integration: made["id"].as_i64().expect("a number"),
+            account,
+            delivery_type: delivery_type.to_owned(),
+            cabinet: format!("{extra}:{login}"),
+            prefix: prefix.to_owned(),
+            module: text("code"),
+            key: text("deliveryApiKey"),
+            client_id: text("clientId"),
+        };
+        self.secrets.plant("a deliveryApiKey", &shop.key);
+        self.secrets.plant("a clientId", &shop.client_id);
+        self.crm.add_delivery_type(account, delivery_type, Some(&shop.module), &["cash", "bank-card"]);
+        self.shops.push(shop);
+    }
+
+    /// Adds integrations with cabinets of their own until there are `count`. Running
+    /// processes notice them within two seconds.
+    ///
+    /// # Panics
+    /// When one cannot be added.
+    pub async fn grow_to(&mut self, count: usize) {
+        let account = self.shops[0].account;
+        while self.shops.len() < count {
+            let n = self.shops.len();
+            let (delivery_type, login) = (format!("type-{n}"), format!("shop-{n}"));
+            self.add_shop(account, &delivery_type, "8", &login, &format!("N{n}-")).await;
+            self.register_module(&self.shops[n]).await;
         }
     }
 
-    async fn register_modules(&self, key: &str) {
-        for shop in &self.shops {
-            let url = format!("{}/api/v5/integration-modules/{}/edit", self.crm.url(), shop.module);
-            let module = module(&shop.module, &shop.client_id, &self.ingress()).to_string();
-            let sent = self.http.post(url).header("x-api-key", key).form(&[("integrationModule", module)]).send().await;
-            let answer = sent.expect("the CRM's simulator answers");
-            assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
-        }
+    async fn register_module(&self, shop: &Shop) {
+        let url = format!("{}/api/v5/integration-modules/{}/edit", self.crm.url(), shop.module);
+        let module = module(&shop.module, &shop.client_id, &self.ingress()).to_string();
+        let form = self.http.post(url).header("x-api-key", &self.crm_key).form(&[("integrationModule", module)]);
+        let answer = form.send().await.expect("the CRM's simulator answers");
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
     }
 
     fn add_processes(&mut self, plan: &[(Role, usize)], of_roles: &[(String, String)]) {
@@ -382,6 +395,21 @@ impl World {
         let (all, guard) = &mut *processes;
         let process = all.iter_mut().find(|process| process.name == name);
         act(process.unwrap_or_else(|| panic!("there is no process {name}")), guard)
+    }
+
+    /// The system's number of a running process.
+    ///
+    /// # Panics
+    /// When it is not running.
+    #[must_use]
+    pub fn process_id(&self, name: &str) -> u32 {
+        self.with_process(name, |process, _| process.id()).unwrap_or_else(|| panic!("{name} is not running"))
+    }
+
+    /// Where a process serves `/live`, `/ready` and `/metrics`.
+    #[must_use]
+    pub fn ops(&self, name: &str) -> SocketAddr {
+        self.with_process(name, |process, _| process.ops)
     }
 
     /// Starts a process that was stopped, without waiting for it.
@@ -673,6 +701,23 @@ impl World {
             0 => Ok(()),
             n => Err(format!("{n} accepted triggers have not been recorded")),
         }
+    }
+
+    /// Ends everything at once and checks nothing: for what is measured, not told.
+    pub async fn discard(mut self) {
+        for name in self.process_names() {
+            self.kill(&name);
+        }
+        self.measoft.stop().await;
+        self.crm.stop().await;
+        self.ledger.close().await;
+        if let Some(queues) = &self.queues {
+            let names = queues.names().await;
+            if let Err(error) = queues.remove(&names).await {
+                tracing::warn!(%error, "queues of a benchmark stay on the broker");
+            }
+        }
+        self.close_database();
     }
 
     pub(super) fn close_database(&mut self) {
