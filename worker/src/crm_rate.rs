@@ -22,7 +22,8 @@ pub struct Rates {
     store: Store,
     per_second: u32,
     address: Arc<RateGate>,
-    keys: Mutex<HashMap<String, Arc<RateGate>>>,
+    /// Integrations with one key share its gate.
+    keys: Mutex<HashMap<String, Arc<dyn retailcrm::Gate>>>,
 }
 
 impl Rates {
@@ -36,24 +37,23 @@ impl Rates {
     #[must_use]
     pub fn gate(&self, api_key: &str) -> Arc<dyn retailcrm::Gate> {
         let name = sha256_hex(api_key.as_bytes())[..16].to_owned();
+        let mut keys = self.keys.lock().expect("never poisoned");
+        keys.entry(name).or_insert_with_key(|name| self.open(name)).clone()
+    }
+
+    fn open(&self, name: &str) -> Arc<dyn retailcrm::Gate> {
         if self.store.db.dialect() == Dialect::Postgres {
             let window = |scope: String| Window { scope, limit: self.per_second, slice: SECOND / SLICES };
             return Arc::new(SharedGate {
                 store: self.store.clone(),
                 windows: [window("crm_address".to_owned()), window(format!("crm_key:{name}"))],
-                // A twentieth of a second's worth at once keeps the store out of the way.
-                block: (self.per_second / 20).max(1),
+                // What a process does not use of a block is lost to the others: small ones, so that
+                // many processes that ask for little do not use a limit up.
+                block: (self.per_second / 200).max(1),
                 left: tokio::sync::Mutex::default(),
             });
         }
-        let own = self
-            .keys
-            .lock()
-            .expect("never poisoned")
-            .entry(name)
-            .or_insert_with(|| Arc::new(RateGate::new(self.per_second)))
-            .clone();
-        Arc::new(BothGates(own, self.address.clone()))
+        Arc::new(BothGates(Arc::new(RateGate::new(self.per_second)), self.address.clone()))
     }
 }
 

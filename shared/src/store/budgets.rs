@@ -1,12 +1,13 @@
 //! Counters of requests per window slice, shared by all workers behind one address.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::args;
-use crate::store::db::{Dialect, Result, Tx};
-use crate::store::{Store, moment};
+use crate::store::db::{Dialect, Result, Row, Tx, Value};
+use crate::store::{Store, many, moment};
 
 /// Slices a window is cut into.
 pub const SLICES: u32 = 10;
@@ -59,25 +60,23 @@ impl Store {
         let mut tx = self.db.begin().await?;
         if self.db.dialect() == Dialect::Postgres {
             // Two workers must not both read the same sum; the lock goes with the transaction.
-            tx.fetch("SELECT pg_advisory_xact_lock(7204107), 1 AS one", vec![]).await?;
+            // Whoever shares a window shares the first one; others do not wait. Nobody waits for
+            // the disk either: what a crash of the database forgets is less than a second's use.
+            tx.fetch(
+                "SELECT pg_advisory_xact_lock(7204107, hashtext($1)), set_config('synchronous_commit', 'off', true)",
+                args![windows.first().map_or("", |window| window.scope.as_str())],
+            )
+            .await?;
         }
+        let used = used(&mut tx, windows, now).await?;
         let mut allowed = block;
         let mut free_at: Option<i64> = None;
         for window in windows {
-            let used = used(&mut tx, window, now).await?;
+            let never = Used { used: 0, first: window.current(now), last: 0 };
+            let Used { used, first, .. } = used.get(&window.scope).copied().unwrap_or(never);
             let limit = if leave_some { window.limit - window.limit / 5 } else { window.limit };
             let left = limit.saturating_sub(used);
             if left == 0 {
-                let first = tx
-                    .fetch_one(
-                        "SELECT MIN(slice) AS slice FROM budget_slices WHERE scope = $1 AND slice >= $2 AND used > 0",
-                        args![&window.scope, window.oldest(now)],
-                    )
-                    .await?
-                    .map(|row| row.opt_int("slice"))
-                    .transpose()?
-                    .flatten()
-                    .unwrap_or_else(|| window.current(now));
                 let at = (first + i64::from(SLICES) + 2) * window.millis();
                 free_at = Some(free_at.map_or(at, |other| other.max(at)));
             }
@@ -86,19 +85,21 @@ impl Store {
         if allowed == 0 {
             return Ok(Err(moment(free_at.unwrap_or_else(|| now.as_millisecond() + 1000))));
         }
-        for window in windows {
-            let current = window.current(now);
-            tx.exec(
-                "INSERT INTO budget_slices (scope, slice, used) VALUES ($1, $2, $3) \
-                 ON CONFLICT (scope, slice) DO UPDATE SET used = budget_slices.used + $3",
-                args![&window.scope, current, allowed],
-            )
-            .await?;
-            tx.exec(
-                "DELETE FROM budget_slices WHERE scope = $1 AND slice < $2",
-                args![&window.scope, window.oldest(now)],
-            )
-            .await?;
+        let mut counted = Vec::with_capacity(windows.len() * 3);
+        windows.iter().for_each(|w| counted.extend(args![&w.scope, w.current(now), allowed]));
+        tx.exec(
+            format!(
+                "INSERT INTO budget_slices (scope, slice, used) VALUES {} \
+                 ON CONFLICT (scope, slice) DO UPDATE SET used = budget_slices.used + excluded.used",
+                many::values(windows.len(), 3)
+            ),
+            counted,
+        )
+        .await?;
+        // Once a slice is enough.
+        if windows.iter().any(|window| used.get(&window.scope).is_none_or(|used| used.last < window.current(now))) {
+            let (old, args) = bounds(windows, "<", now);
+            tx.exec(format!("DELETE FROM budget_slices WHERE {old}"), args).await?;
         }
         tx.commit().await?;
         Ok(Ok(allowed))
@@ -132,7 +133,30 @@ impl Store {
 const USED: &str =
     "SELECT CAST(COALESCE(SUM(used), 0) AS BIGINT) AS used FROM budget_slices WHERE scope = $1 AND slice >= $2";
 
-async fn used(tx: &mut Tx, window: &Window, now: Timestamp) -> Result<u32> {
-    let row = tx.fetch_one(USED, args![&window.scope, window.oldest(now)]).await?;
-    Ok(row.map(|row| row.int("used")).transpose()?.and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX))
+/// The rows of some windows whose slice compares so with the window's oldest.
+fn bounds(windows: &[Window], compare: &str, now: Timestamp) -> (String, Vec<Value>) {
+    let one = |n: usize| format!("(scope = ${} AND slice {compare} ${})", 2 * n + 1, 2 * n + 2);
+    let condition = (0..windows.len()).map(one).collect::<Vec<_>>().join(" OR ");
+    (condition, windows.iter().flat_map(|w| args![&w.scope, w.oldest(now)]).collect())
+}
+
+/// Requests counted in a window, and its first and last slice with any.
+#[derive(Debug, Clone, Copy)]
+struct Used {
+    used: u32,
+    first: i64,
+    last: i64,
+}
+
+async fn used(tx: &mut Tx, windows: &[Window], now: Timestamp) -> Result<HashMap<String, Used>> {
+    let (condition, args) = bounds(windows, ">=", now);
+    let sql = format!(
+        "SELECT scope, CAST(SUM(used) AS BIGINT) AS used, MIN(slice) AS first, MAX(slice) AS last FROM budget_slices \
+         WHERE ({condition}) AND used > 0 GROUP BY scope"
+    );
+    let read = |row: &Row| {
+        let used = u32::try_from(row.int("used")?).unwrap_or(u32::MAX);
+        Ok((row.text("scope")?, Used { used, first: row.int("first")?, last: row.int("last")? }))
+    };
+    tx.fetch(sql, args).await?.iter().map(read).collect()
 }

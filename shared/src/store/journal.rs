@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::args;
 use crate::domain::IntegrationId;
 use crate::store::db::{Dialect, Result, Row, Tx};
-use crate::store::{Store, moment};
+use crate::store::{Store, many, moment};
 
 /// The closed set of entry sorts (design §6, JSON of `order show`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,9 +140,7 @@ impl Store {
     /// [`crate::store::StoreError`].
     pub async fn append_journal(&self, entries: &[Entry]) -> Result<()> {
         let mut tx = self.db.begin().await?;
-        for entry in entries {
-            tx.append_journal(entry).await?;
-        }
+        tx.append_all(entries).await?;
         tx.commit().await
     }
 
@@ -229,27 +227,42 @@ impl Tx {
     /// # Errors
     /// [`crate::store::StoreError`].
     pub async fn append_journal(&mut self, entry: &Entry) -> Result<()> {
-        self.exec(
-            "INSERT INTO journal (at, integration_id, number, orderno, what, vendor, op, outcome, duration_ms, http_status, \
-             text, request, response) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-            args![
-                entry.at.as_millisecond(),
-                entry.integration,
-                entry.number.as_deref(),
-                entry.orderno.as_deref(),
-                entry.what.as_str(),
-                entry.vendor,
-                entry.op.as_deref(),
-                entry.outcome.as_deref(),
-                entry.duration.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
-                entry.http_status.map(i64::from),
-                &entry.text,
-                entry.request.as_deref(),
-                entry.response.as_deref()
-            ],
-        )
-        .await
-        .map(|_| ())
+        self.append_all(std::slice::from_ref(entry)).await
+    }
+
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn append_all(&mut self, entries: &[Entry]) -> Result<()> {
+        for piece in many::pieces(entries) {
+            let mut args = Vec::with_capacity(piece.len() * 13);
+            for entry in piece {
+                args.extend(args![
+                    entry.at.as_millisecond(),
+                    entry.integration,
+                    entry.number.as_deref(),
+                    entry.orderno.as_deref(),
+                    entry.what.as_str(),
+                    entry.vendor,
+                    entry.op.as_deref(),
+                    entry.outcome.as_deref(),
+                    entry.duration.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
+                    entry.http_status.map(i64::from),
+                    &entry.text,
+                    entry.request.as_deref(),
+                    entry.response.as_deref()
+                ]);
+            }
+            let values = many::values(piece.len(), 13);
+            self.exec(
+                format!(
+                    "INSERT INTO journal (at, integration_id, number, orderno, what, vendor, op, outcome, duration_ms, \
+                     http_status, text, request, response) VALUES {values}"
+                ),
+                args,
+            )
+            .await?;
+        }
+        Ok(())
     }
 }
 

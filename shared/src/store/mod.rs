@@ -11,6 +11,7 @@ pub mod intents;
 pub mod jobs;
 pub mod journal;
 pub mod leases;
+mod many;
 pub mod migrations;
 pub mod payment_moves;
 pub mod references;

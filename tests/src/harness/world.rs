@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::measoft::{Account, MeasoftSim};
 use crate::proxy::Proxy;
-use crate::retailcrm::{OrderBuilder, RetailcrmSim, TriggerKind};
+use crate::retailcrm::{AccountId, OrderBuilder, RetailcrmSim, TriggerKind};
 
 use super::eventually::{LONG, eventually};
 use super::hold::Hold;
@@ -217,6 +217,7 @@ pub struct World {
     http: reqwest::Client,
     ingresses: Vec<SocketAddr>,
     turn: AtomicUsize,
+    crm_key: String,
     environment: Vec<(String, String)>,
     processes: Mutex<(Vec<Process>, Guard)>,
     database: Option<Database>,
@@ -355,6 +356,7 @@ impl World {
             http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().expect("a client"),
             ingresses: Vec::new(),
             turn: AtomicUsize::new(0),
+            crm_key: format!("crm-{}", uuid::Uuid::new_v4().simple()),
             environment,
             processes: Mutex::new((Vec::new(), Guard::start())),
             database,
@@ -369,15 +371,27 @@ impl World {
             assert_eq!(migrated.code, 0, "bridge migrate: {}", migrated.stderr);
         }
         let mut keys = Vec::new();
-        for account in 0..plan.accounts {
-            let key = format!("crm-{}", uuid::Uuid::new_v4().simple());
+        for nth in 0..plan.accounts {
+            let key = match nth {
+                0 => world.crm_key.clone(),
+                _ => format!("crm-{}", uuid::Uuid::new_v4().simple()),
+            };
             world.secrets.plant("RetailCRM's API key", &key);
-            world.add_shops(account, &key, &SHOPS[..plan.shops], &plan.settings).await;
+            let account = world.crm.add_account(&key);
+            for (delivery_type, extra, login, prefix) in &SHOPS[..plan.shops] {
+                let (login, prefix) = match nth {
+                    0 => ((*login).to_owned(), (*prefix).to_owned()),
+                    _ => (format!("{login}{nth}"), format!("{}{nth}-", delivery_type[..1].to_uppercase())),
+                };
+                world.add_shop((account, &key), delivery_type, extra, &login, &prefix, &plan.settings).await;
+            }
             keys.push(key);
         }
         world.add_processes(&plan.processes, &of_roles);
         for (shops, key) in world.shops.chunks(plan.shops).zip(&keys) {
-            world.register_modules(shops, key).await;
+            for shop in shops {
+                world.register_module(shop, key).await;
+            }
         }
         let mut names = world.process_names();
         names.retain(|name| !plan.later.contains(name));
@@ -390,50 +404,64 @@ impl World {
         world
     }
 
-    async fn add_shops(&mut self, nth: usize, key: &str, plan: &[(&str, &str, &str, &str)], settings: &[String]) {
-        let account = self.crm.add_account(key);
+    async fn add_shop(
+        &mut self,
+        (account, key): (AccountId, &str),
+        delivery_type: &str,
+        extra: &str,
+        login: &str,
+        prefix: &str,
+        settings: &[String],
+    ) {
         let crm_url = self.crm_path.as_ref().map_or(self.crm.url(), |path| by_way_of(&self.crm.url(), path));
         let crm_url = crm_url.trim_end_matches('/').to_owned();
-        for &(delivery_type, extra, login, prefix) in plan {
-            let (login, prefix) = match nth {
-                0 => (login.to_owned(), prefix.to_owned()),
-                _ => (format!("{login}{nth}"), format!("{}{nth}-", delivery_type[..1].to_uppercase())),
-            };
-            let password = format!("pass-{}", uuid::Uuid::new_v4().simple());
-            self.secrets.plant("MeaSoft's password", &password);
-            self.measoft.add_account(Account::new(extra, &login, &password));
-            let title = format!("Магазин {delivery_type}");
-            let mut arguments = vec!["integration", "add", "--json", "--password-stdin", "--title", &title];
-            arguments.extend(["--crm-url", &crm_url, "--crm-key", key, "--extra", extra, "--login", &login]);
-            arguments.extend(["--delivery-type", delivery_type, "--prefix", &prefix]);
-            arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
-            let made = self.run(&arguments, Some(&password)).await.json();
-            let text = |name: &str| made[name].as_str().expect("a text").to_owned();
-            let shop = Shop {
-                integration: made["id"].as_i64().expect("a number"),
-                account,
-                delivery_type: delivery_type.to_owned(),
-                cabinet: format!("{extra}:{login}"),
-                prefix,
-                module: text("code"),
-                key: text("deliveryApiKey"),
-                client_id: text("clientId"),
-            };
-            self.secrets.plant("a deliveryApiKey", &shop.key);
-            self.secrets.plant("a clientId", &shop.client_id);
-            self.crm.add_delivery_type(account, delivery_type, Some(&shop.module), &["cash", "bank-card"]);
-            self.shops.push(shop);
+        let password = format!("pass-{}", uuid::Uuid::new_v4().simple());
+        self.secrets.plant("MeaSoft's password", &password);
+        self.measoft.add_account(Account::new(extra, login, &password));
+        let title = format!("Магазин {delivery_type}");
+        let mut arguments = vec!["integration", "add", "--json", "--password-stdin", "--title", &title];
+        arguments.extend(["--crm-url", &crm_url, "--crm-key", key, "--extra", extra, "--login", login]);
+        arguments.extend(["--delivery-type", delivery_type, "--prefix", prefix]);
+        arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+        let made = self.run(&arguments, Some(&password)).await.json();
+        let text = |name: &str| made[name].as_str().expect("a text").to_owned();
+        let shop = Shop {
+            integration: made["id"].as_i64().expect("a number"),
+            account,
+            delivery_type: delivery_type.to_owned(),
+            cabinet: format!("{extra}:{login}"),
+            prefix: prefix.to_owned(),
+            module: text("code"),
+            key: text("deliveryApiKey"),
+            client_id: text("clientId"),
+        };
+        self.secrets.plant("a deliveryApiKey", &shop.key);
+        self.secrets.plant("a clientId", &shop.client_id);
+        self.crm.add_delivery_type(account, delivery_type, Some(&shop.module), &["cash", "bank-card"]);
+        self.shops.push(shop);
+    }
+
+    /// Adds integrations with cabinets of their own until there are `count`. Running
+    /// processes notice them within two seconds.
+    ///
+    /// # Panics
+    /// When one cannot be added.
+    pub async fn grow_to(&mut self, count: usize) {
+        let (account, key) = (self.shops[0].account, self.crm_key.clone());
+        while self.shops.len() < count {
+            let n = self.shops.len();
+            let (delivery_type, login) = (format!("type-{n}"), format!("shop-{n}"));
+            self.add_shop((account, &key), &delivery_type, "8", &login, &format!("N{n}-"), &[]).await;
+            self.register_module(&self.shops[n], &key).await;
         }
     }
 
-    async fn register_modules(&self, shops: &[Shop], key: &str) {
-        for shop in shops {
-            let url = format!("{}/api/v5/integration-modules/{}/edit", self.crm.url(), shop.module);
-            let module = module(&shop.module, &shop.client_id, &self.ingress()).to_string();
-            let sent = self.http.post(url).header("x-api-key", key).form(&[("integrationModule", module)]).send().await;
-            let answer = sent.expect("the CRM's simulator answers");
-            assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
-        }
+    async fn register_module(&self, shop: &Shop, key: &str) {
+        let url = format!("{}/api/v5/integration-modules/{}/edit", self.crm.url(), shop.module);
+        let module = module(&shop.module, &shop.client_id, &self.ingress()).to_string();
+        let sent = self.http.post(url).header("x-api-key", key).form(&[("integrationModule", module)]).send().await;
+        let answer = sent.expect("the CRM's simulator answers");
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap_or_default());
     }
 
     fn add_processes(&mut self, plan: &[(Role, usize)], of_roles: &[(String, String)]) {
@@ -477,6 +505,21 @@ impl World {
         let (all, guard) = &mut *processes;
         let process = all.iter_mut().find(|process| process.name == name);
         act(process.unwrap_or_else(|| panic!("there is no process {name}")), guard)
+    }
+
+    /// The system's number of a running process.
+    ///
+    /// # Panics
+    /// When it is not running.
+    #[must_use]
+    pub fn process_id(&self, name: &str) -> u32 {
+        self.with_process(name, |process, _| process.pid()).unwrap_or_else(|| panic!("{name} is not running"))
+    }
+
+    /// Where a process serves `/live`, `/ready` and `/metrics`.
+    #[must_use]
+    pub fn ops(&self, name: &str) -> SocketAddr {
+        self.with_process(name, |process, _| process.ops)
     }
 
     /// Starts a process that was stopped, without waiting for it.
@@ -880,6 +923,23 @@ impl World {
             0 => Ok(()),
             n => Err(format!("{n} accepted triggers have not been recorded")),
         }
+    }
+
+    /// Ends everything at once and checks nothing: for what is measured, not told.
+    pub async fn discard(mut self) {
+        for name in self.process_names() {
+            self.kill(&name);
+        }
+        self.measoft.stop().await;
+        self.crm.stop().await;
+        self.ledger.close().await;
+        if let Some(queues) = &self.queues {
+            let names = queues.names().await;
+            if let Err(error) = queues.remove(&names).await {
+                tracing::warn!(%error, "queues of a benchmark stay on the broker");
+            }
+        }
+        self.close_database();
     }
 
     pub(super) fn close_database(&mut self) {

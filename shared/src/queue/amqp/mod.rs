@@ -75,6 +75,10 @@ pub struct NoEvents;
 
 impl QueueEvents for NoEvents {}
 
+/// Longest frame that is agreed upon unless the URL says otherwise; a longer message takes
+/// several.
+const FRAME_MAX: u32 = 32 * 1024;
+
 /// The settings of the adapter. `Debug` shows no password.
 #[derive(Clone)]
 pub struct AmqpConfig {
@@ -109,6 +113,9 @@ impl AmqpConfig {
             uri.vhost = "/".to_owned();
         }
         uri.query.heartbeat.get_or_insert(10);
+        // lapin keeps 64 frames' worth of buffers for each connection: with the broker's own
+        // 128 KiB that is 8 MiB, twice.
+        uri.query.frame_max.get_or_insert(FRAME_MAX);
         if prefix.is_empty() || prefix.len() > LONGEST_PREFIX {
             return Err(BadAmqpConfig::Prefix);
         }
@@ -576,6 +583,8 @@ mod tests {
         assert_eq!(config("amqp://h/shop").expect("valid").uri.vhost, "shop");
         assert_eq!(config("amqp://h/").expect("valid").uri.query.heartbeat, Some(10));
         assert_eq!(config("amqp://h/?heartbeat=4").expect("valid").uri.query.heartbeat, Some(4));
+        assert_eq!(config("amqp://h/").expect("valid").uri.query.frame_max, Some(FRAME_MAX));
+        assert_eq!(config("amqp://h/?frame_max=8192").expect("valid").uri.query.frame_max, Some(8192));
     }
 
     #[test]

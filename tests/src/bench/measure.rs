@@ -1,0 +1,110 @@
+//! Clocks and counters: percentiles, and what the system says of a process.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+/// Says on stderr what is being done.
+pub fn say(what: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "-- {what}");
+}
+
+/// Times of one kind of thing.
+#[derive(Debug, Clone, Default)]
+pub struct Samples(Vec<Duration>);
+
+impl Samples {
+    pub fn add(&mut self, took: Duration) {
+        self.0.push(took);
+    }
+
+    pub fn merge(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The value that this share of the samples does not exceed; zero without samples.
+    pub fn quantile(&self, share: f64) -> Duration {
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable();
+        let rank = (share * sorted.len() as f64).ceil() as usize;
+        sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+    }
+}
+
+/// The middle one of a few figures.
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// A process seen from outside.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen(pub u32);
+
+impl Seen {
+    /// CPU time it has used so far, in user and kernel mode.
+    pub fn cpu(self) -> anyhow::Result<Duration> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).context("no such process")?;
+        // The second field is the program's name in parentheses and may hold anything.
+        let rest = text.rsplit_once(')').context("an unknown shape of stat")?.1;
+        let field = |n: usize| rest.split_whitespace().nth(n).and_then(|word| word.parse::<u64>().ok());
+        let ticks = field(11).zip(field(12)).map(|(user, system)| user + system).context("no times in stat")?;
+        // USER_HZ is 100 on every Linux that Rust runs on.
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
+    fn kib(self, name: &str) -> anyhow::Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.0)).context("no such process")?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).context("no memory in status")?;
+        Ok(line.trim_start_matches(':').trim().trim_end_matches(" kB").parse()?)
+    }
+
+    pub fn rss_mib(self) -> anyhow::Result<f64> {
+        Ok(self.kib("VmRSS")? as f64 / 1024.0)
+    }
+
+    pub fn peak_rss_mib(self) -> anyhow::Result<f64> {
+        Ok(self.kib("VmHWM")? as f64 / 1024.0)
+    }
+
+    /// Begins a new peak.
+    pub fn forget_peak(self) -> anyhow::Result<()> {
+        Ok(std::fs::write(format!("/proc/{}/clear_refs", self.0), "5")?)
+    }
+
+    /// Holds it still, or lets it go on.
+    pub fn hold(self, still: bool) -> anyhow::Result<()> {
+        let name = if still { "STOP" } else { "CONT" };
+        let done = std::process::Command::new("sh").args(["-c", &format!("kill -{name} {}", self.0)]).status()?;
+        anyhow::ensure!(done.success(), "kill -{name} failed");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_a_sample() {
+        let mut samples = Samples::default();
+        assert_eq!(samples.quantile(0.5), Duration::ZERO);
+        (1..=100).rev().for_each(|ms| samples.add(Duration::from_millis(ms)));
+        assert_eq!(samples.quantile(0.5), Duration::from_millis(50));
+        assert_eq!(samples.quantile(0.99), Duration::from_millis(99));
+        assert_eq!(samples.quantile(1.0), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn a_process_is_seen() {
+        let own = Seen(std::process::id());
+        assert!(own.rss_mib().unwrap() > 0.1);
+        assert!(own.peak_rss_mib().unwrap() >= own.rss_mib().unwrap() * 0.9);
+        own.cpu().unwrap();
+    }
+}

@@ -1,0 +1,106 @@
+//! The benchmarks: the product's real binaries between both simulators on the run's
+//! RabbitMQ and PostgreSQL, each figure beside a baseline of the same run. Prints the table
+//! `name | figure | baseline | ratio | target`; what it is doing goes to stderr.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+#[path = "../bench/bare.rs"]
+mod bare;
+#[path = "../bench/end_to_end.rs"]
+mod end_to_end;
+#[path = "../bench/footprint.rs"]
+mod footprint;
+#[path = "../bench/growth.rs"]
+mod growth;
+#[path = "../bench/ingress.rs"]
+mod ingress;
+#[path = "../bench/load.rs"]
+mod load;
+#[path = "../bench/measure.rs"]
+mod measure;
+#[path = "../bench/report.rs"]
+mod report;
+#[path = "../bench/rig.rs"]
+mod rig;
+#[path = "../bench/svg.rs"]
+mod svg;
+#[path = "../bench/sync.rs"]
+mod sync;
+#[path = "../bench/worker.rs"]
+mod worker;
+
+use report::Report;
+
+/// What can be measured on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// CPU per command, commands a second, scaling from one worker to four.
+    Worker,
+    /// Accepted triggers a second and latency at 1 to 256 connections.
+    Ingress,
+    /// Trigger to effect, callbacks, and the neighbours of a flood.
+    EndToEnd,
+    /// Idle memory, start-up time, binary size.
+    Footprint,
+    /// Statuses stored a second, and the memory that takes.
+    Sync,
+    /// An old store against an empty one.
+    Growth,
+}
+
+impl Part {
+    const ALL: [Self; 6] = [Self::Worker, Self::Ingress, Self::EndToEnd, Self::Footprint, Self::Sync, Self::Growth];
+}
+
+#[derive(Parser)]
+#[command(name = "bench", about = "The benchmarks; without a name, all of them")]
+struct Arguments {
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+    /// Writes the table and the plots as well; without a path to tests/bench/REPORT.md.
+    #[arg(long, num_args = 0..=1, default_missing_value = "tests/bench/REPORT.md")]
+    report: Option<PathBuf>,
+    /// Serves the baseline of the ingress part.
+    #[arg(long, hide = true)]
+    serve_bare: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            measure::say(format_args!("bench: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    if arguments.serve_bare {
+        return bare::serve().await;
+    }
+    let parts = if arguments.parts.is_empty() { Part::ALL.to_vec() } else { arguments.parts };
+    let mut report = Report::default();
+    for part in parts {
+        measure::say(format_args!("{part:?}"));
+        match part {
+            Part::Worker => worker::run(&mut report).await?,
+            Part::Ingress => ingress::run(&mut report).await?,
+            Part::EndToEnd => end_to_end::run(&mut report).await?,
+            Part::Footprint => footprint::run(&mut report).await?,
+            Part::Sync => sync::run(&mut report).await?,
+            Part::Growth => growth::run(&mut report).await?,
+        }
+    }
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{}", report.table())?;
+    if let Some(path) = arguments.report {
+        report.write(&path)?;
+    }
+    Ok(())
+}
