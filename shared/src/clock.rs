@@ -75,7 +75,8 @@ mod skew {
     #[expect(clippy::disallowed_methods, reason = "a switch for tests is no setting of the product")]
     fn watch() -> bool {
         let Ok(file) = std::env::var("TEST_CLOCK_OFFSET_FILE").map(PathBuf::from) else { return false };
-        let look = move || OFFSET_MS.store(read(&std::fs::read_to_string(&file).unwrap_or_default()), Ordering::Relaxed);
+        let look =
+            move || OFFSET_MS.store(read(&std::fs::read_to_string(&file).unwrap_or_default()), Ordering::Relaxed);
         look();
         std::thread::spawn(move || {
             loop {

@@ -57,8 +57,11 @@ async fn main() -> ExitCode {
             all.iter().for_each(|sentence| say(&format!("{name}: {sentence}")));
         }
         if !summary.is_well() {
-            say(&format!("seed {seed} fails; the same again: ./tests/run faults --minutes {:.1} --seed {seed} --rate {}",
-                each.as_secs_f64() / 60.0, arguments.rate));
+            say(&format!(
+                "seed {seed} fails; the same again: ./tests/run faults --minutes {:.1} --seed {seed} --rate {}",
+                each.as_secs_f64() / 60.0,
+                arguments.rate
+            ));
         }
         say(&last_line(std::slice::from_ref(&summary)));
         runs.push(summary);

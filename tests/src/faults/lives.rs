@@ -192,7 +192,8 @@ mod tests {
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));
         let lives = of(1);
-        let with = |wanted: fn(&Act) -> bool| lives.iter().filter(|l| l.acts.iter().any(|(_, act)| wanted(act))).count();
+        let with =
+            |wanted: fn(&Act) -> bool| lives.iter().filter(|l| l.acts.iter().any(|(_, act)| wanted(act))).count();
         for (name, count) in [
             ("an edit", with(|act| matches!(act, Act::Recost(_)))),
             ("a cancel", with(|act| *act == Act::Leave)),

@@ -276,7 +276,8 @@ async fn conclude(world: Arc<World>, traffic: Arc<Traffic>, summary: &mut Summar
                 let (number, reason) = (text(row, "number"), text(row, "reason"));
                 let record = records.iter().find(|record| record.number == number);
                 let expected = record.is_some_and(|record| {
-                    (record.wanted.bad_phone && reason == "bad_phone") || (record.wanted.too_late && reason == "too_late")
+                    (record.wanted.bad_phone && reason == "bad_phone")
+                        || (record.wanted.too_late && reason == "too_late")
                 });
                 if expected {
                     explained.insert(number.clone());

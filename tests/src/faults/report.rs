@@ -37,7 +37,10 @@ pub fn markdown(runs: &[Summary], command: &str, built: &str) -> String {
          and cancels are counted where they must have their effect: in MeaSoft's simulator, against the triggers answered\n\
          with 200. The walk through RetailCRM's history, which makes missed triggers good, is kept from running.\n"
     );
-    let _ = writeln!(page, "| seed | minutes | faults | accepted | fired again | orders | created | changed | cancelled | lost | doubled | unexplained |");
+    let _ = writeln!(
+        page,
+        "| seed | minutes | faults | accepted | fired again | orders | created | changed | cancelled | lost | doubled | unexplained |"
+    );
     let _ = writeln!(page, "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     for run in runs {
         let _ = writeln!(

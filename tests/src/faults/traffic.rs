@@ -210,7 +210,10 @@ impl Traffic {
                     Ok(Ok(answer)) if answer.status == 200 => return,
                     Ok(Ok(answer)) if answer.status == 503 => {}
                     Ok(Ok(answer)) => {
-                        self.note(format!("{kind:?} of {} was answered {}: {}", order.number, answer.status, answer.body));
+                        self.note(format!(
+                            "{kind:?} of {} was answered {}: {}",
+                            order.number, answer.status, answer.body
+                        ));
                     }
                     Ok(Err(_)) | Err(_) => {}
                 }

@@ -39,7 +39,9 @@ pub fn judge(records: &[Record], shops: &[Shop], orders: &[Order]) -> Verdict {
     let mut by_number: BTreeMap<(&str, &str), Vec<&Order>> = BTreeMap::new();
     let known: BTreeSet<(String, String)> = records
         .iter()
-        .flat_map(|record| record.shops.map(|shop| (shops[shop].cabinet.clone(), orderno(&shops[shop], &record.number))))
+        .flat_map(|record| {
+            record.shops.map(|shop| (shops[shop].cabinet.clone(), orderno(&shops[shop], &record.number)))
+        })
         .collect();
     for order in orders.iter().filter(|order| !order.deleted) {
         let number = base(&order.orderno);
@@ -96,9 +98,10 @@ fn one(record: &Record, shops: &[Shop], all: &[&Order], verdict: &mut Verdict) {
                 verdict.lost.push(format!("{number} as {}: {}", order.orderno, wrong.join(", ")));
             }
             let mut lines = BTreeSet::new();
-            let twice = order.items.iter().find(|item| {
-                item.quantity > 0 && !item.extcode.is_empty() && !lines.insert(item.extcode.as_str())
-            });
+            let twice = order
+                .items
+                .iter()
+                .find(|item| item.quantity > 0 && !item.extcode.is_empty() && !lines.insert(item.extcode.as_str()));
             if twice.is_some() {
                 verdict.doubled.push(format!("{} has a line twice", order.orderno));
             }

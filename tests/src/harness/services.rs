@@ -69,7 +69,9 @@ impl Server {
         eventually(&format!("{self:?} is up"), LONG, || async {
             let connected = match self {
                 Self::Broker => Queues::connect().await.map(drop),
-                Self::Database => PgConnection::connect(&variable("TEST_DATABASE_URL")).await.map(drop).map_err(Into::into),
+                Self::Database => {
+                    PgConnection::connect(&variable("TEST_DATABASE_URL")).await.map(drop).map_err(Into::into)
+                }
             };
             connected.map_err(|error| format!("{error:#}"))
         })

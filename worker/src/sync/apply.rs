@@ -258,7 +258,13 @@ async fn apply(
             let noted = tx.newest_tracking(d.id, d.orderno.as_str()).await?;
             match merge(&d, &facts, settings, noted, row.created_at, now) {
                 Taken::NotOurs => {
-                    tx.settle_status_row(row.id, RowState::Foreign, Some("another year's order, or an earlier number"), now).await?
+                    tx.settle_status_row(
+                        row.id,
+                        RowState::Foreign,
+                        Some("another year's order, or an earlier number"),
+                        now,
+                    )
+                    .await?
                 }
                 Taken::NotYet(why) => {
                     if now.duration_since(row.created_at).unsigned_abs() > GIVEN_UP_AFTER {
@@ -384,12 +390,8 @@ mod tests {
 
     #[test]
     fn a_row_of_the_number_before_a_re_creation_says_nothing_about_the_new_one() {
-        let again = Delivery {
-            orderno: OrderNo::known("A-1-2"),
-            generation: 2,
-            ordercode: None,
-            ..delivery(S::Created)
-        };
+        let again =
+            Delivery { orderno: OrderNo::known("A-1-2"), generation: 2, ordercode: None, ..delivery(S::Created) };
         assert_eq!(taken(&again, "A-1", "CANCELED"), Taken::NotOurs);
         assert!(matches!(taken(&again, "A-1-2", "NEW"), Taken::Applied(_)));
     }
