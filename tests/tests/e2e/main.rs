@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod embedded;
+mod faults;
 mod life;
 mod load;
 mod order_show;
