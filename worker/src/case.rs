@@ -73,6 +73,14 @@ impl Case {
         }
     }
 
+    /// MeaSoft was sent what would be sent now.
+    #[must_use]
+    pub fn is_as_wanted(&self) -> bool {
+        let wanted =
+            self.desired.as_ref().and_then(|desired| desired.as_ref().ok()).map(|desired| desired.hash.as_str());
+        wanted.is_some() && self.delivery.as_ref().is_some_and(|d| d.sent_hash.as_deref() == wanted)
+    }
+
     #[must_use]
     pub const fn is_open(&self) -> bool {
         self.outcome.is_none()

@@ -646,7 +646,8 @@ async fn store_result(
         Outcome::GiveUp(give_up) => {
             tx.bury(&dead_letter(case, kind, give_up, now), now).await?;
         }
-        Outcome::Done(_) => {
+        // Telling RetailCRM of the order as it was leaves open what never reached MeaSoft.
+        Outcome::Done(change) if *change != shared::message::Change::WrittenBack || case.is_as_wanted() => {
             tx.resolve_dead_letters(shop.id(), number, now).await?;
         }
         _ => {}

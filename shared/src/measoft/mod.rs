@@ -14,6 +14,8 @@ pub mod error;
 mod exchange_tests;
 #[cfg(test)]
 mod fixture_tests;
+#[cfg(feature = "testing")]
+pub mod fuzzing;
 mod mask;
 pub mod op;
 pub mod status_code;

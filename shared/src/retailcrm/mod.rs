@@ -5,6 +5,8 @@
 
 pub mod client;
 pub mod error;
+#[cfg(feature = "testing")]
+pub mod fuzzing;
 pub mod mask;
 pub mod op;
 #[cfg(test)]

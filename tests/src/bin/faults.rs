@@ -65,17 +65,17 @@ async fn main() -> ExitCode {
         }
         say(&last_line(std::slice::from_ref(&summary)));
         runs.push(summary);
-    }
-    let mut well = runs.iter().all(Summary::is_well);
-    if let Some(file) = &arguments.report {
-        let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
-        let built = if cfg!(debug_assertions) { "dev profile" } else { "release profile" };
-        let page = markdown(&runs, &format!("./tests/run faults {command}"), built);
-        if let Err(error) = std::fs::write(file, page) {
-            say(&format!("{} cannot be written: {error}", file.display()));
-            well = false;
+        // After each seed: what ran is told even if the rest does not come to its end.
+        if let Some(file) = &arguments.report {
+            let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+            let built = if cfg!(debug_assertions) { "dev profile" } else { "release profile" };
+            let page = markdown(&runs, &format!("./tests/run faults {command}"), built);
+            if let Err(error) = std::fs::write(file, page) {
+                say(&format!("{} cannot be written: {error}", file.display()));
+                return ExitCode::FAILURE;
+            }
         }
     }
     say(&last_line(&runs));
-    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if runs.iter().all(Summary::is_well) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

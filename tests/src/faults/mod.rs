@@ -133,7 +133,7 @@ pub async fn run(mut plan: Plan, say: Told) -> Summary {
     if let Err(error) = flowing.await {
         summary.unexplained.push(format!("the traffic broke off: {error}"));
     }
-    let stuck = world.try_settle(SETTLED).await.err();
+    let stuck = world.triggers_served(SETTLED).await.err();
     let settled = stuck.is_none();
     summary.unexplained.extend(stuck.map(|seen| format!("not all was served within {SETTLED:?}: {seen}")));
     say(&format!("everything is served after {:.0} s; statuses follow", begun.elapsed().as_secs_f64()));
@@ -298,6 +298,10 @@ async fn conclude(world: Arc<World>, traffic: Arc<Traffic>, summary: &mut Summar
     let differences = world.differences().await.unwrap_or_else(|error| vec![format!("{error:#}")]);
     write_timelines(&world, &differences, &records, summary).await;
     drop(traffic);
+    // They would go on making work.
+    for name in world.process_names().iter().filter(|name| name.starts_with("scheduler")) {
+        world.terminate(name).await;
+    }
     // What never settles would only be waited for again.
     if settled && let Ok(world) = Arc::try_unwrap(world) {
         summary.unexplained.extend(world.conclude().await);

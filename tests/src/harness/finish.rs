@@ -25,6 +25,14 @@ fn number(line: &Line, column: &str) -> i64 {
     line.get(column).and_then(Value::as_i64).unwrap_or(0)
 }
 
+/// A number that the order had before a cancel of ours.
+fn is_earlier(orderno: &str, delivery: &Line) -> bool {
+    let generation = number(delivery, "generation");
+    let first = text(delivery, "orderno").strip_suffix(&format!("-{generation}")).unwrap_or_default();
+    let before = |n: i64| if n == 1 { first.to_owned() } else { format!("{first}-{n}") };
+    generation > 1 && !first.is_empty() && (1..generation).any(|n| before(n) == orderno)
+}
+
 impl World {
     /// Ends the story: waits until nothing is wanted any more, stops everything with
     /// SIGTERM, checks the invariant and cleans up.
@@ -178,10 +186,7 @@ impl World {
             }
         }
         for (key, order) in &there {
-            let earlier = || {
-                let later = |d: &&Line| number(d, "generation") > 1 && text(d, "orderno").starts_with(&order.orderno);
-                order.status == "CANCELED" && deliveries.iter().any(|d| later(&d))
-            };
+            let earlier = || order.status == "CANCELED" && deliveries.iter().any(|d| is_earlier(&order.orderno, d));
             if !known.contains(key) && !earlier() {
                 problems
                     .push(format!("MeaSoft has {} ({}), which the ledger does not know", order.orderno, order.status));
@@ -290,5 +295,18 @@ impl World {
         seen.sort();
         seen.dedup();
         Ok(seen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_before_the_present_one_is_an_earlier_one() {
+        let third: Line =
+            [("orderno".to_owned(), Value::from("A-1C-3")), ("generation".to_owned(), Value::from(3))].into();
+        assert!(is_earlier("A-1C", &third) && is_earlier("A-1C-2", &third));
+        assert!(!is_earlier("A-1C-3", &third) && !is_earlier("A-1", &third) && !is_earlier("A-1C-4", &third));
     }
 }

@@ -855,19 +855,34 @@ impl World {
         eventually(label, LONG * 2, || self.look_settled()).await;
     }
 
-    /// The same with a limit and without a panic.
+    /// Waits until every accepted trigger has been served. What the schedulers publish
+    /// meanwhile is not waited for.
     ///
     /// # Errors
-    /// With what still waits.
-    pub async fn try_settle(&self, limit: Duration) -> Result<(), String> {
+    /// With what still waits when `limit` is over.
+    pub async fn triggers_served(&self, limit: Duration) -> Result<(), String> {
         let begun = Instant::now();
         loop {
-            match self.look_settled().await {
+            match self.look_served().await {
                 Err(seen) if begun.elapsed() > limit => return Err(seen),
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
                 Ok(()) => return Ok(()),
             }
         }
+    }
+
+    async fn look_served(&self) -> Result<(), String> {
+        self.all_recorded().await?;
+        let (intents, _) = self.ledger.waiting().await.map_err(|error| format!("{error:#}"))?;
+        let spilled = self.ledger.count("SELECT COUNT(*) AS n FROM jobs WHERE lane = 'interactive'").await;
+        let spilled = spilled.map_err(|error| format!("{error:#}"))?;
+        if (intents, spilled) != (0, 0) {
+            return Err(format!("{intents} orders and {spilled} spilled triggers wait"));
+        }
+        let Some(queues) = &self.queues else { return Ok(()) };
+        let names = ["interactive", "dead", "unrouted"].map(|what| format!("{}.{what}.v1", queues.prefix));
+        let waiting = queues.ready(&names).await.map_err(|error| format!("{error:#}"))?;
+        if waiting.is_empty() { Ok(()) } else { Err(format!("{waiting:?} wait")) }
     }
 
     async fn look_settled(&self) -> Result<(), String> {

@@ -5,6 +5,7 @@ mod backlog;
 mod bad_input;
 mod courier_outage;
 mod embedded;
+mod faults;
 mod life;
 mod limits;
 mod load;

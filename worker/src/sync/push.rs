@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
 use shared::domain::status_list::module_code;
-use shared::domain::{CrmOrderId, Delivery, DeliveryId};
+use shared::domain::{CrmOrderId, Delivery, DeliveryId, DeliveryState};
 use shared::message::{Change, Command, Envelope, Kind, Outcome, RetryWhy};
 use shared::reason;
 use shared::retailcrm::CrmError;
@@ -28,6 +28,9 @@ use crate::sync::{internal, next_try};
 
 /// Until the delivery's id is on the order, and while the module is off.
 const MODULE_OFF: Duration = Duration::from_secs(600);
+
+/// Refusals of one status before they are believed.
+const BELIEVED: u32 = 2;
 
 /// The statuses of one delivery that go together.
 #[derive(Debug, Clone)]
@@ -265,9 +268,28 @@ async fn module_is_on(tools: &Tools, shop: &Shop, ids: &[i64]) -> Result<(), Hal
     Err(Halt::Later(Outcome::RetryLater { why: RetryWhy::CrmUnavailable, not_before: None }))
 }
 
+/// The order has left us, or a trigger says that it is to: RetailCRM has dropped the
+/// delivery, and nobody waits for its statuses.
+async fn has_left(tools: &Tools, shop: &Shop, parcel: &Parcel) -> store::Result<bool> {
+    if tools.store.delivery(parcel.delivery).await?.is_some_and(|d| d.state == DeliveryState::Cancelled) {
+        return Ok(true);
+    }
+    let intent = tools.store.intent(shop.id(), &parcel.number).await?;
+    Ok(intent.is_some_and(|intent| intent.cancel_seq > intent.send_seq))
+}
+
 /// One status that RetailCRM does not take: a person sees it, the others go on.
 async fn bury(tools: &Tools, shop: &Shop, parcel: &Parcel, error: &CrmError) -> store::Result<()> {
     let now = tools.clock.now();
+    let ids: Vec<i64> = parcel.statuses.iter().map(|s| s.id).collect();
+    if has_left(tools, shop, parcel).await? {
+        return tools.store.settle_tracking(&ids, TrackingState::Kept, Some("the order has left")).await;
+    }
+    // RetailCRM forgets the delivery first and fires the cancel trigger then.
+    let attempt = parcel.statuses.iter().map(|s| s.attempt).max().unwrap_or(0);
+    if attempt < BELIEVED {
+        return tools.store.postpone_tracking(&ids, next_try(tools, attempt)).await;
+    }
     let codes: Vec<&str> = parcel.statuses.iter().map(|s| s.code.as_str()).collect();
     let give_up = reason::give_up(reason::STATUS_REFUSED, format!("{}: {error}", codes.join(", ")));
     let envelope = Envelope::new(Command::PushStatuses {}, Some(shop.id()), now);
@@ -279,11 +301,10 @@ async fn bury(tools: &Tools, shop: &Shop, parcel: &Parcel, error: &CrmError) -> 
         reason: give_up.reason.to_owned(),
         fault: give_up.fault,
         detail: give_up.detail,
-        tries: parcel.statuses.iter().map(|s| s.attempt).max().unwrap_or(0) + 1,
+        tries: attempt + 1,
         command: serde_json::to_string(&envelope).ok(),
         raw: None,
     };
-    let ids: Vec<i64> = parcel.statuses.iter().map(|s| s.id).collect();
     let mut tx = tools.store.db.begin().await?;
     tx.settle_tracking(&ids, TrackingState::Dead, Some("refused by RetailCRM"), now).await?;
     tx.bury(&dead, now).await?;

@@ -357,10 +357,56 @@ async fn a_refused_status_holds_up_nobody_else() {
         let expected: &[&str] = if n == 3 { &["NEW"] } else { &["NEW", "ACCEPTED"] };
         assert_eq!(world.told(*order), expected, "order {n}");
     }
+    world
+        .until("the refusal is believed", async || {
+            deliver(&world.tools, &world.first()).await;
+            !world.dead().await.is_empty()
+        })
+        .await;
     let dead = world.dead().await;
     assert_eq!(dead.len(), 1);
     assert_eq!((dead[0].number.as_deref(), dead[0].reason.as_str()), (Some("A-4"), "status_refused"));
     assert_eq!(world.store().count_tracking(TrackingState::Waiting).await.expect("read"), 0);
+}
+
+#[tokio::test]
+async fn a_status_of_an_order_that_was_to_leave_is_nobodys_dead_letter() {
+    let world = World::new().await;
+    let order = world.place("A-1").await;
+    world.courier.set_status("A-1", "ACCEPTED", soon(&world, 1));
+    world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
+    world.wish(world.id, "A-1", shared::store::intents::Want::Cancel).await;
+    sync(&world).await;
+    assert_eq!(world.told(order), ["NEW"]);
+    assert_eq!(world.store().count_tracking(TrackingState::Waiting).await.expect("read"), 0);
+    assert!(world.dead().await.is_empty());
+}
+
+#[tokio::test]
+async fn telling_retailcrm_closes_no_dead_letter_of_a_change_that_came_too_late() {
+    use shared::store::intents::Want;
+    let world = World::new().await;
+    let order = world.place("A-1").await;
+    world.courier.set_status("A-1", "ACCEPTED", soon(&world, 1));
+    sync(&world).await;
+    world.crm.edit(world.account, order, |order| order.set_phone("+7 (916) 000-33-44"));
+    // The manager is not told of the failure: RetailCRM is away for that.
+    world.crm.set_faults(vec![simulators::retailcrm::FaultRule::new(
+        "tracking",
+        simulators::retailcrm::When::Always,
+        simulators::retailcrm::Action::ServerError { acted: false },
+    )]);
+    world.wish(world.id, "A-1", Want::Update).await;
+    world
+        .until("it gave up", async || {
+            world.work(world.id).await;
+            !world.dead().await.is_empty()
+        })
+        .await;
+    world.crm.clear_faults();
+    world.crm.edit(world.account, order, |order| order.delivery.data.clear());
+    world.send(world.id, "A-1").await;
+    assert_eq!(world.dead().await.iter().map(|dead| dead.reason.as_str()).collect::<Vec<_>>(), ["too_late"]);
 }
 
 #[tokio::test]
