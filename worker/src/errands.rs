@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::domain::{Fault, IntegrationId, IntegrationState, PausedBy};
-use shared::message::{Change, Command, Envelope, Kind, Lane, Outcome, RetryWhy, decode};
+use shared::message::{Change, Command, Envelope, Kind, Lane, Outcome, RECONCILE_HISTORY, RetryWhy, decode};
 use shared::queue::watched::WatchedQueue;
 use shared::queue::{Delivery, Publisher};
 use shared::reason;
@@ -119,6 +119,11 @@ async fn attempt(tools: &Tools, shops: &Shops, publisher: &Arc<dyn Publisher>, e
             }
             delivery.ack().await;
         }
+        // The next slot's command finds the same work: retries of every slot that failed
+        // would only pile up.
+        Settlement::Wait { .. } if replaced(&envelope, millis(envelope.received_at), tools.limits.sync_interval) => {
+            delivery.ack().await;
+        }
         Settlement::Wait { pause, .. } => {
             if let Outcome::RetryLater { why, .. } = &outcome {
                 tools.metrics.retry(kind, *why);
@@ -154,6 +159,17 @@ async fn attempt(tools: &Tools, shops: &Shops, publisher: &Arc<dyn Publisher>, e
             }
         }
     }
+}
+
+/// Whether the scheduler has asked again since for what a failing command was to do. The
+/// daily reconcile and what a person replays go on.
+fn replaced(envelope: &Envelope, age: Duration, interval: Duration) -> bool {
+    let frequent = match envelope.command {
+        Command::SyncStatuses {} | Command::PushStatuses {} | Command::ProbeIntegration {} => true,
+        Command::Reconcile {} => envelope.key == RECONCILE_HISTORY,
+        _ => false,
+    };
+    frequent && envelope.generation == 0 && age >= interval
 }
 
 /// A periodic job that works again closes what it left open.
@@ -228,5 +244,24 @@ async fn retention(tools: &Tools) -> Outcome {
     match forgotten.await {
         Ok(_) => Outcome::Done(Change::Synced),
         Err(_) => Outcome::RetryLater { why: RetryWhy::Internal, not_before: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_slot_is_tried_again_until_the_next_one() {
+        let (interval, at) = (Duration::from_secs(300), Timestamp::UNIX_EPOCH);
+        let of = |command| Envelope::new(command, Some(IntegrationId(1)), at);
+        let sync = of(Command::SyncStatuses {});
+        assert!(!replaced(&sync, interval - Duration::from_secs(1), interval));
+        assert!(replaced(&sync, interval, interval));
+        let history = Envelope { key: RECONCILE_HISTORY.into(), ..of(Command::Reconcile {}) };
+        assert!(replaced(&history, interval, interval));
+        assert!(!replaced(&of(Command::Reconcile {}), interval * 99, interval), "the next one is a day off");
+        assert!(!replaced(&Envelope { generation: 1, ..sync }, interval, interval), "a person asked for it");
+        assert!(!replaced(&of(Command::SyncPayments {}), interval * 99, interval));
     }
 }

@@ -74,6 +74,7 @@ pub fn tools(ctx: &Ctx, journal: Journal) -> Tools {
             settle: config.timing.settle,
             lease: config.timing.lease,
             unknown_recheck: config.timing.unknown_recheck,
+            sync_interval: config.timing.sync_interval,
             call_limit: decide::CALL_LIMIT.min(config.timing.lease),
         },
         owner: format!("worker-{}", uuid::Uuid::now_v7()),

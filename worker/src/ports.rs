@@ -52,6 +52,8 @@ pub struct Limits {
     pub settle: Duration,
     pub lease: Duration,
     pub unknown_recheck: Duration,
+    /// How often the scheduler asks for the statuses of a cabinet.
+    pub sync_interval: Duration,
     /// Longest a call to MeaSoft may take; a look-up that a cancel waits for comes no sooner.
     pub call_limit: Duration,
 }

@@ -19,8 +19,9 @@ fn orders_in_all() -> usize {
     if long() { 2000 } else { 600 }
 }
 
-/// Limits that are a `part` of the documented ones.
-async fn many_waiting_orders(name: &str, part: usize) {
+/// Limits that are a `part` of the documented ones. Answers how often the budget had an
+/// order wait.
+async fn many_waiting_orders(name: &str, part: usize) -> u64 {
     let documented = Limits::default();
     let limits = Limits {
         ip_per_minute: documented.ip_per_minute / part,
@@ -69,16 +70,25 @@ async fn many_waiting_orders(name: &str, part: usize) {
         report.highest_account_per_hour,
         limits.account_per_hour
     );
+    let mut held_up = 0;
+    for worker in ["worker-1", "worker-2"] {
+        let metrics = world.metrics(worker).await;
+        let waits = "bridge_retries_total{kind=\"SendOrder\",why=\"budget\"} ";
+        held_up += metrics.lines().find_map(|line| line.strip_prefix(waits)?.parse::<u64>().ok()).unwrap_or(0);
+    }
     world.finish().await;
+    held_up
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_waiting_orders_are_placed_within_the_documented_limits() {
-    many_waiting_orders("limits", 1).await;
+    let held_up = many_waiting_orders("limits", 1).await;
+    assert_eq!(held_up, 0, "these do not need the whole budget");
 }
 
 /// So narrow that the requests have to be spread over several windows.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_waiting_orders_are_placed_within_limits_that_hold_them_up() {
-    many_waiting_orders("limits-narrow", 15).await;
+    let held_up = many_waiting_orders("limits-narrow", 30).await;
+    assert!(held_up > 0, "the limits were not narrow enough to show anything");
 }

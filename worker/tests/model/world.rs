@@ -219,6 +219,7 @@ impl World {
                 settle: SETTLE,
                 lease: LEASE,
                 unknown_recheck: UNKNOWN_RECHECK,
+                sync_interval: Duration::from_secs(300),
                 call_limit: bridge_worker::decide::CALL_LIMIT,
             },
             owner,
