@@ -307,6 +307,7 @@ impl Visit<'_> {
         };
         let view = views::Settings {
             t: self.t(),
+            name: &self.integration.title,
             base: self.base,
             tab: "settings",
             token: self.token(),
@@ -356,7 +357,7 @@ impl Visit<'_> {
 
     async fn check(&self, fields: &Fields) -> Response {
         let (town, weight) = (fields.text("town").unwrap_or("").trim(), fields.text("weight").unwrap_or("").trim());
-        let asked = json!({ "town": town, "weight": weight.parse::<u32>().ok() });
+        let asked = json!({ "town": town, "weight": weight.parse::<u32>().ok(), "language": self.t().code });
         let mut values = Entered::of(&self.integration);
         values.0.insert("town".to_owned(), town.to_owned());
         values.0.insert("weight".to_owned(), weight.to_owned());
@@ -389,11 +390,12 @@ impl Visit<'_> {
         };
         let view = views::Debug {
             t,
+            name: &self.integration.title,
             base: self.base,
             tab: "debug",
             token: self.token(),
             notice,
-            failures: failures.iter().map(|dead| views::Failure::of(dead, self.language)).collect(),
+            failures: failures.iter().map(|dead| views::Failure::of(dead, t, self.language)).collect(),
             entries: entries.into_iter().map(views::Exchange::of).collect(),
             query,
         };
@@ -417,6 +419,7 @@ impl Visit<'_> {
         let forms = trigger_forms::forms(&self.integration, &account, &self.state.0.config.public_url);
         let view = views::Triggers {
             t,
+            name: &self.integration.title,
             base: self.base,
             tab: "triggers",
             key: self.integration.secrets.delivery_api_key.expose().to_owned(),

@@ -8,11 +8,12 @@ macro_rules! texts {
         #[derive(Debug)]
         pub struct Texts {
             pub code: &'static str,
+            pub other_code: &'static str,
             $(pub $name: &'static str,)*
         }
 
-        static RU: Texts = Texts { code: "ru", $($name: $ru,)* };
-        static EN: Texts = Texts { code: "en", $($name: $en,)* };
+        static RU: Texts = Texts { code: "ru", other_code: "en", $($name: $ru,)* };
+        static EN: Texts = Texts { code: "en", other_code: "ru", $($name: $en,)* };
 
         #[cfg(test)]
         const ALL: &[(&str, &str)] = &[$(($ru, $en),)*];
@@ -89,6 +90,12 @@ texts! {
     no_failures: "Неудач нет.", "Nothing failed.";
     next_step: "Что делать", "What to do";
     replay: "Повторить", "Try again";
+    kind_send: "Отправка", "Sending";
+    kind_update: "Изменение", "Change";
+    kind_cancel: "Отмена", "Cancellation";
+    kind_statuses: "Статусы", "Statuses";
+    kind_payments: "Оплата", "Payment";
+    kind_other: "Обмен", "Exchange";
     happened: "Раз", "Times";
     order: "Заказ", "Order";
     exchanges: "Запросы и решения", "Requests and decisions";
@@ -127,10 +134,53 @@ impl Texts {
         }
     }
 
+    fn same(&self) -> &'static Self {
+        if self.code == "en" { &EN } else { &RU }
+    }
+
+    /// Names and labels of the fields of the settings, in the form's order.
+    #[must_use]
+    pub fn fields(&self) -> [(&'static str, &'static str); 17] {
+        let t = self.same();
+        [
+            ("title", t.title),
+            ("crm_url", t.crm_url),
+            ("crm_api_key", t.crm_api_key),
+            ("extra", t.extra),
+            ("login", t.login),
+            ("password", t.password),
+            ("payment_status", t.payment_status),
+            ("receive_statuses", t.receive_statuses),
+            ("receive_payment", t.receive_payment),
+            ("report_errors_to_crm", t.report_errors),
+            ("language", t.language),
+            ("delivery_types", t.delivery_types),
+            ("default_service", t.default_service),
+            ("default_weight_g", t.default_weight_g),
+            ("cod_policy", t.cod_policy),
+            ("no_payment", t.no_payment),
+            ("allow_edit_cancel", t.allow_edit_cancel),
+        ]
+    }
+
+    /// What a command was to do.
+    #[must_use]
+    pub fn kind(&self, kind: &str) -> &'static str {
+        let t = self.same();
+        match kind {
+            "SendOrder" => t.kind_send,
+            "UpdateOrder" => t.kind_update,
+            "CancelOrder" => t.kind_cancel,
+            "SyncStatuses" => t.kind_statuses,
+            "SyncPayments" => t.kind_payments,
+            _ => t.kind_other,
+        }
+    }
+
     /// The name of something the connection check looked at.
     #[must_use]
     pub fn checked(&self, what: &str) -> &'static str {
-        let texts = if self.code == "en" { &EN } else { &RU };
+        let texts = self.same();
         match what {
             "crm_key" => texts.crm_key,
             "crm_rights" => texts.crm_rights,
