@@ -49,6 +49,7 @@ pub struct Builder {
     scaled: bool,
     alone: bool,
     proxied: bool,
+    registered: bool,
     environment: Vec<(String, String)>,
 }
 
@@ -74,6 +75,13 @@ impl Builder {
     #[must_use]
     pub const fn proxied(mut self) -> Self {
         self.proxied = true;
+        self
+    }
+
+    /// Leaves the delivery modules to the story: see [`World::register`].
+    #[must_use]
+    pub const fn unregistered(mut self) -> Self {
+        self.registered = false;
         self
     }
 
@@ -207,6 +215,7 @@ impl World {
             scaled: false,
             alone: false,
             proxied: false,
+            registered: true,
             environment: Vec::new(),
         }
     }
@@ -291,7 +300,9 @@ impl World {
         world.secrets.plant("RetailCRM's API key", &crm_key);
         world.add_shops(&crm_key).await;
         world.add_processes(&plan.processes, &of_roles);
-        world.register_modules(&crm_key).await;
+        if plan.registered {
+            world.register_modules(&crm_key).await;
+        }
         let names = world.process_names();
         for name in &names {
             world.launch(name);
@@ -473,13 +484,27 @@ impl World {
         self.run(arguments, Some(input)).await
     }
 
+    /// Registers the delivery module of a shop as the operator does.
+    ///
+    /// # Panics
+    /// When RetailCRM does not take it.
+    pub async fn register(&self, shop: usize) -> Value {
+        let id = self.shops[shop].integration.to_string();
+        let public = [("PUBLIC_URL".to_owned(), self.ingress())];
+        self.run_with(&["integration", "register", &id, "--json"], None, &public).await.json()
+    }
+
     async fn run(&self, arguments: &[&str], input: Option<&str>) -> Cli {
+        self.run_with(arguments, input, &[]).await
+    }
+
+    async fn run_with(&self, arguments: &[&str], input: Option<&str>, more: &[(String, String)]) -> Cli {
         use tokio::io::AsyncWriteExt as _;
         let mut command = tokio::process::Command::new(programs().join("bridge"));
         command
             .args(arguments)
             .env_clear()
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .envs(self.environment.iter().chain(more).map(|(name, value)| (name, value)))
             .env("RUST_LOG", "off")
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())

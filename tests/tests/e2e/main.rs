@@ -5,6 +5,7 @@ mod bad_input;
 mod embedded;
 mod life;
 mod load;
+mod module;
 mod order_show;
 mod outages;
 mod put_aside;
