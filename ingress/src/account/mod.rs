@@ -423,6 +423,7 @@ impl Visit<'_> {
             base: self.base,
             tab: "triggers",
             key: self.integration.secrets.delivery_api_key.expose().to_owned(),
+            unnamed: self.integration.settings.delivery_types.is_empty(),
             forms: forms.into_iter().map(|form| views::Form::of(form, t)).collect(),
         };
         Ok(self.page(StatusCode::OK, view))

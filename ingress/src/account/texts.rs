@@ -105,6 +105,7 @@ texts! {
     masked: "Телефоны, имена, адреса и ключи скрыты. Время московское.", "Phones, names, addresses and keys are hidden. Moscow time.";
     newest: "Показаны последние 100 записей.", "The newest 100 entries are shown.";
     triggers_intro: "Создайте в RetailCRM три триггера (Настройки → Триггеры, событие «Изменение заказа») и скопируйте в них эти значения. Переносы строк не допускаются.", "Create three triggers in RetailCRM (Settings → Triggers, event «order changed») and copy these values into them. Line breaks are not allowed.";
+    no_delivery_types: "Вместо «…» подставьте символьный код типа доставки. Чтобы коды появились здесь сами, укажите их на вкладке «Настройки».", "Put the delivery type's symbolic code in the place of «…». To have the codes here, enter them on the tab Settings.";
     trigger_send: "Отправка заказа в MeaSoft", "Send the order to MeaSoft";
     trigger_update: "Передача изменений заказа в MeaSoft", "Pass the order's changes to MeaSoft";
     trigger_cancel: "Отмена заказа в MeaSoft", "Cancel the order at MeaSoft";

@@ -140,6 +140,8 @@ pub(super) struct Triggers<'a> {
     pub(super) base: &'a str,
     pub(super) tab: &'a str,
     pub(super) key: String,
+    /// No delivery type is known: the forms have a gap.
+    pub(super) unnamed: bool,
     pub(super) forms: Vec<Form>,
 }
 

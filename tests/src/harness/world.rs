@@ -490,8 +490,14 @@ impl World {
     /// When RetailCRM does not take it.
     pub async fn register(&self, shop: usize) -> Value {
         let id = self.shops[shop].integration.to_string();
+        self.bridge_in_public(&["integration", "register", &id, "--json"]).await.json()
+    }
+
+    /// The operator's command with the address that RetailCRM knows. What it says is not
+    /// searched for keys: some of it is to be pasted.
+    pub async fn bridge_in_public(&self, arguments: &[&str]) -> Cli {
         let public = [("PUBLIC_URL".to_owned(), self.ingress())];
-        self.run_with(&["integration", "register", &id, "--json"], None, &public).await.json()
+        self.run_with(arguments, None, &public).await
     }
 
     async fn run(&self, arguments: &[&str], input: Option<&str>) -> Cli {
