@@ -90,11 +90,30 @@ async fn a_manager_fills_in_checks_and_saves_the_settings() {
     assert_eq!(browser.value("#town").await, "Химки");
     browser.screenshot(&pictures(), "settings-checked-ru").await;
 
+    // A new password is tried before it is saved, and what was typed stays.
     world.courier.update_account(installation::CABINET, |cabinet| cabinet.pass = "another".into());
+    browser.fill("#title", "По области").await;
+    browser.fill("#password", "mistyped").await;
     browser.press("#run-check").await;
     browser.shows("Плохо").await;
     browser.shows("Проверьте").await;
+    assert_eq!(browser.value("#title").await, "По области");
+    assert_eq!(world.stored().await.title, "Магазин «По городу»", "a check saves nothing");
+    assert!(world.stored().await.is_active(), "what was only tried pauses nothing");
     browser.screenshot(&pictures(), "settings-check-failed-ru").await;
+    browser.fill("#password", "another").await;
+    browser.press("#run-check").await;
+    browser.shows("клиент 2417").await;
+    browser.shows("Проверены ещё не сохранённые значения").await;
+    assert_eq!(browser.value("#password").await, "", "a secret is not shown");
+    for secret in ["another", "mistyped"] {
+        assert!(!browser.measure("document.documentElement.outerHTML").await.to_string().contains(secret));
+    }
+    browser.screenshot(&pictures(), "settings-checked-unsaved-ru").await;
+    browser.press("#save").await;
+    browser.shows("Настройки сохранены.").await;
+    let kept = world.stored().await;
+    assert_eq!((kept.title.as_str(), kept.secrets.password.expose()), ("По области", "another"), "as it was checked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,6 +37,7 @@ texts! {
     crm_url: "Домен RetailCRM", "RetailCRM domain";
     crm_api_key: "API-ключ RetailCRM", "RetailCRM API key";
     keep_secret: "Оставьте пустым, чтобы не менять.", "Leave empty to keep it.";
+    secret_entered: "Введённое запомнено до сохранения: вводить ещё раз не нужно.", "What you entered is kept until you save: no need to enter it again.";
     extra: "Код курьерской службы", "Code of the courier service";
     login: "Логин в личном кабинете MeaSoft", "Login in the MeaSoft cabinet";
     password: "Пароль в личном кабинете MeaSoft", "Password in the MeaSoft cabinet";
@@ -69,7 +70,8 @@ texts! {
     language: "Язык сообщений", "Language of messages";
     save: "Сохранить", "Save";
     check_title: "Проверка соединения", "Connection check";
-    check_hint: "Проверяются сохранённые настройки: ключ RetailCRM, вход в MeaSoft и, если указан город, тарифы.", "The saved settings are checked: the RetailCRM key, the MeaSoft login and, with a town, the tariffs.";
+    check_hint: "Проверяется то, что стоит в форме сейчас, ещё до сохранения: ключ RetailCRM, вход в MeaSoft и, если указан город, тарифы.", "What the form holds now is checked, before it is saved: the RetailCRM key, the MeaSoft login and, with a town, the tariffs.";
+    check_unsaved: "Проверены ещё не сохранённые значения: нажмите «Сохранить», чтобы они начали действовать.", "Values that are not saved yet were checked: press Save to put them to use.";
     check_town: "Город для проверки тарифов", "Town for a sample tariff";
     check_weight: "Вес, г", "Weight, g";
     check: "Проверить соединение", "Check the connection";

@@ -35,11 +35,17 @@ pub(super) struct Settings<'a> {
     pub(super) problem: Option<String>,
     pub(super) paused: Option<String>,
     pub(super) findings: Vec<Finding>,
+    pub(super) unsaved: bool,
+    pub(super) draft: Option<String>,
 }
 
 impl Settings<'_> {
     fn error(&self, name: &str) -> &'static str {
         self.errors.get(name).copied().unwrap_or("")
+    }
+
+    fn secret_hint(&self) -> &'static str {
+        if self.draft.is_some() { self.t.secret_entered } else { self.t.keep_secret }
     }
 
     /// Name, label and mistake of the wrong fields, in the order of the form.
