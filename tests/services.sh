@@ -104,9 +104,12 @@ install_quietly() (
 # Programs that single tests call, and the packages that have them.
 tools_missing() {
     local pair
-    for pair in promtool:prometheus nginx:nginx-light openssl:openssl systemd-analyze:systemd; do
+    for pair in promtool:prometheus nginx:nginx-light openssl:openssl systemd-analyze:systemd \
+        chromium:chromium chromedriver:chromium-driver; do
         command -v "${pair%%:*}" >/dev/null || [[ -x /usr/sbin/${pair%%:*} ]] || printf '%s\n' "${pair#*:}"
     done
+    # Without a font with Cyrillic letters a page's pictures show boxes.
+    [[ -n $(fc-list :lang=ru 2>/dev/null | head -n 1) ]] || printf '%s\n' fontconfig fonts-dejavu-core
 }
 
 services_install() {

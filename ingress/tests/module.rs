@@ -549,3 +549,120 @@ async fn the_settings_are_sent_only_with_the_first_registration() {
     let module = world.crm.module(world.account, &world.module()).expect("registered");
     assert_eq!(module["integrations"]["delivery"]["settings"]["costCalculateBy"], "manual");
 }
+
+/// Names of an object's fields, also of the objects within, as paths.
+fn names(value: &Value, at: &str, into: &mut std::collections::BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                into.insert(format!("{at}.{name}"));
+                names(value, &format!("{at}.{name}"), into);
+            }
+        }
+        Value::Array(rows) => rows.iter().for_each(|row| names(row, &format!("{at}[]"), into)),
+        _ => {}
+    }
+}
+
+fn all_names(value: &Value) -> std::collections::BTreeSet<String> {
+    let mut found = std::collections::BTreeSet::new();
+    names(value, "", &mut found);
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_registration_is_the_reference_s_field_by_field() {
+    let world = Installation::new().await;
+    let module = world.crm.module(world.account, &world.module()).expect("registered");
+    let sample = sample("module-edit-request.json")["integrationModule"].clone();
+    let (ours, theirs) = (all_names(&module), all_names(&sample));
+    // Besides, the sample has other actions, and defaults of fields it does not have.
+    let more = |name: &&String| {
+        !name.contains(".actions.")
+            && !name.contains(".settings.")
+            && !["freeze", "native"].iter().any(|n| name.ends_with(n))
+    };
+    let unknown: Vec<&String> = ours.difference(&theirs).filter(more).collect();
+    assert!(unknown.is_empty(), "not in the reference: {unknown:?}");
+    let delivery = &module["integrations"]["delivery"];
+    // Which form its fields have is said in E.5.
+    let field = &delivery["deliveryDataFieldList"][0];
+    let expected = json!({"code": "deliveryApiKey", "label": "API ключ службы доставки", "type": "text",
+        "visible": true, "required": false, "affectsCost": false, "editable": false});
+    for (name, value) in expected.as_object().expect("object") {
+        // What is false is RetailCRM's default and may be left out.
+        let given = if field[name].is_null() { &Value::Bool(false) } else { &field[name] };
+        assert_eq!(given, value, "{name}");
+    }
+    for status in delivery["statusList"].as_array().expect("statuses") {
+        assert!(status["code"].is_string() && status["name"].as_str().is_some_and(|name| !name.is_empty()));
+        for flag in ["isEditable", "isError", "isPreprocessing"] {
+            assert!(status[flag].is_boolean(), "{status}: {flag}");
+        }
+    }
+    // Exactly the callbacks that are served, at addresses that answer.
+    let mut actions: Vec<&String> = delivery["actions"].as_object().expect("actions").keys().collect();
+    actions.sort();
+    assert_eq!(actions, ["calculate", "delete", "get", "print", "save", "shipmentPointList", "tariffList"]);
+    let paths = delivery["actions"].as_object().expect("actions").values();
+    for path in paths.chain(module["actions"].as_object().expect("actions").values()) {
+        let url = format!("{}{}", module["baseUrl"].as_str().expect("a URL"), path.as_str().expect("a path"));
+        let answer = world.crm.post(&url, &[("clientId", "stranger")]).await.expect("answered");
+        assert_eq!(answer.status, 403, "{url} leads to a callback");
+        refused(&answer);
+    }
+    for url in ["logo", "accountUrl"] {
+        let address = module[url].as_str().expect("a URL");
+        assert!(address.starts_with(&world.url()), "{address}");
+    }
+    let logo = reqwest::get(module["logo"].as_str().expect("a URL")).await.expect("answered");
+    assert_eq!(logo.headers()["content-type"], "image/svg+xml");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_save_is_understood_however_it_is_dressed() {
+    let world = Installation::new().await;
+    let order = world.plain_order("A-1");
+    result(&world.crm.save(world.account, order).await.expect("answered"));
+    // As RetailCRM has just sent it, but for what installations and versions differ in.
+    let text = json!({
+        "order": order.to_string(), "orderNumber": "A-1", "site": "main-shop", "packages": [], "currency": "RUB",
+        "customer": {"firstName": "Анна", "lastName": "Петрова", "phones": ["+7 916 000-11-22"]},
+        "delivery": {"withCod": false, "deliveryAddress": {"city": "Москва", "text": "ул. Льва Толстого, д. 16"}, "extraData": []},
+    });
+    let mut numbers = text.clone();
+    numbers["order"] = order.into();
+    numbers["customer"]["phones"] = json!({"0": {"number": "+7 916 000-11-22"}});
+    numbers["delivery"]["withCod"] = json!("0");
+    numbers["delivery"]["extraData"] = json!([{"code": "packing", "value": 1}]);
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let url = format!("{}/retailcrm/callback/save", world.url());
+    let client = world.client_id();
+    let multipart = format!(
+        "--x\r\nContent-Disposition: form-data; name=\"clientId\"\r\n\r\n{client}\r\n\
+         --x\r\nContent-Disposition: form-data; name=\"save\"\r\n\r\n{text}\r\n--x--\r\n"
+    );
+    let json_body = json!({"clientId": client, "save": text}).to_string();
+    let ids = [
+        http.post(&url).form(&[("clientId", client), ("save", &text.to_string())]),
+        http.post(&url).form(&[("clientId", client), ("save", &numbers.to_string())]),
+        http.post(format!("{url}?clientId={client}")).form(&[("save", &text.to_string())]),
+        http.post(format!("{}//retailcrm//callback/save/", world.url()))
+            .form(&[("clientId", client), ("save", &text.to_string())]),
+        http.post(&url).header("content-type", "multipart/form-data; boundary=x").body(multipart),
+        http.post(&url).header("content-type", "application/json; charset=utf-8").body(json_body),
+    ];
+    for (place, request) in ids.into_iter().enumerate() {
+        let answer = request.send().await.expect("answered").text().await.expect("text");
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!(answer["result"]["deliveryId"], format!("ms-1-{order}"), "{place}: {answer}");
+    }
+    assert_eq!(world.writes().0, 1, "one order, whatever it was sent as");
+    assert_eq!(world.courier.orders().len(), 1);
+    // And numbers where texts are usual.
+    for body in [json!({"deliveryId": [1]}), json!({"deliveryId": null})] {
+        let sent = http.post(format!("{}/retailcrm/callback/delete", world.url()));
+        let answer = sent.form(&[("clientId", client), ("delete", &body.to_string())]).send().await.expect("answered");
+        assert_eq!(answer.status(), 400, "{body}");
+    }
+}

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod crypto;
 pub mod domain;
+pub mod draft;
 pub mod measoft;
 pub mod message;
 pub mod planted;

@@ -94,9 +94,9 @@ reasons! {
         "Call the courier service if the change is still needed.";
     EDIT_CANCEL_OFF = "edit_cancel_off", Courier,
         "Изменение и отмена заказов для этой интеграции выключены.",
-        "Попросите курьерскую службу включить «Разрешить отмену и изменение заказов» и включите allow_edit_cancel.",
+        "Попросите курьерскую службу включить «Разрешить отмену и изменение заказов» и разрешите их на странице интеграции («Изменение и отмена заказов»).",
         "Changing and cancelling orders is switched off for this integration.",
-        "Ask the courier service to allow cancelling and changing orders, then switch allow_edit_cancel on.";
+        "Ask the courier service to allow cancelling and changing orders, then allow it on the integration's page (tab Settings).";
     CHANGE_DROPPED = "change_dropped", Courier,
         "MeaSoft приняла изменение, но в заказе его нет: вероятно, заказ правили в программе курьерской службы.",
         "Сообщите изменение курьерской службе по телефону или сохраните заказ ещё раз позже.",
@@ -114,9 +114,9 @@ reasons! {
         "Check the API key's rights and that the delivery module is connected, then replay the command.";
     CRM_ACCESS = "crm_access", Shop,
         "RetailCRM не принимает API-ключ интеграции.",
-        "Проверьте ключ и его права в RetailCRM и обновите их командой bridge integration edit.",
+        "Проверьте ключ и его права в RetailCRM и введите ключ на странице интеграции (вкладка «Настройки») или командой bridge integration edit.",
         "RetailCRM does not accept the integration's API key.",
-        "Check the key and its rights in RetailCRM and update it with bridge integration edit.";
+        "Check the key and its rights in RetailCRM and enter it on the integration's page (tab Settings) or with bridge integration edit.";
     CRM_ERROR = "crm_error", Crm,
         "RetailCRM отказала в запросе.",
         "Посмотрите ответ в журнале заказа; после исправления повторите команду.",
@@ -159,9 +159,9 @@ reasons! {
         "Map it with bridge integration edit ID --set payment_type_map.CARD=code, then replay the command.";
     PAYMENT_STATUS_UNKNOWN = "payment_status_unknown", Shop,
         "В RetailCRM нет статуса оплаты, заданного в настройке «Код статуса оплаты».",
-        "Исправьте настройку payment_status и повторите команду.",
-        "RetailCRM has no payment status with the code set as payment_status.",
-        "Correct payment_status and replay the command.";
+        "Исправьте «Код статуса оплаты» на странице интеграции (вкладка «Настройки») и повторите команду.",
+        "RetailCRM has no payment status with the payment status code of the settings.",
+        "Correct the payment status code on the integration's page (tab Settings) and replay the command.";
     PAYMENT_CONFLICT = "payment_conflict", Shop,
         "Платежи заказа изменили, пока мы заменяли один из них; замена остановлена.",
         "Сверьте платежи заказа в RetailCRM с суммой и типом оплаты в записи и исправьте их вручную.",

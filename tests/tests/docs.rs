@@ -2,6 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use shared::domain::{Fault, Language};
+use shared::measoft::codes;
+use shared::reason::{self, Explanation};
+use simulators::retailcrm::TriggerKind;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the project").to_owned()
 }
@@ -21,7 +26,7 @@ fn paths_in(text: &str) -> Vec<String> {
 #[test]
 fn every_path_a_document_names_exists() {
     let mut checked = 0;
-    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
         let text = std::fs::read_to_string(root().join(document)).expect(document);
         for path in paths_in(&text) {
             // Made by a build, or a folder of another machine.
@@ -34,4 +39,71 @@ fn every_path_a_document_names_exists() {
         }
     }
     assert!(checked > 40, "only {checked} paths were found: the reader of documents is broken");
+}
+
+/// The tables of reasons a manager can meet, as the manager's documents have them.
+fn reasons(language: Language) -> String {
+    let ru = language == Language::Ru;
+    let word = |russian: &'static str, english: &'static str| if ru { russian } else { english };
+    let mut text = String::new();
+    let mut table = |heading: &str, rows: Vec<Explanation>| {
+        let (message, step) = (word("Сообщение", "Message"), word("Что делать", "What to do"));
+        text.push_str(&format!("\n### {heading}\n\n| {message} | {step} |\n|---|---|\n"));
+        for row in rows {
+            text.push_str(&format!("| {} | {} |\n", row.text, row.next_step));
+        }
+    };
+    for (fault, heading) in [
+        (Fault::Shop, word("Исправляет магазин", "The shop mends it")),
+        (Fault::Courier, word("Дело курьерской службы", "The courier service's matter")),
+        (Fault::Crm, word("Дело RetailCRM", "RetailCRM's matter")),
+        (Fault::Bridge, word("Дело администратора интеграции", "The operator's matter")),
+    ] {
+        let rows = reason::OURS.iter().filter(|(_, of, ..)| *of == fault);
+        table(heading, rows.map(|(_, _, ru_words, en_words)| if ru { *ru_words } else { *en_words }).collect());
+    }
+    let refusals = codes::reasons().map(|label| reason::explain(label, language)).collect();
+    table(
+        word("Отказы MeaSoft (её собственный текст стоит рядом)", "MeaSoft's refusals (its own words stand beside)"),
+        refusals,
+    );
+    text.push('\n');
+    text
+}
+
+const MANAGER: [(&str, Language); 2] =
+    [("deploy/manager/README.ru.md", Language::Ru), ("deploy/manager/README.en.md", Language::En)];
+
+#[test]
+fn the_manager_s_documents_explain_every_reason_in_the_product_s_words() {
+    for (document, language) in MANAGER {
+        let path = root().join(document);
+        let text = std::fs::read_to_string(&path).expect(document);
+        let (before, rest) = text.split_once("<!-- reasons -->\n").expect("the tables' beginning");
+        let (tables, after) = rest.split_once("<!-- /reasons -->").expect("the tables' end");
+        let wanted = reasons(language);
+        if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
+            let text = format!("{before}<!-- reasons -->\n{wanted}<!-- /reasons -->{after}");
+            std::fs::write(&path, text).expect("the document can be written");
+            continue;
+        }
+        assert!(tables == wanted, "{document}: run this test with UPDATE_DOCUMENTS=1 to bring its tables up to date");
+    }
+}
+
+#[test]
+fn the_manager_s_documents_name_the_page_s_labels_and_the_product_s_addresses() {
+    let sources = ["ingress/src/account/texts.rs"].map(|path| std::fs::read_to_string(root().join(path)).expect(path));
+    let labels = sources.concat();
+    for (document, _) in MANAGER {
+        let text = std::fs::read_to_string(root().join(document)).expect(document);
+        let bold: Vec<&str> = text.split("**").skip(1).step_by(2).filter(|label| !label.contains('`')).collect();
+        assert!(bold.len() > 30, "{document}: the reader of labels is broken");
+        for label in bold.into_iter().filter(|label| !["жирным", "bold"].contains(label)) {
+            assert!(labels.contains(&format!("\"{label}\"")), "{document}: the page has no «{label}»");
+        }
+        for kind in [TriggerKind::Send, TriggerKind::Update, TriggerKind::Cancel] {
+            assert!(text.contains(&format!("`BRIDGE{}`", kind.path())), "{document}: {}", kind.path());
+        }
+    }
 }

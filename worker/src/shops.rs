@@ -77,6 +77,14 @@ impl Shops {
         Ok(Shop { integration: Arc::new(integration), vendors })
     }
 
+    /// An integration that is not stored so (yet).
+    ///
+    /// # Errors
+    /// A sentence for people when its addresses are not usable.
+    pub fn trial(&self, integration: Integration) -> Result<Shop, String> {
+        self.open(integration)
+    }
+
     #[must_use]
     pub fn find(&self, id: IntegrationId) -> Found {
         match self.seen.read().expect("never poisoned").get(&id) {

@@ -6,6 +6,7 @@ pub mod session;
 pub mod texts;
 mod views;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 
@@ -16,7 +17,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
-use shared::domain::{Integration, IntegrationId, IntegrationState, Language};
+use shared::domain::{Integration, IntegrationId, IntegrationState, Language, Secret};
+use shared::draft::Draft;
 use shared::message::CallbackReply;
 use shared::retailcrm::AllowedHosts;
 use shared::store::StoreError;
@@ -249,6 +251,10 @@ struct Shown {
     saved: bool,
     problem: Option<String>,
     findings: Vec<views::Finding>,
+    /// What was checked is not saved.
+    unsaved: bool,
+    /// Secrets entered and not saved yet.
+    draft: Option<String>,
 }
 
 impl Visit<'_> {
@@ -307,6 +313,7 @@ impl Visit<'_> {
         };
         let view = views::Settings {
             t: self.t(),
+            name: &self.integration.title,
             base: self.base,
             tab: "settings",
             token: self.token(),
@@ -316,20 +323,37 @@ impl Visit<'_> {
             problem: shown.problem,
             paused,
             findings: shown.findings,
+            unsaved: shown.unsaved,
+            draft: shown.draft,
         };
         self.page(status, view)
     }
 
+    fn allowed(&self) -> AllowedHosts {
+        AllowedHosts::parse(&self.state.0.config.crm_allowed_hosts).unwrap_or_default()
+    }
+
+    /// What stands in the form. Secrets entered before a check come back sealed.
+    fn entered(&self, fields: &Fields) -> Entered {
+        let mut values: BTreeMap<String, String> = fields
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value.as_str()?.to_owned())))
+            .filter(|(name, _)| !["csrf", "draft"].contains(&name.as_str()))
+            .collect();
+        let draft = fields.text("draft").unwrap_or("");
+        if let Some(draft) = Draft::open(draft, self.integration.id, &self.state.0.store.key) {
+            for (name, secret) in [("crm_api_key", draft.crm_api_key()), ("password", draft.password())] {
+                if values.get(name).is_none_or(String::is_empty) {
+                    values.insert(name.to_owned(), secret.expose().to_owned());
+                }
+            }
+        }
+        Entered(values)
+    }
+
     async fn save(&self, fields: &Fields) -> Result<Response, Stop> {
-        let entered = Entered(
-            fields
-                .iter()
-                .filter_map(|(name, value)| Some((name.to_owned(), value.as_str()?.to_owned())))
-                .filter(|(name, _)| name != "csrf")
-                .collect(),
-        );
-        let allowed = AllowedHosts::parse(&self.state.0.config.crm_allowed_hosts).unwrap_or_default();
-        match entered.apply(&self.integration, &allowed, self.language) {
+        let entered = self.entered(fields);
+        match entered.apply(&self.integration, &self.allowed(), self.language) {
             Err(errors) => Ok(self.settings(Shown { values: entered, errors, ..Shown::default() })),
             Ok(changed) => match self.state.0.store.update_integration(&changed).await {
                 Ok(()) => {
@@ -355,15 +379,32 @@ impl Visit<'_> {
     }
 
     async fn check(&self, fields: &Fields) -> Response {
-        let (town, weight) = (fields.text("town").unwrap_or("").trim(), fields.text("weight").unwrap_or("").trim());
-        let asked = json!({ "town": town, "weight": weight.parse::<u32>().ok() });
+        let entered = self.entered(fields);
         let mut values = Entered::of(&self.integration);
-        values.0.insert("town".to_owned(), town.to_owned());
-        values.0.insert("weight".to_owned(), weight.to_owned());
+        values.0.extend(entered.0.clone());
+        let trial = match entered.apply(&self.integration, &self.allowed(), self.language) {
+            Ok(trial) => Draft::of(&trial),
+            Err(errors) => return self.settings(Shown { values, errors, ..Shown::default() }),
+        };
+        let stored = Draft::of(&self.integration);
+        let sealed = (trial != stored).then(|| trial.seal(self.integration.id, &self.state.0.store.key));
+        let asked = json!({
+            "town": entered.get("town"), "weight": entered.get("weight").parse::<u32>().ok(),
+            "language": self.t().code, "draft": sealed,
+        });
         let reply = callbacks::call(self.state, self.integration.id, "check", asked, None).await;
         let findings = reply.ok().and_then(|reply| findings(&reply));
         let problem = findings.is_none().then(|| self.t().check_failed.to_owned());
-        self.settings(Shown { values, problem, findings: findings.unwrap_or_default(), ..Shown::default() })
+        let kept = |new: &Secret, old: &Secret| new != old;
+        let secrets = kept(trial.crm_api_key(), stored.crm_api_key()) || kept(trial.password(), stored.password());
+        self.settings(Shown {
+            values,
+            problem,
+            findings: findings.unwrap_or_default(),
+            unsaved: sealed.is_some(),
+            draft: sealed.filter(|_| secrets),
+            ..Shown::default()
+        })
     }
 
     async fn debug(&self, fields: &Fields) -> Result<Response, Stop> {
@@ -389,11 +430,12 @@ impl Visit<'_> {
         };
         let view = views::Debug {
             t,
+            name: &self.integration.title,
             base: self.base,
             tab: "debug",
             token: self.token(),
             notice,
-            failures: failures.iter().map(|dead| views::Failure::of(dead, self.language)).collect(),
+            failures: failures.iter().map(|dead| views::Failure::of(dead, t, self.language)).collect(),
             entries: entries.into_iter().map(views::Exchange::of).collect(),
             query,
         };
@@ -417,9 +459,11 @@ impl Visit<'_> {
         let forms = trigger_forms::forms(&self.integration, &account, &self.state.0.config.public_url);
         let view = views::Triggers {
             t,
+            name: &self.integration.title,
             base: self.base,
             tab: "triggers",
             key: self.integration.secrets.delivery_api_key.expose().to_owned(),
+            unnamed: self.integration.settings.delivery_types.is_empty(),
             forms: forms.into_iter().map(|form| views::Form::of(form, t)).collect(),
         };
         Ok(self.page(StatusCode::OK, view))

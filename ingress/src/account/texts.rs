@@ -8,11 +8,12 @@ macro_rules! texts {
         #[derive(Debug)]
         pub struct Texts {
             pub code: &'static str,
+            pub other_code: &'static str,
             $(pub $name: &'static str,)*
         }
 
-        static RU: Texts = Texts { code: "ru", $($name: $ru,)* };
-        static EN: Texts = Texts { code: "en", $($name: $en,)* };
+        static RU: Texts = Texts { code: "ru", other_code: "en", $($name: $ru,)* };
+        static EN: Texts = Texts { code: "en", other_code: "ru", $($name: $en,)* };
 
         #[cfg(test)]
         const ALL: &[(&str, &str)] = &[$(($ru, $en),)*];
@@ -36,6 +37,7 @@ texts! {
     crm_url: "Домен RetailCRM", "RetailCRM domain";
     crm_api_key: "API-ключ RetailCRM", "RetailCRM API key";
     keep_secret: "Оставьте пустым, чтобы не менять.", "Leave empty to keep it.";
+    secret_entered: "Введённое запомнено до сохранения: вводить ещё раз не нужно.", "What you entered is kept until you save: no need to enter it again.";
     extra: "Код курьерской службы", "Code of the courier service";
     login: "Логин в личном кабинете MeaSoft", "Login in the MeaSoft cabinet";
     password: "Пароль в личном кабинете MeaSoft", "Password in the MeaSoft cabinet";
@@ -68,7 +70,8 @@ texts! {
     language: "Язык сообщений", "Language of messages";
     save: "Сохранить", "Save";
     check_title: "Проверка соединения", "Connection check";
-    check_hint: "Проверяются сохранённые настройки: ключ RetailCRM, вход в MeaSoft и, если указан город, тарифы.", "The saved settings are checked: the RetailCRM key, the MeaSoft login and, with a town, the tariffs.";
+    check_hint: "Проверяется то, что стоит в форме сейчас, ещё до сохранения: ключ RetailCRM, вход в MeaSoft и, если указан город, тарифы.", "What the form holds now is checked, before it is saved: the RetailCRM key, the MeaSoft login and, with a town, the tariffs.";
+    check_unsaved: "Проверены ещё не сохранённые значения: нажмите «Сохранить», чтобы они начали действовать.", "Values that are not saved yet were checked: press Save to put them to use.";
     check_town: "Город для проверки тарифов", "Town for a sample tariff";
     check_weight: "Вес, г", "Weight, g";
     check: "Проверить соединение", "Check the connection";
@@ -89,6 +92,12 @@ texts! {
     no_failures: "Неудач нет.", "Nothing failed.";
     next_step: "Что делать", "What to do";
     replay: "Повторить", "Try again";
+    kind_send: "Отправка", "Sending";
+    kind_update: "Изменение", "Change";
+    kind_cancel: "Отмена", "Cancellation";
+    kind_statuses: "Статусы", "Statuses";
+    kind_payments: "Оплата", "Payment";
+    kind_other: "Обмен", "Exchange";
     happened: "Раз", "Times";
     order: "Заказ", "Order";
     exchanges: "Запросы и решения", "Requests and decisions";
@@ -98,6 +107,7 @@ texts! {
     masked: "Телефоны, имена, адреса и ключи скрыты. Время московское.", "Phones, names, addresses and keys are hidden. Moscow time.";
     newest: "Показаны последние 100 записей.", "The newest 100 entries are shown.";
     triggers_intro: "Создайте в RetailCRM три триггера (Настройки → Триггеры, событие «Изменение заказа») и скопируйте в них эти значения. Переносы строк не допускаются.", "Create three triggers in RetailCRM (Settings → Triggers, event «order changed») and copy these values into them. Line breaks are not allowed.";
+    no_delivery_types: "Вместо «…» подставьте символьный код типа доставки. Чтобы коды появились здесь сами, укажите их на вкладке «Настройки».", "Put the delivery type's symbolic code in the place of «…». To have the codes here, enter them on the tab Settings.";
     trigger_send: "Отправка заказа в MeaSoft", "Send the order to MeaSoft";
     trigger_update: "Передача изменений заказа в MeaSoft", "Pass the order's changes to MeaSoft";
     trigger_cancel: "Отмена заказа в MeaSoft", "Cancel the order at MeaSoft";
@@ -127,10 +137,53 @@ impl Texts {
         }
     }
 
+    fn same(&self) -> &'static Self {
+        if self.code == "en" { &EN } else { &RU }
+    }
+
+    /// Names and labels of the fields of the settings, in the form's order.
+    #[must_use]
+    pub fn fields(&self) -> [(&'static str, &'static str); 17] {
+        let t = self.same();
+        [
+            ("title", t.title),
+            ("crm_url", t.crm_url),
+            ("crm_api_key", t.crm_api_key),
+            ("extra", t.extra),
+            ("login", t.login),
+            ("password", t.password),
+            ("payment_status", t.payment_status),
+            ("receive_statuses", t.receive_statuses),
+            ("receive_payment", t.receive_payment),
+            ("report_errors_to_crm", t.report_errors),
+            ("language", t.language),
+            ("delivery_types", t.delivery_types),
+            ("default_service", t.default_service),
+            ("default_weight_g", t.default_weight_g),
+            ("cod_policy", t.cod_policy),
+            ("no_payment", t.no_payment),
+            ("allow_edit_cancel", t.allow_edit_cancel),
+        ]
+    }
+
+    /// What a command was to do.
+    #[must_use]
+    pub fn kind(&self, kind: &str) -> &'static str {
+        let t = self.same();
+        match kind {
+            "SendOrder" => t.kind_send,
+            "UpdateOrder" => t.kind_update,
+            "CancelOrder" => t.kind_cancel,
+            "SyncStatuses" => t.kind_statuses,
+            "SyncPayments" => t.kind_payments,
+            _ => t.kind_other,
+        }
+    }
+
     /// The name of something the connection check looked at.
     #[must_use]
     pub fn checked(&self, what: &str) -> &'static str {
-        let texts = if self.code == "en" { &EN } else { &RU };
+        let texts = self.same();
         match what {
             "crm_key" => texts.crm_key,
             "crm_rights" => texts.crm_rights,

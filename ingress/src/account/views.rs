@@ -25,6 +25,7 @@ pub(super) struct Message<'a> {
 #[template(path = "settings.html")]
 pub(super) struct Settings<'a> {
     pub(super) t: &'static Texts,
+    pub(super) name: &'a str,
     pub(super) base: &'a str,
     pub(super) tab: &'a str,
     pub(super) token: String,
@@ -34,11 +35,23 @@ pub(super) struct Settings<'a> {
     pub(super) problem: Option<String>,
     pub(super) paused: Option<String>,
     pub(super) findings: Vec<Finding>,
+    pub(super) unsaved: bool,
+    pub(super) draft: Option<String>,
 }
 
 impl Settings<'_> {
     fn error(&self, name: &str) -> &'static str {
         self.errors.get(name).copied().unwrap_or("")
+    }
+
+    fn secret_hint(&self) -> &'static str {
+        if self.draft.is_some() { self.t.secret_entered } else { self.t.keep_secret }
+    }
+
+    /// Name, label and mistake of the wrong fields, in the order of the form.
+    fn mistakes(&self) -> Vec<(&'static str, &'static str, &'static str)> {
+        let labels = self.t.fields();
+        labels.into_iter().filter_map(|(name, label)| Some((name, label, *self.errors.get(name)?))).collect()
     }
 }
 
@@ -53,6 +66,7 @@ pub(super) struct Finding {
 #[template(path = "debug.html")]
 pub(super) struct Debug<'a> {
     pub(super) t: &'static Texts,
+    pub(super) name: &'a str,
     pub(super) base: &'a str,
     pub(super) tab: &'a str,
     pub(super) token: String,
@@ -66,7 +80,7 @@ pub(super) struct Debug<'a> {
 pub(super) struct Failure {
     pub(super) id: i64,
     pub(super) number: String,
-    pub(super) kind: String,
+    pub(super) kind: &'static str,
     pub(super) at: String,
     pub(super) times: i64,
     pub(super) text: String,
@@ -75,12 +89,12 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    pub(super) fn of(dead: &DeadLetter, language: Language) -> Self {
+    pub(super) fn of(dead: &DeadLetter, t: &'static Texts, language: Language) -> Self {
         let words = reason::explain(&dead.reason, language);
         Self {
             id: dead.id,
             number: dead.number.clone().unwrap_or_else(|| "-".to_owned()),
-            kind: dead.kind.clone(),
+            kind: t.kind(&dead.kind),
             at: moscow(dead.updated_at),
             times: dead.attempts,
             text: if dead.detail.is_empty() {
@@ -100,6 +114,7 @@ pub(super) struct Exchange {
     pub(super) number: String,
     pub(super) op: String,
     pub(super) outcome: String,
+    pub(super) good: bool,
     pub(super) took: String,
     pub(super) text: String,
     pub(super) request: String,
@@ -112,10 +127,11 @@ impl Exchange {
         Self {
             at: moscow(kept.at),
             number: kept.number.or(kept.orderno).unwrap_or_default(),
+            text: if op.rsplit(' ').next() == Some(kept.text.as_str()) { String::new() } else { kept.text },
             op,
-            outcome: kept.outcome.unwrap_or_default(),
+            good: kept.outcome.as_deref().is_some_and(|outcome| matches!(outcome, "ok" | "done")),
+            outcome: kept.outcome.filter(|outcome| !is_id(outcome)).unwrap_or_default(),
             took: kept.duration_ms.map(|ms| format!("{ms} ms")).unwrap_or_default(),
-            text: kept.text,
             request: kept.request.unwrap_or_default(),
             response: kept.response.unwrap_or_default(),
         }
@@ -126,9 +142,12 @@ impl Exchange {
 #[template(path = "triggers.html")]
 pub(super) struct Triggers<'a> {
     pub(super) t: &'static Texts,
+    pub(super) name: &'a str,
     pub(super) base: &'a str,
     pub(super) tab: &'a str,
     pub(super) key: String,
+    /// No delivery type is known: the forms have a gap.
+    pub(super) unnamed: bool,
     pub(super) forms: Vec<Form>,
 }
 
@@ -137,6 +156,8 @@ pub(super) struct Form {
     pub(super) which: &'static str,
     pub(super) name: &'static str,
     pub(super) condition: String,
+    /// Lines the condition takes on a wide screen.
+    pub(super) rows: usize,
     pub(super) url: String,
     pub(super) parameters: Vec<(String, String)>,
 }
@@ -150,11 +171,17 @@ impl Form {
                 Which::Update => t.trigger_update,
                 Which::Cancel => t.trigger_cancel,
             },
+            rows: form.condition.len().div_ceil(72).clamp(2, 24),
             condition: form.condition,
             url: form.url,
             parameters: form.parameters,
         }
     }
+}
+
+/// The id of a command says nothing to a manager.
+fn is_id(outcome: &str) -> bool {
+    uuid::Uuid::parse_str(outcome).is_ok()
 }
 
 fn moscow(at: Timestamp) -> String {

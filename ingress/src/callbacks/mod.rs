@@ -72,7 +72,7 @@ pub async fn answer(
     from: IpAddr,
     language: Language,
 ) -> Response {
-    let handled = AssertUnwindSafe(handle(state, action, request, language)).catch_unwind().await;
+    let handled = AssertUnwindSafe(handle(state, action, request)).catch_unwind().await;
     let told = handled.unwrap_or(Told::Error(StatusCode::INTERNAL_SERVER_ERROR, Say::Internal));
     match told {
         Told::Reply(reply) => from_worker(reply),
@@ -144,8 +144,7 @@ impl Say {
     }
 }
 
-async fn handle(state: &State, action: Option<&'static str>, request: Request, language: Language) -> Told {
-    let _ = language;
+async fn handle(state: &State, action: Option<&'static str>, request: Request) -> Told {
     let (head, body) = request.into_parts();
     if !matches!(head.method, Method::GET | Method::POST) {
         return Told::Error(StatusCode::METHOD_NOT_ALLOWED, Say::NotAllowed);
@@ -216,6 +215,7 @@ pub async fn call(
     request: Value,
     traceparent: Option<String>,
 ) -> Result<CallbackReply, RpcError> {
+    let _counted = state.0.metrics.callback_in_flight();
     let deadline = deadline(state, action);
     let command = Command::Callback { action: action.to_owned(), request };
     let mut envelope = Envelope::new(command, Some(integration), state.0.clock.now());

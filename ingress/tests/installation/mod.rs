@@ -165,6 +165,11 @@ impl Installation {
         self.ctx.store.delivery_by_order(self.integration.id, CrmOrderId(order)).await.expect("read")
     }
 
+    /// The integration as it is stored now.
+    pub(crate) async fn stored(&self) -> Integration {
+        self.ctx.store.integration(self.integration.id).await.expect("read").expect("there")
+    }
+
     pub(crate) async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
         let patience = tokio::time::Instant::now() + Duration::from_secs(20);
         while !holds().await {

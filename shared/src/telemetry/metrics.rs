@@ -190,6 +190,7 @@ pub struct Metrics {
     oldest_due: GaugeVec,
     queue_depth: IntGaugeVec,
     outbox_depth: IntGauge,
+    callbacks_in_flight: IntGauge,
     measoft_requests: IntCounterVec,
     measoft_seconds: HistogramVec,
     measoft_budget: GaugeVec,
@@ -236,6 +237,15 @@ impl Builder {
     fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
         let opts = HistogramOpts { common_opts: opts(name, help), buckets: buckets.to_vec() };
         self.add(HistogramVec::new(opts, labels))
+    }
+}
+
+/// Counted in a gauge until it is dropped, also by a caller that gives up.
+pub struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 
@@ -287,6 +297,10 @@ impl Metrics {
             outbox_depth: b.add(IntGauge::with_opts(opts(
                 "outbox_depth",
                 "Rows of the job table that wait to be forwarded to the broker.",
+            ))),
+            callbacks_in_flight: b.add(IntGauge::with_opts(opts(
+                "callbacks_in_flight",
+                "Requests of the delivery module that wait for a worker's answer.",
             ))),
             measoft_requests: b.counters("measoft_requests_total", "Requests to MeaSoft.", &["op", "result"]),
             measoft_seconds: b.histograms("measoft_seconds", "Duration of requests to MeaSoft.", &["op"], CALLS),
@@ -438,6 +452,13 @@ impl Metrics {
         self.outbox_depth.set(i64::try_from(rows).unwrap_or(i64::MAX));
     }
 
+    /// A request waits for a worker's answer as long as this lives.
+    #[must_use]
+    pub fn callback_in_flight(&self) -> InFlight {
+        self.callbacks_in_flight.inc();
+        InFlight(self.callbacks_in_flight.clone())
+    }
+
     pub fn measoft_request(&self, op: MeasoftOp, result: CallResult, took: Duration) {
         self.measoft_requests.with_label_values(&[op.as_str(), result.as_str()]).inc();
         self.measoft_seconds.with_label_values(&[op.as_str()]).observe(took.as_secs_f64());
@@ -508,6 +529,7 @@ mod tests {
         "oldest_due_command_seconds",
         "queue_depth",
         "outbox_depth",
+        "callbacks_in_flight",
         "measoft_requests_total",
         "measoft_seconds",
         "measoft_budget_tokens",

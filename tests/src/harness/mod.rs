@@ -6,6 +6,7 @@
 //! knows the product from outside only: its processes, its HTTP faces, its command line
 //! and its tables.
 
+pub mod browser;
 mod eventually;
 mod finish;
 mod hold;

@@ -55,6 +55,7 @@ pub struct Builder {
     settings: Vec<String>,
     later: Vec<String>,
     time_scale: f64,
+    registered: bool,
     environment: Vec<(String, String)>,
 }
 
@@ -117,6 +118,13 @@ impl Builder {
     pub fn time_scale(mut self, scale: u32) -> Self {
         self.time_scale = f64::from(scale);
         self.set("TEST_TIME_SCALE", &scale.to_string())
+    }
+
+    /// Leaves the delivery modules to the story: see [`World::register`].
+    #[must_use]
+    pub const fn unregistered(mut self) -> Self {
+        self.registered = false;
+        self
     }
 
     /// A setting of all processes.
@@ -281,6 +289,7 @@ impl World {
             settings: Vec::new(),
             later: Vec::new(),
             time_scale: 1.0,
+            registered: true,
             environment: Vec::new(),
         }
     }
@@ -388,7 +397,7 @@ impl World {
             keys.push(key);
         }
         world.add_processes(&plan.processes, &of_roles);
-        for (shops, key) in world.shops.chunks(plan.shops).zip(&keys) {
+        for (shops, key) in world.shops.chunks(plan.shops).zip(&keys).filter(|_| plan.registered) {
             for shop in shops {
                 world.register_module(shop, key).await;
             }
@@ -652,13 +661,33 @@ impl World {
         self.run(arguments, Some(input)).await
     }
 
+    /// Registers the delivery module of a shop as the operator does.
+    ///
+    /// # Panics
+    /// When RetailCRM does not take it.
+    pub async fn register(&self, shop: usize) -> Value {
+        let id = self.shops[shop].integration.to_string();
+        self.bridge_in_public(&["integration", "register", &id, "--json"]).await.json()
+    }
+
+    /// The operator's command with the address that RetailCRM knows. What it says is not
+    /// searched for keys: some of it is to be pasted.
+    pub async fn bridge_in_public(&self, arguments: &[&str]) -> Cli {
+        let public = [("PUBLIC_URL".to_owned(), self.ingress())];
+        self.run_with(arguments, None, &public).await
+    }
+
     async fn run(&self, arguments: &[&str], input: Option<&str>) -> Cli {
+        self.run_with(arguments, input, &[]).await
+    }
+
+    async fn run_with(&self, arguments: &[&str], input: Option<&str>, more: &[(String, String)]) -> Cli {
         use tokio::io::AsyncWriteExt as _;
         let mut command = tokio::process::Command::new(programs().join("bridge"));
         command
             .args(arguments)
             .env_clear()
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .envs(self.environment.iter().chain(more).map(|(name, value)| (name, value)))
             .env("RUST_LOG", "off")
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())

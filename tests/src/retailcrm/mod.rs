@@ -37,7 +37,7 @@ pub use orders::{Item, Payment};
 pub use state::{
     AccountId, Options, PeakRate, RateLimit, RequestRecord, SCOPES, Source, TrackingEntry, UnknownDelivery,
 };
-pub use triggers::{Answer, TriggerKind, TriggerRecord, TriggerSetup};
+pub use triggers::{Answer, TriggerKind, TriggerRecord, TriggerSetup, WATCHED};
 pub use wire::Numbers;
 
 use references::{PaymentType, Status};

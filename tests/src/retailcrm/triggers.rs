@@ -123,7 +123,7 @@ pub struct TriggerRecord {
 }
 
 /// Fields of the guide's *update* condition; a bare name covers its parts (`order_product.quantity`).
-const WATCHED: [&str; 27] = [
+pub const WATCHED: [&str; 27] = [
     "first_name",
     "last_name",
     "patronymic",

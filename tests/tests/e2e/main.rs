@@ -9,6 +9,7 @@ mod faults;
 mod life;
 mod limits;
 mod load;
+mod module;
 mod order_show;
 mod outages;
 mod put_aside;

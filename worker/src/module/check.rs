@@ -1,14 +1,19 @@
 //! «Проверить соединение»: both logins, the key's rights, and a sample tariff. Also for an
 //! integration that is paused: that is when one wants to know.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::Value;
 use shared::domain::{Grams, Language};
-use shared::measoft::CalcRequest;
+use shared::draft::Draft;
+use shared::measoft::{CalcRequest, MeasoftError};
+use shared::reason;
 use shared::retailcrm::CrmError;
 use shared::retailcrm::wire::order::Address;
 
 use crate::module::{Answered, Desk, Request, calculate, result, words};
+use crate::ports::Shop;
 
 /// One thing looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -19,15 +24,27 @@ pub struct Finding {
     pub text: String,
 }
 
-/// Body: `{"town": "…", "weight": grams}`, both optional.
+/// Body: `{"town": "…", "weight": grams, "language": "ru" | "en", "draft": "…"}`, all optional:
+/// the page may be read in another language than the integration's messages are, and what was
+/// entered on it need not be saved yet.
 ///
 /// # Errors
 /// None; what fails is a finding.
 pub async fn check(desk: &Desk, request: &Request) -> Answered {
-    let (shop, language) = (&request.shop, request.language());
-    let ru = language == Language::Ru;
+    let text = |name: &str| request.body.get(name).and_then(Value::as_str);
     let mut findings = Vec::new();
     let mut say = |what, ok, text: String| findings.push(Finding { what, ok, text });
+    let (shop, on_trial) = match entered(desk, &request.shop, text("draft")) {
+        None => (request.shop.clone(), false),
+        Some(Ok(shop)) => (shop, true),
+        Some(Err(why)) => {
+            say("crm_key", false, why);
+            return Ok(result(findings));
+        }
+    };
+    let shop = &spoken(&shop, text("language"));
+    let language = shop.integration.settings.language;
+    let ru = language == Language::Ru;
     match shop.vendors.crm.credentials().await {
         Ok(credentials) => {
             let missing = credentials.missing_scopes();
@@ -46,8 +63,10 @@ pub async fn check(desk: &Desk, request: &Request) -> Answered {
         }
         Err(error) => say("crm_key", false, crm_words(ru, &error)),
     }
+    let mut logged_in = false;
     match desk.tools.ask(shop, shop.vendors.courier.probe()).await {
         Ok(Ok(client)) => {
+            logged_in = true;
             let text = if ru {
                 format!("Вход выполнен, клиент {client}")
             } else {
@@ -55,21 +74,54 @@ pub async fn check(desk: &Desk, request: &Request) -> Answered {
             };
             say("courier_login", true, text);
         }
-        Ok(Err(error)) => say("courier_login", false, words::courier(desk, shop, None, &error).await.text),
+        Ok(Err(error)) => {
+            let said = match &error {
+                // What is only tried must not pause the integration that is stored.
+                MeasoftError::Refused { text, verdict, .. } if on_trial => {
+                    words::gave_up(language, verdict.reason, text).text
+                }
+                _ => words::courier(desk, shop, None, &error).await.text,
+            };
+            let text = match &error {
+                MeasoftError::Refused { verdict, .. } => {
+                    format!("{}. {}", said.trim_end_matches('.'), reason::explain(verdict.reason, language).next_step)
+                }
+                _ => said,
+            };
+            say("courier_login", false, text);
+        }
         Err(held) => say("courier_login", false, words::held_back(language, &held).text),
     }
-    if let Some(town) = request.body.get("town").and_then(Value::as_str).map(str::trim).filter(|town| !town.is_empty())
-    {
+    if let Some(town) = text("town").map(str::trim).filter(|town| logged_in && !town.is_empty()) {
         let weight = request.body.get("weight").and_then(Value::as_u64).and_then(|g| u32::try_from(g).ok());
-        let (ok, text) =
-            tariffs(desk, request, town, weight.unwrap_or(shop.integration.settings.default_weight_g)).await;
+        let (ok, text) = tariffs(desk, shop, town, weight.unwrap_or(shop.integration.settings.default_weight_g)).await;
         say("tariffs", ok, text);
     }
     Ok(result(findings))
 }
 
-async fn tariffs(desk: &Desk, request: &Request, town: &str, grams: u32) -> (bool, String) {
-    let (shop, language) = (&request.shop, request.language());
+/// The shop with the connection of a draft; `None` without one.
+fn entered(desk: &Desk, shop: &Shop, draft: Option<&str>) -> Option<Result<Shop, String>> {
+    let draft = Draft::open(draft?, shop.id(), &desk.tools.store.key)?;
+    let mut integration = (*shop.integration).clone();
+    draft.put_into(&mut integration);
+    Some(desk.shops.trial(integration))
+}
+
+/// The shop with answers in this language.
+fn spoken(shop: &Shop, language: Option<&str>) -> Shop {
+    let mut shop = shop.clone();
+    let language = match language {
+        Some("en") => Language::En,
+        Some("ru") => Language::Ru,
+        _ => return shop,
+    };
+    Arc::make_mut(&mut shop.integration).settings.language = language;
+    shop
+}
+
+async fn tariffs(desk: &Desk, shop: &Shop, town: &str, grams: u32) -> (bool, String) {
+    let language = shop.integration.settings.language;
     let address = Address { city: Some(town.to_owned()), ..Address::default() };
     let town = match calculate::resolved(desk, shop, &address).await {
         Ok(town) => town,
