@@ -15,6 +15,7 @@ use url::Url;
 use crate::crypto::SecretKey;
 use crate::domain::Secret;
 use crate::queue::amqp::AmqpConfig;
+use crate::retailcrm::AllowedHosts;
 
 /// Which process reads the settings; it decides a default port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -269,6 +270,10 @@ impl Config {
             measoft_account_per_hour: r.number("MEASOFT_ACCOUNT_PER_HOUR", 3000, 1..=100_000_000),
             crm_rps: r.number("CRM_RPS", 8, 1..=1_000_000),
         };
+        let crm_allowed_hosts = r.text("CRM_ALLOWED_HOSTS").unwrap_or_default();
+        if let Err(bad) = AllowedHosts::parse(&crm_allowed_hosts) {
+            r.problems.push(format!("CRM_ALLOWED_HOSTS: {bad}"));
+        }
         let secret_key = r.text("BRIDGE_SECRET_KEY").map(Secret::new);
         if let Some(key) = &secret_key
             && let Err(error) = SecretKey::parse(key.expose())
@@ -289,7 +294,7 @@ impl Config {
             public_url,
             ops_listen: r.address("OPS_LISTEN", role.ops_default()),
             measoft_url,
-            crm_allowed_hosts: r.text("CRM_ALLOWED_HOSTS").unwrap_or_default(),
+            crm_allowed_hosts,
             worker_concurrency: u16::try_from(r.number("WORKER_CONCURRENCY", 32, 1..=1000)).unwrap_or(32),
             timing,
             budgets,

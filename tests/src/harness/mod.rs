@@ -17,7 +17,8 @@ mod world;
 
 pub use eventually::{LONG, eventually};
 pub use ledger::{Ledger, Line};
+pub use process::programs;
 pub use secrets::Secrets;
-pub use services::{Outage, broker_url, rabbitmqctl};
+pub use services::{Database, Outage, broker_url, rabbitmqctl};
 pub use shop::{Collect, Placed, Shop, a_parcel};
 pub use world::{Answer, Builder, Cli, Fired, Role, World};

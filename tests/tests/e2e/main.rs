@@ -11,3 +11,4 @@ mod put_aside;
 mod rolling;
 mod scaled;
 mod secrets;
+mod startup;
