@@ -107,6 +107,8 @@ pub struct Config {
     pub log_format: LogFormat,
     pub log_filter: String,
     secret_key: Option<Secret>,
+    /// Opens too, while one key is changed for another.
+    other_key: Option<Secret>,
 }
 
 /// Everything that is wrong with the settings, one sentence each.
@@ -280,6 +282,12 @@ impl Config {
         {
             r.problems.push(format!("BRIDGE_SECRET_KEY: {error}"));
         }
+        let other_key = r.text("BRIDGE_SECRET_KEY_OTHER").map(Secret::new);
+        if let Some(key) = &other_key
+            && let Err(error) = SecretKey::parse(key.expose())
+        {
+            r.problems.push(format!("BRIDGE_SECRET_KEY_OTHER: {error}"));
+        }
         let module_code = r.parsed("MODULE_CODE", "measoft".to_owned(), "made of letters, digits, - and _", |text| {
             let fine = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
             fine.then(|| text.to_owned())
@@ -309,6 +317,7 @@ impl Config {
             }),
             log_filter: r.text("RUST_LOG").unwrap_or_else(|| "info".to_owned()),
             secret_key,
+            other_key,
         };
         if r.problems.is_empty() { Ok(config) } else { Err(BadConfig(r.problems)) }
     }
@@ -335,6 +344,15 @@ impl Config {
     /// # Errors
     /// [`BadConfig`] naming `BRIDGE_SECRET_KEY`.
     pub fn load_secret_key(&self) -> Result<SecretKey, BadConfig> {
+        let key = self.load_own_key()?;
+        Ok(match self.other_key.as_ref().map(|other| SecretKey::parse(other.expose())) {
+            None => key,
+            Some(Ok(other)) => key.beside(other),
+            Some(Err(error)) => return Err(BadConfig(vec![format!("BRIDGE_SECRET_KEY_OTHER: {error}")])),
+        })
+    }
+
+    fn load_own_key(&self) -> Result<SecretKey, BadConfig> {
         let bad = |text: String| BadConfig(vec![text]);
         if let Some(key) = &self.secret_key {
             return SecretKey::parse(key.expose()).map_err(|error| bad(format!("BRIDGE_SECRET_KEY: {error}")));

@@ -14,6 +14,7 @@ pub mod leases;
 pub mod migrations;
 pub mod payment_moves;
 pub mod references;
+pub mod rotation;
 pub mod slots;
 pub mod status_stream;
 pub mod steps;
