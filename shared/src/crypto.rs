@@ -4,6 +4,7 @@
 //! bound to its row and column by the associated data.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -26,12 +27,14 @@ pub struct BadKey;
 #[error("the secret was sealed with another key")]
 pub struct Sealed;
 
-/// The installation's master key and what is derived from it.
+/// The installation's master key and what is derived from it. While it is changed for
+/// another one, that one opens and recognises too; sealing is this one's alone.
 #[derive(Clone)]
 pub struct SecretKey {
     key: [u8; 32],
     lookup: [u8; 32],
     id: [u8; 4],
+    other: Option<Arc<SecretKey>>,
 }
 
 impl fmt::Debug for SecretKey {
@@ -96,7 +99,20 @@ impl SecretKey {
     pub fn from_bytes(key: [u8; 32]) -> Self {
         let lookup = hmac(&key, &[b"lookup"]);
         let id = hmac(&key, &[b"key id"]);
-        Self { key, lookup, id: [id[0], id[1], id[2], id[3]] }
+        Self { key, lookup, id: [id[0], id[1], id[2], id[3]], other: None }
+    }
+
+    /// The same key, which also opens what another one has sealed.
+    #[must_use]
+    pub fn beside(mut self, other: Self) -> Self {
+        self.other = Some(Arc::new(other));
+        self
+    }
+
+    /// Whether a sealed secret names this very key as its own.
+    #[must_use]
+    pub fn has_sealed(&self, sealed: &[u8]) -> bool {
+        sealed.first() == Some(&VERSION) && sealed.get(1..5) == Some(&self.id[..])
     }
 
     /// A new key as its text form.
@@ -124,8 +140,8 @@ impl SecretKey {
     /// [`Sealed`] when the key, the place or the bytes are not the ones it was sealed with.
     pub fn open(&self, place: &str, sealed: &[u8]) -> Result<Secret, Sealed> {
         let (head, rest) = sealed.split_at_checked(5).ok_or(Sealed)?;
-        if head[0] != VERSION || head[1..] != self.id {
-            return Err(Sealed);
+        if !self.has_sealed(head) {
+            return self.other.as_ref().ok_or(Sealed)?.open(place, sealed);
         }
         let (nonce, text) = rest.split_at_checked(24).ok_or(Sealed)?;
         let nonce: [u8; 24] = nonce.try_into().map_err(|_| Sealed)?;
@@ -154,6 +170,12 @@ impl SecretKey {
     pub fn blind(&self, text: &str) -> String {
         hex(&hmac(&self.lookup, &[b"blind", text.as_bytes()])[..12])
     }
+
+    /// Whether a kept hash is this text's.
+    #[must_use]
+    pub fn is_blinded(&self, text: &str, kept: &str) -> bool {
+        self.blind(text) == kept || self.other.as_ref().is_some_and(|other| other.is_blinded(text, kept))
+    }
 }
 
 #[cfg(test)]
@@ -169,6 +191,22 @@ mod tests {
         let other = SecretKey::parse(&SecretKey::generate()).expect("generated");
         assert_eq!(other.open("integration:1:password", &sealed), Err(Sealed));
         assert_eq!(key.open("integration:1:password", &sealed[..20]), Err(Sealed));
+    }
+
+    #[test]
+    fn the_other_key_opens_and_recognises_and_never_seals() {
+        let (old, new) = (SecretKey::from_bytes([1; 32]), SecretKey::from_bytes([2; 32]));
+        let sealed = old.seal("here", &Secret::new("password"));
+        let both = new.clone().beside(old.clone());
+        assert_eq!(both.open("here", &sealed).expect("opens").expose(), "password");
+        assert_eq!(both.open("there", &sealed), Err(Sealed), "still bound to its place");
+        assert_eq!(both.open("here", &sealed[..3]), Err(Sealed));
+        assert!(!both.has_sealed(&sealed) && old.has_sealed(&sealed));
+        let anew = both.seal("here", &Secret::new("password"));
+        assert!(both.has_sealed(&anew) && new.open("here", &anew).is_ok() && old.open("here", &anew).is_err());
+        assert!(both.is_blinded("+79000000000", &old.blind("+79000000000")));
+        assert!(!new.is_blinded("+79000000000", &old.blind("+79000000000")));
+        assert_eq!(both.blind("x"), new.blind("x"));
     }
 
     #[test]

@@ -92,8 +92,13 @@ pub fn tools(ctx: &Ctx, journal: Journal) -> Tools {
 pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dyn Connect>) -> anyhow::Result<()> {
     let tools = tools(&ctx, journal.clone());
     let shops = Shops::new(ctx.store.clone(), connect);
+    let mut last = None;
     while let Err(error) = shops.refresh().await {
-        tracing::warn!(%error, "the worker waits for its database");
+        let why = error.to_string();
+        if last.as_ref() != Some(&why) {
+            tracing::warn!(why, "the worker waits for its database");
+            last = Some(why);
+        }
         tokio::select! {
             () = ctx.stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(Duration::from_secs(1)) => {}

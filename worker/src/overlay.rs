@@ -159,6 +159,21 @@ impl Overlay {
         SaveRequest::parse(text.expose()).ok()
     }
 
+    /// A stored overlay with its request sealed by our key; `None` when it is so already, or
+    /// nobody can open it any more.
+    #[must_use]
+    pub fn resealed(text: &str, integration: IntegrationId, order: CrmOrderId, key: &SecretKey) -> Option<String> {
+        let mut overlay: Self = serde_json::from_str(text).ok()?;
+        let sealed = STANDARD.decode(overlay.request.as_deref()?).ok()?;
+        if key.has_sealed(&sealed) {
+            return None;
+        }
+        let place = place(integration, order);
+        let secret = key.open(&place, &sealed).ok()?;
+        overlay.request = Some(STANDARD.encode(key.seal(&place, &secret)));
+        Some(overlay.text())
+    }
+
     /// The same, with what REST showed beside it.
     #[must_use]
     pub fn noted(&self, order: &Order) -> Self {

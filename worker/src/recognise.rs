@@ -38,13 +38,10 @@ fn phone_hash(text: &str, key: &SecretKey) -> String {
 /// held against it (measoft-api.md §23.2: phone, sum and line ids).
 #[must_use]
 pub fn is_ours(row: &StatusRow, sent: &Fingerprint, key: &SecretKey) -> bool {
-    let phones: Vec<String> = row
-        .receiver_phones
-        .iter()
-        .flat_map(|text| Phone::find_all(text))
-        .map(|phone| key.blind(phone.as_str()))
-        .collect();
-    let phone_fits = phones.is_empty() || sent.phone_hash.is_empty() || phones.contains(&sent.phone_hash);
+    let phones: Vec<Phone> = row.receiver_phones.iter().flat_map(|text| Phone::find_all(text)).collect();
+    let phone_fits = phones.is_empty()
+        || sent.phone_hash.is_empty()
+        || phones.iter().any(|phone| key.is_blinded(phone.as_str(), &sent.phone_hash));
     let price_fits = match (row.price, sent.price) {
         (Some(found), Some(expected)) => found == expected,
         _ => true,

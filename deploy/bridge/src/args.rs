@@ -1,6 +1,6 @@
 //! The command line (design §6, fixed).
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -58,8 +58,30 @@ pub enum Command {
     Sync(SyncArgs),
     /// Bring the database schema up to date
     Migrate,
-    /// Print one new secret key
-    SecretKey,
+    /// Print one new secret key, or seal everything with the one in use
+    SecretKey {
+        #[command(subcommand)]
+        command: Option<SecretKeyCommand>,
+    },
+    /// Try a MeaSoft account: what the documentation leaves open, settled by asking
+    #[command(
+        long_about = "Sends a MeaSoft account the requests whose answers its documentation leaves open, and says for \
+                      each which fact is settled by what came. By default nothing is written: no order is made, and \
+                      the account's own status stream is not touched.\n\n\
+                      With --write one test order is made, changed, printed and cancelled under an unmistakable \
+                      number (RCW-…); the command asks before it does so. Requests and answers are kept as files, \
+                      without credentials and personal data.",
+        after_help = "Exits 0 when every probe had an answer, 1 when one had none."
+    )]
+    Probe(Probe),
+    /// Print a script that completes this command's words in a shell
+    #[command(after_help = "bash: bridge completions bash >/etc/bash_completion.d/bridge\n\
+                            zsh:  bridge completions zsh >\"${fpath[1]}/_bridge\"\n\
+                            fish: bridge completions fish >~/.config/fish/completions/bridge.fish")]
+    Completions {
+        #[arg(value_enum)]
+        shell: Shell,
+    },
     /// The settings
     Config {
         #[command(subcommand)]
@@ -298,6 +320,41 @@ pub enum JournalCommand {
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum SecretKeyCommand {
+    /// Seal all stored secrets with BRIDGE_SECRET_KEY; BRIDGE_SECRET_KEY_OTHER opens the old ones
+    #[command(after_help = "Safe beside running processes, and to begin again when it was cut short.")]
+    Rotate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+#[derive(Debug, Args)]
+pub struct Probe {
+    /// The integration whose MeaSoft account is tried
+    pub id: i64,
+    /// Also make, change and cancel one test order
+    #[arg(long)]
+    pub write: bool,
+    /// Do not ask before writing
+    #[arg(long, requires = "write")]
+    pub yes: bool,
+    /// A town the courier service delivers to, with its type word or as a code
+    #[arg(long, default_value = "Москва город")]
+    pub town: String,
+    /// Where requests and answers are kept [default: <DATA_DIR>/probe-<ID>]
+    #[arg(long, value_name = "FOLDER")]
+    pub save: Option<std::path::PathBuf>,
+    /// Seconds between two requests
+    #[arg(long, default_value_t = 1, value_name = "SECONDS")]
+    pub pause: u64,
 }
 
 #[derive(Debug, Args)]

@@ -11,8 +11,10 @@ use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
 use serde_json::json;
 use shared::bootstrap::Ctx;
-use shared::config::{Config, Role, Source};
+use shared::config::{BadConfig, Config, Role, Source};
 use shared::domain::{Delivery, Integration, Secret, Settings};
+use shared::queue::amqp::AmqpConfig;
+use shared::queue::amqp::inspection::inspect;
 use shared::queue::open;
 use shared::store::dead_letters::DeadFilter;
 use shared::store::integrations::NewIntegration;
@@ -50,7 +52,10 @@ pub fn run(args: &Demo, out: &Output) -> ExitCode {
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error) => Failure::Failed(error).report(),
+        Err(error) => match error.downcast::<BadConfig>() {
+            Ok(bad) => Failure::Config(bad).report(),
+            Err(error) => Failure::Failed(error).report(),
+        },
     }
 }
 
@@ -162,6 +167,13 @@ async fn set_up(args: &Demo, out: &Output, folder: PathBuf) -> anyhow::Result<St
     }
     let config = Arc::new(Config::read(Role::Bridge, &Source::from_pairs(settings))?);
     let key = config.load_secret_key()?;
+    if let Some(url) = &config.amqp_url {
+        // The story would wait for it; whoever tries the demonstration wants to know at once.
+        let amqp = AmqpConfig::new(url, &config.amqp_prefix, config.timing.rungs.clone())?;
+        if let Some(refusal) = inspect(&amqp).await.refusal {
+            bail!("--amqp: RabbitMQ cannot be used: {refusal}");
+        }
+    }
     let ctx = Ctx::open(config.clone(), key).await?;
     ctx.store.db.migrate().await?;
     let mut shops = Vec::new();

@@ -11,19 +11,21 @@ mod integration;
 mod journal;
 mod order;
 mod output;
+mod probe;
+mod secret_key;
 mod trigger_help;
 mod up;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use shared::bootstrap;
 use shared::clock::Clock;
 use shared::config::{BadConfig, Config, Role, Source};
 use shared::crypto::SecretKey;
 use shared::store::Store;
 
-use crate::args::{Cli, Command, ConfigCommand};
+use crate::args::{Cli, Command, ConfigCommand, SecretKeyCommand, Shell};
 use crate::output::{Failure, Output};
 
 fn main() -> ExitCode {
@@ -49,9 +51,16 @@ fn main() -> ExitCode {
 
 /// Commands that do one thing and end.
 fn answer(command: Command, source: &Source, out: &Output) -> Result<ExitCode, Failure> {
-    if let Command::SecretKey = command {
-        println!("{}", SecretKey::generate());
-        return Ok(ExitCode::SUCCESS);
+    match &command {
+        Command::SecretKey { command: None } => {
+            println!("{}", SecretKey::generate());
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Completions { shell } => {
+            completions(*shell);
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
     }
     let config = Config::read(Role::Bridge, source).map_err(Failure::Config)?;
     config.make_folders().map_err(Failure::Config)?;
@@ -67,7 +76,13 @@ fn answer(command: Command, source: &Source, out: &Output) -> Result<ExitCode, F
             Command::Journal { command } => journal::run(command, &open(&config).await?, out).await,
             Command::Sync(args) => integration::sync(&args, &open(&config).await?, out).await,
             Command::Doctor { id } => doctor::run(id, &config, out).await,
-            Command::Up | Command::Demo(_) | Command::SecretKey => unreachable!("handled before"),
+            Command::Probe(args) => probe::run(&args, &config, &open(&config).await?, out).await,
+            Command::SecretKey { command: Some(SecretKeyCommand::Rotate) } => {
+                secret_key::rotate(&open(&config).await?, out).await
+            }
+            Command::Up | Command::Demo(_) | Command::SecretKey { command: None } | Command::Completions { .. } => {
+                unreachable!("handled before")
+            }
         }
     })
 }
@@ -81,6 +96,16 @@ async fn open(config: &Config) -> Result<Store, Failure> {
         return Err(Failure::sentence("the database is not migrated yet: run `bridge migrate`"));
     }
     Ok(store)
+}
+
+fn completions(shell: Shell) {
+    let mut command = Cli::command();
+    let mut write = |shell| clap_complete::generate(shell, &mut command, "bridge", &mut std::io::stdout());
+    match shell {
+        Shell::Bash => write(clap_complete::Shell::Bash),
+        Shell::Zsh => write(clap_complete::Shell::Zsh),
+        Shell::Fish => write(clap_complete::Shell::Fish),
+    }
 }
 
 fn check_config(config: &Config, out: &Output) -> Result<ExitCode, Failure> {

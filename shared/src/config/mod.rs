@@ -15,6 +15,7 @@ use url::Url;
 use crate::crypto::SecretKey;
 use crate::domain::Secret;
 use crate::queue::amqp::AmqpConfig;
+use crate::retailcrm::AllowedHosts;
 
 /// Which process reads the settings; it decides a default port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +109,8 @@ pub struct Config {
     pub log_format: LogFormat,
     pub log_filter: String,
     secret_key: Option<Secret>,
+    /// Opens too, while one key is changed for another.
+    other_key: Option<Secret>,
 }
 
 /// Everything that is wrong with the settings, one sentence each.
@@ -282,11 +285,21 @@ impl Config {
             crm_rps: r.number("CRM_RPS", 8, 1..=1_000_000),
             time_scale: time_scale(&mut r),
         };
+        let crm_allowed_hosts = r.text("CRM_ALLOWED_HOSTS").unwrap_or_default();
+        if let Err(bad) = AllowedHosts::parse(&crm_allowed_hosts) {
+            r.problems.push(format!("CRM_ALLOWED_HOSTS: {bad}"));
+        }
         let secret_key = r.text("BRIDGE_SECRET_KEY").map(Secret::new);
         if let Some(key) = &secret_key
             && let Err(error) = SecretKey::parse(key.expose())
         {
             r.problems.push(format!("BRIDGE_SECRET_KEY: {error}"));
+        }
+        let other_key = r.text("BRIDGE_SECRET_KEY_OTHER").map(Secret::new);
+        if let Some(key) = &other_key
+            && let Err(error) = SecretKey::parse(key.expose())
+        {
+            r.problems.push(format!("BRIDGE_SECRET_KEY_OTHER: {error}"));
         }
         let module_code = r.parsed("MODULE_CODE", "measoft".to_owned(), "made of letters, digits, - and _", |text| {
             let fine = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
@@ -302,7 +315,7 @@ impl Config {
             public_url,
             ops_listen: r.address("OPS_LISTEN", role.ops_default()),
             measoft_url,
-            crm_allowed_hosts: r.text("CRM_ALLOWED_HOSTS").unwrap_or_default(),
+            crm_allowed_hosts,
             worker_concurrency: u16::try_from(r.number("WORKER_CONCURRENCY", 32, 1..=1000)).unwrap_or(32),
             timing,
             budgets,
@@ -317,6 +330,7 @@ impl Config {
             }),
             log_filter: r.text("RUST_LOG").unwrap_or_else(|| "info".to_owned()),
             secret_key,
+            other_key,
         };
         if r.problems.is_empty() { Ok(config) } else { Err(BadConfig(r.problems)) }
     }
@@ -343,6 +357,15 @@ impl Config {
     /// # Errors
     /// [`BadConfig`] naming `BRIDGE_SECRET_KEY`.
     pub fn load_secret_key(&self) -> Result<SecretKey, BadConfig> {
+        let key = self.load_own_key()?;
+        Ok(match self.other_key.as_ref().map(|other| SecretKey::parse(other.expose())) {
+            None => key,
+            Some(Ok(other)) => key.beside(other),
+            Some(Err(error)) => return Err(BadConfig(vec![format!("BRIDGE_SECRET_KEY_OTHER: {error}")])),
+        })
+    }
+
+    fn load_own_key(&self) -> Result<SecretKey, BadConfig> {
         let bad = |text: String| BadConfig(vec![text]);
         if let Some(key) = &self.secret_key {
             return SecretKey::parse(key.expose()).map_err(|error| bad(format!("BRIDGE_SECRET_KEY: {error}")));

@@ -254,6 +254,14 @@ impl MeasoftClient {
         .await
     }
 
+    /// Sends a body as it is, for trying what the server says to what we never send.
+    ///
+    /// # Errors
+    /// [`MeasoftError`].
+    pub async fn send_as_is(&self, request: &str) -> Result<(), MeasoftError> {
+        self.call(Op::Client, Vec::new(), request.to_owned(), |_| Ok(((), "ok"))).await
+    }
+
     /// Prices of a delivery, one per mode.
     ///
     /// # Errors

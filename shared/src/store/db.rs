@@ -20,6 +20,9 @@ use crate::store::steps::{Step, about_to};
 pub enum StoreError {
     #[error("the database is not reachable")]
     Unreachable(#[source] sqlx::Error),
+    /// It lets nobody in until a person has done something.
+    #[error("{0}")]
+    Closed(&'static str, #[source] sqlx::Error),
     #[error("the database refused the statement")]
     Refused(#[source] sqlx::Error),
     #[error("a row holds something unreadable in column {0}")]
@@ -43,9 +46,23 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Database(ref db) if db.code().is_some_and(|code| code.starts_with("57P")) => {
                 Self::Unreachable(error)
             }
+            sqlx::Error::Database(ref db) => match closed(db.code().as_deref()) {
+                Some(why) => Self::Closed(why, error),
+                None => Self::Refused(error),
+            },
             other => Self::Refused(other),
         }
     }
+}
+
+/// What PostgreSQL says to whom it does not let in, by its code.
+fn closed(code: Option<&str>) -> Option<&'static str> {
+    Some(match code? {
+        "3D000" => "the database that DATABASE_URL names does not exist: create it, or correct the URL",
+        "28P01" | "28000" => "PostgreSQL refuses the user name or password of DATABASE_URL",
+        "42501" => "the user of DATABASE_URL may not use the tables: grant it the rights of their owner",
+        _ => return None,
+    })
 }
 
 impl StoreError {

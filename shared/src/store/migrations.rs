@@ -80,7 +80,7 @@ impl Db {
     /// The version the schema is at; 0 for an empty database.
     ///
     /// # Errors
-    /// [`StoreError::Unreachable`].
+    /// [`StoreError::Unreachable`] or [`StoreError::Closed`].
     pub async fn schema_version(&self) -> Result<i64> {
         match self.fetch_one("SELECT MAX(version) AS version FROM _sqlx_migrations", vec![]).await {
             Ok(row) => Ok(row.map(|row| row.opt_int("version")).transpose()?.flatten().unwrap_or(0)),

@@ -15,6 +15,7 @@ mod many;
 pub mod migrations;
 pub mod payment_moves;
 pub mod references;
+pub mod rotation;
 pub mod slots;
 pub mod status_stream;
 pub mod steps;

@@ -34,7 +34,8 @@ pub fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let mut filter = EnvFilter::try_new(filter)
+    let asked = filter;
+    let mut filter = EnvFilter::try_new(asked)
         .map_err(|_| BadConfig(vec!["RUST_LOG: not a filter like info or info,shared=debug".to_owned()]))?;
     // At `trace` these print what goes over the wire, logins included.
     if filter.max_level_hint().is_none_or(|level| level > LevelFilter::INFO) {
@@ -42,7 +43,17 @@ where
             filter = filter.add_directive(format!("{wire}=info").parse().expect("a plain directive"));
         }
     }
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(ansi);
+    // It calls every closing of a channel an error; what fails is said by us who called it.
+    if !asked.contains("lapin") {
+        filter = filter.add_directive("lapin=off".parse().expect("a plain directive"));
+    }
+    // Its complaint about a line that cannot be written would go to the same broken pipe, and
+    // a complaint that cannot be written panics.
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_ansi(ansi)
+        .log_internal_errors(false);
     Ok(match format {
         LogFormat::Text => Box::new(lines.finish()),
         LogFormat::Json => Box::new(lines.json().flatten_event(true).with_current_span(false).finish()),

@@ -193,7 +193,11 @@ impl Port {
 }
 
 /// `target/<profile>`: where the programs lie, beside the one that runs now.
-pub(super) fn programs() -> PathBuf {
+///
+/// # Panics
+/// When they are not built.
+#[must_use]
+pub fn programs() -> PathBuf {
     let here = std::env::current_exe().expect("the path of this program");
     let folder = here.parent().expect("a folder");
     let folder = if folder.ends_with("deps") { folder.parent().expect("a folder") } else { folder };

@@ -207,14 +207,19 @@ impl Queues {
 }
 
 /// A database of its own on the run's server; dropped with this value.
-pub(super) struct Database {
+pub struct Database {
     server: String,
     pub(super) name: String,
-    pub(super) url: Url,
+    /// Its URL.
+    pub url: Url,
 }
 
 impl Database {
-    pub(super) async fn create() -> anyhow::Result<Self> {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn create() -> anyhow::Result<Self> {
         let server = variable("TEST_DATABASE_URL");
         let name = format!("e2e_{}", uuid::Uuid::new_v4().simple());
         let mut connection = PgConnection::connect(&server).await.context("TEST_DATABASE_URL does not answer")?;
@@ -226,12 +231,14 @@ impl Database {
     }
 
     /// `host:port` of the server.
-    pub(super) fn address(&self) -> String {
+    #[must_use]
+    pub fn address(&self) -> String {
         format!("{}:{}", self.url.host_str().unwrap_or("127.0.0.1"), self.url.port().unwrap_or(5432))
     }
 
     /// The URL by way of another address.
-    pub(super) fn by_way_of(&self, address: std::net::SocketAddr) -> String {
+    #[must_use]
+    pub fn by_way_of(&self, address: std::net::SocketAddr) -> String {
         let mut url = self.url.clone();
         let _ = url.set_ip_host(address.ip());
         let _ = url.set_port(Some(address.port()));

@@ -17,5 +17,6 @@ mod reconcile;
 mod rolling;
 mod scaled;
 mod secrets;
+mod startup;
 mod statuses_back;
 mod sync_kills;

@@ -16,6 +16,7 @@ use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Event};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::queue::amqp::inspection::refusal;
 use crate::queue::amqp::{QueueEvents, Shared};
 use crate::retry::Waits;
 
@@ -219,6 +220,7 @@ pub(super) async fn supervise(shared: Arc<Shared>, link: Link, mut session: impl
     let (shortest, longest) = shared.config.reconnect;
     let mut backoff = Waits::between(shortest, longest);
     let mut connected_before = false;
+    let mut last: Option<String> = None;
     while !shared.stop.is_cancelled() {
         shared.progress.beat(link);
         let opened = tokio::select! {
@@ -235,6 +237,7 @@ pub(super) async fn supervise(shared: Arc<Shared>, link: Link, mut session: impl
                     tracing::info!(link = link.name(), "connected to RabbitMQ");
                 }
                 connected_before = true;
+                last = None;
                 // The other connection need not sit out its wait.
                 shared.answered.notify_waiters();
                 let result = session.run(live.clone(), events).await;
@@ -250,7 +253,17 @@ pub(super) async fn supervise(shared: Arc<Shared>, link: Link, mut session: impl
                     backoff.reset();
                 }
             }
-            Err(error) => tracing::warn!(link = link.name(), %error, "RabbitMQ cannot be reached"),
+            Err(failure) => {
+                let why = match &failure {
+                    Failure::Broker(error) => refusal(error).to_string(),
+                    other => other.to_string(),
+                };
+                // Said once, not with every try.
+                if last.as_ref() != Some(&why) {
+                    tracing::warn!(link = link.name(), why, "RabbitMQ cannot be used; it is tried again until it can");
+                    last = Some(why);
+                }
+            }
         }
         shared.progress.beat(link);
         tokio::select! {

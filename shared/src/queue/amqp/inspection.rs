@@ -2,6 +2,7 @@
 //! whether what we need is there as we need it. Changes nothing: a missing queue stays
 //! missing.
 
+use std::fmt;
 use std::time::Duration;
 
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -221,7 +222,18 @@ fn refused(error: &Error) -> Found {
     }
 }
 
-fn refusal(error: &Error) -> Refusal {
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoConnection(why) => write!(f, "no connection comes about: {why}"),
+            Self::Credentials => f.write_str("it refuses the user name or password of AMQP_URL"),
+            Self::VirtualHost(why) => write!(f, "it does not let us into the virtual host of AMQP_URL: {why}"),
+            Self::Other(why) => f.write_str(why),
+        }
+    }
+}
+
+pub(super) fn refusal(error: &Error) -> Refusal {
     match error.kind() {
         ErrorKind::IOError(error) => Refusal::NoConnection(error.to_string()),
         ErrorKind::ProtocolError(said) => {

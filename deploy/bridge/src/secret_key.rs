@@ -1,0 +1,39 @@
+//! `bridge secret-key rotate`: what is stored is sealed with the key in use.
+
+use std::process::ExitCode;
+
+use bridge_worker::overlay::Overlay;
+use serde_json::json;
+use shared::store::Store;
+
+use crate::output::{Failure, Output, Progress};
+
+pub async fn rotate(store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+    let progress = Progress::new(out);
+    let done = store
+        .reseal(
+            |text, integration, order| Overlay::resealed(text, integration, order, &store.key),
+            |rows| progress.say(&format!("{rows} rows sealed")),
+        )
+        .await;
+    progress.clear();
+    let done = done?;
+    let document =
+        json!({ "integrations": done.integrations, "deliveries": done.deliveries, "unknown": done.unknown });
+    out.answer(&document, || {
+        println!(
+            "Everything is sealed with BRIDGE_SECRET_KEY; changed now: {} integrations, {} deliveries.",
+            done.integrations, done.deliveries
+        );
+        if done.unknown == 0 {
+            println!("BRIDGE_SECRET_KEY_OTHER can go: take it out of the settings and restart the roles.");
+        } else {
+            println!(
+                "Keep BRIDGE_SECRET_KEY_OTHER until the {} orders whose outcome at MeaSoft is unknown are settled; \
+                 then run this again.",
+                done.unknown
+            );
+        }
+    });
+    Ok(ExitCode::SUCCESS)
+}
