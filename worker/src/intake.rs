@@ -20,7 +20,7 @@ use crate::pump;
 use crate::runner::Hint;
 
 /// Messages recorded in one commit.
-const GROUP: usize = 64;
+const GROUP: usize = 256;
 /// Messages in hand and not recorded yet.
 const PREFETCH: u16 = 256;
 

@@ -91,9 +91,13 @@ async fn write_groups(store: Store, mut inbox: mpsc::Receiver<Write>, wake: Arc<
                 Write::Flush(answer) => flushed.push(answer),
             }
         }
+        let mut done: Vec<(String, Vec<String>)> = done.into_iter().collect();
         if !jobs.is_empty() {
-            let stored = match store.enqueue(&jobs).await {
-                Ok(()) => true,
+            let stored = match store.turn_over(&jobs, &done).await {
+                Ok(()) => {
+                    done.clear();
+                    true
+                }
                 Err(error) => {
                     tracing::error!(%error, messages = jobs.len(), "messages could not be stored");
                     false

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use crate::args;
 use crate::message::{Envelope, Lane, encode};
-use crate::store::Store;
-use crate::store::db::{Dialect, Result, Row, Tx};
+use crate::store::db::{Dialect, Result, Row, Tx, Value};
+use crate::store::{Store, many};
 
 /// A claimed row.
 #[derive(Debug, Clone)]
@@ -44,9 +44,18 @@ impl Store {
     /// # Errors
     /// [`crate::store::StoreError`]; then none is stored.
     pub async fn enqueue(&self, jobs: &[NewJob]) -> Result<()> {
+        self.turn_over(jobs, &[]).await
+    }
+
+    /// Stores messages and removes settled ones that their owners still hold, in one commit.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`]; then neither.
+    pub async fn turn_over(&self, put: &[NewJob], done: &[(String, Vec<String>)]) -> Result<()> {
         let mut tx = self.db.begin().await?;
-        for job in jobs {
-            tx.enqueue(job, self.clock.now()).await?;
+        tx.enqueue_all(put, self.clock.now()).await?;
+        for (owner, ids) in done {
+            tx.finish_jobs(owner, ids).await?;
         }
         tx.commit().await
     }
@@ -87,10 +96,7 @@ impl Store {
     /// [`crate::store::StoreError`].
     pub async fn finish_jobs(&self, owner: &str, ids: &[String]) -> Result<u64> {
         let mut tx = self.db.begin().await?;
-        let mut done = 0;
-        for id in ids {
-            done += tx.exec("DELETE FROM jobs WHERE id = $1 AND lease_by = $2", args![id, owner]).await?;
-        }
+        let done = tx.finish_jobs(owner, ids).await?;
         tx.commit().await?;
         Ok(done)
     }
@@ -190,12 +196,40 @@ impl Tx {
     /// # Errors
     /// [`crate::store::StoreError`].
     pub async fn enqueue(&mut self, job: &NewJob, now: Timestamp) -> Result<()> {
-        self.exec(
-            "INSERT INTO jobs (id, lane, body, run_at, created_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-            args![&job.id, job.lane.as_str(), job.body.clone(), job.run_at.as_millisecond(), now.as_millisecond()],
-        )
-        .await
-        .map(|_| ())
+        self.enqueue_all(std::slice::from_ref(job), now).await
+    }
+
+    /// Several at once.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn enqueue_all(&mut self, jobs: &[NewJob], now: Timestamp) -> Result<()> {
+        for piece in many::pieces(jobs) {
+            let mut args = Vec::with_capacity(piece.len() * 5);
+            for job in piece {
+                let (run_at, now) = (job.run_at.as_millisecond(), now.as_millisecond());
+                args.extend(args![&job.id, job.lane.as_str(), job.body.clone(), run_at, now]);
+            }
+            let values = many::values(piece.len(), 5);
+            self.exec(
+                format!("INSERT INTO jobs (id, lane, body, run_at, created_at) VALUES {values} ON CONFLICT DO NOTHING"),
+                args,
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn finish_jobs(&mut self, owner: &str, ids: &[String]) -> Result<u64> {
+        let mut done = 0;
+        for piece in many::pieces(ids) {
+            let mut args = args![owner];
+            args.extend(piece.iter().map(Value::from));
+            let places: Vec<String> = (2..=piece.len() + 1).map(|n| format!("${n}")).collect();
+            let sql = format!("DELETE FROM jobs WHERE lease_by = $1 AND id IN ({})", places.join(", "));
+            done += self.exec(sql, args).await?;
+        }
+        Ok(done)
     }
 }
 

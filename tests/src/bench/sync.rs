@@ -92,7 +92,7 @@ async fn bare(world: &World, count: usize) -> anyhow::Result<(f64, f64)> {
 /// The event loop: every event is taken, every order counted, nothing kept.
 fn read(bytes: &[u8]) -> anyhow::Result<usize> {
     use quick_xml::events::Event;
-    let mut reader = quick_xml::Reader::from_reader(bytes);
+    let mut reader = quick_xml::Reader::from_str(std::str::from_utf8(bytes)?);
     let mut orders = 0;
     loop {
         match reader.read_event()? {
