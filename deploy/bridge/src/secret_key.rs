@@ -18,8 +18,7 @@ pub async fn rotate(store: &Store, out: &Output) -> Result<ExitCode, Failure> {
         .await;
     progress.clear();
     let done = done?;
-    let document =
-        json!({ "integrations": done.integrations, "deliveries": done.deliveries, "unknown": done.unknown });
+    let document = json!({ "integrations": done.integrations, "deliveries": done.deliveries, "unknown": done.unknown });
     out.answer(&document, || {
         println!(
             "Everything is sealed with BRIDGE_SECRET_KEY; changed now: {} integrations, {} deliveries.",
