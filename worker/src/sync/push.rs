@@ -29,8 +29,9 @@ use crate::sync::{internal, next_try};
 /// Until the delivery's id is on the order, and while the module is off.
 const MODULE_OFF: Duration = Duration::from_secs(600);
 
-/// Refusals of one status before they are believed.
-const BELIEVED: u32 = 2;
+/// Refusals of one status before they are believed: RetailCRM drops a delivery when the
+/// order's type changes, and what puts that right takes a trigger and its work.
+const BELIEVED: u32 = 4;
 
 /// The statuses of one delivery that go together.
 #[derive(Debug, Clone)]
@@ -285,7 +286,6 @@ async fn bury(tools: &Tools, shop: &Shop, parcel: &Parcel, error: &CrmError) -> 
     if has_left(tools, shop, parcel).await? {
         return tools.store.settle_tracking(&ids, TrackingState::Kept, Some("the order has left")).await;
     }
-    // RetailCRM forgets the delivery first and fires the cancel trigger then.
     let attempt = parcel.statuses.iter().map(|s| s.attempt).max().unwrap_or(0);
     if attempt < BELIEVED {
         return tools.store.postpone_tracking(&ids, next_try(tools, attempt)).await;
