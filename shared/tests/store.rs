@@ -1234,9 +1234,7 @@ mod cases {
 
     pub(super) async fn a_used_up_budget_says_when_it_is_free_again(bench: &Bench) {
         let minute = [window("minute", 10, 60)];
-        let take = async |block: u32, leave_some: bool| {
-            take_of(bench, &minute, block, leave_some).await
-        };
+        let take = async |block: u32, leave_some: bool| take_of(bench, &minute, block, leave_some).await;
         assert_eq!(take(4, false).await, Ok(4));
         bench.pass(12);
         assert_eq!(take(100, false).await, Ok(6), "as many as there are");
