@@ -17,7 +17,7 @@ use shared::domain::{
     OrderNo, OrderNumber, PausedBy, Secret, Settings,
 };
 use shared::message::{Candidate, Lane};
-use shared::store::budgets::{SLICES, Window};
+use shared::store::budgets::{SLICES, Taken, Window};
 use shared::store::dead_letters::{DeadFilter, DeadState, NewDeadLetter};
 use shared::store::deliveries::DeliveryKey;
 use shared::store::integrations::NewIntegration;
@@ -1183,6 +1183,10 @@ mod cases {
         Window { scope: scope.to_owned(), limit, slice: Duration::from_secs(seconds) / SLICES }
     }
 
+    async fn take_of(bench: &Bench, windows: &[Window], block: u32, leave_some: bool) -> Result<u32, Timestamp> {
+        bench.store.take_budget(windows, block, leave_some).await.expect("asked").map(|taken| taken.count)
+    }
+
     /// Requests taken in the `length` before each take, at most.
     fn most_in_any_window(taken: &[(Timestamp, u32)], length: Duration) -> u32 {
         let inside = |until: Timestamp| {
@@ -1209,9 +1213,9 @@ mod cases {
             );
             for answer in [a, b] {
                 match answer.expect("asked") {
-                    Ok(n) => {
+                    Ok(Taken { count: n, at }) => {
                         assert!(n >= 1 && n <= block);
-                        taken.push((bench.now(), n));
+                        taken.push((at, n));
                     }
                     Err(free_at) => assert!(free_at > bench.now(), "a refusal names a later moment"),
                 }
@@ -1230,9 +1234,7 @@ mod cases {
 
     pub(super) async fn a_used_up_budget_says_when_it_is_free_again(bench: &Bench) {
         let minute = [window("minute", 10, 60)];
-        let take = async |block: u32, leave_some: bool| {
-            bench.store.take_budget(&minute, block, leave_some).await.expect("asked")
-        };
+        let take = async |block: u32, leave_some: bool| take_of(bench, &minute, block, leave_some).await;
         assert_eq!(take(4, false).await, Ok(4));
         bench.pass(12);
         assert_eq!(take(100, false).await, Ok(6), "as many as there are");
@@ -1248,12 +1250,12 @@ mod cases {
 
     pub(super) async fn work_that_can_wait_leaves_some_of_the_budget(bench: &Bench) {
         let minute = [window("minute", 10, 60), window("other", 1000, 60)];
-        assert_eq!(bench.store.take_budget(&minute, 100, true).await.expect("asked"), Ok(8));
-        assert!(bench.store.take_budget(&minute, 1, true).await.expect("asked").is_err());
-        assert_eq!(bench.store.take_budget(&minute, 100, false).await.expect("asked"), Ok(2));
+        assert_eq!(take_of(bench, &minute, 100, true).await, Ok(8));
+        assert!(take_of(bench, &minute, 1, true).await.is_err());
+        assert_eq!(take_of(bench, &minute, 100, false).await, Ok(2));
         assert_eq!(bench.store.budget_used(&minute[1]).await.expect("asked"), 10, "all windows count alike");
         let elsewhere = [window("account", 5, 60)];
-        assert_eq!(bench.store.take_budget(&elsewhere, 9, false).await.expect("asked"), Ok(5), "scopes are apart");
+        assert_eq!(take_of(bench, &elsewhere, 9, false).await, Ok(5), "scopes are apart");
     }
 
     pub(super) async fn the_fullest_window_of_many_accounts_is_told(bench: &Bench) {
@@ -1274,9 +1276,9 @@ mod cases {
         let tight = window("tight", 1, 60);
         let wide = window("wide", 100, 60);
         let both = [tight.clone(), wide.clone()];
-        assert_eq!(bench.store.take_budget(&both, 5, false).await.expect("asked"), Ok(1));
+        assert_eq!(take_of(bench, &both, 5, false).await, Ok(1));
         for _ in 0..5 {
-            assert!(bench.store.take_budget(&both, 5, false).await.expect("asked").is_err());
+            assert!(take_of(bench, &both, 5, false).await.is_err());
         }
         assert_eq!(bench.store.budget_used(&wide).await.expect("asked"), 1);
     }

@@ -87,9 +87,9 @@ impl Budget {
         match self.store.take_budget(&windows, BLOCK, priority == Priority::Bulk).await {
             Ok(Ok(taken)) => {
                 // A block outlives no slice: its tokens are counted in the one they were taken in.
-                let valid_until = windows.iter().map(|w| w.slice_end(now)).min().unwrap_or(0);
+                let valid_until = windows.iter().map(|w| w.slice_end(taken.at)).min().unwrap_or(0);
                 let mut blocks = self.blocks.lock().expect("never poisoned: nothing panics under this lock");
-                blocks.insert(account.to_owned(), Block { left: taken.saturating_sub(1), valid_until });
+                blocks.insert(account.to_owned(), Block { left: taken.count.saturating_sub(1), valid_until });
                 Ok(())
             }
             Ok(Err(free_at)) => Err(free_at),

@@ -114,9 +114,8 @@ impl retailcrm::Gate for SharedGate {
                 }
                 let pause = match self.store.take_budget(&self.windows, self.block, false).await {
                     Ok(Ok(taken)) => {
-                        *left = (taken, self.windows[0].slice_end(now));
                         // What was taken at the very end of a slice is used all the same.
-                        left.0 = left.0.saturating_sub(1);
+                        *left = (taken.count.saturating_sub(1), self.windows[0].slice_end(taken.at));
                         return;
                     }
                     Ok(Err(free_at)) => {

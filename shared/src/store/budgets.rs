@@ -43,6 +43,14 @@ impl Window {
     }
 }
 
+/// Requests that may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    pub count: u32,
+    /// When they were counted: they are good until the slice of that moment ends.
+    pub at: Timestamp,
+}
+
 impl Store {
     /// Takes up to `block` requests out of every window at once, as many as all of them
     /// allow; with `leave_some` a fifth of each window stays untouched. The inner error is
@@ -55,8 +63,7 @@ impl Store {
         windows: &[Window],
         block: u32,
         leave_some: bool,
-    ) -> Result<std::result::Result<u32, Timestamp>> {
-        let now = self.clock.now();
+    ) -> Result<std::result::Result<Taken, Timestamp>> {
         let mut tx = self.db.begin().await?;
         if self.db.dialect() == Dialect::Postgres {
             // Two workers must not both read the same sum; the lock goes with the transaction.
@@ -68,6 +75,8 @@ impl Store {
             )
             .await?;
         }
+        // Only now: waiting for one's turn must not make what is taken old.
+        let now = self.clock.now();
         let used = used(&mut tx, windows, now).await?;
         let mut allowed = block;
         let mut free_at: Option<i64> = None;
@@ -102,7 +111,7 @@ impl Store {
             tx.exec(format!("DELETE FROM budget_slices WHERE {old}"), args).await?;
         }
         tx.commit().await?;
-        Ok(Ok(allowed))
+        Ok(Ok(Taken { count: allowed, at: now }))
     }
 
     /// Requests counted in a window now.
