@@ -37,7 +37,7 @@ texts! {
     crm_url: "Домен RetailCRM", "RetailCRM domain";
     crm_api_key: "API-ключ RetailCRM", "RetailCRM API key";
     keep_secret: "Оставьте пустым, чтобы не менять.", "Leave empty to keep it.";
-    secret_entered: "Введённое запомнено до сохранения: вводить ещё раз не нужно.", "What you entered is kept until you save: no need to enter it again.";
+    secret_entered: "Введённое запомнено до сохранения; если вы ничего не вводили, значение не изменится.", "What you entered is kept until you save; if you entered nothing, the value stays.";
     extra: "Код курьерской службы", "Code of the courier service";
     login: "Логин в личном кабинете MeaSoft", "Login in the MeaSoft cabinet";
     password: "Пароль в личном кабинете MeaSoft", "Password in the MeaSoft cabinet";
