@@ -391,6 +391,35 @@ async fn an_older_schema_is_waited_for_and_a_newer_one_is_worked_on() {
     }
 }
 
+/// Both keys are known to the running process while everything is sealed anew; afterwards
+/// the new one is enough, and the old one opens nothing any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_secret_key_is_changed_beside_a_running_process() {
+    let (folder, old, new) = (Folder::new(), new_key(), new_key());
+    let before = [("BRIDGE_SECRET_KEY", old.as_str())];
+    let shop = add_integration(&folder, &before);
+    let both = [("BRIDGE_SECRET_KEY", new.as_str()), ("BRIDGE_SECRET_KEY_OTHER", old.as_str())];
+    let running = Started::new(&folder, UP, &both);
+    running.is_ready(true, "").await;
+    assert_eq!(running.trigger(&shop).await.0, 200, "the keys of the triggers stay");
+    let (code, said) = bridge(&folder, &["secret-key", "rotate", "--json"], &both);
+    let done: serde_json::Value = serde_json::from_str(&said).expect("one document");
+    assert_eq!((code, &done["integrations"]), (0, &1.into()), "{said}");
+    let (code, said) = bridge(&folder, &["secret-key", "rotate", "--json"], &both);
+    let done: serde_json::Value = serde_json::from_str(&said).expect("one document");
+    assert_eq!((code, &done["integrations"]), (0, &0.into()), "a second run finds nothing: {said}");
+    assert_eq!(running.trigger(&shop).await.0, 200);
+    running.stop().await;
+    let after = Started::new(&folder, UP, &both[..1]);
+    after.is_ready(true, "").await;
+    assert_eq!(after.trigger(&shop).await.0, 200);
+    after.stop().await;
+    let mut stale = Started::new(&folder, UP, &before);
+    assert_eq!(stale.code().await, 64, "{}", stale.said());
+    let (code, said) = bridge(&folder, &["secret-key", "rotate"], &before);
+    assert!(code == 64 && said.contains("BRIDGE_SECRET_KEY"), "{code}: {said}");
+}
+
 /// What reads the log has gone (a restarted log collector, `head`): the work goes on.
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
