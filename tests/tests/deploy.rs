@@ -520,8 +520,9 @@ async fn a_real_prometheus_evaluates_every_rule_and_every_panel() {
         let names = get("/api/v1/label/__name__/values", &[]).await?;
         let known: BTreeSet<&str> = list(&names).iter().map(text).collect();
         for (place, expr) in expressions() {
+            // A recorded ratio may have nothing to say on idle processes; what it is made of is asked here too.
             let words = expr.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
-            for name in words.filter(|word| word.starts_with("bridge_") || word.starts_with("bridge:")) {
+            for name in words.filter(|word| word.starts_with("bridge_")) {
                 if !known.contains(name) {
                     return Err(format!("{place}: {name} was never seen"));
                 }
