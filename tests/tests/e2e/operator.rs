@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use simulators::harness::{World, programs};
+use simulators::harness::{Collect, World, programs};
+use simulators::retailcrm::TriggerKind;
 
 /// Files of a folder with their text.
 fn files(folder: &str) -> Vec<(String, String)> {
@@ -79,4 +80,29 @@ fn completions_are_scripts_of_their_shells() {
             assert!(bash.wait().expect("ended").success());
         }
     }
+}
+
+/// The value of a field in the lines that hold some words.
+fn fields(log: &str, words: &str, name: &str) -> BTreeSet<String> {
+    let mark = format!("{name}=\"");
+    log.lines()
+        .filter(|line| line.contains(words))
+        .filter_map(|line| Some(line.split_once(&mark)?.1.split('"').next()?.to_owned()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_leads_from_the_request_through_the_queue_to_the_workers_attempt() {
+    let world = World::scaled("traced").start().await;
+    let order = world.place(0, 1, Collect::Cash);
+    world.fires(TriggerKind::Send, &order).await;
+    world.settled("the order is placed").await;
+    let accepted = fields(&world.log("ingress-1"), "a trigger was accepted", "traceparent");
+    assert_eq!(accepted.len(), 1, "{}", world.log("ingress-1"));
+    let attempts: BTreeSet<String> = ["worker-1", "worker-2"]
+        .iter()
+        .flat_map(|worker| fields(&world.log(worker), &format!("order=\"{}\"", order.number), "traceparent"))
+        .collect();
+    assert_eq!(attempts, accepted, "{}{}", world.log("worker-1"), world.log("worker-2"));
+    world.finish().await;
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use simulators::harness::{Database, LONG, broker_url, eventually, programs};
 use simulators::proxy::{Path, Proxy};
+use sqlx::Connection as _;
 use url::Url;
 
 /// Stands for every password and key that a setting holds; must never be seen.
@@ -377,7 +378,6 @@ async fn an_older_schema_is_waited_for_and_a_newer_one_is_worked_on() {
         started.stop().await;
     }
     // A step of a release to come.
-    use sqlx::Connection as _;
     let mut connection = sqlx::PgConnection::connect(&postgres).await.expect("connected");
     let step = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
                 VALUES (9999, 'to come', TRUE, '\\x00', 0)";
