@@ -267,19 +267,20 @@ async fn trigger(state: &State, wish: Wish, request: Request) -> Answer {
 async fn publish(state: &State, envelope: Envelope) -> Reply {
     let id = envelope.id;
     let (kind, integration) = (envelope.command.kind(), envelope.integration.map(|id| id.0));
+    let traceparent = envelope.traceparent.clone();
     let publisher = state.0.publisher.clone();
     let publishing =
         state.0.tasks.spawn(async move { tokio::time::timeout(PUBLISH_END, publisher.publish(envelope, None)).await });
     let problem = match tokio::time::timeout(PUBLISH_TIME, publishing).await {
         Ok(Ok(Ok(Ok(())))) => {
-            tracing::debug!(command = %id, kind = kind.as_str(), integration, "a trigger was accepted");
+            tracing::debug!(command = %id, kind = kind.as_str(), integration, traceparent, "a trigger was accepted");
             return Reply::Accepted(id);
         }
         Ok(Ok(Ok(Err(error)))) => error.to_string(),
         Ok(Err(_)) => return Reply::Internal,
         Ok(Ok(Err(_))) | Err(_) => "no confirm in time".to_owned(),
     };
-    tracing::warn!(command = %id, kind = kind.as_str(), integration, problem, "a trigger could not be stored");
+    tracing::warn!(command = %id, kind = kind.as_str(), integration, traceparent, problem, "a trigger could not be stored");
     Reply::Unavailable
 }
 

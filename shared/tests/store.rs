@@ -1272,6 +1272,32 @@ mod cases {
         assert_eq!(bench.store.budget_used_most(&any).await.expect("asked"), 5, "the rest has left its window");
     }
 
+    /// Two runs at once, as when one is begun again too early.
+    pub(super) async fn everything_is_sealed_with_another_key_beside_running_processes(bench: &Bench) {
+        let first = bench.integration("").await;
+        let second = bench.integration("B-").await;
+        let new = SecretKey::from_bytes([42; 32]);
+        let with = |key: SecretKey| Store::new(bench.store.db.clone(), key, bench.store.clock.clone());
+        let both = with(new.clone().beside(bench.store.key.clone()));
+        assert!(!with(new.clone()).key_fits().await.expect("asked"));
+        let none = |_: &str, _: IntegrationId, _: CrmOrderId| None;
+        let (one, other) = tokio::join!(both.reseal(none, |_| ()), both.reseal(none, |_| ()));
+        let sealed = one.expect("sealed").integrations + other.expect("sealed").integrations;
+        assert_eq!(sealed, 2, "each row by one of them");
+        let after = with(new);
+        assert!(after.key_fits().await.expect("asked"));
+        for was in [&first, &second] {
+            let now = after.integration(was.id).await.expect("opened").expect("there");
+            assert_eq!(now.secrets.delivery_api_key.expose(), was.secrets.delivery_api_key.expose());
+            assert_eq!(now.secrets.password.expose(), was.secrets.password.expose());
+            assert_eq!(now.version, was.version, "nothing else has changed");
+        }
+        assert!(
+            matches!(bench.store.reseal(none, |_| ()).await, Err(StoreError::WrongKey)),
+            "the old key opens nothing"
+        );
+    }
+
     pub(super) async fn a_refused_take_uses_nothing(bench: &Bench) {
         let tight = window("tight", 1, 60);
         let wide = window("wide", 100, 60);
@@ -1374,5 +1400,6 @@ contract![
     a_used_up_budget_says_when_it_is_free_again,
     work_that_can_wait_leaves_some_of_the_budget,
     the_fullest_window_of_many_accounts_is_told,
+    everything_is_sealed_with_another_key_beside_running_processes,
     a_refused_take_uses_nothing,
 ];

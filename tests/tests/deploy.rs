@@ -1,6 +1,7 @@
 //! Everything under deploy/ that is not Rust, held against the code: names of variables,
 //! metrics, binaries and ports, and each file read by the program it is written for.
 //!
+//! One test needs RabbitMQ and PostgreSQL too: its Prometheus scrapes the real binaries.
 //! `promtool`, `prometheus`, `nginx`, `openssl` and `systemd-analyze` must be installed;
 //! with `BRIDGE_TEST_UNIT_ONLY=1` what needs them is left out.
 
@@ -16,6 +17,7 @@ use serde_json::Value;
 use shared::config::{Config, Role, Source};
 use shared::domain::IntegrationId;
 use shared::telemetry::{Health, Metrics, health};
+use simulators::harness::World;
 
 const ROLES: [(&str, Role); 4] =
     [("bridge", Role::Bridge), ("ingress", Role::Ingress), ("worker", Role::Worker), ("scheduler", Role::Scheduler)];
@@ -460,17 +462,19 @@ fn promtool_accepts_the_files_and_the_alerts_fire_and_stay_silent_as_they_should
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_real_prometheus_evaluates_every_rule_and_every_panel() {
     let Some(prometheus) = program("prometheus", "prometheus") else { return };
     let scratch = Scratch::new();
+    let (split, whole) = tokio::join!(World::scaled("prometheus").start(), World::embedded("prometheus-one").start());
     let mut targets = String::new();
-    for (job, _) in ROLES.iter().skip(1) {
-        let metrics = Arc::new(Metrics::new());
-        metrics.sync_succeeded(IntegrationId(1), jiff::Timestamp::now());
-        let (address, _server) =
-            health::serve("127.0.0.1:0".parse().expect("address"), Health::new(), metrics).await.expect("served");
-        targets.push_str(&format!("- targets: ['{address}']\n  labels: {{ job: {job} }}\n"));
+    let mut count = 0;
+    for world in [&split, &whole] {
+        for name in world.process_names() {
+            let job = name.split('-').next().expect("a name");
+            targets.push_str(&format!("- targets: ['{}']\n  labels: {{ job: {job} }}\n", world.ops(&name)));
+            count += 1;
+        }
     }
     scratch.write("targets/all.yml", &targets);
     scratch.write("rules.yml", &read("deploy/prometheus/rules.yml").replace("interval: 30s", "interval: 1s"));
@@ -497,7 +501,7 @@ async fn a_real_prometheus_evaluates_every_rule_and_every_panel() {
     };
     until(Duration::from_secs(60), async || {
         let up = get("/api/v1/query", &[("query", "count(up == 1)")]).await?;
-        if up["result"][0]["value"][1] != "3" {
+        if up["result"][0]["value"][1] != count.to_string() {
             return Err(format!("not all targets are up: {up}"));
         }
         for group in list(&get("/api/v1/rules", &[]).await?["groups"]) {
@@ -509,7 +513,22 @@ async fn a_real_prometheus_evaluates_every_rule_and_every_panel() {
         }
         // Recorded figures are there, with the labels alerts go by.
         let budget = get("/api/v1/query", &[("query", "count(bridge:measoft_budget_tokens:max)")]).await?;
-        if budget["result"][0]["value"][1] == "3" { Ok(()) } else { Err(format!("nothing was recorded: {budget}")) }
+        if budget["result"][0]["value"][1] != "3" {
+            return Err(format!("nothing was recorded: {budget}"));
+        }
+        // Every name that is asked for was seen: a query of an unknown name is no error.
+        let names = get("/api/v1/label/__name__/values", &[]).await?;
+        let known: BTreeSet<&str> = list(&names).iter().map(text).collect();
+        for (place, expr) in expressions() {
+            // A recorded ratio may have nothing to say on idle processes; what it is made of is asked here too.
+            let words = expr.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
+            for name in words.filter(|word| word.starts_with("bridge_")) {
+                if !known.contains(name) {
+                    return Err(format!("{place}: {name} was never seen"));
+                }
+            }
+        }
+        Ok(())
     })
     .await;
     for (place, expr) in expressions() {
@@ -520,6 +539,8 @@ async fn a_real_prometheus_evaluates_every_rule_and_every_panel() {
     let firing = get("/api/v1/alerts", &[]).await.expect("alerts");
     let firing: Vec<&Value> = list(&firing["alerts"]).iter().filter(|alert| alert["state"] == "firing").collect();
     assert!(firing.is_empty(), "on idle processes nothing fires: {firing:?}");
+    split.finish().await;
+    whole.finish().await;
 }
 
 #[test]

@@ -109,6 +109,7 @@ async fn attempt(tools: &Tools, shops: &Shops, publisher: &Arc<dyn Publisher>, e
         command = kind.as_str(),
         attempt = envelope.attempt,
         outcome = outcome.label(),
+        traceparent = envelope.traceparent.as_deref(),
         duration_ms = u64::try_from(millis(started).as_millis()).unwrap_or(u64::MAX),
         "attempt.finished"
     );

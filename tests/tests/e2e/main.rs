@@ -10,6 +10,7 @@ mod life;
 mod limits;
 mod load;
 mod module;
+mod operator;
 mod order_show;
 mod outages;
 mod put_aside;

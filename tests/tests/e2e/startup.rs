@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use simulators::harness::{Database, LONG, broker_url, eventually, programs};
 use simulators::proxy::{Path, Proxy};
+use sqlx::Connection as _;
 use url::Url;
 
 /// Stands for every password and key that a setting holds; must never be seen.
@@ -377,7 +378,6 @@ async fn an_older_schema_is_waited_for_and_a_newer_one_is_worked_on() {
         started.stop().await;
     }
     // A step of a release to come.
-    use sqlx::Connection as _;
     let mut connection = sqlx::PgConnection::connect(&postgres).await.expect("connected");
     let step = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
                 VALUES (9999, 'to come', TRUE, '\\x00', 0)";
@@ -389,6 +389,35 @@ async fn an_older_schema_is_waited_for_and_a_newer_one_is_worked_on() {
         started.is_ready(true, "").await;
         started.stop().await;
     }
+}
+
+/// Both keys are known to the running process while everything is sealed anew; afterwards
+/// the new one is enough, and the old one opens nothing any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_secret_key_is_changed_beside_a_running_process() {
+    let (folder, old, new) = (Folder::new(), new_key(), new_key());
+    let before = [("BRIDGE_SECRET_KEY", old.as_str())];
+    let shop = add_integration(&folder, &before);
+    let both = [("BRIDGE_SECRET_KEY", new.as_str()), ("BRIDGE_SECRET_KEY_OTHER", old.as_str())];
+    let running = Started::new(&folder, UP, &both);
+    running.is_ready(true, "").await;
+    assert_eq!(running.trigger(&shop).await.0, 200, "the keys of the triggers stay");
+    let (code, said) = bridge(&folder, &["secret-key", "rotate", "--json"], &both);
+    let done: serde_json::Value = serde_json::from_str(&said).expect("one document");
+    assert_eq!((code, &done["integrations"]), (0, &1.into()), "{said}");
+    let (code, said) = bridge(&folder, &["secret-key", "rotate", "--json"], &both);
+    let done: serde_json::Value = serde_json::from_str(&said).expect("one document");
+    assert_eq!((code, &done["integrations"]), (0, &0.into()), "a second run finds nothing: {said}");
+    assert_eq!(running.trigger(&shop).await.0, 200);
+    running.stop().await;
+    let after = Started::new(&folder, UP, &both[..1]);
+    after.is_ready(true, "").await;
+    assert_eq!(after.trigger(&shop).await.0, 200);
+    after.stop().await;
+    let mut stale = Started::new(&folder, UP, &before);
+    assert_eq!(stale.code().await, 64, "{}", stale.said());
+    let (code, said) = bridge(&folder, &["secret-key", "rotate"], &before);
+    assert!(code == 64 && said.contains("BRIDGE_SECRET_KEY"), "{code}: {said}");
 }
 
 /// What reads the log has gone (a restarted log collector, `head`): the work goes on.

@@ -122,6 +122,7 @@ async fn attend(desk: &Desk, envelope: Envelope) -> CallbackReply {
         integration = shop.id().0,
         action,
         outcome = label,
+        traceparent = envelope.traceparent.as_deref(),
         duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "callback.answered"
     );

@@ -261,17 +261,6 @@ const CASES: &[Case] = &[
         remedy: "CRM_ALLOWED_HOSTS",
     },
     Case {
-        name: "CRM_ALLOWED_HOSTS cannot be read",
-        broken: |s| {
-            s.settings.insert("CRM_ALLOWED_HOSTS", "http://127.0.0.1:80".to_owned());
-            async {}.boxed_local()
-        },
-        level: Level::Error,
-        area: "config",
-        what: "CRM_ALLOWED_HOSTS",
-        remedy: "correct CRM_ALLOWED_HOSTS",
-    },
-    Case {
         name: "RetailCRM is away",
         broken: |s| async { s.crm.stop().await }.boxed_local(),
         level: Level::Error,

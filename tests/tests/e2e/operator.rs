@@ -1,0 +1,108 @@
+//! Commands of the operator that talk to a vendor or to a shell.
+
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use simulators::harness::{Collect, World, programs};
+use simulators::retailcrm::TriggerKind;
+
+/// Files of a folder with their text.
+fn files(folder: &str) -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("read"));
+    entries
+        .map(|entry| {
+            let text = std::fs::read_to_string(entry.path()).expect("text");
+            (entry.file_name().to_string_lossy().into_owned(), text)
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_asks_without_writing_and_writes_only_when_told_to() {
+    let world = World::embedded("probe").start().await;
+    let id = world.shops[0].integration.to_string();
+    let (reading, writing) = (world_folder("read"), world_folder("write"));
+    let read = world.bridge(&["probe", &id, "--json", "--pause", "0", "--save", &reading]).await.json();
+    let probes: Vec<&Value> = read["probes"].as_array().expect("a list").iter().collect();
+    assert!(probes.len() >= 10 && probes.iter().all(|probe| probe["answered"] == true), "{read}");
+    assert!(probes.iter().all(|probe| probe["settles"].as_str().is_some_and(|text| text.contains('§'))));
+    assert_eq!(world.measoft.orders().len(), 0, "nothing was written");
+    let table = world.bridge(&["probe", &id, "--pause", "0", "--save", &reading]).await;
+    assert!(
+        table.code == 0 && table.stdout.contains("settles") && !table.stdout.contains('\u{1b}'),
+        "{}",
+        table.stdout
+    );
+
+    let refused = world.bridge(&["probe", &id, "--write", "--pause", "0", "--save", &writing]).await;
+    assert!(refused.code == 2 && refused.stderr.contains("--yes"), "{}: {}", refused.code, refused.stderr);
+    assert_eq!(world.measoft.orders().len(), 0, "nobody agreed");
+
+    let wrote =
+        world.bridge(&["probe", &id, "--write", "--yes", "--json", "--pause", "0", "--save", &writing]).await.json();
+    let found = |probe: &str| {
+        let row = wrote["probes"].as_array().expect("a list").iter().find(|row| row["probe"] == probe);
+        row.unwrap_or_else(|| panic!("no {probe}: {wrote}"))["found"].as_str().expect("text").to_owned()
+    };
+    assert!(found("03a").starts_with("code 0"), "{wrote}");
+    assert!(found("03b").starts_with("code 17"), "{wrote}");
+    assert!(found("07a").starts_with("code 0"), "{wrote}");
+    let names: BTreeSet<String> = files(&writing).into_iter().map(|(name, _)| name).collect();
+    assert!(names.contains("03a-neworder.request.xml") && names.contains("07a-cancelorder.response.xml"), "{names:?}");
+    for folder in [&reading, &writing] {
+        for (name, text) in files(folder) {
+            for secret in ["pass-", "900 000-00-01", "Проверочная", "Проверка связи", "shop-city"]
+            {
+                assert!(!text.contains(secret), "{name} holds {secret}: {text}");
+            }
+        }
+        std::fs::remove_dir_all(folder).expect("removed");
+    }
+}
+
+fn world_folder(name: &str) -> String {
+    let folder = std::env::temp_dir().join(format!("bridge-probe-{name}-{}", uuid::Uuid::new_v4().simple()));
+    folder.to_str().expect("utf-8").to_owned()
+}
+
+#[test]
+fn completions_are_scripts_of_their_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        let run =
+            Command::new(programs().join("bridge")).args(["completions", shell]).env_clear().output().expect("runs");
+        let script = String::from_utf8(run.stdout).expect("utf-8");
+        assert!(run.status.success() && script.contains("trigger-help") && script.contains("rotate-key"), "{shell}");
+        if shell == "bash" {
+            let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn().expect("bash");
+            std::io::Write::write_all(bash.stdin.as_mut().expect("piped"), script.as_bytes()).expect("written");
+            drop(bash.stdin.take());
+            assert!(bash.wait().expect("ended").success());
+        }
+    }
+}
+
+/// The value of a field in the lines that hold some words.
+fn fields(log: &str, words: &str, name: &str) -> BTreeSet<String> {
+    let mark = format!("{name}=\"");
+    log.lines()
+        .filter(|line| line.contains(words))
+        .filter_map(|line| Some(line.split_once(&mark)?.1.split('"').next()?.to_owned()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_leads_from_the_request_through_the_queue_to_the_workers_attempt() {
+    let world = World::scaled("traced").start().await;
+    let order = world.place(0, 1, Collect::Cash);
+    world.fires(TriggerKind::Send, &order).await;
+    world.settled("the order is placed").await;
+    let accepted = fields(&world.log("ingress-1"), "a trigger was accepted", "traceparent");
+    assert_eq!(accepted.len(), 1, "{}", world.log("ingress-1"));
+    let attempts: BTreeSet<String> = ["worker-1", "worker-2"]
+        .iter()
+        .flat_map(|worker| fields(&world.log(worker), &format!("order=\"{}\"", order.number), "traceparent"))
+        .collect();
+    assert_eq!(attempts, accepted, "{}{}", world.log("worker-1"), world.log("worker-2"));
+    world.finish().await;
+}
