@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 
 #[path = "../bench/bare.rs"]
@@ -33,6 +34,7 @@ mod sync;
 #[path = "../bench/worker.rs"]
 mod worker;
 
+use measure::say;
 use report::Report;
 
 /// What can be measured on its own.
@@ -74,7 +76,7 @@ async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            measure::say(format_args!("bench: {error:#}"));
+            say(format_args!("bench: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -86,21 +88,29 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let parts = if arguments.parts.is_empty() { Part::ALL.to_vec() } else { arguments.parts };
     let mut report = Report::default();
-    for part in parts {
-        measure::say(format_args!("{part:?}"));
-        match part {
-            Part::Worker => worker::run(&mut report).await?,
-            Part::Ingress => ingress::run(&mut report).await?,
-            Part::EndToEnd => end_to_end::run(&mut report).await?,
-            Part::Footprint => footprint::run(&mut report).await?,
-            Part::Sync => sync::run(&mut report).await?,
-            Part::Growth => growth::run(&mut report).await?,
-        }
-    }
+    let measured = measure(parts, &mut report).await;
+    // What was measured before something went wrong is said all the same.
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{}", report.table())?;
+    measured?;
     if let Some(path) = arguments.report {
         report.write(&path)?;
+    }
+    Ok(())
+}
+
+async fn measure(parts: Vec<Part>, report: &mut Report) -> anyhow::Result<()> {
+    for part in parts {
+        say(format_args!("{part:?}"));
+        match part {
+            Part::Worker => worker::run(report).await,
+            Part::Ingress => ingress::run(report).await,
+            Part::EndToEnd => end_to_end::run(report).await,
+            Part::Footprint => footprint::run(report).await,
+            Part::Sync => sync::run(report).await,
+            Part::Growth => growth::run(report).await,
+        }
+        .with_context(|| format!("{part:?}"))?;
     }
     Ok(())
 }

@@ -120,6 +120,7 @@ pub(super) fn module(code: &str, client_id: &str, base_url: &str) -> Value {
         "integrations": {"delivery": {
             "payerType": ["receiver", "sender"], "allowTrackNumber": true, "codAvailable": true,
             "statusList": codes.map(status),
+            "actions": {"calculate": "retailcrm/callback/calculate"},
         }},
     })
 }

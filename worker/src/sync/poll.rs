@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use content::ContentSum;
 use shared::domain::{IntegrationId, OrderNo};
-use shared::measoft::{MeasoftError, PoisonRow, StatusRow};
+use shared::measoft::{MeasoftError, PoisonRow, StatusRow, StatusStream};
 use shared::message::{Change, Kind, Outcome};
 use shared::reason;
 use shared::store;
@@ -166,28 +166,22 @@ impl<'a> Stream<'a> {
         let mut stream = self.shop.vendors.courier.only_last(self.id).await?;
         let mut sum = ContentSum::default();
         let mut rows = 0;
-        let mut chunk: Vec<Result<StatusRow, PoisonRow>> = Vec::with_capacity(CHUNK);
-        loop {
-            let row = stream.next().await?;
-            let ended = row.is_none();
-            chunk.extend(row);
-            if chunk.len() == CHUNK || (ended && !chunk.is_empty()) {
-                for row in &chunk {
-                    sum.add(row);
-                }
-                let count = chunk.len();
-                let taken = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK));
-                self.keep(batch, rows, taken).await?;
-                rows += count;
-            }
-            if ended {
-                return Ok(Fetched { batch, rows, content: sum.text(rows) });
-            }
+        let mut taken = chunk(&mut stream).await?;
+        while !taken.is_empty() {
+            taken.iter().for_each(|row| sum.add(row));
+            let (first, count) = (rows, taken.len());
+            rows += count;
+            // The next rows are read while the database takes these.
+            let reading = async { if count < CHUNK { Ok(Vec::new()) } else { chunk(&mut stream).await } };
+            let (kept, next) = tokio::join!(self.keep(batch, first, taken), reading);
+            kept?;
+            taken = next?;
         }
+        Ok(Fetched { batch, rows, content: sum.text(rows) })
     }
 
     /// Stores rows, each as somebody's or nobody's.
-    async fn keep(&self, batch: i64, first: usize, rows: Vec<Result<StatusRow, PoisonRow>>) -> Result<(), Stop> {
+    async fn keep(&self, batch: i64, first: usize, rows: Vec<StreamRow>) -> Result<(), Stop> {
         let numbers: Vec<&str> = rows.iter().filter_map(number).collect();
         let owners = by_number(self.tools.store.owners_of(&self.integrations, &numbers).await?);
         let new: Vec<NewRow> = rows.iter().map(|row| new_row(row, &owners)).collect();
@@ -337,7 +331,21 @@ impl From<Stop> for ReadError {
     }
 }
 
-fn number(row: &Result<StatusRow, PoisonRow>) -> Option<&str> {
+type StreamRow = Result<StatusRow, PoisonRow>;
+
+/// The next rows of an answer; fewer than [`CHUNK`] are its last.
+async fn chunk(stream: &mut StatusStream) -> Result<Vec<StreamRow>, MeasoftError> {
+    let mut rows = Vec::with_capacity(CHUNK);
+    while rows.len() < CHUNK {
+        match stream.next().await? {
+            Some(row) => rows.push(row),
+            None => break,
+        }
+    }
+    Ok(rows)
+}
+
+fn number(row: &StreamRow) -> Option<&str> {
     match row {
         Ok(row) => row.orderno.as_ref(),
         Err(bad) => bad.orderno.as_ref(),
