@@ -1263,7 +1263,7 @@ mod cases {
         let any = window("account_hour", 100, 3600);
         assert_eq!(bench.store.budget_used_most(&any).await.expect("asked"), 0, "nobody has used anything");
         for (account, n) in [("8:a", 3), ("12:b", 7), ("12:b", 4), ("9:c", 5)] {
-            assert_eq!(bench.store.take_budget(&[of(account)], n, false).await.expect("asked"), Ok(n));
+            assert_eq!(take_of(bench, &[of(account)], n, false).await, Ok(n));
             bench.pass(400);
         }
         bench.store.take_budget(&[window("account_hourly", 100, 3600)], 99, false).await.expect("asked").expect("free");
