@@ -1,6 +1,7 @@
 //! `bridge order show` tells the story of an order.
 
-use simulators::harness::{Collect, World};
+use jiff::Timestamp;
+use simulators::harness::{Collect, LONG, World, eventually};
 use simulators::measoft::{FaultAction, FaultRule};
 use simulators::retailcrm::TriggerKind;
 
@@ -13,15 +14,23 @@ async fn the_timeline_tells_trigger_decision_calls_and_result() {
     let command = world.fires(TriggerKind::Send, &order).await.body["id"].clone();
     world.settled("the order is placed").await;
 
-    let document = world.bridge(&["order", "show", &order.number, "--json"]).await.json();
+    // The journal is written behind the work.
+    let document = eventually("the calls are in the journal", LONG, || async {
+        let document = world.bridge(&["order", "show", &order.number, "--json"]).await.json();
+        let steps = document["timeline"].as_array().expect("a list");
+        let ops: Vec<&str> = steps.iter().filter_map(|step| step["op"].as_str()).collect();
+        let complete = ops.contains(&"statusreq") && ops.iter().any(|op| op.contains("edit"));
+        if complete { Ok(document) } else { Err(format!("{ops:?}")) }
+    })
+    .await;
     assert_eq!(document["order"], order.number);
     let delivery = &document["deliveries"][0];
     assert_eq!(delivery["integration"], world.shops[0].integration);
     assert_eq!((&delivery["orderno"], &delivery["state"]), (&world.orderno(&order).into(), &"created".into()));
     let timeline = document["timeline"].as_array().expect("a list");
-    let mut last = String::new();
+    let mut last = Timestamp::MIN;
     for step in timeline {
-        let at = step["at"].as_str().expect("a time").to_owned();
+        let at: Timestamp = step["at"].as_str().expect("a time").parse().expect("a time");
         assert!(at >= last, "in the order of time: {at} after {last}");
         assert!(step["text"].as_str().is_some_and(|text| !text.is_empty()), "{step}");
         last = at;
