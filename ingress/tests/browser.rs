@@ -166,7 +166,8 @@ async fn the_triggers_tab_shows_what_to_paste_character_by_character() {
     browser.press("nav a[href$='/triggers']").await;
     browser.shows("/reintegrations/requests/trigger/retailcrm").await;
     browser.screenshot(&pictures(), "triggers-ru").await;
-    let forms = shared::trigger_forms::forms(&world.integration, &[world.integration.clone()], &world.url());
+    let forms =
+        shared::trigger_forms::forms(&world.integration, std::slice::from_ref(&world.integration), &world.url());
     for form in &forms {
         let which = form.which.as_str();
         // A field's value is what the clipboard gets: no line break may come in.

@@ -504,9 +504,10 @@ async fn a_real_prometheus_evaluates_every_rule_and_every_panel() {
             serde_json::from_str(&answer.text().await.map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
         if body["status"] == "success" { Ok(body["data"].clone()) } else { Err(body.to_string()) }
     };
+    let expected = count.to_string();
     until(Duration::from_secs(60), async || {
         let up = get("/api/v1/query", &[("query", "count(up == 1)")]).await?;
-        if up["result"][0]["value"][1] != count.to_string() {
+        if up["result"][0]["value"][1] != expected.as_str() {
             return Err(format!("not all targets are up: {up}"));
         }
         for group in list(&get("/api/v1/rules", &[]).await?["groups"]) {

@@ -349,7 +349,7 @@ pub struct Probe {
     /// A town the courier service delivers to, with its type word or as a code
     #[arg(long, default_value = "Москва город")]
     pub town: String,
-    /// Where requests and answers are kept [default: <DATA_DIR>/probe-<ID>]
+    /// Where requests and answers are kept [default: `probe-ID` in DATA_DIR]
     #[arg(long, value_name = "FOLDER")]
     pub save: Option<std::path::PathBuf>,
     /// Seconds between two requests

@@ -107,11 +107,10 @@ async fn fill(world: &World) -> anyhow::Result<()> {
              md5(g::text), 100000, '{{\"external_id\":\"ms-{id}-' || g || '\",\"track_number\":\"G\",\"status\":\"COMPLETE\"}}', \
              {now} - {day} + g, {now} - {day} + g, {now} - {day} + g FROM generate_series(1, {DELIVERIES}) g"
         ),
-        format!(
-            "INSERT INTO intents (integration_id, number, delivery_id, requested, served, send_seq, due_at, wanted_at, \
-             command_id, created_at, updated_at) SELECT integration_id, number, id, 1, 1, 1, created_at, created_at, \
-             md5(number), created_at, created_at FROM deliveries WHERE crm_order_id > 5000000"
-        ),
+        "INSERT INTO intents (integration_id, number, delivery_id, requested, served, send_seq, due_at, wanted_at, \
+         command_id, created_at, updated_at) SELECT integration_id, number, id, 1, 1, 1, created_at, created_at, \
+         md5(number), created_at, created_at FROM deliveries WHERE crm_order_id > 5000000"
+            .to_owned(),
         format!(
             "INSERT INTO journal (at, integration_id, number, orderno, what, vendor, op, outcome, duration_ms, http_status, \
              text, request, response) SELECT {now} - {day} + g, {id}, 'G' || (g % {DELIVERIES}), '{prefix}G' || (g % \

@@ -56,7 +56,7 @@ async fn an_outage_of_every_kind_is_sat_out_and_every_order_placed_once() {
     all_accepted(&world.storm(&sends, 16).await);
     eventually("the breaker has had enough", LONG, || async {
         match refused(&world).await {
-            count if count >= OPENS_AFTER + 1 => Ok(()),
+            count if count > OPENS_AFTER => Ok(()),
             count => Err(format!("{count} requests were refused")),
         }
     })
@@ -83,6 +83,5 @@ async fn an_outage_of_every_kind_is_sat_out_and_every_order_placed_once() {
         assert!(*pause >= least, "request {} came {pause:?} after the answer before: {pauses:?}", n + 2);
     }
     assert!(pauses[faulty - 1] >= SignedDuration::from_secs(ASKED_S), "asked for {ASKED_S} s: {pauses:?}");
-    eprintln!("pauses {pauses:?}; {} requests in all for {ORDERS} orders", requests.len());
     world.finish().await;
 }

@@ -61,16 +61,6 @@ async fn many_waiting_orders(name: &str, part: usize) -> u64 {
     assert_eq!(report.turned_away, 0);
     let requests = world.measoft.stats().total_requests;
     assert!(requests * 5 <= orders.len(), "{requests} requests for {} orders", orders.len());
-    eprintln!(
-        "{} orders, {requests} requests, at most {} of {} a minute, {} of {} in 20, {} of {} an hour",
-        orders.len(),
-        report.highest_ip_per_minute,
-        limits.ip_per_minute,
-        report.highest_ip_per_20_minutes,
-        limits.ip_per_20_minutes,
-        report.highest_account_per_hour,
-        limits.account_per_hour
-    );
     let mut held_up = 0;
     for worker in ["worker-1", "worker-2"] {
         let metrics = world.metrics(worker).await;

@@ -15,8 +15,13 @@ use url::Url;
 
 /// Stands for every password and key that a setting holds; must never be seen.
 const PLANTED: &str = "planted-8d1f";
-const ROLES: [&[&str]; 3] = [&["ingress"], &["worker"], &["scheduler"]];
-const UP: &[&str] = &["bridge", "up"];
+/// A program and its subcommand.
+type Program = &'static [&'static str];
+/// Names and values of the environment.
+type Settings<'a> = &'a [(&'a str, &'a str)];
+
+const ROLES: [Program; 3] = [&["ingress"], &["worker"], &["scheduler"]];
+const UP: Program = &["bridge", "up"];
 
 struct Folder(PathBuf);
 
@@ -189,7 +194,7 @@ async fn what_cannot_mend_itself_ends_every_program_with_its_exit_code() {
     let below_a_file = file.join("data").display().to_string();
     let missing = folder.0.join("missing").display().to_string();
     // Changed settings, exit code, what is said; an empty value takes the setting away.
-    let everywhere: &[(&[(&str, &str)], i32, &str)] = &[
+    let everywhere: &[(Settings<'_>, i32, &str)] = &[
         (&[("AMQP_URL", &bad_amqp)], 64, "AMQP_URL: must begin with amqp:// or amqps://"),
         (&[("DATABASE_URL", &bad_database)], 64, "DATABASE_URL: must begin with sqlite:// or postgres://"),
         (&[("BRIDGE_SECRET_KEY", "")], 64, "BRIDGE_SECRET_KEY: must be given when PostgreSQL is used"),
@@ -201,7 +206,7 @@ async fn what_cannot_mend_itself_ends_every_program_with_its_exit_code() {
         (&[("CRM_ALLOWED_HOSTS", "http://x/y z")], 64, "CRM_ALLOWED_HOSTS: "),
         (&[("RUST_LOG", "a=b=c")], 64, "RUST_LOG: not a filter"),
     ];
-    let by_program: &[(&[&str], &[(&str, &str)], i32, &str)] = &[
+    let by_program: &[(Program, Settings<'_>, i32, &str)] = &[
         (&["ingress"], &[("INGRESS_LISTEN", &taken)], 1, "INGRESS_LISTEN:"),
         (UP, &[("INGRESS_LISTEN", &taken)], 1, "INGRESS_LISTEN:"),
         (&["ingress"], &[("AMQP_URL", "")], 64, "AMQP_URL: ingress needs RabbitMQ"),
