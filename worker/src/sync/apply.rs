@@ -224,7 +224,8 @@ async fn put_off(tools: &Tools, account: &str, held: &[DeliveryId], rows: &[Pend
             tx.commit().await?;
             tools.metrics.status_rows(StatusRowResult::Parked, 1);
         } else {
-            tools.store.postpone_rows(account, &[*id], pause(now, first.attempt)).await?;
+            // Whoever holds it is done with it in seconds; a status should not wait longer.
+            tools.store.postpone_rows(account, &[*id], pause(now, first.attempt.min(3))).await?;
         }
     }
     Ok(())
