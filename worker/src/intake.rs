@@ -1,8 +1,13 @@
 //! Takes commands off the interactive lane and records what they want. Once the wish is
 //! stored the message has done its work: the intent is the truth, messages are nudges.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
+use shared::domain::IntegrationId;
 use shared::message::{Candidate, Command, Envelope, Kind, Lane, decode};
 use shared::queue::Delivery;
 use shared::queue::watched::WatchedQueue;
@@ -21,18 +26,39 @@ use crate::runner::Hint;
 
 /// Messages recorded in one commit.
 const GROUP: usize = 256;
-/// Messages in hand and not recorded yet.
-const PREFETCH: u16 = 256;
+/// Messages in hand and not recorded yet: the next commit's gather while one is written.
+const PREFETCH: u16 = 4 * GROUP as u16;
+
+/// Whether more messages wait than one commit takes. Commands of all integrations stand in
+/// one line there, so that a flood of one would hold the others up: while it lasts, serving
+/// leaves most of the machine to recording.
+#[derive(Debug, Default)]
+pub struct Pressed(AtomicBool);
+
+impl Pressed {
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// Commands of the lane that are about no order.
 pub type Other = mpsc::Sender<(Envelope, Delivery)>;
 
 /// Runs until `stop`, then hands back what is not recorded.
-pub async fn run(tools: Tools, queue: WatchedQueue, hints: mpsc::Sender<Hint>, other: Other, stop: CancellationToken) {
+pub async fn run(
+    tools: Tools,
+    queue: WatchedQueue,
+    hints: mpsc::Sender<Hint>,
+    other: Other,
+    pressed: Arc<Pressed>,
+    stop: CancellationToken,
+) {
     let (mut inbox, pumping) =
         pump::start(queue.subscribe(Lane::Interactive, PREFETCH), usize::from(PREFETCH), stop.clone());
     let mut group = Vec::with_capacity(GROUP);
     while inbox.recv_many(&mut group, GROUP).await > 0 {
+        pressed.0.store(group.len() == GROUP, Ordering::Relaxed);
         record(&tools, &hints, &other, std::mem::take(&mut group), &stop).await;
     }
     let _ = pumping.await;
@@ -47,7 +73,12 @@ async fn record(
 ) {
     let mut wishes = Vec::new();
     let mut entries = Vec::new();
-    let mut nudges = Vec::new();
+    // One an integration is enough: the earliest.
+    let mut nudges: BTreeMap<IntegrationId, Timestamp> = BTreeMap::new();
+    let mut nudge = |integration, due_at: Timestamp| {
+        let known = nudges.entry(integration).or_insert(due_at);
+        *known = (*known).min(due_at);
+    };
     let mut settled = Vec::new();
     for delivery in group {
         match decode(&delivery.body) {
@@ -64,7 +95,7 @@ async fn record(
                 if made.is_empty() {
                     match (&envelope.command, envelope.integration) {
                         (Command::ResumeOrder { .. }, Some(integration)) => {
-                            nudges.push(Hint { integration, due_at: tools.clock.now() });
+                            nudge(integration, tools.clock.now());
                             settled.push(delivery);
                         }
                         _ => {
@@ -75,7 +106,7 @@ async fn record(
                 }
                 for wish in &made {
                     entries.push(trigger_entry(&envelope, wish));
-                    nudges.push(Hint { integration: wish.integration, due_at: wish.due_at });
+                    nudge(wish.integration, wish.due_at);
                 }
                 wishes.extend(made);
                 settled.push(delivery);
@@ -97,8 +128,8 @@ async fn record(
     for delivery in settled {
         delivery.ack().await;
     }
-    for nudge in nudges {
-        let _ = hints.send(nudge).await;
+    for (integration, due_at) in nudges {
+        let _ = hints.send(Hint { integration, due_at }).await;
     }
 }
 

@@ -115,10 +115,12 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
         tokio::spawn(errands::run(tools.clone(), shops.clone(), queue.clone(), publisher, errands, ctx.stop.clone()));
     let desk = module::rpc::desk(&ctx, tools.clone(), shops.clone(), hints.clone());
     let answering = tokio::spawn(module::rpc::run(desk, callbacks, ctx.stop.clone()));
-    let intake = tokio::spawn(intake::run(tools.clone(), queue.clone(), hints, other, ctx.stop.clone()));
+    let pressed = Arc::new(intake::Pressed::default());
+    let intake =
+        tokio::spawn(intake::run(tools.clone(), queue.clone(), hints, other, pressed.clone(), ctx.stop.clone()));
     let beat = ctx.health.heartbeat("runner", Duration::from_secs(60));
     let concurrency = usize::from(ctx.config.worker_concurrency);
-    runner::run(tools, shops, hinted, concurrency, beat, ctx.stop.clone()).await;
+    runner::run(tools, shops, hinted, concurrency, pressed, beat, ctx.stop.clone()).await;
     // In hand is finished; what was received and not recorded goes back.
     let _ = intake.await;
     let _ = answering.await;

@@ -2,6 +2,7 @@
 //! one is due. The store is asked; messages only say when asking is worth while.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::intake::Pressed;
 use crate::ports::Tools;
 use crate::serve;
 use crate::shops::{Found, Shops};
@@ -91,13 +93,12 @@ pub async fn run(
     shops: Shops,
     mut hints: mpsc::Receiver<Hint>,
     concurrency: usize,
+    pressed: Arc<Pressed>,
     beat: Heartbeat,
     stop: CancellationToken,
 ) {
     let mut turns = Turns::default();
     let mut running: JoinSet<(IntegrationId, Vec<Hint>)> = JoinSet::new();
-    // One integration never holds more than half of the slots while others wait.
-    let cap = (concurrency / 2).max(1);
     let mut look_at = tokio::time::Instant::now();
     loop {
         beat.beat();
@@ -112,6 +113,9 @@ pub async fn run(
         }
         while running.len() < concurrency && !stop.is_cancelled() {
             let now = tools.clock.now();
+            // One integration never holds more than half of the slots; the one that floods us is
+            // served by one until its flood is written down.
+            let cap = if pressed.is_pressed() { 1 } else { (concurrency / 2).max(1) };
             let mut chosen = None;
             let mut gone = false;
             let Some(id) = turns.next(now, cap, |id| match shops.find(id) {
