@@ -19,6 +19,9 @@ use crate::references::References;
 
 pub use shared::domain::status_list::ERROR as ERROR_STATUS;
 
+/// How often RetailCRM is told of a delivery without showing that it knows.
+const TOLD_UNSEEN: u8 = 3;
+
 /// What an answer to `save` takes at most, from its result to RetailCRM.
 const ANSWERING: std::time::Duration = std::time::Duration::from_millis(300);
 
@@ -88,6 +91,7 @@ fn to_write(d: &Delivery, shop: &Shop, error: Option<String>) -> CrmWritten {
             None => module_status(shop, d.status.as_deref().unwrap_or("NEW")),
         },
         error,
+        unseen: d.crm_written.unseen,
     }
 }
 
@@ -101,12 +105,21 @@ pub fn is_told(d: &Delivery, shop: &Shop) -> bool {
         && !d.crm_written.status.is_empty()
 }
 
-/// RetailCRM drops what it was told of a delivery when the order's type changes. An order
-/// that came back shows no id of ours: then nothing was told. An error that is shown stays.
+/// RetailCRM drops what it was told of a delivery when the order's type changes, or was told
+/// of another integration's meanwhile. An order that came back does not show our id: then
+/// nothing was told. An error that is shown stays.
+///
+/// Telling it is an edit, and may fire the shop's triggers: a RetailCRM that never shows the
+/// id would be told for ever.
 pub fn notice_forgotten(order: &Order, d: &mut Delivery) {
-    let shows_id = order.delivery.data.external_id.as_deref().is_some_and(|id| !id.is_empty());
-    if !shows_id && d.crm_written.error.is_none() {
-        d.crm_written = CrmWritten::default();
+    let ours = Delivery::external_id(d.integration, d.crm_order);
+    if order.delivery.data.external_id.as_deref() == Some(ours.as_str()) {
+        d.crm_written.unseen = 0;
+    } else if !d.crm_written.external_id.is_empty()
+        && d.crm_written.error.is_none()
+        && d.crm_written.unseen < TOLD_UNSEEN
+    {
+        d.crm_written = CrmWritten { unseen: d.crm_written.unseen + 1, ..CrmWritten::default() };
     }
 }
 
@@ -271,5 +284,34 @@ async fn refused_write(tools: &Tools, shop: &Shop, error: &CrmError) -> Outcome 
 fn replace_success(case: &mut Case, outcome: Outcome) {
     if !matches!(case.outcome, Some(Outcome::GiveUp(_))) {
         case.outcome = Some(outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use shared::domain::delivery::DeliveryState;
+    use shared::retailcrm::wire::order::read_single;
+
+    use super::*;
+
+    fn order(external_id: Option<&str>) -> Order {
+        let order = json!({"id": 4817, "number": "A-1", "delivery": {"data": {"externalId": external_id}}});
+        read_single(&order).expect("an order")
+    }
+
+    #[test]
+    fn what_retailcrm_never_shows_is_told_a_few_times_only() {
+        let mut d = crate::testing::delivery(DeliveryState::Created);
+        let told = d.crm_written.clone();
+        for shown in [None, Some("ms-2-4817"), None] {
+            notice_forgotten(&order(shown), &mut d);
+            assert!(d.crm_written.external_id.is_empty(), "forgotten");
+            d.crm_written = CrmWritten { unseen: d.crm_written.unseen, ..told.clone() };
+        }
+        notice_forgotten(&order(None), &mut d);
+        assert_eq!(d.crm_written.external_id, told.external_id, "no more");
+        notice_forgotten(&order(Some("ms-1-4817")), &mut d);
+        assert_eq!((d.crm_written.unseen, &d.crm_written.external_id), (0, &told.external_id), "seen: counted anew");
     }
 }

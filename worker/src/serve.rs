@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::domain::delivery::{CrmWritten, DeliveryState as S, Event, Fingerprint};
+use shared::domain::delivery::{DeliveryState as S, Event, Fingerprint};
 use shared::domain::{Delivery, IntegrationId, IntegrationState, OrderNumber, PausedBy};
 use shared::message::{Command, Envelope, GiveUp, Kind, Outcome, RetryWhy};
 use shared::planted::{Bug, is_planted};
@@ -371,11 +371,6 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
     };
     if let (Some(order), Some(d)) = (&case.order, &mut case.delivery) {
         if shown == Shown::Ours {
-            // It was with another integration meanwhile: what we told is told no more.
-            let ours = Delivery::external_id(d.integration, d.crm_order);
-            if order.delivery.data.external_id.as_deref().is_some_and(|shown| shown != ours) {
-                d.crm_written = CrmWritten::default();
-            }
             order.number.as_str().clone_into(&mut d.number);
             d.site.clone_from(&order.site);
             if let Some(code) = order.delivery.code.clone() {

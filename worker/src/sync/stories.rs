@@ -327,6 +327,25 @@ async fn an_order_at_work_is_not_disturbed_and_its_status_comes_later() {
 }
 
 #[tokio::test]
+async fn an_order_that_arrived_when_nobody_waited_for_it_any_more_is_taken_over() {
+    let world = World::new().await;
+    let order = world.place("A-1").await;
+    // As if the request had hung, had been given up, and its process had died since.
+    let given_up =
+        "UPDATE deliveries SET state = 'planned', ordercode = NULL, sending_hash = sent_hash, sent_hash = NULL";
+    world.store().db.exec(given_up, vec![]).await.expect("written");
+    world.courier.set_status("A-1", "AWAITING_SYNC", soon(&world, 1));
+    sync(&world).await;
+    let intent = world.store().intent(world.id, "A-1").await.expect("read").expect("an intent");
+    assert!(intent.verify && intent.requested > intent.served, "{intent:?}");
+    world.work(world.id).await;
+    let delivery = world.delivery(order).await;
+    assert_eq!((delivery.state, delivery.ordercode.is_some()), (S::Created, true));
+    assert_eq!(world.courier.order("A-1").expect("there").creates, 1);
+    assert!(world.dead().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_change_between_fetch_and_commit_is_not_seen_where_the_commit_stamps_its_time() {
     // What the reconcile is for: see `reconcile`.
     let world = World::made(|_| {}, |options| options.commit = CommitMode::StampNow).await;
