@@ -296,7 +296,8 @@ mod tests {
     use super::*;
 
     fn order(external_id: Option<&str>) -> Order {
-        let order = json!({"id": 4817, "number": "A-1", "delivery": {"data": {"externalId": external_id}}});
+        let order =
+            json!({"id": 4817, "number": "A-1", "totalSumm": 0, "delivery": {"data": {"externalId": external_id}}});
         read_single(&order).expect("an order")
     }
 
