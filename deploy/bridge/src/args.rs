@@ -79,6 +79,7 @@ pub enum Command {
                             zsh:  bridge completions zsh >\"${fpath[1]}/_bridge\"\n\
                             fish: bridge completions fish >~/.config/fish/completions/bridge.fish")]
     Completions {
+        /// Whose words to print
         #[arg(value_enum)]
         shell: Shell,
     },
@@ -119,6 +120,7 @@ pub enum IntegrationCommand {
     List,
     /// Show one, with every setting (no secrets)
     Show {
+        /// Number of the integration
         id: i64,
         /// Show the deliveryApiKey too
         #[arg(long)]
@@ -128,21 +130,35 @@ pub enum IntegrationCommand {
     Edit(Edit),
     /// Let its commands wait
     Pause {
+        /// Number of the integration
         id: i64,
         /// Said to whoever looks at it
         #[arg(long, default_value = "paused by the operator")]
         why: String,
     },
     /// Carry its commands out again
-    Resume { id: i64 },
+    Resume {
+        /// Number of the integration
+        id: i64,
+    },
     /// Make a new deliveryApiKey; triggers with the old one are refused from then on
-    RotateKey { id: i64 },
+    RotateKey {
+        /// Number of the integration
+        id: i64,
+    },
     /// Take it out of service; its ledger stays
-    Remove { id: i64 },
+    Remove {
+        /// Number of the integration
+        id: i64,
+    },
     /// Tell RetailCRM what the delivery module offers, or bring that up to date
-    Register { id: i64 },
+    Register {
+        /// Number of the integration
+        id: i64,
+    },
     /// Ask both vendors whether the credentials work, and for tariffs to a town
     Check {
+        /// Number of the integration
         id: i64,
         /// Town to ask tariffs for
         #[arg(long)]
@@ -155,6 +171,7 @@ pub enum IntegrationCommand {
 
 #[derive(Debug, Args)]
 pub struct Add {
+    /// What people call it
     #[arg(long)]
     pub title: String,
     /// Address of the account, like `https://shop.retailcrm.ru`
@@ -203,42 +220,58 @@ pub struct Add {
 
 #[derive(Debug, Args)]
 pub struct Edit {
+    /// Number of the integration
     pub id: i64,
+    /// What people call it
     #[arg(long)]
     pub title: Option<String>,
+    /// Address of the account, like `https://shop.retailcrm.ru`
     #[arg(long)]
     pub crm_url: Option<String>,
+    /// RetailCRM API key
     #[arg(long)]
     pub crm_key: Option<String>,
+    /// Code of the courier service: the number in its cabinet's address
     #[arg(long)]
     pub extra: Option<String>,
+    /// Login of the client's cabinet
     #[arg(long)]
     pub login: Option<String>,
+    /// Password of the client's cabinet (better: --password-stdin)
     #[arg(long, conflicts_with = "password_stdin")]
     pub password: Option<String>,
+    /// Read the password from standard input
     #[arg(long)]
     pub password_stdin: bool,
+    /// MeaSoft API address
     #[arg(long)]
     pub measoft_url: Option<String>,
     /// Replaces the whole list
     #[arg(long = "delivery-type", value_name = "CODE")]
     pub delivery_types: Vec<String>,
+    /// Put before the numbers of orders placed from now on
     #[arg(long)]
     pub prefix: Option<String>,
+    /// RetailCRM payment status to set after delivery
     #[arg(long, value_name = "CODE")]
     pub payment_status: Option<String>,
+    /// Bring delivery statuses back
     #[arg(long, value_name = "BOOL")]
     pub receive_statuses: Option<bool>,
+    /// Bring payment type and sum back
     #[arg(long, value_name = "BOOL")]
     pub receive_payment: Option<bool>,
+    /// by_payment_type or as_vendor
     #[arg(long, value_name = "POLICY")]
     pub cod_policy: Option<String>,
+    /// Any setting, for example --set payment_type_map.CARD=bank-card
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct TriggerHelp {
+    /// Number of the integration
     pub id: i64,
     /// ru or en
     #[arg(long, default_value = "ru")]
@@ -251,6 +284,7 @@ pub enum OrderCommand {
     Show {
         /// RetailCRM's number, or ours at MeaSoft
         number: String,
+        /// Only of this integration
         #[arg(long)]
         integration: Option<i64>,
         /// Show masked request and response bodies
@@ -266,11 +300,13 @@ pub enum DeadCommand {
         /// Closed ones too
         #[arg(long)]
         all: bool,
+        /// Only of this integration
         #[arg(long)]
         integration: Option<i64>,
         /// shop, courier, crm or bridge
         #[arg(long)]
         fault: Option<String>,
+        /// A reason as `bridge dead list` shows it, like bad_phone
         #[arg(long)]
         reason: Option<String>,
         /// A time like 2026-09-01T10:00:00Z, or a span like 2h, 30m, 7d
@@ -278,20 +314,28 @@ pub enum DeadCommand {
         since: Option<String>,
     },
     /// Everything about one
-    Show { id: i64 },
+    Show {
+        /// Number of the dead letter
+        id: i64,
+    },
     /// Try again: one, or all that match
     Replay {
+        /// Number of the dead letter
         #[arg(required_unless_present = "all")]
         id: Option<i64>,
         /// Every open one that matches the filters
         #[arg(long, conflicts_with = "id")]
         all: bool,
+        /// Only of this integration
         #[arg(long, requires = "all")]
         integration: Option<i64>,
+        /// shop, courier, crm or bridge
         #[arg(long, requires = "all")]
         fault: Option<String>,
+        /// A reason as `bridge dead list` shows it, like bad_phone
         #[arg(long, requires = "all")]
         reason: Option<String>,
+        /// A time like 2026-09-01T10:00:00Z, or a span like 2h, 30m, 7d
         #[arg(long, requires = "all")]
         since: Option<String>,
         /// How many a minute
@@ -300,6 +344,7 @@ pub enum DeadCommand {
     },
     /// Close without trying again
     Discard {
+        /// Number of the dead letter
         id: i64,
         /// The reason, for whoever looks later
         #[arg(long)]
@@ -311,12 +356,15 @@ pub enum DeadCommand {
 pub enum JournalCommand {
     /// Find exchanges by order number or any text in them
     Search {
+        /// An order number, or any text of an exchange
         text: String,
+        /// Only of this integration
         #[arg(long)]
         integration: Option<i64>,
         /// A time like 2026-09-01T10:00:00Z, or a span like 2h, 30m, 7d
         #[arg(long)]
         since: Option<String>,
+        /// How many at most, the newest
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
@@ -403,5 +451,25 @@ mod tests {
         for bad in ["", "h", "2w", "yesterday", "99999999999999999999d"] {
             assert!(since(bad, now).is_err(), "{bad}");
         }
+    }
+
+    /// Commands and arguments that say nothing about themselves.
+    fn silent(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+        let arguments = command.get_arguments().filter(|a| a.get_help().is_none());
+        found.extend(arguments.map(|argument| format!("{path} {}", argument.get_id())));
+        for sub in command.get_subcommands() {
+            let path = format!("{path} {}", sub.get_name());
+            if sub.get_about().is_none() {
+                found.push(path.clone());
+            }
+            silent(sub, &path, found);
+        }
+    }
+
+    #[test]
+    fn every_command_and_argument_says_what_it_is() {
+        let mut found = Vec::new();
+        silent(&Cli::command(), "bridge", &mut found);
+        assert!(found.is_empty(), "{found:#?}");
     }
 }
