@@ -430,7 +430,7 @@ mod tests {
     /// The other side of the tests below, which start it as a process of its own.
     #[cfg(unix)]
     #[test]
-    #[ignore = "started by the signal tests"]
+    #[ignore = "no test but the process that the tests below start and send signals to; it ends only by a signal"]
     fn a_process_that_serves() {
         let folder = std::path::PathBuf::from(std::env::var_os("BRIDGE_TEST_FOLDER").expect("started by a test"));
         let folder = std::mem::ManuallyDrop::new(Folder(folder));

@@ -23,6 +23,8 @@ use crate::recognise::{fingerprint, is_ours, item_codes, shows, with_codes};
 /// How old the ledger's word of a send may be when the request leaves: what a later look-up
 /// finds, or does not, is judged by it.
 const FRESH: Duration = Duration::from_secs(5);
+/// Times it is written down anew; a ledger slower than that must not keep orders from going.
+const FRESHENED: usize = 3;
 /// Earlier sends under one number that are remembered.
 const EARLIER: usize = 5;
 
@@ -116,7 +118,7 @@ impl Tools {
             cases.iter_mut().for_each(|case| case.close(closed.clone()));
             return;
         }
-        loop {
+        for _ in 0..FRESHENED {
             let now = self.clock.now();
             if let Err(error) = self.begin_sends(cases, now).await {
                 tracing::warn!(%error, "the ledger could not be written; nothing was sent");
@@ -559,14 +561,15 @@ impl Tools {
     /// Writes down that a change is about to be asked for; nothing but the call may follow.
     /// False: the lease was lost, or the ledger is away, and the case is closed.
     async fn begin_change(&self, case: &mut Case) -> bool {
-        loop {
+        for _ in 0..FRESHENED {
             let now = self.clock.now();
             match self.save(case, now).await {
-                // The process may have stood still meanwhile, and others hold the lease by now.
-                Ok(true) if self.clock.now().duration_since(now).unsigned_abs() >= FRESH => {}
                 Ok(true) => {
                     case.began = true;
-                    return true;
+                    // The process may have stood still meanwhile, and others hold the lease by now.
+                    if self.clock.now().duration_since(now).unsigned_abs() < FRESH {
+                        break;
+                    }
                 }
                 Ok(false) => {
                     case.retry(RetryWhy::LeaseHeld, None);
@@ -578,6 +581,7 @@ impl Tools {
                 }
             }
         }
+        true
     }
 
     /// A call whose turn has come already; breakers learn from its result.

@@ -87,6 +87,12 @@ impl Turns {
     }
 }
 
+/// Slots one integration may hold: half of them, so that others find one free; while more
+/// commands wait to be recorded than one commit takes, a single one.
+const fn cap(concurrency: usize, pressed: bool) -> usize {
+    if pressed || concurrency < 2 { 1 } else { concurrency / 2 }
+}
+
 /// Runs until `stop`; what is in hand then is finished.
 pub async fn run(
     tools: Tools,
@@ -113,9 +119,7 @@ pub async fn run(
         }
         while running.len() < concurrency && !stop.is_cancelled() {
             let now = tools.clock.now();
-            // One integration never holds more than half of the slots; the one that floods us is
-            // served by one until its flood is written down.
-            let cap = if pressed.is_pressed() { 1 } else { (concurrency / 2).max(1) };
+            let cap = cap(concurrency, pressed.is_pressed());
             let mut chosen = None;
             let mut gone = false;
             let Some(id) = turns.next(now, cap, |id| match shops.find(id) {
@@ -221,6 +225,12 @@ mod tests {
         assert_eq!(turns.next(at(1), 1, |_| true), Some(IntegrationId(2)));
         turns.end(IntegrationId(1));
         assert_eq!(turns.next(at(1), 1, |_| true), Some(IntegrationId(1)));
+    }
+
+    #[test]
+    fn a_flood_leaves_the_slots_to_others() {
+        assert_eq!([1, 2, 8, 33].map(|slots| cap(slots, false)), [1, 1, 4, 16]);
+        assert_eq!([1, 2, 8, 33].map(|slots| cap(slots, true)), [1; 4]);
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Session {
         self.expires > now && same(&self.signature(integration, key), signature)
     }
 
-    /// What every form of this session carries.
+    /// The CSRF token: a page of another site cannot know it.
     #[must_use]
     pub fn token(&self, key: &SecretKey) -> String {
         key.sign("account form", &format!("{}|{}", self.integration, self.nonce))

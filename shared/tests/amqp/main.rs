@@ -4,7 +4,6 @@
 mod bench;
 mod faults;
 mod put_aside;
-mod rate;
 mod requests;
 
 mod contract {
