@@ -20,8 +20,8 @@ use crate::report::{Report, Target};
 use crate::rig::{SEND, ingress, lifted};
 use crate::svg::{Chart, Series};
 
-/// Connections at a time.
-const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
+/// Connections at a time, unless others are asked for.
+pub const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
 /// The number of connections the targets are about.
 const MEANT: usize = 64;
 const TURNS: usize = 4;
@@ -37,7 +37,7 @@ struct Found {
     cpu: Duration,
 }
 
-pub async fn run(report: &mut Report) -> anyhow::Result<()> {
+pub async fn run(report: &mut Report, connections: &[usize]) -> anyhow::Result<()> {
     let scaled = World::scaled("bench-ingress").with(Role::Worker, 0).with(Role::Scheduler, 0);
     let scaled = lifted(scaled).start().await;
     // In one process the worker takes the wishes off the queue; none comes due meanwhile.
@@ -45,7 +45,7 @@ pub async fn run(report: &mut Report) -> anyhow::Result<()> {
     let broker = Broker::open(&scaled).await?;
     let bare = Bare::start()?;
     let mut all = Vec::new();
-    for connections in CONNECTIONS {
+    for &connections in connections {
         let found = measure(&scaled, &embedded, &broker, &bare, connections).await?;
         say(format_args!(
             "{connections} connections: {:.0}/s, raw {:.0}/s, bare axum {:.0}/s, embedded {:.0}/s",

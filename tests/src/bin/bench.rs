@@ -66,6 +66,9 @@ struct Arguments {
     /// Writes the table and the plots as well; without a path to tests/bench/REPORT.md.
     #[arg(long, num_args = 0..=1, default_missing_value = "tests/bench/REPORT.md")]
     report: Option<PathBuf>,
+    /// Of the ingress part: how many connections at a time.
+    #[arg(long, value_delimiter = ',', default_values_t = ingress::CONNECTIONS)]
+    connections: Vec<usize>,
     /// Serves the baseline of the ingress part.
     #[arg(long, hide = true)]
     serve_bare: bool,
@@ -88,7 +91,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let parts = if arguments.parts.is_empty() { Part::ALL.to_vec() } else { arguments.parts };
     let mut report = Report::default();
-    let measured = measure(parts, &mut report).await;
+    let measured = measure(parts, &arguments.connections, &mut report).await;
     // What was measured before something went wrong is said all the same.
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{}", report.table())?;
@@ -99,12 +102,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure(parts: Vec<Part>, report: &mut Report) -> anyhow::Result<()> {
+async fn measure(parts: Vec<Part>, connections: &[usize], report: &mut Report) -> anyhow::Result<()> {
     for part in parts {
         say(format_args!("{part:?}"));
         match part {
             Part::Worker => worker::run(report).await,
-            Part::Ingress => ingress::run(report).await,
+            Part::Ingress => ingress::run(report, connections).await,
             Part::EndToEnd => end_to_end::run(report).await,
             Part::Footprint => footprint::run(report).await,
             Part::Sync => sync::run(report).await,
