@@ -87,6 +87,16 @@ impl Ledger {
         Ok((intents, self.count("SELECT COUNT(*) AS n FROM jobs").await?))
     }
 
+    /// Messages of the job table that somebody should have taken by now. What is put off is
+    /// none: a status whose order is not known to be placed is looked at again for a day.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn due_jobs(&self) -> anyhow::Result<i64> {
+        let now = jiff::Timestamp::now().as_millisecond();
+        self.count(&format!("SELECT COUNT(*) AS n FROM jobs WHERE run_at <= {now}")).await
+    }
+
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite(pool) => pool.close().await,
