@@ -7,6 +7,7 @@
 pub mod account;
 pub mod callbacks;
 pub mod failures;
+mod finish;
 pub mod keys;
 pub mod reply;
 pub mod server;
@@ -16,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
 use futures_util::FutureExt as _;
 use shared::bootstrap::Ctx;
 use shared::clock::Clock;
@@ -126,11 +126,6 @@ impl State {
     }
 }
 
-/// Everything ingress accepts, for a server of the caller's own.
-pub fn router(state: State) -> Router {
-    Router::new().fallback(server::answer).with_state(state)
-}
-
 /// Serves until the process stops; returns when the last request has been answered.
 ///
 /// # Errors
@@ -158,7 +153,7 @@ pub async fn serve_on(ctx: &Ctx, state: State, listener: TcpListener) {
         tracing::info!(%address, "triggers and callbacks are accepted");
     }
     let beat = ctx.health.heartbeat("accepting connections", Duration::from_secs(30));
-    server::serve(listener, router(state.clone()), state.0.patience, &ctx.stop, &beat).await;
+    server::serve(listener, state.clone(), &ctx.stop, &beat).await;
     beat.done();
     state.0.journal.flush().await;
 }

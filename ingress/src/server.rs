@@ -1,13 +1,13 @@
 //! The HTTP shell: which path means what, how a body is read, and a server whose limits
 //! keep slow or hostile senders from holding it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
-use axum::extract::{ConnectInfo, Request, State as Held};
+use axum::extract::Request;
 use axum::http::{Method, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -20,8 +20,8 @@ use shared::telemetry::{Heartbeat, Metrics};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service as _;
 
+use crate::finish::Finish;
 use crate::reply::{Bad, Reply};
 use crate::triggers::{self, Form, Wish};
 use crate::{State, account, callbacks};
@@ -78,19 +78,15 @@ impl Route {
     }
 }
 
-/// Answers any request; the only way in.
-pub async fn answer(Held(state): Held<State>, request: Request) -> Response {
+/// Answers any request of the address `from`; the only way in.
+async fn answer(state: &State, request: Request, from: IpAddr) -> Response {
     let started = Instant::now();
     let language = Language::from_accept(request.headers().get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()));
-    let from = request
-        .extensions()
-        .get::<ConnectInfo<SocketAddr>>()
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
     if let Some(action) = callbacks::action_of(request.uri().path()) {
-        return callbacks::answer(&state, action, request, from, language).await;
+        return callbacks::answer(state, action, request, from, language).await;
     }
     if let Some(page) = account::Page::of(request.uri().path()) {
-        return account::answer(&state, page, request, from, language).await;
+        return account::answer(state, page, request, from, language).await;
     }
     let route = Route::of(request.uri().path());
     if route == Route::Root && matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -102,7 +98,7 @@ pub async fn answer(Held(state): Held<State>, request: Request) -> Response {
     };
     let handled = AssertUnwindSafe(async {
         match route {
-            Route::Trigger(wish) => trigger(&state, wish, request).await,
+            Route::Trigger(wish) => trigger(state, wish, request).await,
             Route::Root => turn_away(request, Reply::NotAllowed("GET, HEAD")).await,
             Route::Unknown => turn_away(request, Reply::NotFound).await,
         }
@@ -262,30 +258,29 @@ async fn trigger(state: &State, wish: Wish, request: Request) -> Answer {
     Answer { reply: publish(state, envelope).await, known: true }
 }
 
-/// Hands the command over. It runs on its own task: a sender that hangs up early must not
-/// take the command with it.
+/// Hands the command over. A sender that hangs up early must not take the command with it,
+/// nor must the time limit of its answer.
 async fn publish(state: &State, envelope: Envelope) -> Reply {
     let id = envelope.id;
     let (kind, integration) = (envelope.command.kind(), envelope.integration.map(|id| id.0));
     let traceparent = envelope.traceparent.clone();
     let publisher = state.0.publisher.clone();
-    let publishing =
-        state.0.tasks.spawn(async move { tokio::time::timeout(PUBLISH_END, publisher.publish(envelope, None)).await });
+    let publishing = async move { publisher.publish(envelope, None).await };
+    let publishing = Finish::new(state.0.tasks.clone(), PUBLISH_END, publishing);
     let problem = match tokio::time::timeout(PUBLISH_TIME, publishing).await {
-        Ok(Ok(Ok(Ok(())))) => {
+        Ok(Ok(())) => {
             tracing::debug!(command = %id, kind = kind.as_str(), integration, traceparent, "a trigger was accepted");
             return Reply::Accepted(id);
         }
-        Ok(Ok(Ok(Err(error)))) => error.to_string(),
-        Ok(Err(_)) => return Reply::Internal,
-        Ok(Ok(Err(_))) | Err(_) => "no confirm in time".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no confirm in time".to_owned(),
     };
     tracing::warn!(command = %id, kind = kind.as_str(), integration, traceparent, problem, "a trigger could not be stored");
     Reply::Unavailable
 }
 
 /// Accepts connections until the process stops, then answers what has begun.
-pub async fn serve(listener: TcpListener, app: Router, patience: Patience, stop: &CancellationToken, beat: &Heartbeat) {
+pub async fn serve(listener: TcpListener, state: State, stop: &CancellationToken, beat: &Heartbeat) {
     let connections = TaskTracker::new();
     let places = std::sync::Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
     loop {
@@ -298,9 +293,9 @@ pub async fn serve(listener: TcpListener, app: Router, patience: Patience, stop:
         };
         match accepted {
             Ok((stream, from, place)) => {
-                let (app, stop) = (app.clone(), stop.clone());
+                let (state, stop) = (state.clone(), stop.clone());
                 connections.spawn(async move {
-                    connection(stream, from, app, patience, &stop).await;
+                    connection(stream, from, &state, &stop).await;
                     drop(place);
                 });
             }
@@ -325,15 +320,14 @@ async fn accept(
     Ok((stream, from, place))
 }
 
-async fn connection(stream: TcpStream, from: SocketAddr, app: Router, patience: Patience, stop: &CancellationToken) {
+async fn connection(stream: TcpStream, from: SocketAddr, state: &State, stop: &CancellationToken) {
     // An answer is one small packet; waiting to fill it would only delay it.
     let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(from));
-        app.clone().call(request)
+    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| async move {
+        Ok::<_, Infallible>(answer(state, request.map(Body::new), from.ip()).await)
     });
     let mut server = hyper::server::conn::http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(patience.headers).max_buf_size(128 * 1024);
+    server.timer(TokioTimer::new()).header_read_timeout(state.0.patience.headers).max_buf_size(128 * 1024);
     let serving = server.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     let ended = tokio::select! {

@@ -20,7 +20,10 @@ pub enum Undecodable {
 
 #[must_use]
 pub fn encode(envelope: &Envelope) -> Vec<u8> {
-    serde_json::to_vec(envelope).expect("an envelope has string keys only and always serialises")
+    // The usual one fits.
+    let mut bytes = Vec::with_capacity(512);
+    serde_json::to_writer(&mut bytes, envelope).expect("an envelope has string keys only and always serialises");
+    bytes
 }
 
 /// # Errors
