@@ -24,12 +24,29 @@ use shared::store::integrations::NewIntegration;
 use shared::store::intents::{Intent, Leave, Want, Wish};
 use shared::store::jobs::NewJob;
 use shared::store::journal::{Entry, Journal, Search, What};
+use shared::store::leases::Lease;
+use shared::store::status_stream::{NewRow, RowState};
 use shared::store::{Db, Dialect, Store, StoreError, migrations};
 use uuid::Uuid;
 
+const CABINET: &str = "8:city";
 const CRM_KEY: &str = "planted-crm-key-4cc1";
 const PASSWORD: &str = "planted-password-9b27";
 const NEW_PASSWORD: &str = "planted-password-5e01";
+
+/// A snapshot of somebody else's order.
+fn status_row(mark: &str) -> NewRow {
+    NewRow {
+        order_key: format!("no:{mark}"),
+        mark: mark.to_owned(),
+        orderno: Some(mark.to_owned()),
+        ordercode: None,
+        delivery: None,
+        state: RowState::Foreign,
+        why: None,
+        facts: None,
+    }
+}
 
 /// A database to itself for one case.
 struct Bench {
@@ -130,6 +147,11 @@ impl Bench {
         let mut claimed = self.claim(integration, owner).await;
         assert_eq!(claimed.len(), 1, "one intent is due");
         claimed.remove(0)
+    }
+
+    async fn lease_of_stream(&self, owner: &str) -> Lease {
+        let taken = self.store.take_lease("stream|test", owner, self.after(90)).await;
+        taken.expect("asked").expect("nobody holds it")
     }
 
     async fn leave(&self, intent: &Intent, leave: Leave) -> bool {
@@ -1273,6 +1295,56 @@ mod cases {
         assert_eq!(bench.store.budget_used_most(&any).await.expect("asked"), 5, "the rest has left its window");
     }
 
+    pub(super) async fn segments_wait_in_their_order_and_are_unpacked_once(bench: &Bench) {
+        let (store, stream) = (&bench.store, 417);
+        let lease = bench.lease_of_stream("w1").await;
+        let batch = store.begin_batch(&lease, CABINET, stream).await.expect("begun").expect("the lease holds");
+        let segments = vec![(0, "first\n".to_owned()), (64, "second\n".to_owned())];
+        assert!(store.store_segments(&lease, CABINET, stream, batch, segments).await.expect("stored"));
+        assert!(
+            store.store_segments(&lease, CABINET, 418, batch, vec![(0, "another's".to_owned())]).await.expect("stored")
+        );
+        let fetched = bench.now();
+        bench.pass(30);
+        let first = store.next_segment(CABINET, stream).await.expect("read").expect("waits");
+        assert_eq!((first.batch, first.first, first.content.as_str()), (batch, 0, "first\n"));
+        assert_eq!(first.created_at, fetched);
+        let rows = [status_row("a"), status_row("b")];
+        let stored = store.unpack_segment(&lease, CABINET, &first, &rows).await.expect("unpacked").expect("held");
+        assert_eq!((stored.fresh, stored.repeated), (2, 0));
+        // Once more, as after an answer of the database that was lost.
+        let again = store.unpack_segment(&lease, CABINET, &first, &rows).await.expect("unpacked").expect("held");
+        assert_eq!((again.fresh, again.repeated), (0, 0));
+        assert_eq!(store.count_status_rows(RowState::Foreign).await.expect("counted"), 2);
+        let second = store.next_segment(CABINET, stream).await.expect("read").expect("waits");
+        assert_eq!((second.first, second.content.as_str()), (64, "second\n"));
+        // The same snapshot again, and one that is new.
+        let rows = [status_row("b"), status_row("c")];
+        let stored = store.unpack_segment(&lease, CABINET, &second, &rows).await.expect("unpacked").expect("held");
+        assert_eq!((stored.fresh, stored.repeated), (1, 1));
+        assert_eq!(store.next_segment(CABINET, stream).await.expect("read"), None);
+        // What nobody polls any more is forgotten with everything else of its age.
+        bench.pass(1);
+        assert!(store.forget_status_rows(bench.now(), bench.now(), 100).await.expect("forgotten") > 0);
+        assert_eq!(store.next_segment(CABINET, 418).await.expect("read"), None);
+    }
+
+    pub(super) async fn who_lost_the_stream_stores_and_unpacks_nothing(bench: &Bench) {
+        let (store, stream) = (&bench.store, 417);
+        let lost = bench.lease_of_stream("w1").await;
+        let batch = store.begin_batch(&lost, CABINET, stream).await.expect("begun").expect("the lease holds");
+        assert!(store.store_segments(&lost, CABINET, stream, batch, vec![(0, "x".to_owned())]).await.expect("stored"));
+        let segment = store.next_segment(CABINET, stream).await.expect("read").expect("waits");
+        bench.pass(91);
+        let held = bench.lease_of_stream("w2").await;
+        assert!(!store.store_segments(&lost, CABINET, stream, batch, vec![(1, "y".to_owned())]).await.expect("asked"));
+        let rows = [status_row("a")];
+        assert_eq!(store.unpack_segment(&lost, CABINET, &segment, &rows).await.expect("asked"), None);
+        assert_eq!(store.count_status_rows(RowState::Foreign).await.expect("counted"), 0);
+        assert!(store.unpack_segment(&held, CABINET, &segment, &rows).await.expect("unpacked").is_some());
+        assert_eq!(store.next_segment(CABINET, stream).await.expect("read"), None, "and the late one stored nothing");
+    }
+
     /// Two runs at once, as when one is begun again too early.
     pub(super) async fn everything_is_sealed_with_another_key_beside_running_processes(bench: &Bench) {
         let first = bench.integration("").await;
@@ -1347,6 +1419,8 @@ macro_rules! contract {
 }
 
 contract![
+    segments_wait_in_their_order_and_are_unpacked_once,
+    who_lost_the_stream_stores_and_unpacks_nothing,
     migrations_may_be_repeated,
     migrations_may_run_in_several_processes,
     secrets_are_not_readable_at_rest,

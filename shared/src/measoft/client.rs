@@ -188,7 +188,7 @@ impl MeasoftClient {
         };
         let mut rows = Vec::new();
         while let Some(row) = stream.next().await? {
-            match row {
+            match row.read() {
                 Ok(row) => rows.push(row),
                 Err(row) => return Err(stream.give_up(MeasoftError::BadRow { op, row })),
             }
@@ -210,7 +210,7 @@ impl MeasoftClient {
         };
         let mut rows = Vec::new();
         while let Some(row) = stream.next().await? {
-            match row {
+            match row.read() {
                 Ok(row) => rows.push(row),
                 Err(poison) => tracing::warn!(%poison, "a shipment was left out"),
             }

@@ -8,7 +8,7 @@ use super::op::Op;
 use super::wire::element::{self, Element, Unreadable};
 
 /// Reads an answer of `op`. Rows with their own errors are left to the caller.
-pub(crate) fn open(op: Op, body: &[u8]) -> Result<Element, MeasoftError> {
+pub(crate) fn open(op: Op, body: &[u8]) -> Result<Element<'static>, MeasoftError> {
     let root = element::parse(body).map_err(|why| unreadable(op, why, body))?;
     check(op, root)
 }

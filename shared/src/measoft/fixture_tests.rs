@@ -26,7 +26,7 @@ fn sample(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-fn answer(op: Op, name: &str) -> Element {
+fn answer(op: Op, name: &str) -> Element<'static> {
     envelope::open(op, &sample(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 

@@ -30,7 +30,7 @@ pub use courier::Courier;
 pub use error::{Break, Class, MeasoftError};
 pub use op::Op;
 pub use status_code::StatusCode;
-pub use stream::{Row, StatusStream};
+pub use stream::{RawRow, Row, StatusStream};
 pub use tap::{Exchange, ExchangeTap, NoTap};
 pub use wire::calculator::{CalcRequest, Tariff};
 pub use wire::cancelorder::CancelRow;

@@ -1,7 +1,10 @@
 //! Answers of `statusreq` read row by row in bounded memory: the first `ONLY_LAST` of an
 //! account can hold every order it ever had (measoft-api.md §11.2).
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+
+use memchr::{memchr, memchr3};
 
 use super::client::Incoming;
 use super::codes;
@@ -17,6 +20,8 @@ pub type Row = Result<StatusRow, PoisonRow>;
 
 /// Longest row accepted; 1000 places and as many lines stay well below.
 const MAX_ROW: usize = 2 * 1024 * 1024;
+/// The largest part of a full row (§10.2), and nothing of it is read: it is ourselves.
+const UNREAD: &str = "sender";
 /// Longest prologue and root tag accepted.
 const MAX_HEAD: usize = 64 * 1024;
 /// How much is kept of an answer, of its error text and of a row that is too long.
@@ -32,6 +37,52 @@ pub struct StatusStream {
 enum Source {
     Http(Box<(Incoming, RowReader)>),
     Given(VecDeque<Row>),
+}
+
+/// A row as it came. Reading it is most of the work of a sync and may be done on another
+/// thread than the one that waits for the next.
+pub struct RawRow(Raw);
+
+enum Raw {
+    Piece { bytes: Vec<u8>, windows_1251: bool, too_long: bool },
+    Read(Box<Row>),
+}
+
+impl RawRow {
+    #[must_use]
+    pub fn read(self) -> Row {
+        let (bytes, windows_1251, too_long) = match self.0 {
+            Raw::Read(row) => return *row,
+            Raw::Piece { bytes, windows_1251, too_long } => (bytes, windows_1251, too_long),
+        };
+        let why = if too_long {
+            "the row is too long".to_owned()
+        } else {
+            match element::parse_piece(&decode(&bytes, windows_1251), Some(UNREAD)) {
+                Ok(order) => return read_status_row(&order),
+                Err(why) => why.to_string(),
+            }
+        };
+        // The numbers in the start tag of a row that cannot be read.
+        let end = memchr(b'>', &bytes).map_or(bytes.len(), |at| at + 1);
+        let mut tag = decode(&bytes[..end], windows_1251).into_owned();
+        if !tag.ends_with("/>") {
+            tag.push_str("</order>");
+        }
+        let order = element::parse_text(&tag).unwrap_or_default();
+        let (orderno, ordercode) = (order.attribute("orderno").map(OrderNo::known), order.owned_attribute("ordercode"));
+        Err(PoisonRow { orderno, ordercode, why })
+    }
+}
+
+impl std::fmt::Debug for RawRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RawRow")
+    }
+}
+
+fn decode(bytes: &[u8], windows_1251: bool) -> Cow<'_, str> {
+    if windows_1251 { Cow::Owned(element::windows_1251(bytes)) } else { String::from_utf8_lossy(bytes) }
 }
 
 impl StatusStream {
@@ -57,12 +108,12 @@ impl StatusStream {
     /// # Errors
     /// [`MeasoftError`] when the answer breaks off or turns out to be an error. Nothing of
     /// it may be acknowledged then.
-    pub async fn next(&mut self) -> Result<Option<Row>, MeasoftError> {
+    pub async fn next(&mut self) -> Result<Option<RawRow>, MeasoftError> {
         match &mut self.source {
-            Source::Given(rows) => Ok(rows.pop_front()),
+            Source::Given(rows) => Ok(rows.pop_front().map(|row| RawRow(Raw::Read(Box::new(row))))),
             Source::Http(both) => loop {
                 let (incoming, rows) = both.as_mut();
-                if let Some(row) = rows.pop() {
+                if let Some(row) = rows.ready.pop_front() {
                     return Ok(Some(row));
                 }
                 if rows.done {
@@ -118,7 +169,7 @@ pub(crate) struct RowReader {
     namesakes: u32,
     /// Everything up to the end of the root's start tag.
     head: Vec<u8>,
-    root: Option<Element>,
+    root: Option<Element<'static>>,
     /// The child of the root that is being read.
     piece: Vec<u8>,
     piece_name: Vec<u8>,
@@ -126,8 +177,58 @@ pub(crate) struct RowReader {
     /// The root carries an error: its text is collected, its children are not read.
     refused: Option<Vec<u8>>,
     windows_1251: bool,
-    ready: VecDeque<Row>,
+    ready: VecDeque<RawRow>,
     done: bool,
+}
+
+/// The length of the `order` that these bytes begin with. `None` when its end is not here, and
+/// when there is anything in it that the lexer below has to look at: comments, CDATA, a row in
+/// the row. Otherwise both find the same end, this one without a state for each byte.
+fn usual_row(bytes: &[u8]) -> Option<usize> {
+    if !bytes.starts_with(b"<order") {
+        return None;
+    }
+    let mut at = 0;
+    loop {
+        let kind = *bytes.get(at + 1)?;
+        let end = match kind {
+            b'!' | b'?' => return None,
+            b'/' => at + 2 + memchr(b'>', &bytes[at + 2..])?,
+            // A bare `<` in a text.
+            b' ' | b'\t' | b'\r' | b'\n' | b'0'..=b'9' | b'=' => at + 1,
+            _ => end_of_tag(bytes, at + 2)?,
+        };
+        let closes = kind == b'/';
+        let name = name_of(&bytes[at + 1 + usize::from(closes)..=end]);
+        if name == b"order" {
+            let opens = at == 0 && bytes[end - 1] != b'/';
+            match (closes, opens) {
+                (true, _) => return Some(end + 1),
+                (false, true) => {}
+                (false, false) => return None,
+            }
+        } else if at == 0 {
+            return None;
+        }
+        at = end + memchr(b'<', &bytes[end..])?;
+    }
+}
+
+/// Where a start tag ends; `from` is behind its first letter.
+fn end_of_tag(bytes: &[u8], mut from: usize) -> Option<usize> {
+    loop {
+        let at = from + memchr3(b'"', b'\'', b'>', bytes.get(from..)?)?;
+        match bytes[at] {
+            b'>' => return Some(at),
+            quote => from = at + 2 + memchr(quote, &bytes[at + 1..])?,
+        }
+    }
+}
+
+/// The name that a piece of markup begins with.
+fn name_of(markup: &[u8]) -> &[u8] {
+    let end = markup.iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'));
+    &markup[..end.unwrap_or(markup.len())]
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -194,16 +295,32 @@ impl RowReader {
         let room = KEPT_START.saturating_sub(self.start.len());
         self.start.extend_from_slice(&chunk[..chunk.len().min(room)]);
         while !chunk.is_empty() && !self.done {
-            if self.lexer == Lexer::Text && self.root.is_some() {
-                let text = chunk.iter().position(|byte| *byte == b'<').unwrap_or(chunk.len());
-                self.keep_text(&chunk[..text]);
-                chunk = &chunk[text..];
+            if self.root.is_some() {
+                if let Some(length) = self.whole_row(chunk) {
+                    self.piece_too_long = false;
+                    self.ready.push_back(self.raw(chunk[..length].to_vec()));
+                    chunk = &chunk[length..];
+                    continue;
+                }
+                let (run, rest) = chunk.split_at(self.lexer.run(chunk));
+                self.keep_run(run);
+                chunk = rest;
             }
             let Some((byte, rest)) = chunk.split_first() else { break };
             chunk = rest;
             self.step(*byte)?;
         }
         Ok(())
+    }
+
+    /// The length of the row that these bytes begin with, when all of it is here and it is of
+    /// the usual kind.
+    fn whole_row(&self, bytes: &[u8]) -> Option<usize> {
+        let between = self.lexer == Lexer::Text && self.depth == 1 && self.refused.is_none();
+        if !between || self.root.as_ref().is_none_or(|root| root.name != self.op.as_str()) {
+            return None;
+        }
+        usual_row(bytes).filter(|length| *length <= MAX_ROW)
     }
 
     /// The answer is over; it has to be complete.
@@ -223,8 +340,9 @@ impl RowReader {
     }
 
     /// The next row that has arrived whole.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn pop(&mut self) -> Option<Row> {
-        self.ready.pop_front()
+        self.ready.pop_front().map(RawRow::read)
     }
 
     fn step(&mut self, byte: u8) -> Result<(), MeasoftError> {
@@ -322,7 +440,7 @@ impl RowReader {
 
     fn start_of_root(&mut self, empty: bool) -> Result<(), MeasoftError> {
         self.windows_1251 = element::says_windows_1251(&self.head);
-        let mut text = self.decode(&self.head);
+        let mut text = self.decode(&self.head).into_owned();
         if !empty {
             text.push_str("</");
             text.push_str(&String::from_utf8_lossy(self.token_name()));
@@ -332,7 +450,7 @@ impl RowReader {
         if envelope::root_error(self.op, &root).is_some() {
             self.refused = Some(Vec::new());
         }
-        self.root = Some(root);
+        self.root = Some(root.into_owned());
         self.depth = 1;
         if empty {
             self.done = true;
@@ -345,7 +463,7 @@ impl RowReader {
         let Some(root) = self.root.take() else { return Ok(()) };
         match &self.refused {
             Some(text) => {
-                let root = root.with_text(self.decode(text));
+                let root = root.with_text(self.decode(text).into_owned());
                 envelope::root_error(self.op, &root).map_or(Ok(()), Err)
             }
             None => envelope::check(self.op, root).map(|_| ()),
@@ -353,55 +471,29 @@ impl RowReader {
     }
 
     fn end_of_child(&mut self) -> Result<(), MeasoftError> {
-        let piece = std::mem::take(&mut self.piece);
         let Some(root) = &self.root else { return Ok(()) };
         if self.refused.is_some() {
             return Ok(());
         }
         match self.piece_name.as_slice() {
             b"error" => {
-                let error = element::parse_text(&self.decode(&piece)).unwrap_or_default();
+                let text = self.decode(&self.piece);
+                let error = element::parse_text(&text).unwrap_or_default();
                 envelope::child_error(self.op, &root.name, &error).map_or(Ok(()), Err)
             }
             b"order" if root.name == self.op.as_str() => {
-                let row = self.read_row(&piece);
-                self.ready.push_back(row);
+                let bytes = std::mem::take(&mut self.piece);
+                self.ready.push_back(self.raw(bytes));
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    fn read_row(&self, piece: &[u8]) -> Row {
-        let why = if self.piece_too_long {
-            "the row is too long".to_owned()
-        } else {
-            match element::parse_text(&self.decode(piece)) {
-                Ok(order) => return read_status_row(&order),
-                Err(why) => why.to_string(),
-            }
-        };
-        let (orderno, ordercode) = self.numbers(piece);
-        Err(PoisonRow { orderno, ordercode, why })
-    }
-
-    /// The numbers in the start tag of a row that cannot be read.
-    fn numbers(&self, piece: &[u8]) -> (Option<OrderNo>, Option<String>) {
-        let end = piece.iter().position(|byte| *byte == b'>').map_or(piece.len(), |at| at + 1);
-        let mut tag = self.decode(&piece[..end]);
-        if !tag.ends_with("/>") {
-            tag.push_str("</order>");
-        }
-        let order = element::parse_text(&tag).unwrap_or_default();
-        (order.attribute("orderno").map(OrderNo::known), order.owned_attribute("ordercode"))
-    }
-
     /// The element name in the current piece of markup.
     fn token_name(&self) -> &[u8] {
         let inner = self.token.get(1..).unwrap_or_default();
-        let inner = inner.strip_prefix(b"/").unwrap_or(inner);
-        let end = inner.iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'));
-        &inner[..end.unwrap_or(inner.len())]
+        name_of(inner.strip_prefix(b"/").unwrap_or(inner))
     }
 
     fn keep_text(&mut self, text: &[u8]) {
@@ -412,6 +504,18 @@ impl RowReader {
         } else if let Some(collected) = &mut self.refused {
             let room = KEPT_START.saturating_sub(collected.len());
             collected.extend_from_slice(&text[..text.len().min(room)]);
+        }
+    }
+
+    /// Bytes that leave the lexer where it is.
+    fn keep_run(&mut self, run: &[u8]) {
+        if self.lexer == Lexer::Text {
+            return self.keep_text(run);
+        }
+        let room = KEPT_TOKEN.saturating_sub(self.token.len());
+        self.token.extend_from_slice(&run[..run.len().min(room)]);
+        if self.has_room(run.len()) {
+            self.piece.extend_from_slice(run);
         }
     }
 
@@ -431,12 +535,36 @@ impl RowReader {
         !self.piece_too_long
     }
 
-    fn decode(&self, bytes: &[u8]) -> String {
-        if self.windows_1251 { element::windows_1251(bytes) } else { String::from_utf8_lossy(bytes).into_owned() }
+    fn decode<'b>(&self, bytes: &'b [u8]) -> Cow<'b, str> {
+        decode(bytes, self.windows_1251)
+    }
+
+    fn raw(&self, bytes: Vec<u8>) -> RawRow {
+        RawRow(Raw::Piece { bytes, windows_1251: self.windows_1251, too_long: self.piece_too_long })
     }
 }
 
 impl Lexer {
+    /// How many of the next bytes change nothing: most bytes of an answer are looked for in
+    /// bulk, not looked at one by one.
+    fn run(self, bytes: &[u8]) -> usize {
+        let found = match self {
+            Self::Text => memchr(b'<', bytes),
+            Self::Open { quote: Some(quote), slash: false } => memchr(quote, bytes),
+            Self::Open { quote: None, slash: false } => {
+                // A quote or the end, unless a slash comes first.
+                let end = memchr3(b'"', b'\'', b'>', bytes).unwrap_or(bytes.len());
+                Some(memchr(b'/', &bytes[..end]).unwrap_or(end))
+            }
+            Self::Close => memchr(b'>', bytes),
+            Self::Comment { dashes: 0 } => memchr(b'-', bytes),
+            Self::Cdata { brackets: 0 } => memchr(b']', bytes),
+            Self::Instruction { question: false } => memchr(b'?', bytes),
+            _ => Some(0),
+        };
+        found.unwrap_or(bytes.len())
+    }
+
     fn step(&mut self, byte: u8) -> Option<Token> {
         let (next, token) = match *self {
             Self::Text => (if byte == b'<' { Self::Less } else { Self::Text }, None),
@@ -516,7 +644,7 @@ mod tests {
             rows.push(chunk)?;
         }
         rows.finish()?;
-        Ok(rows.ready.into())
+        Ok(std::iter::from_fn(|| rows.pop()).collect())
     }
 
     /// `ok` or `poison` with the number of each row.
@@ -543,6 +671,45 @@ mod tests {
         for step in 1..40 {
             assert_eq!(read(body.as_bytes(), step).expect("rows"), whole, "pieces of {step}");
         }
+    }
+
+    #[test]
+    fn a_row_that_is_here_whole_is_taken_at_once_and_read_the_same() {
+        let body = "<statusreq count=\"4\"><order orderno=\"1\"><status>NEW</status><items/></order>\n\
+            <order orderno=\"2\"><order>x</order><price>1</price></order><order orderno=\"3\"/>\
+            <order orderno=\"4\"><deliveredto><!-- </order> -->Орлова</deliveredto></order><ordered/></statusreq>";
+        let whole = read(body.as_bytes(), body.len()).expect("rows");
+        assert_eq!(whole.len(), 4);
+        assert_eq!(whole, read(body.as_bytes(), 1).expect("rows"));
+        let mut rows = RowReader::new(Op::StatusReq, LIMIT);
+        rows.push(b"<statusreq>").expect("begins");
+        assert_eq!(rows.whole_row(b"<order orderno=\"1\"><a/></order>tail"), Some(31));
+        for unusual in [
+            "<order orderno=\"1\"><a/></orde",
+            "<order orderno=\"1\"/><order></order>",
+            "<order><a><![CDATA[</order>]]></a></order>",
+            "<order><?pi </order>?></order>",
+            "<orders></order>",
+            "text<order></order>",
+            "<order a=\"</order>",
+            "<order a=\"1\"><b </order>",
+            "<order/></order>",
+        ] {
+            assert_eq!(rows.whole_row(unusual.as_bytes()), None, "{unusual}");
+        }
+    }
+
+    #[test]
+    fn what_the_sender_sent_of_himself_is_read_over() {
+        let rows = read(
+            b"<statusreq><order orderno=\"1\"><sender><town>x</town><sender/></sender><price>5</price></order>\
+            <order orderno=\"2\"><sender><a></sender></order><order orderno=\"3\"/></statusreq>",
+            4096,
+        )
+        .expect("rows");
+        assert_eq!(rows[0].as_ref().expect("row").price, Some(crate::domain::Kopecks(500)));
+        assert_eq!(rows[1].as_ref().expect_err("poison").orderno, Some(OrderNo::known("2")));
+        assert!(rows[2].is_ok());
     }
 
     #[test]
@@ -650,7 +817,7 @@ mod tests {
         for number in 0..20_000 {
             let row = format!("<order orderno=\"{number}\"><price>10.50</price></order>\n");
             rows.push(row.as_bytes()).expect("a row");
-            assert!(rows.ready.pop_front().expect("ready").is_ok());
+            assert!(rows.pop().expect("ready").is_ok());
             assert!(rows.piece.capacity() < 4096 && rows.head.len() < 100);
         }
         rows.push(b"</statusreq>").expect("ends");
@@ -661,6 +828,12 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic_the_stream(body in proptest::collection::vec(any::<u8>(), 0..300), step in 1_usize..20) {
             let _ = read(&body, step);
+        }
+
+        #[test]
+        fn arbitrary_rows_end_where_the_lexer_says(rows in "(<order( a=[\"'][^\"']{0,3}[\"'])?/?>|</order ?>|<order>|<a>|</a>|<a b=\"|<|>|\"|'|/|=|<!-- -->|<!\\[CDATA\\[|\\]\\]>|<\\?x|x|\n){0,25}") {
+            let body = format!("<statusreq><order>{rows}</order></statusreq>");
+            prop_assert_eq!(read(body.as_bytes(), body.len()), read(body.as_bytes(), 1));
         }
 
         #[test]

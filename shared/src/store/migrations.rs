@@ -12,6 +12,7 @@ use crate::store::db::{Db, Dialect, Result, StoreError};
 const STEPS: &[(i64, &str, &str)] = &[
     (1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
     (2, "statuses", include_str!("../../migrations/0002_statuses.sql")),
+    (3, "status segments", include_str!("../../migrations/0003_status_segments.sql")),
 ];
 
 /// The newest version this release knows.

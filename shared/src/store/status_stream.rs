@@ -89,6 +89,19 @@ pub struct NewRow {
     pub facts: Option<String>,
 }
 
+/// Rows as they were fetched, waiting to be unpacked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    pub id: i64,
+    pub batch: i64,
+    /// The place of its first row in the answer.
+    pub first: usize,
+    /// The poller's own form, without personal data.
+    pub content: String,
+    /// When it was fetched.
+    pub created_at: Timestamp,
+}
+
 /// What storing a chunk came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stored {
@@ -116,7 +129,7 @@ pub struct Owner {
 }
 
 /// Rows of one statement: parameters stay far below what either database takes.
-const PER_STATEMENT: usize = 200;
+const PER_STATEMENT: usize = 64;
 
 impl Store {
     /// The newest answer of a stream that was begun, if any.
@@ -171,6 +184,81 @@ impl Store {
         let id = row.int("id")?;
         tx.commit().await?;
         Ok(Some(id))
+    }
+
+    /// Stores rows of a batch as they were fetched, in one commit: each segment with the
+    /// place of its first row in the answer. False when the lease was lost.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing is stored.
+    pub async fn store_segments(
+        &self,
+        lease: &Lease,
+        account: &str,
+        stream: u32,
+        batch: i64,
+        segments: Vec<(usize, String)>,
+    ) -> Result<bool> {
+        if segments.is_empty() {
+            return Ok(true);
+        }
+        let mut tx = self.db.begin().await?;
+        if !tx.holds_lease(lease).await? {
+            return Ok(false);
+        }
+        let now = self.clock.now_ms();
+        for (first, content) in segments {
+            let first = i64::try_from(first).unwrap_or(i64::MAX);
+            tx.exec(
+                "INSERT INTO status_segments (account, stream_id, batch_id, first_place, content, created_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6)",
+                args![account, stream, batch, first, content, now],
+            )
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// The segment of a stream that was fetched first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn next_segment(&self, account: &str, stream: u32) -> Result<Option<Segment>> {
+        let sql = "SELECT id, batch_id, first_place, content, created_at FROM status_segments WHERE account = $1 \
+                   AND stream_id = $2 ORDER BY id LIMIT 1";
+        let Some(row) = self.db.fetch_one(sql, args![account, stream]).await? else { return Ok(None) };
+        Ok(Some(Segment {
+            id: row.int("id")?,
+            batch: row.int("batch_id")?,
+            first: usize::try_from(row.int("first_place")?).map_err(|_| StoreError::BadRow("first_place"))?,
+            content: row.text("content")?,
+            created_at: moment(row.int("created_at")?),
+        }))
+    }
+
+    /// Puts the rows of a segment in its place, in one commit. Done twice, the second changes
+    /// nothing. `None` when the lease was lost.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then the segment still waits.
+    pub async fn unpack_segment(
+        &self,
+        lease: &Lease,
+        account: &str,
+        segment: &Segment,
+        rows: &[NewRow],
+    ) -> Result<Option<Stored>> {
+        let mut tx = self.db.begin().await?;
+        if !tx.holds_lease(lease).await? {
+            return Ok(None);
+        }
+        if tx.exec("DELETE FROM status_segments WHERE id = $1", args![segment.id]).await? == 0 {
+            return Ok(Some(Stored::default()));
+        }
+        let stored = tx.store_status_rows(account, segment.batch, segment.first, rows, segment.created_at).await?;
+        tx.commit().await?;
+        Ok(Some(stored))
     }
 
     /// Stores rows of a batch in one commit; `first` is the place of the first of them in
@@ -393,6 +481,15 @@ impl Store {
                 "DELETE FROM status_rows WHERE id IN (SELECT id FROM status_rows WHERE (updated_at < $1 \
                  AND state = 'foreign') OR updated_at < $2 ORDER BY updated_at LIMIT $3)",
                 args![foreign.as_millisecond(), others.as_millisecond(), limit],
+            )
+            .await?;
+        // Of a stream that nobody has polled since.
+        gone += self
+            .db
+            .exec(
+                "DELETE FROM status_segments WHERE id IN (SELECT id FROM status_segments WHERE created_at < $1 \
+                 ORDER BY id LIMIT $2)",
+                args![others.as_millisecond(), limit],
             )
             .await?;
         // The newest batch of a stream says what may be acknowledged: it stays.

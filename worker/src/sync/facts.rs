@@ -119,17 +119,17 @@ pub fn mark(row: &StatusRow) -> String {
         .filter(|item| item.returns > 0)
         .map(|item| format!("{}:{}", item.code.as_deref().unwrap_or(""), item.returns))
         .collect();
-    let said = serde_json::json!([
+    let said = (
         order_key(row.orderno.as_ref().map(shared::domain::OrderNo::as_str), row.ordercode.as_deref()),
         status.map(|s| s.code.as_str()),
         status.and_then(|s| s.createtime_gmt).map(Timestamp::as_millisecond),
         row.price.map(|price| price.0),
-        row.paytype,
-        row.delivereddate,
-        row.deliveredtime,
+        &row.paytype,
+        &row.delivereddate,
+        &row.deliveredtime,
         returns,
-    ]);
-    sha256_hex(said.to_string().as_bytes())
+    );
+    sha256_hex(&serde_json::to_vec(&said).expect("texts and numbers serialise"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Statuses and payments on their way back (design §3 «Back to RetailCRM»).
 //!
-//! `poll` takes what changed out of MeaSoft's stream and acknowledges it, `facts` says what
-//! of a row matters, `apply` takes it over into the ledger, `push` tells RetailCRM,
+//! `poll` takes what changed out of MeaSoft's stream and acknowledges it, `segment` is how rows
+//! wait meanwhile, `facts` says what of a row matters, `apply` takes it over into the ledger, `push` tells RetailCRM,
 //! `payments` settles the order's payment, `reconcile` finds what all of that missed.
 
 pub mod apply;
@@ -13,6 +13,7 @@ pub mod payments;
 pub mod poll;
 pub mod push;
 pub mod reconcile;
+mod segment;
 #[cfg(test)]
 mod stories;
 

@@ -1,4 +1,4 @@
-//! Takes what changed out of MeaSoft's stream: fetch, store, seal, acknowledge, again
+//! Takes what changed out of MeaSoft's stream: fetch, store, seal, acknowledge, unpack, again
 //! until nothing is left (measoft-api.md §11, §23.4).
 //!
 //! An answer is acknowledged only when all of it is stored and nothing was fetched after
@@ -6,28 +6,29 @@
 //! before it is made, and after a crash only a sealed batch that is still the newest is
 //! acknowledged.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use content::ContentSum;
-use shared::domain::{IntegrationId, OrderNo};
-use shared::measoft::{MeasoftError, PoisonRow, StatusRow, StatusStream};
+use shared::domain::IntegrationId;
+use shared::measoft::{MeasoftError, RawRow, Row, StatusStream};
 use shared::message::{Change, Kind, Outcome};
 use shared::reason;
 use shared::store;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::leases::Lease;
-use shared::store::status_stream::{BatchState, NewRow, Owner, RowState, Stored};
+use shared::store::status_stream::{BatchState, NewRow, RowState, Stored};
 use shared::telemetry::metrics::StatusRowResult;
 
 use crate::budget::Priority;
 use crate::ports::{Shop, Tools};
-use crate::sync::facts::{self, Facts};
 use crate::sync::keeper::Keeper;
+use crate::sync::segment::{self, by_number};
 use crate::sync::{internal, of_account};
 
 /// Rows stored in one commit.
 pub const CHUNK: usize = 1000;
+/// Threads that read the rows of one commit, at most.
+const READERS: usize = 4;
 /// Answers taken in one run: what is left comes with the next one.
 const ROUNDS: usize = 60;
 /// A run that takes longer leaves the rest to the next one.
@@ -100,6 +101,7 @@ impl<'a> Stream<'a> {
     async fn drain(&self) -> Result<Outcome, Stop> {
         let began = self.tools.clock.now();
         self.resume().await?;
+        self.unpack().await?;
         let mut acknowledged = self.tools.store.last_committed_batch(&self.account, self.id).await?;
         let mut any = false;
         for _ in 0..ROUNDS {
@@ -111,10 +113,12 @@ impl<'a> Stream<'a> {
             any = true;
             if acknowledged.as_ref().and_then(|batch| batch.content.as_ref()) == Some(&fetched.content) {
                 self.not_effective().await?;
+                self.unpack().await?;
                 self.succeeded();
                 return Ok(Outcome::AlreadyDone("MeaSoft repeats what was acknowledged"));
             }
             self.commit(fetched.batch).await?;
+            self.unpack().await?;
             acknowledged = self.tools.store.last_committed_batch(&self.account, self.id).await?;
             if self.tools.clock.now().duration_since(began).unsigned_abs() > LONGEST {
                 break;
@@ -140,7 +144,8 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Fetches one answer and stores its rows as they arrive.
+    /// Fetches one answer and stores its rows as they arrive, as segments: what becomes of
+    /// each takes longer and can be done once MeaSoft need not wait any more.
     ///
     /// # Errors
     /// [`Stop`]; then nothing of the answer may be acknowledged.
@@ -162,41 +167,59 @@ impl<'a> Stream<'a> {
         }
     }
 
+    /// Three things at a time: rows arrive, those before them are read on other threads, and
+    /// those before these are stored.
     async fn read(&self, batch: i64) -> Result<Fetched, ReadError> {
         let mut stream = self.shop.vendors.courier.only_last(self.id).await?;
         let mut sum = ContentSum::default();
         let mut rows = 0;
+        let mut written = Vec::new();
         let mut taken = chunk(&mut stream).await?;
         while !taken.is_empty() {
-            taken.iter().for_each(|row| sum.add(row));
-            let (first, count) = (rows, taken.len());
-            rows += count;
-            // The next rows are read while the database takes these.
-            let reading = async { if count < CHUNK { Ok(Vec::new()) } else { chunk(&mut stream).await } };
-            let (kept, next) = tokio::join!(self.keep(batch, first, taken), reading);
-            kept?;
+            let count = taken.len();
+            let storing = self.keep(batch, std::mem::take(&mut written));
+            let arriving = async { if count < CHUNK { Ok(Vec::new()) } else { chunk(&mut stream).await } };
+            let ((segments, more), stored, next) = tokio::join!(write_down(taken), storing, arriving);
+            stored?;
+            sum = sum.and(&more);
+            for (count, content) in segments {
+                written.push((rows, content));
+                rows += count;
+            }
             taken = next?;
         }
+        self.keep(batch, written).await?;
         Ok(Fetched { batch, rows, content: sum.text(rows) })
     }
 
-    /// Stores rows, each as somebody's or nobody's.
-    async fn keep(&self, batch: i64, first: usize, rows: Vec<StreamRow>) -> Result<(), Stop> {
-        let numbers: Vec<&str> = rows.iter().filter_map(number).collect();
-        let owners = by_number(self.tools.store.owners_of(&self.integrations, &numbers).await?);
-        let new: Vec<NewRow> = rows.iter().map(|row| new_row(row, &owners)).collect();
-        let stored = self
-            .tools
-            .store
-            .store_status_rows(&self.lease, &self.account, batch, first, &new)
-            .await?
-            .ok_or(Stop::LeaseLost)?;
-        self.count(&new, stored);
-        for row in new.iter().filter(|row| row.state == RowState::Parked) {
-            let why = row.why.as_deref().unwrap_or("");
-            tracing::warn!(integration = self.shop.id().0, orderno = row.orderno, why, "a status row is set aside");
-            if let Some((delivery, integration)) = row.delivery {
-                self.bury_poison(delivery, integration, why).await?;
+    /// Stores segments, each with the place of its first row.
+    async fn keep(&self, batch: i64, segments: Vec<(usize, String)>) -> Result<(), Stop> {
+        let store = &self.tools.store;
+        let kept = store.store_segments(&self.lease, &self.account, self.id, batch, segments).await?;
+        if kept { Ok(()) } else { Err(Stop::LeaseLost) }
+    }
+
+    /// Stores each row of the waiting segments as somebody's or nobody's, in the order in
+    /// which they were fetched.
+    ///
+    /// # Errors
+    /// [`Stop`]; what is left is unpacked by the next run.
+    pub async fn unpack(&self) -> Result<(), Stop> {
+        let store = &self.tools.store;
+        while let Some(waiting) = store.next_segment(&self.account, self.id).await? {
+            let rows = segment::read(&waiting.content);
+            let numbers: Vec<&str> = rows.iter().filter_map(|row| row.orderno.as_deref()).collect();
+            let owners = by_number(store.owners_of(&self.integrations, &numbers).await?);
+            let new: Vec<NewRow> = rows.into_iter().map(|row| row.owned(&owners)).collect();
+            let stored =
+                store.unpack_segment(&self.lease, &self.account, &waiting, &new).await?.ok_or(Stop::LeaseLost)?;
+            self.count(&new, stored);
+            for row in new.iter().filter(|row| row.state == RowState::Parked) {
+                let why = row.why.as_deref().unwrap_or("");
+                tracing::warn!(integration = self.shop.id().0, orderno = row.orderno, why, "a status row is set aside");
+                if let Some((delivery, integration)) = row.delivery {
+                    self.bury_poison(delivery, integration, why).await?;
+                }
             }
         }
         Ok(())
@@ -331,10 +354,8 @@ impl From<Stop> for ReadError {
     }
 }
 
-type StreamRow = Result<StatusRow, PoisonRow>;
-
 /// The next rows of an answer; fewer than [`CHUNK`] are its last.
-async fn chunk(stream: &mut StatusStream) -> Result<Vec<StreamRow>, MeasoftError> {
+async fn chunk(stream: &mut StatusStream) -> Result<Vec<RawRow>, MeasoftError> {
     let mut rows = Vec::with_capacity(CHUNK);
     while rows.len() < CHUNK {
         match stream.next().await? {
@@ -345,89 +366,58 @@ async fn chunk(stream: &mut StatusStream) -> Result<Vec<StreamRow>, MeasoftError
     Ok(rows)
 }
 
-fn number(row: &StreamRow) -> Option<&str> {
-    match row {
-        Ok(row) => row.orderno.as_ref(),
-        Err(bad) => bad.orderno.as_ref(),
+/// Reads rows, on as many threads as there are cores up to [`READERS`]; gives their segments
+/// and the hash of what they hold.
+async fn write_down(rows: Vec<RawRow>) -> (Vec<(usize, String)>, ContentSum) {
+    let readers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(READERS);
+    let share = rows.len().div_ceil(readers);
+    let mut rest = rows.into_iter();
+    let mut reading = Vec::with_capacity(readers);
+    while rest.len() > 0 {
+        let part: Vec<RawRow> = rest.by_ref().take(share).collect();
+        reading.push(tokio::task::spawn_blocking(move || {
+            let mut sum = ContentSum::default();
+            let mut text = Vec::new();
+            let rows = part.into_iter().map(RawRow::read).inspect(|row| sum.add(row, &mut text));
+            (segment::write(rows), sum)
+        }));
     }
-    .map(OrderNo::as_str)
-}
-
-/// Owners by our number. Two integrations of one cabinet have distinct prefixes, so more
-/// than one owner means a number from before: then MeaSoft's own code decides.
-pub(crate) fn by_number(owners: Vec<Owner>) -> HashMap<String, Vec<Owner>> {
-    let mut map: HashMap<String, Vec<Owner>> = HashMap::with_capacity(owners.len());
-    for owner in owners {
-        map.entry(owner.orderno.clone()).or_default().push(owner);
+    let mut whole = (Vec::new(), ContentSum::default());
+    for part in reading {
+        let (segments, sum) = part.await.expect("reading does not panic and is not cancelled");
+        whole.0.extend(segments);
+        whole.1 = whole.1.and(&sum);
     }
-    map
-}
-
-fn owner<'a>(owners: &'a HashMap<String, Vec<Owner>>, orderno: &str, ordercode: Option<&str>) -> Option<&'a Owner> {
-    let candidates = owners.get(orderno)?;
-    // Numbers repeat over the years; a code that is known and differs is another order.
-    let mut fitting = candidates.iter().filter(|o| match (o.ordercode.as_deref(), ordercode) {
-        (Some(ours), Some(theirs)) => ours == theirs,
-        _ => true,
-    });
-    let first = fitting.next()?;
-    fitting.find(|o| o.ordercode.is_some()).or(Some(first))
-}
-
-/// A row as it is stored.
-pub(crate) fn new_row(row: &Result<StatusRow, PoisonRow>, owners: &HashMap<String, Vec<Owner>>) -> NewRow {
-    match row {
-        Ok(row) => {
-            let facts = Facts::of(row);
-            let ordercode = facts.ordercode.as_deref();
-            let owner = facts.orderno.as_deref().and_then(|number| owner(owners, number, ordercode));
-            NewRow {
-                order_key: facts::order_key(facts.orderno.as_deref(), ordercode),
-                mark: facts::mark(row),
-                delivery: owner.map(|o| (o.delivery, o.integration)),
-                state: if owner.is_some() { RowState::Pending } else { RowState::Foreign },
-                why: None,
-                facts: owner.map(|_| serde_json::to_string(&facts).expect("facts serialise")),
-                orderno: facts.orderno.clone(),
-                ordercode: facts.ordercode.clone(),
-            }
-        }
-        Err(bad) => {
-            let orderno = bad.orderno.as_ref().map(ToString::to_string);
-            let owner = orderno.as_deref().and_then(|number| owner(owners, number, bad.ordercode.as_deref()));
-            let key = facts::order_key(orderno.as_deref(), bad.ordercode.as_deref());
-            NewRow {
-                mark: shared::crypto::sha256_hex(format!("poison|{key}|{}", bad.why).as_bytes()),
-                order_key: key,
-                delivery: owner.map(|o| (o.delivery, o.integration)),
-                state: RowState::Parked,
-                why: Some(bad.why.clone()),
-                facts: None,
-                orderno,
-                ordercode: bad.ordercode.clone(),
-            }
-        }
-    }
+    whole
 }
 
 /// A hash of an answer that does not depend on the order of its rows.
 mod content {
-    use super::{PoisonRow, StatusRow};
+    use super::Row;
 
     #[derive(Default)]
     pub(super) struct ContentSum([u64; 4]);
 
     impl ContentSum {
-        pub(super) fn add(&mut self, row: &Result<StatusRow, PoisonRow>) {
-            let text = match row {
-                Ok(row) => serde_json::to_string(row),
-                Err(bad) => serde_json::to_string(bad),
-            };
-            let hash = shared::crypto::sha256_hex(text.unwrap_or_default().as_bytes());
-            for (part, piece) in self.0.iter_mut().zip(hash.as_bytes().chunks(16)) {
-                let piece = std::str::from_utf8(piece).ok().and_then(|hex| u64::from_str_radix(hex, 16).ok());
-                *part = part.wrapping_add(piece.unwrap_or(0));
+        /// `text` is a buffer that is used again for each row.
+        pub(super) fn add(&mut self, row: &Row, text: &mut Vec<u8>) {
+            text.clear();
+            match row {
+                Ok(row) => serde_json::to_writer(&mut *text, row),
+                Err(bad) => serde_json::to_writer(&mut *text, bad),
             }
+            .expect("rows serialise");
+            let hash = shared::crypto::sha256(text);
+            let mut one = Self::default();
+            for (part, piece) in one.0.iter_mut().zip(hash.as_chunks().0) {
+                *part = u64::from_be_bytes(*piece);
+            }
+            *self = self.and(&one);
+        }
+
+        /// Of the rows of both.
+        pub(super) fn and(&self, other: &Self) -> Self {
+            Self(std::array::from_fn(|at| self.0[at].wrapping_add(other.0[at])))
         }
 
         pub(super) fn text(&self, rows: usize) -> String {

@@ -36,7 +36,8 @@ use crate::ports::{Shop, Tools};
 use crate::references::References;
 use crate::shops::{Found, Shops};
 use crate::sync::keeper::Keeper;
-use crate::sync::poll::{self, by_number, new_row};
+use crate::sync::poll;
+use crate::sync::segment::{Kept, by_number};
 use crate::sync::{active_siblings, deliver, internal, of_account};
 
 /// Records of the history in one request.
@@ -415,7 +416,7 @@ async fn keep(
         rows.iter().flatten().filter_map(|row| row.orderno.as_ref()).map(|number| number.as_str()).collect();
     let owners = by_number(tools.store.owners_of(integrations, &numbers).await?);
     let ours: Vec<NewRow> =
-        rows.iter().map(|row| new_row(row, &owners)).filter(|row| row.state == RowState::Pending).collect();
+        rows.iter().map(|row| Kept::of(row).owned(&owners)).filter(|row| row.state == RowState::Pending).collect();
     if ours.is_empty() {
         return Ok(0);
     }

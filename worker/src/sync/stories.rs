@@ -129,6 +129,29 @@ async fn a_crash_after_the_commit_loses_nothing() {
 }
 
 #[tokio::test]
+async fn what_was_acknowledged_before_a_crash_comes_before_what_is_fetched_after_it() {
+    let world = World::new().await;
+    let order = world.place("A-1").await;
+    let shop = world.first();
+    let (keeper, stream) = stream(&world, &shop).await;
+    for (n, code) in [(1, "ACCEPTED"), (2, "DELIVERY")] {
+        world.courier.set_status("A-1", code, soon(&world, n));
+        let fetched = stream.fetch().await.expect("fetched");
+        stream.seal(&fetched).await.expect("sealed");
+        stream.commit(fetched.batch).await.expect("committed");
+    }
+    keeper.release().await;
+    // Here the worker dies: two answers are acknowledged and none is unpacked.
+    assert_eq!(world.store().count_status_rows(RowState::Pending).await.expect("read"), 0);
+    world.courier.set_status("A-1", "COMPLETE", soon(&world, 3));
+    sync(&world).await;
+    assert_eq!(world.told(order), ["NEW", "ACCEPTED", "DELIVERY", "COMPLETE"]);
+    assert_eq!(world.store().count_status_rows(RowState::Applied).await.expect("read"), 3);
+    let account = shop.integration.courier_account();
+    assert_eq!(world.store().next_segment(&account, 417).await.expect("read"), None);
+}
+
+#[tokio::test]
 async fn a_lost_answer_to_the_commit_repeats_nothing_in_retailcrm() {
     let world = World::new().await;
     let order = world.place("A-1").await;

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use quick_xml::Reader;
 use quick_xml::XmlVersion;
+use quick_xml::events::attributes::Attributes;
 use quick_xml::events::{BytesStart, Event};
 
 /// Deepest nesting accepted. Real answers stay below 8.
@@ -13,13 +14,14 @@ pub(crate) const MAX_DEPTH: usize = 64;
 /// Most elements accepted in one document: bounds memory for bodies made of tiny tags.
 const MAX_ELEMENTS: usize = 400_000;
 
-/// One element. Names are case-sensitive, as the vendor's are.
+/// One element. Names are case-sensitive, as the vendor's are. What needs no decoding is
+/// borrowed from the document: a status sync reads hundreds of thousands of these.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Element {
-    pub(crate) name: String,
-    attributes: Vec<(String, String)>,
-    children: Vec<Element>,
-    text: String,
+pub(crate) struct Element<'a> {
+    pub(crate) name: Cow<'a, str>,
+    attributes: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    children: Vec<Element<'a>>,
+    text: Cow<'a, str>,
 }
 
 /// Why bytes are no readable XML document.
@@ -39,7 +41,18 @@ pub(crate) enum Unreadable {
     TooComplex,
 }
 
-impl Element {
+impl<'d> Element<'d> {
+    /// The same, borrowing nothing.
+    pub(crate) fn into_owned(self) -> Element<'static> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Element {
+            name: own(self.name),
+            attributes: self.attributes.into_iter().map(|(name, value)| (own(name), own(value))).collect(),
+            children: self.children.into_iter().map(Element::into_owned).collect(),
+            text: own(self.text),
+        }
+    }
+
     /// The attribute's text, trimmed; `None` when absent or empty.
     pub(crate) fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim()).filter(|v| !v.is_empty())
@@ -59,7 +72,7 @@ impl Element {
     }
 
     pub(crate) fn with_text(mut self, text: String) -> Self {
-        self.text = text;
+        self.text = Cow::Owned(text);
         self
     }
 
@@ -67,7 +80,7 @@ impl Element {
         self.children.iter().find(|child| child.name == name)
     }
 
-    pub(crate) fn children<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Self> + 'a {
+    pub(crate) fn children<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Self> + 'a + use<'a, 'd> {
         self.children.iter().filter(move |child| child.name == name)
     }
 
@@ -85,7 +98,7 @@ impl Element {
 }
 
 #[cfg(test)]
-impl Element {
+impl Element<'_> {
     /// Everything of `sample` is here too: names, attributes, texts, children in their
     /// order. Numbers are compared as numbers. The error names the path that differs.
     pub(crate) fn must_contain(&self, sample: &Self) -> Result<(), String> {
@@ -121,18 +134,26 @@ impl Element {
 }
 
 /// Parses one whole document.
-pub(crate) fn parse(body: &[u8]) -> Result<Element, Unreadable> {
-    parse_text(&decode(body))
+pub(crate) fn parse(body: &[u8]) -> Result<Element<'static>, Unreadable> {
+    parse_text(&decode(body)).map(Element::into_owned)
 }
 
-pub(crate) fn parse_text(text: &str) -> Result<Element, Unreadable> {
+pub(crate) fn parse_text(text: &str) -> Result<Element<'_>, Unreadable> {
     let text = text.trim_start_matches('\u{feff}').trim();
     look(text)?;
+    parse_piece(text, None)
+}
+
+/// Parses one element of a document that is known to be one. A child named `without` is read
+/// over: it is well-formed and left out.
+pub(crate) fn parse_piece<'a>(text: &'a str, without: Option<&str>) -> Result<Element<'a>, Unreadable> {
     let mut reader = Reader::from_str(text);
-    let mut open: Vec<Element> = Vec::new();
-    let mut root: Option<Element> = None;
+    let mut open: Vec<Element<'_>> = Vec::new();
+    let mut root: Option<Element<'_>> = None;
     let mut elements = 0_usize;
+    let position = |reader: &Reader<&[u8]>| usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
     loop {
+        let from = position(&reader);
         let event = reader.read_event().map_err(|_| Unreadable::Broken)?;
         match event {
             Event::Start(start) => {
@@ -143,30 +164,34 @@ pub(crate) fn parse_text(text: &str) -> Result<Element, Unreadable> {
                 if open.is_empty() && root.is_some() {
                     return Err(Unreadable::Broken);
                 }
-                open.push(begin(&start)?);
+                if open.len() == 1 && without == Some(start.name().as_ref()) {
+                    reader.read_to_end(start.name()).map_err(|_| Unreadable::Broken)?;
+                    continue;
+                }
+                open.push(begin(tag(text, from, position(&reader), 1)?, &start)?);
             }
             Event::Empty(start) => {
                 elements += 1;
                 if elements > MAX_ELEMENTS {
                     return Err(Unreadable::TooComplex);
                 }
-                place(begin(&start)?, &mut open, &mut root)?;
+                place(begin(tag(text, from, position(&reader), 2)?, &start)?, &mut open, &mut root)?;
             }
             Event::End(_) => {
                 let done = open.pop().ok_or(Unreadable::Broken)?;
                 place(done, &mut open, &mut root)?;
             }
             Event::Text(text) => match open.last_mut() {
-                Some(element) => element.text.push_str(&text.xml10_content()),
+                Some(element) => append(&mut element.text, text.xml10_content()),
                 None if text.trim().is_empty() => {}
                 None => return Err(Unreadable::Broken),
             },
             Event::CData(data) => match open.last_mut() {
-                Some(element) => element.text.push_str(&data.xml10_content()),
+                Some(element) => append(&mut element.text, data.xml10_content()),
                 None => return Err(Unreadable::Broken),
             },
             Event::GeneralRef(reference) => match open.last_mut() {
-                Some(element) => push_reference(&mut element.text, &reference),
+                Some(element) => push_reference(element.text.to_mut(), &reference),
                 None => return Err(Unreadable::Broken),
             },
             Event::DocType(_) => return Err(Unreadable::Dtd),
@@ -185,7 +210,8 @@ pub(crate) fn look(text: &str) -> Result<(), Unreadable> {
     if text.is_empty() {
         return Err(Unreadable::Empty);
     }
-    let start: String = text.chars().take(512).collect::<String>().to_ascii_lowercase();
+    // Enough of it; a letter cut in half at the end says nothing.
+    let start = String::from_utf8_lossy(&text.as_bytes()[..text.len().min(512)]).to_ascii_lowercase();
     if start.contains("<html") || start.contains("<!doctype html") {
         return Err(Unreadable::Html);
     }
@@ -231,22 +257,38 @@ pub(crate) fn windows_1251(body: &[u8]) -> String {
         .collect()
 }
 
-fn begin(start: &BytesStart<'_>) -> Result<Element, Unreadable> {
-    let mut element = Element { name: start.name().as_ref().to_owned(), ..Element::default() };
-    let mut attributes = start.attributes();
+/// What stands between `<` and `>` or, with an `end` of 2, `/>`.
+fn tag(text: &str, from: usize, to: usize, end: usize) -> Result<&str, Unreadable> {
+    text.get(from + 1..to.saturating_sub(end)).ok_or(Unreadable::Broken)
+}
+
+/// An element of a tag; `tag` is the text of `start`.
+fn begin<'a>(tag: &'a str, start: &BytesStart<'_>) -> Result<Element<'a>, Unreadable> {
+    let length = start.name().as_ref().len();
+    let name = tag.get(..length).ok_or(Unreadable::Broken)?;
+    let mut element = Element { name: Cow::Borrowed(name), ..Element::default() };
+    let mut attributes = Attributes::new(tag, length);
     for attribute in attributes.with_checks(false) {
         let attribute = attribute.map_err(|_| Unreadable::Broken)?;
         let value = match attribute.normalized_value(XmlVersion::Explicit1_0) {
-            Ok(value) => value.into_owned(),
-            // An unknown entity: the raw text is still better than nothing.
-            Err(_) => attribute.value.as_ref().to_owned(),
+            Ok(Cow::Owned(value)) => Cow::Owned(value),
+            // As it stands; with an unknown entity the raw text is still better than nothing.
+            Ok(Cow::Borrowed(_)) | Err(_) => attribute.value,
         };
-        element.attributes.push((attribute.key.as_ref().to_owned(), value));
+        element.attributes.push((Cow::Borrowed(attribute.key.0), value));
     }
     Ok(element)
 }
 
-fn place(element: Element, open: &mut [Element], root: &mut Option<Element>) -> Result<(), Unreadable> {
+fn append<'a>(text: &mut Cow<'a, str>, more: Cow<'a, str>) {
+    if text.is_empty() {
+        *text = more;
+    } else {
+        text.to_mut().push_str(&more);
+    }
+}
+
+fn place<'a>(element: Element<'a>, open: &mut [Element<'a>], root: &mut Option<Element<'a>>) -> Result<(), Unreadable> {
     match open.last_mut() {
         Some(parent) => parent.children.push(element),
         None if root.is_none() => *root = Some(element),
