@@ -43,7 +43,11 @@ async fn one(world: &World, count: usize, report: &mut Report) -> anyhow::Result
     let took = sync(world, worker, count).await?;
     let cpu = (took.cpu - before).as_secs_f64() * 1000.0;
     let rate = count as f64 / took.stored.as_secs_f64();
-    say(format_args!("{count} statuses: {rate:.0}/s stored, bare {bare:.0}/s, peak {:.0} MiB", took.peak));
+    let applied = count as f64 / applied(world, count).await?.as_secs_f64();
+    say(format_args!(
+        "{count} statuses: {rate:.0}/s stored, bare {bare:.0}/s, {applied:.0}/s in the ledger, peak {:.0} MiB",
+        took.peak
+    ));
     let name = |what: &str| format!("status sync of {count}: {what}");
     report.compared(
         name("orders until stored, against fetching and bare reading"),
@@ -53,6 +57,7 @@ async fn one(world: &World, count: usize, report: &mut Report) -> anyhow::Result
         Target::AtLeast(0.5),
     );
     report.compared(name("orders until stored, against bare reading in memory"), rate, loop_alone, "/s", Target::None);
+    report.figure(name("orders until in the ledger"), applied, "/s", Target::None);
     report.figure(name("CPU of the worker for 1,000 orders"), cpu * 1000.0 / count as f64, "ms", Target::None);
     report.figure(name("peak RSS of the worker"), took.peak, "MiB", Target::AtMost(150.0));
     Ok(())
@@ -122,5 +127,22 @@ async fn sync(world: &World, worker: Seen, count: usize) -> anyhow::Result<Took>
         }
         anyhow::ensure!(begun.elapsed() < Duration::from_secs(120), "the answer was not stored within two minutes");
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// From the beginning of the fetch until the ledger has taken every row.
+async fn applied(world: &World, count: usize) -> anyhow::Result<Duration> {
+    let begun = Instant::now();
+    let sql = "SELECT COUNT(*) AS n, MAX(updated_at) AS last FROM status_rows WHERE state = 'applied'";
+    loop {
+        let rows = world.ledger.rows(sql).await?;
+        let row = rows.first().context("a count")?;
+        if row["n"].as_u64() >= u64::try_from(count).ok() {
+            let began = world.ledger.count("SELECT MIN(created_at) AS began FROM status_batches").await?;
+            let last = row["last"].as_i64().context("a row has a time")?;
+            return Ok(Duration::from_millis(u64::try_from(last - began)?.max(1)));
+        }
+        anyhow::ensure!(begun.elapsed() < Duration::from_secs(300), "the ledger has not taken every row in 5 minutes");
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
