@@ -790,6 +790,7 @@ mod cases {
             track_number: "1234A".to_owned(),
             status: "NEW".to_owned(),
             error: Some("нет телефона".to_owned()),
+            owed: Some("нет адреса".to_owned()),
             unseen: 2,
         };
         d.reject_reason = Some("bad_phone".to_owned());

@@ -38,6 +38,8 @@ pub struct Case {
     pub outcome: Option<Outcome>,
     /// The outcome is a reading that concluded nothing.
     pub read_again: bool,
+    /// It gave up, and RetailCRM could not be told at the moment: it is told later.
+    pub untold: bool,
     /// A look-up already answered a request to verify.
     pub verified: bool,
     /// The delivery had been withdrawn before anything of it was known to be at MeaSoft, and
@@ -65,6 +67,7 @@ impl Case {
             began: false,
             outcome: None,
             read_again: false,
+            untold: false,
             verified: false,
             withdrawn: false,
             recreated: false,

@@ -91,6 +91,7 @@ fn to_write(d: &Delivery, shop: &Shop, error: Option<String>) -> CrmWritten {
             None => module_status(shop, d.status.as_deref().unwrap_or("NEW")),
         },
         error,
+        owed: None,
         unseen: d.crm_written.unseen,
     }
 }
@@ -119,7 +120,8 @@ pub fn notice_forgotten(order: &Order, d: &mut Delivery) {
         && d.crm_written.error.is_none()
         && d.crm_written.unseen < TOLD_UNSEEN
     {
-        d.crm_written = CrmWritten { unseen: d.crm_written.unseen + 1, ..CrmWritten::default() };
+        let (unseen, owed) = (d.crm_written.unseen + 1, d.crm_written.owed.take());
+        d.crm_written = CrmWritten { unseen, owed, ..CrmWritten::default() };
     }
 }
 
@@ -154,7 +156,7 @@ pub async fn tell(tools: &Tools, shop: &Shop, references: &References, cases: &m
         Err(_) => {
             let outcome = Outcome::RetryLater { why: RetryWhy::Internal, not_before: None };
             let untold = |case: &&mut Case| case.delivery.as_ref().is_some_and(|d| news.contains_key(&d.crm_order));
-            cases.iter_mut().filter(untold).for_each(|case| replace_success(case, outcome.clone()));
+            cases.iter_mut().filter(untold).for_each(|case| not_now(case, shop, outcome.clone()));
             return;
         }
     }
@@ -170,7 +172,7 @@ pub async fn tell(tools: &Tools, shop: &Shop, references: &References, cases: &m
                 {
                     case.told.push(format!("RetailCRM could not be told: {error}"));
                     let outcome = refused_write(tools, shop, &error).await;
-                    replace_success(case, outcome);
+                    not_now(case, shop, outcome);
                     continue;
                 }
                 updates.push((id, update(tools, references, written)));
@@ -201,20 +203,27 @@ fn news_of(case: &Case, tools: &Tools, shop: &Shop) -> Option<(CrmOrderId, CrmWr
     if shown(order, case, shop, &tools.module_code) != Shown::Ours {
         return None;
     }
-    let settings = &shop.integration.settings;
+    let untold = d.state.is_placed() && d.crm_written.error.is_none() && !is_told(d, shop);
+    let owed = &d.crm_written.owed;
     let written = match case.outcome.as_ref()? {
-        Outcome::Done(Change::Created | Change::Updated | Change::WrittenBack) => to_write(d, shop, None),
+        Outcome::Done(Change::Created | Change::Updated) => to_write(d, shop, None),
+        Outcome::Done(Change::WrittenBack) => to_write(d, shop, owed.clone()),
         // An error that is shown stays until a success takes it away.
-        Outcome::AlreadyDone(_) if d.state.is_placed() && d.crm_written.error.is_none() && !is_told(d, shop) => {
-            to_write(d, shop, None)
-        }
-        Outcome::GiveUp(give_up) if settings.report_errors_to_crm => {
-            to_write(d, shop, Some(error_text(give_up, settings.language)))
-        }
+        Outcome::AlreadyDone(_) if untold || owed.is_some() => to_write(d, shop, owed.clone()),
+        Outcome::GiveUp(give_up) => match shown_error(give_up, shop) {
+            None if !untold => return None,
+            error => to_write(d, shop, error),
+        },
         // Placed, and the rest has to wait: the manager sees it all the same.
         _ => return None,
     };
     (d.crm_written != written).then_some((d.crm_order, written))
+}
+
+/// What RetailCRM is to show of a give-up, if the shop wants to see any.
+fn shown_error(give_up: &GiveUp, shop: &Shop) -> Option<String> {
+    let settings = &shop.integration.settings;
+    settings.report_errors_to_crm.then(|| error_text(give_up, settings.language))
 }
 
 /// A give-up in the words managers know: the vendor's own text where there is one.
@@ -268,7 +277,7 @@ async fn not_told(tools: &Tools, shop: &Shop, cases: &mut [Case], ids: &[CrmOrde
     for case in cases.iter_mut() {
         if case.delivery.as_ref().is_some_and(|d| ids.contains(&d.crm_order)) {
             case.told.push(format!("RetailCRM could not be told: {error}"));
-            replace_success(case, outcome.clone());
+            not_now(case, shop, outcome.clone());
         }
     }
 }
@@ -280,10 +289,18 @@ async fn refused_write(tools: &Tools, shop: &Shop, error: &CrmError) -> Outcome 
     }
 }
 
-/// What could not be told is told again; what gave up keeps its reason.
-fn replace_success(case: &mut Case, outcome: Outcome) {
-    if !matches!(case.outcome, Some(Outcome::GiveUp(_))) {
+/// What could not be told is told again. What gave up keeps its reason, and is told when
+/// RetailCRM can be.
+fn not_now(case: &mut Case, shop: &Shop, outcome: Outcome) {
+    let Some(Outcome::GiveUp(give_up)) = &case.outcome else {
         case.outcome = Some(outcome);
+        return;
+    };
+    if matches!(outcome, Outcome::RetryLater { .. })
+        && let Some(d) = &mut case.delivery
+    {
+        d.crm_written.owed = shown_error(give_up, shop);
+        case.untold = true;
     }
 }
 

@@ -154,7 +154,11 @@ fn ours(s: &Situation, once_more: bool) -> Decision {
         return Decision::ReadAgain;
     }
     if !(w.send || w.update || s.verify) {
-        return Decision::Superseded("the order has this delivery type still or again");
+        return if w.cancel {
+            Decision::Superseded("the order has this delivery type still or again")
+        } else {
+            Decision::AlreadyDone("looked at again for RetailCRM's sake")
+        };
     }
     let never_sent = Decision::AlreadyDone("the order was never sent");
     let Some(known) = s.known else {

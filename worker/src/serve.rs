@@ -640,6 +640,10 @@ async fn store_result(
     match outcome {
         Outcome::GiveUp(give_up) => {
             tx.bury(&dead_letter(case, kind, give_up, now), now).await?;
+            if case.untold {
+                let pause = tools.policy.rungs.first().copied().unwrap_or_default();
+                tx.wake_intent(&case.intent, now.checked_add(pause).unwrap_or(now), now).await?;
+            }
         }
         // Telling RetailCRM of the order as it was leaves open what never reached MeaSoft.
         Outcome::Done(change) if *change != shared::message::Change::WrittenBack || case.is_as_wanted() => {

@@ -129,6 +129,7 @@ pub(crate) fn delivery(state: DeliveryState) -> Delivery {
             track_number: "A-1".into(),
             status: "NEW".into(),
             error: None,
+            owed: None,
             unseen: 0,
         },
         reject_reason: None,

@@ -219,6 +219,8 @@ pub struct CrmWritten {
     /// Code of our module's status list.
     pub status: String,
     pub error: Option<String>,
+    /// What gave up and could not be shown yet.
+    pub owed: Option<String>,
     /// How often it was told since RetailCRM last showed it.
     pub unseen: u8,
 }

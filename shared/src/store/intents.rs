@@ -408,6 +408,22 @@ impl Tx {
         .map(|_| ())
     }
 
+    /// An intent that was served is looked at once more: RetailCRM is owed a word about it.
+    /// Nothing is wanted by this alone.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn wake_intent(&mut self, intent: &Intent, due_at: Timestamp, now: Timestamp) -> Result<()> {
+        self.exec(
+            "UPDATE intents SET wanted_at = CASE WHEN requested = served THEN $3 ELSE wanted_at END, \
+             requested = requested + 1, due_at = CASE WHEN requested = served THEN $2 ELSE due_at END, attempt = 0, \
+             rereads = 0, updated_at = $3 WHERE id = $1",
+            args![intent.id, due_at.as_millisecond(), now.as_millisecond()],
+        )
+        .await
+        .map(|_| ())
+    }
+
     /// A holder that began a write and lost its lease asks the next one to look first, but
     /// not before what it sent can be there.
     ///

@@ -451,6 +451,74 @@ async fn telling_retailcrm_closes_no_dead_letter_of_a_change_that_came_too_late(
     assert_eq!(world.dead().await.iter().map(|dead| dead.reason.as_str()).collect::<Vec<_>>(), ["too_late"]);
 }
 
+/// RetailCRM refuses an operation for a while.
+fn refuses(operation: &str) -> Vec<simulators::retailcrm::FaultRule> {
+    use simulators::retailcrm::{Action, FaultRule, When};
+    vec![FaultRule::new(operation, When::Always, Action::RateLimited { status: 429, retry_after_s: None })]
+}
+
+#[tokio::test]
+async fn what_gave_up_is_shown_once_retailcrm_can_be_told() {
+    use shared::store::intents::Want;
+    let world = World::new().await;
+    let order = world.place("A-1").await;
+    world.courier.set_status("A-1", "ACCEPTED", soon(&world, 1));
+    sync(&world).await;
+    world.crm.edit(world.account, order, |order| order.set_phone("+7 (916) 000-33-44"));
+    world.crm.set_faults(refuses("tracking"));
+    world.wish(world.id, "A-1", Want::Update).await;
+    world
+        .until("it gave up", async || {
+            world.work(world.id).await;
+            !world.dead().await.is_empty()
+        })
+        .await;
+    assert_eq!(world.told(order), ["NEW", "ACCEPTED"]);
+    world.crm.clear_faults();
+    world
+        .until("the manager sees why", async || {
+            world.work(world.id).await;
+            world.told(order).len() == 3
+        })
+        .await;
+    let shown = world.crm.tracking(world.account, order).pop().expect("told");
+    assert_eq!(shown.code, crate::crm::ERROR_STATUS);
+    assert!(shown.comment.is_some_and(|words| words.contains("уже")), "in words");
+    world.work(world.id).await;
+    assert_eq!(world.told(order).len(), 3, "once");
+    assert_eq!(world.dead().await.len(), 1, "and the dead letter stays");
+}
+
+#[tokio::test]
+async fn an_order_that_was_placed_is_told_of_although_its_update_came_too_late() {
+    use shared::store::intents::Want;
+    for report in [true, false] {
+        let world = World::with(|settings| settings.report_errors_to_crm = report).await;
+        world.crm.set_faults(refuses("orders.edit"));
+        let order = world.place("A-1").await;
+        assert!(world.told(order).is_empty(), "placed, and RetailCRM does not know");
+        world.courier.set_status("A-1", "ACCEPTED", soon(&world, 1));
+        sync(&world).await;
+        world.crm.edit(world.account, order, |order| order.set_phone("+7 (916) 000-33-44"));
+        world.wish(world.id, "A-1", Want::Update).await;
+        world
+            .until("it gave up", async || {
+                world.work(world.id).await;
+                !world.dead().await.is_empty()
+            })
+            .await;
+        world.crm.clear_faults();
+        world
+            .until("RetailCRM knows the delivery", async || {
+                world.work(world.id).await;
+                let shown = world.crm.order(world.account, order).expect("there");
+                shown["delivery"]["data"]["externalId"].is_string()
+            })
+            .await;
+        assert_eq!(world.dead().await.len(), 1);
+    }
+}
+
 #[tokio::test]
 async fn a_status_is_told_only_when_retailcrm_says_so() {
     use simulators::retailcrm::{Action, FaultRule as CrmFault, When};
