@@ -92,7 +92,7 @@ pub fn merge(
     }
     let before = d.state;
     if let Some(present) = facts.present()
-        && newer(present.at, d.status_at)
+        && newer(present, &d)
     {
         d.status = Some(present.code.clone());
         d.status_at = present.at.or(d.status_at);
@@ -132,10 +132,13 @@ pub fn merge(
     }))
 }
 
-/// Older never overwrites newer; a status without a time is as new as its reading.
-fn newer(made: Option<Timestamp>, known: Option<Timestamp>) -> bool {
-    match (made, known) {
-        (Some(made), Some(known)) => made >= known,
+/// Older never overwrites newer; a status without a time is as new as its reading. Times are
+/// whole seconds: of one second, «new» was the first.
+fn newer(present: &Event, d: &Delivery) -> bool {
+    let is_new = |code: &str| Phase::of(code) == Phase::New;
+    match (present.at, d.status_at) {
+        (Some(made), Some(known)) if made == known => !is_new(&present.code) || d.status.as_deref().is_none_or(is_new),
+        (Some(made), Some(known)) => made > known,
         _ => true,
     }
 }
@@ -410,6 +413,17 @@ mod tests {
             Delivery { orderno: OrderNo::known("A-1-2"), generation: 2, ordercode: None, ..delivery(S::Created) };
         assert_eq!(taken(&again, "A-1", "CANCELED"), Taken::NotOurs);
         assert!(matches!(taken(&again, "A-1-2", "NEW"), Taken::Applied(_)));
+    }
+
+    #[test]
+    fn an_order_placed_and_cancelled_within_a_second_stays_cancelled() {
+        let status = Some("CANCELED".to_owned());
+        let cancelled = Delivery { cancelled_by_us: true, status, status_at: Some(at(100)), ..delivery(S::Cancelled) };
+        let Taken::Applied(merged) = taken(&cancelled, "A-1", "NEW") else { panic!("it is this order") };
+        assert_eq!((merged.delivery.state, merged.delivery.status.as_deref()), (S::Cancelled, Some("CANCELED")));
+        let placed = Delivery { status: Some("NEW".to_owned()), status_at: Some(at(100)), ..delivery(S::Created) };
+        let Taken::Applied(merged) = taken(&placed, "A-1", "ACCEPTED") else { panic!("it is this order") };
+        assert_eq!(merged.delivery.state, S::InWork, "and what came after «new» within it counts");
     }
 
     #[test]
