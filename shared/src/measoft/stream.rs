@@ -49,7 +49,10 @@ enum Raw {
 }
 
 impl RawRow {
-    #[must_use]
+    /// Parses it.
+    ///
+    /// # Errors
+    /// [`PoisonRow`].
     pub fn read(self) -> Row {
         let (bytes, windows_1251, too_long) = match self.0 {
             Raw::Read(row) => return *row,

@@ -209,17 +209,22 @@ async fn all_ready(world: &World, since: Instant) -> Result<Duration, String> {
     }
 }
 
-/// What found its queue gone is a dead letter, which the operator replays.
+/// What found its queue gone is a dead letter, which the operator replays. One that a later
+/// success of its order has closed meanwhile needs that no more.
 async fn replay_unroutable(world: &World) -> Result<(), String> {
-    for dead in world.dead_letters().await {
-        if dead["reason"] == "unroutable" {
-            let done = world.bridge(&["dead", "replay", &dead["id"].to_string(), "--json"]).await;
-            if done.code != 0 {
-                return Err(format!("a dead letter cannot be replayed: {}", done.stderr));
-            }
+    let unroutable = |dead: &serde_json::Value| dead["reason"] == "unroutable";
+    let mut refused = Vec::new();
+    for dead in world.dead_letters().await.into_iter().filter(unroutable) {
+        let done = world.bridge(&["dead", "replay", &dead["id"].to_string(), "--json"]).await;
+        if done.code != 0 {
+            refused.push((dead["id"].clone(), done.stderr));
         }
     }
-    Ok(())
+    let open = world.dead_letters().await;
+    match refused.into_iter().find(|(id, _)| open.iter().any(|dead| dead["id"] == *id)) {
+        Some((_, why)) => Err(format!("a dead letter cannot be replayed: {why}")),
+        None => Ok(()),
+    }
 }
 
 /// Waits until RetailCRM has the last statuses, or the time for that is over.
