@@ -94,7 +94,7 @@ impl World {
                 eventually("the scheduler's last messages are taken", LONG, || async {
                     let queues = self.queues.as_ref().ok_or("no queues")?;
                     let waiting = queues.waiting().await.map_err(|error| format!("{error:#}"))?;
-                    let jobs = self.ledger.due_jobs().await.map_err(|error| format!("{error:#}"))?;
+                    let (_, jobs) = self.ledger.waiting().await.map_err(|error| format!("{error:#}"))?;
                     if waiting.is_empty() && jobs == 0 { Ok(()) } else { Err(format!("{waiting:?}, {jobs} jobs")) }
                 })
                 .await;

@@ -13,6 +13,9 @@ use sqlx::{AssertSqlSafe, Column as _, Row as _};
 /// A row: numbers, texts (bytes as text, readable or not) and nulls by column.
 pub type Line = BTreeMap<String, Value>;
 
+/// What the job table has put off for longer is not waited for.
+const SOON: Duration = Duration::from_secs(5);
+
 /// A database of the product, for looking only.
 pub enum Ledger {
     /// The file of the one-process mode.
@@ -78,23 +81,16 @@ impl Ledger {
         row.values().next().and_then(Value::as_i64).with_context(|| format!("no number: {sql}"))
     }
 
-    /// Orders with triggers that are wanted and not served, and messages in the job table.
+    /// Orders with triggers that are wanted and not served, and messages of the job table that
+    /// somebody should take by now or soon. What is put off for longer is none: a status whose
+    /// order is not known to be placed is looked at again for a day.
     ///
     /// # Errors
     /// Of the database.
     pub async fn waiting(&self) -> anyhow::Result<(i64, i64)> {
         let intents = self.count("SELECT COUNT(*) AS n FROM intents WHERE requested > served").await?;
-        Ok((intents, self.count("SELECT COUNT(*) AS n FROM jobs").await?))
-    }
-
-    /// Messages of the job table that somebody should have taken by now. What is put off is
-    /// none: a status whose order is not known to be placed is looked at again for a day.
-    ///
-    /// # Errors
-    /// Of the database.
-    pub async fn due_jobs(&self) -> anyhow::Result<i64> {
-        let now = jiff::Timestamp::now().as_millisecond();
-        self.count(&format!("SELECT COUNT(*) AS n FROM jobs WHERE run_at <= {now}")).await
+        let soon = (jiff::Timestamp::now() + SOON).as_millisecond();
+        Ok((intents, self.count(&format!("SELECT COUNT(*) AS n FROM jobs WHERE run_at <= {soon}")).await?))
     }
 
     pub(super) async fn close(&self) {
