@@ -198,7 +198,9 @@ impl Tools {
         for case in cases.iter_mut().filter(|case| case.is_open()) {
             let Some(desired) = wish(case).cloned() else { continue };
             let mut mark = fingerprint(&desired, &self.store.key);
-            let fence_held = {
+            // Bound first: who lost the order must not announce it.
+            let bound = case.intent.delivery.is_some() || tx.bind_intent(&case.intent, delivery(case).id).await?;
+            let fence_held = bound && {
                 let d = delivery_mut(case);
                 d.state = d.state.after(Event::SendBegun).unwrap_or(S::Sending);
                 if let Some(mut before) = d.sending.take() {
@@ -215,8 +217,6 @@ impl Tools {
                 d.requests += 1;
                 tx.save_delivery(d, false, now).await?
             };
-            let fence_held = fence_held
-                && (case.intent.delivery.is_some() || tx.bind_intent(&case.intent, delivery(case).id).await?);
             if fence_held {
                 case.began = true;
             } else {

@@ -451,6 +451,35 @@ async fn telling_retailcrm_closes_no_dead_letter_of_a_change_that_came_too_late(
     assert_eq!(world.dead().await.iter().map(|dead| dead.reason.as_str()).collect::<Vec<_>>(), ["too_late"]);
 }
 
+#[tokio::test]
+async fn who_lost_an_order_before_anything_of_it_was_noted_announces_nothing() {
+    use shared::store::intents::Want;
+    let world = World::new().await;
+    let shop = world.first();
+    let ours = shop.integration.settings.delivery_types[0].clone();
+    let order = simulators::retailcrm::an_order().number("A-1").delivery_type(&ours).status("SentMeaSoft");
+    let order = world.crm.add_order(world.account, order);
+    world.wish(world.id, "A-1", Want::Send).await;
+    // A worker takes it and stands still for longer than its lease.
+    let over = world.tools.clock.now();
+    let taken = world.store().claim_intents(world.id, "frozen", over, 50).await.expect("claimed");
+    assert_eq!(taken.len(), 1);
+    // Meanwhile the order leaves, and another worker clears up: there is nothing to clear.
+    world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
+    world.wish(world.id, "A-1", Want::Cancel).await;
+    world
+        .until("the cancel is served", async || {
+            world.work(world.id).await;
+            world.store().backlog_of(world.id).await.expect("read").0 == 0
+        })
+        .await;
+    // What the first had read of RetailCRM before is what it goes on with.
+    world.crm.edit(world.account, order, |order| order.set_delivery_type(&ours));
+    crate::serve::serve(&world.another_worker(), &shop, taken).await;
+    assert_eq!(world.courier.count("neworder"), 0);
+    assert_ne!(world.delivery(order).await.state, S::Sending, "nobody would look for it");
+}
+
 /// RetailCRM refuses an operation for a while.
 fn refuses(operation: &str) -> Vec<simulators::retailcrm::FaultRule> {
     use simulators::retailcrm::{Action, FaultRule, When};
