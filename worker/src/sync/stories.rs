@@ -424,27 +424,33 @@ async fn a_status_of_an_order_that_was_to_leave_is_nobodys_dead_letter() {
     assert!(world.dead().await.is_empty());
 }
 
-#[tokio::test]
-async fn telling_retailcrm_closes_no_dead_letter_of_a_change_that_came_too_late() {
-    use shared::store::intents::Want;
-    let world = World::new().await;
-    let order = world.place("A-1").await;
-    world.courier.set_status("A-1", "ACCEPTED", soon(&world, 1));
-    sync(&world).await;
-    world.crm.edit(world.account, order, |order| order.set_phone("+7 (916) 000-33-44"));
-    // The manager is not told of the failure: RetailCRM is away for that.
-    world.crm.set_faults(vec![simulators::retailcrm::FaultRule::new(
-        "tracking",
-        simulators::retailcrm::When::Always,
-        simulators::retailcrm::Action::ServerError { acted: false },
-    )]);
-    world.wish(world.id, "A-1", Want::Update).await;
+/// RetailCRM refuses an operation for a while.
+fn refuses(operation: &str) -> Vec<simulators::retailcrm::FaultRule> {
+    use simulators::retailcrm::{Action, FaultRule, When};
+    vec![FaultRule::new(operation, When::Always, Action::RateLimited { status: 429, retry_after_s: None })]
+}
+
+/// An update of the order A-1 that comes too late.
+async fn gives_up_an_update(world: &World) {
+    world.wish(world.id, "A-1", shared::store::intents::Want::Update).await;
     world
         .until("it gave up", async || {
             world.work(world.id).await;
             !world.dead().await.is_empty()
         })
         .await;
+}
+
+#[tokio::test]
+async fn telling_retailcrm_closes_no_dead_letter_of_a_change_that_came_too_late() {
+    let world = World::new().await;
+    let order = world.place("A-1").await;
+    world.courier.set_status("A-1", "ACCEPTED", soon(&world, 1));
+    sync(&world).await;
+    world.crm.edit(world.account, order, |order| order.set_phone("+7 (916) 000-33-44"));
+    // The manager is not told of the failure: RetailCRM is away for that.
+    world.crm.set_faults(refuses("tracking"));
+    gives_up_an_update(&world).await;
     world.crm.clear_faults();
     world.crm.edit(world.account, order, |order| order.delivery.data.clear());
     world.send(world.id, "A-1").await;
@@ -480,28 +486,15 @@ async fn who_lost_an_order_before_anything_of_it_was_noted_announces_nothing() {
     assert_ne!(world.delivery(order).await.state, S::Sending, "nobody would look for it");
 }
 
-/// RetailCRM refuses an operation for a while.
-fn refuses(operation: &str) -> Vec<simulators::retailcrm::FaultRule> {
-    use simulators::retailcrm::{Action, FaultRule, When};
-    vec![FaultRule::new(operation, When::Always, Action::RateLimited { status: 429, retry_after_s: None })]
-}
-
 #[tokio::test]
 async fn what_gave_up_is_shown_once_retailcrm_can_be_told() {
-    use shared::store::intents::Want;
     let world = World::new().await;
     let order = world.place("A-1").await;
     world.courier.set_status("A-1", "ACCEPTED", soon(&world, 1));
     sync(&world).await;
     world.crm.edit(world.account, order, |order| order.set_phone("+7 (916) 000-33-44"));
     world.crm.set_faults(refuses("tracking"));
-    world.wish(world.id, "A-1", Want::Update).await;
-    world
-        .until("it gave up", async || {
-            world.work(world.id).await;
-            !world.dead().await.is_empty()
-        })
-        .await;
+    gives_up_an_update(&world).await;
     assert_eq!(world.told(order), ["NEW", "ACCEPTED"]);
     world.crm.clear_faults();
     world
@@ -520,7 +513,6 @@ async fn what_gave_up_is_shown_once_retailcrm_can_be_told() {
 
 #[tokio::test]
 async fn an_order_that_was_placed_is_told_of_although_its_update_came_too_late() {
-    use shared::store::intents::Want;
     for report in [true, false] {
         let world = World::with(|settings| settings.report_errors_to_crm = report).await;
         world.crm.set_faults(refuses("orders.edit"));
@@ -529,13 +521,7 @@ async fn an_order_that_was_placed_is_told_of_although_its_update_came_too_late()
         world.courier.set_status("A-1", "ACCEPTED", soon(&world, 1));
         sync(&world).await;
         world.crm.edit(world.account, order, |order| order.set_phone("+7 (916) 000-33-44"));
-        world.wish(world.id, "A-1", Want::Update).await;
-        world
-            .until("it gave up", async || {
-                world.work(world.id).await;
-                !world.dead().await.is_empty()
-            })
-            .await;
+        gives_up_an_update(&world).await;
         world.crm.clear_faults();
         world
             .until("RetailCRM knows the delivery", async || {
