@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::args;
 use crate::domain::delivery::CrmWritten;
-use crate::domain::{CrmOrderId, DeliveryId, IntegrationId};
+use crate::domain::{CrmOrderId, DeliveryId, DeliveryState, IntegrationId};
 use crate::store::db::{Result, Row, StoreError, Tx};
 use crate::store::status_stream::list;
 use crate::store::{Store, moment};
@@ -69,6 +69,8 @@ pub struct Waiting {
     pub attempt: u32,
     /// RetailCRM has the delivery's id: only then can it attach a status.
     pub told: bool,
+    /// We withdrew the order: RetailCRM drops its delivery then.
+    pub withdrawn: bool,
     /// The delivery still goes by the number that the status was reported under.
     pub live: bool,
     /// Number of the delivery at MeaSoft, the track number.
@@ -104,7 +106,7 @@ impl Store {
             .fetch(
                 format!(
                     "SELECT o.id, o.delivery_id, o.code, o.made_at, {AT} AS at, o.comment, o.attempt, o.orderno, \
-                     d.crm_order_id, d.number, d.crm_written, d.orderno AS live_orderno FROM tracking_outbox o \
+                     d.crm_order_id, d.number, d.crm_written, d.state, d.orderno AS live_orderno FROM tracking_outbox o \
                      JOIN deliveries d ON d.id = o.delivery_id WHERE o.integration_id = $1 AND o.state = 'waiting' \
                      AND o.delivery_id IN ({}) ORDER BY o.delivery_id, {AT}, o.id",
                     list(ids.into_iter())
@@ -310,6 +312,7 @@ fn read(row: &Row) -> Result<Waiting> {
         comment: row.opt_text("comment")?,
         attempt: u32::try_from(row.int("attempt")?).unwrap_or(u32::MAX),
         told: !written.external_id.is_empty(),
+        withdrawn: row.text("state")? == DeliveryState::Cancelled.as_str(),
         live: row.text("live_orderno")? == orderno,
         orderno,
     })

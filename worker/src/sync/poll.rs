@@ -377,8 +377,7 @@ async fn write_down(rows: Vec<RawRow>) -> (Vec<(usize, String)>, ContentSum) {
         let part: Vec<RawRow> = rest.by_ref().take(share).collect();
         reading.push(tokio::task::spawn_blocking(move || {
             let mut sum = ContentSum::default();
-            let mut text = Vec::new();
-            let rows = part.into_iter().map(RawRow::read).inspect(|row| sum.add(row, &mut text));
+            let rows = part.into_iter().map(RawRow::read).inspect(|row| sum.add(row));
             (segment::write(rows), sum)
         }));
     }
@@ -393,36 +392,29 @@ async fn write_down(rows: Vec<RawRow>) -> (Vec<(usize, String)>, ContentSum) {
 
 /// A hash of an answer that does not depend on the order of its rows.
 mod content {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
     use super::Row;
 
+    /// The sum of its rows' hashes. It is compared with that of the answer before, so that
+    /// another release of the hash costs no more than one comparison.
     #[derive(Default)]
-    pub(super) struct ContentSum([u64; 4]);
+    pub(super) struct ContentSum(u64);
 
     impl ContentSum {
-        /// `text` is a buffer that is used again for each row.
-        pub(super) fn add(&mut self, row: &Row, text: &mut Vec<u8>) {
-            text.clear();
-            match row {
-                Ok(row) => serde_json::to_writer(&mut *text, row),
-                Err(bad) => serde_json::to_writer(&mut *text, bad),
-            }
-            .expect("rows serialise");
-            let hash = shared::crypto::sha256(text);
-            let mut one = Self::default();
-            for (part, piece) in one.0.iter_mut().zip(hash.as_chunks().0) {
-                *part = u64::from_be_bytes(*piece);
-            }
-            *self = self.and(&one);
+        pub(super) fn add(&mut self, row: &Row) {
+            let mut hasher = DefaultHasher::new();
+            row.hash(&mut hasher);
+            self.0 = self.0.wrapping_add(hasher.finish());
         }
 
         /// Of the rows of both.
         pub(super) fn and(&self, other: &Self) -> Self {
-            Self(std::array::from_fn(|at| self.0[at].wrapping_add(other.0[at])))
+            Self(self.0.wrapping_add(other.0))
         }
 
         pub(super) fn text(&self, rows: usize) -> String {
-            let [a, b, c, d] = self.0;
-            format!("{rows}:{a:016x}{b:016x}{c:016x}{d:016x}")
+            format!("{rows}:{:016x}", self.0)
         }
     }
 }

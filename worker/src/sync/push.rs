@@ -124,6 +124,8 @@ async fn sort(tools: &Tools, shop: &Shop, waiting: Vec<Waiting>) -> store::Resul
             kept.push((status.id, "of an earlier number of the order"));
         } else if module_code(settings, &status.code).is_none() {
             kept.push((status.id, "unknown code"));
+        } else if !status.told && status.withdrawn {
+            kept.push((status.id, "cancelled by us"));
         } else if !status.told {
             untold.push((status.id, status.attempt));
         } else {

@@ -535,6 +535,31 @@ async fn an_order_that_was_placed_is_told_of_although_its_update_came_too_late()
 }
 
 #[tokio::test]
+async fn statuses_of_an_order_that_left_before_retailcrm_knew_of_it_do_not_wait() {
+    let world = World::new().await;
+    world.crm.set_faults(refuses("orders.edit"));
+    let order = world.place("A-1").await;
+    sync(&world).await;
+    let waiting = async || world.store().count_tracking(TrackingState::Waiting).await.expect("read");
+    assert_eq!(waiting().await, 1, "until RetailCRM knows the delivery");
+    world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
+    world.wish(world.id, "A-1", shared::store::intents::Want::Cancel).await;
+    world
+        .until("it is withdrawn", async || {
+            world.work(world.id).await;
+            world.delivery(order).await.state == S::Cancelled
+        })
+        .await;
+    world
+        .until("nothing waits", async || {
+            deliver(&world.tools, &world.first()).await;
+            waiting().await == 0
+        })
+        .await;
+    assert!(world.told(order).is_empty());
+}
+
+#[tokio::test]
 async fn a_status_is_told_only_when_retailcrm_says_so() {
     use simulators::retailcrm::{Action, FaultRule as CrmFault, When};
     let world = World::new().await;

@@ -14,7 +14,7 @@ use crate::measoft::op::Op;
 use crate::measoft::status_code::StatusCode;
 
 /// A snapshot of one shipment. `Debug` shows no personal data.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StatusRow {
     /// The client's number; `None` for shipments entered by hand without one.
     pub orderno: Option<OrderNo>,
@@ -94,7 +94,7 @@ impl fmt::Debug for StatusRow {
 }
 
 /// One status record (§10.3).
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Status {
     pub code: StatusCode,
     /// For people only; one sample holds the code itself.
@@ -120,7 +120,7 @@ impl fmt::Debug for Status {
 
 /// One line of a shipment. The platform's own lines («Доставка», «Предоплата») have no
 /// `extcode`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StatusItem {
     /// Internal line code, wanted by `editorder`.
     pub code: Option<String>,
@@ -145,7 +145,7 @@ impl StatusItem {
 }
 
 /// One place of a shipment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StatusPackage {
     pub code: Option<String>,
     pub strbarcode: Option<String>,
@@ -153,7 +153,7 @@ pub struct StatusPackage {
 }
 
 /// A row whose content cannot be read. It is set aside, and the rows after it count.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[error("the row of order {} cannot be read: {why}", .orderno.as_ref().map_or("?", OrderNo::as_str))]
 pub struct PoisonRow {
     pub orderno: Option<OrderNo>,
