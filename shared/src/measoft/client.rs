@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::civil::Date;
@@ -486,7 +487,7 @@ const JOURNAL_BYTES: usize = 33 * 1024;
 
 impl Incoming {
     /// The next bytes; `None` at the end.
-    pub(crate) async fn chunk(&mut self) -> Result<Option<Vec<u8>>, MeasoftError> {
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, MeasoftError> {
         let begun = Instant::now();
         let received = tokio::time::timeout(self.left, self.response.chunk()).await;
         self.left = self.left.saturating_sub(begun.elapsed());
@@ -495,7 +496,7 @@ impl Incoming {
             Ok(Ok(Some(bytes))) => {
                 let room = JOURNAL_BYTES.saturating_sub(self.start.len());
                 self.start.extend_from_slice(&bytes[..bytes.len().min(room)]);
-                Ok(Some(bytes.to_vec()))
+                Ok(Some(bytes))
             }
             Ok(Ok(None)) => Ok(None),
             Ok(Err(error)) if error.is_timeout() => Err(MeasoftError::NoAnswer { op, how: Break::Timeout }),

@@ -1,6 +1,7 @@
 //! The samples of the reference: answers parse to what they say, and the requests we write
 //! contain what the samples contain.
 
+use bytes::Bytes;
 use jiff::civil::date;
 use url::Url;
 
@@ -188,7 +189,7 @@ fn statuses(name: &str) -> Vec<StatusRow> {
         root.children("order").map(|order| statusreq::read_status_row(order).expect(name)).collect();
     let mut reader = RowReader::new(Op::StatusReq, 1 << 20);
     for chunk in body.chunks(100) {
-        reader.push(chunk).expect(name);
+        reader.push(&Bytes::copy_from_slice(chunk)).expect(name);
     }
     reader.finish().expect(name);
     let streamed: Vec<StatusRow> = std::iter::from_fn(|| reader.pop()).map(|row| row.expect(name)).collect();

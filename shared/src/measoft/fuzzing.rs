@@ -1,5 +1,7 @@
 //! Every reader of MeaSoft's answers over one body, for the fuzz target.
 
+use bytes::Bytes;
+
 use super::error::MeasoftError;
 use super::mask;
 use super::op::Op;
@@ -69,7 +71,10 @@ fn rows_of(op: Op, root: &element::Element) -> &'static str {
 
 fn stream(body: &[u8], piece: usize) -> String {
     let mut reader = RowReader::new(Op::StatusReq, LIMIT);
-    let ended = body.chunks(piece).try_for_each(|chunk| reader.push(chunk)).and_then(|()| reader.finish());
+    let ended = body
+        .chunks(piece)
+        .try_for_each(|chunk| reader.push(&Bytes::copy_from_slice(chunk)))
+        .and_then(|()| reader.finish());
     let (mut good, mut bad) = (0, 0);
     while let Some(row) = reader.pop() {
         match row {

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use memchr::{memchr, memchr3};
 
 use super::client::Incoming;
@@ -44,7 +45,7 @@ enum Source {
 pub struct RawRow(Raw);
 
 enum Raw {
-    Piece { bytes: Vec<u8>, windows_1251: bool, too_long: bool },
+    Piece { bytes: Bytes, windows_1251: bool, too_long: bool },
     Read(Box<Row>),
 }
 
@@ -85,7 +86,7 @@ impl std::fmt::Debug for RawRow {
 }
 
 fn decode(bytes: &[u8], windows_1251: bool) -> Cow<'_, str> {
-    if windows_1251 { Cow::Owned(element::windows_1251(bytes)) } else { String::from_utf8_lossy(bytes) }
+    if windows_1251 { Cow::Owned(element::windows_1251(bytes)) } else { element::utf_8(bytes) }
 }
 
 impl StatusStream {
@@ -188,33 +189,40 @@ pub(crate) struct RowReader {
 /// when there is anything in it that the lexer below has to look at: comments, CDATA, a row in
 /// the row. Otherwise both find the same end, this one without a state for each byte.
 fn usual_row(bytes: &[u8]) -> Option<usize> {
-    if !bytes.starts_with(b"<order") {
+    if !is_order(bytes.strip_prefix(b"<")?) {
         return None;
     }
-    let mut at = 0;
-    loop {
-        let kind = *bytes.get(at + 1)?;
-        let end = match kind {
-            b'!' | b'?' => return None,
-            b'/' => at + 2 + memchr(b'>', &bytes[at + 2..])?,
-            // A bare `<` in a text.
-            b' ' | b'\t' | b'\r' | b'\n' | b'0'..=b'9' | b'=' => at + 1,
-            _ => end_of_tag(bytes, at + 2)?,
-        };
-        let closes = kind == b'/';
-        let name = name_of(&bytes[at + 1 + usize::from(closes)..=end]);
-        if name == b"order" {
-            let opens = at == 0 && bytes[end - 1] != b'/';
-            match (closes, opens) {
-                (true, _) => return Some(end + 1),
-                (false, true) => {}
-                (false, false) => return None,
-            }
-        } else if at == 0 {
-            return None;
-        }
-        at = end + memchr(b'<', &bytes[end..])?;
+    let mut at = end_of_tag(bytes, 2)?;
+    if bytes[at - 1] == b'/' {
+        return None;
     }
+    loop {
+        at += memchr(b'<', &bytes[at..])?;
+        match *bytes.get(at + 1)? {
+            b'!' | b'?' => return None,
+            b'/' => {
+                let name = at + 2;
+                at = name + memchr(b'>', &bytes[name..])?;
+                if is_order(&bytes[name..]) {
+                    return Some(at + 1);
+                }
+            }
+            // A bare `<` in a text.
+            b' ' | b'\t' | b'\r' | b'\n' | b'0'..=b'9' | b'=' => at += 1,
+            _ if is_order(&bytes[at + 1..]) => return None,
+            _ => at = end_of_tag(bytes, at + 2)?,
+        }
+    }
+}
+
+/// Whether markup goes on with this name.
+fn is_order(markup: &[u8]) -> bool {
+    let after = markup.strip_prefix(b"order").and_then(<[u8]>::first);
+    after.is_some_and(|byte| ends_name(*byte))
+}
+
+const fn ends_name(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/')
 }
 
 /// Where a start tag ends; `from` is behind its first letter.
@@ -230,7 +238,7 @@ fn end_of_tag(bytes: &[u8], mut from: usize) -> Option<usize> {
 
 /// The name that a piece of markup begins with.
 fn name_of(markup: &[u8]) -> &[u8] {
-    let end = markup.iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'));
+    let end = markup.iter().position(|byte| ends_name(*byte));
     &markup[..end.unwrap_or(markup.len())]
 }
 
@@ -290,7 +298,8 @@ impl RowReader {
     }
 
     /// Takes the next bytes of the answer.
-    pub(crate) fn push(&mut self, mut chunk: &[u8]) -> Result<(), MeasoftError> {
+    pub(crate) fn push(&mut self, whole: &Bytes) -> Result<(), MeasoftError> {
+        let mut chunk: &[u8] = whole;
         self.seen += chunk.len() as u64;
         if self.seen > self.limit {
             return Err(MeasoftError::TooLarge { op: self.op, limit: self.limit });
@@ -300,14 +309,19 @@ impl RowReader {
         while !chunk.is_empty() && !self.done {
             if self.root.is_some() {
                 if let Some(length) = self.whole_row(chunk) {
+                    let (row, rest) = chunk.split_at(length);
                     self.piece_too_long = false;
-                    self.ready.push_back(self.raw(chunk[..length].to_vec()));
-                    chunk = &chunk[length..];
+                    self.ready.push_back(self.raw(whole.slice_ref(row)));
+                    chunk = rest;
                     continue;
                 }
                 let (run, rest) = chunk.split_at(self.lexer.run(chunk));
                 self.keep_run(run);
                 chunk = rest;
+                // White space before a row is such a run: the row is whole, most likely.
+                if !run.is_empty() {
+                    continue;
+                }
             }
             let Some((byte, rest)) = chunk.split_first() else { break };
             chunk = rest;
@@ -486,7 +500,7 @@ impl RowReader {
             }
             b"order" if root.name == self.op.as_str() => {
                 let bytes = std::mem::take(&mut self.piece);
-                self.ready.push_back(self.raw(bytes));
+                self.ready.push_back(self.raw(bytes.into()));
                 Ok(())
             }
             _ => Ok(()),
@@ -542,7 +556,7 @@ impl RowReader {
         decode(bytes, self.windows_1251)
     }
 
-    fn raw(&self, bytes: Vec<u8>) -> RawRow {
+    fn raw(&self, bytes: Bytes) -> RawRow {
         RawRow(Raw::Piece { bytes, windows_1251: self.windows_1251, too_long: self.piece_too_long })
     }
 }
@@ -644,7 +658,7 @@ mod tests {
     fn read(body: &[u8], step: usize) -> Result<Vec<Row>, MeasoftError> {
         let mut rows = RowReader::new(Op::StatusReq, LIMIT);
         for chunk in body.chunks(step.max(1)) {
-            rows.push(chunk)?;
+            rows.push(&Bytes::copy_from_slice(chunk))?;
         }
         rows.finish()?;
         Ok(std::iter::from_fn(|| rows.pop()).collect())
@@ -685,7 +699,7 @@ mod tests {
         assert_eq!(whole.len(), 4);
         assert_eq!(whole, read(body.as_bytes(), 1).expect("rows"));
         let mut rows = RowReader::new(Op::StatusReq, LIMIT);
-        rows.push(b"<statusreq>").expect("begins");
+        rows.push(&Bytes::from_static(b"<statusreq>")).expect("begins");
         assert_eq!(rows.whole_row(b"<order orderno=\"1\"><a/></order>tail"), Some(31));
         for unusual in [
             "<order orderno=\"1\"><a/></orde",
@@ -808,22 +822,22 @@ mod tests {
     #[test]
     fn an_endless_answer_is_given_up() {
         let mut rows = RowReader::new(Op::StatusReq, 1000);
-        rows.push(b"<statusreq>").expect("fits");
-        let error = rows.push(&[b' '; 1000]).expect_err("too large");
+        rows.push(&Bytes::from_static(b"<statusreq>")).expect("fits");
+        let error = rows.push(&Bytes::from_static(&[b' '; 1000])).expect_err("too large");
         assert_eq!(error, MeasoftError::TooLarge { op: Op::StatusReq, limit: 1000 });
     }
 
     #[test]
     fn a_long_answer_is_read_in_bounded_memory() {
         let mut rows = RowReader::new(Op::StatusReq, LIMIT);
-        rows.push(b"<statusreq>").expect("begins");
+        rows.push(&Bytes::from_static(b"<statusreq>")).expect("begins");
         for number in 0..20_000 {
             let row = format!("<order orderno=\"{number}\"><price>10.50</price></order>\n");
-            rows.push(row.as_bytes()).expect("a row");
+            rows.push(&Bytes::copy_from_slice(row.as_bytes())).expect("a row");
             assert!(rows.pop().expect("ready").is_ok());
             assert!(rows.piece.capacity() < 4096 && rows.head.len() < 100);
         }
-        rows.push(b"</statusreq>").expect("ends");
+        rows.push(&Bytes::from_static(b"</statusreq>")).expect("ends");
         assert_eq!(rows.finish(), Ok(()));
     }
 

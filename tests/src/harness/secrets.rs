@@ -47,7 +47,8 @@ impl Secrets {
         let planted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = Vec::new();
         for (what, secret) in planted.iter() {
-            if let Some(at) = text.find(secret.as_str()) {
+            let mut found = text.match_indices(secret.as_str()).map(|(at, _)| at);
+            if let Some(at) = found.find(|at| !is_of_a_moment(&text[..*at])) {
                 let line = text[..at].rfind('\n').map_or(0, |start| start + 1);
                 let before: String =
                     text[line..at].chars().rev().take(160).collect::<Vec<_>>().into_iter().rev().collect();
@@ -56,6 +57,14 @@ impl Secrets {
         }
         seen
     }
+}
+
+/// Whether what comes next are digits of a second: `…T09:13:16.` says nothing of a phone,
+/// whichever microsecond it was.
+fn is_of_a_moment(before: &str) -> bool {
+    let is_digit = |c: char| c.is_ascii_digit();
+    let Some(whole) = before.trim_end_matches(is_digit).strip_suffix('.') else { return false };
+    whole.trim_end_matches(is_digit).ends_with(':') && whole.ends_with(is_digit)
 }
 
 #[cfg(test)]
@@ -72,5 +81,7 @@ mod tests {
         let escaped: String = "Секретина".encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
         assert_eq!(secrets.seen_in("x", &escaped).len(), 1);
         assert_eq!(secrets.seen_in("x", "tel +79165557001").len(), 1);
+        assert!(secrets.seen_in("x", "2026-11-26T09:13:16.916555Z at=2026-11-26T09:13:17.239165551Z").is_empty());
+        assert_eq!(secrets.seen_in("x", "2026-11-26T09:13:16.916555Z tel.9165557001").len(), 1);
     }
 }

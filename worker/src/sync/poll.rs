@@ -25,8 +25,10 @@ use crate::sync::keeper::Keeper;
 use crate::sync::segment::{self, by_number};
 use crate::sync::{internal, of_account};
 
-/// Rows stored in one commit.
+/// Rows stored in one commit, at most.
 pub const CHUNK: usize = 1000;
+/// Rows of the first commit of an answer: while they arrive nothing else can be done.
+const FIRST_CHUNK: usize = 128;
 /// Threads that read the rows of one commit, at most.
 const READERS: usize = 4;
 /// Answers taken in one run: what is left comes with the next one.
@@ -174,11 +176,13 @@ impl<'a> Stream<'a> {
         let mut sum = ContentSum::default();
         let mut rows = 0;
         let mut written = Vec::new();
-        let mut taken = chunk(&mut stream).await?;
+        let mut size = FIRST_CHUNK;
+        let mut taken = chunk(&mut stream, size).await?;
         while !taken.is_empty() {
-            let count = taken.len();
+            let over = taken.len() < size;
+            size = (size * 2).min(CHUNK);
             let storing = self.keep(batch, std::mem::take(&mut written));
-            let arriving = async { if count < CHUNK { Ok(Vec::new()) } else { chunk(&mut stream).await } };
+            let arriving = async { if over { Ok(Vec::new()) } else { chunk(&mut stream, size).await } };
             let ((segments, more), stored, next) = tokio::join!(write_down(taken), storing, arriving);
             stored?;
             sum = sum.and(&more);
@@ -354,10 +358,10 @@ impl From<Stop> for ReadError {
     }
 }
 
-/// The next rows of an answer; fewer than [`CHUNK`] are its last.
-async fn chunk(stream: &mut StatusStream) -> Result<Vec<RawRow>, MeasoftError> {
-    let mut rows = Vec::with_capacity(CHUNK);
-    while rows.len() < CHUNK {
+/// The next rows of an answer; fewer than `size` are its last.
+async fn chunk(stream: &mut StatusStream, size: usize) -> Result<Vec<RawRow>, MeasoftError> {
+    let mut rows = Vec::with_capacity(size);
+    while rows.len() < size {
         match stream.next().await? {
             Some(row) => rows.push(row),
             None => break,

@@ -227,7 +227,13 @@ pub(crate) fn look(text: &str) -> Result<(), Unreadable> {
 /// Text of a body: UTF-8, or windows-1251 when the declaration says so. Bad bytes become
 /// replacement characters: one broken letter in an address must not cost the whole answer.
 pub(crate) fn decode(body: &[u8]) -> Cow<'_, str> {
-    if says_windows_1251(body) { Cow::Owned(windows_1251(body)) } else { String::from_utf8_lossy(body) }
+    if says_windows_1251(body) { Cow::Owned(windows_1251(body)) } else { utf_8(body) }
+}
+
+/// Bad bytes become replacement characters. Whether there are any is looked for in bulk: most
+/// of a status sync would go into it otherwise.
+pub(crate) fn utf_8(bytes: &[u8]) -> Cow<'_, str> {
+    simdutf8::basic::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// Whether the XML declaration names windows-1251.
@@ -282,7 +288,10 @@ fn begin<'a>(tag: &'a str, start: &BytesStart<'_>) -> Result<Element<'a>, Unread
 
 fn append<'a>(text: &mut Cow<'a, str>, more: Cow<'a, str>) {
     if text.is_empty() {
-        *text = more;
+        // Texts are read trimmed: what indents children need not be put together.
+        if !more.trim_ascii_start().is_empty() {
+            *text = more;
+        }
     } else {
         text.to_mut().push_str(&more);
     }
