@@ -1,14 +1,19 @@
 //! Brings what the broker has put aside to where a person finds it: messages that no queue
-//! was bound to receive, and messages that were handed out again and again.
+//! was bound to receive, and messages that were handed out again and again. A message whose
+//! queue was only missing for a while is sent again and needs nobody.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use shared::message::decode;
-use shared::queue::{Aside, Delivery, SharedQueue, Subscription};
+use shared::message::{Envelope, Lane, decode};
+use shared::queue::{Aside, Delivery, Publisher, SharedQueue, Subscription};
 use shared::reason;
 use shared::store::Store;
 use shared::store::dead_letters::NewDeadLetter;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::intake::undecodable;
 
@@ -17,18 +22,33 @@ const PREFETCH: u16 = 8;
 /// The broker's word for a message that came back too often (messaging.md §5).
 const TOO_OFTEN: &str = "delivery_limit";
 
+/// How often one worker sends a message again whose queue was missing.
+const RESENDS: u32 = 5;
+/// From one to the next, doubled each time: queues are declared anew meanwhile.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Messages whose resends are remembered.
+const REMEMBERED: usize = 50_000;
+
 /// Runs until `stop`; ends at once where the queue puts nothing aside.
 pub async fn run(store: Store, queue: SharedQueue, stop: CancellationToken) {
     let drains = [Aside::Dead, Aside::Unrouted].into_iter().filter_map(|what| {
         let subscription = queue.subscribe_aside(what, PREFETCH)?;
-        Some(tokio::spawn(drain(store.clone(), what, subscription, stop.clone())))
+        let publisher: Arc<dyn Publisher> = queue.clone();
+        Some(tokio::spawn(drain(store.clone(), publisher, what, subscription, stop.clone())))
     });
     for drain in drains.collect::<Vec<_>>() {
         let _ = drain.await;
     }
 }
 
-async fn drain(store: Store, what: Aside, mut subscription: Box<dyn Subscription>, stop: CancellationToken) {
+async fn drain(
+    store: Store,
+    publisher: Arc<dyn Publisher>,
+    what: Aside,
+    mut subscription: Box<dyn Subscription>,
+    stop: CancellationToken,
+) {
+    let mut resends = Resends::default();
     loop {
         let delivery = tokio::select! {
             biased;
@@ -38,6 +58,25 @@ async fn drain(store: Store, what: Aside, mut subscription: Box<dyn Subscription
                 None => break,
             },
         };
+        if let Some(envelope) = strayed(what, &delivery)
+            && let Some(at) = resends.next(envelope.id, Instant::now())
+        {
+            let sent = async {
+                tokio::time::sleep_until(at).await;
+                publisher.publish(envelope.clone(), None).await
+            };
+            match tokio::select! { sent = sent => sent, () = stop.cancelled() => break } {
+                Ok(()) => {
+                    tracing::warn!(
+                        kind = envelope.command.kind().as_str(),
+                        "a message found no queue and was sent again"
+                    );
+                    delivery.ack().await;
+                }
+                Err(_) => delivery.requeue().await,
+            }
+            continue;
+        }
         let dead = dead_letter(what, &delivery);
         if bury(&store, &dead, &stop).await {
             tracing::error!(
@@ -52,6 +91,38 @@ async fn drain(store: Store, what: Aside, mut subscription: Box<dyn Subscription
         }
     }
     subscription.stop().await;
+}
+
+/// A message that was sent to where its kind belongs, and there was no queue.
+fn strayed(what: Aside, delivery: &Delivery) -> Option<Envelope> {
+    let envelope = decode(&delivery.body).ok().filter(|_| what == Aside::Unrouted)?;
+    // Who asked and waits has been answered by its own time limit.
+    let lane = Some(envelope.lane()).filter(|lane| *lane != Lane::Rpc)?;
+    let (meant, _) = delivery.death.as_ref()?.queue.split_once('.')?;
+    (meant == lane.as_str()).then_some(envelope)
+}
+
+/// How often messages were sent again, and when each was last.
+#[derive(Default)]
+struct Resends(HashMap<Uuid, (u32, Instant)>);
+
+impl Resends {
+    /// When a message is to be sent again; `None` when that has not helped often enough.
+    fn next(&mut self, id: Uuid, now: Instant) -> Option<Instant> {
+        if self.0.len() >= REMEMBERED {
+            self.0.clear();
+        }
+        let (count, at) = match self.0.get(&id) {
+            None => (1, now),
+            Some((count, _)) if *count >= RESENDS => {
+                self.0.remove(&id);
+                return None;
+            }
+            Some((count, last)) => (count + 1, (*last + PAUSE * 2_u32.pow(count - 1)).max(now)),
+        };
+        self.0.insert(id, (count, at));
+        Some(at)
+    }
 }
 
 /// What a person is told of a message that was put aside.
@@ -99,7 +170,6 @@ pub async fn bury(store: &Store, dead: &NewDeadLetter, stop: &CancellationToken)
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use futures_util::FutureExt as _;
@@ -108,7 +178,7 @@ mod tests {
     use shared::crypto::SecretKey;
     use shared::domain::{Fault, IntegrationId, OrderNumber};
     use shared::message::{Command, Envelope, encode};
-    use shared::queue::{Death, Settle};
+    use shared::queue::{Death, PublishError, Settle};
     use shared::store::Db;
     use shared::store::dead_letters::{DeadFilter, DeadLetter};
 
@@ -148,6 +218,20 @@ mod tests {
         }
     }
 
+    /// Counts what is published; takes none of it when it is `away`.
+    #[derive(Default)]
+    struct Sent {
+        count: AtomicU32,
+        away: bool,
+    }
+
+    impl Publisher for Sent {
+        fn publish(&self, _: Envelope, _: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>> {
+            self.count.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(if self.away { Err(PublishError::Unavailable) } else { Ok(()) }).boxed()
+        }
+    }
+
     fn send_order() -> Envelope {
         let number = OrderNumber::parse("1234A").expect("a number");
         Envelope::new(Command::SendOrder { number, declared: None }, Some(IntegrationId(3)), jiff::Timestamp::now())
@@ -169,7 +253,9 @@ mod tests {
     async fn drained(what: Aside, body: Vec<u8>, reason: &str) -> DeadLetter {
         let ((store, file), settled) = (store().await, Settled::default());
         let few = Few(vec![delivery(body, reason, &settled)]);
-        drain(store.clone(), what, Box::new(few), CancellationToken::new()).await;
+        let sent = Arc::new(Sent::default());
+        drain(store.clone(), sent.clone(), what, Box::new(few), CancellationToken::new()).await;
+        assert_eq!(sent.count.load(Ordering::SeqCst), 0);
         assert_eq!(settled.counts(), (1, 0), "stored, then acknowledged");
         let found = store.dead_letters(&DeadFilter::default()).await.expect("read").remove(0);
         store.db.close().await;
@@ -184,6 +270,39 @@ mod tests {
         assert_eq!((dead.reason.as_str(), dead.fault, dead.kind.as_str()), ("unroutable", Fault::Bridge, "SendOrder"));
         assert_eq!((dead.integration, dead.number.as_deref()), (Some(IntegrationId(3)), Some("1234A")));
         assert_eq!(decode(dead.command.expect("a command").as_bytes()), Ok(envelope));
+    }
+
+    /// As the broker hands it out of its catch-all queue, so many times.
+    async fn strays(times: usize, away: bool) -> (u32, (u32, u32), usize) {
+        let ((store, file), settled) = (store().await, Settled::default());
+        let body = encode(&send_order());
+        let stray = || {
+            let mut delivery = delivery(body.clone(), "unrouted", &settled);
+            delivery.death.as_mut().expect("put aside").queue = "interactive.SendOrder".to_owned();
+            delivery
+        };
+        let few = Few(std::iter::repeat_with(stray).take(times).collect());
+        let sent = Arc::new(Sent { away, ..Sent::default() });
+        drain(store.clone(), sent.clone(), Aside::Unrouted, Box::new(few), CancellationToken::new()).await;
+        let dead = store.dead_letters(&DeadFilter::default()).await.expect("read").len();
+        store.db.close().await;
+        let _ = std::fs::remove_file(file);
+        (sent.count.load(Ordering::SeqCst), settled.counts(), dead)
+    }
+
+    #[tokio::test]
+    async fn what_found_its_queue_missing_is_sent_again() {
+        assert_eq!(strays(1, false).await, (1, (1, 0), 0));
+        assert_eq!(strays(1, true).await, (1, (0, 1), 0), "a broker that takes nothing keeps it");
+    }
+
+    #[test]
+    fn what_comes_back_each_time_is_sent_later_and_later_and_then_shown_to_a_person() {
+        let (mut resends, id, begun) = (Resends::default(), Uuid::now_v7(), Instant::now());
+        let after: Vec<Option<u128>> =
+            (0..6).map(|_| resends.next(id, begun).map(|at| (at - begun).as_millis())).collect();
+        assert_eq!(after, [Some(0), Some(500), Some(1500), Some(3500), Some(7500), None]);
+        assert_eq!(resends.next(id, begun), Some(begun), "a replay begins anew");
     }
 
     #[tokio::test]
@@ -208,7 +327,7 @@ mod tests {
         tokio::time::pause();
         let few = Few(vec![delivery(encode(&send_order()), "unrouted", &settled)]);
         let stop = CancellationToken::new();
-        let draining = tokio::spawn(drain(store, Aside::Unrouted, Box::new(few), stop.clone()));
+        let draining = tokio::spawn(drain(store, Arc::<Sent>::default(), Aside::Unrouted, Box::new(few), stop.clone()));
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(settled.counts(), (0, 0), "it waits for the store");
         stop.cancel();

@@ -270,7 +270,8 @@ impl Tx {
     }
 
     /// A success with an order closes what was open for it. Statuses and payments have
-    /// their own successes.
+    /// their own successes, and a cancel that never came in concerns several integrations: a
+    /// success at one of them is no answer to it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -283,7 +284,8 @@ impl Tx {
         self.exec(
             "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $3 \
              WHERE state = 'open' AND integration_id = $1 AND number = $2 \
-             AND kind NOT IN ('SyncStatuses', 'PushStatuses', 'SyncPayments', 'Reconcile')",
+             AND kind NOT IN ('SyncStatuses', 'PushStatuses', 'SyncPayments', 'Reconcile') \
+             AND NOT (kind = 'CancelOrder' AND reason IN ('unroutable', 'poison'))",
             args![integration, number, now.as_millisecond()],
         )
         .await

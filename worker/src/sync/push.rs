@@ -271,25 +271,38 @@ async fn module_is_on(tools: &Tools, shop: &Shop, ids: &[i64]) -> Result<(), Hal
     Err(Halt::Later(Outcome::RetryLater { why: RetryWhy::CrmUnavailable, not_before: None }))
 }
 
-/// The order has left us, or a trigger says that it is to: RetailCRM has dropped the
-/// delivery, and nobody waits for its statuses.
-async fn has_left(tools: &Tools, shop: &Shop, parcel: &Parcel) -> store::Result<bool> {
+/// How an order stands whose status RetailCRM refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It has left us, or a trigger says that it is to: RetailCRM has dropped the delivery,
+    /// and nobody waits for its statuses.
+    Left,
+    /// A trigger is being worked off, and RetailCRM may know the delivery again after it.
+    AtWork,
+    Settled,
+}
+
+async fn standing(tools: &Tools, shop: &Shop, parcel: &Parcel) -> store::Result<Standing> {
     if tools.store.delivery(parcel.delivery).await?.is_some_and(|d| d.state == DeliveryState::Cancelled) {
-        return Ok(true);
+        return Ok(Standing::Left);
     }
-    let intent = tools.store.intent(shop.id(), &parcel.number).await?;
-    Ok(intent.is_some_and(|intent| intent.cancel_seq > intent.send_seq))
+    Ok(match tools.store.intent(shop.id(), &parcel.number).await? {
+        Some(intent) if intent.cancel_seq > intent.send_seq => Standing::Left,
+        Some(intent) if intent.requested > intent.served => Standing::AtWork,
+        _ => Standing::Settled,
+    })
 }
 
 /// One status that RetailCRM does not take: a person sees it, the others go on.
 async fn bury(tools: &Tools, shop: &Shop, parcel: &Parcel, error: &CrmError) -> store::Result<()> {
     let now = tools.clock.now();
     let ids: Vec<i64> = parcel.statuses.iter().map(|s| s.id).collect();
-    if has_left(tools, shop, parcel).await? {
+    let standing = standing(tools, shop, parcel).await?;
+    if standing == Standing::Left {
         return tools.store.settle_tracking(&ids, TrackingState::Kept, Some("the order has left")).await;
     }
     let attempt = parcel.statuses.iter().map(|s| s.attempt).max().unwrap_or(0);
-    if attempt < BELIEVED {
+    if attempt < BELIEVED || standing == Standing::AtWork {
         return tools.store.postpone_tracking(&ids, next_try(tools, attempt)).await;
     }
     let codes: Vec<&str> = parcel.statuses.iter().map(|s| s.code.as_str()).collect();

@@ -560,6 +560,35 @@ async fn statuses_of_an_order_that_left_before_retailcrm_knew_of_it_do_not_wait(
 }
 
 #[tokio::test]
+async fn a_refusal_is_not_believed_while_a_trigger_is_worked_off() {
+    let world = World::new().await;
+    let order = world.place("A-1").await;
+    world.courier.set_status("A-1", "ACCEPTED", soon(&world, 1));
+    let back = world.first().integration.settings.delivery_types[0].clone();
+    for kind in ["russian-post", &back] {
+        world.crm.edit(world.account, order, |order| order.set_delivery_type(kind));
+    }
+    world.wish(world.id, "A-1", shared::store::intents::Want::Send).await;
+    sync(&world).await;
+    world
+        .until("it was refused more often than would be believed", async || {
+            deliver(&world.tools, &world.first()).await;
+            let waiting = world.store().waiting_tracking(world.id, 10).await.expect("read");
+            waiting.iter().any(|status| status.attempt > 6)
+        })
+        .await;
+    assert!(world.dead().await.is_empty());
+    world.work(world.id).await;
+    world
+        .until("RetailCRM knows the delivery again and takes the status", async || {
+            deliver(&world.tools, &world.first()).await;
+            world.told(order).last().is_some_and(|code| code == "ACCEPTED")
+        })
+        .await;
+    assert!(world.dead().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_status_is_told_only_when_retailcrm_says_so() {
     use simulators::retailcrm::{Action, FaultRule as CrmFault, When};
     let world = World::new().await;
