@@ -13,6 +13,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
     (2, "statuses", include_str!("../../migrations/0002_statuses.sql")),
     (3, "status segments", include_str!("../../migrations/0003_status_segments.sql")),
+    (4, "segments uncompressed", include_str!("../../migrations/0004_segments_uncompressed.sql")),
 ];
 
 /// The newest version this release knows.
@@ -29,6 +30,8 @@ fn translate(sql: &str, dialect: Dialect) -> String {
             .replace("BIGINT", "INTEGER")
             .replace("BYTEA", "BLOB")
             .lines()
+            // How a column is laid out is PostgreSQL's own affair.
+            .filter(|line| !line.contains(" SET STORAGE "))
             .map(|line| if line == ");" { ") STRICT;" } else { line })
             .collect::<Vec<_>>()
             .join("\n"),
