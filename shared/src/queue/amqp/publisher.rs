@@ -214,14 +214,6 @@ impl Publishing {
                 }
                 count = self.inbox.recv_many(&mut asks, room), if taking && room > 0 => {
                     taking = count > 0;
-                    // Who else is about to ask gets to do so: one packet then carries them all.
-                    // Without anybody else this costs nothing.
-                    tokio::task::yield_now().await;
-                    while asks.len() < room
-                        && let Ok(ask) = self.inbox.try_recv()
-                    {
-                        asks.push(ask);
-                    }
                     for ask in asks.drain(..) {
                         match ask {
                             Ask::Flush(done) => flushes.push(done),
