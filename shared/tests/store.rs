@@ -1034,10 +1034,18 @@ mod cases {
         bench.bury(&dead(Some(id), Some("1"), "no_address", Fault::Shop)).await;
         let neighbour = bench.bury(&dead(Some(other), Some("1"), "bad_phone", Fault::Shop)).await;
         let other_order = bench.bury(&dead(Some(id), Some("2"), "bad_phone", Fault::Shop)).await;
+        let of_kind = |kind: &str, reason| NewDeadLetter {
+            kind: kind.to_owned(),
+            ..dead(Some(id), Some("1"), reason, Fault::Bridge)
+        };
+        // A cancel that never came in concerns others too; one that was worked on here does not.
+        let never_came_in = bench.bury(&of_kind("CancelOrder", "unroutable")).await;
+        bench.bury(&of_kind("CancelOrder", "too_late")).await;
+        bench.bury(&of_kind("SendOrder", "unroutable")).await;
         let mut tx = bench.store.db.begin().await.expect("begins");
-        assert_eq!(tx.resolve_dead_letters(id, "1", bench.now()).await.expect("resolved"), 2);
+        assert_eq!(tx.resolve_dead_letters(id, "1", bench.now()).await.expect("resolved"), 4);
         tx.commit().await.expect("committed");
-        assert_eq!(bench.dead(DeadFilter::default()).await, [neighbour, other_order]);
+        assert_eq!(bench.dead(DeadFilter::default()).await, [neighbour, other_order, never_came_in]);
         let resolved = bench.store.dead_letter(mine).await.expect("read").expect("there");
         assert_eq!(resolved.state, DeadState::Resolved);
         let anew = bench.bury(&dead(Some(id), Some("1"), "bad_phone", Fault::Shop)).await;
