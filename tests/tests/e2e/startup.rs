@@ -129,8 +129,9 @@ impl Started {
     /// The answer to a trigger.
     async fn trigger(&self, key: &str) -> (u16, bool) {
         let url = format!("http://{}/reintegrations/requests/trigger/retailcrm", self.ingress);
-        let answer = self.http.post(url).form(&[("id", "1234A"), ("sum", ""), ("key", key)]).send().await;
-        let answer = answer.expect("an answer");
+        let send = || self.http.post(&url).form(&[("id", "1234A"), ("sum", ""), ("key", key)]).send();
+        // The health of a process can be asked for before its door opens.
+        let answer = eventually("an answer", LONG, || async { send().await.map_err(|error| error.to_string()) }).await;
         (answer.status().as_u16(), answer.headers().contains_key("retry-after"))
     }
 
