@@ -441,13 +441,12 @@ mod tests {
         assert_eq!(sentence(&error), "OPS_LISTEN: 1.2.3.4:5 cannot be opened: address in use");
     }
 
-    /// The other side of the tests below, which start it as a process of its own.
+    /// Signals need a process of their own: [`Process::start`] runs this very test once more with
+    /// a folder in the environment, and there it serves here until a signal ends it.
     #[cfg(unix)]
-    #[test]
-    #[ignore = "no test but the process that the tests below start and send signals to; it ends only by a signal"]
-    fn a_process_that_serves() {
-        let folder = std::path::PathBuf::from(std::env::var_os("BRIDGE_TEST_FOLDER").expect("started by a test"));
-        let folder = std::mem::ManuallyDrop::new(Folder(folder));
+    fn serve_if_started_by_a_test() {
+        let Some(folder) = std::env::var_os("BRIDGE_TEST_FOLDER") else { return };
+        let folder = std::mem::ManuallyDrop::new(Folder(folder.into()));
         let source = folder.source(&[("SHUTDOWN_GRACE_S", "600")]);
         let code = run_from(Role::Bridge, &source, |ctx| async move {
             std::fs::write(folder.0.join("ready"), "")?;
@@ -476,7 +475,7 @@ mod tests {
         fn start(folder: &Folder, hangs: bool) -> Self {
             std::fs::create_dir_all(&folder.0).expect("folder");
             let mut command = std::process::Command::new(std::env::current_exe().expect("this test"));
-            command.args(["--exact", "bootstrap::tests::a_process_that_serves", "--ignored"]);
+            command.args(["--exact", "bootstrap::tests::a_signal_ends_a_process_with_0"]);
             command.env("BRIDGE_TEST_FOLDER", &folder.0).stdout(std::process::Stdio::null());
             if hangs {
                 command.env("BRIDGE_TEST_HANGS", "1");
@@ -508,6 +507,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_signal_ends_a_process_with_0() {
+        serve_if_started_by_a_test();
         for name in ["TERM", "INT"] {
             let folder = Folder::new();
             let mut process = Process::start(&folder, false);
