@@ -496,6 +496,39 @@ mod cases {
         assert_eq!(bench.claim_one(id, "w1").await.requested, 2, "a replay is a wish of its own");
     }
 
+    pub(super) async fn a_burst_of_wishes_is_recorded_as_if_one_by_one(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let other = bench.integration("B-").await.id;
+        // Several statements' worth, some orders often, some commands delivered twice.
+        let mut burst = Vec::new();
+        for n in 0..200_u32 {
+            let want = [Want::Send, Want::Update, Want::Cancel][usize::try_from(n / 7 % 3).expect("small")];
+            let number = format!("n{}", n % 90);
+            let declared = (n % 2 == 0).then_some(Kopecks(n.into()));
+            burst.push(Wish { declared, due_at: bench.after(-i64::from(n)), ..wish(bench, id, &number, want) });
+            if n % 11 == 0 {
+                burst.extend(burst.last().cloned());
+            }
+        }
+        bench.store.record_wishes(&burst).await.expect("recorded");
+        for wish in &burst {
+            bench.record(Wish { integration: other, ..wish.clone() }).await;
+        }
+        let until = bench.after(90);
+        let mut both = Vec::new();
+        for integration in [id, other] {
+            let mut claimed = bench.store.claim_intents(integration, "w1", until, 500).await.expect("claimed");
+            claimed.sort_by(|a, b| a.number.as_str().cmp(b.number.as_str()));
+            let of = |i: &Intent| {
+                (i.number.clone(), i.requested, i.send_seq, i.update_seq, i.cancel_seq, i.declared, i.due_at)
+            };
+            both.push(claimed.iter().map(of).collect::<Vec<_>>());
+        }
+        assert_eq!(both[0].len(), 90);
+        assert_eq!(both[0], both[1]);
+        bench.store.record_wishes(&[]).await.expect("nothing is nothing");
+    }
+
     pub(super) async fn wishes_that_cannot_all_be_recorded_are_none(bench: &Bench) {
         let id = bench.integration("").await.id;
         let good = wish(bench, id, "1", Want::Send);
@@ -1440,6 +1473,7 @@ contract![
     an_integration_is_paused_resumed_and_removed,
     wishes_for_one_order_are_one_intent,
     the_same_command_twice_is_one_wish,
+    a_burst_of_wishes_is_recorded_as_if_one_by_one,
     wishes_that_cannot_all_be_recorded_are_none,
     due_intents_are_claimed_oldest_first_up_to_a_limit,
     two_workers_never_hold_one_intent,

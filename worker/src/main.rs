@@ -4,6 +4,10 @@ use shared::bootstrap;
 use shared::config::Role;
 use shared::queue::open;
 
+/// See the same line in `ingress`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     bootstrap::run(Role::Worker, |ctx| async move {
         let queue = open::start(&ctx).await?;

@@ -28,6 +28,10 @@ use shared::store::Store;
 use crate::args::{Cli, Command, ConfigCommand, SecretKeyCommand, Shell};
 use crate::output::{Failure, Output};
 
+/// See the same line in `ingress`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

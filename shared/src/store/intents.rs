@@ -96,9 +96,16 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; then none is recorded.
     pub async fn record_wishes(&self, wishes: &[Wish]) -> Result<()> {
+        let now = self.clock.now_ms();
         let mut tx = self.db.begin().await?;
-        for wish in wishes {
-            record(&mut tx, wish, self.clock.now_ms()).await?;
+        for round in rounds(wishes) {
+            let mut rest = &round[..];
+            while !rest.is_empty() {
+                let rows = STATEMENTS.into_iter().find(|rows| *rows <= rest.len()).unwrap_or(1);
+                let (these, others) = rest.split_at(rows);
+                record(&mut tx, these, now).await?;
+                rest = others;
+            }
         }
         tx.commit().await
     }
@@ -282,25 +289,36 @@ impl Store {
     }
 }
 
-async fn record(tx: &mut Tx, wish: &Wish, now: i64) -> Result<()> {
-    let kind = |want: Want| i64::from(wish.want == want);
-    let candidates =
-        (!wish.candidates.is_empty()).then(|| serde_json::to_string(&wish.candidates).expect("candidates serialise"));
-    tx.exec(
-        "INSERT INTO intents (integration_id, number, requested, send_seq, update_seq, cancel_seq, candidates, declared, \
-         due_at, wanted_at, generation, traceparent, command_id, created_at, updated_at) \
-         VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13) \
-         ON CONFLICT (integration_id, number) DO UPDATE SET \
-         requested = intents.requested + 1, \
-         send_seq = CASE WHEN $3 = 1 THEN intents.requested + 1 ELSE intents.send_seq END, \
-         update_seq = CASE WHEN $4 = 1 THEN intents.requested + 1 ELSE intents.update_seq END, \
-         cancel_seq = CASE WHEN $5 = 1 THEN intents.requested + 1 ELSE intents.cancel_seq END, \
-         candidates = COALESCE($6, intents.candidates), declared = COALESCE($7, intents.declared), \
-         due_at = $8, attempt = 0, rereads = 0, \
-         wanted_at = CASE WHEN intents.requested = intents.served THEN $9 ELSE intents.wanted_at END, \
-         generation = $10, traceparent = $11, command_id = $12, updated_at = $13 \
-         WHERE intents.command_id IS NULL OR intents.command_id <> $12 OR intents.generation <> $10",
-        args![
+/// Wishes of one statement: a few lengths, so that each is prepared once.
+const STATEMENTS: [usize; 3] = [64, 8, 1];
+
+/// Wishes as they may stand in one statement, which cannot raise an intent twice. Those of one
+/// order keep their sequence. All of them are in the order of their keys: two workers that
+/// record the same orders then wait for each other and never both.
+fn rounds(wishes: &[Wish]) -> Vec<Vec<&Wish>> {
+    let key = |wish: &Wish| (wish.integration, wish.number.clone());
+    let mut sorted: Vec<&Wish> = wishes.iter().collect();
+    sorted.sort_by_cached_key(|wish| key(wish));
+    let mut rounds: Vec<Vec<&Wish>> = Vec::new();
+    for same in sorted.chunk_by(|a, b| a.integration == b.integration && a.number == b.number) {
+        for (round, wish) in same.iter().enumerate() {
+            if rounds.len() == round {
+                rounds.push(Vec::new());
+            }
+            rounds[round].push(wish);
+        }
+    }
+    rounds
+}
+
+async fn record(tx: &mut Tx, wishes: &[&Wish], now: i64) -> Result<()> {
+    const PER_WISH: usize = 13;
+    let mut args = Vec::with_capacity(wishes.len() * PER_WISH);
+    for wish in wishes {
+        let kind = |want: Want| i64::from(wish.want == want);
+        let candidates = (!wish.candidates.is_empty())
+            .then(|| serde_json::to_string(&wish.candidates).expect("candidates serialise"));
+        args.extend(args![
             wish.integration,
             wish.number.as_str(),
             kind(Want::Send),
@@ -314,7 +332,34 @@ async fn record(tx: &mut Tx, wish: &Wish, now: i64) -> Result<()> {
             wish.traceparent.as_deref(),
             &wish.command_id,
             now
-        ],
+        ]);
+    }
+    let rows: Vec<String> = (0..wishes.len())
+        .map(|row| {
+            let of: Vec<String> = (1..=PER_WISH).map(|n| format!("${}", row * PER_WISH + n)).collect();
+            format!("({}, 1, {}, {})", of[..2].join(", "), of[2..].join(", "), of[PER_WISH - 1])
+        })
+        .collect();
+    tx.exec(
+        format!(
+            "INSERT INTO intents (integration_id, number, requested, send_seq, update_seq, cancel_seq, candidates, \
+             declared, due_at, wanted_at, generation, traceparent, command_id, created_at, updated_at) VALUES {} \
+             ON CONFLICT (integration_id, number) DO UPDATE SET \
+             requested = intents.requested + 1, \
+             send_seq = CASE WHEN excluded.send_seq = 1 THEN intents.requested + 1 ELSE intents.send_seq END, \
+             update_seq = CASE WHEN excluded.update_seq = 1 THEN intents.requested + 1 ELSE intents.update_seq END, \
+             cancel_seq = CASE WHEN excluded.cancel_seq = 1 THEN intents.requested + 1 ELSE intents.cancel_seq END, \
+             candidates = COALESCE(excluded.candidates, intents.candidates), \
+             declared = COALESCE(excluded.declared, intents.declared), \
+             due_at = excluded.due_at, attempt = 0, rereads = 0, \
+             wanted_at = CASE WHEN intents.requested = intents.served THEN excluded.wanted_at \
+             ELSE intents.wanted_at END, generation = excluded.generation, traceparent = excluded.traceparent, \
+             command_id = excluded.command_id, updated_at = excluded.updated_at \
+             WHERE intents.command_id IS NULL OR intents.command_id <> excluded.command_id \
+             OR intents.generation <> excluded.generation",
+            rows.join(", ")
+        ),
+        args,
     )
     .await
     .map(|_| ())
