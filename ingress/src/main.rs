@@ -4,7 +4,7 @@ use shared::bootstrap;
 use shared::config::Role;
 use shared::queue::open;
 
-/// Of what a trigger costs here a fifth went into glibc's allocator.
+/// A tenth of what a trigger costs here went into glibc's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

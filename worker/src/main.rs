@@ -4,7 +4,7 @@ use shared::bootstrap;
 use shared::config::Role;
 use shared::queue::open;
 
-/// See the same line in `ingress`.
+/// Why: ARCHITECTURE.md, «A release is optimised as a whole».
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

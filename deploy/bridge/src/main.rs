@@ -28,7 +28,7 @@ use shared::store::Store;
 use crate::args::{Cli, Command, ConfigCommand, SecretKeyCommand, Shell};
 use crate::output::{Failure, Output};
 
-/// See the same line in `ingress`.
+/// Why: ARCHITECTURE.md, «A release is optimised as a whole».
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -296,11 +296,13 @@ const STATEMENTS: [usize; 3] = [64, 8, 1];
 /// order keep their sequence. All of them are in the order of their keys: two workers that
 /// record the same orders then wait for each other and never both.
 fn rounds(wishes: &[Wish]) -> Vec<Vec<&Wish>> {
-    let key = |wish: &Wish| (wish.integration, wish.number.clone());
+    fn key(wish: &Wish) -> (IntegrationId, &str) {
+        (wish.integration, wish.number.as_str())
+    }
     let mut sorted: Vec<&Wish> = wishes.iter().collect();
-    sorted.sort_by_cached_key(|wish| key(wish));
+    sorted.sort_by(|a, b| key(a).cmp(&key(b)));
     let mut rounds: Vec<Vec<&Wish>> = Vec::new();
-    for same in sorted.chunk_by(|a, b| a.integration == b.integration && a.number == b.number) {
+    for same in sorted.chunk_by(|a, b| key(a) == key(b)) {
         for (round, wish) in same.iter().enumerate() {
             if rounds.len() == round {
                 rounds.push(Vec::new());
