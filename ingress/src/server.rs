@@ -82,13 +82,15 @@ impl Route {
 async fn answer(state: &State, request: Request, from: IpAddr) -> Response {
     let started = Instant::now();
     let language = Language::from_accept(request.headers().get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()));
-    if let Some(action) = callbacks::action_of(request.uri().path()) {
-        return callbacks::answer(state, action, request, from, language).await;
-    }
-    if let Some(page) = account::Page::of(request.uri().path()) {
-        return account::answer(state, page, request, from, language).await;
-    }
     let route = Route::of(request.uri().path());
+    if route == Route::Unknown {
+        if let Some(action) = callbacks::action_of(request.uri().path()) {
+            return callbacks::answer(state, action, request, from, language).await;
+        }
+        if let Some(page) = account::Page::of(request.uri().path()) {
+            return account::answer(state, page, request, from, language).await;
+        }
+    }
     if route == Route::Root && matches!(*request.method(), Method::GET | Method::HEAD) {
         return front_page();
     }
@@ -199,7 +201,15 @@ pub(crate) async fn read_body(body: Body, limit: usize, time: Duration) -> Resul
         }
         Ok(gathered.map_or(std::mem::take(&mut whole), Bytes::from))
     };
-    match tokio::time::timeout(time, read).await {
+    let read = {
+        let mut read = std::pin::pin!(read);
+        // Mostly it has come with the head and needs no timer.
+        match read.as_mut().now_or_never() {
+            Some(read) => Ok(read),
+            None => tokio::time::timeout(time, read).await,
+        }
+    };
+    match read {
         Ok(Err(Reply::TooLarge)) => {
             discard(Body::from_stream(rest), limit).await;
             Err(Reply::TooLarge)
@@ -293,7 +303,8 @@ pub async fn serve(listener: TcpListener, state: State, stop: &CancellationToken
         };
         match accepted {
             Ok((stream, from, place)) => {
-                let (state, stop) = (state.clone(), stop.clone());
+                // Of its own: every poll looks at it, and a lock that all share would be contended.
+                let (state, stop) = (state.clone(), stop.child_token());
                 connections.spawn(async move {
                     connection(stream, from, &state, &stop).await;
                     drop(place);

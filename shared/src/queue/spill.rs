@@ -87,16 +87,16 @@ impl Circuit {
         self.state().is_some()
     }
 
-    fn admit(&self, now: Instant) -> Admission {
-        match &mut *self.state() {
-            None => Admission::Yes,
-            Some(open) if now < open.retry_at => Admission::No,
-            Some(open) => {
-                // Nobody else tries while this one does.
-                open.retry_at = now + open.pause.max(CONFIRM_LIMIT);
-                Admission::Probe
-            }
+    fn admit(&self, now: impl FnOnce() -> Instant) -> Admission {
+        let mut state = self.state();
+        let Some(open) = &mut *state else { return Admission::Yes };
+        let now = now();
+        if now < open.retry_at {
+            return Admission::No;
         }
+        // Nobody else tries while this one does.
+        open.retry_at = now + open.pause.max(CONFIRM_LIMIT);
+        Admission::Probe
     }
 
     /// The broker confirmed something.
@@ -142,7 +142,7 @@ impl SpillingPublisher {
         if !self.broker.accepts() {
             return Err(PublishError::Unavailable);
         }
-        let admission = self.outbox.circuit.admit(Instant::now());
+        let admission = self.outbox.circuit.admit(Instant::now);
         if admission == Admission::No {
             return Err(PublishError::Unavailable);
         }
@@ -370,16 +370,16 @@ pub(crate) mod tests {
         let circuit = Circuit::default();
         let now = Instant::now();
         let after = |ms: u64| now + Duration::from_millis(ms);
-        assert_eq!(circuit.admit(now), Admission::Yes);
+        assert_eq!(circuit.admit(|| now), Admission::Yes);
         circuit.failed(Admission::Yes, now);
         circuit.failed(Admission::Yes, now);
-        assert_eq!(circuit.admit(after(900)), Admission::No);
-        assert_eq!(circuit.admit(after(1_000)), Admission::Probe);
-        assert_eq!(circuit.admit(after(1_001)), Admission::No, "one at a time");
+        assert_eq!(circuit.admit(|| after(900)), Admission::No);
+        assert_eq!(circuit.admit(|| after(1_000)), Admission::Probe);
+        assert_eq!(circuit.admit(|| after(1_001)), Admission::No, "one at a time");
         circuit.failed(Admission::Probe, after(2_000));
-        assert_eq!(circuit.admit(after(3_900)), Admission::No);
-        assert_eq!(circuit.admit(after(4_000)), Admission::Probe);
+        assert_eq!(circuit.admit(|| after(3_900)), Admission::No);
+        assert_eq!(circuit.admit(|| after(4_000)), Admission::Probe);
         circuit.succeeded();
-        assert_eq!(circuit.admit(after(4_001)), Admission::Yes);
+        assert_eq!(circuit.admit(|| after(4_001)), Admission::Yes);
     }
 }

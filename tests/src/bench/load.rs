@@ -100,6 +100,20 @@ pub async fn drive(
     until: Until,
     make: impl Fn(u64) -> Vec<u8> + Send + Sync + 'static,
 ) -> anyhow::Result<Round> {
+    // One thread, so that none of the load's wakes another: the CPU belongs to what is measured.
+    let alone = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(drive_here(address, lines, until, make))
+    };
+    tokio::task::spawn_blocking(alone).await?
+}
+
+async fn drive_here(
+    address: SocketAddr,
+    lines: usize,
+    until: Until,
+    make: impl Fn(u64) -> Vec<u8> + Send + Sync + 'static,
+) -> anyhow::Result<Round> {
     let mut open = Vec::with_capacity(lines);
     for _ in 0..lines {
         open.push(Line::open(address).await?);

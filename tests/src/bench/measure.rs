@@ -1,7 +1,7 @@
 //! Clocks and counters: percentiles, and what the system says of a process.
 
 use std::io::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -40,6 +40,35 @@ impl Samples {
 pub fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Waits until the machine has done next to nothing for a while, so that what one measurement
+/// leaves behind is not counted in the next; not forever, for others may use it too.
+pub async fn rested() -> anyhow::Result<()> {
+    const LOOK: Duration = Duration::from_millis(200);
+    const IDLE: f64 = 0.85;
+    let begun = Instant::now();
+    let mut before = ticks()?;
+    while begun.elapsed() < Duration::from_secs(10) {
+        tokio::time::sleep(LOOK).await;
+        let now = ticks()?;
+        let (idle, all) = (now.0 - before.0, now.1 - before.1);
+        if idle as f64 >= IDLE * all as f64 {
+            break;
+        }
+        before = now;
+    }
+    Ok(())
+}
+
+/// Idle ticks of all processors, and all their ticks, since the machine was started.
+fn ticks() -> anyhow::Result<(u64, u64)> {
+    let text = std::fs::read_to_string("/proc/stat")?;
+    let line = text.lines().next().context("an unknown shape of stat")?;
+    // user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in user.
+    let fields: Vec<u64> = line.split_whitespace().skip(1).take(8).filter_map(|word| word.parse().ok()).collect();
+    let idle = fields.get(3).context("no idle time in stat")? + fields.get(4).copied().unwrap_or_default();
+    Ok((idle, fields.iter().sum()))
 }
 
 /// A process seen from outside.

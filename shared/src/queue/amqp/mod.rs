@@ -32,7 +32,7 @@ use uuid::Uuid;
 use crate::domain::Secret;
 use crate::message::{Envelope, Lane, encode};
 use crate::queue::amqp::connection::{DECLARE_LIMIT, Failure, Link, Live, supervise};
-use crate::queue::amqp::publisher::{Ask, INBOX, Outgoing, Publishing};
+use crate::queue::amqp::publisher::{Ask, INBOX, Outgoing, Publishing, channel_of};
 use crate::queue::amqp::rpc::Consuming;
 use crate::queue::amqp::subscription::{AmqpSubscription, Source};
 use crate::queue::amqp::topology::{Topology, routing_key};
@@ -368,6 +368,7 @@ impl AmqpQueue {
             .with_app_id(APP_ID.into())
             .with_delivery_mode(Persistence::of(lane) as u8);
         let message = Outgoing {
+            channel: 0,
             exchange: self.shared.topology.entry(delay).into(),
             routing_key: key,
             mandatory: true,
@@ -412,6 +413,7 @@ impl AmqpQueue {
         limit: Duration,
     ) -> Result<(), PublishError> {
         let message = Outgoing {
+            channel: channel_of(&envelope.key),
             exchange: self.shared.topology.entry(delay).into(),
             routing_key: routing_key(envelope.lane(), envelope.command.kind().as_str()).into(),
             mandatory: true,

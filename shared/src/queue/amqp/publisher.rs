@@ -1,8 +1,10 @@
-//! The publisher task: it alone uses the publishing channel, so that a cancelled caller
+//! The publisher task: it alone uses the publishing channels, so that a cancelled caller
 //! cannot drop a confirm half-way. Callers hand it a message and wait for its word.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -20,6 +22,9 @@ use crate::queue::amqp::{Shared, Stand};
 
 /// Unconfirmed messages at a time: more buys latency only (messaging.md «Figures»).
 const WINDOW: usize = 256;
+/// RabbitMQ serves each channel in a process of its own, so that two use a second core of it;
+/// more bring nothing on two cores (ARCHITECTURE.md «Ingress and the broker»).
+const CHANNELS: usize = 2;
 /// Messages that may wait for a place in the window.
 pub(super) const INBOX: usize = 1024;
 /// A confirm that is this late, on a connection that is not blocked, will not come.
@@ -29,6 +34,8 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// A message as it goes out.
 pub(super) struct Outgoing {
+    /// One of [`CHANNELS`]: what must keep its order goes over one.
+    pub(super) channel: usize,
     pub(super) exchange: ShortString,
     pub(super) routing_key: ShortString,
     /// Off for answers: their queue may be gone, and a returned message can be blamed on
@@ -36,6 +43,13 @@ pub(super) struct Outgoing {
     pub(super) mandatory: bool,
     pub(super) body: Vec<u8>,
     pub(super) properties: BasicProperties,
+}
+
+/// The channel of everything about `key`.
+pub(super) fn channel_of(key: &str) -> usize {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    usize::try_from(hasher.finish() % CHANNELS as u64).unwrap_or_default()
 }
 
 pub(super) enum Ask {
@@ -88,6 +102,9 @@ struct InFlight {
     done: oneshot::Sender<Result<(), PublishError>>,
 }
 
+/// A message that lapin has, until it is confirmed.
+type Sending<'c> = BoxFuture<'c, (usize, lapin::Result<Confirmation>)>;
+
 /// The places of the window.
 struct Window {
     places: Vec<Option<InFlight>>,
@@ -119,12 +136,13 @@ impl Window {
 impl Session for Publishing {
     fn run(&mut self, live: Arc<Live>, events: EventStream) -> BoxFuture<'_, Result<(), Failure>> {
         async move {
-            let channel = set_up(&self.shared, &live).await?;
+            declare(&self.shared, &live).await?;
+            let channels = [confirming(&live).await?, confirming(&live).await?];
             self.shared.declared.send_replace(true);
             self.shared.set_stand(Stand::Up);
             self.shared.publishing.send_replace(Some(live.clone()));
             let mut window = Window::new();
-            let result = self.pump(&live, &channel, events, &mut window).await;
+            let result = self.pump(&live, &channels, events, &mut window).await;
             self.shared.set_stand(Stand::Down);
             self.shared.publishing.send_replace(None);
             // Whether these were stored, nobody knows.
@@ -138,8 +156,7 @@ impl Session for Publishing {
     }
 }
 
-async fn set_up(shared: &Shared, live: &Live) -> Result<Channel, Failure> {
-    declare(shared, live).await?;
+async fn confirming(live: &Live) -> Result<Channel, Failure> {
     let channel = live.channel().await?;
     let confirms = channel.confirm_select(ConfirmSelectOptions::default());
     live.limited("confirm.select", DECLARE_LIMIT, confirms).await?;
@@ -157,7 +174,7 @@ impl Publishing {
     async fn pump(
         &mut self,
         live: &Arc<Live>,
-        channel: &Channel,
+        channels: &[Channel; CHANNELS],
         mut events: EventStream,
         window: &mut Window,
     ) -> Result<(), Failure> {
@@ -171,13 +188,15 @@ impl Publishing {
         let mut redeclare = pin!(shared.redeclare.notified());
         // Off once the queue's last publishing handle has gone; a subscription may live on.
         let mut taking = true;
+        // Handed over to lapin and not yet asked for their confirm.
+        let mut handed = Vec::with_capacity(WINDOW);
         loop {
             let room = window.free.len();
             tokio::select! {
                 biased;
                 _ = tick.tick() => {
                     shared.progress.beat(Link::Publishing);
-                    self.look(live, channel, window)?;
+                    self.look(live, channels, window)?;
                 }
                 event = events.next() => match event {
                     Some(Event::ConnectionBlocked(_)) => {
@@ -206,29 +225,38 @@ impl Publishing {
                     });
                 }
                 Some((place, result)) = flight.next(), if !flight.is_empty() => {
-                    self.settle(window, place, result)?;
+                    let now = Instant::now();
+                    self.settle(window, place, result, now)?;
                     // What came in the same packet needs no further round.
                     while let Some(Some((place, result))) = flight.next().now_or_never() {
-                        self.settle(window, place, result)?;
+                        self.settle(window, place, result, now)?;
                     }
                 }
                 count = self.inbox.recv_many(&mut asks, room), if taking && room > 0 => {
                     taking = count > 0;
+                    let busy = !flight.is_empty();
+                    // Under load a turn of the runtime brings others, and all go out in one packet.
+                    if busy {
+                        tokio::task::yield_now().await;
+                        while asks.len() < room && let Ok(ask) = self.inbox.try_recv() {
+                            asks.push(ask);
+                        }
+                    }
+                    let now = Instant::now();
                     for ask in asks.drain(..) {
                         match ask {
                             Ask::Flush(done) => flushes.push(done),
-                            // Nobody waits for it any more, and it has not been sent.
-                            Ask::Publish(_, done) if done.is_closed() => {}
-                            Ask::Publish(_, done) if shared.stand() == Stand::Blocked => {
-                                let _ = done.send(Err(PublishError::Unavailable));
-                            }
                             Ask::Publish(message, done) => {
-                                if let Some(place) = window.take(InFlight { since: Instant::now(), done }) {
-                                    flight.push(send(channel, place, message));
-                                }
+                                handed.extend(self.hand_over(channels, window, message, InFlight { since: now, done })?);
                             }
                         }
                     }
+                    // lapin wakes a sender once when the message is written and once more when it
+                    // is confirmed. After another turn most are written and wake us only once.
+                    if busy {
+                        tokio::task::yield_now().await;
+                    }
+                    flight.extend(handed.drain(..));
                 }
             }
             if flight.is_empty() {
@@ -239,13 +267,44 @@ impl Publishing {
         }
     }
 
-    fn settle(&self, window: &mut Window, place: usize, result: lapin::Result<Confirmation>) -> Result<(), Failure> {
+    /// Gives a message to lapin; what is left is to wait for its confirm.
+    fn hand_over<'c>(
+        &self,
+        channels: &'c [Channel; CHANNELS],
+        window: &mut Window,
+        message: Box<Outgoing>,
+        waiting: InFlight,
+    ) -> Result<Option<Sending<'c>>, Failure> {
+        let now = waiting.since;
+        // Nobody waits for it any more, and it has not been sent.
+        if waiting.done.is_closed() {
+            return Ok(None);
+        }
+        if self.shared.stand() == Stand::Blocked {
+            let _ = waiting.done.send(Err(PublishError::Unavailable));
+            return Ok(None);
+        }
+        let Some(place) = window.take(waiting) else { return Ok(None) };
+        let mut sending = send(&channels[message.channel], place, message).boxed();
+        match sending.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready((place, result)) => self.settle(window, place, result, now).map(|()| None),
+            Poll::Pending => Ok(Some(sending)),
+        }
+    }
+
+    fn settle(
+        &self,
+        window: &mut Window,
+        place: usize,
+        result: lapin::Result<Confirmation>,
+        now: Instant,
+    ) -> Result<(), Failure> {
         let confirmation = result?;
         let Some(InFlight { since, done }) = window.release(place) else { return Ok(()) };
         let events = &self.shared.config.events;
         let answer = match confirmation {
             Confirmation::Ack(None) => {
-                events.confirmed(since.elapsed());
+                events.confirmed(now.saturating_duration_since(since));
                 self.shared.progress.confirmed();
                 Ok(())
             }
@@ -265,11 +324,11 @@ impl Publishing {
     }
 
     /// What no event tells.
-    fn look(&self, live: &Live, channel: &Channel, window: &Window) -> Result<(), Failure> {
+    fn look(&self, live: &Live, channels: &[Channel; CHANNELS], window: &Window) -> Result<(), Failure> {
         if !live.connection.status().connected() {
             return Err(Failure::Lost("it is not open any more"));
         }
-        if !channel.status().connected() {
+        if channels.iter().any(|channel| !channel.status().connected()) {
             return Err(Failure::Lost("its channel was closed"));
         }
         let blocked = live.connection.status().blocked();
@@ -283,7 +342,7 @@ impl Publishing {
 
 #[expect(clippy::disallowed_methods, reason = "the one place that publishes; its confirm is awaited here")]
 async fn send(channel: &Channel, place: usize, message: Box<Outgoing>) -> (usize, lapin::Result<Confirmation>) {
-    let Outgoing { exchange, routing_key, mandatory, body, properties } = *message;
+    let Outgoing { channel: _, exchange, routing_key, mandatory, body, properties } = *message;
     let options = BasicPublishOptions { mandatory, immediate: false };
     let result = async {
         // Its first poll hands over all frames at once, so sends of one task never mingle.
@@ -298,6 +357,14 @@ mod tests {
 
     fn message() -> InFlight {
         InFlight { since: Instant::now(), done: oneshot::channel().0 }
+    }
+
+    #[test]
+    fn every_channel_is_used_and_a_key_keeps_to_one() {
+        let of = |n: usize| channel_of(&format!("{n}A"));
+        let used: std::collections::BTreeSet<usize> = (0..100).map(of).collect();
+        assert!(used.into_iter().eq(0..CHANNELS));
+        assert!((0..100).all(|n| of(n) == of(n)));
     }
 
     #[test]

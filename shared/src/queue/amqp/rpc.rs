@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 
 use crate::message::Envelope;
 use crate::queue::amqp::connection::{DECLARE_LIMIT, EventStream, Failure, Link, Live, Session};
-use crate::queue::amqp::publisher::Outgoing;
+use crate::queue::amqp::publisher::{Outgoing, channel_of};
 use crate::queue::amqp::{AmqpQueue, Persistence, Shared, properties};
 use crate::queue::{PublishError, Replier, Rpc, RpcError};
 
@@ -57,6 +57,7 @@ impl Replier for AmqpQueue {
             let until = Instant::now() + REPLY_LIMIT;
             loop {
                 let answer = Outgoing {
+                    channel: channel_of(correlation_id.as_str()),
                     exchange: "".into(),
                     routing_key: routing_key.clone(),
                     mandatory: false,
