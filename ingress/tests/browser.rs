@@ -10,9 +10,7 @@ use simulators::harness::browser::{Browser, Look, key};
 use simulators::retailcrm::an_order;
 
 fn pictures() -> PathBuf {
-    let here = std::env::current_exe().expect("the path of this test");
-    let target = here.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).expect("the target folder");
-    target.join("screenshots")
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots")
 }
 
 async fn shop() -> Installation {

@@ -3,6 +3,7 @@
 
 mod bench;
 mod faults;
+mod order;
 mod put_aside;
 mod requests;
 
