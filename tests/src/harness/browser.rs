@@ -198,9 +198,13 @@ impl Browser {
 
     /// The text of an element as it is seen.
     pub async fn text_of(&self, css: &str) -> String {
-        let element = self.element(css).await;
-        let text = self.read(&format!("/element/{}/text", element.0)).await;
-        text.expect("a text").as_str().unwrap_or_default().to_owned()
+        eventually(&format!("«{css}» can be read"), Duration::from_secs(20), || async {
+            // The page may be replaced between two calls.
+            let element = self.find(css).await?;
+            let text = self.read(&format!("/element/{}/text", element.0)).await?;
+            Ok(text.as_str().unwrap_or_default().to_owned())
+        })
+        .await
     }
 
     /// Waits until the page shows these words.
