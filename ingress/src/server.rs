@@ -82,6 +82,7 @@ impl Route {
 async fn answer(state: &State, request: Request, from: IpAddr) -> Response {
     let started = Instant::now();
     let language = Language::from_accept(request.headers().get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()));
+    // Triggers are nearly all there is: only what is none is looked up further.
     let route = Route::of(request.uri().path());
     if route == Route::Unknown {
         if let Some(action) = callbacks::action_of(request.uri().path()) {

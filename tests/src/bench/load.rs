@@ -103,12 +103,12 @@ pub async fn drive(
     // One thread, so that none of the load's wakes another: the CPU belongs to what is measured.
     let alone = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(drive_here(address, lines, until, make))
+        runtime.block_on(drive_on_this_thread(address, lines, until, make))
     };
     tokio::task::spawn_blocking(alone).await?
 }
 
-async fn drive_here(
+async fn drive_on_this_thread(
     address: SocketAddr,
     lines: usize,
     until: Until,

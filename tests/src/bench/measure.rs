@@ -136,4 +136,14 @@ mod tests {
         assert!(own.peak_rss_mib().unwrap() >= own.rss_mib().unwrap() * 0.9);
         own.cpu().unwrap();
     }
+
+    #[test]
+    fn the_processors_are_seen_working() {
+        let (idle, all) = ticks().unwrap();
+        assert!(0 < idle && idle < all);
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(200) {}
+        let (idle_after, all_after) = ticks().unwrap();
+        assert!(idle_after - idle < all_after - all, "one was busy");
+    }
 }

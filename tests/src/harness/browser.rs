@@ -198,21 +198,24 @@ impl Browser {
 
     /// The text of an element as it is seen.
     pub async fn text_of(&self, css: &str) -> String {
-        eventually(&format!("«{css}» can be read"), Duration::from_secs(20), || async {
-            // The page may be replaced between two calls.
-            let element = self.find(css).await?;
-            let text = self.read(&format!("/element/{}/text", element.0)).await?;
-            Ok(text.as_str().unwrap_or_default().to_owned())
-        })
-        .await
+        self.of_element(css, "text").await.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Something of an element, which may not be there yet.
+    async fn of_element(&self, css: &str, what: &str) -> Value {
+        eventually(&format!("«{css}» can be read"), Duration::from_secs(20), || self.seen_of(css, what)).await
+    }
+
+    /// An error also when the page was replaced between the two calls.
+    async fn seen_of(&self, css: &str, what: &str) -> Result<Value, String> {
+        let element = self.find(css).await?;
+        self.read(&format!("/element/{}/{what}", element.0)).await
     }
 
     /// Waits until the page shows these words.
     pub async fn shows(&self, words: &str) {
         eventually(&format!("the page shows «{words}»"), Duration::from_secs(20), || async {
-            // The page may be replaced between two calls.
-            let body = self.find("body").await?;
-            let text = self.read(&format!("/element/{}/text", body.0)).await?;
+            let text = self.seen_of("body", "text").await?;
             let text = text.as_str().unwrap_or_default();
             if text.contains(words) { Ok(()) } else { Err(text.to_owned()) }
         })
@@ -221,16 +224,12 @@ impl Browser {
 
     /// What a field holds.
     pub async fn value(&self, css: &str) -> String {
-        let element = self.element(css).await;
-        let value = self.read(&format!("/element/{}/property/value", element.0)).await;
-        value.expect("a value").as_str().unwrap_or_default().to_owned()
+        self.of_element(css, "property/value").await.as_str().unwrap_or_default().to_owned()
     }
 
     /// An attribute, `None` when it is not there.
     pub async fn attribute(&self, css: &str, name: &str) -> Option<String> {
-        let element = self.element(css).await;
-        let value = self.read(&format!("/element/{}/attribute/{name}", element.0)).await;
-        value.expect("an attribute").as_str().map(str::to_owned)
+        self.of_element(css, &format!("attribute/{name}")).await.as_str().map(str::to_owned)
     }
 
     /// Clicks what can be clicked.

@@ -368,6 +368,7 @@ impl AmqpQueue {
             .with_app_id(APP_ID.into())
             .with_delivery_mode(Persistence::of(lane) as u8);
         let message = Outgoing {
+            // What bytes are about is not known here.
             channel: 0,
             exchange: self.shared.topology.entry(delay).into(),
             routing_key: key,

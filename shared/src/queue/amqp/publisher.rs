@@ -137,7 +137,7 @@ impl Session for Publishing {
     fn run(&mut self, live: Arc<Live>, events: EventStream) -> BoxFuture<'_, Result<(), Failure>> {
         async move {
             declare(&self.shared, &live).await?;
-            let channels = [confirming(&live).await?, confirming(&live).await?];
+            let channels = [confirm_channel(&live).await?, confirm_channel(&live).await?];
             self.shared.declared.send_replace(true);
             self.shared.set_stand(Stand::Up);
             self.shared.publishing.send_replace(Some(live.clone()));
@@ -156,7 +156,7 @@ impl Session for Publishing {
     }
 }
 
-async fn confirming(live: &Live) -> Result<Channel, Failure> {
+async fn confirm_channel(live: &Live) -> Result<Channel, Failure> {
     let channel = live.channel().await?;
     let confirms = channel.confirm_select(ConfirmSelectOptions::default());
     live.limited("confirm.select", DECLARE_LIMIT, confirms).await?;
@@ -329,7 +329,7 @@ impl Publishing {
             return Err(Failure::Lost("it is not open any more"));
         }
         if channels.iter().any(|channel| !channel.status().connected()) {
-            return Err(Failure::Lost("its channel was closed"));
+            return Err(Failure::Lost("one of its channels was closed"));
         }
         let blocked = live.connection.status().blocked();
         if !blocked && window.oldest().is_some_and(|since| since.elapsed() > CONFIRM_LIMIT) {
