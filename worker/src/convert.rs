@@ -6,15 +6,16 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 use shared::crypto::sha256_hex;
 use shared::domain::integration::{CodPolicy, NoPayment, PayKind};
-use shared::domain::{Delivery, Grams, Integration, Kopecks, Millimetres, OrderNo, Phone};
-use shared::measoft::{Fee, Item, ItemKind, NewOrder, Package, PayType, Receiver, Sender};
+use shared::domain::{Delivery, Grams, Integration, Kopecks, Millimetres, OrderNo};
+use shared::measoft::{Fee, Item, ItemKind, NewOrder, Package, PayType, Sender};
 use shared::message::GiveUp;
 use shared::reason;
 use shared::retailcrm::tolerant::VatRate;
-use shared::retailcrm::wire::order::{self, Address, ItemPrice, Order};
+use shared::retailcrm::wire::order::{self, ItemPrice, Order};
 
 use crate::case::Desired;
 use crate::overlay::rounding_of;
+use crate::receiver::{instruction, receiver};
 use crate::recognise::{PREPAYMENT, total};
 use crate::references::References;
 
@@ -301,153 +302,6 @@ fn sum_declared(order: &Order, declared: &BTreeMap<i64, Kopecks>) -> Result<Kope
         }
     }
     Ok(sum)
-}
-
-fn joined(parts: &[Option<&str>], separator: &str) -> Option<String> {
-    let text = parts.iter().flatten().map(|p| p.trim()).filter(|p| !p.is_empty()).collect::<Vec<_>>().join(separator);
-    (!text.is_empty()).then_some(text)
-}
-
-fn receiver(order: &Order, overlay: &Overlay) -> Result<Receiver, GiveUp> {
-    let customer = order.customer.as_ref();
-    let contact = order.contact.as_ref();
-    let own = joined(&[order.last_name.as_deref(), order.first_name.as_deref(), order.patronymic.as_deref()], " ");
-    let of = |c: &order::Customer| {
-        joined(&[c.last_name.as_deref(), c.first_name.as_deref(), c.patronymic.as_deref()], " ")
-            .or_else(|| c.nick_name.clone())
-    };
-    let is_company = |c: &&order::Customer| c.kind.as_deref() == Some("customer_corporate");
-    let human = customer.filter(|c| !is_company(c));
-    let person = own.or_else(|| contact.and_then(of)).or_else(|| human.and_then(of));
-    let legal = |c: &order::Contragent| {
-        (c.contragent_type.as_deref() != Some("individual")).then(|| c.legal_name.clone()).flatten()
-    };
-    let company = order
-        .company
-        .as_ref()
-        .and_then(|c| c.name.clone())
-        .or_else(|| order.contragent.as_ref().and_then(legal))
-        .or_else(|| customer.and_then(|c| c.contragent.as_ref()).and_then(legal))
-        .or_else(|| customer.filter(is_company).and_then(|c| c.nick_name.clone()));
-    if person.is_none() && company.is_none() {
-        return Err(reason::give_up(reason::NO_RECEIVER, ""));
-    }
-    let phones = phones(order);
-    if phones.is_empty() {
-        return Err(reason::give_up(reason::BAD_PHONE, ""));
-    }
-    let address = &order.delivery.address;
-    let by_courier = overlay.tariff.as_deref().is_some_and(|tariff| !crate::overlay::is_pickup_tariff(tariff));
-    let pvz = overlay
-        .pickup_point
-        .clone()
-        .or_else(|| order.delivery.data.pickuppoint_id.clone().filter(|_| !by_courier))
-        .filter(|code| !code.trim().is_empty());
-    let street = address_line(address).or_else(|| pvz.clone());
-    let Some(street) = street else { return Err(reason::give_up(reason::NO_ADDRESS, "")) };
-    let time = &order.delivery.time;
-    let clock = |t: jiff::civil::Time| format!("{:02}:{:02}", t.hour(), t.minute());
-    Ok(Receiver {
-        company,
-        person,
-        phone: Some(phones.iter().map(Phone::as_str).collect::<Vec<_>>().join(", ")),
-        zipcode: address.index.clone(),
-        town: town(address),
-        regioncode: None,
-        country: address.country_iso.clone(),
-        address: Some(street),
-        pvz,
-        date: order.delivery.date.map(|d| d.to_string()),
-        time_min: time.from.map(clock),
-        time_max: time.to.map(clock),
-        inn: [order.contragent.as_ref(), order.company.as_ref().and_then(|c| c.contragent.as_ref())]
-            .into_iter()
-            .flatten()
-            .find_map(|c| c.inn.clone()),
-        delivery_pin: None,
-    })
-}
-
-/// The order's own phones, else those of its contact and customer; in order, without
-/// repeats.
-#[must_use]
-pub fn phones(order: &Order) -> Vec<Phone> {
-    let own = [order.phone.as_deref(), order.additional_phone.as_deref()];
-    let mut phones: Vec<Phone> = own.into_iter().flatten().flat_map(Phone::find_all).collect();
-    if phones.is_empty() {
-        let people = order.contact.iter().chain(&order.customer);
-        phones = people.flat_map(|c| &c.phones).flat_map(|text| Phone::find_all(text)).collect();
-    }
-    let mut seen = std::collections::HashSet::new();
-    phones.retain(|phone| seen.insert(phone.clone()));
-    phones
-}
-
-/// «Химки город»: the name with its type word (measoft-api.md §16.5).
-#[must_use]
-pub fn town(address: &Address) -> Option<String> {
-    let city = match address.city.as_deref().map(str::trim).filter(|c| !c.is_empty()) {
-        Some(city) => city,
-        None => {
-            let region = address.region.as_deref().map(str::trim).unwrap_or("");
-            let name = region.trim_end_matches(" г.").trim_end_matches(" г").trim_start_matches("г. ");
-            let federal = ["Москва", "Санкт-Петербург", "Севастополь"];
-            return federal.contains(&name).then(|| format!("{name} город"));
-        }
-    };
-    let word = match address.city_type.as_deref().map(|t| t.trim().trim_end_matches('.').to_lowercase()).as_deref() {
-        Some("г" | "город") => "город",
-        Some("п" | "пос" | "поселок" | "посёлок") => "поселок",
-        Some("пгт") => "пгт",
-        Some("рп" | "р.п") => "рабочий поселок",
-        Some("с" | "село") => "село",
-        Some("д" | "дер" | "деревня") => "деревня",
-        Some("ст-ца" | "станица") => "станица",
-        Some("х" | "хутор") => "хутор",
-        _ => return Some(city.to_owned()),
-    };
-    // Only a word of its own: «Белгород» still lacks its «город».
-    let has_it = city.to_lowercase().strip_suffix(word).is_some_and(|rest| rest.ends_with(' '));
-    if has_it { Some(city.to_owned()) } else { Some(format!("{city} {word}")) }
-}
-
-/// The address below the town as one line. RetailCRM's `house` is the строение, `building`
-/// the house number (retailcrm-api.md B.6).
-#[must_use]
-pub fn address_line(a: &Address) -> Option<String> {
-    if let Some(text) = a.text.as_deref().map(str::trim).filter(|t| !t.is_empty()) {
-        return Some(text.split_whitespace().collect::<Vec<_>>().join(" "));
-    }
-    let street = joined(&[a.street_type.as_deref(), a.street.as_deref()], " ");
-    let part = |word: &str, value: &Option<String>| {
-        value.as_deref().map(str::trim).filter(|v| !v.is_empty()).map(|v| format!("{word} {v}"))
-    };
-    let parts = [
-        street,
-        part("д.", &a.building),
-        part("корп.", &a.housing),
-        part("стр.", &a.house),
-        part("под.", &a.block),
-        part("эт.", &a.floor),
-        part("кв.", &a.flat),
-    ];
-    joined(&parts.iter().map(Option::as_deref).collect::<Vec<_>>(), ", ")
-}
-
-/// What the courier should know; line breaks become spaces.
-fn instruction(order: &Order) -> Option<String> {
-    let address = &order.delivery.address;
-    let intercom = address.intercom_code.as_deref().map(|code| format!("домофон {code}"));
-    let text = joined(
-        &[
-            order.customer_comment.as_deref(),
-            address.notes.as_deref(),
-            intercom.as_deref(),
-            order.delivery.time.custom.as_deref(),
-        ],
-        "; ",
-    )?;
-    Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 fn sender(integration: &Integration) -> Option<Sender> {

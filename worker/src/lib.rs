@@ -22,6 +22,7 @@ pub mod module;
 pub mod overlay;
 pub mod ports;
 mod pump;
+pub mod receiver;
 pub mod recognise;
 pub mod references;
 pub mod runner;

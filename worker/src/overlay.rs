@@ -14,10 +14,11 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use shared::crypto::{SecretKey, sha256_hex};
 use shared::domain::{CrmOrderId, Delivery, Grams, IntegrationId, Kopecks, Millimetres, Phone, Secret};
+use shared::retailcrm::address::{address_line, town};
 use shared::retailcrm::wire::callbacks::{CallbackItem, SaveRequest};
 use shared::retailcrm::wire::order::{Address, Customer, Item, ItemPrice, Offer, Order};
 
-use crate::convert::{address_line, payments_mark, service_of_tariff, town};
+use crate::convert::{payments_mark, service_of_tariff};
 
 /// How long a saved request may speak louder than REST.
 const TRUSTED_MIN: i64 = 15;

@@ -30,6 +30,7 @@ use crate::decide::{Decision, Known, Shown, Situation, decide};
 use crate::module::towns;
 use crate::overlay::Overlay;
 use crate::ports::{Shop, Tools};
+use crate::receiver;
 use crate::references::References;
 use crate::runner::Hint;
 use crate::settle::{Settlement, settle};
@@ -495,7 +496,7 @@ async fn cancel_by_number(tools: &Tools, shop: &Shop, case: &mut Case) {
                 case.told.push("MeaSoft has an order under this number".to_owned());
                 delivery.state = S::Unknown;
                 // It was not sent by us: the receiver's phone is all there is to tell it by.
-                let phone_hash = convert::phones(&order).first().map(|p| tools.store.key.blind(p.as_str()));
+                let phone_hash = receiver::phones(&order).first().map(|p| tools.store.key.blind(p.as_str()));
                 delivery.sending =
                     Some(Fingerprint { phone_hash: phone_hash.unwrap_or_default(), ..Fingerprint::default() });
                 case.delivery = Some(delivery);

@@ -3,6 +3,7 @@
 //! Reading order: `url` (which addresses may be talked to), `tolerant` (how its JSON is
 //! read), `wire` (documents), `error` (what an answer means), `client`.
 
+pub mod address;
 pub mod client;
 pub mod error;
 #[cfg(feature = "testing")]

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use shared::domain::{Grams, IntegrationId, Kopecks, Language};
 use shared::measoft::{self, CalcRequest, Package, PickupPoint};
+use shared::retailcrm::address;
 use shared::retailcrm::wire::callbacks::{CalculateRequest, Coordinates, Tariff, TariffKind, Terminal};
 
 use crate::module::towns::{self, Failed, Lookup, Resolved};
@@ -79,7 +80,7 @@ pub async fn resolved(
     address: &shared::retailcrm::wire::order::Address,
 ) -> Result<Resolved, Refusal> {
     let language = shop.integration.settings.language;
-    let city = crate::convert::town(address).unwrap_or_default();
+    let city = address::town(address).unwrap_or_default();
     match towns::resolve(&desk.tools, shop, address).await {
         Err(Failed::Held(outcome)) => Err(words::held_back(language, &outcome)),
         Err(Failed::Courier(error)) => Err(words::courier(desk, shop, None, &error).await),

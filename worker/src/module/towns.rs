@@ -12,10 +12,10 @@ use shared::domain::{IntegrationId, Language};
 use shared::measoft::{Limit, MeasoftError, NamePart, Town, TownQuery};
 use shared::message::{GiveUp, Outcome, RetryWhy};
 use shared::reason;
+use shared::retailcrm::address;
 use shared::retailcrm::wire::order::Address;
 
 use crate::case::Case;
-use crate::convert;
 use crate::ports::{Shop, Tools};
 
 /// How long a town once found is believed.
@@ -115,7 +115,7 @@ fn same_region(asked: &str, town: &Town) -> bool {
 
 /// Moscow and Saint Petersburg are regions of their own, and are written as either.
 fn city_of(address: &Address) -> Option<String> {
-    convert::town(address)
+    address::town(address)
 }
 
 /// What is asked for, and what it is kept under.
