@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use shared::crypto::SecretKey;
 use shared::domain::{Integration, IntegrationId};
+use shared::pasted;
 use shared::store::{Result, Store};
 use shared::telemetry::Heartbeat;
 use tokio_util::sync::CancellationToken;
@@ -79,10 +80,12 @@ impl Keys {
     fn look(&self, presented: &str, side: impl Fn(&Table) -> &HashMap<String, Known>) -> Found {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let Some(table) = table.as_ref() else { return Found::NotLoaded };
+        // A key has no white space; where it was pasted, some may have come along.
+        let presented = pasted::compact(presented);
         if presented.is_empty() {
             return Found::Unknown;
         }
-        match side(table).get(&self.key.lookup_hash(presented)) {
+        match side(table).get(&self.key.lookup_hash(&presented)) {
             Some(known) => Found::Known(known.clone()),
             None => Found::Unknown,
         }

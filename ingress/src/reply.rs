@@ -17,7 +17,6 @@ pub enum Bad {
     IdTooLong,
     /// Not UTF-8 after decoding, a broken escape, a control character, or not a text.
     IdUnreadable,
-    Sum,
     /// Two keys that differ: which integration is meant?
     KeyTwice,
     NoPairs,
@@ -41,8 +40,6 @@ impl Bad {
             (Language::En, Self::IdUnreadable) => {
                 "The parameter id (order number) cannot be read: UTF-8 text is expected"
             }
-            (Language::Ru, Self::Sum) => "Параметр sum не является суммой: ожидается число, например 3790.50",
-            (Language::En, Self::Sum) => "The parameter sum is not an amount: a number like 3790.50 is expected",
             (Language::Ru, Self::KeyTwice) => "Параметр key передан дважды с разными значениями",
             (Language::En, Self::KeyTwice) => "The parameter key is given twice with different values",
             (Language::Ru, Self::NoPairs) => {
@@ -191,7 +188,6 @@ mod tests {
             Bad::IdTwice,
             Bad::IdTooLong,
             Bad::IdUnreadable,
-            Bad::Sum,
             Bad::KeyTwice,
             Bad::NoPairs,
             Bad::SeveralAccounts,

@@ -259,8 +259,10 @@ async fn trigger(state: &State, wish: Wish, request: Request) -> Answer {
             return Answer { reply, known: matches!(reply, Reply::Bad(_)) };
         }
     };
-    if !authenticated.strangers.is_empty() {
-        let entry = Entry::new(state.0.clock.now(), What::Trigger, triggers::strangers_text(&authenticated.strangers))
+    let strangers = &authenticated.strangers;
+    let strangers = (!strangers.is_empty()).then(|| triggers::strangers_text(strangers));
+    for text in strangers.into_iter().chain(trigger.left_out.map(triggers::left_out_text)) {
+        let entry = Entry::new(state.0.clock.now(), What::Trigger, text)
             .about(authenticated.integration, trigger.number.as_str());
         state.0.journal.write(entry);
     }

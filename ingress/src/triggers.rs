@@ -10,6 +10,7 @@ use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
 use shared::domain::{IntegrationId, Kopecks, OrderNumber};
 use shared::message::{Candidate, Command, Envelope};
+use shared::pasted;
 use shared::telemetry::metrics::TriggerKind;
 
 use crate::keys::{Found, Known};
@@ -143,7 +144,18 @@ pub fn read_json(raw: &[u8], into: &mut Vec<Param<'_>>) -> Result<(), Bad> {
 pub struct Trigger<'a> {
     pub number: OrderNumber,
     pub declared: Option<Kopecks>,
+    /// What stood in `sum` and was left out.
+    pub left_out: Option<LeftOut<'a>>,
     pub keys: Presented<'a>,
+}
+
+/// Why a `sum` counts as none. A declared value is a hint: it never makes a trigger fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut<'a> {
+    /// No sum of money that is zero or more; empty when it was no text either.
+    Unreadable(&'a str),
+    /// Several that differ.
+    Several,
 }
 
 /// The keys a trigger presents.
@@ -156,32 +168,30 @@ pub enum Presented<'a> {
     Pairs(Vec<(Cow<'a, str>, &'a str)>),
 }
 
+/// Names and values count without what is unseen at their ends: people paste them into
+/// RetailCRM's forms with line ends, no-break spaces and zero-width characters. Whatever
+/// else arrives travels untouched, HTML escapes too: the worker looks for both spellings.
+///
 /// # Errors
 /// [`Bad`], as design §3 lists them.
 pub fn understand<'a>(wish: Wish, params: &'a [Param<'a>]) -> Result<Trigger<'a>, Bad> {
-    let (mut id, mut sum, mut key) = (None, None, None);
+    let (mut id, mut key) = (None, None);
+    let mut sums = Sums::default();
     let mut given_twice = false;
     let mut pairs = Vec::new();
     for param in params {
-        match (&*param.name, wish) {
+        let value = param.value.as_deref().map(pasted::trim);
+        match (trimmed(&param.name), wish) {
             (b"id", _) => {
-                let before = id.replace(&param.value);
+                let before = id.replace(value);
                 given_twice |= before.is_some();
             }
-            (b"sum", _) => {
-                let read = declared(param.value.as_deref())?;
-                // Given twice is fine as long as it says one thing.
-                match (sum, read) {
-                    (Some(Some(before)), Some(now)) if before != now => return Err(Bad::Sum),
-                    (Some(Some(_)), None) => {}
-                    _ => sum = Some(read),
-                }
-            }
+            (b"sum", _) => sums.add(value),
             (name, Wish::Cancel) => {
-                pairs.push((String::from_utf8_lossy(name), param.value.as_deref().unwrap_or_default()));
+                pairs.push((String::from_utf8_lossy(name), value.unwrap_or_default()));
             }
             (b"key", _) => {
-                let value = param.value.as_deref().unwrap_or_default();
+                let value = value.unwrap_or_default();
                 if key.replace(value).is_some_and(|before| before != value) {
                     return Err(Bad::KeyTwice);
                 }
@@ -192,13 +202,19 @@ pub fn understand<'a>(wish: Wish, params: &'a [Param<'a>]) -> Result<Trigger<'a>
     if given_twice {
         return Err(Bad::IdTwice);
     }
-    let number = number(id.ok_or(Bad::NoId)?.as_deref().ok_or(Bad::IdUnreadable)?)?;
+    let number = number(id.ok_or(Bad::NoId)?.ok_or(Bad::IdUnreadable)?)?;
     let keys = match wish {
         Wish::Cancel if pairs.is_empty() => return Err(Bad::NoPairs),
         Wish::Cancel => Presented::Pairs(pairs),
         Wish::Send | Wish::Update => Presented::One(key.unwrap_or_default()),
     };
-    Ok(Trigger { number, declared: sum.flatten(), keys })
+    let (declared, left_out) = sums.said();
+    Ok(Trigger { number, declared, left_out, keys })
+}
+
+/// A name that is no text stays as it is: it can be none of ours.
+fn trimmed(name: &[u8]) -> &[u8] {
+    std::str::from_utf8(name).map_or(name, |name| pasted::trim(name).as_bytes())
 }
 
 fn number(text: &str) -> Result<OrderNumber, Bad> {
@@ -214,12 +230,34 @@ fn number(text: &str) -> Result<OrderNumber, Bad> {
     Ok(number)
 }
 
-fn declared(value: Option<&str>) -> Result<Option<Kopecks>, Bad> {
-    let text = value.ok_or(Bad::Sum)?;
-    if text.trim().is_empty() {
-        return Ok(None);
+/// Every `sum` of a trigger. Usually one; several are fine as long as they say one thing.
+#[derive(Default)]
+struct Sums<'a> {
+    read: Option<Kopecks>,
+    left_out: Option<LeftOut<'a>>,
+}
+
+impl<'a> Sums<'a> {
+    /// `value`: trimmed; `None` when it was no readable text.
+    fn add(&mut self, value: Option<&'a str>) {
+        let read = match value {
+            Some("") => return,
+            Some(text) => Kopecks::parse(&pasted::compact(text)).ok().filter(|sum| sum.0 >= 0),
+            None => None,
+        };
+        match (read, self.read) {
+            (Some(now), Some(before)) if now != before => self.left_out = Some(LeftOut::Several),
+            (Some(now), _) => self.read = Some(now),
+            (None, _) => {
+                self.left_out.get_or_insert(LeftOut::Unreadable(value.unwrap_or_default()));
+            }
+        }
     }
-    Kopecks::parse(text).map(Some).map_err(|_| Bad::Sum)
+
+    fn said(self) -> (Option<Kopecks>, Option<LeftOut<'a>>) {
+        let one = self.left_out != Some(LeftOut::Several);
+        (self.read.filter(|_| one), self.left_out)
+    }
 }
 
 /// What a trigger's keys came to.
@@ -328,17 +366,31 @@ pub fn is_traceparent(text: &str) -> bool {
         && flags.is_some_and(|flags| hex(flags, 2))
 }
 
-/// What the journal keeps of names nobody knows. A name may be anything, even a key or a
-/// phone in the wrong place: only what looks like a delivery type code is repeated.
+/// What the journal keeps of names nobody knows.
 #[must_use]
 pub fn strangers_text(strangers: &[String]) -> String {
-    let code = |name: &&String| {
-        (1..=24).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
-            && name.bytes().filter(u8::is_ascii_digit).count() <= 6
-    };
-    let named: Vec<&str> = strangers.iter().filter(code).take(10).map(String::as_str).collect();
+    let named: Vec<&str> = strangers.iter().map(String::as_str).filter(|name| may_be_shown(name)).take(10).collect();
     format!("cancel: {} of the given keys are unknown and were ignored ({})", strangers.len(), named.join(", "))
+}
+
+/// What the journal keeps of a `sum` that was left out.
+#[must_use]
+pub fn left_out_text(left_out: LeftOut<'_>) -> String {
+    match left_out {
+        LeftOut::Unreadable(text) if may_be_shown(text.trim_start_matches('-')) => {
+            format!("sum «{text}» is no declared value and was left out")
+        }
+        LeftOut::Unreadable(_) => "sum is no declared value and was left out".to_owned(),
+        LeftOut::Several => "sum is given several times with different values and was left out".to_owned(),
+    }
+}
+
+/// What stands in a parameter may be anything, even a key or a phone in the wrong place: only
+/// what looks like a code or a small number is repeated.
+fn may_be_shown(text: &str) -> bool {
+    (1..=24).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.,".contains(&b))
+        && text.bytes().filter(u8::is_ascii_digit).count() <= 6
 }
 
 #[cfg(test)]
@@ -414,10 +466,99 @@ mod tests {
         ] {
             assert_eq!(send(&format!("id=1&{sum}")).map(|t| t.1), Ok(kopecks.map(Kopecks)), "{sum}");
         }
-        for sum in ["abc", "1,2,3", "12р", "%FF", "1.2.3"] {
-            assert_eq!(send(&format!("id=1&sum={sum}")), Err(Bad::Sum), "{sum}");
+    }
+
+    #[test]
+    fn a_sum_that_says_nothing_counts_as_none_and_is_told_but_never_refuses_a_trigger() {
+        let said = |body: &str| {
+            let params = params(body);
+            let trigger = understand(Wish::Send, &params).expect("a sum never refuses a trigger");
+            (trigger.declared, trigger.left_out.map(left_out_text))
+        };
+        for (sum, told) in [
+            ("null", "«null»"),
+            ("None", "«None»"),
+            ("undefined", "«undefined»"),
+            ("NaN", "«NaN»"),
+            ("-5", "«-5»"),
+            ("-0.01", "«-0.01»"),
+            ("-5,00", "«-5,00»"),
+            ("1.2.3", "«1.2.3»"),
+            ("1e30", "«1e30»"),
+            ("12%D1%80", "sum is no"),
+            ("%FF", "sum is no"),
+            ("%zz", "sum is no"),
+            ("%2B7+916+000-11-22", "sum is no"),
+            ("%7B%7B+order.sum+%7D%7D", "sum is no"),
+        ] {
+            let (declared, text) = said(&format!("id=1&sum={sum}&key=k"));
+            let text = text.unwrap_or_default();
+            assert_eq!(declared, None, "{sum}");
+            assert!(text.contains(told) && text.ends_with("was left out"), "{sum}: {text}");
+            assert!(!text.contains("916"), "{text}");
         }
-        assert_eq!(send("id=1&sum=5&sum=6"), Err(Bad::Sum));
+        assert_eq!(
+            said("id=1&sum=5&sum=null"),
+            (Some(Kopecks(500)), Some("sum «null» is no declared value and was left out".to_owned()))
+        );
+        let (declared, text) = said("id=1&sum=5&sum=6&sum=5");
+        assert_eq!(declared, None);
+        assert!(text.expect("told").contains("different"));
+        for sum in ["", "+", "%0D%0A", "%E2%80%8B", "0", "-0"] {
+            assert_eq!(said(&format!("id=1&sum={sum}")).1, None, "«{sum}» is nothing unusual");
+        }
+        let json = |text: &'static str| {
+            let mut params = Vec::new();
+            read_json(text.as_bytes(), &mut params).expect("an object");
+            let trigger = understand(Wish::Update, &params).expect("understood");
+            (trigger.declared, trigger.left_out.is_some())
+        };
+        assert_eq!(json(r#"{"id":1,"sum":null}"#), (None, false));
+        assert_eq!(json(r#"{"id":1,"sum":-5}"#), (None, true));
+        assert_eq!(json(r#"{"id":1,"sum":false}"#), (None, true));
+        assert_eq!(json(r#"{"id":1,"sum":{"amount":5}}"#), (None, true));
+    }
+
+    #[test]
+    fn what_was_pasted_unseen_around_names_and_values_is_no_part_of_them() {
+        for unseen in ["%0A", "%0D%0A", "+", "%09", "%C2%A0", "%E2%80%8B", "%EF%BB%BF", "%E2%80%8E", "%C2%AD"] {
+            let around = |text: &str| format!("{unseen}{text}{unseen}");
+            let body = format!(
+                "{}={}&{}={}&{}={}",
+                around("id"),
+                around("12+34A"),
+                around("sum"),
+                around("3+790,5"),
+                around("key"),
+                around("dk-1")
+            );
+            let read = send(&body).unwrap_or_else(|bad| panic!("{unseen}: {bad:?}"));
+            assert_eq!(read, ("12 34A".to_owned(), Some(Kopecks(379_050)), "dk-1".to_owned()), "{unseen}");
+            let body = format!("id=1&{}={}", around("incity"), around("A"));
+            assert_eq!(cancel(&body).expect("accepted").1, [("incity".to_owned(), 1)], "{unseen}");
+        }
+        // Trimmed, two are one; without anything else there is nothing.
+        assert_eq!(send("id=1&key=a&key%0A=a%0A").map(|t| t.2), Ok("a".to_owned()));
+        assert_eq!(send("id=1&%EF%BB%BFid=1"), Err(Bad::IdTwice));
+        assert_eq!(send("id=%E2%80%8B%0A"), Err(Bad::EmptyId));
+        let mut params = Vec::new();
+        read_json("{\"\u{feff}id\":\"7\\n\",\"key \":\"\u{200b}k\"}".as_bytes(), &mut params).expect("an object");
+        let trigger = understand(Wish::Send, &params).expect("understood");
+        assert_eq!((trigger.number.as_str(), trigger.keys), ("7", Presented::One("k")));
+    }
+
+    #[test]
+    fn what_arrives_escaped_for_html_travels_as_it_came() {
+        for (body, number) in [
+            ("id=A%26amp%3BB&key=k", "A&amp;B"),
+            ("id=A%26B&key=k", "A&B"),
+            ("id=%26lt%3B1%26gt%3B&key=k", "&lt;1&gt;"),
+            ("id=%26quot%3B%26%23039%3B&key=k", "&quot;&#039;"),
+            ("id=%26amp%3Bamp%3B&key=k", "&amp;amp;"),
+            ("id=%26nbsp%3B1&key=k", "&nbsp;1"),
+        ] {
+            assert_eq!(send(body).map(|t| t.0), Ok(number.to_owned()), "{body}");
+        }
     }
 
     #[test]

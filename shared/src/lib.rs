@@ -13,6 +13,7 @@ pub mod domain;
 pub mod draft;
 pub mod measoft;
 pub mod message;
+pub mod pasted;
 pub mod planted;
 pub mod queue;
 pub mod reason;
