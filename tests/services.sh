@@ -105,9 +105,12 @@ install_quietly() (
 tools_missing() {
     local pair
     for pair in promtool:prometheus nginx:nginx-light openssl:openssl systemd-analyze:systemd \
-        chromium:chromium chromedriver:chromium-driver; do
+        chromium:chromium chromedriver:chromium-driver php:php-cli; do
         command -v "${pair%%:*}" >/dev/null || [[ -x /usr/sbin/${pair%%:*} ]] || printf '%s\n' "${pair#*:}"
     done
+    # What RetailCRM evaluates triggers with.
+    [[ -e /usr/share/php/Symfony/Component/ExpressionLanguage/autoload.php ]] || printf '%s\n' php-symfony-expression-language
+    [[ -e /usr/share/php/Twig/autoload.php ]] || printf '%s\n' php-twig
     # Without a font with Cyrillic letters a page's pictures show boxes.
     [[ -n $(fc-list :lang=ru 2>/dev/null | head -n 1) ]] || printf '%s\n' fontconfig fonts-dejavu-core
 }

@@ -310,3 +310,31 @@ async fn the_trigger_values_are_those_of_this_integration() {
         assert!(page.text.contains(&words), "{words}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delivery_types_that_nobody_named_are_asked_of_retailcrm_for_the_trigger_values() {
+    let world = Installation::new().await;
+    let browser = Browser::new(&world);
+    browser.open(&world).await;
+    let page = browser.get("/retailcrm/account/triggers").await;
+    assert!(page.text.contains("incity"), "RetailCRM ties it to this module");
+    assert!(!page.text.contains("никогда не сработает"), "there is no gap");
+    for words in ["Расширенное условие", "delivery_address.street", "сам ключ"] {
+        assert!(page.text.contains(words), "{words}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_triggers_tab_says_where_a_delivery_type_is_missing() {
+    // Nobody answers for RetailCRM here.
+    let env = vec![("CALLBACK_DEADLINE_S", "1".to_owned())];
+    let world = Installation::of(Plan { worker: false, registered: false, env, ..Plan::default() }).await;
+    let browser = Browser::new(&world);
+    browser.open(&world).await;
+    let page = browser.get("/retailcrm/account/triggers").await;
+    assert_eq!(page.status, 200);
+    for words in ["никогда не сработает", "Интеграции без типов доставки: Магазин", "…"]
+    {
+        assert!(page.text.contains(words), "{words}");
+    }
+}

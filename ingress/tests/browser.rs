@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use installation::{Installation, Plan};
 use shared::domain::Settings;
+use shared::trigger_forms::{self, Served};
 use simulators::harness::browser::{Browser, Look, key};
 use simulators::retailcrm::an_order;
 
@@ -164,16 +165,21 @@ async fn the_triggers_tab_shows_what_to_paste_character_by_character() {
     browser.press("nav a[href$='/triggers']").await;
     browser.shows("/reintegrations/requests/trigger/retailcrm").await;
     browser.screenshot(&pictures(), "triggers-ru").await;
-    let forms =
-        shared::trigger_forms::forms(&world.integration, std::slice::from_ref(&world.integration), &world.url());
-    for form in &forms {
+    let served = Served::all(std::slice::from_ref(&world.integration), "measoft", &[]);
+    for form in &trigger_forms::forms(world.integration.id, &served, &world.url()) {
         let which = form.which.as_str();
         // A field's value is what the clipboard gets: no line break may come in.
         assert_eq!(browser.value(&format!("#condition-{which}")).await, form.condition);
+        if let Some(extended) = &form.extended_condition {
+            assert_eq!(browser.value(&format!("#extended-{which}")).await, *extended);
+        }
         let text = browser.text_of(&format!("#form-{which}")).await;
         assert!(text.contains(&form.url), "{text}");
         for (name, value) in &form.parameters {
             assert!(text.contains(name.as_str()) && text.contains(value.as_str()), "{name}: {text}");
+        }
+        if let Some(key) = &form.literal_key {
+            assert!(text.contains(&format!("сам ключ: {key}")), "{text}");
         }
     }
 }

@@ -95,13 +95,16 @@ fn the_manager_s_documents_explain_every_reason_in_the_product_s_words() {
 fn the_manager_s_documents_name_the_page_s_labels_and_the_product_s_addresses() {
     let sources = ["ingress/src/account/texts.rs"].map(|path| std::fs::read_to_string(root().join(path)).expect(path));
     let labels = sources.concat();
-    for (document, _) in MANAGER {
+    for (document, language) in MANAGER {
         let text = std::fs::read_to_string(root().join(document)).expect(document);
         let bold: Vec<&str> = text.split("**").skip(1).step_by(2).filter(|label| !label.contains('`')).collect();
         assert!(bold.len() > 30, "{document}: the reader of labels is broken");
-        for label in bold.into_iter().filter(|label| !["жирным", "bold"].contains(label)) {
+        for label in bold.iter().filter(|label| !["жирным", "bold"].contains(label)) {
             assert!(labels.contains(&format!("\"{label}\"")), "{document}: the page has no «{label}»");
         }
+        let extended =
+            if language == Language::Ru { "Расширенное условие" } else { "Extended condition" };
+        assert!(bold.contains(&extended), "{document} does not say when the usual condition is not enough");
         for kind in [TriggerKind::Send, TriggerKind::Update, TriggerKind::Cancel] {
             assert!(text.contains(&format!("`BRIDGE{}`", kind.path())), "{document}: {}", kind.path());
         }

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use shared::config::{Config, is_safe_measoft_url};
 use shared::domain::integration::{CodPolicy, Settings};
+use shared::domain::symbolic_code;
 use shared::domain::{Integration, IntegrationId, IntegrationState, PausedBy, Secret};
 use shared::message::{Command, Envelope};
+use shared::pasted;
 use shared::retailcrm::{AllowedHosts, Credentials, check as check_crm_url};
 use shared::store::Store;
 use shared::store::integrations::NewIntegration;
@@ -97,17 +99,18 @@ struct Changes<'a> {
 fn apply(changes: &Changes<'_>, settings: &mut Settings) -> Result<(), Failure> {
     let usage = |text: String| Failure::Usage(text);
     if !changes.delivery_types.is_empty() {
-        for reserved in ["id", "sum", "key"] {
-            if changes.delivery_types.iter().any(|t| t == reserved) {
-                return Err(usage(format!(
-                    "--delivery-type: «{reserved}» would clash with a parameter of the cancel trigger"
-                )));
-            }
-        }
-        settings.delivery_types = changes.delivery_types.to_vec();
+        let read = |code: &String| {
+            symbolic_code::delivery_type(code).map_err(|bad| {
+                usage(format!(
+                    "--delivery-type: «{code}» cannot be a delivery type: {bad}; give its symbolic code as RetailCRM \
+                     lists it, one with each --delivery-type"
+                ))
+            })
+        };
+        settings.delivery_types = changes.delivery_types.iter().map(read).collect::<Result<_, _>>()?;
     }
     if let Some(code) = changes.payment_status {
-        settings.payment_status = Some(code.to_owned()).filter(|c| !c.is_empty());
+        settings.set("payment_status", code).map_err(|bad| usage(format!("--payment-status: {bad}")))?;
     }
     if let Some(on) = changes.receive_statuses {
         settings.receive_statuses = on;
@@ -147,7 +150,7 @@ async fn add(args: Add, config: &Config, store: &Store, out: &Output) -> Result<
     let new = NewIntegration {
         title: args.title,
         crm_url: good_crm_url(&args.crm_url, config)?,
-        crm_api_key: Secret::new(args.crm_key),
+        crm_api_key: Secret::new(pasted::compact(&args.crm_key)),
         measoft_url: good_measoft_url(args.measoft_url.as_deref().unwrap_or(&config.measoft_url))?,
         extra: args.extra,
         login: args.login,
@@ -200,7 +203,7 @@ async fn edit(args: Edit, config: &Config, store: &Store, out: &Output) -> Resul
     put(&mut changed.login, args.login);
     put(&mut changed.prefix, args.prefix);
     if let Some(key) = args.crm_key {
-        changed.secrets.crm_api_key = Secret::new(key);
+        changed.secrets.crm_api_key = Secret::new(pasted::compact(&key));
     }
     if let Some(password) = password(args.password, args.password_stdin)? {
         changed.secrets.password = password;

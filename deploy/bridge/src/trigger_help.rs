@@ -1,17 +1,25 @@
 //! `bridge trigger-help`: what to paste into RetailCRM's trigger forms.
 
+use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use bridge_worker::connect::Clients;
+use bridge_worker::ports::Connect as _;
 use serde_json::{Value, json};
 use shared::config::Config;
 use shared::domain::Integration;
+use shared::retailcrm::DeliveryType;
 use shared::store::Store;
-use shared::trigger_forms;
+use shared::store::journal::Journal;
+use shared::telemetry::Metrics;
+use shared::trigger_forms::{self, Served, Tied};
 
 use crate::args::TriggerHelp;
 use crate::integration::find;
 use crate::output::{Failure, Output, bold};
 
+/// Exit code 1 when the forms have gaps: pasted as they are, they would never fire.
 pub async fn run(args: &TriggerHelp, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let russian = match args.lang.as_str() {
         "ru" => true,
@@ -22,41 +30,94 @@ pub async fn run(args: &TriggerHelp, config: &Config, store: &Store, out: &Outpu
     // A cancel names every pair of the account: the type that was left is not told.
     let account: Vec<Integration> =
         store.integrations().await?.into_iter().filter(|i| i.crm_url == integration.crm_url).collect();
-    let forms = forms(&integration, &account, config);
-    out.answer(&json!(forms), || print(&forms, russian));
-    Ok(ExitCode::SUCCESS)
-}
-
-fn forms(integration: &Integration, account: &[Integration], config: &Config) -> Vec<Value> {
-    let forms = trigger_forms::forms(integration, account, &config.public_url);
-    forms
+    let (tied, problem) = match trigger_forms::must_ask(&account) {
+        false => (Vec::new(), None),
+        true => match ask(&integration, config, store).await {
+            Ok(tied) => (tied, None),
+            Err(problem) => (Vec::new(), Some(problem)),
+        },
+    };
+    let served = Served::all(&account, &config.module_code, &tied);
+    let forms: Vec<Value> = trigger_forms::forms(integration.id, &served, &config.public_url)
         .into_iter()
         .map(|form| {
             json!({
                 "trigger": form.which.as_str(), "url": form.url, "parameters": form.parameters,
-                "condition": form.condition,
+                "condition": form.condition, "extended_condition": form.extended_condition,
+                "literal_key": form.literal_key,
             })
         })
-        .collect()
+        .collect();
+    out.answer(&json!(forms), || print(&forms, russian));
+    let gaps = trigger_forms::without_types(&served);
+    if gaps.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let _ = writeln!(std::io::stderr(), "bridge: {}", gap_words(&gaps, config, problem.as_deref(), russian));
+    Ok(ExitCode::FAILURE)
+}
+
+/// RetailCRM's delivery types that are tied to a module.
+async fn ask(integration: &Integration, config: &Config, store: &Store) -> Result<Vec<Tied>, String> {
+    let journal = Journal::start(store.clone());
+    let clients = Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()));
+    let vendors = clients.map_err(|error| error.to_string())?.connect(integration)?;
+    let all = vendors.crm.delivery_types().await;
+    journal.flush().await;
+    let all: Vec<DeliveryType> = all.map_err(|error| error.to_string())?;
+    Ok(all.into_iter().filter_map(|kind| Some((kind.code, kind.integration_code?))).collect())
+}
+
+fn gap_words(gaps: &[&Integration], config: &Config, problem: Option<&str>, russian: bool) -> String {
+    let named: Vec<String> =
+        gaps.iter().map(|i| format!("{} «{}» ({})", i.id, i.title, i.code(&config.module_code))).collect();
+    let (named, id) = (named.join(", "), gaps[0].id);
+    match (russian, problem) {
+        (true, None) => format!(
+            "в формах остались пропуски «…», и такие условия никогда не выполнятся: ни один тип доставки RetailCRM не \
+             относится к интеграции {named}; в RetailCRM откройте тип доставки, выберите её в списке «Интегрировать с», \
+             сохраните и повторите эту команду, или укажите код: `bridge integration edit {id} --delivery-type КОД`"
+        ),
+        (true, Some(problem)) => format!(
+            "в формах остались пропуски «…», и такие условия никогда не выполнятся: типы доставки интеграции {named} не \
+             указаны, а узнать их у RetailCRM не удалось ({problem}); повторите команду позже или укажите код: `bridge \
+             integration edit {id} --delivery-type КОД`"
+        ),
+        (false, None) => format!(
+            "the forms have gaps «…», and such conditions are never true: no delivery type of RetailCRM belongs to \
+             integration {named}; in RetailCRM open the delivery type, choose it in the list «Интегрировать с», save and \
+             run this command again, or name the code with `bridge integration edit {id} --delivery-type CODE`"
+        ),
+        (false, Some(problem)) => format!(
+            "the forms have gaps «…», and such conditions are never true: integration {named} names no delivery type, and \
+             RetailCRM could not be asked ({problem}); run this command again later, or name the code with `bridge \
+             integration edit {id} --delivery-type CODE`"
+        ),
+    }
 }
 
 fn print(forms: &[Value], russian: bool) {
     let word = |ru: &'static str, en: &'static str| if russian { ru } else { en };
     for form in forms {
-        let name = match form["trigger"].as_str() {
+        let text = |field: &str| form[field].as_str();
+        let name = match text("trigger") {
             Some("send") => word("Отправка заказа в MeaSoft", "Send the order to MeaSoft"),
             Some("update") => word("Передача изменений заказа в MeaSoft", "Pass the order's changes to MeaSoft"),
             _ => word("Отмена заказа в MeaSoft", "Cancel the order at MeaSoft"),
         };
         println!("{}", bold(name));
         println!("  {}: {}", word("Событие", "Event"), word("Изменение заказа", "Order changed"));
-        println!(
-            "  {}: {}",
-            word("Условие (Редактор)", "Condition (editor)"),
-            form["condition"].as_str().unwrap_or("")
-        );
+        println!("  {}: {}", word("Условие (Редактор)", "Condition (editor)"), text("condition").unwrap_or(""));
+        if let Some(extended) = text("extended_condition") {
+            let label = word(
+                "или расширенное условие, которое выполняется и при изменении адреса, комментариев, стоимости доставки, \
+                 тарифа и пункта выдачи",
+                "or the extended condition, also true when address, comments, delivery cost, tariff or pick-up point change",
+            );
+            println!("  {label}: {extended}");
+        }
         println!("  {}: {}", word("Действие", "Action"), word("Выполнить HTTP-запрос", "HTTP request"));
-        println!("  {}: {}", word("Адрес", "Address"), form["url"].as_str().unwrap_or(""));
+        println!("  {}: {}", word("Адрес", "Address"), text("url").unwrap_or(""));
         println!("  {}: POST", word("HTTP метод", "HTTP method"));
         println!(
             "  {}: {}",
@@ -66,6 +127,13 @@ fn print(forms: &[Value], russian: bool) {
         println!("  {}:", word("Параметры", "Parameters"));
         for pair in form["parameters"].as_array().into_iter().flatten() {
             println!("    {:<12} {}", pair[0].as_str().unwrap_or(""), pair[1].as_str().unwrap_or(""));
+        }
+        if let Some(key) = text("literal_key") {
+            let label = word(
+                "или, если тариф в заказах не выбирают (без тарифа заказ не знает ключа), вместо значения key",
+                "or, where nobody chooses a tariff (without one an order does not know the key), as the value of key",
+            );
+            println!("    {label}: {key}");
         }
         println!();
     }

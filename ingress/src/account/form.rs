@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use shared::domain::integration::{CodPolicy, NoPayment};
+use shared::domain::symbolic_code;
 use shared::domain::{Integration, Language, Secret};
+use shared::pasted;
 use shared::retailcrm::{AllowedHosts, check};
 
 /// Values as they stand in the form, by field name.
@@ -63,7 +65,7 @@ impl Entered {
 
     #[must_use]
     pub fn get(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", |value| value.trim())
+        self.0.get(name).map_or("", |value| pasted::trim(value))
     }
 
     #[must_use]
@@ -81,7 +83,7 @@ impl Entered {
         let mut errors = Errors::new();
         let needed = pick(language, "Заполните это поле", "Fill this field in");
         for (name, slot) in [("title", &mut new.title), ("extra", &mut new.extra), ("login", &mut new.login)] {
-            match self.0.get(name).map(|value| value.trim()) {
+            match self.0.get(name).map(|value| pasted::trim(value)) {
                 None => {}
                 Some("") => {
                     errors.insert(name, needed);
@@ -111,10 +113,11 @@ impl Entered {
                 }
             }
         }
-        for (name, slot) in [("crm_api_key", &mut new.secrets.crm_api_key), ("password", &mut new.secrets.password)] {
-            if !self.get(name).is_empty() {
-                *slot = Secret::new(self.get(name));
-            }
+        if !self.get("crm_api_key").is_empty() {
+            new.secrets.crm_api_key = Secret::new(pasted::compact(self.get("crm_api_key")));
+        }
+        if !self.get("password").is_empty() {
+            new.secrets.password = Secret::new(self.get("password"));
         }
         let weight: Option<u32> = self.get("default_weight_g").parse().ok().filter(|g| (1..=1_000_000).contains(g));
         if self.0.contains_key("default_weight_g") && weight.is_none() {
@@ -122,21 +125,30 @@ impl Entered {
                 pick(language, "Целое число граммов от 1 до 1 000 000", "A whole number of grams from 1 to 1,000,000");
             errors.insert("default_weight_g", words);
         }
-        if ["id", "sum", "key"]
-            .iter()
-            .any(|reserved| self.get("delivery_types").split(',').any(|t| t.trim() == *reserved))
-        {
-            let words = pick(
-                language,
-                "Коды id, sum и key заняты параметрами триггеров",
-                "The codes id, sum and key are parameters of the triggers",
-            );
-            errors.insert("delivery_types", words);
+        let types = self.get("delivery_types").split(',').filter(|code| !pasted::trim(code).is_empty());
+        match types.map(symbolic_code::delivery_type).find_map(Result::err) {
+            None => {}
+            Some(symbolic_code::BadCode::Reserved) => {
+                let words = pick(
+                    language,
+                    "Коды id, sum и key заняты параметрами триггеров",
+                    "The codes id, sum and key are parameters of the triggers",
+                );
+                errors.insert("delivery_types", words);
+            }
+            Some(_) => {
+                let words = pick(
+                    language,
+                    "Символьные коды через запятую, без пробелов внутри, кавычек и скобок: как в справочнике RetailCRM",
+                    "Symbolic codes, comma separated, without spaces inside, quotes or brackets: as RetailCRM lists them",
+                );
+                errors.insert("delivery_types", words);
+            }
         }
         for name in FIELDS {
             if let Some(value) = self.0.get(*name)
                 && !errors.contains_key(name)
-                && new.settings.set(name, value.trim()).is_err()
+                && new.settings.set(name, pasted::trim(value)).is_err()
             {
                 errors.insert(name, pick(language, "Недопустимое значение", "This value is not allowed"));
             }
@@ -209,11 +221,11 @@ mod tests {
         let new = apply(&[
             ("title", " Новый "),
             ("crm_url", "other.retailcrm.ru"),
-            ("crm_api_key", "new-key"),
+            ("crm_api_key", "\u{feff}new-\u{200b}key\r\n"),
             ("password", ""),
-            ("payment_status", "paid"),
+            ("payment_status", "paid\u{a0}"),
             ("receive_payment", "yes"),
-            ("delivery_types", "incity, outcity"),
+            ("delivery_types", "\u{200b}incity,\u{a0}outcity,\r\n"),
             ("cod_policy", "as_vendor"),
             ("language", "en"),
         ])
@@ -237,6 +249,11 @@ mod tests {
             ("default_weight_g", "-1"),
             ("default_weight_g", "много"),
             ("delivery_types", "incity,key"),
+            ("delivery_types", "incity,a\"b"),
+            ("delivery_types", "a\\b"),
+            ("delivery_types", "in city"),
+            ("delivery_types", "…"),
+            ("payment_status", "\"paid\""),
             ("cod_policy", "guess"),
             ("language", "de"),
         ] {

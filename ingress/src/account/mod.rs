@@ -24,7 +24,7 @@ use shared::retailcrm::AllowedHosts;
 use shared::store::StoreError;
 use shared::store::dead_letters::{DeadFilter, DeadLetter};
 use shared::store::journal::Search;
-use shared::trigger_forms;
+use shared::trigger_forms::{self, Served, Tied};
 use url::Url;
 
 use crate::State;
@@ -456,17 +456,30 @@ impl Visit<'_> {
         let t = self.t();
         let mut account = self.state.0.store.integrations().await?;
         account.retain(|other| other.crm_url == self.integration.crm_url);
-        let forms = trigger_forms::forms(&self.integration, &account, &self.state.0.config.public_url);
+        let tied = if trigger_forms::must_ask(&account) { self.tied().await } else { Vec::new() };
+        let config = &self.state.0.config;
+        let served = Served::all(&account, &config.module_code, &tied);
         let view = views::Triggers {
             t,
             name: &self.integration.title,
             base: self.base,
             tab: "triggers",
             key: self.integration.secrets.delivery_api_key.expose().to_owned(),
-            unnamed: self.integration.settings.delivery_types.is_empty(),
-            forms: forms.into_iter().map(|form| views::Form::of(form, t)).collect(),
+            unnamed: trigger_forms::without_types(&served).into_iter().map(|other| other.title.clone()).collect(),
+            forms: trigger_forms::forms(self.integration.id, &served, &config.public_url)
+                .into_iter()
+                .map(|form| views::Form::of(form, t))
+                .collect(),
         };
         Ok(self.page(StatusCode::OK, view))
+    }
+
+    /// RetailCRM's delivery types with their modules, as a worker reads them; none when it
+    /// cannot be asked. The forms then have gaps, and the page says so.
+    async fn tied(&self) -> Vec<Tied> {
+        let reply = callbacks::call(self.state, self.integration.id, "deliveryTypes", json!({}), None).await;
+        let answer: Option<Value> = reply.ok().and_then(|reply| serde_json::from_slice(&reply.body).ok());
+        answer.and_then(|answer| serde_json::from_value(answer["result"].clone()).ok()).unwrap_or_default()
     }
 }
 

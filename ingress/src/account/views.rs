@@ -146,8 +146,8 @@ pub(super) struct Triggers<'a> {
     pub(super) base: &'a str,
     pub(super) tab: &'a str,
     pub(super) key: String,
-    /// No delivery type is known: the forms have a gap.
-    pub(super) unnamed: bool,
+    /// Integrations of the account whose delivery types nobody knows: the forms have gaps.
+    pub(super) unnamed: Vec<String>,
     pub(super) forms: Vec<Form>,
 }
 
@@ -155,11 +155,25 @@ pub(super) struct Triggers<'a> {
 pub(super) struct Form {
     pub(super) which: &'static str,
     pub(super) name: &'static str,
-    pub(super) condition: String,
-    /// Lines the condition takes on a wide screen.
-    pub(super) rows: usize,
+    pub(super) condition: Condition,
+    /// To choose in its place.
+    pub(super) extended: Option<Condition>,
     pub(super) url: String,
     pub(super) parameters: Vec<(String, String)>,
+    /// To choose as the value of `key`.
+    pub(super) literal_key: Option<String>,
+}
+
+pub(super) struct Condition {
+    pub(super) text: String,
+    /// Lines it takes on a wide screen.
+    pub(super) rows: usize,
+}
+
+impl Condition {
+    fn of(text: String) -> Self {
+        Self { rows: text.len().div_ceil(72).clamp(2, 24), text }
+    }
 }
 
 impl Form {
@@ -171,10 +185,11 @@ impl Form {
                 Which::Update => t.trigger_update,
                 Which::Cancel => t.trigger_cancel,
             },
-            rows: form.condition.len().div_ceil(72).clamp(2, 24),
-            condition: form.condition,
+            condition: Condition::of(form.condition),
+            extended: form.extended_condition.map(Condition::of),
             url: form.url,
             parameters: form.parameters,
+            literal_key: form.literal_key,
         }
     }
 }

@@ -7,7 +7,9 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::symbolic_code::{self, BadCode};
 use crate::domain::{Fault, IntegrationId, Secret};
+use crate::pasted;
 
 /// How the sum to collect is found (design §3 «Money»).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,15 +187,34 @@ impl Settings {
             value: value.to_owned(),
             why: error.to_string(),
         })?;
+        let bad = |why: String| BadSetting::Value { key: key.to_owned(), value: value.to_owned(), why };
         if !(100..=10_000).contains(&read.stream_id) {
-            return Err(BadSetting::Value {
-                key: key.to_owned(),
-                value: value.to_owned(),
-                why: "a stream id lies between 100 and 10000".to_owned(),
-            });
+            return Err(bad("a stream id lies between 100 and 10000".to_owned()));
         }
-        *self = read;
+        *self = read.with_codes_of(head).map_err(|why| bad(why.to_string()))?;
         Ok(())
+    }
+
+    /// Trims RetailCRM's symbolic codes of the setting `head`, and of no other: what an older
+    /// release stored must not stand in the way of a change elsewhere.
+    fn with_codes_of(mut self, head: &str) -> Result<Self, BadCode> {
+        type Read = fn(&str) -> Result<String, BadCode>;
+        let all = |codes: &[String], read: Read| codes.iter().map(|code| read(code)).collect::<Result<Vec<_>, _>>();
+        match head {
+            "delivery_types" => self.delivery_types = all(&self.delivery_types, symbolic_code::delivery_type)?,
+            "send_statuses" => self.send_statuses = all(&self.send_statuses, symbolic_code::parse)?,
+            "payment_status" => {
+                let given = self.payment_status.filter(|code| !pasted::trim(code).is_empty());
+                self.payment_status = given.as_deref().map(symbolic_code::parse).transpose()?;
+            }
+            "payment_type_map" => {
+                for code in self.payment_type_map.values_mut().filter(|code| !code.is_empty()) {
+                    *code = symbolic_code::parse(code)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(self)
     }
 
     /// A text as the JSON that the present value's type suggests.
@@ -379,6 +400,23 @@ mod tests {
     }
 
     #[test]
+    fn codes_lose_what_was_pasted_around_them() {
+        let mut s = Settings::default();
+        s.set("delivery_types", " incity\u{a0},\u{feff}outcity\r\n").expect("codes");
+        s.set("send_statuses", r#"[" SentMeaSoft\u200b"]"#).expect("codes");
+        s.set("payment_status", "\u{200b}paid ").expect("a code");
+        s.set("payment_type_map.CARD", "my-card\n").expect("a code");
+        assert_eq!(s.delivery_types, ["incity", "outcity"]);
+        assert_eq!(s.send_statuses, ["SentMeaSoft"]);
+        assert_eq!((s.payment_status.as_deref(), s.payment_type_map["CARD"].as_str()), (Some("paid"), "my-card"));
+        s.set("payment_status", " \u{a0}").expect("cleared");
+        assert_eq!(s.payment_status, None);
+        // What an older release stored does not stand in the way of another setting.
+        s.delivery_types = vec!["a\"b".to_owned()];
+        s.set("payment_status", "paid").expect("another setting");
+    }
+
+    #[test]
     fn a_bad_setting_names_itself_and_changes_nothing() {
         let mut s = Settings::default();
         for (key, value) in [
@@ -389,6 +427,13 @@ mod tests {
             ("receive_payment", "maybe"),
             ("paytype_map.x", "GOLD"),
             ("default_weight_g", "-5"),
+            ("delivery_types", "a\"b"),
+            ("delivery_types", "incity,in city"),
+            ("delivery_types", r#"["a\\b"]"#),
+            ("delivery_types", "incity, key"),
+            ("send_statuses", "…"),
+            ("payment_status", "pa\"id"),
+            ("payment_type_map.CARD", "{{ card }}"),
         ] {
             let error = s.set(key, value).expect_err(key).to_string();
             assert!(error.contains(key), "{error}");

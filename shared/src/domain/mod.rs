@@ -9,6 +9,7 @@ pub mod integration;
 pub mod money;
 pub mod secret;
 pub mod status_list;
+pub mod symbolic_code;
 pub mod weight;
 
 pub use contact::Phone;

@@ -11,6 +11,7 @@ mod eventually;
 mod finish;
 mod hold;
 mod ledger;
+pub mod php;
 mod process;
 mod secrets;
 mod services;

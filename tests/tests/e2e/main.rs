@@ -21,3 +21,4 @@ mod secrets;
 mod startup;
 mod statuses_back;
 mod sync_kills;
+mod trigger_help;

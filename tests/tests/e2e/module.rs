@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use simulators::harness::{Builder, Collect, LONG, Placed, Shop, World, a_parcel, eventually};
 use simulators::measoft::{FaultAction, FaultRule};
-use simulators::retailcrm::{Answer, TriggerKind, TriggerSetup, WATCHED};
+use simulators::retailcrm::{Answer, TriggerKind, TriggerSetup};
 use tokio::net::TcpListener;
 
 /// What the manager gets when all went well.
@@ -314,86 +314,5 @@ async fn without_workers_managers_are_answered_and_two_hundred_abandoned_callbac
     assert_eq!(result(&save(&world, &order).await)["status"], "NEW");
     world.settled("the save is served").await;
     assert_eq!(effects(&world, &order), (1, 0));
-    world.finish().await;
-}
-
-/// Sends a form of `bridge trigger-help` with its templates filled in as RetailCRM does.
-async fn replayed(world: &World, order: &Placed, form: &Value) -> Answer {
-    let card = world.crm.order(world.shops[order.shop].account, order.id).expect("the order");
-    let key = card["delivery"]["data"]["extraData"]["deliveryApiKey"].as_str().unwrap_or_default().to_owned();
-    let fields: Vec<(String, String)> = form["parameters"]
-        .as_array()
-        .expect("parameters")
-        .iter()
-        .map(|pair| {
-            let value = match pair[1].as_str().expect("a value") {
-                "{{ order.getNumber() }}" => order.number.clone(),
-                "{{ order.getIntegrationDeliveryData().getDeclaredSum() }}" => "3790.00".to_owned(),
-                "{{ order.getIntegrationDeliveryData().getExtraData().deliveryApiKey }}" => key.clone(),
-                literal => literal.to_owned(),
-            };
-            assert!(!value.contains("{{"), "RetailCRM does not know {value}");
-            (pair[0].as_str().expect("a name").to_owned(), value)
-        })
-        .collect();
-    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    world.crm.post(form["url"].as_str().expect("an address"), &fields).await.expect("an answer")
-}
-
-/// The quoted texts of a condition.
-fn quoted(condition: &str) -> Vec<&str> {
-    condition.split('"').skip(1).step_by(2).collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_trigger_help_prints_works_when_it_is_pasted() {
-    let world = begun(World::embedded("module-trigger-help")).await;
-    let shop = &world.shops[0];
-    let id = shop.integration.to_string();
-    let help = world.bridge_in_public(&["trigger-help", &id, "--json"]).await.json();
-    let form = |which: &str| {
-        let found = help.as_array().expect("forms").iter().find(|form| form["trigger"] == which);
-        found.unwrap_or_else(|| panic!("no {which}")).clone()
-    };
-    let (send, update, cancel) = (form("send"), form("update"), form("cancel"));
-
-    // The conditions are the guide's, with this shop's codes.
-    let condition = |form: &Value| form["condition"].as_str().expect("a condition").to_owned();
-    assert_eq!(quoted(&condition(&send)), ["SentMeaSoft", "incity"]);
-    let watched: Vec<&str> = WATCHED.into_iter().chain(["incity"]).collect();
-    assert_eq!(quoted(&condition(&update)), watched);
-    assert_eq!(quoted(&condition(&cancel)), ["delivery_type", "delivery_type", "incity", "outcity"]);
-
-    // What people read has the same, each on one line, in both languages.
-    for (language, name) in [("ru", "Отправка заказа в MeaSoft"), ("en", "Send the order to MeaSoft")] {
-        let shown = world.bridge_in_public(&["trigger-help", &id, "--lang", language]).await;
-        assert_eq!(shown.code, 0, "{}", shown.stderr);
-        assert!(shown.stdout.contains(name), "{}", shown.stdout);
-        for form in [&send, &update, &cancel] {
-            let values = form["parameters"].as_array().expect("parameters").iter().map(|pair| pair[1].clone());
-            for value in values.chain([form["url"].clone(), form["condition"].clone()]) {
-                let value = value.as_str().expect("a text");
-                assert!(shown.stdout.lines().any(|line| line.ends_with(value)), "{value}: {}", shown.stdout);
-            }
-        }
-    }
-    assert_eq!(world.bridge(&["trigger-help", &id, "--lang", "de"]).await.code, 2);
-
-    // Pasted and fired, they do what they say.
-    let order = world.place(0, 1, Collect::Cash);
-    let tariffs = result(&world.crm.calculate(shop.account, order.id).await.expect("an answer"));
-    world.crm.choose_tariff(shop.account, order.id, &tariffs[0]).expect("chosen");
-    let answer = replayed(&world, &order, &send).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    world.settled("the send is served").await;
-    assert_eq!(effects(&world, &order), (1, 0));
-    assert!(world.crm.edit(shop.account, order.id, |draft| draft.set_phone("+7 (916) 555-00-79")));
-    assert_eq!(replayed(&world, &order, &update).await.status, 200);
-    world.settled("the update is served").await;
-    assert_eq!(effects(&world, &order), (1, 1));
-    assert!(world.crm.edit(shop.account, order.id, |draft| draft.set_delivery_type("russian-post")));
-    assert_eq!(replayed(&world, &order, &cancel).await.status, 200);
-    world.settled("the cancel is served").await;
-    assert_eq!(world.measoft.order(&world.orderno(&order)).expect("there").status, "CANCELED");
     world.finish().await;
 }

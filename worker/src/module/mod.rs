@@ -7,6 +7,7 @@ pub mod bell;
 pub mod calculate;
 pub mod check;
 pub mod delete;
+pub mod delivery_types;
 pub mod get;
 pub mod lists;
 pub mod print;

@@ -20,7 +20,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::module::{
-    Answered, Desk, Refusal, Request, activity, calculate, check, delete, error, get, lists, print, save, words,
+    Answered, Desk, Refusal, Request, activity, calculate, check, delete, delivery_types, error, get, lists, print,
+    save, words,
 };
 use crate::ports::Tools;
 use crate::pump;
@@ -150,6 +151,7 @@ async fn dispatch(desk: &Desk, action: &str, request: Request) -> Answered {
         "settings" => return activity::settings(desk, &request).await,
         "get" => return get::get(desk, &request).await,
         "check" => return check::check(desk, &request).await,
+        "deliveryTypes" => return delivery_types::delivery_types(desk, &request).await,
         _ => {}
     }
     if let IntegrationState::Paused { by, .. } = &request.shop.integration.state {

@@ -10,6 +10,7 @@ use shared::reason;
 use shared::retailcrm::{Credentials, CrmError, DeliveryType, IntegrationModule, PaymentStatus, PaymentType, Status};
 use shared::store::Store;
 use shared::store::dead_letters::{DeadFilter, DeadState};
+use shared::trigger_forms;
 
 use bridge_worker::connect::Clients;
 use bridge_worker::ports::{Connect as _, Vendors};
@@ -247,12 +248,8 @@ fn crm_side(facts: &Facts, crm: &CrmSide, say: &mut Say) {
     }
 }
 
-/// The types an integration works for: those it names, else those RetailCRM ties to it.
 fn types_of<'a>(named: &'a [String], code: &str, all: &'a [DeliveryType]) -> Vec<&'a str> {
-    if !named.is_empty() {
-        return named.iter().map(String::as_str).collect();
-    }
-    all.iter().filter(|t| t.integration_code.as_deref() == Some(code)).map(|t| t.code.as_str()).collect()
+    trigger_forms::types_of(named, code, all.iter().map(|t| (t.code.as_str(), t.integration_code.as_deref())))
 }
 
 fn delivery_types(facts: &Facts, references: &References, say: &mut Say) {
