@@ -122,6 +122,11 @@ reasons! {
         "Посмотрите ответ в журнале заказа; после исправления повторите команду.",
         "RetailCRM refused the request.",
         "See the answer in the order's journal; replay the command once it is corrected.";
+    CRM_SCOPE_MISSING = "crm_scope_missing", Shop,
+        "API-ключу интеграции не хватает права в RetailCRM; остальная работа продолжается.",
+        "Откройте API-ключ в RetailCRM (Настройки → Интеграция → Ключи доступа к API), отметьте право, названное в записи, и повторите команду.",
+        "The integration's API key lacks a right in RetailCRM; all other work goes on.",
+        "Open the API key in RetailCRM (Settings → Integration → API access keys), tick the right named in this record and replay the command.";
     STATUS_REFUSED = "status_refused", Crm,
         "RetailCRM не принимает статус доставки этого заказа.",
         "Проверьте, что модуль доставки подключён и заказ всё ещё относится к нему; затем повторите команду.",
@@ -132,6 +137,11 @@ reasons! {
         "Посмотрите заказ в личном кабинете курьерской службы и передайте ей запись журнала.",
         "MeaSoft sent a status of the order that cannot be read; it was set aside and holds nothing up.",
         "Look at the order in the courier's cabinet and hand the journal entry to the courier service.";
+    STATUS_UNMAPPED = "status_unmapped", Shop,
+        "MeaSoft прислала код статуса, которого нет ни в списке статусов, ни в настройках; RetailCRM о нём не сообщается, состояние заказов он не меняет.",
+        "Узнайте у курьерской службы, что он значит, и задайте соответствие: bridge integration edit ID --set status_map.КОД=СТАТУС (пустое значение: не сообщать).",
+        "MeaSoft sent a status code that neither the list of statuses nor the settings know; RetailCRM is not told of it, and no order's state changes by it.",
+        "Ask the courier service what it means and map it with bridge integration edit ID --set status_map.CODE=STATUS (empty: not told).";
     COMMIT_NOT_EFFECTIVE = "commit_not_effective", Courier,
         "MeaSoft присылает те же статусы снова, хотя получение подтверждено.",
         "Проверьте, не опрашивает ли этот же личный кабинет и поток другая программа; задайте интеграции другой stream_id.",
@@ -142,6 +152,26 @@ reasons! {
         "Выясните в курьерской службе, что с заказом.",
         "MeaSoft no longer shows an order that it was working on.",
         "Ask the courier service what became of the order.";
+    PAYMENT_NOT_COLLECTED = "payment_not_collected", Courier,
+        "Заказ доставлен, в RetailCRM остаётся сумма к оплате, а MeaSoft не сообщает о полученных деньгах (ноль, возврат или сумма не видна).",
+        "Сверьте обе суммы из записи с отчётом курьерской службы и исправьте платёж заказа в RetailCRM вручную.",
+        "The order was delivered and RetailCRM still has a sum to pay, but MeaSoft reports no money collected (zero, a refund, or no sum at all).",
+        "Compare both figures in this record with the courier's report and correct the order's payment in RetailCRM by hand.";
+    PAYMENT_DIFFERS = "payment_differs", Courier,
+        "Курьер получил не ту сумму или не тем способом, что остаётся к оплате в RetailCRM; платёж не отмечен оплаченным.",
+        "Сверьте обе суммы из записи с отчётом курьерской службы и исправьте платёж заказа в RetailCRM вручную, либо включите «Получать тип и сумму оплаты».",
+        "The courier collected another sum, or in another way, than RetailCRM has left to pay; no payment was marked as paid.",
+        "Compare both figures in this record with the courier's report and correct the order's payment by hand, or switch on receiving the payment's type and sum.";
+    PAYMENT_SEVERAL = "payment_several", Shop,
+        "Курьер получил деньги, а в заказе осталось несколько неоплаченных платежей; какой из них оплачен, определить нельзя.",
+        "Отметьте в RetailCRM, что оплачено, вручную: суммы названы в записи.",
+        "The courier collected money, but the order has several payments left to pay; which of them was paid cannot be told.",
+        "Mark what was paid in RetailCRM by hand: the sums are in this record.";
+    PAYMENT_REFUSED = "payment_refused", Crm,
+        "RetailCRM не приняла изменение платежа заказа после доставки.",
+        "В записи сказано, что было сделано и что пытались сделать; исправьте платёж вручную или устраните причину и повторите команду.",
+        "RetailCRM did not accept a change of the order's payment after delivery.",
+        "This record says what was done and what was tried; correct the payment by hand, or mend the cause and replay the command.";
     PAYMENT_ONLINE = "payment_online", Shop,
         "Курьер принял деньги, а неоплаченный платёж заказа относится к модулю онлайн-оплаты; такие платежи не изменяются.",
         "Исправьте платёж заказа в RetailCRM вручную.",

@@ -342,7 +342,7 @@ impl Tools {
             d.sent_hash = None;
             d.crm_written = shared::domain::delivery::CrmWritten::default();
         }
-        take_over(case, row);
+        take_over(case, row, now);
     }
 
     fn absent(&self, shop: &Shop, case: &mut Case, now: Timestamp) {
@@ -375,8 +375,8 @@ impl Tools {
         let Some(desired) = wish(case).cloned() else { return };
         let Some(row) = self.read(shop, case).await else { return };
         let before = delivery(case).state;
-        take_over(case, &row);
-        if delivery(case).state != S::Created {
+        take_over(case, &row, self.clock.now());
+        if delivery(case).state != S::Created || !phase(&row).is_editable() {
             // The ledger was behind; decide again on what is true now.
             if delivery(case).state == before {
                 case.give_up(reason::give_up(reason::TOO_LATE, status_words(&row)));
@@ -413,7 +413,7 @@ impl Tools {
                     .verdict(Op::EditOrder)
                     .map(|v| (v, answer.text(shared::measoft::Lang::Ru).unwrap_or_default().to_owned()));
                 let Some(row) = self.read(shop, case).await else { return };
-                take_over(case, &row);
+                take_over(case, &row, self.clock.now());
                 match refusal {
                     None if shows(&row, &desired) => {
                         let d = delivery_mut(case);
@@ -498,13 +498,13 @@ impl Tools {
             Some(row) => match (phase(&row), refusal) {
                 (Phase::NotDelivered, None) => {
                     cancelled(case);
-                    remember_status(delivery_mut(case), &row);
+                    remember_status(delivery_mut(case), &row, now);
                     case.effect_at = Some(now);
                     case.close(Outcome::Done(Change::Cancelled));
                 }
                 (Phase::NotDelivered, Some(_)) => {
                     delivery_mut(case).cancelled_by_us = asked_before;
-                    take_over(case, &row);
+                    take_over(case, &row, now);
                     case.close(Outcome::AlreadyDone("cancelled before"));
                 }
                 (Phase::New, None) if case.intent.attempt < 3 => {
@@ -517,7 +517,7 @@ impl Tools {
                     self.refused_change(shop, case, verdict, &text).await;
                 }
                 _ => {
-                    take_over(case, &row);
+                    take_over(case, &row, now);
                     case.give_up(reason::give_up(reason::TOO_LATE, status_words(&row)));
                 }
             },
@@ -675,19 +675,21 @@ fn status_words(row: &StatusRow) -> String {
     row.status.as_ref().map_or_else(|| "no status".to_owned(), |status| format!("status {}", status.code))
 }
 
-fn remember_status(d: &mut Delivery, row: &StatusRow) {
-    if let Some(status) = &row.status {
+fn remember_status(d: &mut Delivery, row: &StatusRow, seen_at: Timestamp) {
+    // A code that nobody knows says nothing about where the order is.
+    if let Some(status) = row.status.as_ref().filter(|status| status.code.is_known()) {
         d.status = Some(status.code.as_str().to_owned());
         d.status_at = status.createtime_gmt.or(d.status_at);
+        d.status_seen_at = Some(seen_at);
     }
     d.ordercode = row.ordercode.clone().or_else(|| d.ordercode.take());
 }
 
 /// Takes over what a row shows: number, line codes, sum, status and the state it implies.
-fn take_over(case: &mut Case, row: &StatusRow) {
+fn take_over(case: &mut Case, row: &StatusRow, now: Timestamp) {
     let asked = case.intent.cancel_seq > 0;
     let d = delivery_mut(case);
-    remember_status(d, row);
+    remember_status(d, row, now);
     let codes = item_codes(row);
     if !codes.is_empty() {
         d.item_codes = codes;
@@ -751,6 +753,7 @@ pub fn next_generation(d: &mut Delivery, prefix: &str) {
     d.ordercode = None;
     d.status = None;
     d.status_at = None;
+    d.status_seen_at = None;
     d.cancelled_by_us = false;
     d.sent_hash = None;
     d.sending_hash = None;

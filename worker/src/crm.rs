@@ -38,13 +38,20 @@ pub async fn failure(tools: &Tools, shop: &Shop, error: &CrmError) -> Outcome {
         }
         Class::Park => {
             let reason = match error {
+                CrmError::AccessDenied { .. } => reason::CRM_SCOPE_MISSING,
                 CrmError::Unreadable(_) => reason::UNREADABLE_ORDER,
                 _ => reason::CRM_ERROR,
             };
             Outcome::GiveUp(GiveUp { reason, fault: error.fault(), detail: error.to_string() })
         }
         Class::StopIntegration => {
-            tools.pause_for_crm(shop, reason::CRM_ACCESS).await;
+            let why = match error {
+                CrmError::AccessDenied { op, .. } => {
+                    format!("{}: the right {} is missing", reason::CRM_ACCESS, op.scope().unwrap_or("to use the API"))
+                }
+                _ => reason::CRM_ACCESS.to_owned(),
+            };
+            tools.pause_for_crm(shop, &why).await;
             Outcome::RetryLater { why: RetryWhy::Paused, not_before: None }
         }
     }
@@ -185,6 +192,8 @@ pub async fn tell(tools: &Tools, shop: &Shop, references: &References, cases: &m
         let batch: Vec<TrackingUpdate> = chunk.iter().map(|(_, update)| update.clone()).collect();
         match shop.vendors.crm.tracking(&shop.integration.code(&tools.module_code), &batch).await {
             Ok(()) => mark_told(cases, &news, &ids),
+            // The key lacks the right: a person can give it, and then RetailCRM is told.
+            Err(error @ CrmError::AccessDenied { .. }) => not_told(tools, shop, cases, &ids, &error).await,
             Err(error) if error.class() == Class::Park => {
                 // The module is not registered, or it knows no such status: the order itself
                 // carries our id, and `doctor` points at the module.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::domain::{Fault, IntegrationId, IntegrationState, PausedBy};
+use shared::domain::{Fault, IntegrationId, IntegrationState, OrderNumber, PausedBy};
 use shared::message::{Change, Command, Envelope, Kind, Lane, Outcome, RECONCILE_HISTORY, RetryWhy, decode};
 use shared::queue::watched::WatchedQueue;
 use shared::queue::{Delivery, Publisher};
 use shared::reason;
+use shared::retailcrm::CrmError;
 use shared::store::dead_letters::NewDeadLetter;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -213,7 +214,7 @@ async fn probe(tools: &Tools, shop: &Shop) -> Outcome {
         return Outcome::AlreadyDone("not paused for its credentials");
     };
     let good = match whose {
-        Fault::Crm => shop.vendors.crm.credentials().await.is_ok(),
+        Fault::Crm => crm_lets_us_work(shop).await,
         _ => shop.vendors.courier.probe().await.is_ok(),
     };
     if !good {
@@ -226,6 +227,23 @@ async fn probe(tools: &Tools, shop: &Shop) -> Outcome {
         }
         Err(_) => Outcome::RetryLater { why: RetryWhy::Internal, not_before: None },
     }
+}
+
+/// Makes the calls whose refusal pauses an integration: a key that is accepted may still be
+/// denied what every order needs, and would be paused again at once.
+async fn crm_lets_us_work(shop: &Shop) -> bool {
+    let crm = &shop.vendors.crm;
+    let asked = async {
+        let may = crm.credentials().await?.lets_us_work();
+        crm.payment_statuses().await?;
+        crm.payment_types().await?;
+        crm.delivery_types().await?;
+        if let Ok(number) = OrderNumber::parse("0") {
+            crm.orders_by_numbers(&[number]).await?;
+        }
+        Ok::<_, CrmError>(may)
+    };
+    asked.await.unwrap_or(false)
 }
 
 /// Forgets what is older than it is kept; nothing grows for ever.

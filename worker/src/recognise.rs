@@ -53,6 +53,7 @@ pub fn is_ours(row: &StatusRow, sent: &Fingerprint, key: &SecretKey) -> bool {
     let (live, gone) = (codes(&live), codes(&gone));
     // Lines that an edit took out stay with a quantity of zero (measoft-api.md §8).
     let lines_fit = sent_codes.is_empty()
+        || !row.shows_lines()
         || (live.is_empty() && gone.is_empty())
         || (live.iter().all(|code| sent_codes.contains(code.as_str()))
             && sent_codes.iter().all(|code| live.contains(*code) || gone.contains(*code)));
@@ -83,7 +84,7 @@ pub fn shows(row: &StatusRow, desired: &Desired) -> bool {
     }
     live.sort_unstable();
     wanted.sort_unstable();
-    let echoed = row.items.iter().any(is_comparable);
+    let echoed = row.shows_lines() && row.items.iter().any(is_comparable);
     let lines_fit = !echoed || live == wanted;
     let price_fits = row.price.is_none_or(|price| price == desired.collect);
     lines_fit && price_fits

@@ -98,6 +98,7 @@ pub(crate) fn status_row(orderno: &str, code: &str, seconds: i64) -> StatusRow {
         receiver_pays: None,
         items: Vec::new(),
         packages: Vec::new(),
+        unreadable: Vec::new(),
     }
 }
 
@@ -116,6 +117,7 @@ pub(crate) fn delivery(state: DeliveryState) -> Delivery {
         state,
         status: Some("NEW".into()),
         status_at: None,
+        status_seen_at: None,
         cancelled_by_us: state == DeliveryState::Cancelled,
         sent_hash: Some("sent".into()),
         sending_hash: None,

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{CrmOrderId, DeliveryId, IntegrationId, Kopecks, OrderNo};
+use crate::measoft::StatusCode;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -59,10 +60,13 @@ pub enum Phase {
     NotDelivered,
     Returned,
     Lost,
+    /// A code that nobody knows: the order is there, and where it is was said before, if at all.
+    Unclear,
 }
 
 impl Phase {
-    /// Unknown codes are work in progress: never an error, never an end.
+    /// Unknown codes are never an error, never an end and never a move
+    /// (measoft-api.md §14: the set grows on the vendor's side).
     #[must_use]
     pub fn of(code: &str) -> Self {
         match code {
@@ -72,7 +76,8 @@ impl Phase {
             "CANCELED" | "RETURNING" => Self::NotDelivered,
             "RETURNED" => Self::Returned,
             "LOST" => Self::Lost,
-            _ => Self::Working,
+            other if StatusCode::parse(other).is_known() => Self::Working,
+            _ => Self::Unclear,
         }
     }
 
@@ -169,6 +174,9 @@ impl DeliveryState {
             (Self::Cancelled, Event::WantedAgain) => Self::Planned,
             // Our cancel shows up at MeaSoft as «not delivered», later as «returned»: no news.
             (Self::Cancelled, Event::Reported(Phase::NotDelivered | Phase::Returned)) => Self::Cancelled,
+            // It is there: that much an unknown code says, and no more.
+            (Self::Sending | Self::Unknown, Event::Reported(Phase::Unclear)) => Self::Created,
+            (state, Event::Reported(Phase::Unclear)) if state.is_placed() || matches!(state, Self::Cancelled) => state,
             (
                 Self::Sending
                 | Self::Unknown
@@ -189,6 +197,7 @@ impl DeliveryState {
                 Phase::NotDelivered => Self::NotDelivered,
                 Phase::Returned => Self::Returned,
                 Phase::Lost => Self::Lost,
+                Phase::Unclear => return None,
             },
             _ => return None,
         })
@@ -241,6 +250,8 @@ pub struct Delivery {
     /// Last MeaSoft status code and when it was made there.
     pub status: Option<String>,
     pub status_at: Option<Timestamp>,
+    /// When that was read there: what was asked for later shows the present, whatever its time.
+    pub status_seen_at: Option<Timestamp>,
     /// We asked MeaSoft to cancel it; in state `created` the outcome is not known yet, in
     /// state `planned` there was nothing to cancel.
     pub cancelled_by_us: bool,
@@ -331,6 +342,7 @@ mod tests {
             (P::Returned, S::Returned),
             (P::Lost, S::Lost),
         ];
+        let there = |state| if matches!(state, S::Sending | S::Unknown) { S::Created } else { state };
         let events =
             [E::SendBegun, E::AnswerLost, E::Accepted, E::Refused, E::FoundAbsent, E::CancelledByUs, E::WantedAgain];
         for state in S::ALL {
@@ -346,6 +358,9 @@ mod tests {
                 };
                 assert_eq!(state.after(E::Reported(phase)), expected, "{state:?} {phase:?}");
             }
+            // What nobody knows moves nothing.
+            let expected = reportable.contains(&state).then(|| there(state));
+            assert_eq!(state.after(E::Reported(P::Unclear)), expected, "{state:?} and an unknown code");
         }
     }
 
@@ -361,6 +376,14 @@ mod tests {
     fn preliminary_courier_codes_are_not_the_end() {
         for code in ["COURIERDELIVERED", "COURIERPARTIALLY", "COURIERCANCELED", "COURIERRETURN", "DATECHANGE"] {
             assert_eq!(Phase::of(code), Phase::Working, "{code}");
+        }
+    }
+
+    #[test]
+    fn every_code_has_a_phase_and_an_unknown_one_has_none_of_them() {
+        assert!(StatusCode::KNOWN.iter().all(|code| Phase::of(code.as_str()) != Phase::Unclear));
+        for code in ["SOMETHING_NEW", "", "complete"] {
+            assert_eq!(Phase::of(code), Phase::Unclear, "{code}");
         }
     }
 

@@ -651,6 +651,7 @@ mod tests {
 
     use super::super::error::Class;
     use super::*;
+    use crate::domain::Kopecks;
 
     const LIMIT: u64 = 64 * 1024 * 1024;
 
@@ -724,7 +725,7 @@ mod tests {
             4096,
         )
         .expect("rows");
-        assert_eq!(rows[0].as_ref().expect("row").price, Some(crate::domain::Kopecks(500)));
+        assert_eq!(rows[0].as_ref().expect("row").price, Some(Kopecks(500)));
         assert_eq!(rows[1].as_ref().expect_err("poison").orderno, Some(OrderNo::known("2")));
         assert!(rows[2].is_ok());
     }
@@ -732,10 +733,6 @@ mod tests {
     #[test]
     fn a_poisoned_row_costs_nothing_but_itself() {
         for poison in [
-            "<price>много</price>",
-            "<status createtimegmt=\"вчера\">NEW</status>",
-            "<items><item quantity=\"half\"/></items>",
-            "<items><item quantity=\"0.5\"/></items>",
             "<a>",
             "<a><b></a>",
             "</a>",
@@ -750,6 +747,45 @@ mod tests {
             );
             assert_eq!(summary(&body), ["ok 1", "poison 2", "ok 3"], "{poison}");
         }
+    }
+
+    #[test]
+    fn a_side_field_that_cannot_be_read_withholds_neither_status_nor_sum_nor_payment_type() {
+        for (side, noted) in [
+            ("<items><item code=\"1\" extcode=\"a\" quantity=\"half\"/></items>", "item quantity"),
+            ("<items><item code=\"1\" extcode=\"a\" quantity=\"0.5\"/></items>", "item quantity"),
+            ("<items><item retprice=\"—\"/></items>", "item retprice"),
+            ("<items><item mass=\"н/д\"/></items>", "mass of an item"),
+            ("<items><item returns=\"1,5\"/></items>", "returns of an item"),
+            ("<packages><package mass=\"?\"/></packages>", "package mass"),
+            ("<weight>н/д</weight>", "weight"),
+            ("<quantity>два</quantity>", "quantity"),
+            ("<inshprice>нет</inshprice>", "inshprice"),
+            ("<deliveryprice total=\"по договору\"/>", "deliveryprice total"),
+            ("<deliveryprice delivery=\"-\"/>", "deliveryprice delivery"),
+            ("<deliveryprice return=\"-\"/>", "deliveryprice return"),
+            ("<statushistory><status createtimegmt=\"02.09.2026\">NEW</status></statushistory>", "createtimegmt"),
+        ] {
+            let body = format!(
+                "<statusreq><order orderno=\"1\"><status createtimegmt=\"2026-09-02 12:41:12\">COMPLETE</status>\
+                 <paytype>CARD</paytype><price>540.50</price>{side}</order></statusreq>"
+            );
+            let rows = read(body.as_bytes(), 7).expect("a complete answer");
+            let row = rows[0].as_ref().expect("the row is read");
+            let status = row.status.as_ref().expect("a status");
+            assert_eq!((status.code.as_str(), status.createtime_gmt.is_some()), ("COMPLETE", true), "{side}");
+            assert_eq!((row.paytype.as_deref(), row.price), (Some("CARD"), Some(Kopecks(54_050))), "{side}");
+            assert_eq!(row.unreadable, [noted], "{side}");
+        }
+        // Of a sum and of a moment that cannot be read the rest counts all the same.
+        let body = "<statusreq><order orderno=\"1\"><status createtimegmt=\"02.09.2026 12:41\">COMPLETE</status>\
+                    <price>много</price><paytype>CASH</paytype></order></statusreq>";
+        let rows = read(body.as_bytes(), 7).expect("a complete answer");
+        let row = rows[0].as_ref().expect("the row is read");
+        let status = row.status.as_ref().expect("a status");
+        assert_eq!((status.code.as_str(), status.createtime_gmt, row.price), ("COMPLETE", None, None));
+        assert_eq!(row.unreadable, ["createtimegmt", "price"]);
+        assert!(row.items.is_empty() && row.shows_lines());
     }
 
     #[test]

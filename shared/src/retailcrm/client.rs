@@ -187,10 +187,11 @@ impl CrmClient {
         self.gate.pass().await;
         let started = self.clock.now();
         let stopwatch = Instant::now();
-        let (status, body, result) = match self.exchange(request.timeout(self.http.timeout), call.cap, started).await {
-            Ok(got) => (Some(got.status), got.shown, got.judged),
-            Err(failed) => (failed.status, String::new(), Err(failed.error)),
-        };
+        let (status, body, result) =
+            match self.exchange(call.op, request.timeout(self.http.timeout), call.cap, started).await {
+                Ok(got) => (Some(got.status), got.shown, got.judged),
+                Err(failed) => (failed.status, String::new(), Err(failed.error)),
+            };
         let outcome = result.as_ref().map_or_else(CrmError::label, |_| "ok");
         tracing::debug!(op = call.op.as_str(), outcome, status, "RetailCRM exchange");
         self.tap.exchange(Exchange {
@@ -206,7 +207,13 @@ impl CrmClient {
         result
     }
 
-    async fn exchange(&self, request: reqwest::RequestBuilder, cap: usize, now: Timestamp) -> Result<Got, Failed> {
+    async fn exchange(
+        &self,
+        op: Op,
+        request: reqwest::RequestBuilder,
+        cap: usize,
+        now: Timestamp,
+    ) -> Result<Got, Failed> {
         let mut response = request.send().await.map_err(|error| Failed::new(None, &error))?;
         let status = response.status().as_u16();
         let mut body = Vec::new();
@@ -220,6 +227,7 @@ impl CrmClient {
         }
         let headers = response.headers();
         let judged = judge(Reply {
+            op,
             status,
             content_type: headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()),
             retry_after: retry_after(headers, now),

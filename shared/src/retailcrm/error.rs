@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::domain::Fault;
 use crate::retailcrm::mask;
+use crate::retailcrm::op::Op;
 use crate::retailcrm::tolerant::{Misread, flag};
 use crate::retailcrm::wire::order::Unreadable;
 
@@ -38,8 +39,8 @@ pub enum CrmError {
     #[error("RetailCRM does not know the API key")]
     WrongKey,
     /// The key lacks a method or a shop.
-    #[error("RetailCRM denies access: {text}")]
-    AccessDenied { text: String },
+    #[error("RetailCRM denies {op}{}: {text}", missing(*op))]
+    AccessDenied { op: Op, text: String },
     #[error("there is no RetailCRM account at this address")]
     AccountGone,
     #[error("RetailCRM found nothing: {text}")]
@@ -60,6 +61,10 @@ pub enum CrmError {
     /// The one order that was asked for is there and cannot be understood.
     #[error(transparent)]
     Unreadable(Unreadable),
+}
+
+fn missing(op: Op) -> String {
+    op.scope().map_or_else(String::new, |scope| format!(", for which the API key needs the right {scope}"))
 }
 
 fn summary(errors: &[String]) -> String {
@@ -103,8 +108,11 @@ impl CrmError {
     #[must_use]
     pub const fn class(&self) -> Class {
         match self {
-            Self::WrongKey | Self::AccessDenied { .. } | Self::AccountGone => Class::StopIntegration,
-            Self::NotFound { .. } | Self::Refused { .. } | Self::Unreadable(_) => Class::Park,
+            Self::WrongKey | Self::AccountGone => Class::StopIntegration,
+            Self::AccessDenied { op, .. } if op.is_vital() => Class::StopIntegration,
+            Self::AccessDenied { .. } | Self::NotFound { .. } | Self::Refused { .. } | Self::Unreadable(_) => {
+                Class::Park
+            }
             Self::RateLimited { .. } | Self::Unavailable { .. } | Self::Unreachable { .. } | Self::BadAnswer { .. } => {
                 Class::Retry
             }
@@ -163,6 +171,7 @@ impl CrmError {
 /// An answer as it came.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reply<'a> {
+    pub(crate) op: Op,
     pub(crate) status: u16,
     pub(crate) content_type: Option<&'a str>,
     pub(crate) retry_after: Option<Duration>,
@@ -172,7 +181,7 @@ pub(crate) struct Reply<'a> {
 /// Decides what an answer means: by `success` and the HTTP code, by the text only for the
 /// few messages whose code is not reliable.
 pub(crate) fn judge(reply: Reply<'_>) -> Result<Value, CrmError> {
-    let Reply { status, retry_after, .. } = reply;
+    let Reply { op, status, retry_after, .. } = reply;
     let parsed: Option<Value> = if is_html(&reply) { None } else { serde_json::from_slice(reply.body).ok() };
     let Some(answer) = parsed.filter(Value::is_object) else {
         return Err(match status {
@@ -197,7 +206,7 @@ pub(crate) fn judge(reply: Reply<'_>) -> Result<Value, CrmError> {
     } else if status == 429 || lower.contains("rate limit") {
         CrmError::RateLimited { retry_after }
     } else if status == 401 || status == 403 || lower.contains("access denied") {
-        CrmError::AccessDenied { text: said() }
+        CrmError::AccessDenied { op, text: said() }
     } else {
         match status {
             404 => CrmError::NotFound { text: said() },
@@ -268,12 +277,18 @@ mod tests {
     use serde_json::json;
 
     fn answer(status: u16, body: &str) -> Result<Value, CrmError> {
-        judge(Reply { status, content_type: Some("application/json"), retry_after: None, body: body.as_bytes() })
+        judge(Reply {
+            op: Op::Order,
+            status,
+            content_type: Some("application/json"),
+            retry_after: None,
+            body: body.as_bytes(),
+        })
     }
 
     fn page(status: u16) -> CrmError {
         let body = b"<html><body>nginx</body></html>";
-        judge(Reply { status, content_type: Some("text/html; charset=UTF-8"), retry_after: None, body })
+        judge(Reply { op: Op::Order, status, content_type: Some("text/html; charset=UTF-8"), retry_after: None, body })
             .expect_err("a page is no answer")
     }
 
@@ -388,7 +403,8 @@ mod tests {
         });
         for (error, class, fault) in [
             (CrmError::WrongKey, "stop_integration", Fault::Shop),
-            (CrmError::AccessDenied { text: String::new() }, "stop_integration", Fault::Shop),
+            (CrmError::AccessDenied { op: Op::Orders, text: String::new() }, "stop_integration", Fault::Shop),
+            (CrmError::AccessDenied { op: Op::PaymentDelete, text: String::new() }, "park", Fault::Shop),
             (CrmError::AccountGone, "stop_integration", Fault::Shop),
             (CrmError::NotFound { text: String::new() }, "park", Fault::Shop),
             (CrmError::Refused { text: String::new(), errors: vec![] }, "park", Fault::Shop),
@@ -403,6 +419,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_call_that_is_denied_names_the_missing_right_and_stands_for_itself_alone() {
+        for op in Op::ALL {
+            let body = br#"{"success":false,"errorMsg":"Access denied."}"#;
+            let content_type = Some("application/json");
+            let error = judge(Reply { op, status: 403, content_type, retry_after: None, body }).expect_err("denied");
+            assert_eq!(error.label(), "access_denied", "{op}");
+            let whole = matches!(op.as_str(), "credentials" | "orders" | "order")
+                || matches!(op.as_str(), "payment_types" | "payment_statuses" | "delivery_types");
+            assert_eq!(error.class() == Class::StopIntegration, whole, "{op}");
+            if let Some(scope) = op.scope() {
+                assert!(error.to_string().contains(scope), "{error}");
+                assert!(crate::retailcrm::Credentials::NEEDED_SCOPES.contains(&scope), "{op}: {scope}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn no_answer_makes_the_judge_panic(
@@ -414,7 +447,7 @@ mod tests {
             html in any::<bool>(),
         ) {
             let content_type = html.then_some("text/html");
-            let _ = judge(Reply { status, content_type, retry_after: None, body: &body });
+            let _ = judge(Reply { op: Op::Order, status, content_type, retry_after: None, body: &body });
         }
     }
 }

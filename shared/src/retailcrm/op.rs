@@ -79,6 +79,41 @@ impl Op {
         }
     }
 
+    /// The right the API key needs for it (retailcrm-api.md A.2; C: put together from official
+    /// modules). `None`: the reference names none.
+    #[must_use]
+    pub const fn scope(self) -> Option<&'static str> {
+        match self {
+            Self::Orders | Self::Order | Self::OrderStatuses | Self::OrderHistory => Some("order_read"),
+            Self::OrderEdit | Self::PaymentCreate | Self::PaymentEdit | Self::PaymentDelete => Some("order_write"),
+            Self::Tracking => Some("delivery_write"),
+            Self::PaymentTypes
+            | Self::PaymentStatuses
+            | Self::DeliveryTypes
+            | Self::Statuses
+            | Self::Sites
+            | Self::Stores => Some("reference_read"),
+            Self::Module => Some("integration_read"),
+            Self::ModuleEdit | Self::ModuleScopes => Some("integration_write"),
+            Self::Credentials | Self::SystemInfo | Self::Settings => None,
+        }
+    }
+
+    /// Without it nothing can be done for any order: who is denied it is denied everything. Any
+    /// other call that is denied fails alone.
+    #[must_use]
+    pub const fn is_vital(self) -> bool {
+        matches!(
+            self,
+            Self::Credentials
+                | Self::Orders
+                | Self::Order
+                | Self::PaymentTypes
+                | Self::PaymentStatuses
+                | Self::DeliveryTypes
+        )
+    }
+
     /// Whether a lost answer leaves the outcome unknown *and* a repeat would do it twice:
     /// every other write of ours is safe to repeat (retailcrm-api.md K.6).
     #[must_use]

@@ -56,13 +56,21 @@ fn module(value: &Value) -> bool {
 
 fn is_refused(sample: &Value, status: u16, label: &str) -> bool {
     let body = sample.to_string();
-    let reply = Reply { status, content_type: None, retry_after: None, body: body.as_bytes() };
+    let reply =
+        Reply { op: crate::retailcrm::Op::Order, status, content_type: None, retry_after: None, body: body.as_bytes() };
     judge(reply).is_err_and(|error| error.label() == label)
 }
 
 fn is_success(sample: &Value) -> bool {
     let body = sample.to_string();
-    judge(Reply { status: 200, content_type: None, retry_after: None, body: body.as_bytes() }).is_ok()
+    judge(Reply {
+        op: crate::retailcrm::Op::Order,
+        status: 200,
+        content_type: None,
+        retry_after: None,
+        body: body.as_bytes(),
+    })
+    .is_ok()
 }
 
 /// `None` for a file that nothing reads.

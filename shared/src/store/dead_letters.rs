@@ -255,6 +255,25 @@ impl Tx {
         row.ok_or(StoreError::BadRow("id"))?.int("id")
     }
 
+    /// Opens a dead letter about a thing that is told once: not while one is open, nor after a
+    /// person has discarded it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn bury_once(&mut self, dead: &NewDeadLetter, now: Timestamp) -> Result<()> {
+        let known = self
+            .fetch_one(
+                "SELECT id FROM dead_letters WHERE integration_id = $1 AND number = $2 AND kind = $3 AND reason = $4 \
+                 AND state IN ('open', 'discarded') LIMIT 1",
+                args![dead.integration, dead.number.as_deref(), &dead.kind, &dead.reason],
+            )
+            .await?;
+        if known.is_none() {
+            self.bury(dead, now).await?;
+        }
+        Ok(())
+    }
+
     /// Closes one dead letter. Answers false when it was not open.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::store::db::{Result, Row, StoreError, Tx};
 use crate::store::{Store, moment, opt_moment};
 
 const COLUMNS: &str = "id, integration_id, crm_order_id, number, site, delivery_type, orderno, ordercode, generation, state, \
-                       status, status_at, cancelled_by_us, sent_hash, sending_hash, sending, sent_at, price, item_codes, \
+                       status, status_at, status_seen_at, cancelled_by_us, sent_hash, sending_hash, sending, sent_at, price, item_codes, \
                        overlay, crm_written, reject_reason, requests, fence, created_at";
 
 /// Whose order a lease is asked for.
@@ -338,7 +338,7 @@ impl Tx {
                     "UPDATE deliveries SET number = $3, site = $4, delivery_type = $5, orderno = $6, ordercode = $7, \
                  generation = $8, state = $9, status = $10, status_at = $11, cancelled_by_us = $12, sent_hash = $13, \
                  sending_hash = $14, sending = $15, sent_at = $16, price = $17, item_codes = $18, crm_written = $19, \
-                 reject_reason = $20, requests = $21, updated_at = $22, \
+                 reject_reason = $20, requests = $21, updated_at = $22, status_seen_at = $25, \
                  finished_at = CASE WHEN $23 = 1 THEN COALESCE(finished_at, $22) ELSE NULL END, \
                  lease_until = CASE WHEN $24 = 1 THEN 0 ELSE lease_until END, \
                  lease_owner = CASE WHEN $24 = 1 THEN NULL ELSE lease_owner END \
@@ -368,7 +368,8 @@ impl Tx {
                     d.requests,
                     now,
                     finished,
-                    release
+                    release,
+                    d.status_seen_at.map(Timestamp::as_millisecond)
                 ],
             )
             .await?;
@@ -397,6 +398,7 @@ fn read(row: &Row) -> Result<Delivery> {
         state: DeliveryState::parse(&row.text("state")?).ok_or(StoreError::BadRow("state"))?,
         status: row.opt_text("status")?,
         status_at: opt_moment(row.opt_int("status_at")?),
+        status_seen_at: opt_moment(row.opt_int("status_seen_at")?),
         cancelled_by_us: row.flag("cancelled_by_us")?,
         sent_hash: row.opt_text("sent_hash")?,
         sending_hash: row.opt_text("sending_hash")?,

@@ -37,7 +37,8 @@ impl MoveState {
     }
 }
 
-/// One closing of a delivery and what is done about its payment.
+/// One closing of a delivery and what is done about its payment. At most one of a delivery is
+/// open (`wanted` or `moving`), and it carries the newest facts.
 #[derive(Debug, Clone)]
 pub struct PaymentMove {
     pub id: i64,
@@ -53,24 +54,52 @@ pub struct PaymentMove {
     pub plan: Option<String>,
     /// Steps that are done.
     pub step: u32,
+    /// Steps that were begun: one that was begun and is not done may have happened.
+    pub tried: u32,
     pub attempt: u32,
     pub created_at: Timestamp,
-    /// An earlier closing of the same delivery changed a payment.
+    /// An earlier closing of the same delivery was settled by changing a payment.
     pub after_settling: bool,
+    /// The plan of an earlier closing that was begun and not carried out to its end.
+    pub interrupted: Option<String>,
+    /// A person replayed its letter.
+    pub replayed: bool,
 }
 
+/// What stands in `why` of a closing whose letter was replayed.
+const REPLAYED: &str = "replayed";
+
+/// A newer closing of the same delivery.
+const NEWER: &str = "EXISTS (SELECT 1 FROM payment_moves n WHERE n.delivery_id = payment_moves.delivery_id \
+                     AND n.id > payment_moves.id)";
+
 impl Store {
-    /// Open rows of an integration that are due, oldest first.
+    /// Open rows of an integration that are due, oldest first: of each delivery its newest
+    /// closing alone.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn due_payments(&self, integration: IntegrationId, limit: u32) -> Result<Vec<PaymentMove>> {
+        // A release before this one opens a second move beside the first.
+        self.db
+            .exec(
+                format!(
+                    "UPDATE payment_moves SET state = 'nothing', why = 'newer facts', updated_at = $2 \
+                     WHERE integration_id = $1 AND state IN ('wanted', 'moving') AND {NEWER}"
+                ),
+                args![integration, self.clock.now_ms()],
+            )
+            .await?;
         let rows = self
             .db
             .fetch(
-                "SELECT p.id, p.integration_id, p.delivery_id, p.facts, p.state, p.plan, p.step, p.attempt, p.created_at, \
-                 d.crm_order_id, d.number, d.orderno, (SELECT COUNT(*) FROM payment_moves e \
-                 WHERE e.delivery_id = p.delivery_id AND e.id < p.id AND e.step > 0) AS earlier \
+                "SELECT p.id, p.integration_id, p.delivery_id, p.facts, p.state, p.plan, p.step, p.tried, p.attempt, p.why, \
+                 p.created_at, d.crm_order_id, d.number, d.orderno, (SELECT COUNT(*) FROM payment_moves e \
+                 WHERE e.delivery_id = p.delivery_id AND e.id < p.id AND e.state = 'done' AND e.step > 0) AS earlier, \
+                 (SELECT e.plan FROM payment_moves e WHERE e.delivery_id = p.delivery_id AND e.id < p.id \
+                 AND e.state <> 'done' AND (e.step > 0 OR e.tried > 0) AND NOT EXISTS (SELECT 1 FROM payment_moves f \
+                 WHERE f.delivery_id = e.delivery_id AND f.id > e.id AND f.id < p.id AND f.state = 'done') \
+                 ORDER BY e.id DESC LIMIT 1) AS interrupted \
                  FROM payment_moves p JOIN deliveries d ON d.id = p.delivery_id WHERE p.integration_id = $1 \
                  AND p.state IN ('wanted', 'moving') AND p.due_at <= $2 ORDER BY p.id LIMIT $3",
                 args![integration, self.clock.now_ms(), limit],
@@ -79,22 +108,55 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// Writes down what is about to be done.
+    /// Writes down what is about to be done. False when newer facts have come: then nothing
+    /// may be.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn begin_payment(&self, id: i64, plan: &str) -> Result<()> {
-        self.db
+    pub async fn begin_payment(&self, id: i64, plan: &str) -> Result<bool> {
+        let begun = self
+            .db
             .exec(
-                "UPDATE payment_moves SET state = 'moving', plan = $2, step = 0, updated_at = $3 \
-                 WHERE id = $1 AND state = 'wanted'",
+                "UPDATE payment_moves SET state = 'moving', plan = $2, step = 0, tried = 0, updated_at = $3 \
+                 WHERE id = $1 AND state IN ('wanted', 'moving')",
                 args![id, plan, self.clock.now_ms()],
             )
-            .await
-            .map(|_| ())
+            .await?;
+        Ok(begun == 1)
     }
 
-    /// So many steps are done.
+    /// Takes a plan up again that a person had to see. False when newer facts have come.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn resume_payment(&self, id: i64) -> Result<bool> {
+        let resumed = self
+            .db
+            .exec(
+                "UPDATE payment_moves SET state = 'moving', updated_at = $2 WHERE id = $1 AND state IN ('wanted', 'moving')",
+                args![id, self.clock.now_ms()],
+            )
+            .await?;
+        Ok(resumed == 1)
+    }
+
+    /// The step after so many is begun. False when newer facts have come: it must not be taken.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn payment_step_begun(&self, id: i64, steps: u32) -> Result<bool> {
+        let begun = self
+            .db
+            .exec(
+                "UPDATE payment_moves SET tried = CASE WHEN tried < $2 THEN $2 ELSE tried END, updated_at = $3 \
+                 WHERE id = $1 AND state = 'moving'",
+                args![id, steps, self.clock.now_ms()],
+            )
+            .await?;
+        Ok(begun == 1)
+    }
+
+    /// So many steps are done, also where newer facts have come meanwhile.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -106,6 +168,51 @@ impl Store {
             )
             .await
             .map(|_| ())
+    }
+
+    /// The step after so many was refused: it certainly did not happen.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn payment_step_refused(&self, id: i64, steps: u32) -> Result<()> {
+        self.db
+            .exec(
+                "UPDATE payment_moves SET tried = $2, updated_at = $3 WHERE id = $1",
+                args![id, steps, self.clock.now_ms()],
+            )
+            .await
+            .map(|_| ())
+    }
+
+    /// Writes more into a plan that is under way; its steps stay as they are.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn amend_payment(&self, id: i64, plan: &str) -> Result<()> {
+        self.db
+            .exec(
+                "UPDATE payment_moves SET plan = $2, updated_at = $3 WHERE id = $1",
+                args![id, plan, self.clock.now_ms()],
+            )
+            .await
+            .map(|_| ())
+    }
+
+    /// Puts another plan in the place of one of which nothing was done. False when newer facts
+    /// have come.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn replan_payment(&self, id: i64, plan: &str) -> Result<bool> {
+        let replanned = self
+            .db
+            .exec(
+                "UPDATE payment_moves SET plan = $2, step = 0, tried = 0, updated_at = $3 \
+                 WHERE id = $1 AND state = 'moving'",
+                args![id, plan, self.clock.now_ms()],
+            )
+            .await?;
+        Ok(replanned == 1)
     }
 
     /// Looks again then.
@@ -152,15 +259,19 @@ impl Store {
         Ok(row.map(|row| row.opt_int("due")).transpose()?.flatten().map(moment))
     }
 
-    /// Looks again at payments that a person had to see: what was wrong may be put right.
+    /// Looks again at payments that a person had to see: what was wrong may be put right. Only
+    /// the newest closing of a delivery counts, and none of a delivery that is open again.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn revive_payments(&self, integration: IntegrationId) -> Result<u64> {
         self.db
             .exec(
-                "UPDATE payment_moves SET state = CASE WHEN plan IS NULL THEN 'wanted' ELSE 'moving' END, due_at = $2, \
-                 updated_at = $2 WHERE integration_id = $1 AND state = 'dead'",
+                format!(
+                    "UPDATE payment_moves SET state = 'wanted', why = '{REPLAYED}', due_at = $2, updated_at = $2 \
+                     WHERE integration_id = $1 \
+                     AND state = 'dead' AND reopened = 0 AND NOT {NEWER}"
+                ),
                 args![integration, self.clock.now_ms()],
             )
             .await
@@ -194,7 +305,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Notes that a delivery was closed with these facts; false when that is known already.
+    /// Notes that a delivery was closed with these facts. What was open with older facts ends;
+    /// false when the newest closing had the same and the delivery was closed ever since.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -206,38 +318,88 @@ impl Tx {
         facts: &str,
         now: Timestamp,
     ) -> Result<bool> {
+        let newest = self
+            .fetch_one(
+                "SELECT facts_mark, reopened, (SELECT COUNT(*) FROM payment_moves c WHERE c.delivery_id = $1) AS closings \
+                 FROM payment_moves WHERE delivery_id = $1 ORDER BY id DESC LIMIT 1",
+                args![delivery],
+            )
+            .await?;
+        let mut mark = facts_mark.to_owned();
+        if let Some(newest) = newest {
+            let known = newest.text("facts_mark")?;
+            let same = known.split('#').next() == Some(facts_mark);
+            if same && !newest.flag("reopened")? {
+                return Ok(false);
+            }
+            // The same facts may come back after others.
+            mark = format!("{facts_mark}#{}", newest.int("closings")?);
+            self.end_open_payment(delivery, "newer facts", now).await?;
+        }
         let added = self
             .exec(
                 "INSERT INTO payment_moves (integration_id, delivery_id, facts_mark, facts, state, due_at, created_at, \
                  updated_at) VALUES ($1, $2, $3, $4, 'wanted', $5, $5, $5) ON CONFLICT DO NOTHING",
-                args![integration, delivery, facts_mark, facts, now.as_millisecond()],
+                args![integration, delivery, mark, facts, now.as_millisecond()],
             )
             .await?;
         Ok(added == 1)
     }
 
-    /// Closes a row.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn end_payment(&mut self, id: i64, state: MoveState, why: &str, now: Timestamp) -> Result<()> {
+    async fn end_open_payment(&mut self, delivery: DeliveryId, why: &str, now: Timestamp) -> Result<()> {
         self.exec(
-            "UPDATE payment_moves SET state = $2, why = $3, updated_at = $4 WHERE id = $1",
-            args![id, state.as_str(), why, now.as_millisecond()],
+            "UPDATE payment_moves SET state = 'nothing', why = $2, updated_at = $3 WHERE delivery_id = $1 \
+             AND state IN ('wanted', 'moving')",
+            args![delivery, why, now.as_millisecond()],
         )
         .await
         .map(|_| ())
     }
 
-    /// Whether an earlier closing of the delivery changed a payment.
+    /// Notes that a delivery is not closed any more: what was open ends. Answers whether a
+    /// payment was changed for it, or may have been.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn payment_was_settled(&mut self, delivery: DeliveryId) -> Result<bool> {
+    pub async fn reopen_payment(&mut self, delivery: DeliveryId, now: Timestamp) -> Result<bool> {
+        self.end_open_payment(delivery, "the delivery is not closed any more", now).await?;
+        self.exec("UPDATE payment_moves SET reopened = 1 WHERE delivery_id = $1", args![delivery]).await?;
         let row = self
-            .fetch_one("SELECT 1 AS one FROM payment_moves WHERE delivery_id = $1 AND step > 0", args![delivery])
+            .fetch_one(
+                "SELECT 1 AS one FROM payment_moves WHERE delivery_id = $1 AND (step > 0 OR tried > 0) LIMIT 1",
+                args![delivery],
+            )
             .await?;
         Ok(row.is_some())
+    }
+
+    /// Forgets a plan that was taken back whole.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn drop_payment_plan(&mut self, id: i64, now: Timestamp) -> Result<()> {
+        self.exec(
+            "UPDATE payment_moves SET plan = NULL, step = 0, tried = 0, updated_at = $2 WHERE id = $1",
+            args![id, now.as_millisecond()],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Closes an open row. False when newer facts, or a reopening, closed it before: what they
+    /// say is not overwritten.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn end_payment(&mut self, id: i64, state: MoveState, why: &str, now: Timestamp) -> Result<bool> {
+        let ended = self
+            .exec(
+                "UPDATE payment_moves SET state = $2, why = $3, updated_at = $4 WHERE id = $1 \
+                 AND state IN ('wanted', 'moving')",
+                args![id, state.as_str(), why, now.as_millisecond()],
+            )
+            .await?;
+        Ok(ended == 1)
     }
 }
 
@@ -254,8 +416,11 @@ fn read(row: &Row) -> Result<PaymentMove> {
         state: MoveState::ALL.into_iter().find(|s| s.as_str() == state).ok_or(StoreError::BadRow("state"))?,
         plan: row.opt_text("plan")?,
         step: u32::try_from(row.int("step")?).map_err(|_| StoreError::BadRow("step"))?,
+        tried: u32::try_from(row.int("tried")?).map_err(|_| StoreError::BadRow("tried"))?,
         attempt: u32::try_from(row.int("attempt")?).unwrap_or(u32::MAX),
         created_at: moment(row.int("created_at")?),
         after_settling: row.int("earlier")? > 0,
+        interrupted: row.opt_text("interrupted")?,
+        replayed: row.opt_text("why")?.as_deref() == Some(REPLAYED),
     })
 }

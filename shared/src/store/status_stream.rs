@@ -116,7 +116,12 @@ pub struct PendingRow {
     pub delivery: DeliveryId,
     pub facts: String,
     pub attempt: u32,
+    /// When its answer was asked for: it shows what was true then or later.
+    pub asked_at: Timestamp,
+    /// When it was read first.
     pub created_at: Timestamp,
+    /// When it was read last.
+    pub updated_at: Timestamp,
 }
 
 /// Whose order a number is.
@@ -399,8 +404,9 @@ impl Store {
             .db
             .fetch(
                 format!(
-                    "SELECT id, delivery_id, facts, attempt, created_at FROM status_rows WHERE account = $1 \
-                     AND state = 'pending' AND delivery_id IN ({ids}) ORDER BY seq"
+                    "SELECT r.id, r.delivery_id, r.facts, r.attempt, r.created_at, r.updated_at, b.created_at AS asked_at \
+                     FROM status_rows r LEFT JOIN status_batches b ON b.id = r.batch_id WHERE r.account = $1 \
+                     AND r.state = 'pending' AND r.delivery_id IN ({ids}) ORDER BY r.seq"
                 ),
                 args![account],
             )
@@ -611,6 +617,8 @@ fn read_pending(row: &Row) -> Result<PendingRow> {
         delivery: DeliveryId(row.int("delivery_id")?),
         facts: row.opt_text("facts")?.unwrap_or_default(),
         attempt: u32::try_from(row.int("attempt")?).unwrap_or(u32::MAX),
+        asked_at: moment(row.opt_int("asked_at")?.map_or_else(|| row.int("created_at"), Ok)?),
         created_at: moment(row.int("created_at")?),
+        updated_at: moment(row.int("updated_at")?),
     })
 }

@@ -34,6 +34,9 @@ impl TrackingState {
     }
 }
 
+/// Why RetailCRM is not told of a code that nobody knows and nobody mapped.
+pub const UNKNOWN_CODE: &str = "unknown code";
+
 /// A status to be told.
 #[derive(Debug, Clone)]
 pub struct NewTracking {
@@ -45,6 +48,8 @@ pub struct NewTracking {
     pub code: String,
     /// When it was made at MeaSoft.
     pub made_at: Option<Timestamp>,
+    /// The time RetailCRM is told instead: it takes the newest time for the present.
+    pub tell_at: Option<Timestamp>,
     pub comment: Option<String>,
     pub state: TrackingState,
     pub why: Option<&'static str>,
@@ -61,7 +66,7 @@ pub struct Waiting {
     /// RetailCRM's number of the order.
     pub number: String,
     pub code: String,
-    /// When it was made at MeaSoft, else when it was read.
+    /// When it was made at MeaSoft, as RetailCRM is told; else when it was read.
     pub at: Timestamp,
     /// Whether MeaSoft said when it was made.
     pub dated: bool,
@@ -77,7 +82,7 @@ pub struct Waiting {
     pub orderno: String,
 }
 
-const AT: &str = "CASE WHEN o.made_at = 0 THEN o.seen_at ELSE o.made_at END";
+const AT: &str = "COALESCE(o.tell_at, CASE WHEN o.made_at = 0 THEN o.seen_at ELSE o.made_at END)";
 
 impl Store {
     /// Waiting statuses of the due deliveries of an integration, at most `deliveries` of
@@ -155,7 +160,8 @@ impl Store {
             .map(|_| ())
     }
 
-    /// Sends again what RetailCRM did not take: what was wrong may be put right.
+    /// Sends again what RetailCRM did not take, and at once what waits: what was wrong may be put
+    /// right.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -163,7 +169,7 @@ impl Store {
         self.db
             .exec(
                 "UPDATE tracking_outbox SET state = 'waiting', why = NULL, attempt = 0, due_at = $2 \
-                 WHERE integration_id = $1 AND state = 'dead'",
+                 WHERE integration_id = $1 AND state IN ('dead', 'waiting')",
                 args![integration, self.clock.now_ms()],
             )
             .await
@@ -197,6 +203,22 @@ impl Store {
             )
             .await?;
         Ok(row.map(|row| row.opt_int("due")).transpose()?.flatten().map(moment))
+    }
+
+    /// Codes that RetailCRM was not told because nothing maps them, read since a moment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn unmapped_statuses(&self, integration: IntegrationId, since: Timestamp) -> Result<Vec<String>> {
+        let rows = self
+            .db
+            .fetch(
+                "SELECT DISTINCT code FROM tracking_outbox WHERE integration_id = $1 AND state = 'kept' AND why = $2 \
+                 AND seen_at >= $3 ORDER BY code",
+                args![integration, UNKNOWN_CODE, since.as_millisecond()],
+            )
+            .await?;
+        rows.iter().map(|row| row.text("code")).collect()
     }
 
     /// Statuses by where they are, for tests and diagnosis.
@@ -237,7 +259,7 @@ impl Tx {
         let added = self
             .exec(
                 "INSERT INTO tracking_outbox (integration_id, delivery_id, orderno, code, made_at, comment, state, why, \
-                 due_at, seen_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT DO NOTHING",
+                 due_at, seen_at, tell_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10) ON CONFLICT DO NOTHING",
                 args![
                     new.integration,
                     new.delivery,
@@ -247,22 +269,24 @@ impl Tx {
                     new.comment.as_deref(),
                     new.state.as_str(),
                     new.why,
-                    seen
+                    seen,
+                    new.tell_at.map(Timestamp::as_millisecond)
                 ],
             )
             .await?;
         Ok(added == 1)
     }
 
-    /// When the newest noted status of a delivery was made, under its present number.
+    /// The newest time that RetailCRM was or will be told of a delivery under its present
+    /// number. What is kept back stands in nothing's way.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn newest_tracking(&mut self, delivery: DeliveryId, orderno: &str) -> Result<Option<Timestamp>> {
         let row = self
             .fetch_one(
-                "SELECT MAX(made_at) AS newest FROM tracking_outbox WHERE delivery_id = $1 AND orderno = $2 \
-                 AND made_at > 0",
+                "SELECT MAX(COALESCE(tell_at, made_at)) AS newest FROM tracking_outbox WHERE delivery_id = $1 \
+                 AND orderno = $2 AND made_at > 0 AND state <> 'kept'",
                 args![delivery, orderno],
             )
             .await?;

@@ -149,6 +149,8 @@ closed_set!(
         Parked => "parked",
         /// Ours, with a code that no list has.
         UnknownCode => "unknown_code",
+        /// Ours, taken over without side fields that could not be read.
+        SideFieldDropped => "side_field_dropped",
     }
 );
 

@@ -85,6 +85,13 @@ pub enum Action {
     },
     /// 403 `Access denied.`
     Forbidden,
+    /// 400: the entity is refused because of one of its fields.
+    Refuse {
+        /// The field.
+        field: String,
+        /// What is said about it.
+        text: String,
+    },
     /// The answer breaks off in the middle of its JSON.
     CutJson,
     /// The status of success with an empty body.
@@ -103,6 +110,7 @@ impl Action {
             Action::RateLimited { .. } => "rate_limited",
             Action::ServerError { .. } => "server_error",
             Action::Forbidden => "forbidden",
+            Action::Refuse { .. } => "refuse",
             Action::CutJson => "cut_json",
             Action::Empty => "empty",
         }
@@ -111,7 +119,7 @@ impl Action {
     /// Whether the request's change takes place.
     pub fn acts(&self) -> bool {
         match self {
-            Action::FailBefore | Action::RateLimited { .. } | Action::Forbidden => false,
+            Action::FailBefore | Action::RateLimited { .. } | Action::Forbidden | Action::Refuse { .. } => false,
             Action::Html { acted, .. } | Action::ServerError { acted } => *acted,
             Action::LoseAnswer
             | Action::Delay { .. }

@@ -154,6 +154,10 @@ fn spoil(reply: Option<Reply>, limit: Option<RateLimit>, action: Option<&Action>
         }
         Some(Action::RateLimited { status, retry_after_s }) => too_many(*status, *retry_after_s),
         Some(Action::ServerError { .. }) => json(500, wire::refusal("Internal Server Error", None).to_string()),
+        Some(Action::Refuse { field, text }) => {
+            let errors = serde_json::json!({ field: text });
+            json(400, wire::refusal("Errors in the entity format", Some(errors)).to_string())
+        }
         Some(Action::Forbidden) => json(403, wire::refusal("Access denied.", None).to_string()),
         Some(Action::CutJson) => {
             let (status, mut body) = good();

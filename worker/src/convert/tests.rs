@@ -169,6 +169,7 @@ fn delivery(overlay: Option<String>) -> Delivery {
         state: DeliveryState::Planned,
         status: None,
         status_at: None,
+        status_seen_at: None,
         cancelled_by_us: false,
         sent_hash: None,
         sending_hash: None,

@@ -17,7 +17,7 @@ use shared::store;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::journal::{Entry, What};
 use shared::store::status_stream::{PendingRow, RowState};
-use shared::store::tracking_outbox::{NewTracking, TrackingState};
+use shared::store::tracking_outbox::{NewTracking, TrackingState, UNKNOWN_CODE};
 use shared::telemetry::metrics::StatusRowResult;
 
 use crate::ports::Tools;
@@ -50,27 +50,62 @@ pub enum Taken {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Merged {
     pub delivery: Delivery,
-    /// Each status with whether RetailCRM is told of it.
-    pub statuses: Vec<(Event, Option<&'static str>)>,
+    /// Each status with what RetailCRM is told of it.
+    pub statuses: Vec<(Event, Telling)>,
     /// What was not delivered, in the courier's words; belongs to the last status.
     pub reason: Option<String>,
     /// The delivery is closed: its payment may have to change.
     pub closed: bool,
     /// It was closed as delivered and is not any more.
     pub reopened: bool,
-    /// Codes nobody knows and nobody mapped.
-    pub unknown: u64,
 }
 
-/// Decides what a snapshot does to a delivery. `noted` is when the newest status that
-/// RetailCRM was or will be told was made; `seen_at` is when the row was read.
+/// What RetailCRM is told of a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    AsMade,
+    /// With this time: its own is older than what was told before, and it is the present all
+    /// the same.
+    At(Timestamp),
+    /// Nothing, and why.
+    Silent(&'static str),
+}
+
+impl Telling {
+    const fn silent(self) -> Option<&'static str> {
+        match self {
+            Self::Silent(why) => Some(why),
+            Self::AsMade | Self::At(_) => None,
+        }
+    }
+}
+
+/// When a row was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    /// The answer was asked for then: it shows what was true then or later.
+    pub asked_at: Timestamp,
+    /// It was stored then.
+    pub read_at: Timestamp,
+    /// The same row was read first then.
+    pub first_at: Timestamp,
+}
+
+impl Reading {
+    fn of(row: &PendingRow) -> Self {
+        Self { asked_at: row.asked_at, read_at: row.updated_at, first_at: row.created_at }
+    }
+}
+
+/// Decides what a snapshot does to a delivery. `noted` is the newest time that RetailCRM was or
+/// will be told.
 #[must_use]
 pub fn merge(
     delivery: &Delivery,
     facts: &Facts,
     settings: &Settings,
     noted: Option<Timestamp>,
-    seen_at: Timestamp,
+    reading: Reading,
     now: Timestamp,
 ) -> Taken {
     if !is_this(delivery, facts) {
@@ -80,7 +115,7 @@ pub fn merge(
     match d.state {
         // A request that arrived long after everybody had stopped waiting for it.
         S::Planned | S::Rejected => return Taken::NotYet(NEVER_PLACED),
-        S::Sending | S::Unknown if now.duration_since(seen_at).unsigned_abs() < PATIENCE => {
+        S::Sending | S::Unknown if now.duration_since(reading.first_at).unsigned_abs() < PATIENCE => {
             return Taken::NotYet("its own look-up comes first");
         }
         // Nobody looked it up; the number is ours and MeaSoft reports on it.
@@ -91,12 +126,16 @@ pub fn merge(
         _ => {}
     }
     let before = d.state;
-    if let Some(present) = facts.present()
-        && newer(present, &d)
-    {
-        d.status = Some(present.code.clone());
-        d.status_at = present.at.or(d.status_at);
+    // Where an unknown code is the present, what is understood still holds.
+    let present = facts.understood().or(facts.present());
+    let fresh = present.is_some_and(|present| is_present(present, &d, reading));
+    if let Some(present) = present.filter(|_| fresh) {
         let phase = Phase::of(&present.code);
+        if phase != Phase::Unclear {
+            d.status = Some(present.code.clone());
+            d.status_at = present.at.or(d.status_at);
+            d.status_seen_at = Some(reading.read_at);
+        }
         if phase == Phase::NotDelivered && d.state == S::Created && d.cancelled_by_us {
             // The cancel whose answer was lost: still ours, so that a later send places it again.
             d.state = S::Cancelled;
@@ -109,32 +148,46 @@ pub fn merge(
     if !facts.item_codes.is_empty() {
         d.item_codes.clone_from(&facts.item_codes);
     }
-    let mut unknown = 0;
+    let told_before = facts.events.iter().filter_map(|event| event.at).chain(noted).max();
+    let last = facts.events.len().saturating_sub(1);
     let statuses = facts
         .events
         .iter()
-        .map(|event| {
-            let silent = why_silent(event, &d, settings, noted);
-            if silent == Some("unknown code") {
-                unknown += 1;
-            }
-            (event.clone(), silent)
+        .enumerate()
+        .map(|(at, event)| {
+            let telling = match (why_silent(event, &d, settings), event.at) {
+                (Some(why), _) => Telling::Silent(why),
+                (None, Some(made)) if at == last && fresh && told_before.is_some_and(|told| made < told) => {
+                    Telling::At(told_before.map_or(made, |told| told + 1.second()))
+                }
+                (None, Some(made)) if at != last || !fresh => match noted {
+                    Some(noted) if made < noted => Telling::Silent("came after a newer one"),
+                    _ => Telling::AsMade,
+                },
+                (None, _) => Telling::AsMade,
+            };
+            (event.clone(), telling)
         })
         .collect();
     let ended_well = |state| matches!(state, S::Delivered | S::Partly);
     Taken::Applied(Box::new(Merged {
         statuses,
         reason: facts.reason.clone(),
-        closed: ended_well(d.state) && facts.present().is_some_and(|e| StatusCode::parse(&e.code).is_delivered()),
+        closed: fresh && ended_well(d.state) && facts.is_closed(),
         reopened: ended_well(before) && !ended_well(d.state),
-        unknown,
         delivery: d,
     }))
 }
 
-/// Older never overwrites newer; a status without a time is as new as its reading. Times are
-/// whole seconds: of one second, «new» was the first.
-fn newer(present: &Event, d: &Delivery) -> bool {
+/// Whether what a row holds for present is the present. One that was asked for after the
+/// ledger's own status was read is, whatever the times of the records: MeaSoft's `status` is
+/// what it holds for present. Of one that waited meanwhile, older never overwrites newer; a
+/// status without a time is as new as its reading. Times are whole seconds: of one second,
+/// «new» was the first.
+fn is_present(present: &Event, d: &Delivery, reading: Reading) -> bool {
+    if d.status_seen_at.is_some_and(|seen| reading.asked_at >= seen) {
+        return true;
+    }
     let is_new = |code: &str| Phase::of(code) == Phase::New;
     match (present.at, d.status_at) {
         (Some(made), Some(known)) if made == known => !is_new(&present.code) || d.status.as_deref().is_none_or(is_new),
@@ -156,8 +209,8 @@ fn is_this(d: &Delivery, facts: &Facts) -> bool {
     }
 }
 
-/// Why RetailCRM is not told of a status; `None`: it is.
-fn why_silent(event: &Event, d: &Delivery, settings: &Settings, noted: Option<Timestamp>) -> Option<&'static str> {
+/// Why RetailCRM is not told of a status whatever its time; `None`: it is.
+fn why_silent(event: &Event, d: &Delivery, settings: &Settings) -> Option<&'static str> {
     let written = &d.crm_written;
     if !settings.receive_statuses {
         return Some("switched off");
@@ -174,12 +227,9 @@ fn why_silent(event: &Event, d: &Delivery, settings: &Settings, noted: Option<Ti
     }
     if module_code(settings, &event.code).is_none() {
         let known = StatusCode::parse(&event.code).is_known() || settings.status_map.contains_key(&event.code);
-        return Some(if known { "mapped to nothing" } else { "unknown code" });
+        return Some(if known { "mapped to nothing" } else { UNKNOWN_CODE });
     }
-    match (event.at, noted) {
-        (Some(at), Some(noted)) if at < noted => Some("came after a newer one"),
-        _ => None,
-    }
+    None
 }
 
 /// Takes over whatever waits of a cabinet.
@@ -249,6 +299,7 @@ async fn apply(
     let now = tools.clock.now();
     let mut applied = 0;
     let mut unknown = 0;
+    let mut unreadable = 0;
     let mut not_yet = Vec::new();
     let mut tx = tools.store.db.begin().await?;
     for original in leased {
@@ -267,7 +318,7 @@ async fn apply(
                 continue;
             };
             let noted = tx.newest_tracking(d.id, d.orderno.as_str()).await?;
-            match merge(&d, &facts, settings, noted, row.created_at, now) {
+            match merge(&d, &facts, settings, noted, Reading::of(row), now) {
                 Taken::NotOurs => {
                     tx.settle_status_row(
                         row.id,
@@ -293,9 +344,9 @@ async fn apply(
                     }
                 }
                 Taken::Applied(merged) => {
-                    unknown += merged.unknown;
                     tx.settle_status_row(row.id, RowState::Applied, None, now).await?;
-                    note(&mut tx, tools, &merged, &facts, settings, row.created_at, now).await?;
+                    unknown += note(&mut tx, tools, &merged, &facts, settings, row.created_at, now).await?;
+                    unreadable += u64::from(!facts.unreadable.is_empty());
                     d = merged.delivery;
                     applied += 1;
                 }
@@ -309,13 +360,14 @@ async fn apply(
     }
     tx.commit().await?;
     tools.metrics.status_rows(StatusRowResult::UnknownCode, unknown);
+    tools.metrics.status_rows(StatusRowResult::SideFieldDropped, unreadable);
     for (delivery, attempt) in not_yet {
         tools.store.postpone_rows(account, &[delivery], pause(now, attempt)).await?;
     }
     Ok(applied)
 }
 
-/// Writes what follows from a row that was taken over.
+/// Writes what follows from a row that was taken over; answers how many unknown codes are new.
 async fn note(
     tx: &mut store::Tx,
     tools: &Tools,
@@ -324,29 +376,42 @@ async fn note(
     settings: &Settings,
     seen_at: Timestamp,
     now: Timestamp,
-) -> store::Result<()> {
+) -> store::Result<u64> {
     let d = &merged.delivery;
     let mut told = Vec::new();
+    let mut unknown = 0;
     let last = merged.statuses.len().saturating_sub(1);
-    for (at, (event, silent)) in merged.statuses.iter().enumerate() {
+    for (at, (event, telling)) in merged.statuses.iter().enumerate() {
+        let silent = telling.silent();
         let new = NewTracking {
             integration: d.integration,
             delivery: d.id,
             orderno: d.orderno.as_str().to_owned(),
             code: event.code.clone(),
             made_at: event.at,
+            tell_at: if let Telling::At(at) = telling { Some(*at) } else { None },
             comment: merged.reason.clone().filter(|_| at == last),
             state: if silent.is_none() { TrackingState::Waiting } else { TrackingState::Kept },
-            why: *silent,
+            why: silent,
             seen_at,
         };
         if tx.add_tracking(&new).await? {
-            told.push(words(event, *silent));
+            told.push(words(event, silent));
+            if silent == Some(UNKNOWN_CODE) {
+                unknown += 1;
+                tx.bury_once(&unmapped_letter(d, &event.code), now).await?;
+            } else if !StatusCode::parse(&event.code).is_known() {
+                let (name, kind) = (code_name(&event.code), Kind::SyncStatuses);
+                tx.resolve_dead_letters_of(d.integration, Some(&name), kind.as_str(), now).await?;
+            }
         }
     }
     let mut text = if told.is_empty() { "seen again with other figures".to_owned() } else { told.join(", ") };
     if let Some(price) = facts.price {
         text.push_str(&format!("; sum {price} {}", facts.paytype.as_deref().unwrap_or("")));
+    }
+    if !facts.unreadable.is_empty() {
+        text.push_str(&format!("; could not be read: {}", facts.unreadable.join(", ")));
     }
     let entry = Entry::new(now, What::Status, text.trim_end()).about(d.integration, d.number.as_str());
     tx.append_journal(&entry.orderno(d.orderno.as_str())).await?;
@@ -355,11 +420,33 @@ async fn note(
         let mark = sha256_hex(format!("{}|{:?}|{:?}", d.orderno, facts.price, facts.paytype).as_bytes());
         let text = serde_json::to_string(facts).expect("facts serialise");
         tx.want_payment(d.integration, d.id, &mark, &text, now).await?;
-    } else if merged.reopened && wanted && tx.payment_was_settled(d.id).await? {
+    } else if merged.reopened && tx.reopen_payment(d.id, now).await? && wanted {
         let give_up = reason::give_up(reason::PAYMENT_CORRECTED, format!("now {}", d.status.as_deref().unwrap_or("?")));
         tx.bury(&payment_letter(tools, d.integration, Some(d.id), &d.number, &give_up, 1), now).await?;
     }
-    Ok(())
+    Ok(unknown)
+}
+
+/// What a letter about a status code is filed under: it is about the code, not about an order.
+fn code_name(code: &str) -> String {
+    format!("status {code}")
+}
+
+/// A status that RetailCRM is not told, because nobody has said what it stands for.
+fn unmapped_letter(d: &Delivery, code: &str) -> NewDeadLetter {
+    let give_up = reason::give_up(reason::STATUS_UNMAPPED, format!("{code}, first seen on order {}", d.number));
+    NewDeadLetter {
+        integration: Some(d.integration),
+        delivery: None,
+        number: Some(code_name(code)),
+        kind: Kind::SyncStatuses.as_str().to_owned(),
+        reason: give_up.reason.to_owned(),
+        fault: give_up.fault,
+        detail: give_up.detail,
+        tries: 1,
+        command: None,
+        raw: None,
+    }
 }
 
 /// A dead letter about an order's payment; its replay looks at the payment again.
@@ -404,7 +491,8 @@ mod tests {
     use shared::domain::OrderNo;
 
     fn taken(d: &Delivery, orderno: &str, code: &str) -> Taken {
-        merge(d, &Facts::of(&status_row(orderno, code, 100)), &Settings::default(), None, at(100), at(101))
+        let reading = Reading { asked_at: at(99), read_at: at(100), first_at: at(100) };
+        merge(d, &Facts::of(&status_row(orderno, code, 100)), &Settings::default(), None, reading, at(101))
     }
 
     #[test]
@@ -431,7 +519,7 @@ mod tests {
         let asked = Delivery { cancelled_by_us: true, ..delivery(S::Created) };
         let Taken::Applied(merged) = taken(&asked, "A-1", "CANCELED") else { panic!("it is this order") };
         assert_eq!((merged.delivery.state, merged.delivery.cancelled_by_us), (S::Cancelled, true));
-        assert!(merged.statuses.iter().all(|(_, silent)| silent.is_some()), "no news for RetailCRM");
+        assert!(merged.statuses.iter().all(|(_, telling)| telling.silent().is_some()), "no news for RetailCRM");
         let Taken::Applied(merged) = taken(&delivery(S::Created), "A-1", "CANCELED") else { panic!("this order") };
         assert_eq!(merged.delivery.state, S::NotDelivered, "the courier's own cancel is news");
     }

@@ -27,7 +27,8 @@ pub struct Event {
 pub struct Facts {
     pub orderno: Option<String>,
     pub ordercode: Option<String>,
-    /// All statuses the snapshot shows, oldest first; the last one is the present.
+    /// All statuses the snapshot shows, oldest first, and at the end the one that MeaSoft holds
+    /// for present, whatever its time.
     pub events: Vec<Event>,
     pub paytype: Option<String>,
     /// To be collected, after delivery the sum collected.
@@ -37,6 +38,9 @@ pub struct Facts {
     pub returned: u32,
     /// Why it was not delivered, in the courier's words.
     pub reason: Option<String>,
+    /// Names of side fields that could not be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
 }
 
 impl Facts {
@@ -53,13 +57,27 @@ impl Facts {
             returned: row.items.iter().map(|item| item.returns).fold(0, u32::saturating_add),
             // The same element names who took a delivered order: that is nobody's business here.
             reason: current.filter(|status| tells_a_reason(&status.code)).and_then(|_| row.deliveredto.clone()),
+            unreadable: row.unreadable.clone(),
         }
     }
 
-    /// The newest status.
+    /// The status that MeaSoft holds for present, known to us or not.
     #[must_use]
     pub fn present(&self) -> Option<&Event> {
         self.events.last()
+    }
+
+    /// The newest status whose meaning is known: a code that nobody knows says nothing about
+    /// where the order is, so what was known before it still holds.
+    #[must_use]
+    pub fn understood(&self) -> Option<&Event> {
+        self.events.iter().rev().find(|event| StatusCode::parse(&event.code).is_known())
+    }
+
+    /// The receiver has the goods, all or some of them, and money was settled.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.understood().is_some_and(|event| StatusCode::parse(&event.code).is_delivered())
     }
 }
 
@@ -76,8 +94,9 @@ fn tells_a_reason(code: &StatusCode) -> bool {
     )
 }
 
-/// History and present status as one list, ascending. Of records of one second the list's
-/// own order holds, whichever way round the vendor lists them.
+/// History, ascending, and then the present status. Of records of one second the list's own
+/// order holds, whichever way round the vendor lists them. MeaSoft's `status` is what it holds
+/// for present: an office may confirm today with a record older than the courier's own report.
 fn events(history: &[Status], current: Option<&Status>) -> Vec<Event> {
     let event = |status: &Status| Event { code: status.code.as_str().to_owned(), at: status.createtime_gmt };
     let mut past: Vec<Event> = history.iter().filter(|s| s.createtime_gmt.is_some()).map(event).collect();
@@ -87,15 +106,10 @@ fn events(history: &[Status], current: Option<&Status>) -> Vec<Event> {
     }
     past.sort_by_key(|event| event.at);
     past.dedup();
-    let Some(current) = current.map(event) else { return past };
-    past.retain(|event| *event != current);
-    // A present status older than the history's newest is a correction of the list: it
-    // stands where its time puts it, and the newest time decides.
-    let place = match current.at {
-        Some(_) => past.partition_point(|event| event.at <= current.at),
-        None => past.len(),
-    };
-    past.insert(place, current);
+    if let Some(current) = current.map(event) {
+        past.retain(|event| *event != current);
+        past.push(current);
+    }
     past
 }
 
@@ -164,6 +178,28 @@ mod tests {
         let mut row = status_row("A-1", "DELIVERY", 40);
         row.history = vec![status("DELIVERY", 20), status("DATECHANGE", 30), status("DELIVERY", 40)];
         assert_eq!(codes(&Facts::of(&row)), ["DELIVERY", "DATECHANGE", "DELIVERY"]);
+    }
+
+    #[test]
+    fn what_measoft_holds_for_present_comes_last_though_its_record_is_the_older_one() {
+        let mut row = status_row("A-1", "COMPLETE", 30);
+        row.history = vec![status("DELIVERY", 20), status("COMPLETE", 30), status("COURIERDELIVERED", 40)];
+        let facts = Facts::of(&row);
+        assert_eq!(codes(&facts), ["DELIVERY", "COURIERDELIVERED", "COMPLETE"]);
+        assert!(facts.is_closed());
+    }
+
+    #[test]
+    fn an_unknown_code_hides_nothing_that_is_understood() {
+        let mut row = status_row("A-1", "SOMETHING_NEW", 50);
+        row.history = vec![status("COMPLETE", 40), status("SOMETHING_NEW", 50)];
+        let facts = Facts::of(&row);
+        assert_eq!(facts.present().map(|e| e.code.as_str()), Some("SOMETHING_NEW"));
+        assert_eq!(facts.understood().map(|e| e.code.as_str()), Some("COMPLETE"));
+        assert!(facts.is_closed());
+        row.history.clear();
+        assert_eq!(Facts::of(&row).understood(), None);
+        assert!(!Facts::of(&row).is_closed());
     }
 
     #[test]

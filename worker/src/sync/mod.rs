@@ -15,6 +15,8 @@ pub mod push;
 pub mod reconcile;
 mod segment;
 #[cfg(test)]
+mod settling_stories;
+#[cfg(test)]
 mod stories;
 
 use std::time::Duration;

@@ -88,42 +88,61 @@ async fn without_both_settings_no_payment_is_looked_at() {
     assert_eq!(count(&world, MoveState::Nothing).await, 0);
 }
 
-#[tokio::test]
-async fn a_crash_between_delete_and_create_leaves_exactly_one_payment() {
+/// The worker dies while RetailCRM takes its time over an operation, before or after it acted.
+async fn dies_at(operation: &str, action: Action, gone_so_far: impl Fn(&[Payment]) -> bool) {
     let world = World::with(both).await;
     let order = delivered(&world, "CARD", 100).await;
-    world.crm.set_faults(vec![FaultRule::new("payments.create", When::Always, Action::Delay { ms: 60_000 })]);
+    world.crm.set_faults(vec![FaultRule::new(operation, When::Always, action)]);
     tokio::select! {
-        _ = sync_statuses(&world.tools, &world.shops, world.id) => panic!("the create hangs"),
-        () = world.until("the old payment is gone", async || payments(&world, order).is_empty()) => {}
+        _ = sync_statuses(&world.tools, &world.shops, world.id) => panic!("{operation} hangs"),
+        () = world.until("it has come so far", async || gone_so_far(&payments(&world, order))) => {}
     }
-    // The worker is dead, its request never arrives.
+    // The worker is dead, and what it had not sent never arrives.
     world.crm.clear_faults();
     dead_worker(&world).await;
     let next = world.another_worker();
     deliver(&next, &world.first()).await;
     let after = payments(&world, order);
-    assert_eq!(after.len(), 1);
+    assert_eq!(after.len(), 1, "{operation}");
     assert_eq!((after[0].payment_type.as_str(), after[0].status.as_str()), ("bank-card", "paid"));
     assert_eq!(count(&world, MoveState::Done).await, 1);
+    assert!(world.dead().await.is_empty());
 }
 
 #[tokio::test]
-async fn a_crash_before_the_delete_is_noted_deletes_nothing_else() {
+async fn a_crash_at_any_step_leaves_exactly_one_payment() {
+    let entered = |payments: &[Payment]| payments.len() == 2;
+    let replaced = |payments: &[Payment]| payments.len() == 1 && payments[0].payment_type == "bank-card";
+    // Carried out, and the answer never comes: the journal says «begun».
+    dies_at("payments.create", Action::DelayAnswer { ms: 60_000 }, entered).await;
+    // Noted as entered; the removal never arrives.
+    dies_at("payments.delete", Action::Delay { ms: 60_000 }, entered).await;
+    dies_at("payments.delete", Action::DelayAnswer { ms: 60_000 }, replaced).await;
+}
+
+#[tokio::test]
+async fn a_replacement_that_an_earlier_release_began_by_removing_is_carried_to_its_end() {
     let world = World::with(both).await;
     let order = delivered(&world, "CARD", 100).await;
-    // Carried out at once, the answer never comes: the journal still says step 0.
-    world.crm.set_faults(vec![FaultRule::new("payments.delete", When::Always, Action::DelayAnswer { ms: 60_000 })]);
-    tokio::select! {
-        _ = sync_statuses(&world.tools, &world.shops, world.id) => panic!("the delete hangs"),
-        () = world.until("the old payment is gone", async || payments(&world, order).is_empty()) => {}
+    let old = payments(&world, order)[0].clone();
+    // Its journal: the removal was begun, and happened or not.
+    for removed in [true, false] {
+        super::poll::run(&world.tools, &world.first()).await;
+        super::apply::run(&world.tools, &world.first().integration.courier_account()).await;
+        let (tag, id) = (format!("measoft-{}-{order}-1", world.id), old.id);
+        let plan = serde_json::json!({"moves": [{"do": "delete", "payment": id},
+            {"do": "create", "tag": tag, "kind": "bank-card", "amount": old.amount, "status": "paid"}],
+            "seen": [{"id": id, "kind": "cash", "status": "not-paid", "amount": old.amount}], "paid_at": null});
+        let sql = format!("UPDATE payment_moves SET state = 'moving', step = 0, plan = '{plan}'");
+        world.store().db.exec(sql, vec![]).await.expect("written");
+        if removed {
+            world.crm.edit(world.account, order, |order| order.remove_payments());
+        }
+        settle(&world).await;
+        let after = payments(&world, order);
+        assert_eq!((after.len(), after[0].payment_type.as_str()), (1, "bank-card"));
+        assert!(world.dead().await.is_empty());
     }
-    world.crm.clear_faults();
-    dead_worker(&world).await;
-    deliver(&world.another_worker(), &world.first()).await;
-    let after = payments(&world, order);
-    assert_eq!(after.len(), 1);
-    assert_eq!(after[0].payment_type, "bank-card");
 }
 
 #[tokio::test]
@@ -168,15 +187,15 @@ async fn a_payment_that_somebody_added_meanwhile_stops_the_replacement() {
     let order = delivered(&world, "CARD", 100).await;
     world.crm.set_faults(vec![FaultRule::new("payments.create", When::Always, Action::FailBefore)]);
     sync_statuses(&world.tools, &world.shops, world.id).await;
-    assert!(payments(&world, order).is_empty());
+    assert_eq!(payments(&world, order).len(), 1, "the old one is there as long as the new one is not");
     world.crm.edit(world.account, order, |order| order.add_payment("bank-card", 1000, "paid"));
     world.crm.clear_faults();
     settle(&world).await;
-    assert_eq!(payments(&world, order).len(), 1, "only theirs");
+    assert_eq!(payments(&world, order).len(), 2, "theirs and the old one");
     let dead = world.dead().await;
     assert_eq!(dead.len(), 1, "{dead:?}");
     assert_eq!((dead[0].reason.as_str(), dead[0].number.as_deref()), ("payment_conflict", Some("A-1")));
-    // They take it away again and replay: the plan is carried out after all.
+    // They take everything away and replay: what is there now decides.
     world.crm.edit(world.account, order, |order| order.remove_payments());
     let mut replay: Envelope = world.command(Command::SyncPayments {});
     replay.generation = 1;

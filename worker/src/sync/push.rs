@@ -18,7 +18,7 @@ use shared::retailcrm::wire::tracking::{MAX_UPDATES, TrackingEntry, TrackingUpda
 use shared::store;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::journal::{Entry, What};
-use shared::store::tracking_outbox::{TrackingState, Waiting};
+use shared::store::tracking_outbox::{TrackingState, UNKNOWN_CODE, Waiting};
 
 use crate::crm;
 use crate::ports::{Shop, Tools};
@@ -123,7 +123,7 @@ async fn sort(tools: &Tools, shop: &Shop, waiting: Vec<Waiting>) -> store::Resul
         if !status.live {
             kept.push((status.id, "of an earlier number of the order"));
         } else if module_code(settings, &status.code).is_none() {
-            kept.push((status.id, "unknown code"));
+            kept.push((status.id, UNKNOWN_CODE));
         } else if !status.told && status.withdrawn {
             kept.push((status.id, "cancelled by us"));
         } else if !status.told {
@@ -185,6 +185,9 @@ fn send<'a>(
             Ok(()) => return Ok(accepted(tools, shop, &parcels, &ids).await?),
             Err(error) => error,
         };
+        if matches!(error, CrmError::AccessDenied { .. }) && error.class() == Class::Park {
+            return Err(denied(tools, shop, &ids, &error).await?);
+        }
         if error.class() != Class::Park {
             let attempt = parcels.iter().flat_map(|p| p.statuses.iter().map(|s| s.attempt)).min().unwrap_or(0);
             tools.store.postpone_tracking(&ids, next_try(tools, attempt)).await?;
@@ -203,6 +206,32 @@ fn send<'a>(
         }
     }
     .boxed()
+}
+
+/// What a letter about a right that all statuses need is filed under.
+const TRACKING: &str = "tracking";
+
+/// The key may not tell statuses at all: no delivery is to blame, and everything waits for the
+/// right. One letter for the integration.
+async fn denied(tools: &Tools, shop: &Shop, ids: &[i64], error: &CrmError) -> store::Result<Halt> {
+    let now = tools.clock.now();
+    tools.store.postpone_tracking(ids, now.checked_add(MODULE_OFF).unwrap_or(now)).await?;
+    let give_up = reason::give_up(reason::CRM_SCOPE_MISSING, error.to_string());
+    let envelope = Envelope::new(Command::PushStatuses {}, Some(shop.id()), now);
+    let dead = NewDeadLetter {
+        integration: Some(shop.id()),
+        delivery: None,
+        number: Some(TRACKING.to_owned()),
+        kind: Kind::PushStatuses.as_str().to_owned(),
+        reason: give_up.reason.to_owned(),
+        fault: give_up.fault,
+        detail: give_up.detail,
+        tries: 1,
+        command: serde_json::to_string(&envelope).ok(),
+        raw: None,
+    };
+    tools.store.bury(&dead).await?;
+    Ok(Halt::Later(Outcome::RetryLater { why: RetryWhy::CrmUnavailable, not_before: None }))
 }
 
 /// Two halves in order, by delivery first, then by status; the one status when there is but
@@ -244,6 +273,7 @@ async fn accepted(tools: &Tools, shop: &Shop, parcels: &[Parcel], ids: &[i64]) -
         tools.journal.write(entry.about(shop.id(), parcel.number.as_str()).orderno(parcel.orderno.as_str()));
     }
     let mut tx = tools.store.db.begin().await?;
+    tx.resolve_dead_letters_of(shop.id(), Some(TRACKING), Kind::PushStatuses.as_str(), now).await?;
     for parcel in parcels {
         tx.resolve_dead_letters_of(shop.id(), Some(&parcel.number), Kind::PushStatuses.as_str(), now).await?;
     }

@@ -1,6 +1,9 @@
 //! One integration: both vendors' credentials and rights, and whether what is set up in
 //! RetailCRM fits what is set up here.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use jiff::Timestamp;
 use shared::config::Config;
 use shared::domain::integration::{CodPolicy, PayKind};
@@ -20,6 +23,8 @@ use super::{Area, Finding};
 
 /// An order that has been due for longer waits for something.
 const WAITS_TOO_LONG_MINUTES: i64 = 10;
+/// What was seen for the last time before that is not in use any more.
+const IN_USE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Statuses whose mapping a shop surely wants: the ends of a delivery.
 const ENDS: [StatusCode; 3] = [StatusCode::Complete, StatusCode::Partially, StatusCode::Canceled];
 
@@ -39,6 +44,10 @@ pub struct Facts {
     pub siblings: Vec<(i64, String, Vec<String>)>,
     /// Open dead letters.
     pub dead: usize,
+    /// Rights for the lack of which RetailCRM denied a call that is an open dead letter.
+    pub denied: BTreeSet<&'static str>,
+    /// Status codes of the last [`IN_USE`] that nothing maps.
+    pub unmapped_statuses: Vec<String>,
     /// Edits and cancellations that our setting refused, ever.
     pub refused_by_setting: usize,
     /// Edits and cancellations that MeaSoft refused with a code of its own.
@@ -84,6 +93,8 @@ pub async fn gather(
             .map(|other| (other.id.0, other.code(&config.module_code), other.settings.delivery_types.clone()))
             .collect(),
         dead: 0,
+        denied: BTreeSet::new(),
+        unmapped_statuses: Vec::new(),
         refused_by_setting: 0,
         refused_by_courier: 0,
         waiting: store.backlog_of(integration.id).await.unwrap_or((0, None)),
@@ -92,10 +103,18 @@ pub async fn gather(
     let ever = DeadFilter { all: true, integration: Some(integration.id), ..DeadFilter::default() };
     for dead in store.dead_letters(&ever).await.unwrap_or_default() {
         facts.dead += usize::from(dead.state == DeadState::Open);
+        if dead.state == DeadState::Open
+            && matches!(dead.reason.as_str(), reason::CRM_SCOPE_MISSING | reason::CRM_REFUSED)
+        {
+            facts.denied.extend(Credentials::NEEDED_SCOPES.iter().filter(|scope| dead.detail.contains(**scope)));
+        }
         facts.refused_by_setting += usize::from(dead.reason == reason::EDIT_CANCEL_OFF);
         let changes = matches!(dead.kind.as_str(), "UpdateOrder" | "CancelOrder");
         facts.refused_by_courier += usize::from(changes && dead.reason == shared::measoft::codes::UNKNOWN_CODE);
     }
+    let since = facts.now.checked_sub(IN_USE).unwrap_or(Timestamp::UNIX_EPOCH);
+    facts.unmapped_statuses = store.unmapped_statuses(integration.id, since).await.unwrap_or_default();
+    facts.unmapped_statuses.retain(|code| !integration.settings.status_map.contains_key(code));
     match clients.connect(integration) {
         Err(why) => facts.unusable = Some(why),
         Ok(vendors) => {
@@ -196,7 +215,7 @@ fn crm_error(facts: &Facts, error: &CrmError, say: &mut Say) {
             "make a key in RetailCRM (Settings → Integration → API access keys) and enter it with \
              `bridge integration edit {id} --crm-key KEY`"
         ),
-        CrmError::AccessDenied { .. } => rights_remedy(),
+        CrmError::AccessDenied { op, .. } => rights_remedy(op.scope()),
         CrmError::AccountGone => {
             format!("check the account's address and correct it with `bridge integration edit {id} --crm-url URL`")
         }
@@ -210,7 +229,10 @@ fn crm_error(facts: &Facts, error: &CrmError, say: &mut Say) {
     say.error(format!("{error} ({})", facts.integration.crm_url), remedy);
 }
 
-fn rights_remedy() -> String {
+fn rights_remedy(missing: Option<&str>) -> String {
+    if let Some(scope) = missing {
+        return format!("in RetailCRM open the API key and tick {scope} (and «Access to all shops»)");
+    }
     format!("in RetailCRM open the API key and allow: {}; access to all shops", Credentials::NEEDED_SCOPES.join(", "))
 }
 
@@ -550,6 +572,26 @@ fn work(facts: &Facts, say: &mut Say) {
         say.warning(
             format!("{} open dead letter(s)", facts.dead),
             format!("`bridge dead list --integration {id}` says what happened to each and what to do"),
+        );
+    }
+    if !facts.denied.is_empty() {
+        let scopes = facts.denied.iter().copied().collect::<Vec<_>>().join(", ");
+        say.error(
+            format!("RetailCRM denied a call: the API key needs {scopes}"),
+            format!(
+                "in RetailCRM open the API key and tick {scopes}, then replay (`bridge dead list --integration {id}`)"
+            ),
+        );
+    }
+    if !facts.unmapped_statuses.is_empty() {
+        let codes = facts.unmapped_statuses.join(", ");
+        let first = &facts.unmapped_statuses[0];
+        say.warning(
+            format!("MeaSoft sends status codes that nothing maps, and RetailCRM is not told of them: {codes}"),
+            format!(
+                "ask the courier service what they mean, then `bridge integration edit {id} --set status_map.{first}=STATUS` \
+                 (empty: not to be told)"
+            ),
         );
     }
     let (count, oldest) = facts.waiting;

@@ -22,6 +22,7 @@ use shared::store::Store;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::integrations::NewIntegration;
 use shared::store::intents::{Want, Wish};
+use shared::store::tracking_outbox::{NewTracking, TrackingState, UNKNOWN_CODE};
 use shared::{bootstrap, retailcrm};
 use simulators::measoft::{Account, MeasoftSim};
 use simulators::retailcrm::{AccountId, RetailcrmSim, SCOPES};
@@ -141,6 +142,10 @@ impl Stage {
     }
 
     async fn dead(&self, kind: &str, reason: &str) {
+        self.dead_of(kind, reason, "").await;
+    }
+
+    async fn dead_of(&self, kind: &str, reason: &str, detail: &str) {
         let dead = NewDeadLetter {
             integration: Some(self.integration.id),
             delivery: None,
@@ -148,7 +153,7 @@ impl Stage {
             kind: kind.to_owned(),
             reason: reason.to_owned(),
             fault: Fault::Courier,
-            detail: String::new(),
+            detail: detail.to_owned(),
             tries: 1,
             command: None,
             raw: None,
@@ -457,6 +462,46 @@ const CASES: &[Case] = &[
         area: "integration",
         what: "because allow_edit_cancel is off",
         remedy: "--set allow_edit_cancel=true",
+    },
+    Case {
+        name: "RetailCRM denied a call for which the key lacks a right",
+        broken: |s| {
+            let detail =
+                "RetailCRM denies payment_delete, for which the API key needs the right order_write: Access denied.";
+            s.dead_of("SyncPayments", "crm_scope_missing", detail).boxed_local()
+        },
+        level: Level::Error,
+        area: "integration",
+        what: "the API key needs order_write",
+        remedy: "tick order_write",
+    },
+    Case {
+        name: "a status code in use that nothing maps",
+        broken: |s| {
+            async {
+                let store = s.store().await;
+                let status = NewTracking {
+                    integration: s.integration.id,
+                    delivery: shared::domain::DeliveryId(1),
+                    orderno: "1001A".to_owned(),
+                    code: "SOMETHING_NEW".to_owned(),
+                    made_at: None,
+                    tell_at: None,
+                    comment: None,
+                    state: TrackingState::Kept,
+                    why: Some(UNKNOWN_CODE),
+                    seen_at: store.clock.now(),
+                };
+                let mut tx = store.db.begin().await.expect("begins");
+                assert!(tx.add_tracking(&status).await.expect("kept"));
+                tx.commit().await.expect("commits");
+            }
+            .boxed_local()
+        },
+        level: Level::Warning,
+        area: "integration",
+        what: "nothing maps, and RetailCRM is not told of them: SOMETHING_NEW",
+        remedy: "--set status_map.SOMETHING_NEW=STATUS",
     },
     Case {
         name: "there are open dead letters",

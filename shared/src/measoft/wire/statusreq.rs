@@ -78,6 +78,18 @@ pub struct StatusRow {
     pub items: Vec<StatusItem>,
     #[serde(default)]
     pub packages: Vec<StatusPackage>,
+    /// Side fields that were there and could not be read, by name: they count as not given, so
+    /// that status, sum and payment type are never withheld for them. Holds no values.
+    #[serde(default)]
+    pub unreadable: Vec<String>,
+}
+
+impl StatusRow {
+    /// Whether every line shows its figures; if not, its quantities and prices prove nothing.
+    #[must_use]
+    pub fn shows_lines(&self) -> bool {
+        !self.unreadable.iter().any(|field| field.starts_with(ITEM))
+    }
 }
 
 impl fmt::Debug for StatusRow {
@@ -89,6 +101,7 @@ impl fmt::Debug for StatusRow {
             .field("paytype", &self.paytype)
             .field("price", &self.price)
             .field("items", &self.items)
+            .field("unreadable", &self.unreadable)
             .finish_non_exhaustive()
     }
 }
@@ -126,7 +139,9 @@ pub struct StatusItem {
     pub code: Option<String>,
     pub extcode: Option<String>,
     pub name: Option<String>,
+    /// One when it is there and cannot be read: the line exists ([`StatusRow::shows_lines`]).
     pub quantity: u32,
+    /// Zero when it is not given or cannot be read.
     pub retprice: Kopecks,
     pub vat: Option<u8>,
     pub mass: Option<Grams>,
@@ -240,35 +255,50 @@ pub(crate) fn read_status_row(order: &Element) -> Result<StatusRow, PoisonRow> {
     if orderno.is_none() && ordercode.is_none() {
         return Err(PoisonRow { orderno, ordercode, why: "the row has no number at all".into() });
     }
-    read_row(order, orderno.clone(), ordercode.clone()).map_err(|bad| PoisonRow {
-        orderno,
-        ordercode,
-        why: bad.to_string(),
-    })
+    Ok(read_row(order, orderno, ordercode))
 }
 
-fn read_row(order: &Element, orderno: Option<OrderNo>, ordercode: Option<String>) -> Result<StatusRow, BadValue> {
+/// How the fields of lines are named.
+const ITEM: &str = "item ";
+
+/// Side fields of a row: what cannot be read is noted and counts as not given.
+#[derive(Default)]
+struct SideFields(Vec<String>);
+
+impl SideFields {
+    fn take<T>(&mut self, read: Result<Option<T>, BadValue>) -> Option<T> {
+        read.unwrap_or_else(|bad| {
+            if !self.0.iter().any(|field| field == bad.field) {
+                self.0.push(bad.field.to_owned());
+            }
+            None
+        })
+    }
+}
+
+fn read_row(order: &Element, orderno: Option<OrderNo>, ordercode: Option<String>) -> StatusRow {
+    let mut side = SideFields::default();
     let nobody = Element::default();
     let receiver = order.child("receiver").unwrap_or(&nobody);
     let town = receiver.child("town").unwrap_or(&nobody);
     let charge = order.child("deliveryprice").unwrap_or(&nobody);
-    Ok(StatusRow {
+    let mut row = StatusRow {
         orderno,
         ordercode,
         orderno2: order.owned_attribute("orderno2"),
         givencode: order.owned_attribute("givencode"),
         awb: order.owned_attribute("awb"),
         barcode: order.owned_text("barcode"),
-        status: order.child("status").map(read_status).transpose()?.flatten(),
-        history: order.child("statushistory").map(read_history).unwrap_or_default(),
+        status: order.child("status").and_then(|status| read_status(status, &mut side)),
+        history: order.child("statushistory").map(|all| read_history(all, &mut side)).unwrap_or_default(),
         paytype: order.owned_text("paytype"),
-        price: money(order.child_text("price"), "price")?,
-        inshprice: money(order.child_text("inshprice"), "inshprice")?,
-        charge: money(charge.attribute("total"), "deliveryprice total")?,
-        charge_delivery: money(charge.attribute("delivery"), "deliveryprice delivery")?,
-        charge_return: money(charge.attribute("return"), "deliveryprice return")?,
-        weight: kilograms(order.child_text("weight"), "weight")?,
-        places: count(order.child_text("quantity"), "quantity")?,
+        price: side.take(money(order.child_text("price"), "price")),
+        inshprice: side.take(money(order.child_text("inshprice"), "inshprice")),
+        charge: side.take(money(charge.attribute("total"), "deliveryprice total")),
+        charge_delivery: side.take(money(charge.attribute("delivery"), "deliveryprice delivery")),
+        charge_return: side.take(money(charge.attribute("return"), "deliveryprice return")),
+        weight: side.take(kilograms(order.child_text("weight"), "weight")),
+        places: side.take(count(order.child_text("quantity"), "quantity")),
         service: order.owned_text("service"),
         receiver_company: receiver.owned_text("company"),
         receiver_person: receiver.owned_text("person"),
@@ -295,59 +325,59 @@ fn read_row(order: &Element, orderno: Option<OrderNo>, ordercode: Option<String>
         costcode: order.owned_text("costcode"),
         accept_partially: yes_no(order.child_text("acceptpartially")),
         receiver_pays: yes_no(order.child_text("receiverpays")),
-        items: rows(order, "items", "item", read_item)?,
-        packages: rows(order, "packages", "package", read_package)?,
-    })
+        items: rows(order, "items", "item", |item| read_item(item, &mut side)),
+        packages: rows(order, "packages", "package", |package| read_package(package, &mut side)),
+        unreadable: Vec::new(),
+    };
+    row.unreadable = side.0;
+    row
 }
 
 /// `None` for an empty `status` element.
-fn read_status(status: &Element) -> Result<Option<Status>, BadValue> {
-    let Some(code) = status.text() else { return Ok(None) };
-    Ok(Some(Status {
+fn read_status(status: &Element, side: &mut SideFields) -> Option<Status> {
+    let code = status.text()?;
+    Some(Status {
         code: StatusCode::parse(code),
         title: status.owned_attribute("title"),
         eventtime: date_text(status.attribute("eventtime")),
-        createtime_gmt: moment_gmt(status.attribute("createtimegmt"), "createtimegmt")?,
+        createtime_gmt: side.take(moment_gmt(status.attribute("createtimegmt"), "createtimegmt")),
         message: status.owned_attribute("message"),
         store: status.owned_attribute("eventstore"),
-    }))
+    })
 }
 
-/// An unreadable record of the past does not spoil the present.
-fn read_history(history: &Element) -> Vec<Status> {
-    history.children("status").filter_map(|status| read_status(status).ok().flatten()).collect()
+fn read_history(history: &Element, side: &mut SideFields) -> Vec<Status> {
+    history.children("status").filter_map(|status| read_status(status, side)).collect()
 }
 
-fn read_item(item: &Element) -> Result<StatusItem, BadValue> {
-    Ok(StatusItem {
+fn read_item(item: &Element, side: &mut SideFields) -> StatusItem {
+    StatusItem {
         code: item.owned_attribute("code"),
         extcode: item.owned_attribute("extcode"),
         name: item.text().map(str::to_owned),
-        quantity: count(item.attribute("quantity"), "item quantity")?.unwrap_or(0),
-        retprice: money(item.attribute("retprice"), "item retprice")?.unwrap_or(Kopecks::ZERO),
+        quantity: match count(item.attribute("quantity"), "item quantity") {
+            Ok(quantity) => quantity.unwrap_or(0),
+            unreadable => side.take(unreadable).unwrap_or(1),
+        },
+        retprice: side.take(money(item.attribute("retprice"), "item retprice")).unwrap_or(Kopecks::ZERO),
         vat: percent(item.attribute("VATrate")),
-        mass: kilograms(item.attribute("mass"), "item mass").unwrap_or(None),
+        mass: side.take(kilograms(item.attribute("mass"), "mass of an item")),
         barcode: item.owned_attribute("barcode"),
         article: item.owned_attribute("article"),
-        returns: count(item.attribute("returns"), "item returns")?.unwrap_or(0),
-    })
+        returns: side.take(count(item.attribute("returns"), "returns of an item")).unwrap_or(0),
+    }
 }
 
-fn read_package(package: &Element) -> Result<StatusPackage, BadValue> {
-    Ok(StatusPackage {
+fn read_package(package: &Element, side: &mut SideFields) -> StatusPackage {
+    StatusPackage {
         code: package.owned_attribute("code"),
         strbarcode: package.owned_attribute("strbarcode"),
-        mass: kilograms(package.attribute("mass"), "package mass").unwrap_or(None),
-    })
+        mass: side.take(kilograms(package.attribute("mass"), "package mass")),
+    }
 }
 
-fn rows<T>(
-    order: &Element,
-    container: &str,
-    row: &str,
-    read: impl Fn(&Element) -> Result<T, BadValue>,
-) -> Result<Vec<T>, BadValue> {
-    order.child(container).map_or_else(|| Ok(Vec::new()), |container| container.children(row).map(read).collect())
+fn rows<T>(order: &Element, container: &str, row: &str, read: impl FnMut(&Element) -> T) -> Vec<T> {
+    order.child(container).map_or_else(Vec::new, |container| container.children(row).map(read).collect())
 }
 
 fn phones(receiver: &Element) -> Vec<String> {

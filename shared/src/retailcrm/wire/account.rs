@@ -28,6 +28,15 @@ impl Credentials {
         "reference_read",
     ];
 
+    /// Without these nothing can be done for any order.
+    pub const VITAL_SCOPES: [&'static str; 2] = ["order_read", "reference_read"];
+
+    /// Whether the key, by its own scopes, may do what every order needs.
+    #[must_use]
+    pub fn lets_us_work(&self) -> bool {
+        !self.missing_scopes().iter().any(|scope| Self::VITAL_SCOPES.contains(scope))
+    }
+
     /// # Errors
     /// [`Misread`] when a list is no list.
     pub fn read(answer: &Value) -> Result<Self, Misread> {
@@ -127,6 +136,9 @@ mod tests {
         let poor = Credentials { scopes: vec!["order_read".into()], ..credentials };
         assert_eq!(poor.missing_scopes().len(), 6);
         assert!(poor.missing_scopes().contains(&"delivery_write"));
+        assert!(!poor.lets_us_work(), "reference_read is missing");
+        let enough = Credentials { scopes: vec!["order_read".into(), "reference_read".into()], ..poor };
+        assert!(enough.lets_us_work());
     }
 
     #[test]

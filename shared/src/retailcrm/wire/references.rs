@@ -110,11 +110,11 @@ impl Entry for PaymentType {
         Ok(Self {
             code: code(node)?,
             name: t.lax("name", text).unwrap_or_default(),
-            active: t.get("active", flag)?.unwrap_or(true),
+            active: t.lax("active", flag).unwrap_or(true),
             integration_module: t.object("integrationModule")?.is_some_and(|module| !module.is_empty()),
-            delivery_types: t.texts("deliveryTypes")?,
-            payment_statuses: t.texts("paymentStatuses")?,
-            sites: t.texts("sites")?,
+            delivery_types: t.texts("deliveryTypes").unwrap_or_default(),
+            payment_statuses: t.texts("paymentStatuses").unwrap_or_default(),
+            sites: t.texts("sites").unwrap_or_default(),
         })
     }
 }
@@ -125,9 +125,9 @@ impl Entry for PaymentStatus {
         Ok(Self {
             code: code(node)?,
             name: s.lax("name", text).unwrap_or_default(),
-            active: s.get("active", flag)?.unwrap_or(true),
+            active: s.lax("active", flag).unwrap_or(true),
             payment_complete: s.get("paymentComplete", flag)?.unwrap_or_default(),
-            payment_types: s.texts("paymentTypes")?,
+            payment_types: s.texts("paymentTypes").unwrap_or_default(),
         })
     }
 }
@@ -139,12 +139,12 @@ impl Entry for DeliveryType {
             id: t.lax("id", integer),
             code: code(node)?,
             name: t.lax("name", text).unwrap_or_default(),
-            active: t.get("active", flag)?.unwrap_or(true),
+            active: t.lax("active", flag).unwrap_or(true),
             integration_code: t.get("integrationCode", text)?,
             payment_types: t.all("deliveryPaymentTypes", |node| {
                 Ok(DeliveryPaymentType { code: code(node)?, cod: node.fields()?.get("cod", flag)? })
             })?,
-            sites: t.texts("sites")?,
+            sites: t.texts("sites").unwrap_or_default(),
         })
     }
 }
@@ -155,7 +155,7 @@ impl Entry for Status {
         Ok(Self {
             code: code(node)?,
             name: s.lax("name", text).unwrap_or_default(),
-            active: s.get("active", flag)?.unwrap_or(true),
+            active: s.lax("active", flag).unwrap_or(true),
             group: s.lax("group", text),
         })
     }
@@ -273,6 +273,19 @@ mod tests {
         assert_eq!(read_reference::<Status>(&answer, "statuses").expect("read")[0].code, "new");
         let answer = json!({"statuses": []});
         assert!(read_reference::<Status>(&answer, "statuses").expect("empty").is_empty());
+    }
+
+    #[test]
+    fn a_side_field_that_cannot_be_read_spoils_no_list_and_what_decides_about_money_does() {
+        let statuses = |entry| read_reference::<PaymentStatus>(&json!({"s": [entry]}), "s");
+        let side = json!({"code": "paid", "paymentComplete": true, "active": "yes", "paymentTypes": "all"});
+        let read = statuses(side).expect("read");
+        assert!(read[0].payment_complete && read[0].active && read[0].payment_types.is_empty());
+        assert!(statuses(json!({"code": "paid", "paymentComplete": "yes"})).is_err());
+        let side = json!({"t": [{"code": "cash", "sites": 7, "deliveryTypes": "all", "paymentStatuses": "all"}]});
+        assert_eq!(read_reference::<PaymentType>(&side, "t").expect("read")[0].code, "cash");
+        let side = json!({"t": [{"code": "incity", "sites": 7, "active": []}]});
+        assert_eq!(read_reference::<DeliveryType>(&side, "t").expect("read")[0].code, "incity");
     }
 
     proptest! {

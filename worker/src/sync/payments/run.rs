@@ -1,0 +1,498 @@
+//! Carries out what is decided about payments, one integration at a time.
+
+use std::collections::HashMap;
+
+use jiff::ZonedDateTime;
+use shared::domain::CrmOrderId;
+use shared::message::{Change, GiveUp, Kind, Outcome};
+use shared::reason;
+use shared::retailcrm::error::Class;
+use shared::retailcrm::wire::order::Order;
+use shared::retailcrm::wire::payments::{Deleted, NewPayment, PaymentPatch};
+use shared::retailcrm::{CrmError, Unreadable};
+use shared::store;
+use shared::store::journal::{Entry, What};
+use shared::store::payment_moves::{MoveState, PaymentMove};
+
+use super::decide::{Decision, Question};
+use super::plan::{LeftBehind, Move, Plan};
+use crate::crm;
+use crate::ports::{Shop, Tools};
+use crate::references::References;
+use crate::sync::apply::payment_letter;
+use crate::sync::facts::Facts;
+use crate::sync::keeper::Keeper;
+use crate::sync::{internal, next_try};
+
+/// Orders read in one request.
+const BATCH: u32 = 50;
+
+/// How one order's payment went.
+enum Trouble {
+    /// Try again: the rest of the run may go on.
+    Later(String),
+    /// The account does not work at all.
+    Halt(CrmError),
+    GiveUp(GiveUp),
+    /// The plan was taken back whole; a later look decides anew.
+    TakenBack(GiveUp),
+    /// Newer facts have come: they decide.
+    Overtaken,
+    Store(store::StoreError),
+}
+
+impl From<store::StoreError> for Trouble {
+    fn from(error: store::StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<CrmError> for Trouble {
+    fn from(error: CrmError) -> Self {
+        match error.class() {
+            Class::Retry => Self::Later(error.label().to_owned()),
+            Class::StopIntegration => Self::Halt(error),
+            Class::Park => Self::GiveUp(reason::give_up(reason_of(&error), error.to_string())),
+        }
+    }
+}
+
+/// Why a change of a payment that RetailCRM refuses is given up.
+const fn reason_of(error: &CrmError) -> &'static str {
+    match error {
+        CrmError::AccessDenied { .. } => reason::CRM_SCOPE_MISSING,
+        CrmError::Unreadable(_) => reason::UNREADABLE_ORDER,
+        _ => reason::PAYMENT_REFUSED,
+    }
+}
+
+/// Settles what is due of an integration.
+pub async fn run(tools: &Tools, shop: &Shop) -> Outcome {
+    match tools.store.next_payment_due(shop.id()).await {
+        Ok(Some(due)) if due <= tools.clock.now() => {}
+        Ok(_) => return Outcome::AlreadyDone("no payment waits"),
+        Err(_) => return internal(),
+    }
+    let keeper = match Keeper::take(tools, &format!("payments|{}", shop.id())).await {
+        Ok(Some(keeper)) => keeper,
+        Ok(None) => return Outcome::Superseded("another worker settles payments of this integration"),
+        Err(_) => return internal(),
+    };
+    let outcome = match settle_due(tools, shop, &keeper).await {
+        Ok(()) => Outcome::Done(Change::Synced),
+        Err(Trouble::Halt(error)) => crm::failure(tools, shop, &error).await,
+        Err(Trouble::Store(error)) => {
+            tracing::warn!(%error, "payments wait for the database");
+            internal()
+        }
+        Err(_) => internal(),
+    };
+    keeper.release().await;
+    outcome
+}
+
+async fn settle_due(tools: &Tools, shop: &Shop, keeper: &Keeper) -> Result<(), Trouble> {
+    loop {
+        let due = tools.store.due_payments(shop.id(), BATCH).await?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        let mut ids: Vec<CrmOrderId> = due.iter().map(|row| row.crm_order).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let read = match (References::of(tools, shop).await, shop.vendors.crm.orders_by_ids(&ids).await) {
+            (Ok(references), Ok(orders)) => Ok((references, orders)),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        };
+        let (mut references, orders) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                for row in &due {
+                    tools.store.postpone_payment(row.id, next_try(tools, row.attempt), error.label()).await?;
+                }
+                return Err(Trouble::Halt(error));
+            }
+        };
+        let readable: HashMap<CrmOrderId, &Order> = orders.iter().flatten().map(|order| (order.id, order)).collect();
+        // A type or status the shop added a minute ago is not in the lists yet.
+        if readable.values().any(|order| !references.cover(order))
+            && let Ok(newer) = References::reread(tools, shop).await
+        {
+            references = newer;
+        }
+        for row in &due {
+            let mut tx = tools.store.db.begin().await?;
+            let held = tx.holds_lease(&keeper.lease).await?;
+            tx.commit().await?;
+            if !held {
+                return Ok(());
+            }
+            let result = match readable.get(&row.crm_order) {
+                Some(order) => Settling { tools, shop, references: &references, row }.settle(order).await,
+                None => Err(Trouble::GiveUp(unreadable(&orders, row.crm_order))),
+            };
+            conclude(tools, row, result).await?;
+        }
+    }
+}
+
+fn unreadable(orders: &[Result<Order, Unreadable>], id: CrmOrderId) -> GiveUp {
+    match orders.iter().find_map(|order| order.as_ref().err().filter(|bad| bad.id == Some(id))) {
+        Some(bad) => reason::give_up(reason::UNREADABLE_ORDER, bad.why.to_string()),
+        None => reason::give_up(reason::ORDER_NOT_FOUND, format!("id {id}")),
+    }
+}
+
+/// What was done about one order's payment.
+enum Settled {
+    Moved(String),
+    Left(&'static str),
+}
+
+/// One closing at work.
+struct Settling<'a> {
+    tools: &'a Tools,
+    shop: &'a Shop,
+    references: &'a References,
+    row: &'a PaymentMove,
+}
+
+impl Settling<'_> {
+    fn decide(&self, order: &Order, facts: &Facts, settled: bool, used: Option<&str>) -> Decision {
+        let code = self.shop.integration.code(&self.tools.module_code);
+        let settings = &self.shop.integration.settings;
+        let replayed = self.row.replayed;
+        Question { order, settings, references: self.references, facts, code: &code, settled, replayed, used }.decide()
+    }
+
+    /// `order` was read with others, maybe minutes ago: enough to see that there is nothing to
+    /// do.
+    async fn settle(&self, order: &Order) -> Result<Settled, Trouble> {
+        let bad = |_| Trouble::GiveUp(reason::give_up(reason::INTERNAL, "the journal of the payment cannot be read"));
+        let facts: Facts = serde_json::from_str(&self.row.facts).map_err(bad)?;
+        let read = |text: &String| serde_json::from_str::<Plan>(text).map_err(bad);
+        let plan = self.row.plan.as_ref().map(read).transpose()?;
+        let interrupted = self.row.interrupted.as_ref().map(read).transpose()?;
+        if plan.is_none()
+            && interrupted.is_none()
+            && let Decision::Fits(why) = self.decide(order, &facts, self.row.after_settling, None)
+        {
+            return Ok(Settled::Left(why));
+        }
+        let order = self.read_again().await?;
+        if let Some(plan) = plan {
+            match plan.conflict(&order, self.row.tried) {
+                None => {
+                    if !self.tools.store.resume_payment(self.row.id).await? {
+                        return Err(Trouble::Overtaken);
+                    }
+                    return self.carry_out(&order, plan).await;
+                }
+                // A person has seen it and put it right: what is there now decides, unless our
+                // own half of it is still there.
+                Some(_)
+                    if self.row.state == MoveState::Wanted
+                        && matches!(plan.left_behind(&order), LeftBehind::Nothing | LeftBehind::CarriedOut) => {}
+                Some(why) => return Err(conflict(&why, &plan, &order)),
+            }
+        }
+        self.begin(&order, &facts, interrupted).await
+    }
+
+    async fn read_again(&self) -> Result<Order, Trouble> {
+        match self.shop.vendors.crm.order(self.row.crm_order).await {
+            Err(CrmError::NotFound { .. }) => {
+                let detail = format!("id {}", self.row.crm_order);
+                Err(Trouble::GiveUp(reason::give_up(reason::ORDER_NOT_FOUND, detail)))
+            }
+            read => Ok(read?),
+        }
+    }
+
+    /// Decides on an order that was read just now, writes the plan down and begins it.
+    async fn begin(&self, order: &Order, facts: &Facts, interrupted: Option<Plan>) -> Result<Settled, Trouble> {
+        let left = interrupted.as_ref().map_or(LeftBehind::Nothing, |plan| plan.left_behind(order));
+        // What an overtaken plan left half done is taken back first, and is not there for the
+        // decision.
+        let (ours, settled) = match left {
+            LeftBehind::Nothing => (None, self.row.after_settling),
+            LeftBehind::CarriedOut => (None, true),
+            LeftBehind::HalfReplaced(id) => (Some(id), false),
+            LeftBehind::Changed(why) => {
+                return Err(match &interrupted {
+                    Some(plan) => conflict(&why, plan, order),
+                    None => Trouble::Overtaken,
+                });
+            }
+        };
+        let mut seen = order.clone();
+        seen.payments.retain(|payment| Some(payment.id) != ours);
+        let used = interrupted.as_ref().and_then(Plan::tag);
+        let moves: Vec<Move> = match self.decide(&seen, facts, settled, used) {
+            Decision::Moves(moves) => moves,
+            Decision::Fits(why) if ours.is_none() => return Ok(Settled::Left(why)),
+            Decision::Fits(_) => Vec::new(),
+            // What was settled once and cannot follow a correction is a person's.
+            Decision::GiveUp(give_up) if settled => {
+                let sum = facts.price.map_or_else(|| "no sum".to_owned(), |price| price.to_string());
+                let paytype = facts.paytype.as_deref().unwrap_or("");
+                let detail = format!("MeaSoft says {sum} {paytype} now ({}: {})", give_up.reason, give_up.detail);
+                return Err(Trouble::GiveUp(reason::give_up(reason::PAYMENT_CORRECTED, detail)));
+            }
+            Decision::GiveUp(mut give_up) => {
+                if let (Some(id), Some(plan)) = (ours, &interrupted) {
+                    give_up.detail =
+                        format!("{}; of older facts payment {id} is left, {}", give_up.detail, plan.progress_on(order));
+                }
+                return Err(Trouble::GiveUp(give_up));
+            }
+        };
+        let paid_at = facts
+            .understood()
+            .and_then(|event| event.at)
+            .map(|at| ZonedDateTime::new(at, self.references.zone.clone()).datetime());
+        let plan = Plan::of(order, moves, paid_at);
+        let plan = if let Some(ours) = ours { plan.taking_back(ours) } else { plan };
+        if !self.tools.store.begin_payment(self.row.id, &plan.text()).await? {
+            return Err(Trouble::Overtaken);
+        }
+        let fresh = PaymentMove { step: 0, tried: 0, state: MoveState::Moving, ..self.row.clone() };
+        Settling { row: &fresh, ..*self }.carry_out(order, plan).await
+    }
+
+    /// Does the steps that are not done yet. `order` was read after the last try, just now.
+    async fn carry_out(&self, order: &Order, mut plan: Plan) -> Result<Settled, Trouble> {
+        if plan.undo.is_some() {
+            return self.put_back(order, &plan).await;
+        }
+        let (store, id) = (&self.tools.store, self.row.id);
+        let mut from = self.row.step as usize;
+        let mut tried = self.row.tried as usize;
+        while let Some(step) = plan.moves.get(from).cloned() {
+            // Newer facts may have come since: no step is taken on older ones.
+            if !store.payment_step_begun(id, count(from + 1)).await? {
+                return Err(Trouble::Overtaken);
+            }
+            match self.one_step(order, &plan, &step, tried > from).await {
+                Ok(Done::Now) => {
+                    from += 1;
+                    store.payment_step_done(id, count(from)).await?;
+                }
+                Ok(Done::GoneBefore(payment)) => return Err(self.taken_away(&plan, payment).await?),
+                Err(error) if error.class() == Class::Park => {
+                    store.payment_step_refused(id, count(from)).await?;
+                    let now = self.read_again().await?;
+                    match step {
+                        Move::Create { .. } if !plan.to_put_back(&now).is_empty() => {
+                            plan.undo = Some(error.to_string());
+                            store.amend_payment(id, &plan.text()).await?;
+                            return self.put_back(&now, &plan).await;
+                        }
+                        Move::Create { .. } if from == 0 && refuses_the_sum(&error) => {
+                            // RetailCRM may take no second payment beside one that covers the
+                            // order (retailcrm-api.md C.4 [?]): then the old one goes first.
+                            let Some(other) = plan.removing_first() else { return Err(refused(&error, &plan, from)) };
+                            if !store.replan_payment(id, &other.text()).await? {
+                                return Err(Trouble::Overtaken);
+                            }
+                            (plan, tried) = (other, 0);
+                        }
+                        _ => return Err(refused(&error, &plan, from)),
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Settled::Moved(plan.words()))
+    }
+
+    /// One step; `again` when it was begun before and may have happened.
+    async fn one_step(&self, order: &Order, plan: &Plan, step: &Move, again: bool) -> Result<Done, CrmError> {
+        let crm = &self.shop.vendors.crm;
+        let paid_at = |status: &str| plan.paid_at.filter(|_| self.references.is_complete(status));
+        match step {
+            Move::EditAmount { payment, amount } => {
+                let Some(present) = order.payment(*payment) else { return Ok(Done::GoneBefore(*payment)) };
+                if present.amount != *amount {
+                    let patch = PaymentPatch { amount: Some(*amount), ..PaymentPatch::default() };
+                    return edited(crm.edit_payment(*payment, &order.site, &patch).await, *payment);
+                }
+            }
+            Move::SetStatus { payment, status } => {
+                let Some(present) = order.payment(*payment) else { return Ok(Done::GoneBefore(*payment)) };
+                if present.status.as_ref() != Some(status) {
+                    let patch = PaymentPatch {
+                        status: Some(status.clone()),
+                        paid_at: paid_at(status),
+                        ..PaymentPatch::default()
+                    };
+                    return edited(crm.edit_payment(*payment, &order.site, &patch).await, *payment);
+                }
+            }
+            Move::Delete { payment } => {
+                if order.payment(*payment).is_some() && crm.delete_payment(*payment).await? == Deleted::Before && !again
+                {
+                    return Ok(Done::GoneBefore(*payment));
+                }
+            }
+            Move::Create { tag, kind, amount, status } => {
+                if !order.payments.iter().any(|p| p.external_id.as_deref() == Some(tag.as_str())) {
+                    let new = NewPayment {
+                        order: order.id,
+                        kind: kind.clone(),
+                        status: status.clone(),
+                        amount: *amount,
+                        paid_at: status.as_deref().and_then(paid_at),
+                        external_id: Some(tag.clone()),
+                        comment: Some("MeaSoft".to_owned()),
+                    };
+                    crm.create_payment(&order.site, &new).await?;
+                }
+            }
+        }
+        Ok(Done::Now)
+    }
+
+    /// Somebody took a payment away between our reading and our step. If they entered one of
+    /// their own meanwhile, ours must not stand beside it.
+    async fn taken_away(&self, plan: &Plan, payment: i64) -> Result<Trouble, Trouble> {
+        let order = self.read_again().await?;
+        let theirs = plan.conflict(&order, u32::MAX);
+        let mut why = theirs.clone().unwrap_or_else(|| format!("payment {payment} was removed meanwhile"));
+        let ours = plan.moves.iter().find_map(|m| match m {
+            Move::Create { tag, .. } => order.payments.iter().find(|p| p.external_id.as_deref() == Some(tag)),
+            _ => None,
+        });
+        if let (Some(_), Some(ours)) = (theirs, ours) {
+            match self.shop.vendors.crm.delete_payment(ours.id).await {
+                Ok(_) => {
+                    why.push_str(&format!("; our payment {} of {} {} was taken back", ours.id, ours.amount, ours.kind))
+                }
+                Err(error) => why.push_str(&format!("; our payment {} stands beside it: {error}", ours.id)),
+            }
+        }
+        Ok(Trouble::TakenBack(reason::give_up(reason::PAYMENT_CONFLICT, format!("{why}; meant: {}", plan.words()))))
+    }
+
+    /// Enters again what was removed for a payment that RetailCRM then refused.
+    async fn put_back(&self, order: &Order, plan: &Plan) -> Result<Settled, Trouble> {
+        let said = plan.undo.as_deref().unwrap_or_default();
+        let mut back = Vec::new();
+        for (seen, tag) in plan.to_put_back(order) {
+            let was = format!("{} {}", seen.amount, seen.kind);
+            if order.payments.iter().any(|p| p.external_id.as_deref() == Some(tag.as_str())) {
+                back.push(was);
+                continue;
+            }
+            let old = NewPayment {
+                order: order.id,
+                kind: seen.kind,
+                status: seen.status,
+                amount: seen.amount,
+                paid_at: seen.paid_at,
+                external_id: Some(tag),
+                comment: None,
+            };
+            match self.shop.vendors.crm.create_payment(&order.site, &old).await {
+                Ok(_) => back.push(was),
+                Err(error) if error.class() == Class::Park => {
+                    let detail = format!(
+                        "payment {} ({was}) was removed and could not be entered again: {error}; {}; RetailCRM: {said}",
+                        seen.id,
+                        plan.progress_on(order)
+                    );
+                    return Err(Trouble::GiveUp(reason::give_up(reason::PAYMENT_REFUSED, detail)));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let detail =
+            format!("removed and entered again: {}; tried: {}; RetailCRM: {said}", back.join(", "), plan.words());
+        Err(Trouble::TakenBack(reason::give_up(reason::PAYMENT_REFUSED, detail)))
+    }
+}
+
+/// What came of a step.
+enum Done {
+    Now,
+    /// The payment it is about was gone before: somebody else's doing.
+    GoneBefore(i64),
+}
+
+fn count(steps: usize) -> u32 {
+    u32::try_from(steps).unwrap_or(u32::MAX)
+}
+
+fn edited(result: Result<(), CrmError>, payment: i64) -> Result<Done, CrmError> {
+    match result {
+        Err(CrmError::NotFound { .. }) => Ok(Done::GoneBefore(payment)),
+        other => other.map(|()| Done::Now),
+    }
+}
+
+/// Whether it is the sum that RetailCRM does not take.
+fn refuses_the_sum(error: &CrmError) -> bool {
+    matches!(error, CrmError::Refused { errors, .. } if errors.iter().any(|line| line.starts_with("amount")))
+}
+
+fn refused(error: &CrmError, plan: &Plan, done: usize) -> Trouble {
+    Trouble::GiveUp(reason::give_up(reason_of(error), format!("{}; {error}", plan.progress(done))))
+}
+
+fn conflict(why: &str, plan: &Plan, order: &Order) -> Trouble {
+    Trouble::GiveUp(reason::give_up(reason::PAYMENT_CONFLICT, format!("{why}; {}", plan.progress_on(order))))
+}
+
+/// Records what an attempt came to. What newer facts have overtaken says nothing any more.
+async fn conclude(tools: &Tools, row: &PaymentMove, result: Result<Settled, Trouble>) -> Result<(), Trouble> {
+    let now = tools.clock.now();
+    let entry = |what, text: String| {
+        Entry::new(now, what, text).about(row.integration, row.number.as_str()).orderno(row.orderno.as_str())
+    };
+    let taken_back = matches!(result, Err(Trouble::TakenBack(_)));
+    match result {
+        Ok(settled) => {
+            let (state, why, entry) = match settled {
+                Settled::Moved(words) => {
+                    (MoveState::Done, String::new(), entry(What::Crm, format!("payments: {words}")))
+                }
+                Settled::Left(why) => {
+                    (MoveState::Nothing, why.to_owned(), entry(What::Decision, format!("payments left alone: {why}")))
+                }
+            };
+            let mut tx = tools.store.db.begin().await?;
+            if tx.end_payment(row.id, state, &why, now).await? {
+                tx.resolve_dead_letters_of(row.integration, Some(&row.number), Kind::SyncPayments.as_str(), now)
+                    .await?;
+            }
+            tx.append_journal(&entry).await?;
+            tx.commit().await?;
+            Ok(())
+        }
+        Err(Trouble::Later(why)) => {
+            tools.store.postpone_payment(row.id, next_try(tools, row.attempt), &why).await?;
+            Ok(())
+        }
+        Err(Trouble::Overtaken) => Ok(()),
+        Err(Trouble::GiveUp(give_up) | Trouble::TakenBack(give_up)) => {
+            let dead =
+                payment_letter(tools, row.integration, Some(row.delivery), &row.number, &give_up, row.attempt + 1);
+            let mut tx = tools.store.db.begin().await?;
+            if taken_back {
+                tx.drop_payment_plan(row.id, now).await?;
+            }
+            if tx.end_payment(row.id, MoveState::Dead, give_up.reason, now).await? {
+                tx.bury(&dead, now).await?;
+            }
+            let text = format!("payments: gave up ({}, {}) {}", give_up.reason, give_up.fault, give_up.detail);
+            tx.append_journal(&entry(What::Decision, text)).await?;
+            tx.commit().await?;
+            Ok(())
+        }
+        Err(Trouble::Halt(error)) => {
+            tools.store.postpone_payment(row.id, next_try(tools, row.attempt), error.label()).await?;
+            Err(Trouble::Halt(error))
+        }
+        Err(store) => Err(store),
+    }
+}
