@@ -42,6 +42,36 @@ reasons! {
         "Исправьте оплаты, скидки или стоимость доставки в заказе так, чтобы суммы сошлись, и сохраните его.",
         "Lines and delivery do not add up to what the order's payments leave to collect; no sum is guessed.",
         "Correct the order's payments, discounts or delivery cost so that they agree, and save it.";
+    COD_MISMATCH = "cod_mismatch", Shop,
+        "RetailCRM назвала при сохранении одну сумму наложенного платежа, а по оплатам заказа к получению выходит другая.",
+        "Проверьте оплаты заказа и «Способы оплаты» в настройках модуля, затем сохраните заказ ещё раз.",
+        "RetailCRM named one sum of cash on delivery when the order was saved; by its payments it is another.",
+        "Check the order's payments and the payment types in the module's settings, then save the order again.";
+    PAYMENT_TYPE_UNCLEAR = "payment_type_unclear", Shop,
+        "Непонятно, собирает ли курьер деньги по типу оплаты заказа: RetailCRM об этом ничего не говорит.",
+        "Отметьте этот тип оплаты в настройках модуля («Доставка» → «Способы оплаты») или задайте соответствие: bridge integration edit ID --set paytype_map.КОД=CASH (CARD, OTHER или NO), затем сохраните заказ.",
+        "It is not clear whether the courier collects by the order's payment type: RetailCRM says nothing about it.",
+        "Tick the payment type in the module's settings (Delivery → Payment types) or map it with bridge integration edit ID --set paytype_map.CODE=CASH (CARD, OTHER or NO), then save the order.";
+    PAYMENT_WITHOUT_AMOUNT = "payment_without_amount", Shop,
+        "У оплаты заказа не указана сумма, и остальные оплаты не покрывают стоимость заказа; сумма наугад не отправляется.",
+        "Укажите в заказе сумму этой оплаты и сохраните его.",
+        "A payment of the order has no amount, and the others do not cover its total; no sum is guessed.",
+        "Enter the amount of this payment in the order and save it.";
+    UNCOVERED_REST = "uncovered_rest", Shop,
+        "Оплаты заказа покрывают не всю его стоимость, а настройка интеграции запрещает отправлять такие заказы.",
+        "Добавьте в заказ оплату на остаток и сохраните его.",
+        "The order's payments do not cover its total, and the integration's setting forbids sending such orders.",
+        "Add a payment for the rest to the order and save it.";
+    WRONG_CURRENCY = "wrong_currency", Shop,
+        "Заказ в другой валюте, чем принимает курьерская служба этой интеграции.",
+        "Пересчитайте заказ в валюту курьерской службы или задайте валюту интеграции: bridge integration edit ID --set currency=КОД.",
+        "The order is in another currency than this integration's courier takes.",
+        "Convert the order into the courier's currency, or set the integration's with bridge integration edit ID --set currency=CODE.";
+    NOTHING_TO_SEND = "nothing_to_send", Shop,
+        "Все позиции заказа отменены и платить не за что: отправлять нечего.",
+        "Если заказ отменён, смените тип доставки или отмените его; если нет — восстановите позиции и сохраните заказ.",
+        "All positions of the order are cancelled and nothing is to be paid: there is nothing to send.",
+        "If the order is cancelled, change its delivery type or cancel it; if not, restore its positions and save it.";
     PRICE_MISMATCH = "price_mismatch", Courier,
         "Заказ создан, но сумма в MeaSoft отличается от нашей.",
         "Сверьте сумму к получению в личном кабинете курьерской службы и сообщите ей о расхождении.",

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use shared::crypto::sha256_hex;
-use shared::domain::integration::{CodPolicy, NoPayment, PayKind};
 use shared::domain::{Delivery, Grams, Integration, Kopecks, Millimetres, OrderNo};
 use shared::measoft::{Fee, Item, ItemKind, NewOrder, Package, PayType, Sender};
 use shared::message::GiveUp;
@@ -14,21 +13,13 @@ use shared::retailcrm::tolerant::VatRate;
 use shared::retailcrm::wire::order::{self, ItemPrice, Order};
 
 use crate::case::Desired;
-use crate::overlay::rounding_of;
+use crate::money::{Money, money};
+use crate::overlay::units;
 use crate::receiver::{instruction, receiver};
 use crate::recognise::{PREPAYMENT, total};
 use crate::references::References;
 
 pub use crate::overlay::{Overlay, OverlayPackage};
-
-/// What has to be collected, and what was paid before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Money {
-    pub collect: Kopecks,
-    pub paytype: PayType,
-    /// Shown to MeaSoft as a prepayment line when something is left to collect.
-    pub prepaid: Kopecks,
-}
 
 /// The order as MeaSoft should hold it, with the overlay its delivery has.
 ///
@@ -57,21 +48,29 @@ pub fn desired_with(
     overlay: &Overlay,
 ) -> Result<Desired, GiveUp> {
     let settings = &integration.settings;
-    let money = money(order, integration, references, overlay)?;
+    if let Some(currency) = order.currency.as_deref().filter(|code| !settings.is_currency(code)) {
+        return Err(reason::give_up(reason::WRONG_CURRENCY, format!("{currency}, not {}", settings.currency)));
+    }
+    let money = money(order, settings, references, overlay.said(order))?;
     let vat = |rate: VatRate, fallback: VatRate| match (rate, fallback) {
         (VatRate::Percent(p), _) | (VatRate::Absent, VatRate::Percent(p)) => p,
         _ => settings.vat_none,
     };
     let declared_lines = declared_by_line(order);
     let mut items = Vec::new();
-    for item in shipped(order) {
+    for item in shipped(order, references) {
         let offer_vat = item.offer.as_ref().map_or(VatRate::Absent, |offer| offer.vat_rate);
         lines(item, vat(item.vat_rate, offer_vat), declared_lines.get(&item.id).copied(), &mut items)?;
     }
-    if !items.is_empty() && money.paytype != PayType::No && money.prepaid > Kopecks::ZERO {
-        let mut line = Item::goods(PREPAYMENT, "Предоплата", 1, -money.prepaid);
-        line.kind = ItemKind::Prepayment;
-        items.push(line);
+    if items.is_empty() && !order.items.is_empty() && money.total.is_zero() {
+        return Err(reason::give_up(reason::NOTHING_TO_SEND, ""));
+    }
+    // An order that never had positions is a sum and nothing else.
+    if !order.items.is_empty() {
+        level(&mut items, order, shipped(order, references).map(|item| units(item.quantity)).sum())?;
+    }
+    if !items.is_empty() && money.paytype != PayType::No && money.prepayment() > Kopecks::ZERO {
+        items.push(prepayment(money.prepayment()));
     }
     let mut wanted = NewOrder::new(delivery.orderno.clone(), receiver(order, overlay)?, money.paytype);
     wanted.sender = sender(integration);
@@ -95,108 +94,85 @@ pub fn desired_with(
             true => declared.or(overlay.declared),
         }
     } else {
-        Some(sum_declared(order, &declared_lines)?)
+        Some(sum_declared(order, references, &declared_lines)?)
     };
+    // Without a value of its own the platform insures a line at its price.
+    if wanted.declared == Some(Kopecks::ZERO) {
+        items
+            .iter_mut()
+            .filter(|line| line.kind == ItemKind::Goods)
+            .for_each(|line| line.inshprice = Some(Kopecks::ZERO));
+    }
     wanted.instruction = instruction(order);
     wanted.items = items;
-    if !wanted.items.is_empty() {
-        check(&wanted, &money)?;
-    }
+    check(&wanted, &money)?;
     let hash = hash(&wanted, order.delivery.address.region.as_deref());
     Ok(Desired { order: wanted, collect: money.collect, hash })
 }
 
-/// Lines, fee and prepayment must come to the sum to collect.
-fn check(wanted: &NewOrder, money: &Money) -> Result<(), GiveUp> {
-    let found = total(wanted).ok_or_else(|| reason::give_up(reason::BAD_SUM, "too large"))?;
-    if found == money.collect {
+/// Lines and fee must come to the order's total. What single prices lose in rounding, at most
+/// a kopeck a piece, goes to one line: RetailCRM's own total is right.
+///
+/// # Errors
+/// A larger difference, with the figures.
+fn level(items: &mut Vec<Item>, order: &Order, pieces: i64) -> Result<(), GiveUp> {
+    let lines = items
+        .iter()
+        .try_fold(Kopecks::ZERO, |sum, line| {
+            sum.checked_add(Kopecks(line.retprice.0.checked_mul(i64::from(line.quantity))?))
+        })
+        .ok_or_else(|| reason::give_up(reason::BAD_SUM, "too large"))?;
+    let fee = order.delivery.cost;
+    let off = order.total_summ - fee - lines;
+    if off.is_zero() || (off.0.abs() <= pieces && shift(items, off)) {
         return Ok(());
     }
-    let fee = wanted.delivery_price.map_or(Kopecks::ZERO, |fee| fee.sum);
-    let prepaid = money.prepaid;
-    let lines = found - fee + prepaid;
     Err(reason::give_up(
         reason::SUM_MISMATCH,
-        format!("goods {lines} + delivery {fee} - paid {prepaid} = {found}, to collect {}", money.collect),
+        format!("goods {lines} + delivery {fee} = {}, total {}", lines + fee, order.total_summ),
     ))
 }
 
-/// What is to be collected at the door (design §3 «Money»).
-///
-/// # Errors
-/// An order without payments where the setting refuses it.
-pub fn money(
-    order: &Order,
-    integration: &Integration,
-    references: &References,
-    overlay: &Overlay,
-) -> Result<Money, GiveUp> {
-    let settings = &integration.settings;
-    let nothing = |prepaid| Money { collect: Kopecks::ZERO, paytype: PayType::No, prepaid };
-    let is_paid = |payment: &order::Payment| payment.status.as_deref().is_some_and(|s| references.is_complete(s));
-    let paid: Kopecks = order.payments.iter().filter(|p| is_paid(p)).map(|p| p.amount).sum();
-    let left = (order.total_summ - order.prepay_sum).clamp_at_zero();
+/// Adds kopecks to one line: to the dearest line of one piece, else to one piece of the
+/// dearest line. False when no line can take them.
+fn shift(items: &mut Vec<Item>, off: Kopecks) -> bool {
+    let takes = |line: &Item| line.retprice + off >= Kopecks::ZERO && line.quantity > 0;
+    let dearest = |single: bool| {
+        let fitting = items.iter().enumerate().filter(|(_, line)| takes(line) && (line.quantity == 1) == single);
+        fitting.max_by_key(|(at, line)| (line.retprice, std::cmp::Reverse(*at))).map(|(at, _)| at)
+    };
+    if let Some(at) = dearest(true) {
+        items[at].retprice += off;
+        return true;
+    }
+    let Some(at) = dearest(false) else { return false };
+    let mut piece = items[at].clone();
+    items[at].quantity -= 1;
+    piece.quantity = 1;
+    piece.retprice += off;
+    piece.extcode.push_str("-r");
+    items.insert(at + 1, piece);
+    true
+}
 
-    if let Some(said) = overlay.collect
-        && overlay.payments_mark == payments_mark(order)
-    {
-        // Shares per unit are rounded; the payment itself is exact.
-        let owed: Kopecks = order.payments.iter().filter(|p| !is_paid(p)).map(|p| p.amount).sum();
-        let near = (owed - said).0.abs() <= rounding_of(order) && !said.is_zero();
-        let collect = if near { owed } else { said };
-        let kind = overlay.cod_type.as_deref().map_or(PayKind::Cash, |code| settings.pay_kind(code));
-        if collect.is_zero() || kind == PayKind::No {
-            return Ok(nothing(paid));
-        }
-        let prepaid = (order.total_summ - collect).clamp_at_zero();
-        return Ok(Money { collect, paytype: paytype(kind), prepaid });
-    }
-    if order.payments.is_empty() {
-        return match settings.no_payment {
-            NoPayment::Nothing => Ok(nothing(order.prepay_sum)),
-            NoPayment::Refuse => Err(reason::give_up(reason::NO_PAYMENT, "")),
-            NoPayment::Collect if left.is_zero() => Ok(nothing(order.prepay_sum)),
-            NoPayment::Collect => Ok(Money { collect: left, paytype: PayType::Cash, prepaid: order.prepay_sum }),
-        };
-    }
-    let unpaid = order.payments.iter().filter(|p| !is_paid(p) && p.amount > Kopecks::ZERO);
-    match settings.cod_policy {
-        CodPolicy::AsVendor => {
-            if left.is_zero() {
-                return Ok(nothing(order.prepay_sum));
-            }
-            let kind = unpaid.max_by_key(|p| p.amount).map_or(PayKind::Cash, |p| settings.pay_kind(&p.kind));
-            // This policy always hands the sum over, whatever the type is mapped to.
-            let kind = if kind == PayKind::No { PayKind::Cash } else { kind };
-            Ok(Money { collect: left, paytype: paytype(kind), prepaid: order.prepay_sum })
-        }
-        CodPolicy::ByPaymentType => {
-            // Paid in full: a payment row that was left over asks for nothing.
-            if paid > Kopecks::ZERO && paid >= order.total_summ {
-                return Ok(nothing(paid));
-            }
-            let delivery_type = order.delivery.code.as_deref().unwrap_or("");
-            let at_the_door: Vec<&order::Payment> = unpaid
-                .filter(|p| references.is_cod(delivery_type, &p.kind) && settings.pay_kind(&p.kind) != PayKind::No)
-                .collect();
-            let collect: Kopecks = at_the_door.iter().map(|p| p.amount).sum();
-            match at_the_door.iter().max_by_key(|p| p.amount) {
-                Some(largest) if !collect.is_zero() => {
-                    Ok(Money { collect, paytype: paytype(settings.pay_kind(&largest.kind)), prepaid: paid })
-                }
-                _ => Ok(nothing(paid)),
-            }
-        }
+/// What is sent asks for just the sum that is to be collected.
+fn check(wanted: &NewOrder, money: &Money) -> Result<(), GiveUp> {
+    match total(wanted) {
+        Some(asked) if asked == money.collect => Ok(()),
+        Some(asked) => Err(reason::give_up(
+            reason::SUM_MISMATCH,
+            format!("lines and delivery ask for {asked}, to collect {}", money.collect),
+        )),
+        None => Err(reason::give_up(reason::BAD_SUM, "too large")),
     }
 }
 
-const fn paytype(kind: PayKind) -> PayType {
-    match kind {
-        PayKind::Cash => PayType::Cash,
-        PayKind::Card => PayType::Card,
-        PayKind::No => PayType::No,
-        PayKind::Other => PayType::Other,
-    }
+/// The line that shows what is not collected at the door.
+#[must_use]
+pub fn prepayment(sum: Kopecks) -> Item {
+    let mut line = Item::goods(PREPAYMENT, "Предоплата", 1, -sum);
+    line.kind = ItemKind::Prepayment;
+    line
 }
 
 /// What an overlay's sum depends on: when payments or total change, the sum is computed
@@ -275,8 +251,11 @@ fn clean_marking(code: &str) -> String {
 }
 
 /// Cancelled positions are neither sent nor counted (retailcrm-api.md J.11).
-fn shipped(order: &Order) -> impl Iterator<Item = &order::Item> {
-    order.items.iter().filter(|item| !item.is_canceled && !item.quantity.is_zero())
+fn shipped<'a>(order: &'a Order, references: &References) -> impl Iterator<Item = &'a order::Item> {
+    let cancelled = |item: &order::Item| {
+        item.is_canceled || item.status.as_deref().is_some_and(|status| references.is_cancelling(status))
+    };
+    order.items.iter().filter(move |item| !cancelled(item) && !item.quantity.is_zero())
 }
 
 fn declared_by_line(order: &Order) -> BTreeMap<i64, Kopecks> {
@@ -294,9 +273,9 @@ fn declared_by_line(order: &Order) -> BTreeMap<i64, Kopecks> {
     order.delivery.data.item_declared_values.iter().filter_map(|d| Some((by_id(&d.product)?, d.value))).collect()
 }
 
-fn sum_declared(order: &Order, declared: &BTreeMap<i64, Kopecks>) -> Result<Kopecks, GiveUp> {
+fn sum_declared(order: &Order, references: &References, declared: &BTreeMap<i64, Kopecks>) -> Result<Kopecks, GiveUp> {
     let mut sum = Kopecks::ZERO;
-    for item in shipped(order) {
+    for item in shipped(order, references) {
         if let Some(value) = declared.get(&item.id) {
             sum += value.times(item.quantity).ok_or_else(|| reason::give_up(reason::BAD_SUM, "declared value"))?;
         }
@@ -379,4 +358,4 @@ fn hash(order: &NewOrder, region: Option<&str>) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -19,6 +19,7 @@ pub mod errands;
 pub mod gate;
 pub mod intake;
 pub mod module;
+pub mod money;
 pub mod overlay;
 pub mod ports;
 mod pump;

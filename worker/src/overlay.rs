@@ -19,6 +19,7 @@ use shared::retailcrm::wire::callbacks::{CallbackItem, SaveRequest};
 use shared::retailcrm::wire::order::{Address, Customer, Item, ItemPrice, Offer, Order};
 
 use crate::convert::{payments_mark, service_of_tariff};
+use crate::money::Said;
 
 /// How long a saved request may speak louder than REST.
 const TRUSTED_MIN: i64 = 15;
@@ -122,7 +123,7 @@ impl Overlay {
             collect: save.cod_total(),
             cod_type: save.delivery.cod_payment_type.clone(),
             payments_mark: String::new(),
-            declared: save.declared_total().filter(|sum| *sum > Kopecks::ZERO),
+            declared: save.declared_total(),
             service: tariff.as_deref().and_then(service_of_tariff),
             pickup_point: given(save.delivery.delivery_address.terminal.as_deref()),
             tariff,
@@ -150,6 +151,13 @@ impl Overlay {
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.request.is_some() && self.seen.is_none()
+    }
+
+    /// What RetailCRM said is to be collected, while the payments stand as they did.
+    #[must_use]
+    pub fn said(&self, order: &Order) -> Option<Said<'_>> {
+        let collect = self.collect.filter(|_| self.payments_mark == payments_mark(order))?;
+        Some(Said { collect, kind: self.cod_type.as_deref() })
     }
 
     /// The request it was made of; `None` when there is none or it cannot be read any more.
@@ -276,6 +284,7 @@ fn laid_over(order: &Order, save: &SaveRequest, instance: &str) -> Order {
     }
     receiver(&mut made, &save.customer);
     address(&mut made.delivery.address, &save.delivery.delivery_address);
+    made.currency = save.currency.clone().or(made.currency);
     made.delivery.date = save.delivery.delivery_date.or(made.delivery.date);
     let slot = &save.delivery.delivery_time;
     if slot.from.is_some() || slot.to.is_some() {
@@ -365,7 +374,9 @@ fn key_of_callback(item: &CallbackItem) -> String {
     offer_key(item.offer_id.as_deref(), item.external_id.as_deref(), item.name.as_deref())
 }
 
-fn units(quantity: Decimal) -> i64 {
+/// Pieces of a quantity, rounded up: each may lose a kopeck.
+#[must_use]
+pub fn units(quantity: Decimal) -> i64 {
     use rust_decimal::prelude::ToPrimitive as _;
     quantity.ceil().to_i64().unwrap_or(i64::MAX)
 }

@@ -9,6 +9,7 @@ use shared::domain::{Kopecks, Phone};
 use shared::measoft::{Item, ItemKind, NewOrder, PayType, StatusItem, StatusRow};
 
 use crate::case::Desired;
+use crate::convert::prepayment;
 
 /// Our id of the prepayment line.
 pub const PREPAYMENT: &str = "prepay";
@@ -101,10 +102,16 @@ pub fn item_codes(row: &StatusRow) -> BTreeMap<String, String> {
 }
 
 /// The complete order for `editorder`, each known line with its code (measoft-api.md §8).
+///
+/// A line that is left out keeps its price and loses its quantity, and of a prepayment the
+/// platform ignores the quantity (§7.2): what is not prepaid any more is said as 0.00.
 #[must_use]
 pub fn with_codes(order: &NewOrder, codes: &BTreeMap<String, String>) -> NewOrder {
     let mut order = order.clone();
     order.barcode = None;
+    if codes.contains_key(PREPAYMENT) && !order.items.iter().any(|item| item.kind == ItemKind::Prepayment) {
+        order.items.push(prepayment(Kopecks::ZERO));
+    }
     for item in &mut order.items {
         item.code = codes.get(&item.extcode).cloned();
     }
@@ -117,6 +124,9 @@ pub fn with_codes(order: &NewOrder, codes: &BTreeMap<String, String>) -> NewOrde
 pub fn total(order: &NewOrder) -> Option<Kopecks> {
     if order.paytype == PayType::No {
         return Some(Kopecks::ZERO);
+    }
+    if order.items.is_empty() && order.price.is_some() {
+        return order.price;
     }
     let mut sum = order.delivery_price.map_or(Kopecks::ZERO, |fee| fee.sum);
     for item in &order.items {

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use shared::domain::IntegrationId;
 use shared::retailcrm::error::Class;
 use shared::retailcrm::wire::order::Order;
-use shared::retailcrm::{CrmError, IntegrationModule};
+use shared::retailcrm::{CrmError, DeliveryType, IntegrationModule, ModuleSettings, PaymentStatus, PaymentType};
 
 use crate::ports::{Shop, Tools};
 
@@ -30,6 +30,8 @@ pub struct References {
     module_cod: BTreeMap<String, bool>,
     /// Delivery type → payment type → cash on delivery.
     type_cod: BTreeMap<String, BTreeMap<String, Option<bool>>>,
+    /// Position statuses that cancel; `None` when the account does not show them.
+    cancelling: Option<BTreeSet<String>>,
     pub zone: TimeZone,
 }
 
@@ -42,9 +44,14 @@ impl Default for References {
             online: BTreeSet::new(),
             module_cod: BTreeMap::new(),
             type_cod: BTreeMap::new(),
+            cancelling: None,
             zone: moscow(),
         }
     }
+}
+
+fn before(now: Timestamp, age: Duration) -> Timestamp {
+    now.checked_sub(age).unwrap_or(Timestamp::MIN)
 }
 
 fn moscow() -> TimeZone {
@@ -104,15 +111,50 @@ impl References {
         self
     }
 
-    /// Cash on delivery for this delivery type: what the module's settings say, else the
-    /// delivery type, else `cash` and `bank-card` (design §3 «Money»).
+    /// Cash on delivery for this delivery type as RetailCRM says it: the module's «Способы
+    /// оплаты» alone once one of them is ticked, else the delivery type. `None` when neither
+    /// names the payment type.
+    #[must_use]
+    pub fn cod(&self, delivery_type: &str, payment_type: &str) -> Option<bool> {
+        if self.module_cod.values().any(|cod| *cod) {
+            return Some(self.module_cod.get(payment_type).copied().unwrap_or(false));
+        }
+        self.type_cod.get(delivery_type).and_then(|types| types.get(payment_type)).copied().flatten()
+    }
+
+    /// What a type usually is where RetailCRM says nothing: the codes every installation has
+    /// (retailcrm-api.md C.5), and types of online-payment modules.
+    #[must_use]
+    pub fn usual_cod(&self, payment_type: &str) -> Option<bool> {
+        match payment_type {
+            _ if self.is_online(payment_type) => Some(false),
+            "cash" | "bank-card" => Some(true),
+            "bank-transfer" | "e-money" | "credit" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Whether payments of this type are surely collected at the door.
     #[must_use]
     pub fn is_cod(&self, delivery_type: &str, payment_type: &str) -> bool {
-        if let Some(cod) = self.module_cod.get(payment_type) {
-            return *cod;
+        self.cod(delivery_type, payment_type).or_else(|| self.usual_cod(payment_type)).unwrap_or(false)
+    }
+
+    /// Whether a position in this status is cancelled (`cancelStatus` of the reference of
+    /// position statuses; without it the codes that say so).
+    #[must_use]
+    pub fn is_cancelling(&self, item_status: &str) -> bool {
+        match &self.cancelling {
+            Some(codes) => codes.contains(item_status),
+            None => matches!(item_status, "cancel" | "canceled" | "cancelled"),
         }
-        let said = self.type_cod.get(delivery_type).and_then(|types| types.get(payment_type)).copied().flatten();
-        said.unwrap_or(matches!(payment_type, "cash" | "bank-card"))
+    }
+
+    /// Adds cancelling position statuses, for tests and for callers that have the parts.
+    #[must_use]
+    pub fn with_cancelling(mut self, codes: &[&str]) -> Self {
+        self.cancelling.get_or_insert_default().extend(codes.iter().map(|code| (*code).to_owned()));
+        self
     }
 
     /// Whether every payment of an order is of a type and status known here.
@@ -128,7 +170,20 @@ impl References {
     /// # Errors
     /// [`CrmError`] when there are none yet and they cannot be read.
     pub async fn of(tools: &Tools, shop: &Shop) -> Result<Arc<Self>, CrmError> {
-        tools.references.get(tools.clock.now(), shop, &tools.module_code, FRESH).await
+        let now = tools.clock.now();
+        match tools.references.get(now, shop, &tools.module_code, before(now, FRESH)).await {
+            // Yesterday's lists are better than none; an order that needs newer ones waits.
+            Err(error) => tools.references.latest(shop.id()).ok_or(error),
+            read => read,
+        }
+    }
+
+    /// Lists that were read at that moment or later, for what may have changed since.
+    ///
+    /// # Errors
+    /// [`CrmError`] when they cannot be read now.
+    pub async fn since(tools: &Tools, shop: &Shop, moment: Timestamp) -> Result<Arc<Self>, CrmError> {
+        tools.references.get(tools.clock.now(), shop, &tools.module_code, moment).await
     }
 
     /// The same after an order named something they do not have.
@@ -136,7 +191,11 @@ impl References {
     /// # Errors
     /// As [`References::of`].
     pub async fn reread(tools: &Tools, shop: &Shop) -> Result<Arc<Self>, CrmError> {
-        tools.references.get(tools.clock.now(), shop, &tools.module_code, AGAIN).await
+        let now = tools.clock.now();
+        match tools.references.get(now, shop, &tools.module_code, before(now, AGAIN)).await {
+            Err(error) => tools.references.latest(shop.id()).ok_or(error),
+            read => read,
+        }
     }
 
     async fn read(shop: &Shop, module_code: &str) -> Result<Self, CrmError> {
@@ -150,11 +209,12 @@ impl References {
             Err(error) if error.class() == Class::Retry => return Err(error),
             Err(_) => None,
         };
-        let module_cod = module
-            .as_ref()
-            .and_then(IntegrationModule::settings)
-            .map(|settings| settings.payment_types.iter().map(|p| (p.code.clone(), p.cod)).collect())
-            .unwrap_or_default();
+        // Installations and keys without this reference exist; its absence holds no order up.
+        let cancelling = match crm.product_statuses().await {
+            Ok(statuses) => Some(statuses.into_iter().filter(|s| s.cancels).map(|s| s.code).collect()),
+            Err(error) if error.class() == Class::Retry => return Err(error),
+            Err(_) => None,
+        };
         let zone = match crm.settings().await {
             Ok(settings) => {
                 settings.timezone.as_deref().and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(moscow)
@@ -162,18 +222,32 @@ impl References {
             Err(CrmError::NotFound { .. } | CrmError::Refused { .. } | CrmError::AccessDenied { .. }) => moscow(),
             Err(error) => return Err(error),
         };
-        Ok(Self {
+        let settings = module.as_ref().and_then(IntegrationModule::settings);
+        Ok(Self { cancelling, zone, ..Self::of_lists(statuses, types, delivery_types, settings) })
+    }
+
+    /// Of lists that were read.
+    #[must_use]
+    pub fn of_lists(
+        statuses: Vec<PaymentStatus>,
+        types: Vec<PaymentType>,
+        delivery_types: Vec<DeliveryType>,
+        module: Option<&ModuleSettings>,
+    ) -> Self {
+        Self {
             complete: statuses.iter().filter(|s| s.payment_complete).map(|s| s.code.clone()).collect(),
             statuses: statuses.into_iter().map(|s| s.code).collect(),
             online: types.iter().filter(|t| t.integration_module).map(|t| t.code.clone()).collect(),
             types: types.into_iter().map(|t| t.code).collect(),
-            module_cod,
+            module_cod: module
+                .map(|settings| settings.payment_types.iter().map(|p| (p.code.clone(), p.cod)).collect())
+                .unwrap_or_default(),
             type_cod: delivery_types
                 .into_iter()
                 .map(|d| (d.code, d.payment_types.into_iter().map(|p| (p.code, p.cod)).collect()))
                 .collect(),
-            zone,
-        })
+            ..Self::default()
+        }
     }
 }
 
@@ -195,33 +269,29 @@ impl ReferenceCache {
         self.kept.lock().expect("never poisoned").get(&id).map(|(references, ..)| references.clone())
     }
 
-    fn fresh(&self, now: Timestamp, shop: &Shop, age: Duration) -> Option<Arc<References>> {
+    fn fresh(&self, shop: &Shop, since: Timestamp) -> Option<Arc<References>> {
         let kept = self.kept.lock().expect("never poisoned");
         let (references, at, version) = kept.get(&shop.id())?;
-        let old = now.duration_since(*at).unsigned_abs() >= age;
-        (!old && *version == shop.integration.version).then(|| references.clone())
+        (*at >= since && *version == shop.integration.version).then(|| references.clone())
     }
 
-    async fn get(&self, now: Timestamp, shop: &Shop, module: &str, age: Duration) -> Result<Arc<References>, CrmError> {
-        if let Some(fresh) = self.fresh(now, shop, age) {
+    async fn get(
+        &self,
+        now: Timestamp,
+        shop: &Shop,
+        module: &str,
+        since: Timestamp,
+    ) -> Result<Arc<References>, CrmError> {
+        if let Some(fresh) = self.fresh(shop, since) {
             return Ok(fresh);
         }
         let _one = self.reading.lock().await;
-        if let Some(fresh) = self.fresh(now, shop, age) {
+        if let Some(fresh) = self.fresh(shop, since) {
             return Ok(fresh);
         }
-        match References::read(shop, module).await {
-            Ok(read) => {
-                let read = Arc::new(read);
-                let entry = (read.clone(), now, shop.integration.version);
-                self.kept.lock().expect("never poisoned").insert(shop.id(), entry);
-                Ok(read)
-            }
-            Err(error) => {
-                // Yesterday's lists are better than none; an order that needs newer ones waits.
-                let kept = self.kept.lock().expect("never poisoned").get(&shop.id()).map(|(r, ..)| r.clone());
-                kept.ok_or(error)
-            }
-        }
+        let read = Arc::new(References::read(shop, module).await?);
+        let entry = (read.clone(), now, shop.integration.version);
+        self.kept.lock().expect("never poisoned").insert(shop.id(), entry);
+        Ok(read)
     }
 }

@@ -5,6 +5,7 @@
 //! orders are read under those leases, the ledger is written before each call that changes
 //! something, and everything an order's attempt came to is recorded in one commit.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -26,8 +27,9 @@ use crate::case::Case;
 use crate::convert;
 use crate::courier::{next_generation, year_changed};
 use crate::crm::{self, shown};
-use crate::decide::{Decision, Known, Shown, Situation, decide};
+use crate::decide::{Decision, Known, REREADS, Shown, Situation, decide};
 use crate::module::towns;
+use crate::money;
 use crate::overlay::Overlay;
 use crate::ports::{Shop, Tools};
 use crate::receiver;
@@ -306,16 +308,41 @@ async fn lay_over(tools: &Tools, shop: &Shop, case: &mut Case) {
     case.overlay = overlay;
 }
 
+/// The lists the batch's money is decided by: read anew when an order names something they
+/// do not have, or is not collected at the door by lists that are older than its trigger (a
+/// payment type may have been ticked meanwhile).
+async fn lists_for(tools: &Tools, shop: &Shop, kept: &Arc<References>, cases: &mut [Case]) -> Arc<References> {
+    let settings = &shop.integration.settings;
+    let hangs = |case: &Case, lists: &References| {
+        let order = case.order.as_ref().filter(|_| case.is_open() && case.delivery.is_some());
+        order.is_some_and(|order| money::hangs_on_lists(order, settings, lists, case.overlay.said(order)))
+    };
+    let Some(since) = cases.iter().filter(|case| hangs(case, kept)).map(|case| case.intent.wanted_at).max() else {
+        return kept.clone();
+    };
+    match References::since(tools, shop, since).await {
+        Ok(lists) => lists,
+        Err(error) => {
+            let outcome = crm::failure(tools, shop, &error).await;
+            for case in cases.iter_mut().filter(|case| hangs(case, kept)) {
+                case.close(outcome.clone());
+            }
+            kept.clone()
+        }
+    }
+}
+
 /// Decides and acts until every case has an outcome.
-async fn work(tools: &Tools, shop: &Shop, references: &References, cases: &mut [Case]) {
+async fn work(tools: &Tools, shop: &Shop, references: &Arc<References>, cases: &mut [Case]) {
     for case in cases.iter_mut().filter(|case| case.is_open()) {
         lay_over(tools, shop, case).await;
     }
+    let references = lists_for(tools, shop, references, cases).await;
     for _ in 0..ROUNDS {
         let mut creates: Vec<&mut Case> = Vec::new();
         let mut singles: Vec<(&mut Case, Decision)> = Vec::new();
         for case in cases.iter_mut().filter(|case| case.is_open()) {
-            match next(tools, shop, references, case) {
+            match next(tools, shop, &references, case) {
                 Decision::Create => creates.push(case),
                 Decision::Edit if !sendable(case) => {}
                 other => singles.push((case, other)),
@@ -352,6 +379,14 @@ async fn work(tools: &Tools, shop: &Shop, references: &References, cases: &mut [
 fn sendable(case: &mut Case) -> bool {
     match case.desired.clone() {
         Some(Ok(_)) => true,
+        // During `save` RetailCRM may still show the payments as they were before.
+        Some(Err(give_up))
+            if case.saving && give_up.reason == reason::COD_MISMATCH && case.intent.rereads < REREADS =>
+        {
+            case.read_again = true;
+            case.retry(RetryWhy::CrmLag, None);
+            false
+        }
         Some(Err(give_up)) => {
             case.give_up(give_up);
             false

@@ -383,8 +383,10 @@ async fn check(
     }
     if let Some(town) = to {
         let request = shared::measoft::CalcRequest {
+            sender_town: integration.settings.sender.town.clone(),
             town: town.to_owned(),
             weight: Some(shared::domain::Grams(weight)),
+            places: Some(1),
             ..Default::default()
         };
         match vendors.courier.calculate(&request).await {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::domain::integration::{CodPolicy, NoPayment};
+use shared::domain::integration::{CodPolicy, NoPayment, UncoveredRest};
 use shared::domain::symbolic_code;
 use shared::domain::{Integration, Language, Secret};
 use shared::pasted;
@@ -56,6 +56,16 @@ impl Entered {
                 }
                 .to_owned(),
             ),
+            (
+                "uncovered_rest",
+                match s.uncovered_rest {
+                    UncoveredRest::Collect => "collect",
+                    UncoveredRest::Nothing => "nothing",
+                    UncoveredRest::Refuse => "refuse",
+                }
+                .to_owned(),
+            ),
+            ("currency", s.currency.clone()),
             ("allow_edit_cancel", yes_no(s.allow_edit_cancel)),
             ("report_errors_to_crm", yes_no(s.report_errors_to_crm)),
             ("language", if s.language == Language::En { "en" } else { "ru" }.to_owned()),
@@ -167,6 +177,8 @@ const FIELDS: &[&str] = &[
     "default_weight_g",
     "cod_policy",
     "no_payment",
+    "uncovered_rest",
+    "currency",
     "allow_edit_cancel",
     "report_errors_to_crm",
     "language",
@@ -255,6 +267,8 @@ mod tests {
             ("delivery_types", "…"),
             ("payment_status", "\"paid\""),
             ("cod_policy", "guess"),
+            ("uncovered_rest", "guess"),
+            ("currency", "рубли"),
             ("language", "de"),
         ] {
             let errors = apply(&[(name, value)]).expect_err(name);

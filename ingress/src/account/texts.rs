@@ -61,6 +61,9 @@ texts! {
     no_payment_collect: "Получить всю сумму наличными", "Collect the whole sum in cash";
     no_payment_nothing: "Ничего не получать", "Collect nothing";
     no_payment_refuse: "Не передавать", "Do not hand it over";
+    uncovered_rest: "Остаток, не покрытый оплатами", "Rest that no payment covers";
+    currency: "Валюта", "Currency";
+    currency_hint: "Валюта курьерской службы, три буквы; заказ в другой валюте не передаётся", "The courier's currency, three letters; an order in another one is not handed over";
     allow_edit_cancel: "Изменение и отмена заказов", "Changing and cancelling orders";
     allowed: "Разрешены курьерской службой", "Allowed by the courier service";
     not_allowed: "Не разрешены", "Not allowed";
@@ -147,7 +150,7 @@ impl Texts {
 
     /// Names and labels of the fields of the settings, in the form's order.
     #[must_use]
-    pub fn fields(&self) -> [(&'static str, &'static str); 17] {
+    pub fn fields(&self) -> [(&'static str, &'static str); 19] {
         let t = self.same();
         [
             ("title", t.title),
@@ -166,6 +169,8 @@ impl Texts {
             ("default_weight_g", t.default_weight_g),
             ("cod_policy", t.cod_policy),
             ("no_payment", t.no_payment),
+            ("uncovered_rest", t.uncovered_rest),
+            ("currency", t.currency),
             ("allow_edit_cancel", t.allow_edit_cancel),
         ]
     }

@@ -32,6 +32,17 @@ pub enum NoPayment {
     Refuse,
 }
 
+/// What is done about the part of a total that no payment covers, although the order has
+/// payments.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UncoveredRest {
+    #[default]
+    Collect,
+    Refuse,
+    Nothing,
+}
+
 /// How the receiver pays at the door (measoft-api.md §16.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -98,6 +109,13 @@ pub struct Settings {
     pub receive_payment: bool,
     pub cod_policy: CodPolicy,
     pub no_payment: NoPayment,
+    /// What no payment covers although the order has payments.
+    pub uncovered_rest: UncoveredRest,
+    /// Payment statuses of the shop's own that end a payment without money, beside the usual
+    /// `fail` and `returned`.
+    pub ended_payment_statuses: Vec<String>,
+    /// ISO 4217 code of the courier's currency. An order in another one is refused.
+    pub currency: String,
     /// RetailCRM payment type → how the receiver pays.
     pub paytype_map: BTreeMap<String, PayKind>,
     /// MeaSoft paytype → RetailCRM payment type.
@@ -129,6 +147,9 @@ impl Default for Settings {
             receive_payment: false,
             cod_policy: CodPolicy::default(),
             no_payment: NoPayment::default(),
+            uncovered_rest: UncoveredRest::default(),
+            ended_payment_statuses: Vec::new(),
+            currency: "RUB".to_owned(),
             paytype_map: BTreeMap::new(),
             payment_type_map: BTreeMap::new(),
             status_map: BTreeMap::new(),
@@ -191,7 +212,12 @@ impl Settings {
         if !(100..=10_000).contains(&read.stream_id) {
             return Err(bad("a stream id lies between 100 and 10000".to_owned()));
         }
-        *self = read.with_codes_of(head).map_err(|why| bad(why.to_string()))?;
+        let mut read = read.with_codes_of(head).map_err(|why| bad(why.to_string()))?;
+        read.currency = read.currency.trim().to_ascii_uppercase();
+        if read.currency.len() != 3 || !read.currency.chars().all(|c| c.is_ascii_uppercase()) {
+            return Err(bad("a currency is a code of three letters (RUB, KZT, BYN)".to_owned()));
+        }
+        *self = read;
         Ok(())
     }
 
@@ -202,6 +228,9 @@ impl Settings {
         let all = |codes: &[String], read: Read| codes.iter().map(|code| read(code)).collect::<Result<Vec<_>, _>>();
         match head {
             "delivery_types" => self.delivery_types = all(&self.delivery_types, symbolic_code::delivery_type)?,
+            "ended_payment_statuses" => {
+                self.ended_payment_statuses = all(&self.ended_payment_statuses, symbolic_code::parse)?;
+            }
             "send_statuses" => self.send_statuses = all(&self.send_statuses, symbolic_code::parse)?,
             "payment_status" => {
                 let given = self.payment_status.filter(|code| !pasted::trim(code).is_empty());
@@ -237,6 +266,22 @@ impl Settings {
             _ if value.is_empty() => Json::Null,
             _ => Json::String(value.to_owned()),
         }
+    }
+
+    /// Whether a payment in this status has ended without money (retailcrm-api.md C.5).
+    #[must_use]
+    pub fn ends_payment(&self, status: &str) -> bool {
+        matches!(status, "fail" | "returned") || self.ended_payment_statuses.iter().any(|code| code == status)
+    }
+
+    /// Whether a sum in this currency is one of the courier's. «RUR» is the rouble's old code.
+    #[must_use]
+    pub fn is_currency(&self, code: &str) -> bool {
+        let modern = |code: &str| match code.trim().to_ascii_uppercase() {
+            old if old == "RUR" => "RUB".to_owned(),
+            code => code,
+        };
+        modern(code) == modern(&self.currency)
     }
 
     /// How the receiver pays for a payment of this RetailCRM type.

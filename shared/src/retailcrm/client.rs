@@ -19,7 +19,7 @@ use crate::retailcrm::wire::references::{Entry, read_reference};
 use crate::retailcrm::{
     AccountSettings, Credentials, Crm, CrmUrl, Deleted, DeliveryType, Exchange, ExchangeTap, Gate, HistoryFrom,
     HistoryPage, IntegrationModule, ModuleInfo, NewPayment, Op, Order, OrderStatus, PaymentPatch, PaymentStatus,
-    PaymentType, Site, Status, Store, SystemInfo, TrackingUpdate, Unreadable, mask,
+    PaymentType, ProductStatus, Site, Status, Store, SystemInfo, TrackingUpdate, Unreadable, mask,
 };
 
 /// Longest answer about one thing.
@@ -415,6 +415,10 @@ impl Crm for CrmClient {
 
     fn payment_statuses(&self) -> BoxFuture<'_, Result<Vec<PaymentStatus>, CrmError>> {
         Box::pin(self.reference(Op::PaymentStatuses, "payment-statuses", "paymentStatuses"))
+    }
+
+    fn product_statuses(&self) -> BoxFuture<'_, Result<Vec<ProductStatus>, CrmError>> {
+        Box::pin(self.reference(Op::ProductStatuses, "product-statuses", "productStatuses"))
     }
 
     fn delivery_types(&self) -> BoxFuture<'_, Result<Vec<DeliveryType>, CrmError>> {

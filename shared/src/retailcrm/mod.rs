@@ -36,7 +36,9 @@ pub use wire::history::{HistoryFrom, HistoryPage, HistoryRecord};
 pub use wire::module::{IntegrationModule, ModuleInfo, ModuleSettings};
 pub use wire::order::{Order, OrderStatus, Unreadable};
 pub use wire::payments::{Deleted, NewPayment, PaymentPatch};
-pub use wire::references::{DeliveryService, DeliveryType, PaymentStatus, PaymentType, Site, Status, Store};
+pub use wire::references::{
+    DeliveryService, DeliveryType, PaymentStatus, PaymentType, ProductStatus, Site, Status, Store,
+};
 pub use wire::tracking::{TrackingEntry, TrackingUpdate};
 
 /// One HTTP exchange with RetailCRM, masked.
@@ -114,6 +116,8 @@ pub trait Crm: Send + Sync {
 
     fn payment_types(&self) -> BoxFuture<'_, Result<Vec<PaymentType>, CrmError>>;
     fn payment_statuses(&self) -> BoxFuture<'_, Result<Vec<PaymentStatus>, CrmError>>;
+    /// Statuses of an order's positions.
+    fn product_statuses(&self) -> BoxFuture<'_, Result<Vec<ProductStatus>, CrmError>>;
     fn delivery_types(&self) -> BoxFuture<'_, Result<Vec<DeliveryType>, CrmError>>;
     fn statuses(&self) -> BoxFuture<'_, Result<Vec<Status>, CrmError>>;
     fn sites(&self) -> BoxFuture<'_, Result<Vec<Site>, CrmError>>;

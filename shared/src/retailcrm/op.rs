@@ -15,6 +15,7 @@ pub enum Op {
     Tracking,
     PaymentTypes,
     PaymentStatuses,
+    ProductStatuses,
     DeliveryTypes,
     Statuses,
     Sites,
@@ -28,7 +29,7 @@ pub enum Op {
 }
 
 impl Op {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Orders,
         Self::Order,
         Self::OrderStatuses,
@@ -40,6 +41,7 @@ impl Op {
         Self::Tracking,
         Self::PaymentTypes,
         Self::PaymentStatuses,
+        Self::ProductStatuses,
         Self::DeliveryTypes,
         Self::Statuses,
         Self::Sites,
@@ -66,6 +68,7 @@ impl Op {
             Self::Tracking => "tracking",
             Self::PaymentTypes => "payment_types",
             Self::PaymentStatuses => "payment_statuses",
+            Self::ProductStatuses => "product_statuses",
             Self::DeliveryTypes => "delivery_types",
             Self::Statuses => "statuses",
             Self::Sites => "sites",
@@ -89,6 +92,7 @@ impl Op {
             Self::Tracking => Some("delivery_write"),
             Self::PaymentTypes
             | Self::PaymentStatuses
+            | Self::ProductStatuses
             | Self::DeliveryTypes
             | Self::Statuses
             | Self::Sites

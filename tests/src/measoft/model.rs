@@ -248,7 +248,8 @@ impl Item {
     pub fn total_kopecks(&self) -> i64 {
         let bought = self.quantity - self.returns;
         match self.kind {
-            4 if self.quantity == 0 => 0,
+            // Of a prepayment the quantity is ignored: one that an edit left out goes on counting (§7.2, §8).
+            4 if self.automatic && self.quantity == 0 => 0,
             4 => -self.retprice_kopecks.saturating_abs(),
             7 => -bought.saturating_mul(self.retprice_kopecks.saturating_abs()),
             _ => bought.saturating_mul(self.retprice_kopecks),

@@ -40,7 +40,7 @@ pub use state::{
 pub use triggers::{Answer, TriggerKind, TriggerRecord, TriggerSetup, WATCHED};
 pub use wire::Numbers;
 
-use references::{PaymentType, Status};
+use references::{PaymentStatus, PaymentType, Status};
 use state::World;
 
 /// A running simulator. Clones are handles to the same one; it stops with [`RetailcrmSim::stop`].
@@ -135,6 +135,19 @@ impl RetailcrmSim {
         self.with_account(account, |row| {
             if row.references.payment_type(code).is_none() {
                 row.references.payment_types.push(PaymentType { code: code.into(), name: code.into(), online });
+            }
+        });
+    }
+
+    /// Adds a payment status, or changes whether it counts as paid.
+    pub fn add_payment_status(&self, account: AccountId, code: &str, complete: bool) {
+        self.with_account(account, |row| {
+            let statuses = &mut row.references.payment_statuses;
+            match statuses.iter_mut().find(|status| status.code == code) {
+                Some(known) => known.complete = complete,
+                None => {
+                    statuses.push(PaymentStatus { code: code.into(), name: code.into(), complete, ordering: 100 });
+                }
             }
         });
     }

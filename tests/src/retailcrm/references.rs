@@ -204,6 +204,7 @@ impl References {
             }
             "statuses" => ("statuses", self.statuses_json()),
             "status-groups" => ("statusGroups", self.groups_json()),
+            "product-statuses" => ("productStatuses", product_statuses()),
             "sites" => ("sites", self.sites_json()),
             "stores" => ("stores", json!([store()])),
             _ => return None,
@@ -295,6 +296,21 @@ impl References {
             (site.code.clone(), row)
         }))
     }
+}
+
+/// Statuses of positions: `cancelStatus` tells which cancel one.
+fn product_statuses() -> Value {
+    let all = [
+        ("new", "Новый", false),
+        ("in-stock", "В наличии", false),
+        ("no-product", "Нет в наличии", true),
+        ("cancel", "Отменён", true),
+    ];
+    by_code(all.into_iter().enumerate().map(|(place, (code, name, cancels))| {
+        let row = json!({"name": name, "code": code, "active": true, "ordering": (place + 1) * 10,
+            "createdAt": "2024-01-09 12:00:00", "cancelStatus": cancels});
+        (code.to_owned(), row)
+    }))
 }
 
 /// The address of the only store, as callbacks name it `shipmentAddress`.

@@ -35,13 +35,14 @@ pub(super) enum Route {
     Unknown,
 }
 
-const BOOKS: [(&str, &str); 8] = [
+const BOOKS: [(&str, &str); 9] = [
     ("payment-types", "reference.payment-types"),
     ("payment-statuses", "reference.payment-statuses"),
     ("delivery-types", "reference.delivery-types"),
     ("delivery-services", "reference.delivery-services"),
     ("statuses", "reference.statuses"),
     ("status-groups", "reference.status-groups"),
+    ("product-statuses", "reference.product-statuses"),
     ("sites", "reference.sites"),
     ("stores", "reference.stores"),
 ];

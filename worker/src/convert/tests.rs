@@ -16,12 +16,13 @@ use super::*;
 
 /// An order, the settings it is read under, and what came with the trigger.
 #[derive(Debug, Clone)]
-struct World {
-    order: Value,
+pub(crate) struct World {
+    pub(crate) order: Value,
     settings: Settings,
     complete: Vec<&'static str>,
     type_cod: Vec<(&'static str, &'static str, Option<bool>)>,
     module_cod: Vec<(&'static str, bool)>,
+    cancelling: Vec<&'static str>,
     declared: Option<Kopecks>,
     overlay: Option<Overlay>,
     overlay_is_current: bool,
@@ -38,6 +39,7 @@ fn full() -> World {
         complete: vec!["paid"],
         type_cod: vec![],
         module_cod: vec![],
+        cancelling: vec![],
         declared: None,
         overlay: None,
         overlay_is_current: true,
@@ -46,7 +48,7 @@ fn full() -> World {
 
 /// Two chairs at 1400, delivery for 350, all of it to be paid in cash; nothing packed or
 /// insured.
-fn plain() -> World {
+pub(crate) fn plain() -> World {
     full()
         .with("/items/2", json!(null))
         .with("/items/1", json!(null))
@@ -126,7 +128,8 @@ impl World {
     }
 
     fn convert_order(&self, order: &Order) -> Result<Desired, GiveUp> {
-        let references = References::with(&self.complete, &self.type_cod, &self.module_cod);
+        let references =
+            References::with(&self.complete, &self.type_cod, &self.module_cod).with_cancelling(&self.cancelling);
         let overlay = self.overlay.clone().map(|mut overlay| {
             if self.overlay_is_current {
                 overlay.payments_mark = payments_mark(order);
@@ -137,7 +140,7 @@ impl World {
     }
 }
 
-fn integration(settings: &Settings) -> Integration {
+pub(crate) fn integration(settings: &Settings) -> Integration {
     let secret = || Secret::new("-");
     Integration {
         id: IntegrationId(17),
@@ -155,7 +158,7 @@ fn integration(settings: &Settings) -> Integration {
     }
 }
 
-fn delivery(overlay: Option<String>) -> Delivery {
+pub(crate) fn delivery(overlay: Option<String>) -> Delivery {
     Delivery {
         id: DeliveryId(1),
         integration: IntegrationId(17),
@@ -224,7 +227,12 @@ fn money_line(converted: &Result<Desired, GiveUp>) -> String {
     said.join("; ")
 }
 
-fn item(id: i64, price: &str, quantity: &str) -> Value {
+fn in_status(mut item: Value, status: &str) -> Value {
+    item["status"] = json!(status);
+    item
+}
+
+pub(crate) fn item(id: i64, price: &str, quantity: &str) -> Value {
     let price: Value = serde_json::from_str(price).expect("a price");
     let quantity: Value = serde_json::from_str(quantity).expect("a quantity");
     json!({
@@ -284,7 +292,18 @@ fn the_money_and_the_lines_of_an_order() {
             plain().payments("bank-card 0, cash 3150"),
             with_chairs("3150.00 CASH"),
         ),
-        ("only a payment of nothing: nothing to collect", plain().payments("cash 0"), with_chairs("0.00 NO")),
+        ("a row at the door without an amount takes the rest", plain().payments("cash 0"), with_chairs("3150.00 CASH")),
+        (
+            "an amount may be null, blank or left out",
+            plain().with(
+                "/payments",
+                json!([
+                    {"id": 1, "type": "cash", "amount": null}, {"id": 2, "type": "cash", "amount": " "},
+                    {"id": 3, "type": "bank-card", "status": "not-paid"},
+                ]),
+            ),
+            with_chairs("3150.00 CASH"),
+        ),
         (
             "a payment without a status is unpaid",
             plain().with("/payments", json!([{"id": 1, "type": "cash", "amount": "3150.00"}])),
@@ -308,9 +327,31 @@ fn the_money_and_the_lines_of_an_order() {
         ),
         ("the delivery type says cash is not collected", plain().type_says("cash", false), with_chairs("0.00 NO")),
         (
-            "the module's settings beat the delivery type: not collected",
-            plain().type_says("cash", true).module_says("cash", false),
+            "the module's ticks beat the delivery type: not collected",
+            plain().type_says("cash", true).module_says("cash", false).module_says("bank-card", true),
             with_chairs("0.00 NO"),
+        ),
+        (
+            "the module's ticks alone decide: what they do not name is not collected",
+            plain().type_says("cash", true).module_says("bank-card", true),
+            with_chairs("0.00 NO"),
+        ),
+        (
+            "a list in which nothing is ticked is not filled in: the delivery type decides",
+            plain().payments("sbp 3150").type_says("sbp", true).module_says("sbp", false),
+            with_chairs("3150.00 CASH"),
+        ),
+        (
+            "a shop's own type of which RetailCRM says nothing is not guessed",
+            plain().payments("kurier 3150"),
+            "refused: payment_type_unclear («kurier»; total 3150.00 - paid 0.00 - to be paid online 0.00 = 3150.00, \
+             to collect 0.00)"
+                .to_owned(),
+        ),
+        (
+            "a shop's own type that is mapped is collected as the map says",
+            plain().payments("kurier 3150").set("paytype_map.kurier", "CARD"),
+            with_chairs("3150.00 CARD"),
         ),
         (
             "the module's settings beat the delivery type: collected",
@@ -380,31 +421,45 @@ fn the_money_and_the_lines_of_an_order() {
         (
             "payments that ask for less than is left",
             plain().payments("cash 3000"),
-            "refused: sum_mismatch (goods 2800.00 + delivery 350.00 - paid 0.00 = 3150.00, to collect 3000.00)"
+            "refused: sum_mismatch (total 3150.00 - paid 0.00 - to be paid online 0.00 = 3150.00, to collect 3000.00)"
                 .to_owned(),
         ),
         (
             "payments that ask for more than is left",
             plain().payments("bank-card paid 1000, cash 3150").prepaid(1000),
-            "refused: sum_mismatch (goods 2800.00 + delivery 350.00 - paid 1000.00 = 2150.00, to collect 3150.00)"
+            "refused: sum_mismatch (total 3150.00 - paid 1000.00 - to be paid online 0.00 = 2150.00, to collect 3150.00)"
                 .to_owned(),
         ),
         (
-            "half at the door, half on the site later: what is collected is not guessed",
+            "half at the door, half on the site: the site's half is shown as paid before",
             plain().payments("cash 2000, e-money 1150"),
-            "refused: sum_mismatch (goods 2800.00 + delivery 350.00 - paid 0.00 = 3150.00, to collect 2000.00)"
-                .to_owned(),
+            with_prepayment("2000.00 CASH", "1150.00"),
         ),
         (
             "one kopeck is a difference",
             plain().payments("cash 3150.01"),
-            "refused: sum_mismatch (goods 2800.00 + delivery 350.00 - paid 0.00 = 3150.00, to collect 3150.01)"
+            "refused: sum_mismatch (total 3150.00 - paid 0.00 - to be paid online 0.00 = 3150.00, to collect 3150.01)"
                 .to_owned(),
         ),
         (
-            "paid or to be paid elsewhere, lines are not checked: the platform balances them",
+            "what no payment covers is collected",
             plain().payments("e-money 1"),
-            with_chairs("0.00 NO"),
+            with_prepayment("3149.00 CASH", "1.00"),
+        ),
+        (
+            "lines that do not come to the total are refused although nothing is collected",
+            plain().total(3000).payments("cash paid 3000").prepaid(3000),
+            "refused: sum_mismatch (goods 2800.00 + delivery 350.00 = 3150.00, total 3000.00)".to_owned(),
+        ),
+        (
+            "an order in another currency",
+            plain().with("/currency", json!("USD")),
+            "refused: wrong_currency (USD, not RUB)".to_owned(),
+        ),
+        (
+            "an order in the integration's own currency",
+            plain().with("/currency", json!("KZT")).set("currency", "kzt"),
+            with_chairs("3150.00 CASH"),
         ),
         // Lines.
         (
@@ -436,20 +491,84 @@ fn the_money_and_the_lines_of_an_order() {
             "350.00 CASH; price 350.00".to_owned(),
         ),
         (
+            "all positions cancelled and the payment not lowered: no empty parcel collects the goods' price",
+            plain().with("/items/0/isCanceled", json!(true)).total(350),
+            "refused: sum_mismatch (total 350.00 - paid 0.00 - to be paid online 0.00 = 350.00, to collect 3150.00)"
+                .to_owned(),
+        ),
+        (
+            "all positions cancelled, total and payment left as they were",
+            plain().with("/items/0/isCanceled", json!(true)),
+            "refused: sum_mismatch (goods 0.00 + delivery 350.00 = 350.00, total 3150.00)".to_owned(),
+        ),
+        (
+            "all positions cancelled and nothing to pay: nothing to send",
+            plain()
+                .with("/items/0/isCanceled", json!(true))
+                .with("/delivery/cost", json!(0))
+                .total(0)
+                .payments(""),
+            "refused: nothing_to_send".to_owned(),
+        ),
+        (
+            "a position in a cancelling status is left out although it does not say that it is cancelled",
+            World { cancelling: vec!["no-goods"], ..plain() }
+                .with("/items", json!([item(1, "1000", "1"), in_status(item(2, "700", "1"), "no-goods")]))
+                .total(1350)
+                .payments("cash 1350"),
+            "1350.00 CASH; 1 1×1000.00 vat 0; fee 350.00 vat 0".to_owned(),
+        ),
+        (
             "no positions and partly prepaid: no line to hold the prepayment",
             plain().with("/items", json!([])).total(350).prepaid(100).payments("cash 250, bank-card paid 100"),
             "250.00 CASH; price 250.00".to_owned(),
         ),
         (
             "a fractional quantity is one line at its total",
-            plain().with("/items", json!([item(7, "100", "0.333")])).total(383).payments("cash 383.30"),
+            plain()
+                .with("/items", json!([item(7, "100", "0.333")]))
+                .with("/totalSumm", json!("383.30"))
+                .payments("cash 383.30"),
             "383.30 CASH; 7 1×33.30 vat 0; fee 350.00 vat 0".to_owned(),
+        ),
+        (
+            "three pieces whose price has more than kopecks: the remainder goes to one of them",
+            plain()
+                .with("/items", json!([item(7, "33.335", "3")]))
+                .with("/totalSumm", json!("450.01"))
+                .payments("cash 450.01"),
+            "450.01 CASH; 7 2×33.34 vat 0; 7-r 1×33.33 vat 0; fee 350.00 vat 0".to_owned(),
+        ),
+        (
+            "one and a half pieces at a price that does not divide",
+            plain()
+                .with("/items", json!([item(7, "33.33", "1.5")]))
+                .with("/totalSumm", json!("399.99"))
+                .payments("cash 399.99"),
+            "399.99 CASH; 7 1×49.99 vat 0; fee 350.00 vat 0".to_owned(),
+        ),
+        (
+            "a discount per unit that does not divide, in the other direction",
+            plain()
+                .with("/items", json!([item(7, "66.66", "3"), item(8, "10", "1")]))
+                .with("/totalSumm", json!("560"))
+                .payments("cash 560"),
+            "560.00 CASH; 7 3×66.66 vat 0; 8 1×10.02 vat 0; fee 350.00 vat 0".to_owned(),
+        ),
+        (
+            "more than a kopeck a piece is no rounding",
+            plain()
+                .with("/items", json!([item(7, "33.33", "3")]))
+                .with("/totalSumm", json!("450.03"))
+                .payments("cash 450.03"),
+            "refused: sum_mismatch (goods 99.99 + delivery 350.00 = 449.99, total 450.03)".to_owned(),
         ),
         (
             "several prices are several lines",
             plain()
                 .with("/items/0/prices", json!([{"price": 33.34, "quantity": 1}, {"price": "33.33", "quantity": 2}]))
                 .with("/items/0/quantity", json!(3))
+                .total(450)
                 .payments("cash 450.00"),
             "450.00 CASH; 3301 1×33.34 vat 20; 3301-2 2×33.33 vat 20; fee 350.00 vat 0".to_owned(),
         ),
@@ -601,14 +720,34 @@ fn the_money_and_the_lines_of_an_order() {
             with_chairs("0.00 NO"),
         ),
         (
-            "the callback says that nothing is collected",
-            plain().overlay(Overlay { collect: Some(Kopecks::ZERO), ..Overlay::default() }),
+            "the callback says that nothing is collected, and nothing is left to pay",
+            plain()
+                .payments("e-money 3150")
+                .overlay(Overlay { collect: Some(Kopecks::ZERO), ..Overlay::default() }),
             with_chairs("0.00 NO"),
+        ),
+        (
+            "the callback says that nothing is collected, the payments that all is",
+            plain().overlay(Overlay { collect: Some(Kopecks::ZERO), ..Overlay::default() }),
+            "refused: cod_mismatch (total 3150.00 - paid 0.00 - to be paid online 0.00 = 3150.00, \
+             to collect 3150.00, RetailCRM says 0.00)"
+                .to_owned(),
+        ),
+        (
+            "the callback says nothing about a sum: the payments decide",
+            plain().overlay(Overlay { collect: None, ..Overlay::default() }),
+            with_chairs("3150.00 CASH"),
+        ),
+        (
+            "a declared value of nothing is said, on order and lines alike",
+            plain().overlay(Overlay { declared: Some(Kopecks::ZERO), ..Overlay::default() }),
+            "3150.00 CASH; 3301 2×1400.00 vat 20 insured 0.00; fee 350.00 vat 0; declared 0.00".to_owned(),
         ),
         (
             "the callback's sum to collect is checked too",
             plain().overlay(Overlay { collect: Some(Kopecks::roubles(4000)), ..Overlay::default() }),
-            "refused: sum_mismatch (goods 2800.00 + delivery 350.00 - paid 0.00 = 3150.00, to collect 4000.00)"
+            "refused: cod_mismatch (total 3150.00 - paid 0.00 - to be paid online 0.00 = 3150.00, to collect 3150.00, \
+             RetailCRM says 4000.00)"
                 .to_owned(),
         ),
     ];
@@ -818,7 +957,8 @@ fn who_where_and_how_heavy() {
                 .with("/items/0/quantity", json!("0.50"))
                 .with("/items/0/offer/displayName", json!("Ткань ( лён )"))
                 .with("/items/0/offer/unit/sym", json!("м"))
-                .payments("e-money 1"),
+                .total(1050)
+                .payments("cash 1050"),
             "names",
             "Ткань ( лён ) (0.5 м)",
         ),
@@ -978,10 +1118,10 @@ fn every_field_that_is_sent_changes_the_hash() {
         ("way of paying", plain().payments("bank-card 3150")),
         ("paid", plain().payments("cash paid 3150")),
         ("partly paid", plain().payments("cash paid 1, cash 3149")),
-        ("fee", plain().with("/delivery/cost", json!(351)).payments("cash 3151")),
+        ("fee", plain().with("/delivery/cost", json!(351)).total(3151).payments("cash 3151")),
         ("VAT of the fee", plain().with("/delivery/vatRate", json!("20"))),
-        ("price", plain().with("/items/0/prices/0/price", json!(1401)).payments("cash 3152")),
-        ("quantity", plain().with("/items/0/quantity", json!(3)).payments("cash 4550")),
+        ("price", plain().with("/items/0/prices/0/price", json!(1401)).total(3152).payments("cash 3152")),
+        ("quantity", plain().with("/items/0/quantity", json!(3)).total(4550).payments("cash 4550")),
         ("VAT", plain().with("/items/0/vatRate", json!("10"))),
         ("name of the goods", plain().with("/items/0/offer/displayName", json!("Кресло"))),
         ("article", plain().with("/items/0/offer/article", json!("CH-02"))),
@@ -1005,7 +1145,7 @@ fn every_field_that_is_sent_changes_the_hash() {
 
 /// What the request says is to be collected, read out of its XML: lines × quantity, the
 /// fee, or the price when there are no lines (measoft-api.md §7.1, §7.2).
-fn collected_by_xml(order: &NewOrder) -> Kopecks {
+pub(crate) fn collected_by_xml(order: &NewOrder) -> Kopecks {
     let account = Account {
         url: "https://home.courierexe.ru/api/".parse().expect("a URL"),
         extra: "8".to_owned(),
@@ -1073,7 +1213,7 @@ fn any_world() -> impl Strategy<Value = World> {
             world.declared = declared.map(Kopecks);
             let order = read_single(&world.order).expect("readable");
             let mut goods = Vec::new();
-            for item in shipped(&order) {
+            for item in shipped(&order, &References::default()) {
                 let _ = lines(item, 0, None, &mut goods);
             }
             let goods = goods.iter().fold(Kopecks::ZERO, |sum, line| {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
-use shared::domain::{Grams, IntegrationId, Kopecks, Language};
-use shared::measoft::{self, CalcRequest, Package, PickupPoint};
+use shared::domain::{Grams, IntegrationId, Kopecks, Language, Settings};
+use shared::measoft::{self, CalcRequest, Package, PayType, PickupPoint};
 use shared::retailcrm::address;
 use shared::retailcrm::wire::callbacks::{CalculateRequest, Coordinates, Tariff, TariffKind, Terminal};
 
@@ -53,7 +53,7 @@ pub async fn calculate(desk: &Desk, request: &Request) -> Answered {
     let (shop, language) = (&request.shop, request.language());
     let asked = CalculateRequest::parse(&request.body.to_string()).map_err(|bad| words::misread(language, &bad))?;
     let town = town(desk, shop, &asked).await?;
-    let question = question(&asked, &town, shop.integration.settings.default_weight_g);
+    let question = question(&asked, &town, &shop.integration.settings);
     let weight = question.weight.unwrap_or(Grams(0));
     let (tariffs, points) = tokio::join!(
         ask(desk, shop, question),
@@ -93,7 +93,24 @@ pub async fn resolved(
     }
 }
 
-fn question(asked: &CalculateRequest, town: &Resolved, default_weight_g: u32) -> CalcRequest {
+/// An empty parcel on the way that orders take: from the sender's town (as `neworder` names
+/// it), one place unless there are more, paid as a sum to collect asks for.
+#[must_use]
+pub fn parcel(settings: &Settings, town: &Resolved, collect: Kopecks) -> CalcRequest {
+    let given = |text: &Option<String>| text.as_deref().map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned);
+    CalcRequest {
+        sender_town: given(&settings.sender.town),
+        town: town.name.clone(),
+        regioncode: town.region_code.clone(),
+        weight: Some(Grams(settings.default_weight_g)),
+        places: Some(1),
+        price: Some(collect).filter(|sum| *sum > Kopecks::ZERO),
+        paytype: Some(if collect > Kopecks::ZERO { PayType::Cash } else { PayType::No }),
+        ..CalcRequest::default()
+    }
+}
+
+fn question(asked: &CalculateRequest, town: &Resolved, settings: &Settings) -> CalcRequest {
     let packed: u32 = asked.packages.iter().filter_map(|p| p.weight).map(|w| w.0).sum();
     let packages: Vec<Package> = asked
         .packages
@@ -108,17 +125,15 @@ fn question(asked: &CalculateRequest, town: &Resolved, default_weight_g: u32) ->
         })
         .filter(|p| p.mass.is_some() || p.length.is_some() || p.width.is_some() || p.height.is_some())
         .collect();
+    let empty = parcel(settings, town, asked.cod.unwrap_or_default());
     CalcRequest {
-        town: town.name.clone(),
-        regioncode: town.region_code.clone(),
         zipcode: asked.delivery_address.index.clone(),
         pvz: asked.delivery_address.terminal.clone().filter(|code| !code.trim().is_empty()),
-        weight: Some(Grams(if packed > 0 { packed } else { default_weight_g })),
-        places: u32::try_from(packages.len()).ok().filter(|n| *n > 0),
+        weight: if packed > 0 { Some(Grams(packed)) } else { empty.weight },
+        places: u32::try_from(packages.len()).ok().filter(|n| *n > 0).or(empty.places),
         packages,
-        price: asked.cod.filter(|sum| *sum > Kopecks::ZERO),
-        declared: asked.declared_value.filter(|sum| *sum > Kopecks::ZERO),
-        ..CalcRequest::default()
+        declared: asked.declared_value.filter(|sum| *sum >= Kopecks::ZERO),
+        ..empty
     }
 }
 

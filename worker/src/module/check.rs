@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
-use shared::domain::{Grams, Language};
+use shared::domain::{Grams, Kopecks, Language};
 use shared::draft::Draft;
 use shared::measoft::{CalcRequest, MeasoftError};
 use shared::reason;
@@ -127,12 +127,8 @@ async fn tariffs(desk: &Desk, shop: &Shop, town: &str, grams: u32) -> (bool, Str
         Ok(town) => town,
         Err(refusal) => return (false, refusal.text),
     };
-    let question = CalcRequest {
-        town: town.name,
-        regioncode: town.region_code,
-        weight: Some(Grams(grams)),
-        ..CalcRequest::default()
-    };
+    let parcel = calculate::parcel(&shop.integration.settings, &town, Kopecks::ZERO);
+    let question = CalcRequest { weight: Some(Grams(grams)), ..parcel };
     match desk.tools.ask(shop, shop.vendors.courier.calculate(&question)).await {
         Err(held) => (false, words::held_back(language, &held).text),
         Ok(Err(error)) => (false, words::courier(desk, shop, None, &error).await.text),

@@ -13,8 +13,8 @@ use shared::domain::{CrmOrderId, Kopecks, OrderNumber, Secret};
 use shared::retailcrm::wire::order::read_single;
 use shared::retailcrm::{
     AccountSettings, Credentials, Crm, CrmError, Deleted, DeliveryType, HistoryFrom, HistoryPage, IntegrationModule,
-    ModuleInfo, NewPayment, Order, OrderStatus, OrdersPage, PaymentPatch, PaymentStatus, PaymentType, Site, Status,
-    Store, SystemInfo, TrackingUpdate, Unreadable,
+    ModuleInfo, NewPayment, Order, OrderStatus, OrdersPage, PaymentPatch, PaymentStatus, PaymentType, ProductStatus,
+    Site, Status, Store, SystemInfo, TrackingUpdate, Unreadable,
 };
 
 use crate::measoft::Content;
@@ -263,6 +263,9 @@ impl Crm for FakeCrm {
         nothing()
     }
     fn payment_statuses(&self) -> Answer<'_, Vec<PaymentStatus>> {
+        nothing()
+    }
+    fn product_statuses(&self) -> Answer<'_, Vec<ProductStatus>> {
         nothing()
     }
     fn delivery_types(&self) -> Answer<'_, Vec<DeliveryType>> {

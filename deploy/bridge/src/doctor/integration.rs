@@ -10,7 +10,9 @@ use shared::domain::integration::{CodPolicy, PayKind};
 use shared::domain::{Fault, Integration, IntegrationState, PausedBy};
 use shared::measoft::{Class, Lang, MeasoftError, StatusCode, explain};
 use shared::reason;
-use shared::retailcrm::{Credentials, CrmError, DeliveryType, IntegrationModule, PaymentStatus, PaymentType, Status};
+use shared::retailcrm::{
+    Credentials, CrmError, DeliveryType, IntegrationModule, ModuleSettings, Order, PaymentStatus, PaymentType, Status,
+};
 use shared::store::Store;
 use shared::store::dead_letters::{DeadFilter, DeadState};
 use shared::trigger_forms;
@@ -19,7 +21,7 @@ use bridge_worker::connect::Clients;
 use bridge_worker::ports::{Connect as _, Vendors};
 
 use super::setup::is_loopback;
-use super::{Area, Finding};
+use super::{Area, Finding, in_use};
 
 /// An order that has been due for longer waits for something.
 const WAITS_TOO_LONG_MINUTES: i64 = 10;
@@ -63,6 +65,8 @@ pub struct CrmSide {
     pub references: Result<References, CrmError>,
     /// `None`: not registered.
     pub module: Result<Option<IntegrationModule>, CrmError>,
+    /// Orders of the last 30 days.
+    pub recent: Result<Vec<Order>, CrmError>,
 }
 
 pub struct References {
@@ -70,6 +74,18 @@ pub struct References {
     pub payment_types: Vec<PaymentType>,
     pub payment_statuses: Vec<PaymentStatus>,
     pub statuses: Vec<Status>,
+}
+
+impl References {
+    /// As the workers read them.
+    fn lists(&self, module: Option<&ModuleSettings>) -> bridge_worker::references::References {
+        bridge_worker::references::References::of_lists(
+            self.payment_statuses.clone(),
+            self.payment_types.clone(),
+            self.delivery_types.clone(),
+            module,
+        )
+    }
 }
 
 pub async fn gather(
@@ -118,14 +134,14 @@ pub async fn gather(
     match clients.connect(integration) {
         Err(why) => facts.unusable = Some(why),
         Ok(vendors) => {
-            let (crm, courier) = tokio::join!(ask_crm(&vendors, &facts.code), vendors.courier.probe());
+            let (crm, courier) = tokio::join!(ask_crm(&vendors, &facts), vendors.courier.probe());
             (facts.crm, facts.courier) = (Some(crm), Some(courier));
         }
     }
     facts
 }
 
-async fn ask_crm(vendors: &Vendors, code: &str) -> Result<CrmSide, CrmError> {
+async fn ask_crm(vendors: &Vendors, facts: &Facts) -> Result<CrmSide, CrmError> {
     let crm = &vendors.crm;
     let credentials = crm.credentials().await?;
     let references = async {
@@ -137,12 +153,20 @@ async fn ask_crm(vendors: &Vendors, code: &str) -> Result<CrmSide, CrmError> {
         })
     };
     let references = references.await;
-    let module = match crm.module(code).await {
+    let module = match crm.module(&facts.code).await {
         Ok(module) => Ok(Some(module)),
         Err(CrmError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
     };
-    Ok(CrmSide { credentials, references, module })
+    let recent = match &references {
+        Ok(references) => {
+            let ours = types_of(&facts.integration.settings.delivery_types, &facts.code, &references.delivery_types);
+            let ours: Vec<String> = ours.into_iter().map(str::to_owned).collect();
+            in_use::recent(crm.as_ref(), &ours, facts.now).await
+        }
+        Err(_) => Ok(Vec::new()),
+    };
+    Ok(CrmSide { credentials, references, module, recent })
 }
 
 /// Findings of one integration, each bearing its id.
@@ -174,18 +198,18 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     say.0.into_iter().map(|finding| Finding { integration: id, ..finding }).collect()
 }
 
-struct Say(Vec<Finding>);
+pub struct Say(Vec<Finding>);
 
 impl Say {
     fn ok(&mut self, what: impl Into<String>) {
         self.0.push(Finding::ok(Area::Integration, what));
     }
 
-    fn warning(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
+    pub fn warning(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
         self.0.push(Finding::warning(Area::Integration, what, remedy));
     }
 
-    fn error(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
+    pub fn error(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
         self.0.push(Finding::error(Area::Integration, what, remedy));
     }
 }
@@ -384,6 +408,18 @@ fn payments(facts: &Facts, crm: &CrmSide, references: &References, say: &mut Say
         );
     }
     cash_on_delivery(facts, crm, references, say);
+    match &crm.recent {
+        Ok(orders) => {
+            let module =
+                crm.module.as_ref().ok().and_then(|module| module.as_ref()).and_then(IntegrationModule::settings);
+            let lists = references.lists(module);
+            in_use::judge(&in_use::unmapped(orders, settings, &lists), id.0, settings.cod_policy, say);
+        }
+        Err(error) => say.warning(
+            format!("the orders of the last days could not be read: {error}"),
+            "give the key the right to read orders; whether all their payment types are mapped was not looked at",
+        ),
+    }
 }
 
 fn cash_on_delivery(facts: &Facts, crm: &CrmSide, references: &References, say: &mut Say) {

@@ -5,6 +5,7 @@
 
 mod broker;
 mod clock;
+mod in_use;
 mod integration;
 mod setup;
 mod store;

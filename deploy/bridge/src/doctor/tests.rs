@@ -25,7 +25,7 @@ use shared::store::intents::{Want, Wish};
 use shared::store::tracking_outbox::{NewTracking, TrackingState, UNKNOWN_CODE};
 use shared::{bootstrap, retailcrm};
 use simulators::measoft::{Account, MeasoftSim};
-use simulators::retailcrm::{AccountId, RetailcrmSim, SCOPES};
+use simulators::retailcrm::{AccountId, OrderBuilder, RetailcrmSim, SCOPES, an_order};
 
 use super::{Finding, Level, examine};
 use crate::output::Progress;
@@ -94,6 +94,13 @@ impl Stage {
             settings: Settings { delivery_types: vec![delivery_type.to_owned()], ..Settings::default() },
         };
         self.store().await.add_integration(new).await.expect("added")
+    }
+
+    /// An order of today.
+    fn order(&self, number: &str, build: impl FnOnce(OrderBuilder) -> OrderBuilder) {
+        let now = self.clock.now().to_zoned_datetime(jiff::tz::TimeZone::UTC).strftime("%F %T").to_string();
+        let order = an_order().number(number).delivery_type("incity").created_at(&now);
+        self.crm.add_order(self.account, build(order));
     }
 
     async fn change(&mut self, change: impl FnOnce(&mut Integration)) {
@@ -610,6 +617,42 @@ const CASES: &[Case] = &[
         area: "store",
         what: "PostgreSQL cannot be used: the database is not reachable",
         remedy: "DATABASE_URL",
+    },
+    Case {
+        name: "orders are paid by a type that nothing maps",
+        broken: |s| {
+            s.crm.set_module_settings(s.account, "measoft-1", &json!({"paymentTypes": []}));
+            s.crm.add_payment_type(s.account, "kurier", false);
+            s.order("7", |order| order.no_payments().payment_of_the_rest("kurier", "not-paid"));
+            async {}.boxed_local()
+        },
+        level: Level::Error,
+        area: "integration",
+        what: "1 orders of the last 30 days are to be paid by «kurier»",
+        remedy: "paytype_map.kurier=CASH",
+    },
+    Case {
+        name: "payments are in a status that nobody explains",
+        broken: |s| {
+            s.crm.add_payment_status(s.account, "dict-7", false);
+            s.order("7", |order| order.no_payments().payment_of_the_rest("cash", "dict-7"));
+            async {}.boxed_local()
+        },
+        level: Level::Warning,
+        area: "integration",
+        what: "payments in the status «dict-7»",
+        remedy: "ended_payment_statuses=dict-7",
+    },
+    Case {
+        name: "goods bear last year's VAT",
+        broken: |s| {
+            s.order("7", |order| order.item("Стул", 100_000, 1, 500).vat("20"));
+            async {}.boxed_local()
+        },
+        level: Level::Warning,
+        area: "integration",
+        what: "bear VAT of 20 %",
+        remedy: "correct the rate",
     },
     Case {
         name: "RabbitMQ is away",

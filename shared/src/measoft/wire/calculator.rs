@@ -17,6 +17,8 @@ use crate::measoft::op::Op;
 #[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CalcRequest {
     pub town_from: Option<String>,
+    /// The sender's town in the newer form, as `neworder` names it.
+    pub sender_town: Option<String>,
     /// Name with its type word, or code.
     pub town: String,
     pub regioncode: Option<String>,
@@ -110,6 +112,11 @@ fn volume(package: &Package) -> u64 {
 
 fn write_order(document: &mut Document, request: &CalcRequest) {
     document.open("order", &[]);
+    if let Some(town) = given(request.sender_town.as_deref()) {
+        document.open("sender", &[]);
+        document.optional("town", Some(town));
+        document.close("sender");
+    }
     document.open("receiver", &[]);
     write_town(document, Some(&request.town), request.regioncode.as_deref(), request.country.as_deref());
     document.optional("zipcode", request.zipcode.as_deref());

@@ -112,7 +112,8 @@ pub struct SaveDelivery {
     pub shipment_address: Address,
     pub delivery_address: Address,
     /// The order goes with cash on delivery.
-    pub with_cod: bool,
+    /// `None` when the request does not say it.
+    pub with_cod: Option<bool>,
     /// Code of the payment type collected.
     pub cod_payment_type: Option<String>,
     /// To be collected for the delivery itself.
@@ -265,23 +266,25 @@ impl SaveRequest {
     }
 
     /// Sum to collect: positions and delivery, nothing without cash on delivery
-    /// (retailcrm-api.md F.3). `None` when it does not fit.
+    /// (retailcrm-api.md F.3). `None` when the request does not say it: absence is not zero.
     #[must_use]
     pub fn cod_total(&self) -> Option<Kopecks> {
-        if !self.delivery.with_cod {
+        if !self.delivery.with_cod? {
             return Some(Kopecks::ZERO);
         }
-        self.items().try_fold(self.delivery.cod.unwrap_or_default(), |sum, item| {
-            sum.checked_add(item.cod.unwrap_or_default().times(item.quantity)?)
+        let mut items = self.items().filter(|item| !item.quantity.is_zero()).peekable();
+        items.peek()?;
+        items.try_fold(self.delivery.cod.unwrap_or_default(), |sum, item| {
+            sum.checked_add(item.cod?.times(item.quantity)?)
         })
     }
 
-    /// Declared value of all positions. `None` when it does not fit.
+    /// Declared value of all positions. `None` when no position has one, or it does not fit.
     #[must_use]
     pub fn declared_total(&self) -> Option<Kopecks> {
-        self.items().try_fold(Kopecks::ZERO, |sum, item| {
-            sum.checked_add(item.declared_value.unwrap_or_default().times(item.quantity)?)
-        })
+        let mut said = self.items().filter_map(|item| Some((item.declared_value?, item.quantity))).peekable();
+        said.peek()?;
+        said.try_fold(Kopecks::ZERO, |sum, (value, quantity)| sum.checked_add(value.times(quantity)?))
     }
 }
 
@@ -348,7 +351,7 @@ impl SaveDelivery {
         Ok(Self {
             shipment_address: address(d, "shipmentAddress").unwrap_or_default(),
             delivery_address: address(d, "deliveryAddress")?,
-            with_cod: d.get("withCod", flag)?.unwrap_or_default(),
+            with_cod: d.get("withCod", flag)?,
             cod_payment_type: code_in(d, "codPaymentType"),
             cod: d.get("cod", money)?,
             cost: d.get("cost", money)?,
@@ -773,7 +776,7 @@ mod tests {
         assert_eq!(items[1].marking_codes, ["0104600000000017215abcDEF\u{1d}93Zx1y"]);
         assert_eq!(items[1].weight, Some(Grams(800)));
         let delivery = &request.delivery;
-        assert!(delivery.with_cod);
+        assert_eq!(delivery.with_cod, Some(true));
         assert_eq!(delivery.cod_payment_type.as_deref(), Some("cash"));
         assert_eq!((delivery.cod, delivery.cost), (Some(Kopecks::roubles(350)), Some(Kopecks::roubles(350))));
         assert_eq!(delivery.tariff.as_deref(), Some("express"));

@@ -182,10 +182,19 @@ pub struct Payment {
     pub kind: String,
     /// Code of the payment status.
     pub status: Option<String>,
+    /// Zero when not given: RetailCRM lets modules leave it out.
     pub amount: Kopecks,
     pub external_id: Option<String>,
     /// Account time.
     pub paid_at: Option<DateTime>,
+}
+
+/// A sum that may be left out; blank text is left out too.
+fn amount(value: &Value) -> Scalar<Kopecks> {
+    match value {
+        Value::String(text) if text.trim().is_empty() => Ok(None),
+        value => money(value),
+    }
 }
 
 /// The delivery block of an order.
@@ -600,7 +609,7 @@ impl Payment {
             id: p.get("id", integer)?.or(key).ok_or_else(|| p.missing("id"))?,
             kind: p.need("type", text)?,
             status: p.get("status", text)?,
-            amount: p.need("amount", money)?,
+            amount: p.get("amount", amount)?.unwrap_or_default(),
             external_id: p.get("externalId", text)?,
             paid_at: p.lax("paidAt", datetime),
         })
@@ -981,7 +990,7 @@ mod tests {
             ("/totalSumm", json!(null)),
             ("/totalSumm", json!("много")),
             ("/prepaySum", json!({"a": 1})),
-            ("/payments/1423/amount", json!(null)),
+            ("/payments/1423/amount", json!("много")),
             ("/payments/1423/type", json!("")),
             ("/delivery/cost", json!("free")),
             ("/delivery/date", json!("завтра")),
@@ -994,6 +1003,16 @@ mod tests {
             let error = read_single(&order).expect_err(pointer);
             let path = pointer.rsplit('/').next().expect("name");
             assert!(error.why.path.ends_with(path), "{pointer}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_payment_may_leave_its_amount_out() {
+        for value in [json!(null), json!(""), json!(" ")] {
+            let mut order = full();
+            order["payments"]["1423"]["amount"] = value;
+            let order = read_single(&order).expect("readable");
+            assert_eq!(order.payment(1423).map(|payment| payment.amount), Some(Kopecks::ZERO));
         }
     }
 

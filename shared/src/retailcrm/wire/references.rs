@@ -30,6 +30,16 @@ pub struct PaymentStatus {
     pub payment_types: Vec<String>,
 }
 
+/// A status of an order's position (`reference/product-statuses`; the fields by RetailCRM's
+/// public clients, no recorded answer is known).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProductStatus {
+    pub code: String,
+    pub name: String,
+    /// `cancelStatus`: a position in this status is neither shipped nor counted.
+    pub cancels: bool,
+}
+
 /// A delivery type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryType {
@@ -128,6 +138,17 @@ impl Entry for PaymentStatus {
             active: s.lax("active", flag).unwrap_or(true),
             payment_complete: s.get("paymentComplete", flag)?.unwrap_or_default(),
             payment_types: s.texts("paymentTypes").unwrap_or_default(),
+        })
+    }
+}
+
+impl Entry for ProductStatus {
+    fn read(node: &Node<'_>) -> Result<Self, Misread> {
+        let s = node.fields()?;
+        Ok(Self {
+            code: code(node)?,
+            name: s.lax("name", text).unwrap_or_default(),
+            cancels: s.get("cancelStatus", flag)?.unwrap_or_default(),
         })
     }
 }
