@@ -8,7 +8,7 @@ use installation::{Installation, Plan};
 use serde_json::{Value, json};
 use shared::domain::{DeliveryState, IntegrationState, PausedBy};
 use simulators::measoft::{FaultAction, FaultRule};
-use simulators::retailcrm::{Answer, TriggerKind, an_order};
+use simulators::retailcrm::{Answer, CallbackShapes, TriggerKind, an_order};
 
 fn result(answer: &Answer) -> Value {
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -470,12 +470,79 @@ async fn only_what_was_handed_over_is_printed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn both_ways_of_writing_callbacks_make_the_same_delivery() {
+    let world = Installation::new().await;
+    let (mut dates, mut placed) = (Vec::new(), Vec::new());
+    for (number, shapes) in [("A-1", CallbackShapes::Guide), ("A-2", CallbackShapes::Models)] {
+        world.crm.configure(|options| options.callbacks = shapes);
+        let order = an_order().number(number).delivery_type("incity").text("shipmentDate", "2024-05-17");
+        let order = world.add_order(order.delivery_at("2024-05-18", "10:00", "18:00"));
+        assert_eq!(result(&world.crm.calculate(world.account, order).await.expect("answered"))[0]["code"], "1");
+        result(&world.crm.save(world.account, order).await.expect("answered"));
+        dates.push(world.courier.order(number).expect("placed").receiver.date.clone());
+        placed.push(format!("ms-1-{order}"));
+        let ids: Vec<&str> = placed.iter().map(String::as_str).collect();
+        let printed = world.crm.print(world.account, &world.module(), "courier", &ids).await.expect("answered");
+        assert_eq!((printed.status, printed.content_type.as_str()), (200, "application/pdf"), "{}", printed.text());
+    }
+    assert_eq!(dates[0], dates[1]);
+    assert_eq!(dates[0], "2024-05-18");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_refused_on_the_answer_s_root_pauses_like_any_other() {
+    for (code, text) in [(25, "authorization error"), (25, ""), (24, "login is missing")] {
+        let world = Installation::new().await;
+        let order = world.plain_order("A-1");
+        let refusal = FaultAction::RootError { code, text: text.to_owned() };
+        world.courier.set_faults(vec![FaultRule::new(refusal.clone()).op("calculator")]);
+        let answer = world.crm.calculate(world.account, order).await.expect("answered");
+        // Its own words, else ours.
+        let words = if text.is_empty() { "MeaSoft не принял логин или пароль" } else { text };
+        assert!(refused(&answer).contains(words), "{code}: {}", answer.text());
+        assert_eq!(world.stored().await.state, IntegrationState::Active, "{code}: its login is good elsewhere");
+
+        world.courier.set_faults(vec![FaultRule::new(refusal)]);
+        let answer = world.crm.save(world.account, order).await.expect("answered");
+        assert_eq!(answer.json()["success"] == true, answer.json()["result"]["status"] == "PREPROCESSING");
+        let paused =
+            |state: &IntegrationState| matches!(state, IntegrationState::Paused { by: PausedBy::Credentials(_), .. });
+        world.until("it is paused", async || paused(&world.stored().await.state)).await;
+        assert!(world.courier.order("A-1").is_none());
+
+        // What waited goes out when the login is good again.
+        world.courier.clear_faults();
+        world.ctx.store.set_integration_state(world.integration.id, &IntegrationState::Active).await.expect("resumed");
+        world.until("the order is placed", async || world.courier.order("A-1").is_some()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_town_that_measoft_does_not_know_is_named_to_the_manager() {
+    let world = Installation::new().await;
+    let far = an_order().number("A-1").delivery_type("incity").address("Малые Вязёмы", "ул. Мира, 1");
+    let order = world.add_order(far);
+    let answer = world.crm.calculate(world.account, order).await.expect("answered");
+    assert!(refused(&answer).contains("Малые Вязёмы"), "{}", answer.text());
+    // The calculator may know fewer towns than the list.
+    let refusal = FaultAction::RootError { code: 22, text: "destination town not found".to_owned() };
+    world.courier.set_faults(vec![FaultRule::new(refusal).op("calculator")]);
+    let known = world.plain_order("A-2");
+    let answer = world.crm.calculate(world.account, known).await.expect("answered");
+    let text = refused(&answer);
+    assert!(text.contains("не нашёл город") || text.contains("destination town not found"), "{text}");
+    assert_eq!(world.stored().await.state, IntegrationState::Active);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_sample_request_is_understood() {
     let world = Installation::new().await;
     for (file, action) in [
         ("callback-save-request.json", "save"),
         ("callback-save-edit-request.json", "save"),
+        ("callback-save-models-request.json", "save"),
         ("callback-calculate-request.json", "calculate"),
+        ("callback-calculate-models-request.json", "calculate"),
     ] {
         let body = sample(file)[action].to_string();
         let url = format!("{}/retailcrm/callback/{action}", world.url());

@@ -78,6 +78,19 @@ fn reads(file: &str, s: &Value) -> Option<bool> {
     let text = |name: &str| s[name].to_string();
     Some(match file {
         "callback-activity.json" => Activity::parse(&s["request"]["activity"].to_string()).is_ok(),
+        // As RetailCRM's own models write them: dates with a time, ids in a flat list.
+        "callback-calculate-models-request.json" => {
+            let guide = samples::read("callback-calculate-request.json")["calculate"].to_string();
+            CalculateRequest::parse(&text("calculate")).is_ok_and(|read| CalculateRequest::parse(&guide) == Ok(read))
+        }
+        "callback-print-models-request.json" => {
+            let guide = samples::read("callback-print-request.json")["print"].to_string();
+            PrintRequest::parse(&text("print")).is_ok_and(|read| PrintRequest::parse(&guide) == Ok(read))
+        }
+        "callback-save-models-request.json" => {
+            let guide = samples::read("callback-save-request.json")["save"].to_string();
+            SaveRequest::parse(&text("save")).is_ok_and(|read| SaveRequest::parse(&guide) == Ok(read))
+        }
         "callback-calculate-request.json" => CalculateRequest::parse(&text("calculate")).is_ok(),
         "callback-delete-request.json" => DeleteRequest::parse(&text("delete")).is_ok(),
         "callback-print-request.json" => PrintRequest::parse(&text("print")).is_ok(),

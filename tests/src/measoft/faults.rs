@@ -53,6 +53,15 @@ pub enum FaultAction {
     },
     /// Do not act; answer as if the credentials were wrong (shape 2 of measoft-api.md §6).
     AuthError,
+    /// Do not act; refuse the whole request on its own root element (shape 3), as clients of the
+    /// platform know it from calculator, lists, statuses and printing: `<statusreq error="25" …/>`
+    /// for a failed authorisation, 24 for a missing login, 13 and 33 for its own troubles.
+    RootError {
+        /// Error code of the root.
+        code: i64,
+        /// Both error texts.
+        text: String,
+    },
     /// Refuse the matching order rows; the other rows of the batch are carried out.
     Refuse {
         /// Error code of the row.
@@ -189,6 +198,7 @@ impl Plan {
             FaultAction::Empty { .. } => "empty".to_owned(),
             FaultAction::Status { status, .. } => format!("status {status}"),
             FaultAction::AuthError => "auth_error".to_owned(),
+            FaultAction::RootError { code, .. } => format!("root_error {code}"),
             FaultAction::DelayBefore { .. } | FaultAction::DelayAfter { .. } | FaultAction::Refuse { .. } => {
                 String::new()
             }
@@ -347,6 +357,7 @@ mod tests {
             {"probability":0.1,"seed":3,"action":{"status":{"status":503,"retry_after":2}}},
             {"orderno":"A","action":{"refuse":{"code":5,"text":"no such town"}}},
             {"action":{"html":{"status":200}}},
+            {"op":"calculator","action":{"root_error":{"code":25,"text":"authorization error"}}},
             {"action":{"delay_before":{"ms":10}}}
         ]"#;
         let rules: Vec<FaultRule> = serde_json::from_str(json).unwrap();
@@ -354,6 +365,7 @@ mod tests {
         assert_eq!(rules[1].action, FaultAction::Status { status: 503, retry_after: Some(2), act: false });
         assert_eq!(rules[2].action, FaultAction::Refuse { code: 5, text: "no such town".to_owned() });
         assert_eq!(rules[3].action, FaultAction::Html { status: 200, act: false });
+        assert_eq!(rules[4].action, FaultAction::RootError { code: 25, text: "authorization error".to_owned() });
         let again: Vec<FaultRule> = serde_json::from_str(&serde_json::to_string(&rules).unwrap()).unwrap();
         assert_eq!(again, rules);
     }

@@ -29,7 +29,7 @@ use super::faults::{FaultAction, FaultRule, Plan};
 use super::limits::Enforcement;
 use super::model::{Account, DesktopEdit, Options, StatusChange};
 use super::operations::{self, Outcome};
-use super::state::State;
+use super::state::{Refusal, State};
 use super::xml::{self, Element};
 
 /// Largest request body. The vendor's limit is unknown.
@@ -208,7 +208,7 @@ async fn serve(platform: Arc<Platform>, ip: IpAddr, body: Bytes) -> Reply {
         tokio::time::sleep(Duration::from_millis(plan.delay_before_ms)).await;
     }
     let acts = match &plan.ending {
-        Some(FaultAction::FailBefore | FaultAction::AuthError) => false,
+        Some(FaultAction::FailBefore | FaultAction::AuthError | FaultAction::RootError { .. }) => false,
         Some(FaultAction::Html { act, .. } | FaultAction::Empty { act } | FaultAction::Status { act, .. }) => *act,
         _ => true,
     };
@@ -228,8 +228,10 @@ async fn serve(platform: Arc<Platform>, ip: IpAddr, body: Bytes) -> Reply {
         record.acted = acts && parsed.is_ok();
         record.acted_at = acted_at;
         record.fault = plan.label();
-        if plan.ending == Some(FaultAction::AuthError) {
-            record.code = Some(operations::auth_refusal().code);
+        match &plan.ending {
+            Some(FaultAction::AuthError) => record.code = Some(operations::auth_refusal().code),
+            Some(FaultAction::RootError { code, .. }) => record.code = Some(*code),
+            _ => {}
         }
         if let Some(outcome) = &outcome {
             record.code = (outcome.code != MALFORMED).then_some(outcome.code);
@@ -239,7 +241,8 @@ async fn serve(platform: Arc<Platform>, ip: IpAddr, body: Bytes) -> Reply {
     if plan.delay_after_ms > 0 {
         tokio::time::sleep(Duration::from_millis(plan.delay_after_ms)).await;
     }
-    let reply = answer(&platform, ip, outcome, plan.ending.as_ref());
+    let root = parsed.as_ref().map_or("request", |root| root.name.as_str());
+    let reply = answer(&platform, ip, root, outcome, plan.ending.as_ref());
     let mut state = platform.lock();
     let now = state.now();
     state.amend(seq, |record| {
@@ -302,7 +305,13 @@ fn arrive(platform: &Platform, ip: IpAddr, parsed: &Result<Element, String>) -> 
     Arrival::Blocked(response)
 }
 
-fn answer(platform: &Arc<Platform>, ip: IpAddr, outcome: Option<Outcome>, ending: Option<&FaultAction>) -> Reply {
+fn answer(
+    platform: &Arc<Platform>,
+    ip: IpAddr,
+    root: &str,
+    outcome: Option<Outcome>,
+    ending: Option<&FaultAction>,
+) -> Reply {
     match ending {
         Some(FaultAction::FailBefore | FaultAction::FailAfter) => return Reply::Silence,
         Some(FaultAction::Html { status, .. }) => return Reply::Answer(html(*status)),
@@ -312,6 +321,10 @@ fn answer(platform: &Arc<Platform>, ip: IpAddr, outcome: Option<Outcome>, ending
         }
         Some(FaultAction::AuthError) => {
             return Reply::Answer(xml_response(Body::from(xml::request_error(&operations::auth_refusal()))));
+        }
+        Some(FaultAction::RootError { code, text }) => {
+            let refusal = Refusal::new(*code, text, text);
+            return Reply::Answer(xml_response(Body::from(xml::root_error(root, &refusal))));
         }
         _ => {}
     }

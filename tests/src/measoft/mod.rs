@@ -38,7 +38,8 @@
 //!   earlier lines fall to 0; [`Account::edit_doubles_uncoded`] makes the sum double too.
 //! * Creation, edit, cancellation and every change by the courier bring an order into `ONLY_LAST` of every stream.
 //! * An order that is not in the courier's system yet (`AWAITING_SYNC`) shows fewer elements and unformatted values.
-//! * A town is any text outside [`Options::unknown_towns`]; of two homonyms without a region the first is taken.
+//! * A town is known when the reference lists it (by code, full or short name) and [`Options::unknown_towns`] does not
+//!   hide it; of two homonyms without a region the first is taken.
 //!
 //! # Control face
 //!

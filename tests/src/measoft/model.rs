@@ -40,7 +40,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Accounts that exist from the start.
     pub accounts: Vec<Account>,
-    /// A town whose name contains one of these is not found (codes 5, 6, 21, 22).
+    /// Beside the towns that the reference does not list: one whose name contains one of these is not found either
+    /// (codes 5, 6, 21, 22).
     pub unknown_towns: Vec<String>,
     /// Most rows of one `ONLY_LAST` answer; absent = no limit.
     pub only_last_limit: Option<usize>,
@@ -65,7 +66,7 @@ impl Default for Options {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             accounts: Vec::new(),
-            unknown_towns: vec!["Несуществующ".to_owned()],
+            unknown_towns: Vec::new(),
             only_last_limit: None,
             only_last_short_rows: false,
             commit: CommitMode::default(),

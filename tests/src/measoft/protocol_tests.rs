@@ -240,6 +240,7 @@ async fn every_invalid_field_has_its_code() {
     let cases = [
         ("5", receiver("Москва город", " ")),
         ("5", receiver("Москва город", "Несуществующий")),
+        ("5", receiver("Москва город", "Малые Вязёмы посёлок")),
         ("6", tail("<sender><town>Несуществующий</town></sender>")),
         ("7", receiver("ул. Лесная, д. 5", "")),
         ("8", receiver("+79161234567", "")),
@@ -700,6 +701,10 @@ async fn bad_answers_of_every_kind_can_be_had() {
     assert!(status == 200 && parse(&body).is_err() && body.starts_with(b"<?xml") && acted);
     let (_, _, body, acted) = with(FaultAction::AuthError, "F").await;
     assert!(String::from_utf8_lossy(&body).contains("authorization error") && !acted);
+    let refused = FaultAction::RootError { code: 25, text: "authorization error".to_owned() };
+    let (status, _, body, acted) = with(refused, "G").await;
+    let root = parse(&body).unwrap();
+    assert_eq!((status, root.name.as_str(), root.attr("error"), acted), (200, "neworder", "25", false));
     sim.clear_faults();
     assert_eq!(create(&sim, "G", "").await.attr("error"), "0");
 }
@@ -823,6 +828,7 @@ async fn the_calculator_prices_every_mode_by_mass() {
         ("19", r#"townfrom="1" mass="1""#),
         ("21", r#"townfrom="Несуществующий" townto="1" mass="1""#),
         ("22", r#"townfrom="1" townto="Несуществующий" mass="1""#),
+        ("22", r#"townfrom="1" townto="Малые Вязёмы посёлок" mass="1""#),
         ("23", r#"townfrom="1" townto="1""#),
         ("20", r#"townfrom="1" townto="1" mass="x""#),
         ("15", r#"townfrom="1" townto="1" mass="1" service="77""#),

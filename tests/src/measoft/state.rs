@@ -577,8 +577,10 @@ impl State {
         if settings.barcode_before_number { barcode().or_else(number) } else { number().or_else(barcode) }
     }
 
+    /// Whatever the reference does not list is unknown, as it is at the real platform.
     fn unknown_town(&self, town: &str) -> bool {
-        self.options.unknown_towns.iter().any(|part| !part.is_empty() && town.contains(part.as_str()))
+        let hidden = self.options.unknown_towns.iter().any(|part| !part.is_empty() && town.contains(part.as_str()));
+        hidden || !town.is_empty() && super::reference::town(town, "").is_none()
     }
 
     /// Whether the calculator and the lists know a town.

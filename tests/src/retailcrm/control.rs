@@ -357,6 +357,9 @@ fn set_options(sim: &RetailcrmSim, given: &Map<String, Value>) -> Result<Value, 
         if let Some(ms) = number("commitLagMs") {
             options.commit_lag_ms = ms;
         }
+        if let Some(shapes) = given.get("callbacks").and_then(|shapes| serde_json::from_value(shapes.clone()).ok()) {
+            options.callbacks = shapes;
+        }
         if let Some(rps) = number("rateLimitRps") {
             let rps = usize::try_from(rps).unwrap_or(usize::MAX);
             let status = number("rateLimitStatus").and_then(|status| u16::try_from(status).ok()).unwrap_or(503);

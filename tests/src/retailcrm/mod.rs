@@ -35,7 +35,8 @@ pub use builder::{OrderBuilder, OrderDraft, an_order};
 pub use faults::{Action, FaultRule, When};
 pub use orders::{Item, Payment};
 pub use state::{
-    AccountId, Options, PeakRate, RateLimit, RequestRecord, SCOPES, Source, TrackingEntry, UnknownDelivery,
+    AccountId, CallbackShapes, Options, PeakRate, RateLimit, RequestRecord, SCOPES, Source, TrackingEntry,
+    UnknownDelivery,
 };
 pub use triggers::{Answer, TriggerKind, TriggerRecord, TriggerSetup, WATCHED};
 pub use wire::Numbers;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::builder::{OrderBuilder, OrderDraft};
@@ -69,8 +69,23 @@ pub struct Options {
     pub online_payments_locked: bool,
     /// Writing a new `delivery.data.externalId` makes the CRM call `get` before it answers the edit (§H.5).
     pub get_on_external_id: bool,
+    /// How callbacks write what their sources show in two ways.
+    pub callbacks: CallbackShapes,
     /// Patience of triggers and callbacks.
     pub push_timeout_ms: u64,
+}
+
+/// Two ways in which callbacks are known to be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallbackShapes {
+    /// In turns, so that both are always met.
+    #[default]
+    InTurns,
+    /// The guide and recordings: dates `Y-m-d`, `print.deliveryIds` nested one list deep.
+    Guide,
+    /// RetailCRM's own models for modules: dates `Y-m-d H:i:s`, `print.deliveryIds` flat.
+    Models,
 }
 
 impl Default for Options {
@@ -87,6 +102,7 @@ impl Default for Options {
             refuse_repeated_payments: false,
             online_payments_locked: true,
             get_on_external_id: false,
+            callbacks: CallbackShapes::default(),
             push_timeout_ms: 30_000,
         }
     }
@@ -529,12 +545,24 @@ pub(super) struct World {
     rates: Rates,
     pub(super) outbox: Vec<(AccountId, Firing)>,
     pub(super) fired: Vec<TriggerRecord>,
+    /// Callbacks whose shape was in question so far.
+    shaped: u64,
 }
 
 /// Requests kept; older ones are only counted.
 const KEPT_REQUESTS: usize = 200_000;
 
 impl World {
+    /// Whether the callback about to leave is written as RetailCRM's models are.
+    pub(super) fn writes_as_models(&mut self) -> bool {
+        self.shaped += 1;
+        match self.options.callbacks {
+            CallbackShapes::InTurns => self.shaped.is_multiple_of(2),
+            CallbackShapes::Guide => false,
+            CallbackShapes::Models => true,
+        }
+    }
+
     pub(super) fn new(options: Options, zone: TimeZone) -> Self {
         Self {
             options,
@@ -548,6 +576,7 @@ impl World {
             rates: Rates::default(),
             outbox: Vec::new(),
             fired: Vec::new(),
+            shaped: 0,
         }
     }
 

@@ -972,6 +972,28 @@ async fn choosing_a_tariff_brings_the_key_for_triggers() {
 }
 
 #[tokio::test]
+async fn dates_of_callbacks_come_with_and_without_a_time_in_turns() {
+    let (bench, ingress) = with_module(&[
+        ("/retailcrm/callback/calculate", 200, fixture("callback-calculate-response")),
+        ("/retailcrm/callback/save", 200, fixture("callback-save-response")),
+    ])
+    .await;
+    let order = an_order().text("shipmentDate", "2024-05-17").delivery_at("2024-05-18", "10:00", "18:00");
+    let id = bench.sim.add_order(bench.account, order);
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        bench.sim.calculate(bench.account, id).await.unwrap();
+        let calculate = sent(&ingress, "calculate");
+        seen.push((calculate["shipmentDate"].clone(), calculate["deliveryDate"].clone()));
+    }
+    assert_eq!(seen[0], (json!("2024-05-17"), json!("2024-05-18")));
+    assert_eq!(seen[1], (json!("2024-05-17 00:00:00"), json!("2024-05-18 00:00:00")));
+    bench.sim.configure(|options| options.callbacks = CallbackShapes::Models);
+    bench.sim.save(bench.account, id).await.unwrap();
+    assert_eq!(sent(&ingress, "save")["delivery"]["deliveryDate"], "2024-05-18 00:00:00");
+}
+
+#[tokio::test]
 async fn the_other_callbacks_are_sent_as_recorded() {
     let (bench, ingress) = with_module(&[
         ("/retailcrm/callback/get", 200, fixture("callback-get-response")),
@@ -985,8 +1007,13 @@ async fn the_other_callbacks_are_sent_as_recorded() {
     assert_eq!(got.as_manager_sees().unwrap()["result"]["status"]["code"], "NEW");
     let (path, query) = ingress.received().pop().unwrap();
     assert_eq!((path.as_str(), query.get("deliveryId")), ("/retailcrm/callback/get", Some("ms-17-4817")));
-    bench.sim.print(account, "measoft-17", "waybill", &["ms-17-4817", "ms-17-4820"]).await.unwrap();
-    assert_eq!(sent(&ingress, "print"), fixture("callback-print-request")["print"]);
+    for (shapes, recorded) in
+        [(CallbackShapes::Guide, "callback-print-request"), (CallbackShapes::Models, "callback-print-models-request")]
+    {
+        bench.sim.configure(|options| options.callbacks = shapes);
+        bench.sim.print(account, "measoft-17", "waybill", &["ms-17-4817", "ms-17-4820"]).await.unwrap();
+        assert_eq!(sent(&ingress, "print"), fixture(recorded)["print"]);
+    }
     bench.sim.tariff_list(account, "measoft-17").await.unwrap();
     assert_eq!(ingress.received().pop().unwrap().0, "/retailcrm/callback/tariffs");
     assert!(bench.sim.shipment_point_list(account, "measoft-17", "Москва").await.is_err(), "not listed in actions");

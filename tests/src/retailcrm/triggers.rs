@@ -386,12 +386,17 @@ impl RetailcrmSim {
         order: i64,
         build: impl FnOnce(&Account, &Module, &Order) -> Value,
     ) -> anyhow::Result<(String, String)> {
-        let world = self.world();
+        let mut world = self.world();
+        let models = world.writes_as_models();
         let row = world.account(account).context("no such account")?;
         let order = row.newest(order).context("no such order")?;
         let code = row.module_code_of(order).context("the delivery type belongs to no module")?;
         let module = row.modules.get(code).with_context(|| format!("module {code} is not registered"))?;
-        Ok((code.to_owned(), build(row, module, order).to_string()))
+        let mut body = build(row, module, order);
+        if models {
+            dates_with_a_time(&mut body);
+        }
+        Ok((code.to_owned(), body.to_string()))
     }
 
     /// `calculate`: the manager presses «Выбрать тариф» (§F.2).
@@ -518,7 +523,7 @@ impl RetailcrmSim {
         Ok(answer)
     }
 
-    /// `print` of a form for several deliveries; the ids are nested one list deep, as recorded (§F.6).
+    /// `print` of a form for several deliveries (§F.6).
     ///
     /// # Errors
     /// When the module is not registered, or no answer comes.
@@ -529,7 +534,8 @@ impl RetailcrmSim {
         form: &str,
         delivery_ids: &[&str],
     ) -> anyhow::Result<Answer> {
-        let body = json!({"entityType": "order", "type": form, "deliveryIds": [delivery_ids]}).to_string();
+        let ids = if self.world().writes_as_models() { json!(delivery_ids) } else { json!([delivery_ids]) };
+        let body = json!({"entityType": "order", "type": form, "deliveryIds": ids}).to_string();
         self.call(self.endpoint(account, module, "print")?, &[("print", &body)]).await
     }
 
@@ -751,6 +757,19 @@ fn spread_cod(order: &Order, cod: i64) -> (Vec<i64>, i64) {
 
 fn payer(order: &Order) -> Value {
     order.delivery.data.get("payerType").cloned().unwrap_or("sender".into())
+}
+
+/// Dates as RetailCRM's own models write them: `Y-m-d H:i:s`.
+fn dates_with_a_time(body: &mut Value) {
+    let Value::Object(fields) = body else { return };
+    for (name, value) in fields {
+        match value {
+            Value::String(day) if ["shipmentDate", "deliveryDate"].contains(&name.as_str()) => {
+                day.push_str(" 00:00:00")
+            }
+            other => dates_with_a_time(other),
+        }
+    }
 }
 
 fn dates(body: &mut Map<String, Value>, order: &Order) {
