@@ -99,9 +99,9 @@ reasons! {
         "Fill in the address or choose a pick-up point, and save the order.";
     TOWN_UNCLEAR = "town_unclear", Shop,
         "Непонятно, какой город указан в адресе доставки.",
-        "Укажите в адресе доставки регион и сохраните заказ.",
+        "Укажите в адресе доставки регион, тип населённого пункта или индекс и сохраните заказ.",
         "It is not clear which town the delivery address means.",
-        "Enter the region in the delivery address and save the order.";
+        "Enter the region, the type of the town or the postal index in the delivery address and save the order.";
     NO_RECEIVER = "no_receiver", Shop,
         "В заказе не указан получатель.",
         "Укажите имя получателя или организацию и сохраните заказ.",

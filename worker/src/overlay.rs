@@ -13,13 +13,14 @@ use jiff::{Timestamp, ToSpan};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use shared::crypto::{SecretKey, sha256_hex};
-use shared::domain::{CrmOrderId, Delivery, Grams, IntegrationId, Kopecks, Millimetres, Phone, Secret};
-use shared::retailcrm::address::{address_line, town};
+use shared::domain::{Country, CrmOrderId, Delivery, Grams, IntegrationId, Kopecks, Millimetres, Phone, Secret};
+use shared::retailcrm::address::{street_line, town};
 use shared::retailcrm::wire::callbacks::{CallbackItem, SaveRequest};
 use shared::retailcrm::wire::order::{Address, Customer, Item, ItemPrice, Offer, Order};
 
 use crate::convert::{payments_mark, service_of_tariff};
 use crate::money::Said;
+use crate::receiver::country;
 
 /// How long a saved request may speak louder than REST.
 const TRUSTED_MIN: i64 = 15;
@@ -249,7 +250,7 @@ pub fn order_mark(order: &Order) -> String {
         d.code,
         town(&d.address),
         d.address.region,
-        address_line(&d.address),
+        street_line(&d.address),
         d.date,
         (d.time.from, d.time.to),
         d.cost,
@@ -313,8 +314,8 @@ fn customer_name(c: &Customer) -> String {
     name_of(c.last_name.as_deref(), c.first_name.as_deref(), c.patronymic.as_deref())
 }
 
-fn phones_of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<Phone> {
-    texts.into_iter().flat_map(Phone::find_all).collect()
+fn phones_of<'a>(texts: impl IntoIterator<Item = &'a str>, country: Country) -> Vec<Phone> {
+    texts.into_iter().flat_map(|text| Phone::find_all(text, country)).collect()
 }
 
 /// The callback's «customer» is the receiver unless the order names somebody else as
@@ -328,9 +329,10 @@ fn receiver(order: &mut Order, said: &Customer) {
         order.first_name.clone_from(&said.first_name);
         order.patronymic.clone_from(&said.patronymic);
     }
-    let theirs = phones_of(said.phones.iter().map(String::as_str));
-    let ours = phones_of([order.phone.as_deref(), order.additional_phone.as_deref()].into_iter().flatten());
-    let customers = order.customer.as_ref().map(|c| phones_of(c.phones.iter().map(String::as_str)));
+    let country = country(order);
+    let theirs = phones_of(said.phones.iter().map(String::as_str), country);
+    let ours = phones_of([order.phone.as_deref(), order.additional_phone.as_deref()].into_iter().flatten(), country);
+    let customers = order.customer.as_ref().map(|c| phones_of(c.phones.iter().map(String::as_str), country));
     if said.phones.is_empty() || theirs.iter().all(|phone| ours.contains(phone)) && !theirs.is_empty() {
         return;
     }
@@ -351,8 +353,8 @@ fn address(ours: &mut Address, said: &Address) {
     let agree = town(ours) == town(said)
         && ours.region == said.region
         && ours.index == said.index
-        && address_line(ours) == address_line(said);
-    if !agree && (town(said).is_some() || address_line(said).is_some()) {
+        && street_line(ours) == street_line(said);
+    if !agree && (town(said).is_some() || street_line(said).is_some()) {
         *ours = said.clone();
     }
 }

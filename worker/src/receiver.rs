@@ -1,7 +1,7 @@
 //! Who gets the parcel, where, and what the courier should know: the part of a conversion
 //! that is about people. Pure.
 
-use shared::domain::Phone;
+use shared::domain::contact::{self, Contact, Country};
 use shared::measoft::Receiver;
 use shared::message::GiveUp;
 use shared::reason;
@@ -53,10 +53,15 @@ pub fn receiver(order: &Order, overlay: &Overlay) -> Result<Receiver, GiveUp> {
     let Some(street) = street else { return Err(reason::give_up(reason::NO_ADDRESS, "")) };
     let time = &order.delivery.time;
     let clock = |t: jiff::civil::Time| format!("{:02}:{:02}", t.hour(), t.minute());
+    // No courier comes at night: an end before its beginning was typed the wrong way round.
+    let (from, to) = match (time.from, time.to) {
+        (Some(from), Some(to)) if to < from => (Some(to), Some(from)),
+        hours => hours,
+    };
     Ok(Receiver {
         company,
         person,
-        phone: Some(phones.iter().map(Phone::as_str).collect::<Vec<_>>().join(", ")),
+        phone: Some(phones.iter().map(|contact| contact.phone.as_str()).collect::<Vec<_>>().join(", ")),
         zipcode: address.index.clone(),
         town: town(address),
         regioncode: None,
@@ -64,8 +69,8 @@ pub fn receiver(order: &Order, overlay: &Overlay) -> Result<Receiver, GiveUp> {
         address: Some(street),
         pvz,
         date: order.delivery.date.map(|d| d.to_string()),
-        time_min: time.from.map(clock),
-        time_max: time.to.map(clock),
+        time_min: from.map(clock),
+        time_max: to.map(clock),
         inn: [order.contragent.as_ref(), order.company.as_ref().and_then(|c| c.contragent.as_ref())]
             .into_iter()
             .flatten()
@@ -74,19 +79,24 @@ pub fn receiver(order: &Order, overlay: &Overlay) -> Result<Receiver, GiveUp> {
     })
 }
 
-/// The order's own phones, else those of its contact and customer; in order, without
-/// repeats.
+/// The country whose way of writing phones an order's people have: that of its address.
 #[must_use]
-pub fn phones(order: &Order) -> Vec<Phone> {
-    let own = [order.phone.as_deref(), order.additional_phone.as_deref()];
-    let mut phones: Vec<Phone> = own.into_iter().flatten().flat_map(Phone::find_all).collect();
-    if phones.is_empty() {
-        let people = order.contact.iter().chain(&order.customer);
-        phones = people.flat_map(|c| &c.phones).flat_map(|text| Phone::find_all(text)).collect();
+pub fn country(order: &Order) -> Country {
+    Country::of(order.delivery.address.country_iso.as_deref())
+}
+
+/// The order's own phones, else those of its contact and customer; in order, without
+/// repeats, with what was written beside them.
+#[must_use]
+pub fn phones(order: &Order) -> Vec<Contact> {
+    let country = country(order);
+    let of = |texts: &mut dyn Iterator<Item = &str>| contact::read(&texts.collect::<Vec<_>>().join("\n"), country);
+    let own = of(&mut [order.phone.as_deref(), order.additional_phone.as_deref()].into_iter().flatten());
+    if !own.is_empty() {
+        return own;
     }
-    let mut seen = std::collections::HashSet::new();
-    phones.retain(|phone| seen.insert(phone.clone()));
-    phones
+    let people = order.contact.iter().chain(&order.customer);
+    of(&mut people.flat_map(|person| &person.phones).map(String::as_str))
 }
 
 /// What the courier should know; line breaks become spaces.
@@ -94,14 +104,26 @@ pub fn phones(order: &Order) -> Vec<Phone> {
 pub fn instruction(order: &Order) -> Option<String> {
     let address = &order.delivery.address;
     let intercom = address.intercom_code.as_deref().map(|code| format!("домофон {code}"));
+    let remarks = phone_remarks(&phones(order));
     let text = joined(
         &[
             order.customer_comment.as_deref(),
             address.notes.as_deref(),
             intercom.as_deref(),
             order.delivery.time.custom.as_deref(),
+            remarks.as_deref(),
         ],
         "; ",
     )?;
     Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// «тел. +74950001122 доб. 155»: what was written beside a phone, which takes the number
+/// alone.
+fn phone_remarks(phones: &[Contact]) -> Option<String> {
+    let told: Vec<String> = phones
+        .iter()
+        .filter_map(|contact| Some(format!("тел. {} {}", contact.phone.as_str(), contact.remark.as_deref()?)))
+        .collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }

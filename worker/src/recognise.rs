@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::crypto::SecretKey;
 use shared::domain::delivery::Fingerprint;
-use shared::domain::{Kopecks, Phone};
+use shared::domain::{Country, Kopecks, Phone};
 use shared::measoft::{Item, ItemKind, NewOrder, PayType, StatusItem, StatusRow};
 
 use crate::case::Desired;
@@ -32,17 +32,32 @@ fn goods(desired: &Desired) -> impl Iterator<Item = &Item> {
 }
 
 fn phone_hash(text: &str, key: &SecretKey) -> String {
-    Phone::find_all(text).first().map(|phone| key.blind(phone.as_str())).unwrap_or_default()
+    // What is about to be sent is in international form: any country reads it alike.
+    Phone::find_all(text, Country::default()).first().map(|phone| key.blind(phone.as_str())).unwrap_or_default()
+}
+
+/// The phones a row shows, in each form that may have been sent: as they are read, and digit
+/// by digit. An earlier reading sent digits that are no number to the present one.
+fn shown_phones(text: &str) -> Vec<String> {
+    let mut phones: Vec<String> =
+        Phone::find_all(text, Country::default()).iter().map(|phone| phone.as_str().to_owned()).collect();
+    for part in text.split([',', ';', '/', '\n', '|']).filter(|part| !part.contains('@')) {
+        let digits: String = part.chars().filter(char::is_ascii_digit).collect();
+        if (10..=15).contains(&digits.len()) {
+            phones.push(format!("+{digits}"));
+        }
+    }
+    phones
 }
 
 /// Whether a row found under our number is what we sent. What the row does not show is not
 /// held against it (measoft-api.md §23.2: phone, sum and line ids).
 #[must_use]
 pub fn is_ours(row: &StatusRow, sent: &Fingerprint, key: &SecretKey) -> bool {
-    let phones: Vec<Phone> = row.receiver_phones.iter().flat_map(|text| Phone::find_all(text)).collect();
+    let phones: Vec<String> = row.receiver_phones.iter().flat_map(|text| shown_phones(text)).collect();
     let phone_fits = phones.is_empty()
         || sent.phone_hash.is_empty()
-        || phones.iter().any(|phone| key.is_blinded(phone.as_str(), &sent.phone_hash));
+        || phones.iter().any(|phone| key.is_blinded(phone, &sent.phone_hash));
     let price_fits = match (row.price, sent.price) {
         (Some(found), Some(expected)) => found == expected,
         _ => true,

@@ -531,7 +531,7 @@ async fn cancel_by_number(tools: &Tools, shop: &Shop, case: &mut Case) {
                 case.told.push("MeaSoft has an order under this number".to_owned());
                 delivery.state = S::Unknown;
                 // It was not sent by us: the receiver's phone is all there is to tell it by.
-                let phone_hash = receiver::phones(&order).first().map(|p| tools.store.key.blind(p.as_str()));
+                let phone_hash = receiver::phones(&order).first().map(|c| tools.store.key.blind(c.phone.as_str()));
                 delivery.sending =
                     Some(Fingerprint { phone_hash: phone_hash.unwrap_or_default(), ..Fingerprint::default() });
                 case.delivery = Some(delivery);

@@ -12,7 +12,7 @@ pub mod status_list;
 pub mod symbolic_code;
 pub mod weight;
 
-pub use contact::Phone;
+pub use contact::{Country, Phone};
 pub use delivery::{Delivery, DeliveryState};
 pub use fault::Fault;
 pub use ids::{CrmOrderId, DeliveryId, IntegrationId, OrderNo, OrderNumber};

@@ -279,7 +279,9 @@ fn hide_phones(text: &str) -> String {
         if c.is_ascii_digit() {
             digits += 1;
             run.push(c);
-        } else if (!run.is_empty() && matches!(c, ' ' | '-' | '(' | ')')) || c == '+' {
+        } else if (!run.is_empty() && matches!(c, ' ' | '\u{a0}' | '-' | '\u{2010}'..='\u{2015}' | '(' | ')'))
+            || c == '+'
+        {
             run.push(c);
         } else {
             flush(&mut run, &mut digits, &mut out);

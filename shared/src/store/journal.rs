@@ -135,7 +135,32 @@ pub struct Search {
     pub limit: u32,
 }
 
+/// In the story of an order whose town the courier's list lacks; the town follows in «».
+pub const NO_TOWN: &str = "the courier's list has no town";
+
 impl Store {
+    /// What orders and callbacks of an integration were told about towns that were not found
+    /// or not clear: texts with the town in «», newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn town_complaints(
+        &self,
+        integration: IntegrationId,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<String>> {
+        let rows = self
+            .db
+            .fetch(
+                "SELECT text FROM journal WHERE integration_id = $1 AND at >= $2 AND (outcome IN ('unknown_town', 'town_unclear') \
+                 OR text LIKE $3 OR text LIKE $4) ORDER BY at DESC LIMIT $5",
+                args![integration, since.as_millisecond(), format!("%{NO_TOWN} «%"), "%gave up (town_unclear, %", limit],
+            )
+            .await?;
+        rows.iter().map(|row| row.text("text")).collect()
+    }
+
     /// # Errors
     /// [`crate::store::StoreError`].
     pub async fn append_journal(&self, entries: &[Entry]) -> Result<()> {

@@ -387,7 +387,6 @@ fn named(conditions: Option<&Element>, name: &str, full: &str) -> bool {
         && (wanted("name").is_empty() || wanted("name") == name || wanted("name") == full.to_lowercase())
         && (wanted("fullname").is_empty() || wanted("fullname") == full.to_lowercase())
         && wanted("namecontainsparts").split_whitespace().all(|part| name.contains(part))
-        && ["", "ru", "rus", "643", "россия"].contains(&wanted("country").as_str())
 }
 
 fn town_list(root: &Element) -> Outcome {
@@ -404,9 +403,12 @@ fn town_list(root: &Element) -> Outcome {
                     || hit("zipcode", town.zip)
             }
             None => {
-                let region_name = reference::region(town.region).map_or("", |region| region.name);
-                named(conditions, town.short, town.name)
+                let of = reference::region(town.region);
+                let region_name = of.map_or("", |region| region.name);
+                let country = conditions.map_or("", |all| all.value("country"));
+                named(conditions, town.called(), town.name)
                     && (region.is_empty() || region == town.region || reference::same(region, region_name))
+                    && of.is_some_and(|region| region.country.is_meant(country))
             }
         })
         .collect();
@@ -433,7 +435,8 @@ fn region_list(root: &Element) -> Outcome {
         .iter()
         .filter(|region| {
             if code.is_empty() {
-                named(root.child("conditions"), region.name, region.name)
+                let country = root.child("conditions").map_or("", |all| all.value("country"));
+                named(root.child("conditions"), region.name, region.name) && region.country.is_meant(country)
             } else {
                 region.code == code
             }
@@ -444,9 +447,15 @@ fn region_list(root: &Element) -> Outcome {
         out.text("code", region.code);
         out.text("name", region.name);
         out.open("country", &[]);
-        for (name, value) in
-            [("id", "1"), ("code", "643"), ("name", "РОССИЯ"), ("ShortName1", "RU"), ("ShortName2", "RUS")]
-        {
+        let country = region.country;
+        let id = if country.alpha2 == "RU" { "1" } else { "2" };
+        for (name, value) in [
+            ("id", id),
+            ("code", country.numeric),
+            ("name", country.name),
+            ("ShortName1", country.alpha2),
+            ("ShortName2", country.alpha3),
+        ] {
             out.text(name, value);
         }
         out.close("country");

@@ -5,6 +5,27 @@
 pub(crate) struct Region {
     pub(crate) code: &'static str,
     pub(crate) name: &'static str,
+    pub(crate) country: &'static Country,
+}
+
+/// ISO 3166-1 in its three forms, and as the platform calls it.
+pub(crate) struct Country {
+    pub(crate) alpha2: &'static str,
+    pub(crate) alpha3: &'static str,
+    pub(crate) numeric: &'static str,
+    pub(crate) name: &'static str,
+}
+
+pub(crate) const RUSSIA: Country = Country { alpha2: "RU", alpha3: "RUS", numeric: "643", name: "РОССИЯ" };
+pub(crate) const KAZAKHSTAN: Country =
+    Country { alpha2: "KZ", alpha3: "KAZ", numeric: "398", name: "КАЗАХСТАН" };
+
+impl Country {
+    /// Whether a condition names it; no condition names all.
+    pub(crate) fn is_meant(&self, condition: &str) -> bool {
+        condition.is_empty()
+            || [self.alpha2, self.alpha3, self.numeric, self.name].iter().any(|known| same(known, condition))
+    }
 }
 
 pub(crate) struct Town {
@@ -12,6 +33,7 @@ pub(crate) struct Town {
     pub(crate) region: &'static str,
     /// Name with its type word, as the platform writes it.
     pub(crate) name: &'static str,
+    /// Empty, like `kind`, where the platform has both in `name` alone.
     pub(crate) short: &'static str,
     pub(crate) kind: &'static str,
     pub(crate) fias: &'static str,
@@ -49,14 +71,16 @@ pub(crate) struct Service {
 }
 
 pub(crate) const REGIONS: &[Region] = &[
-    Region { code: "77", name: "Москва" },
-    Region { code: "50", name: "Московская область" },
-    Region { code: "78", name: "Санкт-Петербург" },
-    Region { code: "16", name: "Татарстан республика" },
-    Region { code: "24", name: "Красноярский край" },
-    Region { code: "46", name: "Курская область" },
-    Region { code: "54", name: "Новосибирская область" },
-    Region { code: "66", name: "Свердловская область" },
+    Region { code: "77", name: "Москва", country: &RUSSIA },
+    Region { code: "50", name: "Московская область", country: &RUSSIA },
+    Region { code: "78", name: "Санкт-Петербург", country: &RUSSIA },
+    Region { code: "16", name: "Татарстан республика", country: &RUSSIA },
+    Region { code: "24", name: "Красноярский край", country: &RUSSIA },
+    Region { code: "46", name: "Курская область", country: &RUSSIA },
+    Region { code: "54", name: "Новосибирская область", country: &RUSSIA },
+    Region { code: "66", name: "Свердловская область", country: &RUSSIA },
+    Region { code: "42", name: "Кемеровская область", country: &RUSSIA },
+    Region { code: "398", name: "Костанайская область", country: &KAZAKHSTAN },
 ];
 
 /// Sorted by importance, as the platform answers.
@@ -65,8 +89,8 @@ pub(crate) const TOWNS: &[Town] = &[
         code: "1",
         region: "77",
         name: "Москва город",
-        short: "Москва",
-        kind: "город",
+        short: "",
+        kind: "",
         fias: "0c5b2444-70a0-4932-980c-b4dc0d3f02b5",
         kladr: "7700000000000",
         zip: "101000",
@@ -165,6 +189,58 @@ pub(crate) const TOWNS: &[Town] = &[
         lon: "35.3710",
         zone: 3,
     },
+    Town {
+        code: "4611",
+        region: "46",
+        name: "Калиновка село",
+        short: "",
+        kind: "",
+        fias: "",
+        kladr: "",
+        zip: "307130",
+        lat: "",
+        lon: "",
+        zone: 4,
+    },
+    Town {
+        code: "4612",
+        region: "46",
+        name: "Калиновка деревня",
+        short: "",
+        kind: "",
+        fias: "",
+        kladr: "",
+        zip: "307131",
+        lat: "",
+        lon: "",
+        zone: 4,
+    },
+    Town {
+        code: "4201",
+        region: "42",
+        name: "Рудный поселок",
+        short: "",
+        kind: "",
+        fias: "",
+        kladr: "",
+        zip: "652000",
+        lat: "",
+        lon: "",
+        zone: 5,
+    },
+    Town {
+        code: "39801",
+        region: "398",
+        name: "Рудный город",
+        short: "",
+        kind: "",
+        fias: "",
+        kladr: "",
+        zip: "111500",
+        lat: "",
+        lon: "",
+        zone: 6,
+    },
 ];
 
 /// (town code, name with type word, short name, type word)
@@ -245,12 +321,22 @@ pub(crate) fn region(code: &str) -> Option<&'static Region> {
     REGIONS.iter().find(|region| region.code == code)
 }
 
+impl Town {
+    /// The name less its type word.
+    pub(crate) fn called(&self) -> &'static str {
+        match self.short {
+            "" => self.name.rsplit_once(' ').map_or(self.name, |(name, _)| name),
+            short => short,
+        }
+    }
+}
+
 /// Finds a town by its code, its full or its short name. Without a region the more important homonym wins, which is
 /// why a caller has to send one.
 pub(crate) fn town(text: &str, regioncode: &str) -> Option<&'static Town> {
     let text = text.trim();
     TOWNS.iter().find(|town| {
-        let named = town.code == text || same(town.name, text) || same(town.short, text);
+        let named = town.code == text || same(town.name, text) || same(town.called(), text);
         named && (regioncode.is_empty() || town.region == regioncode)
     })
 }

@@ -86,8 +86,8 @@ pub async fn resolved(
         Err(Failed::Courier(error)) => Err(words::courier(desk, shop, None, &error).await),
         Ok(None) => Err(words::no_city(language)),
         Ok(Some(Lookup::Nowhere)) => Err(words::unknown_town(language, &city)),
-        Ok(Some(Lookup::Several(regions))) => {
-            Err(Refusal::new(shared::reason::TOWN_UNCLEAR, towns::several(language, &city, &regions)))
+        Ok(Some(Lookup::Several(choices))) => {
+            Err(Refusal::new(shared::reason::TOWN_UNCLEAR, towns::several(language, &city, &choices)))
         }
         Ok(Some(Lookup::Found(town))) => Ok(town),
     }

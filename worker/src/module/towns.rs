@@ -1,5 +1,5 @@
-//! RetailCRM's city and region → MeaSoft's town. Two towns of one name are told apart by
-//! their region (measoft-api.md §22.11); what was found once is kept.
+//! RetailCRM's city and region → MeaSoft's town. Towns of one name are told apart by country,
+//! region, type word and postal index (measoft-api.md §22.11); what was found once is kept.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,8 +12,9 @@ use shared::domain::{IntegrationId, Language};
 use shared::measoft::{Limit, MeasoftError, NamePart, Town, TownQuery};
 use shared::message::{GiveUp, Outcome, RetryWhy};
 use shared::reason;
-use shared::retailcrm::address;
+use shared::retailcrm::address::{self, Place};
 use shared::retailcrm::wire::order::Address;
+use shared::store::journal::NO_TOWN;
 
 use crate::case::Case;
 use crate::ports::{Shop, Tools};
@@ -29,9 +30,20 @@ const ROWS: u32 = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolved {
     pub code: String,
-    /// With its type word: what a request takes.
+    /// What a request takes: the name with its type word, or the code of one of two that are
+    /// called alike in one region.
     pub name: String,
     pub region_code: Option<String>,
+}
+
+/// Towns of which an address does not say which one is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choices {
+    /// What tells them apart, for people: regions, or names with type words.
+    pub shown: Vec<String>,
+    towns: Vec<Resolved>,
+    /// Of one region, and called alike to the type word.
+    twins: bool,
 }
 
 /// What a look-up came to.
@@ -41,8 +53,7 @@ pub enum Lookup {
     Found(Resolved),
     /// The list has no such town.
     Nowhere,
-    /// Several regions have one, and the order does not say which is meant.
-    Several(Vec<String>),
+    Several(Choices),
 }
 
 /// What was looked up lately, in this process.
@@ -77,7 +88,7 @@ pub enum Failed {
     Courier(MeasoftError),
 }
 
-/// A name without its type word, its ё and its case.
+/// Without case, ё and needless spaces.
 fn bare(name: &str) -> String {
     name.trim().to_lowercase().replace('ё', "е").split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -113,61 +124,111 @@ fn same_region(asked: &str, town: &Town) -> bool {
     asked == name || name.starts_with(&format!("{asked} ")) || asked.starts_with(&format!("{name} "))
 }
 
-/// Moscow and Saint Petersburg are regions of their own, and are written as either.
-fn city_of(address: &Address) -> Option<String> {
-    address::town(address)
+/// A question to MeaSoft, and what its answer is kept under.
+struct Question {
+    name: String,
+    country: Option<String>,
+    key: String,
 }
 
-/// What is asked for, and what it is kept under.
-fn question(address: &Address) -> Option<(String, String)> {
-    let whole = city_of(address)?;
-    let short = match address.city.as_deref().map(str::trim).filter(|city| !city.is_empty()) {
-        Some(city) => city.to_owned(),
-        None => whole.trim_end_matches(" город").to_owned(),
-    };
+fn question(address: &Address) -> Option<Question> {
+    let place = address::place(address)?;
+    let text = |value: &Option<String>| value.as_deref().map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned);
+    let country = text(&address.country_iso).map(|iso| iso.to_uppercase());
     let region = bare_region(address.region.as_deref().unwrap_or(""));
-    let text = format!("{}|{}|{region}", bare(&whole), bare(&short));
-    Some((short, format!("town:{}", &sha256_hex(text.as_bytes())[..32])))
+    let city = bare(address.city.as_deref().unwrap_or(""));
+    // A new first word whenever the choice changes: what was chosen wrongly is not kept.
+    let about = format!(
+        "by country|{}|{}|{}|{city}|{region}",
+        country.as_deref().unwrap_or(""),
+        bare(&place.name),
+        place.kind.unwrap_or("")
+    );
+    Some(Question { name: place.name, country, key: format!("town:{}", &sha256_hex(about.as_bytes())[..32]) })
+}
+
+/// How a row's town is called, and its type word. The vendor's own rows often have both in
+/// `name` alone, «Москва город».
+fn place_of(town: &Town) -> Place {
+    let said = |text: &Option<String>| text.as_deref().map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned);
+    let read = Place::read(&town.name);
+    let kind = said(&town.typename).and_then(|word| address::kind(&word)).or(read.kind);
+    Place { name: said(&town.shortname).unwrap_or(read.name), kind }
 }
 
 /// The right one of the rows whose names begin as asked. Pure.
 #[must_use]
 pub fn choose(address: &Address, rows: &[Town]) -> Lookup {
-    let Some(whole) = city_of(address) else { return Lookup::Nowhere };
-    let city = address.city.as_deref().unwrap_or("");
-    let (whole, city) = (bare(&whole), bare(city));
-    let named = |town: &&Town| {
-        let full = bare(&town.name);
-        let short = town.shortname.as_deref().map(bare);
-        full == whole || full == city || short.as_deref() == Some(city.as_str()) || short.as_deref() == Some(&whole)
-    };
-    let mut fitting: Vec<&Town> = rows.iter().filter(named).collect();
-    // The type word decides between a town and the villages of its name.
-    if fitting.iter().any(|town| bare(&town.name) == whole) {
-        fitting.retain(|town| bare(&town.name) == whole);
-    } else if fitting.iter().any(|town| town.typename.as_deref().map(bare).as_deref() == Some("город")) {
-        fitting.retain(|town| town.typename.as_deref().map(bare).as_deref() == Some("город"));
-    }
+    let Some(asked) = address::place(address) else { return Lookup::Nowhere };
+    let city = bare(address.city.as_deref().unwrap_or(""));
+    let mut fitting: Vec<(&Town, Option<&str>)> = rows
+        .iter()
+        .map(|town| (town, place_of(town)))
+        .filter(|(town, place)| bare(&place.name) == bare(&asked.name) || bare(&town.name) == city)
+        .map(|(town, place)| (town, place.kind))
+        .collect();
     if let Some(region) = address.region.as_deref().filter(|region| !region.trim().is_empty()) {
-        let here: Vec<&Town> = fitting.iter().copied().filter(|town| same_region(region, town)).collect();
-        // A region that is spelt in a way we do not know must not hide the only town there is.
-        if !here.is_empty() {
+        let here: Vec<_> = fitting.iter().copied().filter(|(town, _)| same_region(region, town)).collect();
+        if here.is_empty() {
+            // A region that is spelt in a way we do not know must not hide the only town there
+            // is; a village of another region is another place.
+            let wanted = asked.kind.unwrap_or("город");
+            fitting.retain(|(_, kind)| kind.is_none_or(|kind| kind == wanted));
+        } else {
             fitting = here;
         }
     }
-    let Some(first) = fitting.first() else { return Lookup::Nowhere };
-    let mut regions: Vec<String> =
-        fitting.iter().filter_map(|town| town.region_name.clone().or_else(|| town.region_code.clone())).collect();
-    regions.sort();
-    regions.dedup();
-    if regions.len() > 1 {
-        return Lookup::Several(regions);
+    // The type word decides between a town and the villages of its name.
+    let wanted = asked.kind.unwrap_or("город");
+    if fitting.iter().any(|(_, kind)| *kind == Some(wanted)) {
+        fitting.retain(|(_, kind)| *kind == Some(wanted));
     }
-    Lookup::Found(Resolved {
-        code: first.code.clone(),
-        name: first.name.clone(),
-        region_code: first.region_code.clone(),
-    })
+    let mut codes = std::collections::HashSet::new();
+    fitting.retain(|(town, _)| codes.insert(town.code.as_str()));
+    let [first, others @ ..] = fitting.as_slice() else { return Lookup::Nowhere };
+    let resolved = |town: &Town| Resolved {
+        code: town.code.clone(),
+        name: town.name.clone(),
+        region_code: town.region_code.clone(),
+    };
+    if others.is_empty() {
+        return Lookup::Found(resolved(first.0));
+    }
+    let region = |town: &Town| town.region_name.clone().or_else(|| town.region_code.clone());
+    let distinct = |mut texts: Vec<String>| {
+        texts.sort();
+        texts.dedup();
+        texts
+    };
+    let regions = distinct(fitting.iter().filter_map(|(town, _)| region(town)).collect());
+    let names = distinct(fitting.iter().map(|(town, _)| town.name.clone()).collect());
+    let twins = regions.len() <= 1 && names.len() == 1;
+    let shown = if regions.len() > 1 { regions } else { names };
+    let towns = fitting
+        .iter()
+        .map(|(town, _)| {
+            let alike = |(other, _): &&(&Town, Option<&str>)| other.name == town.name && region(other) == region(town);
+            let mut found = resolved(town);
+            if fitting.iter().filter(alike).count() > 1 {
+                found.name.clone_from(&found.code);
+            }
+            found
+        })
+        .collect();
+    Lookup::Several(Choices { shown, towns, twins })
+}
+
+/// One of several by what MeaSoft lists under the address's postal index. Pure.
+#[must_use]
+pub fn by_index(choices: &Choices, listed: &[Town]) -> Lookup {
+    let mut here = choices.towns.iter().filter(|town| listed.iter().any(|row| row.code == town.code));
+    match (here.next(), here.next()) {
+        (Some(only), None) => Lookup::Found(only.clone()),
+        // Nothing in an address tells twins apart but the index, which goes with the parcel:
+        // MeaSoft's own order is by importance.
+        _ if choices.twins => choices.towns.first().cloned().map_or(Lookup::Nowhere, Lookup::Found),
+        _ => Lookup::Several(choices.clone()),
+    }
 }
 
 /// The town of an address; `None` when the address names none.
@@ -175,11 +236,61 @@ pub fn choose(address: &Address, rows: &[Town]) -> Lookup {
 /// # Errors
 /// [`Failed`] when MeaSoft could not be asked.
 pub async fn resolve(tools: &Tools, shop: &Shop, address: &Address) -> Result<Option<Lookup>, Failed> {
-    let Some((short, name)) = question(address) else { return Ok(None) };
+    let Some(asked) = question(address) else { return Ok(None) };
+    let found = kept(tools, shop, &asked.key, async || {
+        let mut rows = ask(tools, shop, &by_name(&asked.name, asked.country.clone())).await?;
+        // Lists without countries are of the courier's own.
+        if rows.is_empty() && asked.country.as_deref() == Some(HOME) {
+            rows = ask(tools, shop, &by_name(&asked.name, None)).await?;
+        }
+        Ok(choose(address, &rows))
+    })
+    .await?;
+    let (Lookup::Several(choices), Some(index)) = (&found, index(address)) else { return Ok(Some(found)) };
+    let key = format!("{}:{index}", asked.key);
+    let decided = kept(tools, shop, &key, async || {
+        Ok(by_index(choices, &ask(tools, shop, &TownQuery::Zipcode(index.to_owned())).await?))
+    });
+    decided.await.map(Some)
+}
+
+/// Whose towns may be listed without a country.
+const HOME: &str = "RU";
+
+fn index(address: &Address) -> Option<&str> {
+    let index = address.index.as_deref()?.trim();
+    (index.len() >= 4 && index.len() <= 10 && index.bytes().all(|b| b.is_ascii_digit())).then_some(index)
+}
+
+fn by_name(name: &str, country: Option<String>) -> TownQuery {
+    TownQuery::Name {
+        part: NamePart::Starts,
+        text: name.to_owned(),
+        region: None,
+        country,
+        limit: Some(Limit { from: 0, count: ROWS }),
+    }
+}
+
+async fn ask(tools: &Tools, shop: &Shop, query: &TownQuery) -> Result<Vec<Town>, Failed> {
+    match tools.ask(shop, shop.vendors.courier.towns(query)).await {
+        Err(held) => Err(Failed::Held(held)),
+        Ok(Err(error)) => Err(Failed::Courier(error)),
+        Ok(Ok(rows)) => Ok(rows),
+    }
+}
+
+/// What was found before under a name, else what is found now.
+async fn kept(
+    tools: &Tools,
+    shop: &Shop,
+    name: &str,
+    find: impl AsyncFnOnce() -> Result<Lookup, Failed>,
+) -> Result<Lookup, Failed> {
     let now = tools.clock.now();
-    let key = (shop.id(), name);
+    let key = (shop.id(), name.to_owned());
     if let Some(found) = tools.towns.get(&key, now) {
-        return Ok(Some(found));
+        return Ok(found);
     }
     if let Ok(Some((text, at))) = tools.store.reference(key.0, &key.1).await
         && now.duration_since(at).unsigned_abs() < KEPT
@@ -187,21 +298,9 @@ pub async fn resolve(tools: &Tools, shop: &Shop, address: &Address) -> Result<Op
         && matches!(found, Lookup::Found(_))
     {
         tools.towns.put(key, found.clone(), at);
-        return Ok(Some(found));
+        return Ok(found);
     }
-    let query = TownQuery::Name {
-        part: NamePart::Starts,
-        text: short,
-        region: None,
-        country: None,
-        limit: Some(Limit { from: 0, count: ROWS }),
-    };
-    let rows = match tools.ask(shop, shop.vendors.courier.towns(&query)).await {
-        Err(held) => return Err(Failed::Held(held)),
-        Ok(Err(error)) => return Err(Failed::Courier(error)),
-        Ok(Ok(rows)) => rows,
-    };
-    let found = choose(address, &rows);
+    let found = find().await?;
     if let Lookup::Found(_) = &found {
         let text = serde_json::to_string(&found).expect("a town serialises");
         if let Err(error) = tools.store.keep_reference(key.0, &key.1, &text).await {
@@ -209,18 +308,23 @@ pub async fn resolve(tools: &Tools, shop: &Shop, address: &Address) -> Result<Op
         }
     }
     tools.towns.put(key, found.clone(), now);
-    Ok(Some(found))
+    Ok(found)
 }
 
-/// «в справочнике несколько городов…», for people.
+/// «несколько городов…», for people.
 #[must_use]
-pub fn several(language: Language, city: &str, regions: &[String]) -> String {
-    let regions = regions.join(", ");
+pub fn several(language: Language, city: &str, choices: &Choices) -> String {
+    let shown = choices.shown.join(", ");
     match language {
-        Language::Ru => format!("Городов «{city}» несколько ({regions}): укажите в адресе доставки регион"),
-        Language::En => {
-            format!("There are several towns «{city}» ({regions}): enter the region in the delivery address")
+        Language::Ru => {
+            format!(
+                "Городов «{city}» несколько ({shown}): укажите в адресе доставки регион, тип населённого пункта или индекс"
+            )
         }
+        Language::En => format!(
+            "There are several towns «{city}» ({shown}): enter the region, the type of the town or the postal index in the \
+             delivery address"
+        ),
     }
 }
 
@@ -243,13 +347,17 @@ pub async fn place(tools: &Tools, shop: &Shop, case: &mut Case) {
                 desired.order.receiver.regioncode = town.region_code;
             }
         }
-        Some(Lookup::Several(regions)) => {
+        Some(Lookup::Several(choices)) => {
             let city = address.city.as_deref().unwrap_or("");
-            let detail = several(shop.integration.settings.language, city, &regions);
+            let detail = several(shop.integration.settings.language, city, &choices);
             let fault = reason::give_up(reason::TOWN_UNCLEAR, "").fault;
             case.give_up(GiveUp { reason: reason::TOWN_UNCLEAR, fault, detail });
         }
-        Some(Lookup::Nowhere) | None => {}
+        Some(Lookup::Nowhere) => {
+            let town = address::town(&address).unwrap_or_default();
+            case.told.push(format!("{NO_TOWN} «{town}»"));
+        }
+        None => {}
     }
 }
 
@@ -270,6 +378,18 @@ mod tests {
             typename: Some(kind.into()),
             latitude: None,
             longitude: None,
+        }
+    }
+
+    /// As the vendor's own list has it: the type word in the name alone.
+    fn whole(code: &str, name: &str, region: (&str, &str)) -> Town {
+        Town { shortname: None, typename: None, ..town(code, name, region) }
+    }
+
+    fn shown(found: &Lookup) -> Vec<&str> {
+        match found {
+            Lookup::Several(choices) => choices.shown.iter().map(String::as_str).collect(),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -311,7 +431,7 @@ mod tests {
     #[test]
     fn without_a_region_nothing_is_guessed() {
         let found = choose(&address("Железногорск", Some("г."), None), &homonyms());
-        assert_eq!(found, Lookup::Several(vec!["Красноярский край".into(), "Курская область".into()]));
+        assert_eq!(shown(&found), ["Красноярский край", "Курская область"]);
     }
 
     #[test]
@@ -345,9 +465,93 @@ mod tests {
 
     #[test]
     fn one_question_is_kept_under_one_name_per_region() {
-        let name = |region| question(&address("Железногорск", Some("г."), Some(region))).expect("a town").1;
+        let name = |region| question(&address("Железногорск", Some("г."), Some(region))).expect("a town").key;
         assert_eq!(name("Курская обл."), name("Курская область"));
         assert_ne!(name("Курская обл."), name("Красноярский край"));
         assert!(question(&Address::default()).is_none());
+    }
+
+    #[test]
+    fn a_row_with_its_type_word_in_the_name_alone_is_found_by_the_bare_name() {
+        let rows = [
+            whole("1", "Москва город", ("77", "Москва")),
+            whole("2", "Москва деревня", ("69", "Тверская область")),
+            whole("3", "Московский город", ("77", "Москва")),
+        ];
+        for city in
+            ["Москва", "г Москва", "г. Москва", "Москва г", "Москва г.", "Москва город", "город Москва", "МОСКВА"]
+        {
+            assert_eq!(code(&choose(&address(city, None, None), &rows)), "1", "{city}");
+            assert_eq!(code(&choose(&address(city, Some("г."), Some("г Москва")), &rows)), "1", "{city}");
+        }
+        for region in ["г Москва", "Москва г", "г. Москва", "Москва"] {
+            let only = Address { region: Some(region.into()), ..Address::default() };
+            assert_eq!(code(&choose(&only, &rows)), "1", "{region}");
+        }
+        assert_eq!(code(&choose(&address("д. Москва", None, None), &rows)), "2");
+        assert_eq!(code(&choose(&address("Москва", None, Some("Тверская обл.")), &rows)), "2");
+        let capital = [whole("2", "Санкт-Петербург город", ("78", "Санкт-Петербург"))];
+        for city in ["СПб", "С-Пб", "Санкт Петербург", "г. Санкт-Петербург"] {
+            assert_eq!(code(&choose(&address(city, None, None), &capital)), "2", "{city}");
+        }
+    }
+
+    fn twins() -> Vec<Town> {
+        vec![
+            whole("11", "Калиновка село", ("46", "Курская область")),
+            whole("12", "Калиновка деревня", ("46", "Курская область")),
+            whole("13", "Калиновка деревня", ("46", "Курская область")),
+        ]
+    }
+
+    #[test]
+    fn of_a_village_and_a_hamlet_of_one_name_none_is_taken_without_a_type_word() {
+        let rows = &twins()[..2];
+        let unclear = choose(&address("Калиновка", None, Some("Курская область")), rows);
+        assert_eq!(shown(&unclear), ["Калиновка деревня", "Калиновка село"]);
+        assert_eq!(shown(&choose(&address("Калиновка", None, None), rows)), ["Калиновка деревня", "Калиновка село"]);
+        assert_eq!(code(&choose(&address("Калиновка", Some("д."), Some("Курская область")), rows)), "12");
+        assert_eq!(code(&choose(&address("с. Калиновка", None, None), rows)), "11");
+    }
+
+    #[test]
+    fn the_postal_index_decides_between_towns_of_one_name() {
+        let Lookup::Several(any) = choose(&address("Калиновка", None, None), &twins()) else {
+            panic!("unclear")
+        };
+        assert_eq!(code(&by_index(&any, &twins()[..1])), "11");
+        assert_eq!(by_index(&any, &[]), Lookup::Several(any.clone()));
+        let hamlets = choose(&address("д. Калиновка", None, None), &twins());
+        let Lookup::Several(hamlets) = hamlets else { panic!("{hamlets:?}") };
+        let Lookup::Found(second) = by_index(&hamlets, &twins()[2..]) else { panic!("decided") };
+        // Its name alone would mean the other one.
+        assert_eq!((second.code.as_str(), second.name.as_str()), ("13", "13"));
+        // An index the list does not know goes with the parcel; the more important one is named.
+        assert_eq!(code(&by_index(&hamlets, &[])), "12");
+        let Lookup::Several(regions) = choose(&address("Железногорск", None, None), &homonyms()) else {
+            panic!()
+        };
+        assert_eq!(code(&by_index(&regions, &homonyms()[1..2])), "4601");
+    }
+
+    #[test]
+    fn a_village_of_another_region_is_not_the_town_that_was_meant() {
+        let rows = [whole("9", "Рудный поселок", ("42", "Кемеровская область"))];
+        let abroad = |kind| address("Рудный", kind, Some("Костанайская область"));
+        assert_eq!(choose(&abroad(Some("г.")), &rows), Lookup::Nowhere);
+        assert_eq!(choose(&abroad(None), &rows), Lookup::Nowhere);
+        assert_eq!(code(&choose(&address("Рудный", Some("п."), Some("Кемеровская обл")), &rows)), "9");
+        // A town is not taken for the village that the region does have.
+        let both =
+            [town("1", "Москва город", ("77", "Москва")), town("2", "Москва деревня", ("69", "Тверская область"))];
+        assert_eq!(code(&choose(&address("Москва", None, Some("Тверская обл.")), &both)), "2");
+    }
+
+    #[test]
+    fn a_town_is_asked_for_in_its_country() {
+        let abroad = Address { country_iso: Some("kz".into()), ..address("г. Рудный", None, None) };
+        let asked = question(&abroad).expect("a town");
+        assert_eq!((asked.name.as_str(), asked.country.as_deref()), ("Рудный", Some("KZ")));
+        assert_ne!(asked.key, question(&address("г. Рудный", None, None)).expect("a town").key);
     }
 }
