@@ -21,7 +21,7 @@ use bridge_worker::connect::Clients;
 use bridge_worker::ports::{Connect as _, Vendors};
 
 use super::setup::is_loopback;
-use super::{Area, Finding, in_use};
+use super::{Area, Finding, in_use, towns};
 
 /// An order that has been due for longer waits for something.
 const WAITS_TOO_LONG_MINUTES: i64 = 10;
@@ -54,6 +54,8 @@ pub struct Facts {
     pub refused_by_setting: usize,
     /// Edits and cancellations that MeaSoft refused with a code of its own.
     pub refused_by_courier: usize,
+    /// Towns of the last 30 days that MeaSoft's list does not have, or several times.
+    pub towns: towns::Unmapped,
     /// Unserved orders, and since when the oldest due one has been due.
     pub waiting: (i64, Option<Timestamp>),
     pub now: Timestamp,
@@ -113,6 +115,7 @@ pub async fn gather(
         unmapped_statuses: Vec::new(),
         refused_by_setting: 0,
         refused_by_courier: 0,
+        towns: towns::gather(store, integration.id, store.clock.now()).await,
         waiting: store.backlog_of(integration.id).await.unwrap_or((0, None)),
         now: store.clock.now(),
     };
@@ -193,6 +196,7 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
             }
         }
     }
+    towns::judge(&facts.towns, &mut say);
     work(facts, &mut say);
     let id = Some(facts.integration.id.0);
     say.0.into_iter().map(|finding| Finding { integration: id, ..finding }).collect()

@@ -11,6 +11,7 @@ mod setup;
 mod store;
 #[cfg(test)]
 mod tests;
+mod towns;
 
 use std::process::ExitCode;
 use std::sync::Arc;

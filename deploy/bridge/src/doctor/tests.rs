@@ -22,6 +22,7 @@ use shared::store::Store;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::integrations::NewIntegration;
 use shared::store::intents::{Want, Wish};
+use shared::store::journal::{Entry, What};
 use shared::store::tracking_outbox::{NewTracking, TrackingState, UNKNOWN_CODE};
 use shared::{bootstrap, retailcrm};
 use simulators::measoft::{Account, MeasoftSim};
@@ -517,6 +518,31 @@ const CASES: &[Case] = &[
         area: "integration",
         what: "1 open dead letter",
         remedy: "bridge dead list --integration 1",
+    },
+    Case {
+        name: "towns that the courier's list does not have",
+        broken: |s| {
+            async {
+                let store = s.store().await;
+                let now = store.clock.now();
+                let entry = |days: i64, text: &str| {
+                    let at = now.checked_sub(Duration::from_secs(days.unsigned_abs() * 86_400)).expect("moment");
+                    Entry::new(at, What::Decision, text).about(s.integration.id, "1001A")
+                };
+                let entries = [
+                    entry(1, "the courier's list has no town «Нигде»; placed at MeaSoft as 1, 0.00 to collect"),
+                    entry(29, "gave up (town_unclear, shop): Which town [Городов «Калиновка» несколько (две)]"),
+                    entry(2, "the courier's list has no town «Нигде»"),
+                    entry(31, "the courier's list has no town «Давно»"),
+                ];
+                store.append_journal(&entries).await.expect("written");
+            }
+            .boxed_local()
+        },
+        level: Level::Warning,
+        area: "integration",
+        what: "2 town(s) of the last 30 days are not in the courier's list, or it is not clear which is meant: «Нигде» (2), «Калиновка» (1)",
+        remedy: "ask the courier service",
     },
     Case {
         name: "an order waits for half an hour",
