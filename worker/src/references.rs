@@ -134,12 +134,6 @@ impl References {
         }
     }
 
-    /// Whether payments of this type are surely collected at the door.
-    #[must_use]
-    pub fn is_cod(&self, delivery_type: &str, payment_type: &str) -> bool {
-        self.cod(delivery_type, payment_type).or_else(|| self.usual_cod(payment_type)).unwrap_or(false)
-    }
-
     /// Whether a position in this status is cancelled (`cancelStatus` of the reference of
     /// position statuses; without it the codes that say so).
     #[must_use]

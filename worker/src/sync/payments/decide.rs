@@ -11,6 +11,7 @@ use shared::reason;
 use shared::retailcrm::wire::order::{Order, Payment};
 
 use super::plan::Move;
+use crate::money::is_at_the_door;
 use crate::references::References;
 use crate::sync::facts::Facts;
 
@@ -86,9 +87,15 @@ impl Question<'_> {
         payment.status.as_deref().is_some_and(|status| self.references.is_complete(status))
     }
 
-    /// Cash on delivery of the order's delivery type.
+    /// Neither paid nor ended without money.
+    fn is_open(&self, payment: &Payment) -> bool {
+        !self.is_paid(payment) && !payment.status.as_deref().is_some_and(|status| self.settings.ends_payment(status))
+    }
+
+    /// Cash on delivery of the order's delivery type, as the sum to collect was decided.
     fn is_cod(&self, kind: &str) -> bool {
-        self.references.is_cod(self.order.delivery.code.as_deref().unwrap_or(""), kind)
+        let delivery_type = self.order.delivery.code.as_deref().unwrap_or("");
+        is_at_the_door(self.settings, self.references, delivery_type, kind) == Some(true)
     }
 
     fn at_the_door(&self, payment: &Payment) -> bool {
@@ -102,7 +109,7 @@ impl Question<'_> {
     /// What is left to pay. A row at the door without a sum stands for the rest, if no other row
     /// at the door names one; once an earlier closing was settled it stands for nothing.
     fn left(&self) -> Vec<Left<'_>> {
-        let unpaid = || self.order.payments.iter().filter(|p| !self.is_paid(p));
+        let unpaid = || self.order.payments.iter().filter(|p| self.is_open(p));
         let mut left: Vec<Left<'_>> = unpaid()
             .filter(|p| p.amount > Kopecks::ZERO)
             .map(|payment| Left { payment, sum: payment.amount })
@@ -414,6 +421,20 @@ mod tests {
                 status(),
                 complete("CASH", 1200),
                 GiveUp("payment_several"),
+            ),
+            (
+                "a payment that failed before is no sum left",
+                vec![(6, "bank-card", "fail", 1000), cash],
+                status(),
+                complete("CASH", 1000),
+                Moves(vec![set(7)]),
+            ),
+            (
+                "a type of the shop's own that is mapped is one of the door",
+                vec![(7, "kurier", "not-paid", 1000)],
+                Settings { paytype_map: [("kurier".to_owned(), PayKind::Cash)].into(), ..status() },
+                complete("CASH", 1000),
+                Moves(vec![set(7)]),
             ),
             (
                 "two sums left of which one is online",
