@@ -112,12 +112,13 @@ impl References {
     }
 
     /// Cash on delivery for this delivery type as RetailCRM says it: the module's «Способы
-    /// оплаты» alone once one of them is ticked, else the delivery type. `None` when neither
-    /// names the payment type.
+    /// оплаты» first, and alone once one of them is ticked; else the delivery type. `None` when
+    /// neither names the payment type.
     #[must_use]
     pub fn cod(&self, delivery_type: &str, payment_type: &str) -> Option<bool> {
-        if self.module_cod.values().any(|cod| *cod) {
-            return Some(self.module_cod.get(payment_type).copied().unwrap_or(false));
+        let ticked = self.module_cod.values().any(|cod| *cod).then_some(false);
+        if let Some(cod) = self.module_cod.get(payment_type).copied().or(ticked) {
+            return Some(cod);
         }
         self.type_cod.get(delivery_type).and_then(|types| types.get(payment_type)).copied().flatten()
     }
@@ -234,7 +235,11 @@ impl References {
             online: types.iter().filter(|t| t.integration_module).map(|t| t.code.clone()).collect(),
             types: types.into_iter().map(|t| t.code).collect(),
             module_cod: module
-                .map(|settings| settings.payment_types.iter().map(|p| (p.code.clone(), p.cod)).collect())
+                .map(|settings| {
+                    // A type that is not used with this delivery is one nobody has spoken of.
+                    let spoken = settings.payment_types.iter().filter(|p| p.active || p.cod);
+                    spoken.map(|p| (p.code.clone(), p.cod)).collect()
+                })
                 .unwrap_or_default(),
             type_cod: delivery_types
                 .into_iter()
