@@ -164,7 +164,12 @@ impl Question<'_> {
             return if !self.is_cod(&payment.kind) || left.sum != price {
                 differs()
             } else {
-                set_status.map_or(Fits("the payment has its status already"), |one| Moves(vec![one]))
+                // A row without a sum is given the one it stands for: paid, nothing would be.
+                let named = Move::EditAmount { payment: payment.id, amount: price };
+                let named = (payment.amount != price).then_some(named);
+                set_status.map_or(Fits("the payment has its status already"), |one| {
+                    Moves(named.into_iter().chain([one]).collect())
+                })
             };
         }
         let theirs = crm_type(settings, paytype);
@@ -592,6 +597,13 @@ mod tests {
                 Moves(vec![amount(7, 600), set(7)]),
             ),
             (
+                "a row without a sum is marked with the one it stands for",
+                vec![(6, "2", "paid", 400), (7, "cash", "not-paid", 0)],
+                status(),
+                complete("CASH", 600),
+                Moves(vec![amount(7, 600), set(7)]),
+            ),
+            (
                 "of a row without a sum another sum was collected",
                 vec![(6, "2", "paid", 400), (7, "cash", "not-paid", 0)],
                 status(),
@@ -904,8 +916,7 @@ mod tests {
                 order.payments.iter().filter(left).count()
             };
             prop_assert!(unpaid(&done) <= unpaid(&order).max(1));
-            prop_assert!(done.payments.iter().any(|p| Some(p.amount) == facts.price
-                || (!receive && p.amount.is_zero())));
+            prop_assert!(done.payments.iter().any(|p| Some(p.amount) == facts.price));
             if receive {
                 // An order keeps a payment at every step.
                 for steps in 0..=moves.len() {
