@@ -270,6 +270,27 @@ async fn retention(tools: &Tools) -> Outcome {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_key_that_is_denied_what_every_order_needs_stays_paused_until_it_may() {
+        use simulators::retailcrm::{Action, FaultRule, When, an_order};
+        let world = crate::testing::World::new().await;
+        world.crm.add_order(world.account, an_order().number("A-1").delivery_type("incity").status("SentMeaSoft"));
+        world.crm.set_faults(vec![FaultRule::new("orders.list", When::Always, Action::Forbidden)]);
+        world.send(world.id, "A-1").await;
+        let state = async || {
+            world.shops.refresh().await.expect("read");
+            world.first().integration.state.clone()
+        };
+        let IntegrationState::Paused { reason, .. } = state().await else { panic!("nothing can be done without it") };
+        assert!(reason.contains("order_read"), "{reason}");
+        // The key itself is good, and is refused all the same.
+        assert!(matches!(probe(&world.tools, &world.first()).await, Outcome::AlreadyDone(_)));
+        assert!(matches!(state().await, IntegrationState::Paused { .. }));
+        world.crm.clear_faults();
+        assert!(matches!(probe(&world.tools, &world.first()).await, Outcome::Done(_)));
+        assert_eq!(state().await, IntegrationState::Active);
+    }
+
     #[test]
     fn a_failing_slot_is_tried_again_until_the_next_one() {
         let (interval, at) = (Duration::from_secs(300), Timestamp::UNIX_EPOCH);
