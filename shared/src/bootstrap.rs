@@ -165,7 +165,8 @@ pub async fn open_store(config: &Config, key: SecretKey, clock: Clock) -> anyhow
         }
         Database::Postgres(url) => Db::open_postgres(url.expose(), PG_CONNECTIONS)?,
     };
-    Ok(Store::new(db, key, clock))
+    let longest = config.timing.rungs.iter().copied().max().unwrap_or_default();
+    Ok(Store::new(db, key, clock).with_longest_pause(longest))
 }
 
 /// Writes problems to stderr, one a line. Before logs are set up this is the only voice;

@@ -37,6 +37,22 @@ reasons! {
         "Измените номер одного из заказов и сохраните нужный ещё раз.",
         "RetailCRM has several orders with this number; which one is meant cannot be told.",
         "Change the number of one of them and save the right one again.";
+    ESCAPED_NUMBER = "escaped_number", Shop,
+        "Триггер передал номер заказа с HTML-кодами (& как &amp;), а в RetailCRM есть и заказ с таким номером, и заказ с \
+номером без кодов; какой из них отправлять, определить нельзя.",
+        "Добавьте в триггере к номеру фильтр raw: {{ order.getNumber()|raw }} — и сохраните нужный заказ ещё раз.",
+        "The trigger passed the order's number with HTML codes (& as &amp;), and RetailCRM has both an order with that number \
+and one with the number without codes; which one is meant cannot be told.",
+        "Add the filter raw to the number in the trigger, {{ order.getNumber()|raw }}, and save the right order again.";
+    HANDED_OVER_ELSEWHERE = "handed_over_elsewhere", Shop,
+        "Заказ уже передан курьерской службе другой интеграцией: в RetailCRM у него есть номер или статус чужой доставки. \
+Второй раз он не отправлен.",
+        "Найдите заказ в личном кабинете курьерской службы. Если он там, ведите его по-прежнему; если нет, выберите в заказе \
+другой тип доставки, сохраните, верните прежний и отправьте заказ заново.",
+        "The order was already handed over to the courier service by another integration: RetailCRM shows a delivery id or \
+status that is not ours. It was not sent a second time.",
+        "Look for the order in the courier's cabinet. If it is there, go on with it as before; if not, choose another delivery \
+type in the order, save, choose the old one again and send it anew.";
     SUM_MISMATCH = "sum_mismatch", Shop,
         "Сумма позиций и доставки не сходится с суммой к получению по оплатам заказа; сумма наугад не отправляется.",
         "Исправьте оплаты, скидки или стоимость доставки в заказе так, чтобы суммы сошлись, и сохраните его.",

@@ -19,9 +19,9 @@ use shared::domain::{
 use shared::message::{Candidate, Lane};
 use shared::store::budgets::{SLICES, Taken, Window};
 use shared::store::dead_letters::{DeadFilter, DeadState, NewDeadLetter};
-use shared::store::deliveries::DeliveryKey;
+use shared::store::deliveries::{DeliveryKey, Leased};
 use shared::store::integrations::NewIntegration;
-use shared::store::intents::{Intent, Leave, Want, Wish};
+use shared::store::intents::{HandOver, Held, Intent, Leave, Want, Wish};
 use shared::store::jobs::NewJob;
 use shared::store::journal::{Entry, Journal, Search, What};
 use shared::store::leases::Lease;
@@ -157,14 +157,14 @@ impl Bench {
 
     async fn leave(&self, intent: &Intent, leave: Leave) -> bool {
         let mut tx = self.store.db.begin().await.expect("begins");
-        let held = tx.leave_intent(intent, None, leave, self.now()).await.expect("left");
+        let held = tx.leave_intent(intent, leave, self.now()).await.expect("left");
         tx.commit().await.expect("committed");
         held
     }
 
     async fn doubt(&self, intent: &Intent) {
         let mut tx = self.store.db.begin().await.expect("begins");
-        tx.ask_to_verify(intent, None, self.now(), self.now()).await.expect("asked");
+        tx.ask_to_verify(intent, self.now(), self.now()).await.expect("asked");
         tx.commit().await.expect("committed");
     }
 
@@ -178,7 +178,7 @@ impl Bench {
     ) -> Option<Delivery> {
         let number = OrderNumber::parse(number).expect("a number");
         let key = DeliveryKey { integration, crm_order: CrmOrderId(crm_order), number: &number, prefix };
-        self.store.lease_delivery(&key, owner, self.after(90)).await.expect("asked")
+        self.store.lease_delivery(&key, owner, self.after(90)).await.expect("asked").taken()
     }
 
     async fn save(&self, delivery: &Delivery, release: bool) -> bool {
@@ -224,6 +224,7 @@ fn wish(bench: &Bench, integration: IntegrationId, number: &str, want: Want) -> 
     Wish {
         integration,
         number: OrderNumber::parse(number).expect("a number"),
+        order: None,
         want,
         declared: None,
         candidates: Vec::new(),
@@ -255,6 +256,7 @@ fn job(id: &str, lane: Lane, run_at: Timestamp) -> NewJob {
 }
 
 const SOON: Duration = Duration::from_secs(60);
+const SPENT: Duration = Duration::from_secs(7);
 
 mod cases {
     use super::*;
@@ -584,7 +586,7 @@ mod cases {
         let present = bench.claim_one(id, "w2").await;
         assert_eq!(present.fence, late.fence + 1);
         assert!(!bench.leave(&late, Leave::Served).await);
-        let wait = Leave::Wait { due_at: bench.after(900), attempt: 7, rereads: 7 };
+        let wait = Leave::Wait { due_at: bench.after(900), attempt: 7, rereads: 7, spent: SPENT };
         assert!(!bench.leave(&late, wait).await);
         bench.store.release_intent(&late).await.expect("harmless");
         assert!(bench.claim(id, "w3").await.is_empty(), "the present holder holds on");
@@ -599,10 +601,13 @@ mod cases {
         let intent = bench.claim_one(id, "w1").await;
         for _ in 0..5 {
             bench.pass(60);
-            assert_eq!(bench.store.renew_intents("w1", &[intent.id], bench.after(90)).await.expect("renewed"), 1);
+            assert_eq!(
+                bench.store.renew_intents("w1", &[Held::from(&intent)], bench.after(90)).await.expect("renewed"),
+                1
+            );
             assert!(bench.claim(id, "w2").await.is_empty());
         }
-        assert_eq!(bench.store.renew_intents("w2", &[intent.id], bench.after(900)).await.expect("asked"), 0);
+        assert_eq!(bench.store.renew_intents("w2", &[Held::from(&intent)], bench.after(900)).await.expect("asked"), 0);
         assert_eq!(bench.store.renew_intents("w1", &[], bench.after(90)).await.expect("asked"), 0);
         bench.pass(91);
         assert_eq!(bench.claim(id, "w2").await.len(), 1);
@@ -621,7 +626,9 @@ mod cases {
         let id = bench.integration("").await.id;
         bench.want(id, "1", Want::Send).await;
         let intent = bench.claim_one(id, "w1").await;
-        assert!(bench.leave(&intent, Leave::Wait { due_at: bench.after(15), attempt: 1, rereads: 2 }).await);
+        assert!(
+            bench.leave(&intent, Leave::Wait { due_at: bench.after(15), attempt: 1, rereads: 2, spent: SPENT }).await
+        );
         assert!(bench.claim(id, "w1").await.is_empty());
         bench.pass(15);
         let again = bench.claim_one(id, "w1").await;
@@ -650,7 +657,9 @@ mod cases {
         bench.want(id, "1", Want::Send).await;
         let intent = bench.claim_one(id, "w1").await;
         bench.record(Wish { due_at: bench.after(2), ..wish(bench, id, "1", Want::Update) }).await;
-        assert!(bench.leave(&intent, Leave::Wait { due_at: bench.after(3600), attempt: 9, rereads: 9 }).await);
+        assert!(
+            bench.leave(&intent, Leave::Wait { due_at: bench.after(3600), attempt: 9, rereads: 9, spent: SPENT }).await
+        );
         bench.pass(2);
         let newer = bench.claim_one(id, "w1").await;
         assert_eq!((newer.attempt, newer.rereads), (0, 0));
@@ -668,7 +677,7 @@ mod cases {
         let doubted = bench.claim_one(id, "w3").await;
         assert!(doubted.verify && doubted.requested == 2);
         assert!(doubted.send_seq <= doubted.served, "it is no new send");
-        assert!(bench.leave(&doubted, Leave::Wait { due_at: bench.now(), attempt: 1, rereads: 0 }).await);
+        assert!(bench.leave(&doubted, Leave::Wait { due_at: bench.now(), attempt: 1, rereads: 0, spent: SPENT }).await);
         let doubted = bench.claim_one(id, "w3").await;
         assert!(doubted.verify, "waiting settles no doubt");
         assert!(bench.leave(&doubted, Leave::Served).await);
@@ -726,7 +735,184 @@ mod cases {
         assert!(!bench.leave(&held, Leave::Served).await, "the old holder is fenced off");
     }
 
+    async fn hand_over(bench: &Bench, from: &Intent, order: i64, with_declared: bool) {
+        let mut tx = bench.store.db.begin().await.expect("begins");
+        let wants = from.unserved();
+        let number = from.number.as_str();
+        let wishes = HandOver { from, order: CrmOrderId(order), number, wants: &wants, with_declared };
+        tx.hand_over(&wishes, bench.now()).await.expect("handed over");
+        tx.commit().await.expect("committed");
+    }
+
+    pub(super) async fn wishes_by_number_become_those_of_the_orders_that_bear_it(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let declared = Some(Kopecks::roubles(790));
+        bench.record(Wish { declared, ..wish(bench, id, "7001", Want::Send) }).await;
+        bench.want(id, "7001", Want::Cancel).await;
+        let by_number = bench.claim_one(id, "w1").await;
+        assert_eq!((by_number.order, by_number.unserved()), (None, vec![Want::Send, Want::Cancel]));
+        hand_over(bench, &by_number, 1, true).await;
+        hand_over(bench, &by_number, 2, false).await;
+        assert!(bench.leave(&by_number, Leave::Served).await);
+        let of_orders = bench.claim(id, "w1").await;
+        let said = |i: &Intent| (i.order.map(|o| o.0), i.requested, i.send_seq, i.cancel_seq, i.declared);
+        assert_eq!(
+            of_orders.iter().map(said).collect::<Vec<_>>(),
+            [(Some(1), 2, 1, 2, declared), (Some(2), 2, 1, 2, None)],
+            "the sum is one order's"
+        );
+        for intent in &of_orders {
+            assert!(bench.leave(intent, Leave::Served).await);
+        }
+        // A newer one goes on counting, and its order keeps what it has.
+        bench.want(id, "7001", Want::Update).await;
+        let by_number = bench.claim_one(id, "w1").await;
+        hand_over(bench, &by_number, 1, true).await;
+        assert!(bench.leave(&by_number, Leave::Served).await);
+        let again = bench.claim_one(id, "w1").await;
+        assert_eq!((again.requested, again.served, again.update_seq, again.send_seq), (3, 2, 3, 1));
+        assert_eq!(again.declared, declared);
+        assert_eq!(again.unserved(), [Want::Update]);
+    }
+
+    pub(super) async fn a_wish_by_id_is_the_order_s_own_whatever_its_number(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let of = |order, number: &str| Wish { order: Some(CrmOrderId(order)), ..wish(bench, id, number, Want::Send) };
+        bench.store.record_wishes(&[of(1, "7001"), of(2, "7001"), of(1, "7001-A")]).await.expect("recorded");
+        let mut claimed = bench.claim(id, "w1").await;
+        claimed.sort_by_key(|intent| intent.order);
+        let said = |i: &Intent| (i.order.map(|o| o.0), i.number.as_str().to_owned(), i.requested);
+        assert_eq!(
+            claimed.iter().map(said).collect::<Vec<_>>(),
+            [(Some(1), "7001-A".to_owned(), 2), (Some(2), "7001".to_owned(), 1)]
+        );
+        let progress = bench.store.intent_progress(id, CrmOrderId(2)).await.expect("read").expect("there");
+        assert_eq!((progress.requested, progress.served), (1, 0));
+        assert!(bench.store.waiting_by_number(id, "7001").await.expect("read").is_none());
+    }
+
+    pub(super) async fn a_send_older_than_the_withdrawal_of_its_order_sends_nothing(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        bench.want(id, "1", Want::Send).await;
+        bench.pass(1);
+        let withdrawal = Wish {
+            order: Some(CrmOrderId(7)),
+            candidates: vec![Candidate::withdrawn(id)],
+            ..wish(bench, id, "1", Want::Cancel)
+        };
+        bench.record(withdrawal).await;
+        let claimed = bench.claim(id, "w1").await;
+        let (by_id, by_number): (Vec<Intent>, Vec<Intent>) = claimed.into_iter().partition(|i| i.order.is_some());
+        assert!(bench.leave(&by_id[0], Leave::Served).await);
+        hand_over(bench, &by_number[0], 7, true).await;
+        assert!(bench.leave(&by_number[0], Leave::Served).await);
+        let looked_at = bench.claim_one(id, "w1").await;
+        assert_eq!((looked_at.unserved(), looked_at.cancel_seq), (vec![], 1));
+        assert!(bench.leave(&looked_at, Leave::Served).await);
+        bench.pass(1);
+        bench.want(id, "1", Want::Send).await;
+        let newer = bench.claim_one(id, "w1").await;
+        hand_over(bench, &newer, 7, true).await;
+        assert!(bench.leave(&newer, Leave::Served).await);
+        assert_eq!(bench.claim_one(id, "w1").await.unserved(), [Want::Send], "a newer one does");
+    }
+
+    pub(super) async fn what_is_tried_again_leaves_room_for_what_is_new(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let of = |order| Wish { order: Some(CrmOrderId(order)), ..wish(bench, id, "x", Want::Send) };
+        let old: Vec<Wish> = (0..20).map(of).collect();
+        bench.store.record_wishes(&old).await.expect("recorded");
+        bench.pass(1);
+        let new: Vec<Wish> = (0..20).map(|n| wish(bench, id, &format!("n{n}"), Want::Send)).collect();
+        bench.store.record_wishes(&new).await.expect("recorded");
+        let until = bench.after(90);
+        let mut sorts = Vec::new();
+        for _ in 0..4 {
+            let claimed = bench.store.claim_intents(id, "w1", until, 12).await.expect("claimed");
+            sorts.push((claimed.iter().filter(|i| i.order.is_some()).count(), claimed.len()));
+        }
+        assert_eq!(sorts, [(6, 12), (6, 12), (6, 12), (2, 4)]);
+    }
+
+    pub(super) async fn a_clock_that_was_ahead_puts_nothing_to_sleep(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let of = |order| Wish { order: Some(CrmOrderId(order)), ..wish(bench, id, "x", Want::Send) };
+        let late = Wish { due_at: bench.after(24 * 3600), ..wish(bench, id, "1", Want::Send) };
+        bench.record(late).await;
+        bench.record(Wish { due_at: bench.after(24 * 3600), ..of(1) }).await;
+        bench.record(Wish { due_at: bench.after(3600), ..of(2) }).await;
+        assert_eq!(bench.store.integrations_with_work().await.expect("listed"), [(id, bench.after(3600))]);
+        let due = bench.claim(id, "w1").await;
+        assert_eq!(due.len(), 2, "the honest pause of an hour stays");
+        // Leases of a day, taken by that clock.
+        let day = bench.after(24 * 3600);
+        let id2 = bench.integration("B-").await.id;
+        bench.want(id2, "1", Want::Send).await;
+        assert_eq!(bench.store.claim_intents(id2, "ahead", day, 9).await.expect("claimed").len(), 1);
+        assert_eq!(bench.claim(id2, "w1").await.len(), 1);
+        let number = OrderNumber::parse("1").expect("a number");
+        let key = DeliveryKey { integration: id2, crm_order: CrmOrderId(1), number: &number, prefix: "B-" };
+        assert!(bench.store.lease_delivery(&key, "ahead", day).await.expect("asked").taken().is_some());
+        assert!(bench.lease(id2, 1, "1", "B-", "w1").await.is_some());
+    }
+
     // Deliveries.
+
+    pub(super) async fn a_number_by_id_that_is_a_real_number_gives_way_to_the_next_free_one(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let number = async |order, number: &str| {
+            bench.lease(id, order, number, "", "w").await.expect("leased").orderno.as_str().to_owned()
+        };
+        assert_eq!(number(1, "R7").await, "R7");
+        assert_eq!(number(2, "R7-2").await, "R7-2");
+        assert_eq!(number(7, "заказ").await, "R7-3");
+        assert_eq!(number(8, "R7").await, "R8");
+    }
+
+    pub(super) async fn what_ended_is_remembered_for_good_and_its_number_is_never_given_again(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let mut delivered = bench.lease(id, 1, "100", "", "w").await.expect("leased");
+        delivered.state = DeliveryState::Delivered;
+        delivered.status = Some("COMPLETE".to_owned());
+        assert!(bench.save(&delivered, true).await);
+        let mut cancelled = bench.lease(id, 2, "200", "", "w").await.expect("leased");
+        cancelled.state = DeliveryState::Cancelled;
+        cancelled.cancelled_by_us = true;
+        assert!(bench.save(&cancelled, true).await);
+        bench.pass(100 * 24 * 3600);
+        assert_eq!(bench.store.forget_deliveries(bench.after(-90 * 24 * 3600), 9).await.expect("forgotten"), 2);
+        let number = OrderNumber::parse("100").expect("a number");
+        let key = |order| DeliveryKey { integration: id, crm_order: CrmOrderId(order), number: &number, prefix: "" };
+        let again = bench.store.lease_delivery(&key(1), "w", bench.after(90)).await.expect("asked");
+        let Leased::Over(past) = again else { panic!("{again:?}") };
+        assert_eq!((past.orderno.as_str(), past.status.as_deref()), ("100", Some("COMPLETE")));
+        assert_eq!(past.state, DeliveryState::Delivered);
+        // A `save` brings no row back either.
+        bench.store.put_overlay(&key(1), "{}").await.expect("asked");
+        assert!(bench.store.delivery_by_order(id, CrmOrderId(1)).await.expect("read").is_none());
+        assert_eq!(bench.lease(id, 3, "100", "", "w").await.expect("leased").orderno.as_str(), "R3", "a used number");
+        let anew = bench.lease(id, 2, "200", "", "w").await.expect("what we cancelled may be placed anew");
+        assert_eq!((anew.orderno.as_str(), anew.generation), ("200-2", 2));
+        assert_eq!(bench.store.past_by_number("100", None).await.expect("read").len(), 1);
+    }
+
+    pub(super) async fn what_was_wanted_is_forgotten_once_it_is_of_no_use(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let of = |order| Wish { order: Some(CrmOrderId(order)), ..wish(bench, id, "x", Want::Send) };
+        bench.store.record_wishes(&[of(1), of(2), of(3), wish(bench, id, "n", Want::Send)]).await.expect("recorded");
+        bench.lease(id, 1, "x", "", "w").await.expect("leased");
+        for intent in bench.claim(id, "w").await {
+            if intent.order != Some(CrmOrderId(3)) {
+                assert!(bench.leave(&intent, Leave::Served).await);
+            }
+        }
+        bench.pass(9);
+        assert_eq!(bench.store.forget_intents(bench.now(), 9).await.expect("forgotten"), 2);
+        let kept = async |order| bench.store.intent(id, CrmOrderId(order)).await.expect("read").is_some();
+        assert!(kept(1).await, "its delivery is known");
+        assert!(!kept(2).await);
+        assert!(kept(3).await, "unserved");
+    }
 
     pub(super) async fn a_delivery_is_made_once_and_leased_to_one(bench: &Bench) {
         let id = bench.integration("MS-").await.id;
@@ -850,7 +1036,8 @@ mod cases {
         bench.want(id, "1234A", Want::Send).await;
         let intent = bench.claim_one(id, "w").await;
         let mut tx = bench.store.db.begin().await.expect("begins");
-        tx.leave_intent(&intent, Some(d.id), Leave::Served, bench.now()).await.expect("left");
+        tx.note_delivery(&intent, d.id).await.expect("noted");
+        tx.leave_intent(&intent, Leave::Served, bench.now()).await.expect("left");
         tx.commit().await.expect("committed");
         let find = async |number: &str, integration: Option<IntegrationId>| -> Vec<i64> {
             let found = bench.store.deliveries_by_number(number, integration).await.expect("found");
@@ -1078,13 +1265,42 @@ mod cases {
         bench.bury(&of_kind("CancelOrder", "too_late")).await;
         bench.bury(&of_kind("SendOrder", "unroutable")).await;
         let mut tx = bench.store.db.begin().await.expect("begins");
-        assert_eq!(tx.resolve_dead_letters(id, "1", bench.now()).await.expect("resolved"), 4);
+        assert_eq!(tx.resolve_dead_letters(id, CrmOrderId(1), "1", true, bench.now()).await.expect("resolved"), 4);
         tx.commit().await.expect("committed");
         assert_eq!(bench.dead(DeadFilter::default()).await, [neighbour, other_order, never_came_in]);
         let resolved = bench.store.dead_letter(mine).await.expect("read").expect("there");
         assert_eq!(resolved.state, DeadState::Resolved);
         let anew = bench.bury(&dead(Some(id), Some("1"), "bad_phone", Fault::Shop)).await;
         assert_ne!(anew, mine, "what is closed is not counted on");
+    }
+
+    pub(super) async fn letters_of_two_orders_with_one_number_are_told_apart(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let letter = dead(Some(id), Some("7001"), "bad_phone", Fault::Shop);
+        let bury = async |order: Option<i64>, letter: &NewDeadLetter| {
+            let mut tx = bench.store.db.begin().await.expect("begins");
+            let buried = tx.bury_of(order.map(CrmOrderId), letter, bench.now()).await.expect("buried");
+            tx.commit().await.expect("committed");
+            buried
+        };
+        let (one, two) = (bury(Some(1), &letter).await, bury(Some(2), &letter).await);
+        assert_ne!(one, two);
+        assert_eq!(bury(Some(1), &letter).await, one, "its own repeat is counted");
+        let newest = bench.store.newest_dead_letter(id, CrmOrderId(2), bench.after(-9)).await.expect("read");
+        assert_eq!(newest.map(|letter| letter.id), Some(two));
+        let of_number = |reason| dead(Some(id), Some("7001"), reason, Fault::Shop);
+        let not_found = bury(None, &of_number("order_not_found")).await;
+        let ambiguous = bury(None, &of_number("ambiguous_number")).await;
+        let resolve = async |order: i64, placed: bool| {
+            let mut tx = bench.store.db.begin().await.expect("begins");
+            let now = bench.now();
+            tx.resolve_dead_letters(id, CrmOrderId(order), "7001", placed, now).await.expect("resolved");
+            tx.commit().await.expect("committed");
+            bench.dead(DeadFilter::default()).await
+        };
+        assert_eq!(resolve(1, false).await, [two, ambiguous], "not the neighbour's, and which is meant is open");
+        assert!(not_found < ambiguous);
+        assert_eq!(resolve(2, true).await, [0_i64; 0]);
     }
 
     // Jobs.
@@ -1616,6 +1832,15 @@ contract![
     a_doubt_that_comes_while_another_holds_is_not_wiped,
     what_is_due_is_known_per_integration,
     a_process_that_is_alone_frees_what_it_held_before_a_crash,
+    wishes_by_number_become_those_of_the_orders_that_bear_it,
+    a_wish_by_id_is_the_order_s_own_whatever_its_number,
+    a_send_older_than_the_withdrawal_of_its_order_sends_nothing,
+    what_is_tried_again_leaves_room_for_what_is_new,
+    a_clock_that_was_ahead_puts_nothing_to_sleep,
+    a_number_by_id_that_is_a_real_number_gives_way_to_the_next_free_one,
+    what_ended_is_remembered_for_good_and_its_number_is_never_given_again,
+    what_was_wanted_is_forgotten_once_it_is_of_no_use,
+    letters_of_two_orders_with_one_number_are_told_apart,
     a_delivery_is_made_once_and_leased_to_one,
     of_many_that_lease_a_new_delivery_one_gets_it,
     a_writer_whose_lease_ran_out_changes_nothing,

@@ -6,6 +6,7 @@ use shared::measoft::NewOrder;
 use shared::message::{GiveUp, Outcome, RetryWhy};
 use shared::retailcrm::wire::order::Order;
 use shared::store::intents::Intent;
+use shared::store::past_deliveries::PastDelivery;
 
 use crate::decide::Wanted;
 use crate::overlay::Overlay;
@@ -25,6 +26,10 @@ pub struct Case {
     pub intent: Intent,
     pub order: Option<Order>,
     pub delivery: Option<Delivery>,
+    /// The delivery is over and forgotten.
+    pub past: Option<PastDelivery>,
+    /// The number it had before it is placed anew.
+    pub retired: Option<PastDelivery>,
     /// `Err`: the order cannot be handed over as it is.
     pub desired: Option<Result<Desired, GiveUp>>,
     /// What a `save` said, as far as RetailCRM has not overtaken it.
@@ -47,6 +52,8 @@ pub struct Case {
     pub withdrawn: bool,
     /// It is placed anew under the next number.
     pub recreated: bool,
+    /// The delivery as it was before it was placed anew.
+    pub cancelled: Option<Box<Delivery>>,
     /// When MeaSoft confirmed a change.
     pub effect_at: Option<Timestamp>,
     /// The decision in words, for the journal.
@@ -60,6 +67,8 @@ impl Case {
             intent,
             order: None,
             delivery: None,
+            past: None,
+            retired: None,
             desired: None,
             overlay: Overlay::default(),
             saving: false,
@@ -71,6 +80,7 @@ impl Case {
             verified: false,
             withdrawn: false,
             recreated: false,
+            cancelled: None,
             effect_at: None,
             told: Vec::new(),
         }
@@ -126,7 +136,9 @@ impl Case {
 
 #[cfg(test)]
 mod tests {
-    use shared::domain::{IntegrationId, OrderNumber};
+    use std::time::Duration;
+
+    use shared::domain::{CrmOrderId, IntegrationId, OrderNumber};
 
     use super::*;
 
@@ -136,6 +148,7 @@ mod tests {
             id: 1,
             integration: IntegrationId(1),
             number: OrderNumber::parse("1").expect("a number"),
+            order: Some(CrmOrderId(1)),
             delivery: None,
             requested: served.max(send).max(update).max(cancel),
             served,
@@ -148,7 +161,9 @@ mod tests {
             due_at: at,
             attempt: 0,
             rereads: 0,
+            spent: Duration::ZERO,
             wanted_at: at,
+            send_at: None,
             generation: 0,
             traceparent: None,
             fence: 1,

@@ -7,11 +7,12 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan, ZonedDateTime};
 use shared::domain::delivery::{DeliveryState as S, Event, Phase};
 use shared::domain::{Delivery, IntegrationState, OrderNo, PausedBy};
+use shared::measoft::codes::UNKNOWN_CODE;
 use shared::measoft::{Class, Done, MeasoftError, NewOrder, Op, StatusRow, Verdict};
 use shared::message::{Change, GiveUp, Outcome, RetryWhy};
 use shared::planted::{Bug, is_planted};
 use shared::reason;
-use shared::store;
+use shared::store::{self, StoreError};
 
 use crate::budget::Priority;
 use crate::case::{Case, Desired};
@@ -27,6 +28,11 @@ const FRESH: Duration = Duration::from_secs(5);
 const FRESHENED: usize = 3;
 /// Earlier sends under one number that are remembered.
 const EARLIER: usize = 5;
+
+/// How long after a write MeaSoft's lists may not show an order that it confirmed.
+const NOT_SHOWN_YET: Duration = Duration::from_secs(10 * 60);
+/// Delayed tries of what MeaSoft refuses with a code that nobody knows.
+const UNKNOWN_TRIES: u32 = 2;
 
 /// Tries after which a number that MeaSoft calls taken, and never shows, is a person's.
 const TAKEN_TRIES: u32 = 5;
@@ -122,11 +128,14 @@ impl Tools {
             let now = self.clock.now();
             if let Err(error) = self.begin_sends(cases, now).await {
                 tracing::warn!(%error, "the ledger could not be written; nothing was sent");
+                // One order's refused statement holds up no other.
+                let alone = cases.len() == 1 || matches!(error, StoreError::Unreachable(_));
                 for case in cases.iter_mut().filter(|case| case.is_open()) {
-                    case.began = false;
-                    case.retry(RetryWhy::Internal, None);
+                    if alone || self.begin_sends(&mut [&mut **case], now).await.is_err() {
+                        case.began = false;
+                        case.retry(RetryWhy::Internal, None);
+                    }
                 }
-                return;
             }
             // The process may have stood still meanwhile: others may hold the lease by now,
             // and would count their patience from the moment written down.
@@ -180,6 +189,11 @@ impl Tools {
                     match &outcome {
                         // One bad order must not take the others with it: next time alone.
                         Outcome::GiveUp(_) if !alone => case.retry(RetryWhy::Internal, None),
+                        Outcome::GiveUp(give_up)
+                            if give_up.reason == UNKNOWN_CODE && case.intent.attempt < UNKNOWN_TRIES =>
+                        {
+                            case.retry(RetryWhy::CourierUnavailable, None);
+                        }
                         Outcome::GiveUp(give_up) => {
                             step(case, Event::Refused);
                             delivery_mut(case).reject_reason = Some(give_up.reason.to_owned());
@@ -193,14 +207,34 @@ impl Tools {
     }
 
     /// Writes `sending` for all of them in one commit. A case whose lease was lost is closed.
+    /// What could not be written leaves the cases as they were.
     async fn begin_sends(&self, cases: &mut [&mut Case], now: Timestamp) -> store::Result<()> {
+        let before: Vec<Option<Delivery>> = cases.iter().map(|case| case.delivery.clone()).collect();
+        let open: Vec<bool> = cases.iter().map(|case| case.is_open()).collect();
+        let begun = self.announce(cases, now).await;
+        if begun.is_err() {
+            for ((case, delivery), _) in cases.iter_mut().zip(before).zip(open).filter(|(_, open)| *open) {
+                case.outcome = None;
+                case.delivery = delivery;
+                // Its new number may be another order's by now: the next is looked for again.
+                if matches!(begun, Err(StoreError::Refused(_)))
+                    && let Some(cancelled) = case.cancelled.take()
+                {
+                    case.delivery = Some(*cancelled);
+                    case.retired = None;
+                    case.recreated = false;
+                }
+            }
+        }
+        begun
+    }
+
+    async fn announce(&self, cases: &mut [&mut Case], now: Timestamp) -> store::Result<()> {
         let mut tx = self.store.db.begin().await?;
         for case in cases.iter_mut().filter(|case| case.is_open()) {
             let Some(desired) = wish(case).cloned() else { continue };
             let mut mark = fingerprint(&desired, &self.store.key);
-            // Bound first: who lost the order must not announce it.
-            let bound = case.intent.delivery.is_some() || tx.bind_intent(&case.intent, delivery(case).id).await?;
-            let fence_held = bound && {
+            let fence_held = {
                 let d = delivery_mut(case);
                 d.state = d.state.after(Event::SendBegun).unwrap_or(S::Sending);
                 if let Some(mut before) = d.sending.take() {
@@ -219,6 +253,9 @@ impl Tools {
             };
             if fence_held {
                 case.began = true;
+                if let Some(retired) = &case.retired {
+                    tx.keep_past(retired).await?;
+                }
             } else {
                 case.retry(RetryWhy::LeaseHeld, None);
             }
@@ -247,6 +284,13 @@ impl Tools {
                 delivery_mut(case).reject_reason = Some(verdict.reason.to_owned());
                 let outcome = self.doubt_credentials(shop, verdict.reason, verdict.fault, text).await;
                 case.close(outcome);
+            }
+            // Nobody knows what it means: it may pass.
+            _ if verdict.reason == UNKNOWN_CODE && case.intent.attempt < UNKNOWN_TRIES => {
+                never_arrived(case);
+                case.began = false;
+                case.told.push(format!("refused in unknown words: {text}"));
+                case.retry(RetryWhy::CourierUnavailable, None);
             }
             Class::Permanent | Class::NotFound | Class::Bug => {
                 step(case, Event::Refused);
@@ -490,6 +534,8 @@ impl Tools {
         };
         let now = self.clock.now();
         match row {
+            // Confirmed minutes ago: that it does not show yet proves nothing.
+            None if is_young(delivery(case), now) => self.not_shown_yet(case, now),
             // MeaSoft never had it, or has it no more: there is nothing left to cancel.
             None => {
                 cancelled(case);
@@ -524,6 +570,13 @@ impl Tools {
         }
     }
 
+    /// Asked again, later each time: look-ups of what is not there are rationed.
+    fn not_shown_yet(&self, case: &mut Case, now: Timestamp) {
+        case.told.push("MeaSoft does not show the order yet".to_owned());
+        let pause = self.limits.unknown_recheck * 2_u32.pow(case.intent.attempt.min(3));
+        case.retry(RetryWhy::UnknownOutcome, now.checked_add(pause).ok());
+    }
+
     /// An edit or cancel that MeaSoft refused although the order is untouched.
     async fn refused_change(&self, shop: &Shop, case: &mut Case, verdict: Verdict, text: &str) {
         match verdict.class {
@@ -532,6 +585,9 @@ impl Tools {
             Class::Config => {
                 let outcome = self.doubt_credentials(shop, verdict.reason, verdict.fault, text).await;
                 case.close(outcome);
+            }
+            _ if verdict.reason == UNKNOWN_CODE && case.intent.attempt < UNKNOWN_TRIES => {
+                case.retry(RetryWhy::CourierUnavailable, None);
             }
             _ => case.give_up(GiveUp { reason: verdict.reason, fault: verdict.fault, detail: text.to_owned() }),
         }
@@ -548,6 +604,7 @@ impl Tools {
             }
             Ok(Ok(rows)) => match newest(&rows.iter().collect::<Vec<_>>(), delivery(case)) {
                 Some(row) => return Some(row.clone()),
+                None if is_young(delivery(case), self.clock.now()) => self.not_shown_yet(case, self.clock.now()),
                 None => case.give_up(GiveUp {
                     reason: "order_not_found_at_courier",
                     fault: shared::domain::Fault::Courier,
@@ -667,6 +724,10 @@ fn accepted(case: &mut Case, orderprice: Option<shared::domain::Kopecks>, now: T
     }
 }
 
+fn is_young(d: &Delivery, now: Timestamp) -> bool {
+    d.sent_at.is_some_and(|at| now.duration_since(at).unsigned_abs() < NOT_SHOWN_YET)
+}
+
 fn phase(row: &StatusRow) -> Phase {
     row.status.as_ref().map_or(Phase::New, |status| Phase::of(status.code.as_str()))
 }
@@ -739,16 +800,10 @@ pub fn year_changed(sent_at: Option<Timestamp>, now: Timestamp) -> bool {
     sent_at.is_some_and(|at| year(at) != year(now))
 }
 
-/// The number of the next generation after our own cancel.
-pub fn next_generation(d: &mut Delivery, prefix: &str) {
-    d.generation += 1;
-    let number = shared::domain::OrderNumber::parse(&d.number);
-    d.orderno = match number {
-        Ok(number) if !d.orderno.as_str().starts_with(&format!("{prefix}R{}", d.crm_order)) => {
-            OrderNo::derive(prefix, &number, d.crm_order, d.generation)
-        }
-        _ => OrderNo::known(format!("{prefix}R{}-{}", d.crm_order, d.generation)),
-    };
+/// Makes a new one of what we cancelled, under its next number.
+pub fn next_generation(d: &mut Delivery, generation: u32, orderno: OrderNo) {
+    d.generation = generation;
+    d.orderno = orderno;
     d.state = d.state.after(Event::WantedAgain).unwrap_or(S::Planned);
     d.ordercode = None;
     d.status = None;

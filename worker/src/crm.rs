@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use shared::domain::delivery::CrmWritten;
 use shared::domain::{CrmOrderId, Delivery, Language, status_list};
-use shared::message::{Change, GiveUp, Outcome, RetryWhy};
+use shared::message::{Candidate, Change, GiveUp, Outcome, RetryWhy};
 use shared::reason;
 use shared::retailcrm::CrmError;
 use shared::retailcrm::error::Class;
@@ -57,9 +57,30 @@ pub async fn failure(tools: &Tools, shop: &Shop, error: &CrmError) -> Outcome {
     }
 }
 
+/// What there is to tell by whose an order is, beside the order itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Whose<'a> {
+    /// Pairs of the shop's own cancel trigger.
+    pub candidates: &'a [Candidate],
+    /// Delivery type that the ledger knows of it.
+    pub known_type: Option<&'a str>,
+    /// A cancel is unserved.
+    pub cancel: bool,
+}
+
 /// Whose the order is now.
 #[must_use]
 pub fn shown(order: &Order, case: &Case, shop: &Shop, module_code: &str) -> Shown {
+    let told = Whose {
+        candidates: &case.intent.candidates,
+        known_type: case.delivery.as_ref().map(|d| d.delivery_type.as_str()),
+        cancel: case.wanted().cancel,
+    };
+    whose(order, &told, shop, module_code)
+}
+
+#[must_use]
+pub fn whose(order: &Order, told: &Whose<'_>, shop: &Shop, module_code: &str) -> Shown {
     let settings = &shop.integration.settings;
     let code = order.delivery.code.as_deref();
     if code.is_some_and(|code| settings.delivery_types.iter().any(|t| t == code)) {
@@ -69,15 +90,29 @@ pub fn shown(order: &Order, case: &Case, shop: &Shop, module_code: &str) -> Show
         return if instance == shop.integration.code(module_code) { Shown::Ours } else { Shown::Elsewhere };
     }
     // RetailCRM ties the type to no module: what the shop's own trigger and our ledger say.
-    let named = case.intent.candidates.iter().filter(|c| c.integration == shop.id()).map(|c| c.delivery_type.as_str());
-    let known = case.delivery.as_ref().map(|d| d.delivery_type.as_str()).filter(|t| !t.is_empty());
+    let named = told.candidates.iter().filter(|c| c.integration == shop.id()).map(|c| c.delivery_type.as_str());
+    let known = told.known_type.filter(|t| !t.is_empty());
     let mut types = named.chain(known).peekable();
     match (code, types.peek().is_some()) {
         (Some(code), true) if types.any(|t| t == code) => Shown::Ours,
         (_, true) => Shown::Elsewhere,
         // Nothing says what our types are: the key of the trigger is all there is.
-        _ if settings.delivery_types.is_empty() && !case.wanted().cancel && code.is_some() => Shown::Ours,
+        _ if settings.delivery_types.is_empty() && !told.cancel && code.is_some() => Shown::Ours,
         _ => Shown::Elsewhere,
+    }
+}
+
+/// What shows that another integration has handed the order over: a delivery's id that is none
+/// of ours, or a status without any (retailcrm-api.md B.6).
+#[must_use]
+pub fn foreign(order: &Order) -> Option<String> {
+    let data = &order.delivery.data;
+    let given = |text: &Option<String>| text.as_deref().map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned);
+    match (given(&data.external_id), given(&data.status)) {
+        (Some(id), _) if Delivery::is_external_id_of(&id, order.id) => None,
+        (Some(id), _) => Some(format!("delivery id {id}")),
+        (None, Some(status)) => Some(format!("delivery status {status}")),
+        (None, None) => None,
     }
 }
 
@@ -219,6 +254,8 @@ fn news_of(case: &Case, tools: &Tools, shop: &Shop) -> Option<(CrmOrderId, CrmWr
         Outcome::Done(Change::WrittenBack) => to_write(d, shop, owed.clone()),
         // An error that is shown stays until a success takes it away.
         Outcome::AlreadyDone(_) if untold || owed.is_some() => to_write(d, shop, owed.clone()),
+        // What the other integration wrote on the order is all that tells of it.
+        Outcome::GiveUp(give_up) if give_up.reason == reason::HANDED_OVER_ELSEWHERE => return None,
         Outcome::GiveUp(give_up) => match shown_error(give_up, shop) {
             None if !untold => return None,
             error => to_write(d, shop, error),

@@ -26,9 +26,8 @@ pub struct Wanted {
 /// What RetailCRM shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
+    /// The order is not there, or no more: deleted, or combined into another.
     NotFound,
-    /// More than one order has the number and nothing tells which is meant.
-    Ambiguous,
     /// Its delivery type belongs to this integration.
     Ours,
     /// It has another delivery type now.
@@ -55,6 +54,10 @@ pub struct Situation {
     pub shown: Shown,
     /// `None`: the ledger has no delivery of this order.
     pub known: Option<Known>,
+    /// Its delivery is over, and so long that the ledger keeps no more than that.
+    pub over: bool,
+    /// Nothing of it was ever sent by us, and it bears another integration's delivery.
+    pub foreign: bool,
     pub rereads: u32,
     /// The courier lets us change and cancel.
     pub allow_edit_cancel: bool,
@@ -107,11 +110,16 @@ pub const CALL_LIMIT: Duration = Duration::from_secs(45);
 #[must_use]
 pub fn decide(s: &Situation) -> Decision {
     let once_more = s.rereads < REREADS;
+    // RetailCRM itself says that it is not wanted any more, and it is gone: what is known of it
+    // is cleared up.
+    let gone = s.wanted.cancel && !s.wanted.send_after_cancel && s.known.is_some();
     match s.shown {
-        Shown::Ambiguous => return give_up(reason::AMBIGUOUS_NUMBER),
         Shown::NotFound if once_more => return Decision::ReadAgain,
-        Shown::NotFound => return give_up(reason::ORDER_NOT_FOUND),
-        Shown::Elsewhere | Shown::Ours => {}
+        Shown::NotFound if !gone => return give_up(reason::ORDER_NOT_FOUND),
+        Shown::NotFound | Shown::Elsewhere | Shown::Ours => {}
+    }
+    if s.over {
+        return Decision::AlreadyDone("the delivery has ended before");
     }
     if let Some(known) = s.known
         && (known.state.needs_lookup() || (s.verify && !s.looked))
@@ -161,6 +169,11 @@ fn ours(s: &Situation, once_more: bool) -> Decision {
         };
     }
     let never_sent = Decision::AlreadyDone("the order was never sent");
+    let is_new = s.known.is_none_or(|known| known.state == S::Planned);
+    let is_refused = s.known.is_some_and(|known| known.state == S::Rejected);
+    if s.foreign && ((is_new && w.send) || (is_refused && (w.send || w.update))) {
+        return give_up(reason::HANDED_OVER_ELSEWHERE);
+    }
     let Some(known) = s.known else {
         return if w.send { Decision::Create } else { never_sent };
     };
@@ -168,7 +181,8 @@ fn ours(s: &Situation, once_more: bool) -> Decision {
     let read_again = w.update && once_more && !s.saving;
     match known.state {
         S::Sending | S::Unknown => Decision::LookUp,
-        S::Planned if w.send => Decision::Create,
+        // One that was to be placed anew has its number already.
+        S::Planned if w.send || (w.send_again && !known.cancelled_by_us) => Decision::Create,
         S::Planned => never_sent,
         S::Rejected if known.same && read_again => Decision::ReadAgain,
         S::Rejected if w.send || w.update => Decision::Create,

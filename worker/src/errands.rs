@@ -258,6 +258,7 @@ async fn retention(tools: &Tools) -> Outcome {
         while store.forget_tracking(ended, AT_A_TIME).await? > 0 {}
         while store.forget_payments(ended, AT_A_TIME).await? > 0 {}
         while store.forget_deliveries(ended, AT_A_TIME / 4).await? > 0 {}
+        while store.forget_intents(ended, AT_A_TIME).await? > 0 {}
         store.forget_slots(before(SLOTS_KEPT)).await
     };
     match forgotten.await {

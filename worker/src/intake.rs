@@ -152,6 +152,7 @@ pub fn wishes_of(tools: &Tools, envelope: &Envelope) -> Vec<Wish> {
         .map(|integration| Wish {
             integration,
             number: number.clone(),
+            order: envelope.order,
             want,
             declared,
             candidates: candidates.to_vec(),

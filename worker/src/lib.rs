@@ -2,7 +2,7 @@
 //! live here.
 //!
 //! A trigger's way: `intake` records what it wants, `runner` gives it a slot when it is
-//! due, `serve` reads the order, `decide` says what to do, `courier` does it at MeaSoft,
+//! due, `gather` reads the orders that bear its number and takes them in hand, `decide` says what to do, `courier` does it at MeaSoft,
 //! `crm` tells RetailCRM, and `serve` records the result as `settle` says.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
@@ -17,6 +17,9 @@ pub mod decide;
 pub mod drains;
 pub mod errands;
 pub mod gate;
+pub mod gather;
+#[cfg(test)]
+mod identity_stories;
 pub mod intake;
 pub mod module;
 pub mod money;
@@ -26,6 +29,7 @@ mod pump;
 pub mod receiver;
 pub mod recognise;
 pub mod references;
+pub mod resolve;
 pub mod runner;
 pub mod serve;
 pub mod settle;

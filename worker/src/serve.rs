@@ -1,33 +1,35 @@
-//! One batch of due intents of one integration, from lease to ledger: read the orders,
+//! One batch of due intents of one integration, from lease to ledger: gather the orders,
 //! decide, act at MeaSoft, tell RetailCRM, record, let go.
 //!
-//! The order of the steps is the guarantee: intents and deliveries are leased first, the
-//! orders are read under those leases, the ledger is written before each call that changes
-//! something, and everything an order's attempt came to is recorded in one commit.
+//! The order of the steps is the guarantee: an order is worked on as it was read under its
+//! leases, the ledger is written before each call that changes something, and everything an
+//! order's attempt came to is recorded in one commit.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::domain::delivery::{DeliveryState as S, Event, Fingerprint};
-use shared::domain::{Delivery, IntegrationId, IntegrationState, OrderNumber, PausedBy};
+use shared::domain::{Delivery, IntegrationId, IntegrationState, OrderNo, OrderNumber, PausedBy};
 use shared::message::{Command, Envelope, GiveUp, Kind, Outcome, RetryWhy};
 use shared::planted::{Bug, is_planted};
 use shared::reason;
 use shared::retailcrm::CrmError;
-use shared::retailcrm::wire::order::Order;
 use shared::retry::Waits;
-use shared::store;
 use shared::store::dead_letters::NewDeadLetter;
-use shared::store::deliveries::DeliveryKey;
-use shared::store::intents::{Intent, Leave};
+use shared::store::deliveries::{DeliveryKey, Leased};
+use shared::store::intents::{Held, Intent, Leave};
 use shared::store::journal::{Entry, What};
+use shared::store::numbers::{numbers, numbers_by_id};
+use shared::store::past_deliveries::PastDelivery;
+use shared::store::{self, StoreError};
 
 use crate::case::Case;
 use crate::convert;
 use crate::courier::{next_generation, year_changed};
 use crate::crm::{self, shown};
 use crate::decide::{Decision, Known, REREADS, Shown, Situation, decide};
+use crate::gather::gather;
 use crate::module::towns;
 use crate::money;
 use crate::overlay::Overlay;
@@ -45,14 +47,11 @@ pub async fn serve(tools: &Tools, shop: &Shop, intents: Vec<Intent>) -> Vec<Hint
     let started = tools.clock.now();
     let keeper = LeaseKeeper::start(tools, &intents);
     let mut cases: Vec<Case> = intents.into_iter().map(Case::new).collect();
-    lease_known(tools, &keeper, &mut cases).await;
     match References::of(tools, shop).await {
         Ok(references) => {
-            if read_orders(tools, shop, &mut cases).await {
-                lease_found(tools, shop, &keeper, &mut cases).await;
-                work(tools, shop, &references, &mut cases).await;
-                crm::tell(tools, shop, &references, &mut cases).await;
-            }
+            cases = gather(tools, shop, &keeper, cases).await;
+            work(tools, shop, &references, &mut cases).await;
+            crm::tell(tools, shop, &references, &mut cases).await;
         }
         Err(error) => fail_all(tools, shop, &mut cases, &error).await,
     }
@@ -84,8 +83,8 @@ pub async fn abandon(tools: &Tools, id: IntegrationId, intents: Vec<Intent>) -> 
         let give_up = reason::give_up(reason::UNKNOWN_INTEGRATION, "");
         let buried = async {
             let mut tx = tools.store.db.begin().await?;
-            if tx.leave_intent(&case.intent, None, Leave::Served, now).await? {
-                tx.bury(&dead_letter(&case, kind, &give_up, now), now).await?;
+            if tx.leave_intent(&case.intent, Leave::Served, now).await? {
+                tx.bury_of(case.intent.order, &dead_letter(&case, kind, &give_up, now), now).await?;
             }
             tx.commit().await
         };
@@ -97,191 +96,10 @@ pub async fn abandon(tools: &Tools, id: IntegrationId, intents: Vec<Intent>) -> 
 }
 
 /// The CRM failed for the batch as a whole.
-async fn fail_all(tools: &Tools, shop: &Shop, cases: &mut [Case], error: &CrmError) {
+pub(crate) async fn fail_all(tools: &Tools, shop: &Shop, cases: &mut [Case], error: &CrmError) {
     let outcome = crm::failure(tools, shop, error).await;
     for case in cases.iter_mut().filter(|case| case.is_open()) {
         case.close(outcome.clone());
-    }
-}
-
-/// Leases the deliveries that intents are already bound to, before anything is read.
-async fn lease_known(tools: &Tools, keeper: &LeaseKeeper, cases: &mut [Case]) {
-    let until = tools.lease_until();
-    for case in cases.iter_mut() {
-        let id = match case.intent.delivery {
-            Some(id) => id,
-            // A withdrawal names our delivery, whatever became of the order.
-            None if case.is_withdrawn() => {
-                let number = case.intent.number.as_str();
-                match tools.store.deliveries_by_number(number, Some(case.intent.integration)).await {
-                    Ok(found) => match found.as_slice() {
-                        [one] => one.id,
-                        _ => continue,
-                    },
-                    Err(_) => {
-                        case.retry(RetryWhy::Internal, None);
-                        continue;
-                    }
-                }
-            }
-            None => continue,
-        };
-        match tools.store.lease_known_delivery(id, &tools.owner, until).await {
-            Ok(Some(delivery)) => {
-                keeper.add_delivery(delivery.id.0);
-                case.delivery = Some(delivery);
-            }
-            Ok(None) => case.retry(RetryWhy::LeaseHeld, None),
-            Err(_) => case.retry(RetryWhy::Internal, None),
-        }
-    }
-}
-
-/// Reads all orders of the batch in as few requests as possible. False: nothing was read.
-async fn read_orders(tools: &Tools, shop: &Shop, cases: &mut [Case]) -> bool {
-    let mut numbers: Vec<OrderNumber> =
-        cases.iter().filter(|case| case.is_open()).map(|case| case.intent.number.clone()).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    if numbers.is_empty() {
-        return false;
-    }
-    let rows = match shop.vendors.crm.orders_by_numbers(&numbers).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            fail_all(tools, shop, cases, &error).await;
-            return false;
-        }
-    };
-    let mut orders: Vec<Order> = Vec::with_capacity(rows.len());
-    let mut unreadable = Vec::new();
-    for row in rows {
-        match row {
-            Ok(order) => orders.push(order),
-            Err(bad) => unreadable.push(bad),
-        }
-    }
-    for case in cases.iter_mut().filter(|case| case.is_open()) {
-        let number = case.intent.number.as_str();
-        let bound = case.delivery.as_ref().map(|d| d.crm_order);
-        let mut found: Vec<&Order> =
-            orders.iter().filter(|o| o.number.as_str() == number || bound == Some(o.id)).collect();
-        if let Some(bound) = bound
-            && found.iter().any(|o| o.id == bound)
-        {
-            found.retain(|o| o.id == bound);
-        }
-        if found.len() > 1 {
-            let ours: Vec<&Order> =
-                found.iter().copied().filter(|o| shown(o, case, shop, &tools.module_code) == Shown::Ours).collect();
-            if ours.len() == 1 {
-                found = ours;
-            } else {
-                found = in_ledger(tools, shop, &found).await;
-            }
-            if found.len() != 1 {
-                case.give_up(reason::give_up(reason::AMBIGUOUS_NUMBER, "the number stands on several orders"));
-                continue;
-            }
-        }
-        match found.first() {
-            Some(order) => case.order = Some((*order).clone()),
-            None => {
-                if let Some(bad) = unreadable.iter().find(|bad| bad.number.as_deref() == Some(number)) {
-                    case.give_up(reason::give_up(reason::UNREADABLE_ORDER, bad.why.to_string()));
-                }
-            }
-        }
-    }
-    // The order's number was edited after we bound it: read it by its id.
-    let moved: Vec<_> = cases
-        .iter()
-        .filter(|case| case.is_open() && case.order.is_none())
-        .filter_map(|case| case.delivery.as_ref().map(|d| d.crm_order))
-        .collect();
-    if !moved.is_empty()
-        && let Ok(rows) = shop.vendors.crm.orders_by_ids(&moved).await
-    {
-        for order in rows.into_iter().flatten() {
-            for case in cases.iter_mut().filter(|case| case.is_open() && case.order.is_none()) {
-                if case.delivery.as_ref().is_some_and(|d| d.crm_order == order.id) {
-                    case.order = Some(order.clone());
-                }
-            }
-        }
-    }
-    true
-}
-
-/// Of several orders with one number, those this integration has a delivery of.
-async fn in_ledger<'a>(tools: &Tools, shop: &Shop, found: &[&'a Order]) -> Vec<&'a Order> {
-    let mut known = Vec::new();
-    for order in found {
-        if matches!(tools.store.delivery_by_order(shop.id(), order.id).await, Ok(Some(_))) {
-            known.push(*order);
-        }
-    }
-    known
-}
-
-/// Leases the deliveries of orders found for the first time. A row that others have worked
-/// on meanwhile makes this reading stale: it is read anew under the lease.
-async fn lease_found(tools: &Tools, shop: &Shop, keeper: &LeaseKeeper, cases: &mut [Case]) {
-    let until = tools.lease_until();
-    let mut stale = Vec::new();
-    for case in cases.iter_mut().filter(|case| case.is_open() && case.delivery.is_none()) {
-        let Some(order) = &case.order else { continue };
-        let ours = shown(order, case, shop, &tools.module_code) == Shown::Ours;
-        if !ours {
-            // A row is made only for orders that were ever with this integration.
-            match tools.store.delivery_by_order(shop.id(), order.id).await {
-                Ok(None) => continue,
-                Ok(Some(_)) => {}
-                Err(_) => {
-                    case.retry(RetryWhy::Internal, None);
-                    continue;
-                }
-            }
-        }
-        let key = DeliveryKey {
-            integration: shop.id(),
-            crm_order: order.id,
-            number: &case.intent.number,
-            prefix: &shop.integration.prefix,
-        };
-        match tools.store.lease_delivery(&key, &tools.owner, until).await {
-            Ok(Some(delivery)) => {
-                keeper.add_delivery(delivery.id.0);
-                if delivery.fence > 1 {
-                    stale.push(delivery.crm_order);
-                }
-                case.delivery = Some(delivery);
-            }
-            Ok(None) => case.retry(RetryWhy::LeaseHeld, None),
-            Err(_) => case.retry(RetryWhy::Internal, None),
-        }
-    }
-    if stale.is_empty() {
-        return;
-    }
-    match shop.vendors.crm.orders_by_ids(&stale).await {
-        Ok(rows) => {
-            for order in rows.into_iter().flatten() {
-                for case in cases.iter_mut().filter(|case| case.is_open()) {
-                    if case.delivery.as_ref().is_some_and(|d| d.crm_order == order.id) {
-                        case.order = Some(order.clone());
-                    }
-                }
-            }
-        }
-        Err(error) => {
-            let outcome = crm::failure(tools, shop, &error).await;
-            for case in cases.iter_mut().filter(|case| case.is_open()) {
-                if case.delivery.as_ref().is_some_and(|d| stale.contains(&d.crm_order)) {
-                    case.close(outcome.clone());
-                }
-            }
-        }
     }
 }
 
@@ -443,27 +261,44 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
             shows_error: d.crm_written.error.is_some(),
         }
     });
+    let never_ours = case.delivery.as_ref().is_none_or(|d| {
+        d.generation == 1 && d.sent_at.is_none() && !d.cancelled_by_us && d.crm_written.external_id.is_empty()
+    });
+    let foreign = case.order.as_ref().filter(|_| never_ours).and_then(crm::foreign);
     let situation = Situation {
         wanted: case.wanted(),
         shown,
         known,
+        over: case.past.is_some(),
+        foreign: foreign.is_some(),
         rereads: case.intent.rereads,
         allow_edit_cancel: shop.integration.settings.allow_edit_cancel,
         verify: case.intent.verify || cancel_open,
         looked: case.verified,
         saving: case.saving,
     };
-    decide(&situation)
+    match (decide(&situation), foreign) {
+        (Decision::GiveUp(give_up), Some(detail)) if give_up.reason == reason::HANDED_OVER_ELSEWHERE => {
+            Decision::GiveUp(GiveUp { detail, ..give_up })
+        }
+        (Decision::GiveUp(give_up), _) if case.order.is_none() && case.delivery.is_some() => {
+            Decision::GiveUp(GiveUp { detail: "the order is gone from RetailCRM".to_owned(), ..give_up })
+        }
+        (decision, _) => decision,
+    }
 }
 
 async fn act(tools: &Tools, shop: &Shop, case: &mut Case, decision: Decision) {
     match decision {
         Decision::Create => {}
         Decision::Recreate => {
-            if let Some(d) = &mut case.delivery {
-                next_generation(d, &shop.integration.prefix);
-                case.recreated = true;
-                case.told.push(format!("wanted again after our cancel: new number {}", d.orderno));
+            let Some(d) = &case.delivery else { return };
+            match free_number(tools, shop, d).await {
+                Ok((generation, orderno)) => place_anew(case, generation, orderno, tools.clock.now()),
+                Err(error) => {
+                    tracing::warn!(%error, "no number for an order that is placed anew");
+                    case.retry(RetryWhy::Internal, None);
+                }
             }
         }
         Decision::Edit => {
@@ -501,6 +336,27 @@ async fn act(tools: &Tools, shop: &Shop, case: &mut Case, decision: Decision) {
     }
 }
 
+/// The next number for what we cancelled and is wanted again. Another order may bear the
+/// obvious one.
+async fn free_number(tools: &Tools, shop: &Shop, d: &Delivery) -> store::Result<(u32, OrderNo)> {
+    let (prefix, next) = (&shop.integration.prefix, d.generation + 1);
+    match OrderNumber::parse(&d.number) {
+        Ok(number) if !d.orderno.as_str().starts_with(&format!("{prefix}R{}", d.crm_order)) => {
+            tools.store.free_number(shop.id(), numbers(prefix, &number, d.crm_order, next)).await
+        }
+        _ => tools.store.free_number(shop.id(), numbers_by_id(prefix, d.crm_order, next)).await,
+    }
+}
+
+fn place_anew(case: &mut Case, generation: u32, orderno: OrderNo, now: Timestamp) {
+    let Some(d) = &mut case.delivery else { return };
+    case.cancelled = Some(Box::new(d.clone()));
+    case.retired = Some(PastDelivery::of(d, now));
+    next_generation(d, generation, orderno);
+    case.recreated = true;
+    case.told.push(format!("wanted again after our cancel: new number {}", d.orderno));
+}
+
 /// Our ledger has no delivery of the order here. Another candidate's may; only when none
 /// does, MeaSoft is asked by the number we would have given it.
 async fn cancel_by_number(tools: &Tools, shop: &Shop, case: &mut Case) {
@@ -515,19 +371,31 @@ async fn cancel_by_number(tools: &Tools, shop: &Shop, case: &mut Case) {
     let key = DeliveryKey {
         integration: shop.id(),
         crm_order: order.id,
-        number: &case.intent.number,
+        number: &order.number,
         prefix: &shop.integration.prefix,
     };
-    let orderno = shared::domain::OrderNo::derive(key.prefix, key.number, key.crm_order, 1);
+    let orderno = OrderNo::derive(key.prefix, key.number, key.crm_order, 1);
+    // Another order of this number may be there: it is not touched for this one's sake.
+    let untouched = Outcome::AlreadyDone("neither we nor MeaSoft know the order");
+    match tools.store.number_is_another_s(shop.id(), &orderno, order.id).await {
+        Ok(false) => {}
+        Ok(true) => return case.close(untouched),
+        Err(_) => return case.retry(RetryWhy::Internal, None),
+    }
     match tools.ask(shop, shop.vendors.courier.status_by_orderno(&orderno)).await {
         Err(closed) => case.close(closed),
         Ok(Err(error)) => {
             let outcome = tools.failure(shop, &error).await;
             case.close(outcome);
         }
-        Ok(Ok(rows)) if rows.is_empty() => case.close(Outcome::AlreadyDone("neither we nor MeaSoft know the order")),
+        Ok(Ok(rows)) if rows.is_empty() => case.close(untouched),
         Ok(Ok(_)) => match tools.store.lease_delivery(&key, &tools.owner, tools.lease_until()).await {
-            Ok(Some(mut delivery)) => {
+            Ok(Leased::Taken(delivery)) => {
+                let mut delivery = *delivery;
+                if delivery.orderno != orderno {
+                    let _ = tools.store.release_delivery(&delivery).await;
+                    return case.close(untouched);
+                }
                 case.told.push("MeaSoft has an order under this number".to_owned());
                 delivery.state = S::Unknown;
                 // It was not sent by us: the receiver's phone is all there is to tell it by.
@@ -536,7 +404,11 @@ async fn cancel_by_number(tools: &Tools, shop: &Shop, case: &mut Case) {
                     Some(Fingerprint { phone_hash: phone_hash.unwrap_or_default(), ..Fingerprint::default() });
                 case.delivery = Some(delivery);
             }
-            Ok(None) => case.retry(RetryWhy::LeaseHeld, None),
+            Ok(Leased::Over(past)) => {
+                case.past = Some(past);
+                case.close(Outcome::AlreadyDone("the delivery has ended before"));
+            }
+            Ok(Leased::Held) => case.retry(RetryWhy::LeaseHeld, None),
             Err(_) => case.retry(RetryWhy::Internal, None),
         },
     }
@@ -556,7 +428,8 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
         _ => Duration::ZERO,
     };
     let step = if case.read_again { case.intent.rereads } else { case.intent.attempt };
-    let mut settlement = settle(&outcome, step, since(case.intent.wanted_at), until_due, &tools.policy);
+    let spent = case.intent.spent + since(started);
+    let mut settlement = settle(&outcome, step, spent, until_due, &tools.policy);
     if settlement == Settlement::Expire {
         let why = match &outcome {
             Outcome::RetryLater { why, .. } => why.as_str(),
@@ -580,6 +453,7 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
             due_at: now.checked_add(*pause).unwrap_or(now),
             attempt: case.intent.attempt + u32::from(*counts && !case.read_again),
             rereads: case.intent.rereads + u32::from(case.read_again),
+            spent: if *counts { spent + *pause } else { case.intent.spent },
         },
         _ => Leave::Served,
     };
@@ -592,15 +466,23 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
     let held = loop {
         match store_result(tools, shop, &case, kind, &outcome, leave, now).await {
             Ok(held) => break held,
+            // What the database refuses it goes on refusing; what is only away comes back.
             Err(error) if left > 0 => {
                 // The lease is kept alive meanwhile; giving up here would only cost a repeat.
                 tracing::warn!(%error, "an attempt's result could not be stored yet");
-                left -= 1;
+                left -= if matches!(error, StoreError::Unreachable(_)) { 1 } else { 7.min(left) };
                 tokio::time::sleep(waits.next_wait()).await;
             }
             Err(error) => {
-                tracing::error!(%error, "an attempt's result could not be stored; the order will be looked at again");
-                return None;
+                tracing::error!(%error, "an attempt's result could not be stored: a person has to see the order");
+                outcome = Outcome::GiveUp(reason::give_up(reason::INTERNAL, error.to_string()));
+                match set_aside(tools, &case, kind, &outcome, now).await {
+                    Ok(held) => break held,
+                    Err(error) => {
+                        tracing::error!(%error, "nor could its dead letter; the order will be looked at again");
+                        return None;
+                    }
+                }
             }
         }
     };
@@ -634,7 +516,9 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
         fence_held = held,
         "attempt.finished"
     );
-    tools.bell.ring(shop.id(), &case.intent.number);
+    if let Some(order) = case.intent.order {
+        tools.bell.ring(shop.id(), order);
+    }
     // A newer wish may be waiting behind the one just served.
     Some(Hint { integration: shop.id(), due_at: next_at.unwrap_or(now) })
 }
@@ -650,22 +534,22 @@ async fn store_result(
     now: Timestamp,
 ) -> store::Result<bool> {
     let mut tx = tools.store.db.begin().await?;
-    let mut held = true;
-    if let Some(d) = &case.delivery {
-        held = tx.save_delivery(d, true, now).await?;
-    }
     let number = case.intent.number.as_str();
-    if held {
-        held = tx.leave_intent(&case.intent, case.delivery.as_ref().map(|d| d.id), leave, now).await?;
+    // In the order that everybody keeps to: intents, then deliveries.
+    let mut held = tx.leave_intent(&case.intent, leave, now).await?;
+    if held && let Some(d) = &case.delivery {
+        held = tx.save_delivery(d, true, now).await?;
+        if let Some(retired) = &case.retired {
+            tx.keep_past(retired).await?;
+        }
     }
     if !held {
         drop(tx);
         let mut tx = tools.store.db.begin().await?;
         if case.began {
-            let delivery = case.delivery.as_ref();
-            let unknown = delivery.is_some_and(|d| d.state == S::Unknown);
+            let unknown = case.delivery.as_ref().is_some_and(|d| d.state == S::Unknown);
             let due_at = if unknown { now.checked_add(tools.limits.call_limit).unwrap_or(now) } else { now };
-            tx.ask_to_verify(&case.intent, delivery.map(|d| d.id), due_at, now).await?;
+            tx.ask_to_verify(&case.intent, due_at, now).await?;
         }
         let words = "the lease was lost during this attempt; the next holder looks at MeaSoft first";
         tx.append_journal(&Entry::new(now, What::Decision, words).about(shop.id(), number).outcome("fence_lost"))
@@ -675,7 +559,7 @@ async fn store_result(
     }
     match outcome {
         Outcome::GiveUp(give_up) => {
-            tx.bury(&dead_letter(case, kind, give_up, now), now).await?;
+            tx.bury_of(case.intent.order, &dead_letter(case, kind, give_up, now), now).await?;
             if case.untold {
                 let pause = tools.policy.rungs.first().copied().unwrap_or_default();
                 tx.wake_intent(&case.intent, now.checked_add(pause).unwrap_or(now), now).await?;
@@ -683,7 +567,10 @@ async fn store_result(
         }
         // Telling RetailCRM of the order as it was leaves open what never reached MeaSoft.
         Outcome::Done(change) if *change != shared::message::Change::WrittenBack || case.is_as_wanted() => {
-            tx.resolve_dead_letters(shop.id(), number, now).await?;
+            if let Some(order) = case.intent.order {
+                let placed = *change == shared::message::Change::Created;
+                tx.resolve_dead_letters(shop.id(), order, number, placed, now).await?;
+            }
         }
         _ => {}
     }
@@ -693,6 +580,25 @@ async fn store_result(
     }
     tx.append_journal(&entry.outcome(outcome.label())).await?;
     tx.commit().await?;
+    Ok(true)
+}
+
+/// What the database refuses to store of an attempt ends as a dead letter all the same, without
+/// the order's own row. What the ledger said before stays, and is looked up by whoever comes
+/// next. False when the lease was lost.
+async fn set_aside(tools: &Tools, case: &Case, kind: Kind, outcome: &Outcome, now: Timestamp) -> store::Result<bool> {
+    let Outcome::GiveUp(give_up) = outcome else { return Ok(false) };
+    let mut tx = tools.store.db.begin().await?;
+    if !tx.leave_intent(&case.intent, Leave::Served, now).await? {
+        return Ok(false);
+    }
+    let mut dead = dead_letter(case, kind, give_up, now);
+    dead.delivery = None;
+    tx.bury_of(case.intent.order, &dead, now).await?;
+    tx.commit().await?;
+    if let Some(d) = &case.delivery {
+        tools.store.release_delivery(d).await?;
+    }
     Ok(true)
 }
 
@@ -736,6 +642,7 @@ fn replayable(case: &Case, kind: Kind, now: Timestamp) -> String {
     };
     let mut envelope = Envelope::new(command, Some(i.integration), now);
     envelope.generation = i.generation;
+    envelope.order = i.order;
     serde_json::to_string(&envelope).expect("an envelope serialises")
 }
 
@@ -788,35 +695,45 @@ impl Tools {
 }
 
 /// Renews the leases of a batch while it is worked on. No connection is held.
-struct LeaseKeeper {
-    deliveries: std::sync::Arc<std::sync::Mutex<Vec<i64>>>,
+pub(crate) struct LeaseKeeper {
+    held: std::sync::Arc<std::sync::Mutex<Leases>>,
     task: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Leases {
+    intents: Vec<Held>,
+    deliveries: Vec<i64>,
 }
 
 impl LeaseKeeper {
     fn start(tools: &Tools, intents: &[Intent]) -> Self {
-        let deliveries: std::sync::Arc<std::sync::Mutex<Vec<i64>>> = std::sync::Arc::default();
-        let ids: Vec<i64> = intents.iter().map(|intent| intent.id).collect();
-        let (tools, held) = (tools.clone(), deliveries.clone());
+        let leases = Leases { intents: intents.iter().map(Held::from).collect(), deliveries: Vec::new() };
+        let held = std::sync::Arc::new(std::sync::Mutex::new(leases));
+        let (tools, shared) = (tools.clone(), held.clone());
         let task = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(tools.limits.lease / 3).await;
                 let until = tools.lease_until();
-                let now_held: Vec<i64> = held.lock().expect("never poisoned").clone();
+                let held: Leases = shared.lock().expect("never poisoned").clone();
                 let renewed = async {
-                    tools.store.renew_intents(&tools.owner, &ids, until).await?;
-                    tools.store.renew_deliveries(&tools.owner, &now_held, until).await
+                    tools.store.renew_intents(&tools.owner, &held.intents, until).await?;
+                    tools.store.renew_deliveries(&tools.owner, &held.deliveries, until).await
                 };
                 if let Err(error) = renewed.await {
                     tracing::warn!(%error, "leases could not be renewed");
                 }
             }
         });
-        Self { deliveries, task }
+        Self { held, task }
     }
 
-    fn add_delivery(&self, id: i64) {
-        self.deliveries.lock().expect("never poisoned").push(id);
+    pub(crate) fn add_intent(&self, intent: &Intent) {
+        self.held.lock().expect("never poisoned").intents.push(intent.into());
+    }
+
+    pub(crate) fn add_delivery(&self, id: i64) {
+        self.held.lock().expect("never poisoned").deliveries.push(id);
     }
 }
 

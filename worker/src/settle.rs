@@ -9,7 +9,7 @@ use shared::message::{Outcome, RetryWhy};
 pub struct Policy {
     /// The ladder of pauses, ascending.
     pub rungs: Vec<Duration>,
-    /// A command that keeps failing gives up at this age.
+    /// A command that keeps failing gives up when so much time was spent trying.
     pub give_up_after: Duration,
 }
 
@@ -21,10 +21,19 @@ impl Policy {
         Self { rungs, give_up_after: Self::DAY }
     }
 
+    /// Nothing is put off for longer.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.rungs.iter().copied().max().unwrap_or_default().max(LONGEST_ASKED)
+    }
+
     fn rung(&self, index: usize) -> Duration {
         self.rungs.get(index).or(self.rungs.last()).copied().unwrap_or(Duration::from_secs(15))
     }
 }
+
+/// Longest wait that another side may ask for; then it is asked again.
+pub const LONGEST_ASKED: Duration = Duration::from_secs(15 * 60);
 
 /// What to do with the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,10 +48,10 @@ pub enum Settlement {
     Expire,
 }
 
-/// Total over all outcomes. `attempt` is how often it was tried before, `age` how long ago
-/// it was wanted, `until_due` how long the outcome itself asks to wait at least.
+/// Total over all outcomes. `attempt` is how often it was tried before, `spent` the time spent
+/// trying, `until_due` how long the outcome itself asks to wait at least.
 #[must_use]
-pub fn settle(outcome: &Outcome, attempt: u32, age: Duration, until_due: Duration, policy: &Policy) -> Settlement {
+pub fn settle(outcome: &Outcome, attempt: u32, spent: Duration, until_due: Duration, policy: &Policy) -> Settlement {
     match outcome {
         Outcome::Done(_) | Outcome::AlreadyDone(_) | Outcome::Superseded(_) => Settlement::Ack,
         Outcome::GiveUp(_) => Settlement::DeadLetter,
@@ -50,7 +59,7 @@ pub fn settle(outcome: &Outcome, attempt: u32, age: Duration, until_due: Duratio
             // What is not this order's own failure neither counts nor ages it.
             let counts =
                 !matches!(why, RetryWhy::Paused | RetryWhy::BreakerOpen | RetryWhy::Budget | RetryWhy::LeaseHeld);
-            if counts && age >= policy.give_up_after {
+            if counts && spent >= policy.give_up_after {
                 return Settlement::Expire;
             }
             let pause = match why {
@@ -66,7 +75,7 @@ pub fn settle(outcome: &Outcome, attempt: u32, age: Duration, until_due: Duratio
                 | RetryWhy::CourierBlocked
                 | RetryWhy::Internal => policy.rung(attempt as usize),
             };
-            Settlement::Wait { pause: pause.max(until_due), counts }
+            Settlement::Wait { pause: pause.max(until_due.min(LONGEST_ASKED)), counts }
         }
     }
 }
@@ -105,9 +114,17 @@ mod tests {
 
     #[test]
     fn a_wait_the_other_side_asked_for_is_honoured() {
-        let hour = Duration::from_secs(3600);
-        let settled = settle(&retry(RetryWhy::CourierBlocked), 0, Duration::ZERO, hour, &policy());
-        assert_eq!(settled, Settlement::Wait { pause: hour, counts: true });
+        let minutes = Duration::from_secs(600);
+        let settled = settle(&retry(RetryWhy::CourierBlocked), 0, Duration::ZERO, minutes, &policy());
+        assert_eq!(settled, Settlement::Wait { pause: minutes, counts: true });
+    }
+
+    #[test]
+    fn no_other_side_puts_an_order_to_sleep_for_hours() {
+        for asked in [Duration::from_secs(3600), Policy::DAY * 400] {
+            let settled = settle(&retry(RetryWhy::CourierBlocked), 0, Duration::ZERO, asked, &policy());
+            assert_eq!(settled, Settlement::Wait { pause: LONGEST_ASKED, counts: true });
+        }
     }
 
     #[test]

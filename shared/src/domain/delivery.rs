@@ -284,6 +284,15 @@ impl Delivery {
         format!("ms-{integration}-{order}")
     }
 
+    /// Whether an external id is one that a bridge gave this order, whichever integration it
+    /// was with.
+    #[must_use]
+    pub fn is_external_id_of(text: &str, order: CrmOrderId) -> bool {
+        text.strip_prefix("ms-")
+            .and_then(|rest| rest.split_once('-'))
+            .is_some_and(|(integration, id)| integration.parse::<i64>().is_ok() && id.parse() == Ok(order.0))
+    }
+
     /// The CRM order id out of an external id of this integration.
     #[must_use]
     pub fn parse_external_id(integration: IntegrationId, text: &str) -> Option<CrmOrderId> {
@@ -394,5 +403,9 @@ mod tests {
         assert_eq!(Delivery::parse_external_id(IntegrationId(17), &id), Some(CrmOrderId(4817)));
         assert_eq!(Delivery::parse_external_id(IntegrationId(1), &id), None);
         assert_eq!(Delivery::parse_external_id(IntegrationId(17), "ms-17-x"), None);
+        assert!(Delivery::is_external_id_of(&id, CrmOrderId(4817)));
+        for other in ["ms-17-4818", "ms-x-4817", "4817", "ms-4817", ""] {
+            assert!(!Delivery::is_external_id_of(other, CrmOrderId(4817)), "{other}");
+        }
     }
 }

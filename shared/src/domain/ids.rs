@@ -65,6 +65,32 @@ impl OrderNumber {
         Ok(Self(text.to_owned()))
     }
 
+    /// The number without the HTML codes that Twig's automatic escaping puts in, PHP's
+    /// `htmlspecialchars` and what others make of it; `None` when there are none.
+    #[must_use]
+    pub fn unescaped(&self) -> Option<Self> {
+        const CODES: [(&str, char); 7] = [
+            ("&amp;", '&'),
+            ("&lt;", '<'),
+            ("&gt;", '>'),
+            ("&quot;", '"'),
+            ("&#039;", '\''),
+            ("&#39;", '\''),
+            ("&apos;", '\''),
+        ];
+        let (mut plain, mut rest) = (String::with_capacity(self.0.len()), self.0.as_str());
+        // Once over: what was escaped twice is another number.
+        while let Some(at) = rest.find('&') {
+            plain.push_str(&rest[..at]);
+            rest = &rest[at..];
+            let (code, meant) = CODES.into_iter().find(|(code, _)| rest.starts_with(code)).unwrap_or(("&", '&'));
+            plain.push(meant);
+            rest = &rest[code.len()..];
+        }
+        plain.push_str(rest);
+        (plain != self.0).then(|| Self::parse(&plain).ok()).flatten()
+    }
+
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -122,6 +148,20 @@ mod tests {
     fn orderno(prefix: &str, number: &str, generation: u32) -> String {
         let number = OrderNumber::parse(number).expect("a number");
         OrderNo::derive(prefix, &number, CrmOrderId(4817), generation).as_str().to_owned()
+    }
+
+    #[test]
+    fn a_number_is_read_without_the_codes_of_html() {
+        let plain = |text: &str| OrderNumber::parse(text).expect("a number").unescaped().map(|n| n.0);
+        assert_eq!(
+            plain("A&amp;B &lt;1&gt; &quot;x&quot; &#039; &#39; &apos;").as_deref(),
+            Some("A&B <1> \"x\" ' ' '")
+        );
+        assert_eq!(plain("A&amp;amp;B").as_deref(), Some("A&amp;B"), "once");
+        for same in ["1234A", "A&B", "&", "&copy;", "A &am p;"] {
+            assert_eq!(plain(same), None, "{same}");
+        }
+        assert_eq!(plain("&#039;").as_deref(), Some("'"));
     }
 
     #[test]

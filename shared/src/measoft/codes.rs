@@ -124,7 +124,7 @@ pub fn classify(op: Op, code: Option<i64>, text: &str) -> Verdict {
     let text = text.to_lowercase();
     // These three are matched by number alone: their texts have changed before (§7.5).
     if !matches!(code, Some(17 | 52 | 67))
-        && let Some(verdict) = by_text(&text)
+        && let Some(verdict) = by_text(code, &text)
     {
         return verdict;
     }
@@ -154,7 +154,7 @@ fn look_up(family: Family, code: i64) -> Option<Verdict> {
 }
 
 /// §15.3: refusals that only a text tells apart.
-fn by_text(lowercase: &str) -> Option<Verdict> {
+fn by_text(code: Option<i64>, lowercase: &str) -> Option<Verdict> {
     const AUTH: [&str; 4] =
         ["authorization error", "authorisation error", "ошибка авторизации", "authorization failed"];
     if AUTH.iter().any(|words| lowercase.contains(words)) {
@@ -165,8 +165,18 @@ fn by_text(lowercase: &str) -> Option<Verdict> {
         let reason = if field.contains("phone") { "bad_phone" } else { "bad_field" };
         return Some(Verdict { reason, class: Permanent, fault: Shop });
     }
-    // The words of XML parsers, not of people («… expected»).
-    if lowercase.contains("expected") || lowercase.contains("tag mismatch") {
+    // The words of XML parsers («… expected»): without a code, or with that for bad XML. Any
+    // other refusal may hold them.
+    const PARSER: [&str; 7] = [
+        "expected",
+        "tag mismatch",
+        "entityref",
+        "premature end of data",
+        "extra content at the end",
+        "not proper utf-8",
+        "invalid char value",
+    ];
+    if matches!(code, None | Some(1)) && PARSER.iter().any(|words| lowercase.contains(words)) {
         return Some(Verdict { reason: "bad_xml", class: Bug, fault: Bridge });
     }
     None
@@ -626,6 +636,7 @@ mod tests {
             (Op::Client, Some(1), "", "auth_failed"),
             (Op::NewOrder, Some(17), "field [orderno] expected to be unique", "duplicate_number"),
             (Op::NewOrder, None, "", UNKNOWN_CODE),
+            (Op::NewOrder, Some(99), "a delivery date is expected", UNKNOWN_CODE),
         ] {
             assert_eq!(classify(op, code, text).reason, reason, "{op} {code:?} {text}");
         }

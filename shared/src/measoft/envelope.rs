@@ -44,9 +44,9 @@ pub(crate) fn child_error(op: Op, root_name: &str, error: &Element) -> Option<Me
         None => {
             let text = mask::scrub(error.text().unwrap_or_default());
             let verdict = codes::classify(op, None, &text);
-            // Without attributes it is the XML parser speaking, unless the words say otherwise.
+            // Without attributes it is the XML parser speaking, if it uses a parser's words.
             Some(match verdict.reason {
-                codes::UNKNOWN_CODE | "bad_xml" => MeasoftError::MalformedXml { op, text },
+                "bad_xml" => MeasoftError::MalformedXml { op, text },
                 _ => MeasoftError::Refused { op, code: None, text, verdict },
             })
         }

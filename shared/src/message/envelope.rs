@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::IntegrationId;
+use crate::domain::{CrmOrderId, IntegrationId};
 use crate::message::command::Command;
 
 /// A lane is a work queue with its own consumers: triggers never wait behind a sync.
@@ -59,6 +59,9 @@ pub struct Envelope {
     pub generation: u32,
     /// W3C trace context of the request that caused this.
     pub traceparent: Option<String>,
+    /// The order itself, by who knows it: its number may be another's as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<CrmOrderId>,
 }
 
 impl Envelope {
@@ -81,7 +84,15 @@ impl Envelope {
             attempt: 0,
             generation: 0,
             traceparent: None,
+            order: None,
         }
+    }
+
+    /// About this order and no other of its number.
+    #[must_use]
+    pub const fn of_order(mut self, order: CrmOrderId) -> Self {
+        self.order = Some(order);
+        self
     }
 
     #[must_use]

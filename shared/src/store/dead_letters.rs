@@ -4,8 +4,9 @@
 use jiff::Timestamp;
 
 use crate::args;
-use crate::domain::{DeliveryId, Fault, IntegrationId};
+use crate::domain::{CrmOrderId, DeliveryId, Fault, IntegrationId};
 use crate::message::Envelope;
+use crate::reason;
 use crate::store::db::{Result, Row, StoreError, Tx, Value};
 use crate::store::jobs::NewJob;
 use crate::store::journal::{Entry, What};
@@ -60,6 +61,8 @@ pub struct DeadLetter {
     pub id: i64,
     pub integration: Option<IntegrationId>,
     pub delivery: Option<DeliveryId>,
+    /// `None`: about no order, or about a number that was no order's.
+    pub order: Option<CrmOrderId>,
     pub number: Option<String>,
     pub kind: String,
     pub reason: String,
@@ -88,7 +91,7 @@ pub struct DeadFilter {
 }
 
 const COLUMNS: &str = "id, integration_id, delivery_id, number, kind, reason, fault, detail, state, attempts, tries, command, \
-                       raw, created_at, updated_at, closed_why";
+                       raw, created_at, updated_at, closed_why, crm_order_id";
 
 impl Store {
     /// # Errors
@@ -125,17 +128,17 @@ impl Store {
     pub async fn newest_dead_letter(
         &self,
         integration: IntegrationId,
-        number: &str,
+        order: CrmOrderId,
         since: Timestamp,
     ) -> Result<Option<DeadLetter>> {
         let row = self
             .db
             .fetch_one(
                 format!(
-                    "SELECT {COLUMNS} FROM dead_letters WHERE integration_id = $1 AND number = $2 AND state = 'open' \
+                    "SELECT {COLUMNS} FROM dead_letters WHERE integration_id = $1 AND crm_order_id = $2 AND state = 'open' \
                      AND updated_at >= $3 ORDER BY updated_at DESC, id DESC LIMIT 1"
                 ),
-                args![integration, number, since.as_millisecond()],
+                args![integration, order, since.as_millisecond()],
             )
             .await?;
         row.as_ref().map(read).transpose()
@@ -208,13 +211,31 @@ impl Tx {
     /// # Errors
     /// [`StoreError`].
     pub async fn bury(&mut self, dead: &NewDeadLetter, now: Timestamp) -> Result<i64> {
+        self.bury_of(None, dead, now).await
+    }
+
+    /// The same for an order that is known, whether it has a delivery or not: two orders may
+    /// bear one number.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn bury_of(&mut self, order: Option<CrmOrderId>, dead: &NewDeadLetter, now: Timestamp) -> Result<i64> {
         let now = now.as_millisecond();
+        let order = match (order, dead.delivery) {
+            (None, Some(delivery)) => {
+                let row = self.fetch_one("SELECT crm_order_id FROM deliveries WHERE id = $1", args![delivery]).await?;
+                row.map(|row| row.int("crm_order_id")).transpose()?.map(CrmOrderId)
+            }
+            (known, _) => known,
+        };
         if dead.number.is_some() || dead.integration.is_some() {
             let known = self
                 .fetch_one(
                     "UPDATE dead_letters SET attempts = attempts + 1, detail = $5, tries = $6, command = $7, updated_at = $8, \
-                     delivery_id = COALESCE($9, delivery_id) WHERE state = 'open' AND integration_id = $1 \
-                     AND COALESCE(number, '') = COALESCE($2, '') AND kind = $3 AND reason = $4 RETURNING id",
+                     delivery_id = COALESCE($9, delivery_id), crm_order_id = $10 WHERE state = 'open' \
+                     AND integration_id = $1 AND COALESCE(number, '') = COALESCE($2, '') AND kind = $3 AND reason = $4 \
+                     AND (COALESCE(crm_order_id, 0) = COALESCE($10, 0) OR (crm_order_id IS NULL AND delivery_id = $9)) \
+                     RETURNING id",
                     args![
                         dead.integration,
                         dead.number.as_deref(),
@@ -224,7 +245,8 @@ impl Tx {
                         dead.tries,
                         dead.command.as_deref(),
                         now,
-                        dead.delivery
+                        dead.delivery,
+                        order.map(|order| order.0)
                     ],
                 )
                 .await?;
@@ -235,8 +257,8 @@ impl Tx {
         let row = self
             .fetch_one(
                 "INSERT INTO dead_letters (integration_id, delivery_id, number, kind, reason, fault, detail, state, tries, \
-                 command, raw, created_at, updated_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $10, $11, $11) RETURNING id",
+                 command, raw, created_at, updated_at, crm_order_id) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $10, $11, $11, $12) RETURNING id",
                 args![
                     dead.integration,
                     dead.delivery,
@@ -248,7 +270,8 @@ impl Tx {
                     dead.tries,
                     dead.command.as_deref(),
                     dead.raw.clone(),
-                    now
+                    now,
+                    order.map(|order| order.0)
                 ],
             )
             .await?;
@@ -290,22 +313,52 @@ impl Tx {
 
     /// A success with an order closes what was open for it. Statuses and payments have
     /// their own successes, and a cancel that never came in concerns several integrations: a
-    /// success at one of them is no answer to it.
+    /// success at one of them is no answer to it. What was about a number that no order could be
+    /// told by is closed as well; that several bear it, only by `placed`, an order newly placed.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn resolve_dead_letters(
         &mut self,
         integration: IntegrationId,
+        order: CrmOrderId,
         number: &str,
+        placed: bool,
+        now: Timestamp,
+    ) -> Result<u64> {
+        self.exec(
+            "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $5 \
+             WHERE state = 'open' AND integration_id = $1 AND (crm_order_id = $2 OR (crm_order_id IS NULL \
+             AND number = $3 AND ($4 = 1 OR reason NOT IN ($6, $7)))) \
+             AND kind NOT IN ('SyncStatuses', 'PushStatuses', 'SyncPayments', 'Reconcile') \
+             AND NOT (kind = 'CancelOrder' AND reason IN ('unroutable', 'poison'))",
+            args![
+                integration,
+                order,
+                number,
+                placed,
+                now.as_millisecond(),
+                reason::AMBIGUOUS_NUMBER,
+                reason::ESCAPED_NUMBER
+            ],
+        )
+        .await
+    }
+
+    /// A success of one kind of work with a delivery closes what that kind left open for it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn resolve_dead_letters_of_delivery(
+        &mut self,
+        delivery: DeliveryId,
+        kind: &str,
         now: Timestamp,
     ) -> Result<u64> {
         self.exec(
             "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $3 \
-             WHERE state = 'open' AND integration_id = $1 AND number = $2 \
-             AND kind NOT IN ('SyncStatuses', 'PushStatuses', 'SyncPayments', 'Reconcile') \
-             AND NOT (kind = 'CancelOrder' AND reason IN ('unroutable', 'poison'))",
-            args![integration, number, now.as_millisecond()],
+             WHERE state = 'open' AND delivery_id = $1 AND kind = $2",
+            args![delivery, kind, now.as_millisecond()],
         )
         .await
     }
@@ -349,5 +402,6 @@ fn read(row: &Row) -> Result<DeadLetter> {
         created_at: moment(row.int("created_at")?),
         updated_at: moment(row.int("updated_at")?),
         closed_why: row.opt_text("closed_why")?,
+        order: row.opt_int("crm_order_id")?.map(CrmOrderId),
     })
 }

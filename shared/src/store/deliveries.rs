@@ -5,12 +5,48 @@ use jiff::Timestamp;
 use crate::args;
 use crate::domain::{CrmOrderId, Delivery, DeliveryId, DeliveryState, IntegrationId, Kopecks, OrderNo, OrderNumber};
 use crate::planted::{Bug, is_planted};
-use crate::store::db::{Result, Row, StoreError, Tx};
-use crate::store::{Store, moment, opt_moment};
+use crate::store::db::{Result, Row, StoreError, Tx, Value};
+use crate::store::numbers::numbers;
+use crate::store::past_deliveries::PastDelivery;
+use crate::store::{LONGEST_LEASE_MS, Store, free, moment, opt_moment};
 
 const COLUMNS: &str = "id, integration_id, crm_order_id, number, site, delivery_type, orderno, ordercode, generation, state, \
                        status, status_at, status_seen_at, cancelled_by_us, sent_hash, sending_hash, sending, sent_at, price, item_codes, \
                        overlay, crm_written, reject_reason, requests, fence, created_at";
+
+/// A delivery seen without holding it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glance {
+    pub id: DeliveryId,
+    pub crm_order: CrmOrderId,
+    pub number: String,
+    pub delivery_type: String,
+    pub state: DeliveryState,
+    pub cancelled_by_us: bool,
+    pub fence: i64,
+    /// Somebody worked on it at that moment.
+    pub held: bool,
+}
+
+/// What asking for a delivery's lease comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Leased {
+    Taken(Box<Delivery>),
+    /// Another holds it.
+    Held,
+    /// It is over and forgotten; nothing of it is done again.
+    Over(PastDelivery),
+}
+
+impl Leased {
+    #[must_use]
+    pub fn taken(self) -> Option<Delivery> {
+        match self {
+            Self::Taken(delivery) => Some(*delivery),
+            Self::Held | Self::Over(_) => None,
+        }
+    }
+}
 
 /// Whose order a lease is asked for.
 #[derive(Debug, Clone)]
@@ -22,58 +58,71 @@ pub struct DeliveryKey<'a> {
 }
 
 impl Store {
-    /// Takes the lease of a delivery, creating its row when there is none. `None` when
-    /// another holds it.
+    /// Takes the lease of a delivery, creating its row when there is none.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn lease_delivery(
-        &self,
-        key: &DeliveryKey<'_>,
-        owner: &str,
-        lease_until: Timestamp,
-    ) -> Result<Option<Delivery>> {
-        let plain = OrderNo::derive(key.prefix, key.number, key.crm_order, 1);
-        match self.insert_or_lease(key, &plain, owner, lease_until).await {
-            // Another order of this integration has the number already (a number may repeat
-            // between shops): this one goes by its id.
-            Err(error) if error.is_conflict() => {
-                let by_id = OrderNo::known(format!("{}R{}", key.prefix, key.crm_order));
-                self.insert_or_lease(key, &by_id, owner, lease_until).await
-            }
-            done => done,
-        }
+    pub async fn lease_delivery(&self, key: &DeliveryKey<'_>, owner: &str, lease_until: Timestamp) -> Result<Leased> {
+        let mut tx = self.db.begin().await?;
+        let leased = tx.lease_delivery(key, owner, lease_until, self.clock.now()).await?;
+        tx.commit().await?;
+        Ok(leased)
     }
 
-    async fn insert_or_lease(
+    /// What the ledger says of orders, by the numbers they bore when they were last read and by
+    /// their ids, without holding them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn glance(
         &self,
-        key: &DeliveryKey<'_>,
-        orderno: &OrderNo,
-        owner: &str,
-        lease_until: Timestamp,
-    ) -> Result<Option<Delivery>> {
-        let now = self.clock.now_ms();
+        integration: IntegrationId,
+        numbers: &[&str],
+        orders: &[CrmOrderId],
+    ) -> Result<Vec<Glance>> {
+        if numbers.is_empty() && orders.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut args = args![integration];
+        let mut places = Vec::new();
+        for number in numbers {
+            args.push(Value::from(*number));
+            places.push(format!("${}", args.len()));
+        }
+        let mut conditions = Vec::new();
+        if !places.is_empty() {
+            conditions.push(format!("number IN ({})", places.join(", ")));
+        }
+        if !orders.is_empty() {
+            let ids: Vec<String> = orders.iter().map(ToString::to_string).collect();
+            conditions.push(format!("crm_order_id IN ({})", ids.join(", ")));
+        }
         let rows = self
             .db
-            .exec_returning(
+            .fetch(
                 format!(
-                    "INSERT INTO deliveries (integration_id, crm_order_id, number, orderno, state, lease_owner, \
-                     lease_until, fence, created_at, updated_at) VALUES ($1, $2, $3, $4, 'planned', $5, $6, 1, $7, $7) \
-                     ON CONFLICT (integration_id, crm_order_id) DO UPDATE SET lease_owner = $5, lease_until = $6, \
-                     fence = deliveries.fence + 1 WHERE deliveries.lease_until <= $7 RETURNING {COLUMNS}"
+                    "SELECT id, crm_order_id, number, delivery_type, state, cancelled_by_us, fence, lease_until \
+                     FROM deliveries WHERE integration_id = $1 AND ({})",
+                    conditions.join(" OR ")
                 ),
-                args![
-                    key.integration,
-                    key.crm_order,
-                    key.number.as_str(),
-                    orderno.as_str(),
-                    owner,
-                    lease_until.as_millisecond(),
-                    now
-                ],
+                args,
             )
             .await?;
-        rows.first().map(read).transpose()
+        let now = self.clock.now_ms();
+        rows.iter()
+            .map(|row| {
+                Ok(Glance {
+                    id: DeliveryId(row.int("id")?),
+                    crm_order: CrmOrderId(row.int("crm_order_id")?),
+                    number: row.text("number")?,
+                    delivery_type: row.text("delivery_type")?,
+                    state: DeliveryState::parse(&row.text("state")?).ok_or(StoreError::BadRow("state"))?,
+                    cancelled_by_us: row.flag("cancelled_by_us")?,
+                    fence: row.int("fence")?,
+                    held: (now + 1..=now + LONGEST_LEASE_MS).contains(&row.int("lease_until")?),
+                })
+            })
+            .collect()
     }
 
     /// Takes the lease of a known delivery; `None` when another holds it or it is gone.
@@ -91,7 +140,8 @@ impl Store {
             .exec_returning(
                 format!(
                     "UPDATE deliveries SET lease_owner = $2, lease_until = $3, fence = fence + 1 \
-                     WHERE id = $1 AND lease_until <= $4 RETURNING {COLUMNS}"
+                     WHERE id = $1 AND {} RETURNING {COLUMNS}",
+                    free(4)
                 ),
                 args![id, owner, lease_until.as_millisecond(), self.clock.now_ms()],
             )
@@ -118,7 +168,8 @@ impl Store {
             .exec_returning(
                 format!(
                     "UPDATE deliveries SET lease_owner = $1, lease_until = $2, fence = fence + 1 \
-                     WHERE id IN ({list}) AND lease_until <= $3 RETURNING {COLUMNS}"
+                     WHERE id IN ({list}) AND {} RETURNING {COLUMNS}",
+                    free(3)
                 ),
                 args![owner, lease_until.as_millisecond(), self.clock.now_ms()],
             )
@@ -148,8 +199,8 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// Forgets deliveries that ended before a moment, with the wishes bound to them.
-    /// Answers how many, at most `limit`.
+    /// Forgets deliveries that ended before a moment, with what was wanted of them. That they
+    /// were, and how they ended, stays for good. Answers how many, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -157,18 +208,34 @@ impl Store {
         let mut tx = self.db.begin().await?;
         let rows = tx
             .fetch(
-                "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE finished_at IS NOT NULL \
-                 AND finished_at < $1 AND updated_at < $1 AND lease_until <= $2 ORDER BY finished_at LIMIT $3) RETURNING id",
+                format!(
+                    "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE finished_at IS NOT NULL \
+                     AND finished_at < $1 AND updated_at < $1 AND lease_until <= $2 ORDER BY finished_at LIMIT $3) \
+                     RETURNING {COLUMNS}, finished_at"
+                ),
                 args![before.as_millisecond(), self.clock.now_ms(), limit],
             )
             .await?;
-        let ids: Vec<String> = rows.iter().map(|row| row.int("id").map(|id| id.to_string())).collect::<Result<_>>()?;
+        let mut ids = Vec::with_capacity(rows.len());
+        let mut orders = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let d = read(row)?;
+            let ended_at = opt_moment(row.opt_int("finished_at")?).unwrap_or(before);
+            tx.keep_past(&PastDelivery::of(&d, ended_at)).await?;
+            ids.push(d.id.0.to_string());
+            orders.push(format!("(integration_id = {} AND crm_order_id = {})", d.integration, d.crm_order));
+        }
         if !ids.is_empty() {
             let ids = ids.join(",");
             for table in ["tracking_outbox", "payment_moves", "status_rows"] {
                 tx.exec(format!("DELETE FROM {table} WHERE delivery_id IN ({ids})"), vec![]).await?;
             }
             tx.exec(format!("DELETE FROM intents WHERE delivery_id IN ({ids}) AND requested = served"), vec![]).await?;
+            tx.exec(
+                format!("DELETE FROM order_intents WHERE requested = served AND ({})", orders.join(" OR ")),
+                vec![],
+            )
+            .await?;
         }
         tx.commit().await?;
         Ok(rows.len() as u64)
@@ -220,40 +287,29 @@ impl Store {
             .map(|_| ())
     }
 
-    /// Stores what only a callback tells, creating the delivery's row when there is none.
+    /// Stores what only a callback tells, creating the delivery's row when there is none. A
+    /// delivery that is over and forgotten stays so: then nothing is stored.
     /// No lease is needed: holders never write the overlay back, and a wish recorded after
     /// this makes the next one read it.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn put_overlay(&self, key: &DeliveryKey<'_>, overlay: &str) -> Result<()> {
-        let plain = OrderNo::derive(key.prefix, key.number, key.crm_order, 1);
-        match self.insert_or_overlay(key, &plain, overlay).await {
-            Err(error) if error.is_conflict() => {
-                let by_id = OrderNo::known(format!("{}R{}", key.prefix, key.crm_order));
-                self.insert_or_overlay(key, &by_id, overlay).await
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        for _ in 0..2 {
+            let changed = tx
+                .exec(
+                    "UPDATE deliveries SET overlay = $3, updated_at = $4 WHERE integration_id = $1 AND crm_order_id = $2",
+                    args![key.integration, key.crm_order, overlay, now.as_millisecond()],
+                )
+                .await?;
+            // One that another makes at this moment is found the second time.
+            if changed == 1 || tx.make_delivery(key, None, Some(overlay), now).await? != Made::There {
+                break;
             }
-            done => done,
         }
-    }
-
-    async fn insert_or_overlay(&self, key: &DeliveryKey<'_>, orderno: &OrderNo, overlay: &str) -> Result<()> {
-        self.db
-            .exec(
-                "INSERT INTO deliveries (integration_id, crm_order_id, number, orderno, state, overlay, created_at, \
-                 updated_at) VALUES ($1, $2, $3, $4, 'planned', $5, $6, $6) \
-                 ON CONFLICT (integration_id, crm_order_id) DO UPDATE SET overlay = $5, updated_at = $6",
-                args![
-                    key.integration,
-                    key.crm_order,
-                    key.number.as_str(),
-                    orderno.as_str(),
-                    overlay,
-                    self.clock.now_ms()
-                ],
-            )
-            .await
-            .map(|_| ())
+        tx.commit().await
     }
 
     /// Replaces an overlay unless a newer one has come meanwhile; answers whether it did.
@@ -306,9 +362,9 @@ impl Store {
             .fetch(
                 format!(
                     "SELECT {COLUMNS} FROM deliveries WHERE (number = $1 OR orderno = $1 OR id IN (SELECT delivery_id \
-                     FROM intents WHERE number = $1)) AND ($2 IS NULL OR integration_id = $2) ORDER BY id"
-                )
-                .replace("$2 IS NULL", "CAST($2 AS BIGINT) IS NULL"),
+                     FROM intents WHERE number = $1)) AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2) \
+                     ORDER BY id"
+                ),
                 args![number, integration],
             )
             .await?;
@@ -321,7 +377,109 @@ impl Store {
     }
 }
 
+/// What making a delivery's row comes to.
+#[derive(Debug, PartialEq)]
+enum Made {
+    Fresh(Box<Delivery>),
+    /// Another made it at the same moment.
+    There,
+    Over(PastDelivery),
+}
+
 impl Tx {
+    /// Takes the lease of a delivery, creating its row when there is none: under the first
+    /// number that no order has or had.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn lease_delivery(
+        &mut self,
+        key: &DeliveryKey<'_>,
+        owner: &str,
+        lease_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Leased> {
+        for _ in 0..2 {
+            if let Some(known) = self.lease_order(key.integration, key.crm_order, owner, lease_until, now).await? {
+                return Ok(Leased::Taken(Box::new(known)));
+            }
+            match self.make_delivery(key, Some((owner, lease_until)), None, now).await? {
+                Made::Fresh(delivery) => return Ok(Leased::Taken(delivery)),
+                Made::Over(past) => return Ok(Leased::Over(past)),
+                // It is there, then; perhaps free by now.
+                Made::There => {}
+            }
+        }
+        Ok(Leased::Held)
+    }
+
+    /// Takes the lease of an order's delivery; `None` when another holds it or there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn lease_order(
+        &mut self,
+        integration: IntegrationId,
+        order: CrmOrderId,
+        owner: &str,
+        lease_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Delivery>> {
+        let row = self
+            .fetch_one(
+                format!(
+                    "UPDATE deliveries SET lease_owner = $3, lease_until = $4, fence = fence + 1 \
+                     WHERE integration_id = $1 AND crm_order_id = $2 AND {} RETURNING {COLUMNS}",
+                    free(5)
+                ),
+                args![integration, order, owner, lease_until.as_millisecond(), now.as_millisecond()],
+            )
+            .await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    async fn make_delivery(
+        &mut self,
+        key: &DeliveryKey<'_>,
+        lease: Option<(&str, Timestamp)>,
+        overlay: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Made> {
+        let past = self.past_of(key.integration, key.crm_order).await?;
+        if let Some(over) = past.iter().find(|past| past.is_final()) {
+            return Ok(Made::Over(over.clone()));
+        }
+        let first = past.iter().map(|past| past.generation + 1).max().unwrap_or(1);
+        let (generation, orderno) =
+            self.free_number(key.integration, numbers(key.prefix, key.number, key.crm_order, first)).await?;
+        let row = self
+            .fetch_one(
+                format!(
+                    "INSERT INTO deliveries (integration_id, crm_order_id, number, orderno, generation, state, lease_owner, \
+                     lease_until, fence, overlay, created_at, updated_at) \
+                     VALUES ($1, $2, $3, $4, $5, 'planned', $6, $7, $8, $9, $10, $10) \
+                     ON CONFLICT (integration_id, crm_order_id) DO NOTHING RETURNING {COLUMNS}"
+                ),
+                args![
+                    key.integration,
+                    key.crm_order,
+                    key.number.as_str(),
+                    orderno.as_str(),
+                    generation,
+                    lease.map(|(owner, _)| owner),
+                    lease.map_or(0, |(_, until)| until.as_millisecond()),
+                    i64::from(lease.is_some()),
+                    overlay,
+                    now.as_millisecond()
+                ],
+            )
+            .await?;
+        Ok(match row {
+            Some(row) => Made::Fresh(Box::new(read(&row)?)),
+            None => Made::There,
+        })
+    }
+
     /// Writes a held delivery back, all but its overlay (see [`Store::put_overlay`]); with
     /// `release` it also lets go. Answers false when the lease was lost: then nothing was
     /// written.

@@ -14,6 +14,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (2, "statuses", include_str!("../../migrations/0002_statuses.sql")),
     (3, "status segments", include_str!("../../migrations/0003_status_segments.sql")),
     (4, "segments uncompressed", include_str!("../../migrations/0004_segments_uncompressed.sql")),
+    (5, "orders by id", include_str!("../../migrations/0005_orders_by_id.sql")),
     (6, "newest facts", include_str!("../../migrations/0006_newest_facts.sql")),
 ];
 

@@ -13,6 +13,8 @@ pub mod journal;
 pub mod leases;
 mod many;
 pub mod migrations;
+pub mod numbers;
+pub mod past_deliveries;
 pub mod payment_moves;
 pub mod references;
 pub mod rotation;
@@ -35,12 +37,33 @@ pub struct Store {
     pub db: Db,
     pub key: SecretKey,
     pub clock: Clock,
+    /// Longest pause that anything is put off for.
+    longest_ms: i64,
 }
+
+/// No lease is longer; one that says so was written while a clock was ahead, and is over.
+pub(crate) const LONGEST_LEASE_MS: i64 = 3_600_000;
+
+/// What [`Store::latest`] goes by until it is told.
+const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(3600);
 
 impl Store {
     #[must_use]
     pub const fn new(db: Db, key: SecretKey, clock: Clock) -> Self {
-        Self { db, key, clock }
+        Self { db, key, clock, longest_ms: LONGEST_PAUSE.as_millis() as i64 }
+    }
+
+    /// With another longest pause, that of the ladder of retries.
+    #[must_use]
+    pub fn with_longest_pause(mut self, longest: std::time::Duration) -> Self {
+        self.longest_ms = i64::try_from(longest.as_millis()).unwrap_or(i64::MAX).max(self.longest_ms);
+        self
+    }
+
+    /// The latest moment that something may honestly be put off to; what says later was
+    /// written while a clock was ahead.
+    const fn latest(&self, from_ms: i64) -> i64 {
+        from_ms.saturating_add(self.longest_ms)
     }
 
     /// Whether the database answers.
@@ -58,7 +81,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn free_all_leases(&self) -> Result<()> {
         let mut tx = self.db.begin().await?;
-        for table in ["intents", "deliveries"] {
+        for table in ["intents", "order_intents", "deliveries"] {
             tx.exec(
                 format!(
                     "UPDATE {table} SET lease_until = 0, lease_owner = NULL, fence = fence + 1 WHERE lease_until > 0"
@@ -72,6 +95,11 @@ impl Store {
         tx.exec("UPDATE jobs SET lease_until = 0, lease_by = NULL WHERE lease_until > 0", vec![]).await?;
         tx.commit().await
     }
+}
+
+/// The condition that nobody holds a row at the moment of an argument.
+pub(crate) fn free(now: usize) -> String {
+    format!("(lease_until <= ${now} OR lease_until > ${now} + {LONGEST_LEASE_MS})")
 }
 
 pub(crate) fn moment(ms: i64) -> Timestamp {

@@ -281,9 +281,18 @@ impl World {
         for (place, said) in self.said.lock().expect("not poisoned").iter() {
             seen.extend(self.secrets.seen_in(place, said));
         }
-        for table in
-            ["journal", "dead_letters", "intents", "deliveries", "slots", "reference_cache", "integrations", "jobs"]
-        {
+        for table in [
+            "journal",
+            "dead_letters",
+            "intents",
+            "order_intents",
+            "deliveries",
+            "past_deliveries",
+            "slots",
+            "reference_cache",
+            "integrations",
+            "jobs",
+        ] {
             for row in self.ledger.rows(&format!("SELECT * FROM {table}")).await? {
                 for (column, value) in &row {
                     if let Some(text) = value.as_str() {

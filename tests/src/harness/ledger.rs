@@ -88,7 +88,9 @@ impl Ledger {
     /// # Errors
     /// Of the database.
     pub async fn waiting(&self) -> anyhow::Result<(i64, i64)> {
-        let intents = self.count("SELECT COUNT(*) AS n FROM intents WHERE requested > served").await?;
+        let waiting = "SELECT (SELECT COUNT(*) FROM intents WHERE requested > served) \
+                       + (SELECT COUNT(*) FROM order_intents WHERE requested > served) AS n";
+        let intents = self.count(waiting).await?;
         let soon = (jiff::Timestamp::now() + SOON).as_millisecond();
         Ok((intents, self.count(&format!("SELECT COUNT(*) AS n FROM jobs WHERE run_at <= {soon}")).await?))
     }

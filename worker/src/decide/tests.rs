@@ -6,7 +6,8 @@
 //! `same`/`differs` (from what MeaSoft holds or refused) · `told` (RetailCRM knows the
 //! state) · `error` (it shows what gave up) · `reread` (read again as often as is allowed)
 //! · `locked` (changing and cancelling is switched off) · `doubt` (a writer lost its lease)
-//! · `looked` (MeaSoft was asked in this attempt).
+//! · `looked` (MeaSoft was asked in this attempt) · `over` (it ended long ago) · `foreign` (it
+//! bears another integration's delivery).
 
 use proptest::prelude::*;
 
@@ -37,7 +38,6 @@ fn shows(text: &str) -> Shown {
         "ours" => Shown::Ours,
         "elsewhere" => Shown::Elsewhere,
         "not found" => Shown::NotFound,
-        "ambiguous" => Shown::Ambiguous,
         other => panic!("RetailCRM does not show {other}"),
     }
 }
@@ -53,6 +53,7 @@ fn situation(wanted: &str, shown: &str, ledger: &str) -> Situation {
         None => false,
     };
     let (rereads, locked, verify, looked) = (take("reread"), take("locked"), take("doubt"), take("looked"));
+    let (over, foreign) = (take("over"), take("foreign"));
     let (same, differs, written_back, shows_error) = (take("same"), take("differs"), take("told"), take("error"));
     assert!(words.is_empty(), "no words {words:?}");
     assert!(!(same && differs), "{ledger}");
@@ -64,6 +65,8 @@ fn situation(wanted: &str, shown: &str, ledger: &str) -> Situation {
         wanted: wishes(wanted),
         shown: shows(shown),
         known,
+        over,
+        foreign,
         rereads: if rereads { REREADS } else { 0 },
         allow_edit_cancel: !locked,
         verify,
@@ -121,7 +124,9 @@ fn send() {
         ("a send that broke off is looked up first",                 "send", "ours", "sending differs",           "look up"),
         ("the trigger may be ahead of RetailCRM",                    "send", "not found", "-",                    "read again"),
         ("there is no such order",                                   "send", "not found", "- reread",             "give up: order_not_found"),
-        ("two orders have the number",                               "send", "ambiguous", "-",                    "give up: ambiguous_number"),
+        ("another integration has handed it over",                   "send", "ours", "- foreign",                 "give up: handed_over_elsewhere"),
+        ("also one that has a row here by now",                      "send", "ours", "planned differs foreign",   "give up: handed_over_elsewhere"),
+        ("and it stays so",                                          "send", "ours", "rejected differs foreign",  "give up: handed_over_elsewhere"),
         ("the type may not show yet",                                "send", "elsewhere", "-",                    "read again"),
         ("the order went elsewhere",                                 "send", "elsewhere", "- reread",             "superseded"),
         ("the order went elsewhere after it was placed",             "send", "elsewhere", "created same told reread", "superseded"),
@@ -139,6 +144,7 @@ fn send_to_a_delivery_that_has_ended_never_ships_twice() {
         ("returned",                           "send", "ours", "returned differs told",      "already done"),
         ("lost",                               "send", "ours", "lost differs told",          "already done"),
         ("ended before RetailCRM was told",    "send", "ours", "returned same",              "write back"),
+        ("ended so long ago that only that is known", "send", "ours", "- over",              "already done"),
     ]);
 }
 
@@ -211,6 +217,11 @@ fn cancel() {
         ("lost: nothing is left to cancel",                    "cancel", "elsewhere", "lost same told",              "already done"),
         ("no ledger knows the order",                          "cancel", "elsewhere", "-",                           "cancel by number"),
         ("the number is not to be found yet",                  "cancel", "not found", "created same told",           "read again"),
+        ("the order is gone: what is placed is cancelled",     "cancel", "not found", "created same told reread",    "cancel"),
+        ("gone while the answer was lost: looked up first",    "cancel", "not found", "unknown differs reread",      "look up"),
+        ("gone while in work: a person's",                     "cancel", "not found", "in_work same told reread",    "give up: too_late"),
+        ("gone, and nothing of it is known",                   "cancel", "not found", "- reread",                    "give up: order_not_found"),
+        ("it ended long ago",                                  "cancel", "elsewhere", "- over",                      "already done"),
         ("an update beside it has nothing to change",          "update, cancel", "elsewhere", "created differs told", "cancel"),
         ("a cancel is never repeated in doubt",                "cancel", "elsewhere", "cancelled same doubt looked", "already done"),
     ]);
@@ -301,7 +312,7 @@ fn any_situation() -> impl Strategy<Value = Situation> {
         send_after_cancel: after || again,
         send_again: again,
     });
-    let shown = prop::sample::select(vec![Shown::NotFound, Shown::Ambiguous, Shown::Ours, Shown::Elsewhere]);
+    let shown = prop::sample::select(vec![Shown::NotFound, Shown::Ours, Shown::Elsewhere]);
     let known = (prop::sample::select(S::ALL.to_vec()), any::<(bool, bool, bool, bool)>()).prop_map(
         |(state, (cancelled_by_us, same, written_back, shows_error))| Known {
             state,
@@ -311,10 +322,12 @@ fn any_situation() -> impl Strategy<Value = Situation> {
             shows_error,
         },
     );
-    (wanted, shown, prop::option::weighted(0.9, known), 0..4_u32, any::<(bool, bool, bool)>()).prop_map(
-        |(wanted, shown, known, rereads, (allow_edit_cancel, verify, looked))| Situation {
+    (wanted, shown, prop::option::weighted(0.9, known), 0..4_u32, any::<(bool, bool, bool, bool, bool)>()).prop_map(
+        |(wanted, shown, known, rereads, (allow_edit_cancel, verify, looked, over, foreign))| Situation {
             wanted,
             shown,
+            over: over && known.is_none(),
+            foreign,
             known,
             rereads,
             allow_edit_cancel,
@@ -346,10 +359,13 @@ proptest! {
         }
         if places {
             prop_assert!(s.shown == Shown::Ours, "only an order that is with us is placed");
+            prop_assert!(!s.over, "what is over is not placed again");
+            let anew = decision == Decision::Recreate || s.known.is_some_and(|known| s.wanted.send_again && !known.cancelled_by_us);
+            prop_assert!(anew || !s.foreign, "what another integration handed over is not placed");
             prop_assert!(s.wanted.send || s.wanted.update || s.wanted.send_again, "nothing is placed unasked");
         }
         if matches!(decision, Decision::Cancel | Decision::Withdraw | Decision::CancelByNumber) {
-            prop_assert!(s.shown == Shown::Elsewhere && s.wanted.cancel, "only what left is cancelled: {:?}", decision);
+            prop_assert!(s.shown != Shown::Ours && s.wanted.cancel, "only what left is cancelled: {:?}", decision);
         }
         if !s.allow_edit_cancel {
             prop_assert!(!matches!(decision, Decision::Edit | Decision::Cancel), "switched off: {:?}", decision);

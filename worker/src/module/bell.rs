@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shared::domain::{IntegrationId, OrderNumber};
+use shared::domain::{CrmOrderId, IntegrationId};
 use tokio::sync::Notify;
 
-type Key = (IntegrationId, String);
+type Key = (IntegrationId, CrmOrderId);
 
 #[derive(Default)]
 pub struct Bell(Mutex<HashMap<Key, (usize, Arc<Notify>)>>);
@@ -24,22 +24,22 @@ impl Bell {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn listen(self: &Arc<Self>, integration: IntegrationId, number: &OrderNumber) -> Listener {
-        let key = (integration, number.as_str().to_owned());
+    pub fn listen(self: &Arc<Self>, integration: IntegrationId, order: CrmOrderId) -> Listener {
+        let key = (integration, order);
         let notify = {
             let mut waiting = self.lock();
-            let entry = waiting.entry(key.clone()).or_default();
+            let entry = waiting.entry(key).or_default();
             entry.0 += 1;
             entry.1.clone()
         };
         Listener { bell: self.clone(), key, notify }
     }
 
-    pub fn ring(&self, integration: IntegrationId, number: &OrderNumber) {
+    pub fn ring(&self, integration: IntegrationId, order: CrmOrderId) {
         let waiting = self.lock();
         // Most work has nobody waiting for it.
         if !waiting.is_empty()
-            && let Some((_, notify)) = waiting.get(&(integration, number.as_str().to_owned()))
+            && let Some((_, notify)) = waiting.get(&(integration, order))
         {
             notify.notify_waiters();
         }
@@ -75,25 +75,21 @@ impl Drop for Listener {
 mod tests {
     use super::*;
 
-    fn number(text: &str) -> OrderNumber {
-        OrderNumber::parse(text).expect("a number")
-    }
-
     #[tokio::test]
     async fn a_ring_between_asking_and_waiting_is_heard() {
         let bell = Arc::new(Bell::default());
-        let listener = bell.listen(IntegrationId(1), &number("1"));
+        let listener = bell.listen(IntegrationId(1), CrmOrderId(1));
         let rung = listener.rung();
-        bell.ring(IntegrationId(1), &number("1"));
+        bell.ring(IntegrationId(1), CrmOrderId(1));
         rung.await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn another_order_s_ring_wakes_nobody_and_nothing_stays_behind() {
         let bell = Arc::new(Bell::default());
-        let (one, two) = (bell.listen(IntegrationId(1), &number("1")), bell.listen(IntegrationId(1), &number("1")));
+        let (one, two) = (bell.listen(IntegrationId(1), CrmOrderId(1)), bell.listen(IntegrationId(1), CrmOrderId(1)));
         let rung = one.rung();
-        bell.ring(IntegrationId(2), &number("1"));
+        bell.ring(IntegrationId(2), CrmOrderId(1));
         assert!(tokio::time::timeout(std::time::Duration::from_secs(1), rung).await.is_err());
         drop(one);
         assert_eq!(bell.waiting(), 1);

@@ -20,7 +20,8 @@ pub async fn delete(desk: &Desk, request: &Request) -> Answered {
     let now = desk.tools.clock.now();
     let wish = Wish {
         integration: shop.id(),
-        number: number.clone(),
+        number,
+        order: Some(delivery.crm_order),
         want: Want::Cancel,
         declared: None,
         candidates: vec![Candidate::withdrawn(shop.id())],
@@ -35,11 +36,11 @@ pub async fn delete(desk: &Desk, request: &Request) -> Answered {
         words::unavailable(language)
     })?;
     let _ = desk.hints.send(Hint { integration: shop.id(), due_at: now }).await;
-    if wait_served(desk, shop.id(), &number, request.answer_by).await == Waited::GoesOn {
+    if wait_served(desk, shop.id(), delivery.crm_order, request.answer_by).await == Waited::GoesOn {
         return Err(goes_on(language));
     }
     let read = async {
-        let dead = store.newest_dead_letter(shop.id(), number.as_str(), now).await?;
+        let dead = store.newest_dead_letter(shop.id(), delivery.crm_order, now).await?;
         Ok::<_, shared::store::StoreError>((dead, store.delivery(delivery.id).await?))
     };
     let (dead, left) = read.await.map_err(|_| words::unavailable(language))?;

@@ -24,7 +24,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use shared::domain::{CrmOrderId, Delivery, IntegrationId, OrderNumber};
+use shared::domain::{CrmOrderId, Delivery, IntegrationId};
 use shared::message::CallbackReply;
 use shared::retailcrm::AllowedHosts;
 use shared::retailcrm::wire::callbacks::Answer;
@@ -161,18 +161,18 @@ pub enum Waited {
 
 /// Waits until everything wished for so far is served, whichever worker serves it; no
 /// longer than the caller does, and not for what is put off beyond that.
-pub async fn wait_served(desk: &Desk, integration: IntegrationId, number: &OrderNumber, until: Timestamp) -> Waited {
+pub async fn wait_served(desk: &Desk, integration: IntegrationId, order: CrmOrderId, until: Timestamp) -> Waited {
     /// Another process tells us nothing: its work is seen by looking.
     const LOOK: Duration = Duration::from_millis(150);
     let store = &desk.tools.store;
-    let bell = desk.tools.bell.listen(integration, number);
-    let Ok(Some(Progress { requested: wanted, .. })) = store.intent_progress(integration, number).await else {
+    let bell = desk.tools.bell.listen(integration, order);
+    let Ok(Some(Progress { requested: wanted, .. })) = store.intent_progress(integration, order).await else {
         return Waited::GoesOn;
     };
     loop {
         let rung = bell.rung();
         let now = desk.tools.clock.now();
-        match store.intent_progress(integration, number).await {
+        match store.intent_progress(integration, order).await {
             Ok(Some(progress)) if progress.served >= wanted => return Waited::Served,
             Ok(Some(p)) if !p.held && (p.due_at > until || p.rereads > 0 && p.due_at > now) => return Waited::GoesOn,
             Ok(None) => return Waited::GoesOn,

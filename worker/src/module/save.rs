@@ -9,6 +9,7 @@ use shared::retailcrm::CrmError;
 use shared::retailcrm::wire::callbacks::{SaveRequest, SaveResult};
 use shared::store::deliveries::DeliveryKey;
 use shared::store::intents::{Want, Wish};
+use shared::store::past_deliveries::PastDelivery;
 
 use crate::crm::module_status;
 use crate::module::{Answered, Desk, Refusal, Request, Waited, key_field, result, wait_served, words};
@@ -35,6 +36,7 @@ pub async fn save(desk: &Desk, request: &Request) -> Answered {
     let wish = Wish {
         integration: shop.id(),
         number: number.clone(),
+        order: Some(save.order),
         want: Want::Send,
         declared: None,
         candidates: Vec::new(),
@@ -55,9 +57,9 @@ pub async fn save(desk: &Desk, request: &Request) -> Answered {
         words::unavailable(language)
     })?;
     let _ = desk.hints.send(Hint { integration: shop.id(), due_at: now }).await;
-    let waited = wait_served(desk, shop.id(), &number, request.answer_by).await;
+    let waited = wait_served(desk, shop.id(), save.order, request.answer_by).await;
     if waited == Waited::Served
-        && let Some(answer) = outcome(desk, shop, save.order, &number, now).await?
+        && let Some(answer) = outcome(desk, shop, save.order, now).await?
     {
         return Ok(result(answer));
     }
@@ -90,24 +92,18 @@ async fn number(desk: &Desk, shop: &Shop, save: &SaveRequest) -> Result<OrderNum
 }
 
 /// What became of it; `None` when that is not known yet.
-async fn outcome(
-    desk: &Desk,
-    shop: &Shop,
-    order: CrmOrderId,
-    number: &OrderNumber,
-    since: Timestamp,
-) -> Result<Option<SaveResult>, Refusal> {
+async fn outcome(desk: &Desk, shop: &Shop, order: CrmOrderId, since: Timestamp) -> Result<Option<SaveResult>, Refusal> {
     let language = shop.integration.settings.language;
     let store = &desk.tools.store;
     let read = async {
-        let dead = store.newest_dead_letter(shop.id(), number.as_str(), since).await?;
+        let dead = store.newest_dead_letter(shop.id(), order, since).await?;
         Ok::<_, shared::store::StoreError>((dead, store.delivery_by_order(shop.id(), order).await?))
     };
     let (dead, delivery) = read.await.map_err(|_| words::unavailable(language))?;
     if let Some(dead) = dead {
         return Err(words::dead_letter(language, &dead));
     }
-    let Some(d) = delivery else { return Ok(None) };
+    let Some(d) = delivery else { return over(desk, shop, order).await };
     let known = d.state.is_placed() || matches!(d.state, S::Cancelled | S::Returned | S::NotDelivered | S::Lost);
     if !known {
         return Ok(None);
@@ -117,6 +113,19 @@ async fn outcome(
         track_number: Some(d.orderno.as_str().to_owned()),
         cost: None,
         status: Some(module_status(shop, d.status.as_deref().unwrap_or("NEW"))),
+        extra_data: key_field(shop),
+    }))
+}
+
+/// What ended so long ago that only that is known: nothing of it is done again.
+async fn over(desk: &Desk, shop: &Shop, order: CrmOrderId) -> Result<Option<SaveResult>, Refusal> {
+    let past = desk.tools.store.past_deliveries(shop.id(), &[order]).await;
+    let past = past.map_err(|_| words::unavailable(shop.integration.settings.language))?;
+    Ok(past.into_iter().find(PastDelivery::is_final).map(|past| SaveResult {
+        delivery_id: Delivery::external_id(shop.id(), order),
+        track_number: Some(past.orderno.as_str().to_owned()),
+        cost: None,
+        status: Some(module_status(shop, past.status.as_deref().unwrap_or("NEW"))),
         extra_data: key_field(shop),
     }))
 }

@@ -275,7 +275,7 @@ async fn accepted(tools: &Tools, shop: &Shop, parcels: &[Parcel], ids: &[i64]) -
     let mut tx = tools.store.db.begin().await?;
     tx.resolve_dead_letters_of(shop.id(), Some(TRACKING), Kind::PushStatuses.as_str(), now).await?;
     for parcel in parcels {
-        tx.resolve_dead_letters_of(shop.id(), Some(&parcel.number), Kind::PushStatuses.as_str(), now).await?;
+        tx.resolve_dead_letters_of_delivery(parcel.delivery, Kind::PushStatuses.as_str(), now).await?;
     }
     tx.commit().await
 }
@@ -313,10 +313,17 @@ enum Standing {
 }
 
 async fn standing(tools: &Tools, shop: &Shop, parcel: &Parcel) -> store::Result<Standing> {
-    if tools.store.delivery(parcel.delivery).await?.is_some_and(|d| d.state == DeliveryState::Cancelled) {
+    let Some(d) = tools.store.delivery(parcel.delivery).await? else { return Ok(Standing::Settled) };
+    if d.state == DeliveryState::Cancelled {
         return Ok(Standing::Left);
     }
-    Ok(match tools.store.intent(shop.id(), &parcel.number).await? {
+    // A trigger whose order was not read yet may be about this one.
+    match tools.store.waiting_by_number(shop.id(), &parcel.number).await? {
+        Some(wishes) if wishes.cancel_seq > wishes.send_seq => return Ok(Standing::Left),
+        Some(_) => return Ok(Standing::AtWork),
+        None => {}
+    }
+    Ok(match tools.store.intent(shop.id(), d.crm_order).await? {
         Some(intent) if intent.cancel_seq > intent.send_seq => Standing::Left,
         Some(intent) if intent.requested > intent.served => Standing::AtWork,
         _ => Standing::Settled,

@@ -242,7 +242,7 @@ async fn repair(
     }
     for (what, order, delivery) in &found {
         let command = command(*what, order, delivery.as_ref(), shop.id());
-        let envelope = Envelope::new(command, Some(shop.id()), now);
+        let envelope = Envelope::new(command, Some(shop.id()), now).of_order(order.id);
         tx.enqueue(&NewJob::of(&envelope, now), now).await?;
         let words = match what {
             Missed::Send => "the reconcile found an order to be sent that no trigger announced: sending it",
@@ -294,7 +294,11 @@ async fn look_at(
     if !ours && delivery.is_none() {
         return Ok(None);
     }
-    let intent = tools.store.intent(shop.id(), order.number.as_str()).await?;
+    // A trigger whose order was not read yet is on its way to its effect.
+    if tools.store.waiting_by_number(shop.id(), order.number.as_str()).await?.is_some() {
+        return Ok(None);
+    }
+    let intent = tools.store.intent(shop.id(), order.id).await?;
     let declared = intent.as_ref().and_then(|intent| intent.declared);
     let desired = match &delivery {
         Some(d) => convert::desired(order, &shop.integration, references, declared, d).ok(),

@@ -64,7 +64,7 @@ fn finds(bug: Bug, sign: &str) {
 
 #[test]
 fn a_dropped_fence_check_is_found() {
-    finds(Bug::FenceUnchecked, "the ledger says");
+    finds(Bug::FenceUnchecked, "after its lease was lost");
 }
 
 #[test]

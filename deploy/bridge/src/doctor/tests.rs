@@ -553,6 +553,7 @@ const CASES: &[Case] = &[
                 let wish = Wish {
                     integration: s.integration.id,
                     number: OrderNumber::parse("1001A").expect("number"),
+                    order: None,
                     want: Want::Send,
                     declared: None,
                     candidates: Vec::new(),

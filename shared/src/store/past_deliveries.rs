@@ -1,0 +1,150 @@
+//! Deliveries that are over, kept for good in a few words: an order that ended is never placed a
+//! second time, however late it is saved again, and a number that was used is never given to
+//! another order.
+
+use jiff::Timestamp;
+
+use crate::args;
+use crate::domain::{CrmOrderId, Delivery, DeliveryState, IntegrationId, OrderNo};
+use crate::store::db::{Result, Row, StoreError, Tx};
+use crate::store::{Store, moment};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastDelivery {
+    pub integration: IntegrationId,
+    pub crm_order: CrmOrderId,
+    /// The order's number then.
+    pub number: String,
+    pub orderno: OrderNo,
+    pub generation: u32,
+    /// How it ended.
+    pub state: DeliveryState,
+    /// MeaSoft's last status code.
+    pub status: Option<String>,
+    pub ended_at: Timestamp,
+}
+
+impl PastDelivery {
+    #[must_use]
+    pub fn of(d: &Delivery, ended_at: Timestamp) -> Self {
+        Self {
+            integration: d.integration,
+            crm_order: d.crm_order,
+            number: d.number.clone(),
+            orderno: d.orderno.clone(),
+            generation: d.generation,
+            state: d.state,
+            status: d.status.clone(),
+            ended_at,
+        }
+    }
+
+    /// What we cancelled ourselves may be placed anew; what ended may not.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        self.state != DeliveryState::Cancelled
+    }
+}
+
+const COLUMNS: &str = "integration_id, crm_order_id, number, orderno, generation, state, status, ended_at";
+
+impl Store {
+    /// What is over of an order, the last one first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn past_deliveries(
+        &self,
+        integration: IntegrationId,
+        orders: &[CrmOrderId],
+    ) -> Result<Vec<PastDelivery>> {
+        let ids = orders.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self
+            .db
+            .fetch(
+                format!(
+                    "SELECT {COLUMNS} FROM past_deliveries WHERE integration_id = $1 AND crm_order_id IN ({ids}) \
+                     ORDER BY generation DESC"
+                ),
+                args![integration],
+            )
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// What is over under a number, RetailCRM's or ours.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn past_by_number(&self, number: &str, integration: Option<IntegrationId>) -> Result<Vec<PastDelivery>> {
+        let rows = self
+            .db
+            .fetch(
+                format!(
+                    "SELECT {COLUMNS} FROM past_deliveries WHERE (number = $1 OR orderno = $1) \
+                     AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2) ORDER BY ended_at"
+                ),
+                args![number, integration],
+            )
+            .await?;
+        rows.iter().map(read).collect()
+    }
+}
+
+impl Tx {
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn past_of(&mut self, integration: IntegrationId, order: CrmOrderId) -> Result<Vec<PastDelivery>> {
+        let rows = self
+            .fetch(
+                format!(
+                    "SELECT {COLUMNS} FROM past_deliveries WHERE integration_id = $1 AND crm_order_id = $2 \
+                     ORDER BY generation DESC"
+                ),
+                args![integration, order],
+            )
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Keeps it for good; once is enough.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn keep_past(&mut self, past: &PastDelivery) -> Result<()> {
+        self.exec(
+            format!(
+                "INSERT INTO past_deliveries ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+                 ON CONFLICT (integration_id, orderno) DO NOTHING"
+            ),
+            args![
+                past.integration,
+                past.crm_order,
+                &past.number,
+                past.orderno.as_str(),
+                past.generation,
+                past.state.as_str(),
+                past.status.as_deref(),
+                past.ended_at.as_millisecond()
+            ],
+        )
+        .await
+        .map(|_| ())
+    }
+}
+
+fn read(row: &Row) -> Result<PastDelivery> {
+    Ok(PastDelivery {
+        integration: IntegrationId(row.int("integration_id")?),
+        crm_order: CrmOrderId(row.int("crm_order_id")?),
+        number: row.text("number")?,
+        orderno: OrderNo::known(row.text("orderno")?),
+        generation: u32::try_from(row.int("generation")?).map_err(|_| StoreError::BadRow("generation"))?,
+        state: DeliveryState::parse(&row.text("state")?).ok_or(StoreError::BadRow("state"))?,
+        status: row.opt_text("status")?,
+        ended_at: moment(row.int("ended_at")?),
+    })
+}
