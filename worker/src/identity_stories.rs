@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use shared::domain::{CrmOrderId, DeliveryState as S, IntegrationState, Kopecks, PausedBy};
+use shared::message::{Command, RECONCILE_HISTORY};
 use shared::store::intents::{Want, Wish};
 use simulators::measoft::{FaultAction, FaultRule};
 use simulators::retailcrm::an_order;
@@ -114,7 +115,9 @@ fn save_of(order: i64, number: &str) -> serde_json::Value {
     let mut save = serde_json::from_str::<serde_json::Value>(&text).expect("JSON")["save"].clone();
     save["order"] = order.to_string().into();
     save["orderNumber"] = number.into();
-    save["delivery"]["withCod"] = false.into();
+    // What is collected, RetailCRM's own payments say.
+    save["delivery"].as_object_mut().expect("a map").remove("withCod");
+    save["packages"] = serde_json::json!([]);
     save
 }
 
@@ -369,4 +372,55 @@ async fn an_unknown_refusal_is_tried_again_before_it_is_final() {
     settle(&world).await;
     let dead = world.dead().await;
     assert_eq!(dead.iter().map(|dead| dead.reason.as_str()).collect::<Vec<_>>(), ["unknown_code"], "not our bad XML");
+}
+
+/// The reconcile of RetailCRM's side, and what it asks for.
+async fn reconcile(world: &World) -> Vec<&'static str> {
+    let mut envelope = world.command(Command::Reconcile {});
+    envelope.key = RECONCILE_HISTORY.to_owned();
+    // What changed in the last seconds is left to the next walk.
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    crate::sync::reconcile::run(&world.tools, &world.shops, &envelope).await;
+    let kinds = world.run_published().await;
+    settle(world).await;
+    kinds
+}
+
+#[tokio::test]
+async fn an_order_that_is_deleted_or_combined_after_it_was_sent_is_cancelled_without_a_trigger() {
+    let world = World::new().await;
+    let (kept, deleted, combined) =
+        (world.place("KEPT").await, world.place("DELETED").await, world.place("COMBINED").await);
+    assert!(world.crm.delete_order(world.account, deleted));
+    assert!(world.crm.combine_orders(world.account, combined, kept));
+    assert_eq!(reconcile(&world).await, ["CancelOrder", "CancelOrder"]);
+    for order in [deleted, combined] {
+        assert_eq!(world.delivery(order).await.state, S::Cancelled);
+    }
+    assert_eq!(world.delivery(kept).await.state, S::Created);
+    assert_eq!(dead_reasons(&world).await, [""; 0]);
+    assert_eq!(reconcile(&world).await, [""; 0], "once");
+}
+
+#[tokio::test]
+async fn a_deleted_order_that_the_courier_works_on_is_a_persons() {
+    let world = World::new().await;
+    let order = world.place("A-1").await;
+    world.courier.set_status("A-1", "ACCEPTED", world.tools.clock.now());
+    assert!(world.crm.delete_order(world.account, order));
+    assert_eq!(reconcile(&world).await, ["CancelOrder"]);
+    let dead = world.dead().await;
+    assert_eq!(dead.iter().map(|dead| dead.reason.as_str()).collect::<Vec<_>>(), ["too_late"]);
+    assert_eq!(world.courier.count("cancelorder"), 1);
+}
+
+#[tokio::test]
+async fn a_cancel_trigger_of_a_deleted_order_finds_its_parcel() {
+    let world = World::new().await;
+    let order = world.place("A-1").await;
+    assert!(world.crm.delete_order(world.account, order));
+    world.wish(world.id, "A-1", Want::Cancel).await;
+    settle(&world).await;
+    assert_eq!(world.delivery(order).await.state, S::Cancelled);
+    assert_eq!(dead_reasons(&world).await, [""; 0]);
 }

@@ -199,6 +199,16 @@ impl RetailcrmSim {
         self.with(|world| world.edit(account, id, f))
     }
 
+    /// A manager deletes an order; no trigger fires. False when there is no such order.
+    pub fn delete_order(&self, account: AccountId, id: i64) -> bool {
+        self.with(|world| world.remove(account, id, None))
+    }
+
+    /// A manager combines an order into another: it is gone, and its history names the other.
+    pub fn combine_orders(&self, account: AccountId, id: i64, into: i64) -> bool {
+        self.with(|world| world.remove(account, id, Some(into)))
+    }
+
     /// What the CRM was told about the order's delivery, in order of arrival.
     pub fn tracking(&self, account: AccountId, id: i64) -> Vec<TrackingEntry> {
         let world = self.world();

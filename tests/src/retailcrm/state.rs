@@ -464,6 +464,26 @@ impl Account {
         triggers::evaluate(setup, &order, old.is_none(), &changes, source)
     }
 
+    /// Takes an order away, for good or because it was combined into another (retailcrm-api.md I.1). It is seen
+    /// by nobody afterwards; history keeps it. False when there is no such order.
+    pub(super) fn remove(&mut self, id: i64, into: Option<i64>, moment: &Moment) -> bool {
+        let Some(slot) = self.orders.remove(&id) else { return false };
+        let details = [into.map(|into| ("combinedTo", json!({"id": into}))), Some(("deleted", Value::Bool(true)))];
+        for detail in details.into_iter().flatten() {
+            let change = Change { field: "deleted".into(), old: Value::Null, new: Value::Null, detail: Some(detail) };
+            self.history.push(HistoryRecord {
+                id: 90_110 + i64::try_from(self.history.len()).unwrap_or(0),
+                at: moment.text.clone(),
+                source: Source::User,
+                created: false,
+                change,
+                order: Arc::clone(&slot.newest),
+                visible_at: moment.instant,
+            });
+        }
+        true
+    }
+
     fn give_ids(&mut self, order: &mut Order) {
         for item in order.items.iter_mut().filter(|item| item.id <= 0) {
             item.id = self.next_item;
@@ -634,6 +654,12 @@ impl World {
         f(&mut draft);
         self.save(account, draft.order, Source::User);
         true
+    }
+
+    /// See [`Account::remove`].
+    pub(super) fn remove(&mut self, account: AccountId, id: i64, into: Option<i64>) -> bool {
+        let moment = self.moment();
+        self.accounts.get_mut(account.0).is_some_and(|row| row.remove(id, into, &moment))
     }
 
     pub(super) fn record(&mut self, record: RequestRecord) {

@@ -12,7 +12,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, ZonedDateTime};
 use shared::domain::delivery::DeliveryState as S;
-use shared::domain::{CrmOrderId, Delivery, Integration, IntegrationId};
+use shared::domain::{CrmOrderId, Delivery, Integration, IntegrationId, OrderNumber};
 use shared::measoft::wire::statusreq::Done;
 use shared::measoft::{PoisonRow, StatusRow};
 use shared::message::{Candidate, Change, Command, Envelope, Kind, Outcome, RECONCILE_HISTORY};
@@ -107,6 +107,8 @@ pub enum Missed {
     Send,
     Update,
     Cancel,
+    /// The order is gone from RetailCRM: deleted, or combined into another.
+    Gone,
 }
 
 /// What a changed order looks like beside what was done about it.
@@ -155,6 +157,13 @@ pub fn missed(found: &Changed<'_>, integration: &Integration) -> Option<Missed> 
     }
 }
 
+/// Whether the parcel of an order that is gone is still to be cleared up. Pure.
+#[must_use]
+pub fn is_left_behind(d: &Delivery, intent: Option<&Intent>) -> bool {
+    let asked = intent.is_some_and(|intent| intent.cancel_seq > intent.send_seq);
+    matches!(d.state, S::Sending | S::Unknown | S::Created | S::InWork) && !asked
+}
+
 /// Walks the history of orders since the cursor.
 async fn walk(tools: &Tools, shop: &Shop, lease: &Lease) -> Result<Outcome, Stop> {
     let references = match References::of(tools, shop).await {
@@ -180,9 +189,9 @@ async fn walk(tools: &Tools, shop: &Shop, lease: &Lease) -> Result<Outcome, Stop
         // next walk.
         let now = tools.clock.now();
         let fresh = local(now.checked_sub(tools.limits.settle * 10).unwrap_or(now));
-        let (orders, last) = settled_changes(&page, fresh);
+        let Settled { orders, gone, last } = settled_changes(&page, fresh);
         let Some(last) = last else { break };
-        repaired += repair(tools, shop, &references, lease, orders, since, (&name, last)).await?;
+        repaired += repair(tools, shop, &references, lease, (orders, gone), since, (&name, last)).await?;
         from = HistoryFrom::After(last);
         if !page.more || Some(last) != page.last_id {
             break;
@@ -194,22 +203,32 @@ async fn walk(tools: &Tools, shop: &Shop, lease: &Lease) -> Result<Outcome, Stop
     Ok(if repaired > 0 { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone("no trigger was missed") })
 }
 
-/// Orders that others changed, of the records that are old enough, and the last of those
-/// records.
-fn settled_changes(page: &HistoryPage, fresh: DateTime) -> (BTreeSet<CrmOrderId>, Option<i64>) {
+/// What the records say that are old enough.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Settled {
+    /// Orders that others changed.
+    orders: BTreeSet<CrmOrderId>,
+    /// Orders that were deleted, or combined into another, whoever did it.
+    gone: BTreeSet<CrmOrderId>,
+    /// The last of those records.
+    last: Option<i64>,
+}
+
+fn settled_changes(page: &HistoryPage, fresh: DateTime) -> Settled {
     let young = page.records.iter().find(|record| record.created_at.is_some_and(|at| at >= fresh)).map(|r| r.id);
     let old = |id: i64| young.is_none_or(|young| id < young);
-    let orders = page
-        .records
-        .iter()
-        .filter(|record| old(record.id) && !record.by_this_key && !record.deleted)
+    let records = || page.records.iter().filter(|record| old(record.id));
+    let gone: BTreeSet<CrmOrderId> =
+        records().filter(|record| record.deleted || record.combined).map(|record| record.order).collect();
+    let orders = records()
+        .filter(|record| !record.by_this_key && !gone.contains(&record.order))
         .map(|record| record.order)
         .collect();
     let last = match young {
         None => page.last_id,
-        Some(_) => page.records.iter().map(|record| record.id).filter(|id| old(*id)).max(),
+        Some(_) => records().map(|record| record.id).max(),
     };
-    (orders, last)
+    Settled { orders, gone, last }
 }
 
 /// Looks at changed orders and has done what was missed, in one commit with the cursor.
@@ -218,20 +237,27 @@ async fn repair(
     shop: &Shop,
     references: &References,
     lease: &Lease,
-    ids: BTreeSet<CrmOrderId>,
+    (ids, gone): (BTreeSet<CrmOrderId>, BTreeSet<CrmOrderId>),
     since: DateTime,
     cursor: (&str, i64),
 ) -> Result<u64, Stop> {
     let ids: Vec<CrmOrderId> = ids.into_iter().collect();
     let mut found = Vec::new();
+    for id in gone {
+        let Some(d) = tools.store.delivery_by_order(shop.id(), id).await? else { continue };
+        let intent = tools.store.intent(shop.id(), id).await?;
+        if let (true, Ok(number)) = (is_left_behind(&d, intent.as_ref()), OrderNumber::parse(&d.number)) {
+            found.push((Missed::Gone, id, number, Some(d)));
+        }
+    }
     for chunk in ids.chunks(100) {
         let rows = match shop.vendors.crm.orders_by_ids(chunk).await {
             Ok(rows) => rows,
             Err(error) => return Err(failed(tools, shop, &error).await),
         };
         for order in rows.iter().flatten() {
-            if let Some(what) = look_at(tools, shop, references, order, since).await? {
-                found.push(what);
+            if let Some((what, delivery)) = look_at(tools, shop, references, order, since).await? {
+                found.push((what, order.id, order.number.clone(), delivery));
             }
         }
     }
@@ -240,17 +266,17 @@ async fn repair(
     if !tx.holds_lease(lease).await? {
         return Err(Stop::Outcome(Outcome::Superseded("another worker took the reconcile over")));
     }
-    for (what, order, delivery) in &found {
-        let command = command(*what, order, delivery.as_ref(), shop.id());
-        let envelope = Envelope::new(command, Some(shop.id()), now).of_order(order.id);
+    for (what, order, number, delivery) in &found {
+        let command = command(*what, number.clone(), delivery.as_ref(), shop.id());
+        let envelope = Envelope::new(command, Some(shop.id()), now).of_order(*order);
         tx.enqueue(&NewJob::of(&envelope, now), now).await?;
         let words = match what {
             Missed::Send => "the reconcile found an order to be sent that no trigger announced: sending it",
             Missed::Update => "the reconcile found a change that no trigger announced: passing it on",
             Missed::Cancel => "the reconcile found another delivery type that no trigger announced: cancelling",
+            Missed::Gone => "the reconcile found that the order is gone from RetailCRM: cancelling",
         };
-        let mut entry =
-            Entry::new(now, What::Decision, words).about(shop.id(), order.number.as_str()).outcome("repair");
+        let mut entry = Entry::new(now, What::Decision, words).about(shop.id(), number.as_str()).outcome("repair");
         entry.orderno = delivery.as_ref().map(|d| d.orderno.to_string());
         tx.append_journal(&entry).await?;
     }
@@ -260,15 +286,18 @@ async fn repair(
         tools.metrics.repaired(match what {
             Missed::Send => Repair::Send,
             Missed::Update => Repair::Update,
-            Missed::Cancel => Repair::Cancel,
+            Missed::Cancel | Missed::Gone => Repair::Cancel,
         });
     }
     Ok(found.len() as u64)
 }
 
-fn command(what: Missed, order: &Order, delivery: Option<&Delivery>, integration: IntegrationId) -> Command {
-    let number = order.number.clone();
+fn command(what: Missed, number: OrderNumber, delivery: Option<&Delivery>, integration: IntegrationId) -> Command {
     match what {
+        // Its delivery type says nothing any more.
+        Missed::Gone => {
+            Command::CancelOrder { number, declared: None, candidates: vec![Candidate::withdrawn(integration)] }
+        }
         Missed::Send => Command::SendOrder { number, declared: None },
         Missed::Update => Command::UpdateOrder { number, declared: None },
         Missed::Cancel => Command::CancelOrder {
@@ -288,7 +317,7 @@ async fn look_at(
     references: &References,
     order: &Order,
     since: DateTime,
-) -> Result<Option<(Missed, Order, Option<Delivery>)>, Stop> {
+) -> Result<Option<(Missed, Option<Delivery>)>, Stop> {
     let delivery = tools.store.delivery_by_order(shop.id(), order.id).await?;
     let ours = is_ours(order, shop, &tools.module_code, delivery.as_ref());
     if !ours && delivery.is_none() {
@@ -312,7 +341,7 @@ async fn look_at(
         hash: desired.as_ref().map(|desired| desired.hash.as_str()),
         young: order.created_at.is_some_and(|at| at >= since),
     };
-    Ok(missed(&found, &shop.integration).map(|what| (what, order.clone(), delivery)))
+    Ok(missed(&found, &shop.integration).map(|what| (what, delivery)))
 }
 
 /// Whose the order is now, without a trigger's word.
@@ -556,9 +585,10 @@ mod tests {
             {"id": 4, "createdAt": "2026-09-01 10:00:30", "order": {"id": 4}},
             {"id": 5, "createdAt": "2026-09-01 10:00:02", "order": {"id": 5}}]}))
         .expect("read");
-        let (orders, last) = settled_changes(&page, date(2026, 9, 1).at(10, 0, 20, 0));
-        assert_eq!((orders, last), ([CrmOrderId(1)].into(), Some(3)));
-        let (orders, last) = settled_changes(&page, date(2026, 9, 1).at(10, 1, 0, 0));
-        assert_eq!((orders.len(), last), (3, Some(5)));
+        let settled = settled_changes(&page, date(2026, 9, 1).at(10, 0, 20, 0));
+        let expected = Settled { orders: [CrmOrderId(1)].into(), gone: [CrmOrderId(3)].into(), last: Some(3) };
+        assert_eq!(settled, expected, "what was deleted is kept apart");
+        let settled = settled_changes(&page, date(2026, 9, 1).at(10, 1, 0, 0));
+        assert_eq!((settled.orders.len(), settled.last), (3, Some(5)));
     }
 }

@@ -39,6 +39,8 @@ pub struct HistoryRecord {
     pub created: bool,
     /// The order was deleted.
     pub deleted: bool,
+    /// The order was combined into another, and is none of its own any more.
+    pub combined: bool,
     /// `user`, `api`, `rule`…
     pub source: Option<String>,
     /// Made with the very key that asks: our own change.
@@ -89,6 +91,7 @@ impl HistoryRecord {
             created_at: r.lax("createdAt", datetime),
             created: r.lax("created", flag).unwrap_or_default(),
             deleted: r.lax("deleted", flag).unwrap_or_default(),
+            combined: r.node("combinedTo").is_some_and(|node| !node.value.is_null()),
             source: r.lax("source", text),
             by_this_key: match r.object("apiKey") {
                 Ok(Some(key)) => key.lax("current", flag).unwrap_or_default(),
@@ -173,6 +176,18 @@ mod tests {
         assert_eq!(page.records.iter().map(|record| record.id).collect::<Vec<_>>(), [7, 8]);
         assert_eq!((page.unreadable.len(), page.last_id, page.more), (1, Some(9), true));
         assert!(!HistoryPage::read(&json!({"history": []})).expect("empty").more);
+    }
+
+    #[test]
+    fn a_record_tells_that_its_order_is_gone() {
+        let page = HistoryPage::read(&json!({"history": [
+            {"id": 7, "deleted": true, "order": {"id": 1}}, {"id": 8, "combinedTo": {"id": 3}, "order": {"id": 2}},
+            {"id": 9, "combinedTo": null, "ancestor": {"id": 2}, "order": {"id": 3}}]}))
+        .expect("read");
+        assert_eq!(
+            page.records.iter().map(|r| (r.deleted, r.combined)).collect::<Vec<_>>(),
+            [(true, false), (false, true), (false, false)]
+        );
     }
 
     #[test]
