@@ -12,6 +12,22 @@ pub enum Bug {
     ResentUnseen,
     /// That we cancelled an order ourselves is not kept.
     CancelForgotten,
+    /// Of several orders with one number the first stands for all.
+    NumberTakenForOrder,
+    /// What ended is forgotten altogether.
+    TombstoneForgotten,
+    /// The age of a wish counts from its arrival, whether anybody tried or not.
+    AgeInherited,
+    /// A number is used without a look whether another order has it.
+    NumberUnchecked,
+    /// An order that another integration handed over is sent as any other.
+    HandOverUnseen,
+    /// What a closing said about a payment goes on after a correction.
+    OlderFactsGoOn,
+    /// An old row of the stream overwrites the sum of a newer edit.
+    StaleFigures,
+    /// What nobody heard of again is taken for not done.
+    LateWriteForgotten,
 }
 
 #[cfg(feature = "planted-bugs")]

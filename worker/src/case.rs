@@ -40,6 +40,10 @@ pub struct Case {
     pub answer_by: Option<Timestamp>,
     /// A write to MeaSoft or RetailCRM was begun under the present lease.
     pub began: bool,
+    /// Until then an earlier edit or cancel, of which nobody heard again, may still be under way.
+    pub late_until: Option<Timestamp>,
+    /// It is a cancel, and MeaSoft did not show it yet.
+    pub cancel_open: bool,
     pub outcome: Option<Outcome>,
     /// The outcome is a reading that concluded nothing.
     pub read_again: bool,
@@ -74,6 +78,8 @@ impl Case {
             saving: false,
             answer_by: None,
             began: false,
+            late_until: None,
+            cancel_open: false,
             outcome: None,
             read_again: false,
             untold: false,

@@ -355,12 +355,23 @@ impl Tools {
                             d.state = S::Unknown;
                             case.withdrawn = d.cancelled_by_us && case.intent.send_seq <= case.intent.served;
                         }
+                        let cancel_open = delivery(case).state == S::Created && delivery(case).cancelled_by_us;
                         self.adopt(case, row, now);
+                        if cancel_open && delivery(case).state == S::Created {
+                            case.cancel_open = true;
+                            self.expect_late(case);
+                        }
                     }
                     None => self.absent(shop, case, now),
                 }
             }
         }
+    }
+
+    /// The last write's outcome was never heard: it may be done after all that is done now.
+    fn expect_late(&self, case: &mut Case) {
+        let until = delivery(case).sent_at.and_then(|at| at.checked_add(self.limits.call_limit).ok());
+        case.late_until = case.late_until.max(until);
     }
 
     fn adopt(&self, case: &mut Case, row: &StatusRow, now: Timestamp) {
@@ -431,6 +442,10 @@ impl Tools {
         if let Err(closed) = self.gate.pass(&shop.integration.courier_account(), Priority::Interactive).await {
             return case.close(closed);
         }
+        // An edit before this one has no outcome yet.
+        if delivery(case).sending_hash.is_some() {
+            self.expect_late(case);
+        }
         let now = self.clock.now();
         // Until this edit's outcome is known, what MeaSoft holds is not: should the order be
         // changed back meanwhile, the old hash would call it up to date.
@@ -447,7 +462,7 @@ impl Tools {
         match self.change(shop, shop.vendors.courier.edit_order(&request)).await {
             Err(error) => {
                 if error.class() != Class::UnknownOutcome {
-                    delivery_mut(case).sent_hash = held_before;
+                    not_changed(case, held_before);
                 }
                 let outcome = self.failure(shop, &error).await;
                 case.close(outcome);
@@ -479,7 +494,7 @@ impl Tools {
                     }
                     Some((verdict, text)) => {
                         if verdict.class != Class::UnknownOutcome {
-                            delivery_mut(case).sent_hash = held_before;
+                            not_changed(case, held_before);
                         }
                         self.refused_change(shop, case, verdict, &text).await;
                     }
@@ -500,6 +515,7 @@ impl Tools {
         let (orderno, ordercode) = {
             let d = delivery_mut(case);
             d.requests += 2;
+            d.sent_at = Some(self.clock.now());
             (d.orderno.clone(), d.ordercode.clone())
         };
         if !self.begin_change(case).await {
@@ -693,6 +709,17 @@ fn never_arrived(case: &mut Case) {
     step(case, Event::FoundAbsent);
     if delivery(case).reject_reason.is_some() {
         step(case, Event::Refused);
+    }
+}
+
+/// An edit that was certainly not made.
+fn not_changed(case: &mut Case, held_before: Option<String>) {
+    let late = case.late_until.is_some();
+    let d = delivery_mut(case);
+    d.sent_hash = held_before;
+    // An earlier one may still be.
+    if !late {
+        d.sending_hash = None;
     }
 }
 

@@ -247,7 +247,7 @@ async fn crm_lets_us_work(shop: &Shop) -> bool {
 }
 
 /// Forgets what is older than it is kept; nothing grows for ever.
-async fn retention(tools: &Tools) -> Outcome {
+pub async fn retention(tools: &Tools) -> Outcome {
     let now = tools.clock.now();
     let before = |kept: Duration| now.checked_sub(kept).unwrap_or(Timestamp::UNIX_EPOCH);
     let ended = before(DELIVERIES_KEPT);

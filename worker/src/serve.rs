@@ -264,7 +264,8 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
     let never_ours = case.delivery.as_ref().is_none_or(|d| {
         d.generation == 1 && d.sent_at.is_none() && !d.cancelled_by_us && d.crm_written.external_id.is_empty()
     });
-    let foreign = case.order.as_ref().filter(|_| never_ours).and_then(crm::foreign);
+    let seen = never_ours && !is_planted(Bug::HandOverUnseen);
+    let foreign = case.order.as_ref().filter(|_| seen).and_then(crm::foreign);
     let situation = Situation {
         wanted: case.wanted(),
         shown,
@@ -428,7 +429,18 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
         _ => Duration::ZERO,
     };
     let step = if case.read_again { case.intent.rereads } else { case.intent.attempt };
-    let spent = case.intent.spent + since(started);
+    // A cancel that may still arrive stays open.
+    if let Some(d) = &mut case.delivery
+        && case.cancel_open
+        && d.state == S::Created
+        && case.late_until.is_some_and(|until| until > now)
+    {
+        d.cancelled_by_us = true;
+    }
+    let mut spent = case.intent.spent + since(started);
+    if is_planted(Bug::AgeInherited) {
+        spent = since(case.intent.wanted_at);
+    }
     let mut settlement = settle(&outcome, step, spent, until_due, &tools.policy);
     if settlement == Settlement::Expire {
         let why = match &outcome {
@@ -556,6 +568,11 @@ async fn store_result(
             .await?;
         tx.commit().await?;
         return Ok(false);
+    }
+    // What may still arrive at MeaSoft is looked for when it can no longer be under way.
+    let late = case.late_until.filter(|until| *until > now && leave == Leave::Served);
+    if let Some(until) = late.filter(|_| !is_planted(Bug::LateWriteForgotten)) {
+        tx.ask_to_verify(&case.intent, until, now).await?;
     }
     match outcome {
         Outcome::GiveUp(give_up) => {

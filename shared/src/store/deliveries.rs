@@ -221,7 +221,9 @@ impl Store {
         for row in &rows {
             let d = read(row)?;
             let ended_at = opt_moment(row.opt_int("finished_at")?).unwrap_or(before);
-            tx.keep_past(&PastDelivery::of(&d, ended_at)).await?;
+            if !is_planted(Bug::TombstoneForgotten) {
+                tx.keep_past(&PastDelivery::of(&d, ended_at)).await?;
+            }
             ids.push(d.id.0.to_string());
             orders.push(format!("(integration_id = {} AND crm_order_id = {})", d.integration, d.crm_order));
         }

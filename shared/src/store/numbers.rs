@@ -3,6 +3,7 @@
 
 use crate::args;
 use crate::domain::{CrmOrderId, IntegrationId, OrderNo, OrderNumber};
+use crate::planted::{Bug, is_planted};
 use crate::store::Store;
 use crate::store::db::{Result, StoreError, Tx, Value};
 
@@ -74,6 +75,9 @@ impl Tx {
             let asked: Vec<(u32, OrderNo)> = numbers.by_ref().take(if round == 0 { 2 } else { AT_ONCE }).collect();
             if asked.is_empty() {
                 break;
+            }
+            if is_planted(Bug::NumberUnchecked) {
+                return Ok(asked.into_iter().next().expect("one at least"));
             }
             let (sql, args) = question(integration, &asked);
             let rows = self.fetch(sql, args).await?;

@@ -12,6 +12,7 @@ use shared::domain::status_list::module_code;
 use shared::domain::{Delivery, DeliveryId, Integration, IntegrationId, Settings};
 use shared::measoft::StatusCode;
 use shared::message::{Change, Command, Envelope, Kind, Outcome};
+use shared::planted::{Bug, is_planted};
 use shared::reason;
 use shared::store;
 use shared::store::dead_letters::NewDeadLetter;
@@ -144,9 +145,13 @@ pub fn merge(
         }
     }
     d.ordercode = facts.ordercode.clone().or(d.ordercode);
-    d.price = facts.price.or(d.price);
-    if !facts.item_codes.is_empty() {
-        d.item_codes.clone_from(&facts.item_codes);
+    // A row that was asked for before MeaSoft was last looked at may have waited while the
+    // order was edited: an edit makes no news, so no newer row would put its figures right.
+    if delivery.status_seen_at.is_none_or(|seen| reading.asked_at >= seen) || is_planted(Bug::StaleFigures) {
+        d.price = facts.price.or(d.price);
+        if !facts.item_codes.is_empty() {
+            d.item_codes.clone_from(&facts.item_codes);
+        }
     }
     let told_before = facts.events.iter().filter_map(|event| event.at).chain(noted).max();
     let last = facts.events.len().saturating_sub(1);
@@ -488,7 +493,7 @@ fn words(event: &Event, silent: Option<&str>) -> String {
 mod tests {
     use super::*;
     use crate::testing::{at, delivery, status_row};
-    use shared::domain::OrderNo;
+    use shared::domain::{Kopecks, OrderNo};
 
     fn taken(d: &Delivery, orderno: &str, code: &str) -> Taken {
         let reading = Reading { asked_at: at(99), read_at: at(100), first_at: at(100) };
@@ -501,6 +506,16 @@ mod tests {
             Delivery { orderno: OrderNo::known("A-1-2"), generation: 2, ordercode: None, ..delivery(S::Created) };
         assert_eq!(taken(&again, "A-1", "CANCELED"), Taken::NotOurs);
         assert!(matches!(taken(&again, "A-1-2", "NEW"), Taken::Applied(_)));
+    }
+
+    #[test]
+    fn a_row_that_waited_while_the_order_was_edited_says_nothing_of_its_sum() {
+        let mut edited = Delivery { price: Some(Kopecks(7)), ..delivery(S::Created) };
+        for (seen, sum) in [(Some(at(100)), 7), (Some(at(99)), 100_000), (None, 100_000)] {
+            edited.status_seen_at = seen;
+            let Taken::Applied(merged) = taken(&edited, "A-1", "ACCEPTED") else { panic!("it is this order") };
+            assert_eq!((merged.delivery.state, merged.delivery.price), (S::InWork, Some(Kopecks(sum))), "{seen:?}");
+        }
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! RetailCRM as this test knows it: orders that a manager saves, shown a little later than
-//! the triggers that the save fires.
+//! the triggers that the save fires. Orders may share a number, be deleted, be combined.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use jiff::tz::{TimeZone, offset};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::domain::{CrmOrderId, Kopecks, OrderNumber, Secret};
 use shared::retailcrm::wire::order::read_single;
+use shared::retailcrm::wire::references::DeliveryPaymentType;
 use shared::retailcrm::{
     AccountSettings, Credentials, Crm, CrmError, Deleted, DeliveryType, HistoryFrom, HistoryPage, IntegrationModule,
     ModuleInfo, NewPayment, Order, OrderStatus, OrdersPage, PaymentPatch, PaymentStatus, PaymentType, ProductStatus,
@@ -40,19 +42,26 @@ pub struct Saved {
     pub price: u8,
     /// Lines beside the first.
     pub more: u8,
+    /// It has the status that means «send».
+    pub to_be_sent: bool,
 }
 
+/// The status that means «send».
+pub const TO_BE_SENT: &str = "send";
+
 impl Saved {
-    pub fn phone_text(&self) -> String {
+    /// No two orders have the same: whose receiver a parcel has can be told.
+    pub fn phone_text(&self, id: i64) -> String {
         if self.phone == BAD_PHONE {
             "нет телефона".to_owned()
         } else {
-            format!("+7900000000{}", self.phone)
+            format!("+7900{id}00{}", self.phone)
         }
     }
 
+    /// No two orders cost the same either.
     fn lines(&self, id: i64) -> Vec<(i64, u32, i64)> {
-        let first = (id * 100, 1, i64::from(self.price) + 10);
+        let first = (id * 100, 1, i64::from(self.price) + 10 + 100 * (id - 1000));
         std::iter::once(first).chain((1..=i64::from(self.more)).map(|n| (id * 100 + n, 2, 5 * n))).collect()
     }
 
@@ -65,20 +74,49 @@ impl Saved {
             .map(|(line, quantity, price)| (line.to_string(), quantity, Kopecks(price * 100)))
             .collect();
         lines.sort();
-        Content { phone: self.phone_text(), price: Kopecks(sum * 100), lines }
+        Content { phone: self.phone_text(id), price: Kopecks(sum * 100), lines }
+    }
+
+    /// Roubles the order costs.
+    pub fn total(&self, id: i64) -> i64 {
+        self.lines(id).iter().map(|(_, quantity, price)| i64::from(*quantity) * price).sum()
     }
 }
 
 /// A phone nobody can be called under.
 pub const BAD_PHONE: u8 = 9;
 
+/// The status a payment is in that counts as paid.
+pub const PAID: &str = "paid";
+
+/// A change of an order, for the history.
+struct Change {
+    at: Timestamp,
+    order: i64,
+    deleted: bool,
+    combined_to: Option<i64>,
+}
+
 #[derive(Default)]
 struct State {
     /// By order: every save with the moment it shows.
     saves: BTreeMap<i64, Vec<(Timestamp, Saved)>>,
     external_ids: BTreeMap<i64, String>,
+    /// Orders that another integration handed over before us.
+    foreign: BTreeSet<i64>,
+    /// Those that ever were such.
+    handed_over: BTreeSet<i64>,
     /// Delivery id → track number told last.
     tracks: BTreeMap<String, Option<String>>,
+    /// Delivery id → statuses told, as they came.
+    statuses: BTreeMap<String, Vec<String>>,
+    /// Orders whose payment is marked paid, with the sum it had then.
+    paid: BTreeMap<i64, i64>,
+    /// Orders that are there no more, and since when.
+    gone: BTreeMap<i64, Timestamp>,
+    log: Vec<Change>,
+    /// It cannot be reached before.
+    away_until: Option<Timestamp>,
     faults: VecDeque<CrmFault>,
 }
 
@@ -98,8 +136,87 @@ impl FakeCrm {
         let mut state = self.state.lock().expect("lock");
         let saves = state.saves.entry(id).or_default();
         let shows = saves.last().map_or(Timestamp::UNIX_EPOCH, |(at, _)| *at).max(self.clock.now() + lag);
+        let moved = saves.last().is_some_and(|(_, before)| before.kind != saved.kind);
         saves.push((shows, saved));
+        state.log.push(Change { at: shows, order: id, deleted: false, combined_to: None });
+        // RetailCRM drops what a carrier told of an order when its type changes.
+        if moved && state.foreign.remove(&id) {
+            state.external_ids.remove(&id);
+        }
         shows
+    }
+
+    /// Another integration has handed the order over, and left its own id on it.
+    pub fn handed_over_before(&self, id: i64) {
+        let mut state = self.state.lock().expect("lock");
+        state.foreign.insert(id);
+        state.handed_over.insert(id);
+        state.external_ids.insert(id, format!("MSK-{id}"));
+    }
+
+    pub fn was_handed_over(&self, id: i64) -> bool {
+        self.state.lock().expect("lock").handed_over.contains(&id)
+    }
+
+    pub fn is_foreign(&self, id: i64) -> bool {
+        self.state.lock().expect("lock").foreign.contains(&id)
+    }
+
+    /// The order is deleted, or combined into another.
+    pub fn delete(&self, id: i64, combined_to: Option<i64>) {
+        let at = self.clock.now();
+        let mut state = self.state.lock().expect("lock");
+        state.gone.insert(id, at);
+        state.log.push(Change { at, order: id, deleted: true, combined_to });
+    }
+
+    pub fn is_gone(&self, id: i64) -> bool {
+        self.state.lock().expect("lock").gone.contains_key(&id)
+    }
+
+    /// Nobody reaches it for a while.
+    pub fn away(&self, time: std::time::Duration) {
+        self.state.lock().expect("lock").away_until = Some(self.clock.now() + time);
+    }
+
+    /// The order once was so.
+    pub fn ever(&self, id: i64, content: &Content) -> bool {
+        let state = self.state.lock().expect("lock");
+        let paid = state.paid.contains_key(&id);
+        let is = |saved: &Saved| {
+            let wanted = saved.content(id);
+            // Of what was paid once only the rest is left.
+            Content { price: if paid { content.price } else { wanted.price }, ..wanted } == *content
+        };
+        state.saves.get(&id).is_some_and(|saves| saves.iter().any(|(_, saved)| is(saved)))
+    }
+
+    /// Whether a declared value can be the order's: it once cost so, or a namesake's trigger
+    /// may have been taken for its own.
+    pub fn may_declare(&self, id: i64, value: Kopecks) -> bool {
+        let state = self.state.lock().expect("lock");
+        let numbers = |id: &i64| {
+            let saves = state.saves.get(id).into_iter().flatten();
+            saves.map(|(_, saved)| saved.number.clone()).collect::<BTreeSet<_>>()
+        };
+        let own = numbers(&id);
+        state.saves.get(&id).is_some_and(|saves| saves.iter().any(|(_, s)| Kopecks::roubles(s.total(id)) == value))
+            || state.saves.keys().any(|other| *other != id && !numbers(other).is_disjoint(&own))
+    }
+
+    /// Statuses told of a delivery, as they came.
+    pub fn statuses_of(&self, delivery: &str) -> Vec<String> {
+        self.state.lock().expect("lock").statuses.get(delivery).cloned().unwrap_or_default()
+    }
+
+    pub fn is_paid(&self, id: i64) -> bool {
+        self.state.lock().expect("lock").paid.contains_key(&id)
+    }
+
+    /// An order as the API would show it had it been saved so.
+    pub fn document(&self, id: i64, saved: &Saved) -> Value {
+        let state = self.state.lock().expect("lock");
+        document(id, saved, state.external_ids.get(&id).cloned(), state.paid.get(&id).copied())
     }
 
     pub fn trouble(&self, fault: CrmFault) {
@@ -107,7 +224,9 @@ impl FakeCrm {
     }
 
     pub fn heal(&self) {
-        self.state.lock().expect("lock").faults.clear();
+        let mut state = self.state.lock().expect("lock");
+        state.faults.clear();
+        state.away_until = None;
     }
 
     /// The order's last save, whether it shows yet or not.
@@ -118,7 +237,7 @@ impl FakeCrm {
     /// The order as the API shows it now.
     pub fn shown_now(&self, id: i64) -> Option<Saved> {
         let state = self.state.lock().expect("lock");
-        self.shown(&state).into_iter().find(|(found, ..)| *found == id).map(|(_, saved, _)| saved)
+        self.shown(&state).into_iter().find(|shown| shown.id == id).map(|shown| shown.saved)
     }
 
     /// The number told for a delivery, and the id on the order.
@@ -127,13 +246,25 @@ impl FakeCrm {
         (state.external_ids.get(&id).cloned(), state.tracks.get(delivery).cloned().flatten())
     }
 
-    fn shown(&self, state: &State) -> Vec<(i64, Saved, Option<String>)> {
+    fn shown(&self, state: &State) -> Vec<Shown> {
         let now = self.clock.now();
         let shown = state.saves.iter().filter_map(|(id, saves)| {
+            if state.gone.get(id).is_some_and(|since| *since <= now) {
+                return None;
+            }
             let (_, saved) = saves.iter().rfind(|(shows, _)| *shows <= now)?;
-            Some((*id, saved.clone(), state.external_ids.get(id).cloned()))
+            let document = document(*id, saved, state.external_ids.get(id).cloned(), state.paid.get(id).copied());
+            Some(Shown { id: *id, saved: saved.clone(), document })
         });
         shown.collect()
+    }
+
+    /// What the next call meets.
+    fn fault(&self, state: &mut State) -> Option<CrmFault> {
+        if state.away_until.is_some_and(|until| self.clock.now() < until) {
+            return Some(CrmFault::Unreachable);
+        }
+        state.faults.pop_front()
     }
 
     async fn read(
@@ -143,31 +274,30 @@ impl FakeCrm {
         vendor_step().await;
         let answer = {
             let mut state = self.state.lock().expect("lock");
-            match state.faults.pop_front() {
+            match self.fault(&mut state) {
                 Some(fault) => Err(error(fault)),
                 None => Ok(self.shown(&state)),
             }
         };
         vendor_step().await;
-        let who = Run::current().map_or_else(|| "?".to_owned(), |run| run.owner.clone());
         let orders = match answer {
             Ok(orders) => orders,
             Err(error) => {
-                self.said.line(format!("   {who} at RetailCRM: read → {error}"));
+                self.note(&format!("read → {error}"));
                 return Err(error);
             }
         };
-        let found: Vec<_> = orders.into_iter().filter(|(id, saved, _)| wanted(*id, saved)).collect();
-        let words: Vec<_> = found.iter().map(|(_, s, _)| format!("{} {}", s.number, s.kind)).collect();
-        self.said.line(format!("   {who} at RetailCRM: read {}", words.join(", ")));
-        Ok(found.into_iter().map(|(id, saved, external)| read_single(&document(id, &saved, external))).collect())
+        let found: Vec<_> = orders.into_iter().filter(|shown| wanted(shown.id, &shown.saved)).collect();
+        let words: Vec<_> = found.iter().map(|s| format!("{} {} {}", s.id, s.saved.number, s.saved.kind)).collect();
+        self.note(&format!("read {}", words.join(", ")));
+        Ok(found.into_iter().map(|shown| read_single(&shown.document)).collect())
     }
 
     async fn write(&self, words: String, change: impl FnOnce(&mut State) + Send) -> Result<(), CrmError> {
         vendor_step().await;
         let answer = {
             let mut state = self.state.lock().expect("lock");
-            match state.faults.pop_front() {
+            match self.fault(&mut state) {
                 Some(CrmFault::AnswerLost) => {
                     change(&mut state);
                     Err(CrmError::Unreachable { before_sent: false })
@@ -180,11 +310,22 @@ impl FakeCrm {
             }
         };
         vendor_step().await;
-        let who = Run::current().map_or_else(|| "?".to_owned(), |run| run.owner.clone());
         let result = answer.as_ref().map_or_else(ToString::to_string, |()| "ok".to_owned());
-        self.said.line(format!("   {who} at RetailCRM: {words} → {result}"));
+        self.note(&format!("{words} → {result}"));
         answer
     }
+
+    fn note(&self, text: &str) {
+        let who = Run::current().map_or_else(|| "?".to_owned(), |run| run.owner.clone());
+        self.said.line(format!("   {who} at RetailCRM: {text}"));
+    }
+}
+
+/// An order as the API shows it.
+struct Shown {
+    id: i64,
+    saved: Saved,
+    document: Value,
 }
 
 fn error(fault: CrmFault) -> CrmError {
@@ -195,7 +336,12 @@ fn error(fault: CrmFault) -> CrmError {
     }
 }
 
-pub fn document(id: i64, saved: &Saved, external_id: Option<String>) -> Value {
+/// The one payment of an order.
+fn payment_of(id: i64) -> i64 {
+    id * 10
+}
+
+fn document(id: i64, saved: &Saved, external_id: Option<String>, paid: Option<i64>) -> Value {
     let lines = saved.lines(id);
     let items: Vec<Value> = lines
         .iter()
@@ -204,10 +350,15 @@ pub fn document(id: i64, saved: &Saved, external_id: Option<String>) -> Value {
                    "prices": [{"price": price, "quantity": quantity}]})
         })
         .collect();
-    let total: i64 = lines.iter().map(|(_, quantity, price)| i64::from(*quantity) * price).sum();
+    let total = saved.total(id);
+    let payment = payment_of(id);
+    let status = if paid.is_some() { PAID } else { "not-paid" };
     json!({
-        "id": id, "number": saved.number, "site": "shop", "status": "send", "firstName": "Анна",
-        "phone": saved.phone_text(), "totalSumm": total, "prepaySum": 0, "items": items, "payments": {},
+        "id": id, "number": saved.number, "site": format!("shop-{id}"), "status": if saved.to_be_sent { TO_BE_SENT } else { "new" }, "firstName": "Анна",
+        "phone": saved.phone_text(id), "totalSumm": total, "prepaySum": paid.unwrap_or(0), "items": items,
+        "payments": {payment.to_string(): {
+            "id": payment, "type": "cash", "status": status, "amount": paid.unwrap_or(total),
+        }},
         "delivery": {
             "code": saved.kind, "cost": 0, "address": {"city": "Москва", "text": "ул. Новая, 1"},
             "data": external_id.map_or_else(|| json!({}), |id| json!({"externalId": id})),
@@ -234,8 +385,14 @@ impl Crm for FakeCrm {
         self.read(|id, _| ids.contains(&CrmOrderId(id))).boxed()
     }
 
-    fn order(&self, _: CrmOrderId) -> Answer<'_, Order> {
-        absent()
+    fn order(&self, id: CrmOrderId) -> Answer<'_, Order> {
+        async move {
+            match self.read(|found, _| found == id.0).await?.pop() {
+                Some(Ok(order)) => Ok(order),
+                _ => Err(CrmError::NotFound { text: "not here".to_owned() }),
+            }
+        }
+        .boxed()
     }
 
     fn edit_order<'a>(&'a self, id: CrmOrderId, _: &'a str, patch: Value) -> Answer<'a, ()> {
@@ -253,23 +410,53 @@ impl Crm for FakeCrm {
             .iter()
             .map(|u| (u.delivery_id.clone(), u.track_number.clone(), u.history.last().map(|h| h.code.clone())))
             .collect();
+        let all: Vec<_> =
+            updates.iter().flat_map(|u| u.history.iter().map(|h| (u.delivery_id.clone(), h.code.clone()))).collect();
         self.write(format!("tracking {told:?}"), move |state| {
             state.tracks.extend(told.into_iter().map(|(id, track, _)| (id, track)));
+            for (id, code) in all {
+                state.statuses.entry(id).or_default().push(code);
+            }
         })
         .boxed()
     }
 
     fn payment_types(&self) -> Answer<'_, Vec<PaymentType>> {
-        nothing()
+        let cash = PaymentType {
+            code: "cash".to_owned(),
+            name: "Наличные".to_owned(),
+            active: true,
+            integration_module: false,
+            delivery_types: Vec::new(),
+            payment_statuses: Vec::new(),
+            sites: Vec::new(),
+        };
+        async move { Ok(vec![cash]) }.boxed()
     }
     fn payment_statuses(&self) -> Answer<'_, Vec<PaymentStatus>> {
-        nothing()
+        let all = [("not-paid", false), (PAID, true)].map(|(code, payment_complete)| PaymentStatus {
+            code: code.to_owned(),
+            name: code.to_owned(),
+            active: true,
+            payment_complete,
+            payment_types: Vec::new(),
+        });
+        async move { Ok(all.to_vec()) }.boxed()
     }
     fn product_statuses(&self) -> Answer<'_, Vec<ProductStatus>> {
         nothing()
     }
     fn delivery_types(&self) -> Answer<'_, Vec<DeliveryType>> {
-        nothing()
+        let all = ["courier-0", "courier-1", "post"].map(|code| DeliveryType {
+            id: None,
+            code: code.to_owned(),
+            name: code.to_owned(),
+            active: true,
+            integration_code: None,
+            payment_types: vec![DeliveryPaymentType { code: "cash".to_owned(), cod: Some(true) }],
+            sites: Vec::new(),
+        });
+        async move { Ok(all.to_vec()) }.boxed()
     }
     fn statuses(&self) -> Answer<'_, Vec<Status>> {
         nothing()
@@ -295,14 +482,57 @@ impl Crm for FakeCrm {
     fn orders_by_status<'a>(&'a self, _: &'a [String], _: &'a [String], _: u64) -> Answer<'a, OrdersPage> {
         absent()
     }
-    fn history(&self, _: HistoryFrom, _: u32) -> Answer<'_, HistoryPage> {
-        absent()
+    fn history(&self, from: HistoryFrom, _: u32) -> Answer<'_, HistoryPage> {
+        async move {
+            vendor_step().await;
+            let now = self.clock.now();
+            let state = self.state.lock().expect("lock");
+            let after = match from {
+                HistoryFrom::After(id) => usize::try_from(id).unwrap_or(0),
+                HistoryFrom::Since(_) => 0,
+            };
+            let local = |at: Timestamp| at.to_zoned_datetime(TimeZone::fixed(offset(3)));
+            let records: Vec<Value> = state
+                .log
+                .iter()
+                .enumerate()
+                .skip(after)
+                .take_while(|(_, change)| change.at <= now)
+                .map(|(n, change)| {
+                    let mut record = json!({
+                        "id": n + 1, "createdAt": local(change.at).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+                        "source": "user", "deleted": change.deleted, "order": {"id": change.order},
+                    });
+                    if let Some(into) = change.combined_to {
+                        record["combinedTo"] = json!({"id": into});
+                    }
+                    record
+                })
+                .collect();
+            drop(state);
+            Ok(HistoryPage::read(&json!({"history": records})).expect("a page"))
+        }
+        .boxed()
     }
     fn create_payment<'a>(&'a self, _: &'a str, _: &'a NewPayment) -> Answer<'a, i64> {
         absent()
     }
-    fn edit_payment<'a>(&'a self, _: i64, _: &'a str, _: &'a PaymentPatch) -> Answer<'a, ()> {
-        absent()
+    fn edit_payment<'a>(&'a self, id: i64, _: &'a str, patch: &'a PaymentPatch) -> Answer<'a, ()> {
+        let status = patch.status.clone();
+        let order = id / 10;
+        self.write(format!("payment {id} becomes {status:?}"), move |state| {
+            let total = state.saves.get(&order).and_then(|saves| saves.last()).map(|(_, saved)| saved.total(order));
+            match (status.as_deref(), total) {
+                (Some(PAID), Some(total)) => {
+                    state.paid.entry(order).or_insert(total);
+                }
+                (Some(_), _) => {
+                    state.paid.remove(&order);
+                }
+                (None, _) => {}
+            }
+        })
+        .boxed()
     }
     fn delete_payment(&self, _: i64) -> Answer<'_, Deleted> {
         absent()

@@ -7,7 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::crm::CrmFault;
-use crate::measoft::Fault;
+use crate::measoft::{Fault, UNKNOWN_CODE};
 use crate::steps::{How, Spot, Stop};
 
 /// What the manager changes about an order.
@@ -20,7 +20,26 @@ pub enum Change {
     Lines(u8),
     /// The delivery type: that of integration 0, 1, or of another carrier.
     Kind(u8),
+    /// A number out of [`number`].
     Number(u8),
+}
+
+/// Numbers an order may get: its own, another's, one that a re-creation or an order known by
+/// its id would choose, one that MeaSoft would not take.
+pub const NUMBERS: u8 = 8;
+
+/// The `n`th number that `order` may get.
+pub fn number(order: usize, n: u8) -> String {
+    match n {
+        0 => format!("{}", 101 + order),
+        1 => "101".to_owned(),
+        2 => "102".to_owned(),
+        3 => "101-2".to_owned(),
+        4 => "101-3".to_owned(),
+        5 => "R1001".to_owned(),
+        6 => "R1002".to_owned(),
+        _ => "№ 1".to_owned(),
+    }
 }
 
 /// What RetailCRM does about a save.
@@ -82,22 +101,57 @@ pub enum Op {
         on_writes: bool,
     },
     CrmTrouble(CrmFault),
-    /// The courier does something with its order.
+    /// RetailCRM cannot be reached for so many seconds.
+    CrmAway(u32),
+    /// What MeaSoft creates in the next seconds shows only after them.
+    Blind {
+        at: usize,
+        seconds: u8,
+    },
+    /// The courier does something with its order, or corrects it. `backdated`: its record is
+    /// older than that of the status before.
     Courier {
         order: usize,
         at: usize,
         status: &'static str,
+        backdated: bool,
     },
-    Wait(u16),
+    /// A worker brings statuses and payments back.
+    Sync {
+        by: usize,
+        at: usize,
+        stop: Option<Stop>,
+    },
+    /// The order is deleted in RetailCRM, or combined into another.
+    Delete {
+        order: usize,
+        into: Option<usize>,
+    },
+    /// Another integration handed the order over before us.
+    HandedOver {
+        order: usize,
+    },
+    Wait(u32),
     /// An undisturbed while: what is due is worked on.
     Rest,
     NewYear,
+    /// A hundred days pass, and what need not be kept is forgotten.
+    Season,
 }
+
+/// A pause of more than a day, in seconds.
+const DAYS: u32 = 25 * 3600;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     /// It begins half an hour before New Year (Moscow time).
     pub eve: bool,
+    /// All orders begin with one number: they are of different shops.
+    pub one_number: bool,
+    /// The shop has told which status means «send».
+    pub send_statuses: bool,
+    /// Triggers name the order's total as its declared value.
+    pub declared: bool,
     pub integrations: usize,
     pub ops: Vec<Op>,
     /// Delivery types that the manager chooses last, order by order: the end is exact.
@@ -111,7 +165,7 @@ fn change() -> impl Strategy<Value = Change> {
         3 => (0..2u8).prop_map(Change::Price),
         2 => (0..3u8).prop_map(Change::Lines),
         5 => (0..3u8).prop_map(Change::Kind),
-        1 => (0..3u8).prop_map(Change::Number),
+        3 => (0..NUMBERS).prop_map(Change::Number),
         1 => Just(Change::Phone(crate::crm::BAD_PHONE)),
     ]
 }
@@ -157,13 +211,36 @@ fn trouble(integrations: usize) -> impl Strategy<Value = Op> {
 }
 
 fn wait() -> impl Strategy<Value = Op> {
-    prop_oneof![Just(1u16), Just(2), Just(3), Just(16), Just(46), Just(100), Just(700)].prop_map(Op::Wait)
+    prop_oneof![Just(1u32), Just(2), Just(3), Just(16), Just(46), Just(100), Just(700), Just(DAYS)].prop_map(Op::Wait)
+}
+
+/// What the courier says of an order.
+fn courier(orders: usize, integrations: usize) -> impl Strategy<Value = Op> {
+    let status = prop_oneof![
+        4 => Just("ACCEPTED"), 3 => Just("COMPLETE"), 2 => Just("CANCELED"), 1 => Just("DATECHANGE"),
+        1 => Just("COURIERDELIVERED"), 1 => Just(UNKNOWN_CODE),
+    ];
+    (0..orders, 0..integrations, status, prop::bool::weighted(0.15))
+        .prop_map(|(order, at, status, backdated)| Op::Courier { order, at, status, backdated })
+}
+
+fn sync(integrations: usize) -> impl Strategy<Value = Op> {
+    (0..2usize, 0..integrations, stop()).prop_map(|(by, at, stop)| Op::Sync { by, at, stop })
+}
+
+fn crm_trouble() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        3 => Just(Op::CrmTrouble(CrmFault::Unreachable)),
+        3 => Just(Op::CrmTrouble(CrmFault::AnswerLost)),
+        3 => Just(Op::CrmTrouble(CrmFault::TooFast)),
+        1 => Just(Op::CrmAway(20)),
+        1 => Just(Op::CrmAway(700)),
+    ]
 }
 
 /// Something on its own.
 fn op(orders: usize, integrations: usize) -> impl Strategy<Value = Op> {
     let what = prop_oneof![Just(What::Send), Just(What::Update), Just(What::Cancel)];
-    let status = prop_oneof![3 => Just("ACCEPTED"), 1 => Just("COMPLETE"), 1 => Just("CANCELED")];
     prop_oneof![
         2 => save(orders),
         2 => (0..orders, what, 0..integrations).prop_map(|(order, what, at)| Op::Trigger { order, what, at }),
@@ -172,14 +249,120 @@ fn op(orders: usize, integrations: usize) -> impl Strategy<Value = Op> {
         3 => work(integrations),
         3 => (0..2usize, stop()).prop_map(|(by, stop)| Op::Continue { by, stop }),
         2 => trouble(integrations),
-        1 => prop_oneof![Just(CrmFault::Unreachable), Just(CrmFault::AnswerLost), Just(CrmFault::TooFast)]
-            .prop_map(Op::CrmTrouble),
-        1 => (0..orders, 0..integrations, status)
-            .prop_map(|(order, at, status)| Op::Courier { order, at, status }),
+        1 => crm_trouble(),
+        1 => courier(orders, integrations),
+        1 => sync(integrations),
+        1 => (0..integrations, 5..60u8).prop_map(|(at, seconds)| Op::Blind { at, seconds }),
+        1 => (0..orders, option::weighted(0.4, 0..orders)).prop_map(|(order, into)| Op::Delete { order, into }),
         4 => wait(),
         2 => Just(Op::Rest),
         1 => Just(Op::NewYear),
+        1 => Just(Op::Season),
     ]
+}
+
+/// One order is given up for another: the first is renumbered, the second gets its number.
+fn reuse(orders: usize) -> impl Strategy<Value = Vec<Op>> {
+    let between = prop_oneof![Just(None), Just(Some(Op::Rest)), Just(Some(Op::Wait(2)))];
+    (0..orders, 0..orders, 0..NUMBERS, between, prop::bool::weighted(0.5)).prop_map(
+        |(first, second, to, between, told)| {
+            let save = |order, change, fire| Op::Save { order, change, fire, lag: false, held: false };
+            let renumbered = save(first, Change::Number(to), if told { Fire::Update } else { Fire::None });
+            // Its own number, which for the first order is «101» as well.
+            let reused = save(second, Change::Number(if first < 2 { 1 + first as u8 } else { 0 }), Fire::Send);
+            [Some(renumbered), between, Some(reused)].into_iter().flatten().collect()
+        },
+    )
+}
+
+/// An order comes to its end, which is corrected while RetailCRM may be away.
+fn ending(orders: usize, integrations: usize) -> impl Strategy<Value = Vec<Op>> {
+    let pause = || prop_oneof![Just(None), Just(Some(Op::Rest)), Just(Some(Op::Wait(46))), Just(Some(Op::Season))];
+    (
+        (0..orders, 0..integrations),
+        save(orders),
+        courier(orders, integrations),
+        option::weighted(0.5, crm_trouble()),
+        option::weighted(0.7, sync(integrations)),
+        courier(orders, integrations),
+        option::weighted(0.7, sync(integrations)),
+        pause(),
+        option::weighted(0.5, save(orders)),
+    )
+        .prop_map(|((order, at), first, end, trouble, told, other, again, pause, later)| {
+            let of = |op: Op| match op {
+                Op::Save { change, fire, lag, held, .. } => Op::Save { order, change, fire, lag, held },
+                Op::Courier { status, backdated, .. } => Op::Courier { order, at, status, backdated },
+                other => other,
+            };
+            let all = [Some(of(first)), Some(Op::Rest), Some(of(end)), trouble, told, Some(of(other)), again, pause];
+            all.into_iter().chain([later.map(of)]).flatten().collect()
+        })
+}
+
+/// A save of one order that a trigger announces.
+fn told(order: usize, change: Change, fire: Fire) -> Op {
+    Op::Save { order, change, fire, lag: false, held: false }
+}
+
+/// What the courier said last is taken back while nobody reaches RetailCRM.
+fn correction(orders: usize) -> impl Strategy<Value = Vec<Op>> {
+    let other = prop_oneof![2 => Just("CANCELED"), 1 => Just("DATECHANGE"), 1 => Just("RETURNING")];
+    (0..orders, other, any::<bool>()).prop_map(|(order, other, again)| {
+        let says = |status| Op::Courier { order, at: 0, status, backdated: false };
+        let sync = Op::Sync { by: 0, at: 0, stop: None };
+        let mut ops = vec![told(order, Change::Kind(0), Fire::Send), Op::Rest, says("COMPLETE"), Op::CrmAway(30)];
+        // MeaSoft's times are whole seconds: what it says twice within one is one status.
+        ops.extend([sync.clone(), Op::Wait(3), says(other), sync.clone()]);
+        if again {
+            ops.extend([Op::Wait(3), says("COMPLETE"), sync]);
+        }
+        ops.push(Op::Rest);
+        ops
+    })
+}
+
+/// What MeaSoft said before an edit is taken over after it.
+fn overtaken(orders: usize) -> impl Strategy<Value = Vec<Op>> {
+    (0..orders, 8..40usize).prop_map(|(order, step)| {
+        let work = || Op::Work { by: 0, at: 0, stop: None };
+        let pause = Some((Spot::Step(step), How::Pause));
+        vec![
+            told(order, Change::Kind(0), Fire::Send),
+            Op::Wait(2),
+            work(),
+            Op::Sync { by: 1, at: 0, stop: pause },
+            told(order, Change::Price(0), Fire::Update),
+            told(order, Change::Price(1), Fire::Update),
+            Op::Wait(2),
+            work(),
+            Op::Continue { by: 1, stop: None },
+        ]
+    })
+}
+
+/// A change is done after a newer one, or after the order has come back.
+fn late(orders: usize) -> impl Strategy<Value = Vec<Op>> {
+    let pair =
+        prop_oneof![(Just(Change::Price(0)), Just(Change::Price(1))), (Just(Change::Kind(2)), Just(Change::Kind(0))),];
+    (0..orders, pair, 10..40u8).prop_map(|(order, (first, second), after)| {
+        let work = || Op::Work { by: 0, at: 0, stop: None };
+        vec![
+            told(order, Change::Kind(0), Fire::Send),
+            told(order, Change::Price(1), Fire::Update),
+            Op::Rest,
+            Op::Trouble { at: 0, fault: Fault::DoneLater(after), on_writes: true },
+            told(order, first, Fire::Update),
+            Op::Wait(2),
+            work(),
+            told(order, second, Fire::Both),
+            Op::Wait(2),
+            work(),
+            Op::Wait(3),
+            work(),
+            Op::Wait(46),
+        ]
+    })
 }
 
 /// A manager's save and what comes of it.
@@ -199,7 +382,16 @@ fn episode(orders: usize, integrations: usize) -> impl Strategy<Value = Vec<Op>>
             let first = [Some(first), Some(Op::Wait(2)), trouble, Some(work)];
             first.into_iter().chain([second, Some(wait), again, wake]).flatten().collect()
         });
-    prop_oneof![3 => quiet, 4 => disturbed, 3 => op(orders, integrations).prop_map(|op| vec![op])]
+    prop_oneof![
+        6 => quiet,
+        8 => disturbed,
+        6 => op(orders, integrations).prop_map(|op| vec![op]),
+        2 => reuse(orders),
+        2 => ending(orders, integrations),
+        1 => correction(orders),
+        1 => overtaken(orders),
+        1 => late(orders),
+    ]
 }
 
 /// One to three orders, one or two integrations.
@@ -208,11 +400,16 @@ pub fn histories() -> impl Strategy<Value = History> {
     let integrations = prop_oneof![2 => Just(1usize), 1 => Just(2)];
     (orders, integrations).prop_flat_map(|(orders, integrations)| {
         let closing = vec((0..orders, 0..3u8), 0..3);
-        (prop::bool::weighted(0.3), vec(episode(orders, integrations), 2..12), closing).prop_map(
-            move |(eve, episodes, closing)| History {
+        let before = option::weighted(0.1, (0..orders).prop_map(|order| Op::HandedOver { order }));
+        let kinds = (prop::bool::weighted(0.3), prop::bool::weighted(0.3), any::<bool>(), any::<bool>());
+        (kinds, before, vec(episode(orders, integrations), 2..12), closing).prop_map(
+            move |((eve, one_number, send_statuses, declared), before, episodes, closing)| History {
                 eve,
+                one_number,
+                send_statuses,
+                declared,
                 integrations,
-                ops: episodes.into_iter().flatten().collect(),
+                ops: before.into_iter().chain(episodes.into_iter().flatten()).collect(),
                 closing,
             },
         )
@@ -243,7 +440,7 @@ impl fmt::Display for Op {
                     Change::Price(n) => format!("changes the price ({n})"),
                     Change::Lines(n) => format!("has {n} more lines in it"),
                     Change::Kind(n) => format!("chooses delivery type {n}"),
-                    Change::Number(n) => format!("changes the number ({n})"),
+                    Change::Number(n) => format!("changes the number to {}", number(*order, *n)),
                 };
                 let lag = if *lag { ", shown late" } else { "" };
                 let held = if *held { ", triggers held" } else { "" };
@@ -261,10 +458,22 @@ impl fmt::Display for Op {
                 write!(f, "MeaSoft {at}: the next {on} meets {fault:?}")
             }
             Self::CrmTrouble(fault) => write!(f, "RetailCRM: the next call meets {fault:?}"),
-            Self::Courier { order, at, status } => write!(f, "courier {at}: order {order} becomes {status}"),
+            Self::CrmAway(seconds) => write!(f, "RetailCRM cannot be reached for {seconds} s"),
+            Self::Blind { at, seconds } => write!(f, "MeaSoft {at}: what is new shows only after {seconds} s"),
+            Self::Courier { order, at, status, backdated } => {
+                let dated = if *backdated { ", dated back" } else { "" };
+                write!(f, "courier {at}: order {order} becomes {status}{dated}")
+            }
+            Self::Sync { by, at, stop } => {
+                write!(f, "worker {by} brings statuses back from courier {at}{}", stopping(*stop))
+            }
+            Self::Delete { order, into: None } => write!(f, "order {order} is deleted"),
+            Self::Delete { order, into: Some(into) } => write!(f, "order {order} is combined into order {into}"),
+            Self::HandedOver { order } => write!(f, "order {order} was handed over by another integration"),
             Self::Wait(seconds) => write!(f, "{seconds} s pass"),
             Self::Rest => write!(f, "a quiet while"),
             Self::NewYear => write!(f, "the New Year comes"),
+            Self::Season => write!(f, "a hundred days pass, and what is old is forgotten"),
         }
     }
 }
@@ -272,7 +481,10 @@ impl fmt::Display for Op {
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let when = if self.eve { "half an hour before New Year" } else { "in June" };
-        writeln!(f, "{} integration(s), {when}:", self.integrations)?;
+        let numbers = if self.one_number { ", all orders with one number" } else { "" };
+        let statuses = if self.send_statuses { ", a status means «send»" } else { "" };
+        let declared = if self.declared { ", triggers name the total" } else { "" };
+        writeln!(f, "{} integration(s), {when}{numbers}{statuses}{declared}:", self.integrations)?;
         for (n, op) in self.ops.iter().enumerate() {
             writeln!(f, "  {:>2}. {op}", n + 1)?;
         }

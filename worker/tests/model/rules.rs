@@ -6,30 +6,34 @@ use std::time::Duration;
 use bridge_worker::convert::desired;
 use bridge_worker::references::References;
 use shared::domain::{CrmOrderId, Delivery, DeliveryState as S};
+use shared::message::Kind;
+use shared::reason;
 use shared::retailcrm::wire::order::read_single;
-use shared::store::dead_letters::DeadFilter;
+use shared::store::dead_letters::{DeadFilter, DeadLetter};
 
-use crate::crm::{BAD_PHONE, document};
+use crate::back;
+use crate::crm::BAD_PHONE;
 use crate::history::What;
+use crate::measoft::{Content, Shipment};
 use crate::world::{Accepted, Save, World};
 
 /// Readings that conclude nothing are repeated this long (2 s and 15 s).
 const REREADING: Duration = Duration::from_secs(17);
 
 /// What a history says of one order at one integration.
-struct Told<'a> {
-    world: &'a World,
-    at: usize,
-    id: i64,
-    saves: &'a [Save],
+pub struct Told<'a> {
+    pub world: &'a World,
+    pub at: usize,
+    pub id: i64,
+    pub saves: &'a [Save],
 }
 
 impl Told<'_> {
-    fn last(&self) -> &Save {
+    pub fn last(&self) -> &Save {
         self.saves.last().expect("the order was saved")
     }
 
-    fn is_ours(&self, save: &Save) -> bool {
+    pub fn is_ours(&self, save: &Save) -> bool {
         save.saved.kind == format!("courier-{}", self.at)
     }
 
@@ -45,6 +49,47 @@ impl Told<'_> {
 
     fn numbers(&self) -> Vec<&str> {
         self.saves.iter().map(|save| save.saved.number.as_str()).collect()
+    }
+
+    /// Other orders that had one of the numbers too, at whatever time.
+    fn namesakes(&self) -> impl Iterator<Item = Told<'_>> {
+        let own = self.numbers();
+        let others = self.world.saves.iter().filter(|(id, _)| **id != self.id);
+        others
+            .map(|(id, saves)| Told { world: self.world, at: self.at, id: *id, saves })
+            .filter(move |other| other.numbers().iter().any(|number| own.contains(number)))
+    }
+
+    fn is_touched(&self) -> bool {
+        self.world.accounts[self.at].shipments(self.id).iter().any(|s| s.touched)
+    }
+
+    /// The shop has told which status means «send», the order never had it, and another has
+    /// had its one number all along.
+    fn is_a_draft(&self) -> bool {
+        let one = |saves: &[Save]| saves.windows(2).all(|pair| pair[0].saved.number == pair[1].saved.number);
+        let own = self.world.accepted.iter().any(|a| a.order == self.id && a.what == What::Send);
+        self.world.send_statuses
+            && !own
+            && self.saves.iter().all(|save| !save.saved.to_be_sent)
+            && one(self.saves)
+            && self.namesakes().any(|other| one(other.saves) && other.saves[0].at <= self.saves[0].at)
+    }
+
+    /// Some trigger named a number of the order.
+    fn was_ever_named(&self) -> bool {
+        let own = self.numbers();
+        let named = |a: &&Accepted| a.integrations.contains(&self.at) && own.contains(&a.number.as_str());
+        self.world.accepted.iter().any(|a| named(&a))
+    }
+
+    /// Letters about the order, or about a number it had, at this integration.
+    pub async fn letters(&self) -> Vec<DeadLetter> {
+        let integration = Some(self.world.shops[self.at].id());
+        let filter = DeadFilter { integration, ..DeadFilter::default() };
+        let all = self.world.store.dead_letters(&filter).await.expect("dead letters");
+        let own = self.numbers();
+        all.into_iter().filter(|dead| own.contains(&dead.number.as_deref().unwrap_or_default())).collect()
     }
 
     /// Whether a trigger asks for the order as it is now: the decisive save showed by the
@@ -68,7 +113,12 @@ impl Told<'_> {
         let number = &self.last().saved.number;
         let since = self.decisive().at;
         let fits = move |a: &&Accepted| {
-            a.first && a.what == what && a.integrations.contains(&self.at) && a.number == *number && a.at >= since
+            a.first
+                && a.order == self.id
+                && a.what == what
+                && a.integrations.contains(&self.at)
+                && a.number == *number
+                && a.at >= since
         };
         self.world.accepted.iter().filter(fits)
     }
@@ -86,7 +136,9 @@ pub async fn at_rest(world: &World) {
     }
     for (id, saves) in &world.saves {
         for at in 0..world.shops.len() {
-            judge(&Told { world, at, id: *id, saves }).await;
+            let told = Told { world, at, id: *id, saves };
+            judge(&told).await;
+            back::judge(&told).await;
         }
     }
 }
@@ -97,22 +149,25 @@ async fn judge(told: &Told<'_>) {
     let about = |text: String| world.said.broke(format!("order {id} at integration {at}: {text}"));
     let shipments = world.accounts[*at].shipments(*id);
     let live: Vec<_> = shipments.iter().filter(|s| s.is_live()).collect();
-    let touched = shipments.iter().any(|s| s.touched);
+    let touched = told.is_touched();
+    if !told.was_ever_named() && !shipments.is_empty() {
+        about("no trigger ever named it, and MeaSoft has it".to_owned());
+    }
+    if told.is_a_draft() && !shipments.is_empty() {
+        about("a draft, whose number another order has, was sent in its place".to_owned());
+    }
     let last = told.last();
     let wanted = last.saved.content(*id);
 
     let mut given_up = false;
-    for dead in world
-        .store
-        .dead_letters(&DeadFilter { integration: Some(shop.id()), ..DeadFilter::default() })
-        .await
-        .expect("dead letters")
-    {
-        if told.numbers().contains(&dead.number.as_deref().unwrap_or_default()) {
-            given_up = true;
-            if !may_give_up(told, &dead.reason, touched) {
-                about(format!("an unexplained dead letter: {} ({})", dead.reason, dead.detail));
-            }
+    for dead in told.letters().await.iter().filter(|dead| dead.kind != Kind::SyncPayments.as_str()) {
+        given_up = true;
+        // A letter names a number: it may be about another order of that number.
+        let explained = dead.reason == reason::AMBIGUOUS_NUMBER && told.namesakes().next().is_some()
+            || explains(told, &dead.reason)
+            || told.namesakes().any(|other| explains(&other, &dead.reason));
+        if !explained {
+            about(format!("an unexplained dead letter: {} ({})", dead.reason, dead.detail));
         }
     }
 
@@ -131,13 +186,20 @@ async fn judge(told: &Told<'_>) {
             about(format!("the ledger says {} {}, MeaSoft has {there:?}", d.orderno, d.state.as_str()));
         }
         if let [shipment] = live[..]
+            // Without it an edit is still to be cleared up.
+            && d.sent_hash.is_some()
+            && d.price.is_some_and(|price| price != shipment.content().price)
+        {
+            about(format!("the ledger says {:?} to collect, MeaSoft has {:?}", d.price, shipment.content().price));
+        }
+        if let [shipment] = live[..]
             && believes(told, d)
-            && shipment.content() != wanted
+            && !is_as(shipment, &wanted, world.crm.is_paid(*id))
         {
             about(format!("the ledger believes MeaSoft has it right, but it has {:?}", shipment.content()));
         }
     }
-    if touched || given_up {
+    if touched || given_up || world.crm.is_gone(*id) {
         return;
     }
     if told.is_ours(last) {
@@ -149,7 +211,7 @@ async fn judge(told: &Told<'_>) {
         if (sent || updated)
             && let [shipment] = live[..]
         {
-            if shipment.content() != wanted {
+            if !is_as(shipment, &wanted, world.crm.is_paid(*id)) {
                 about(format!("MeaSoft has {:?}, the order says {wanted:?}", shipment.content()));
             }
             let ours = Delivery::external_id(shop.id(), CrmOrderId(*id));
@@ -167,23 +229,30 @@ async fn judge(told: &Told<'_>) {
     }
 }
 
+/// Of an order that was paid once only the rest is left to collect.
+fn is_as(shipment: &Shipment, wanted: &Content, paid: bool) -> bool {
+    let content = shipment.content();
+    (content.price == wanted.price || paid) && content.phone == wanted.phone && content.lines == wanted.lines
+}
+
 /// The ledger holds that MeaSoft has the order as it is now.
 fn believes(told: &Told<'_>, d: &Delivery) -> bool {
     let shop = &told.world.shops[told.at];
-    let order = read_single(&document(told.id, &told.last().saved, None)).expect("an order");
+    let order = read_single(&told.world.crm.document(told.id, &told.last().saved)).expect("an order");
     let desired = desired(&order, &shop.integration, &References::default(), None, d);
     told.is_ours(told.last()) && desired.is_ok_and(|desired| d.sent_hash.as_deref() == Some(desired.hash.as_str()))
 }
 
-/// What of a history explains that something was given up.
-fn may_give_up(told: &Told<'_>, reason: &str, touched: bool) -> bool {
+/// What of an order's history explains that something was given up.
+fn explains(told: &Told<'_>, reason: &str) -> bool {
     let account = &told.world.accounts[told.at];
     let renumbered = told.saves.windows(2).any(|pair| pair[0].saved.number != pair[1].saved.number);
     match reason {
-        "too_late" => touched,
+        "too_late" => told.is_touched(),
         "town_not_found" | "unknown_code" => account.happened("refused"),
+        "handed_over_elsewhere" => told.world.crm.was_handed_over(told.id),
         "bad_phone" => told.saves.iter().any(|save| save.saved.phone == BAD_PHONE),
-        "order_not_found" => renumbered,
+        "order_not_found" => renumbered || told.world.crm.is_gone(told.id),
         _ => false,
     }
 }

@@ -1,33 +1,37 @@
 //! One history, lived through: the real handlers on the real store, with both vendors
 //! kept in memory and a clock that stands still until it is moved.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bridge_worker::budget::Budget;
+use bridge_worker::errands;
 use bridge_worker::gate::Gate;
 use bridge_worker::intake::wishes_of;
-use bridge_worker::ports::{Limits, Shop, Tools, Vendors};
+use bridge_worker::ports::{Connect, Limits, Shop, Tools, Vendors};
 use bridge_worker::references::ReferenceCache;
 use bridge_worker::runner::BATCH;
 use bridge_worker::serve::serve;
 use bridge_worker::settle::Policy;
+use bridge_worker::shops::Shops;
+use bridge_worker::sync;
 use jiff::tz::{TimeZone, offset};
 use jiff::{Timestamp, ToSpan};
 use shared::clock::Clock;
 use shared::config::Budgets;
 use shared::crypto::SecretKey;
-use shared::domain::{CrmOrderId, DeliveryState, OrderNumber, Secret, Settings};
-use shared::message::{Candidate, Command, Envelope};
+use shared::domain::{Integration, IntegrationId, Kopecks, OrderNumber, Secret, Settings};
+use shared::message::{Candidate, Command, Envelope, Lane, RECONCILE_HISTORY, decode};
 use shared::store::integrations::NewIntegration;
 use shared::store::journal::Journal;
 use shared::store::{Db, Store};
 use shared::telemetry::Metrics;
 
-use crate::crm::{FakeCrm, Saved};
-use crate::history::{Change, Fire, History, Op, What};
+use crate::back;
+use crate::crm::{FakeCrm, PAID, Saved, TO_BE_SENT};
+use crate::history::{self, Change, Fire, History, Op, What};
 use crate::measoft::{Account, UNKNOWN_RECHECK};
 use crate::rules;
 use crate::steps::{How, Run, Stop};
@@ -66,6 +70,8 @@ impl Said {
 /// A command that was recorded.
 pub struct Accepted {
     pub envelope: Envelope,
+    /// RetailCRM's id of the order that fired it. Only the judge knows.
+    pub order: i64,
     pub what: What,
     pub number: String,
     pub integrations: Vec<usize>,
@@ -100,16 +106,28 @@ pub struct World {
     pub crm: Arc<FakeCrm>,
     pub accounts: Vec<Arc<Account>>,
     pub shops: Vec<Shop>,
+    /// The same as the workers' registry of them.
+    registry: Shops,
+    one_number: bool,
+    declared: bool,
+    pub send_statuses: bool,
     workers: Vec<Worker>,
     journal: Journal,
-    held: Vec<(Envelope, What)>,
+    held: Vec<(Envelope, What, i64)>,
     pub accepted: Vec<Accepted>,
     pub saves: BTreeMap<i64, Vec<Save>>,
     runs: usize,
-    /// Runs that ended with their process.
-    dead: BTreeSet<usize>,
-    /// Somebody stood still.
-    pub paused: bool,
+    /// What ended before is not kept any more.
+    pub forgotten_before: Option<Timestamp>,
+}
+
+/// The vendors of this world, by integration.
+struct Fakes(HashMap<IntegrationId, Vendors>);
+
+impl Connect for Fakes {
+    fn connect(&self, integration: &Integration) -> Result<Vendors, String> {
+        self.0.get(&integration.id).cloned().ok_or_else(|| "no such integration".to_owned())
+    }
 }
 
 /// RetailCRM's id of a history's order.
@@ -145,6 +163,13 @@ pub fn live(history: &History) -> Result<(), String> {
             rules::at_rest(&world).await;
             world.said.verdict()?;
         }
+        if world.saves.keys().any(|id| world.crm.is_gone(*id)) {
+            world.said.line("the walk through RetailCRM's history".to_owned());
+            world.reconcile().await;
+            world.come_to_rest().await;
+            back::of_what_is_gone(&world).await;
+            world.said.verdict()?;
+        }
         Ok(())
     })
 }
@@ -161,7 +186,12 @@ impl World {
         let crm = FakeCrm::new(clock.clone(), said.clone());
         let (mut accounts, mut shops) = (Vec::new(), Vec::new());
         for n in 0..history.integrations {
-            let settings = Settings { delivery_types: vec![format!("courier-{n}")], ..Settings::default() };
+            let settings = Settings {
+                delivery_types: vec![format!("courier-{n}")],
+                payment_status: Some(PAID.to_owned()),
+                send_statuses: history.send_statuses.then(|| TO_BE_SENT.to_owned()).into_iter().collect(),
+                ..Settings::default()
+            };
             let new = NewIntegration {
                 title: format!("shop {n}"),
                 crm_url: "https://shop.example".to_owned(),
@@ -174,10 +204,13 @@ impl World {
                 settings,
             };
             let integration = Arc::new(store.add_integration(new).await.expect("an integration"));
-            let account = Account::new(integration.id, clock.clone(), store.clone(), said.clone());
+            let account = Account::new(integration.id, clock.clone(), store.clone(), crm.clone(), said.clone());
             accounts.push(account.clone());
             shops.push(Shop { integration, vendors: Vendors { courier: account, crm: crm.clone() } });
         }
+        let fakes = shops.iter().map(|shop: &Shop| (shop.id(), shop.vendors.clone())).collect();
+        let registry = Shops::new(store.clone(), Arc::new(Fakes(fakes)));
+        registry.refresh().await.expect("integrations");
         let mut world = Self {
             clock,
             store,
@@ -185,14 +218,17 @@ impl World {
             crm,
             accounts,
             shops,
+            registry,
+            one_number: history.one_number,
+            declared: history.declared,
+            send_statuses: history.send_statuses,
             workers: Vec::new(),
             journal,
             held: Vec::new(),
             accepted: Vec::new(),
             saves: BTreeMap::new(),
             runs: 0,
-            dead: BTreeSet::new(),
-            paused: false,
+            forgotten_before: None,
         };
         world.workers = (0..2).map(|n| Worker { tools: world.tools(format!("w{n}")), asleep: None }).collect();
         world
@@ -242,20 +278,24 @@ impl World {
         match op {
             Op::Save { order, change, fire, lag, held } => self.save(*order, *change, *fire, *lag, *held).await,
             Op::Trigger { order, what, at } => {
-                if let Some(saved) = self.crm.last(id_of(*order)) {
-                    let command = self.command(*what, &saved.number, *at);
-                    self.accept(command, *what).await;
+                let id = id_of(*order);
+                if let Some(saved) = self.crm.last(id)
+                    && !self.crm.is_gone(id)
+                {
+                    let command = self.command(*what, &saved.number, *at, None);
+                    self.accept(command, *what, id).await;
                 }
             }
             Op::Again { back } => {
                 if let Some(n) = self.accepted.len().checked_sub(back + 1) {
-                    let (envelope, what) = (self.accepted[n].envelope.clone(), self.accepted[n].what);
-                    self.accept(envelope, what).await;
+                    let again = &self.accepted[n];
+                    let (envelope, what, order) = (again.envelope.clone(), again.what, again.order);
+                    self.accept(envelope, what, order).await;
                 }
             }
             Op::Deliver => {
-                while let Some((envelope, what)) = self.held.pop() {
-                    self.accept(envelope, what).await;
+                while let Some((envelope, what, order)) = self.held.pop() {
+                    self.accept(envelope, what, order).await;
                 }
             }
             Op::Work { by, at, stop } => {
@@ -269,7 +309,14 @@ impl World {
             }
             Op::Trouble { at, fault, on_writes } => self.accounts[*at].trouble(*fault, *on_writes),
             Op::CrmTrouble(fault) => self.crm.trouble(*fault),
-            Op::Courier { order, at, status } => self.accounts[*at].courier_does(id_of(*order), status),
+            Op::CrmAway(seconds) => self.crm.away(Duration::from_secs(u64::from(*seconds))),
+            Op::Blind { at, seconds } => self.accounts[*at].blind(Duration::from_secs(u64::from(*seconds))),
+            Op::Courier { order, at, status, backdated } => {
+                self.accounts[*at].courier_does(id_of(*order), status, *backdated);
+            }
+            Op::Sync { by, at, stop } => self.sync(*by, *at, *stop).await,
+            Op::Delete { order, into } => self.delete(*order, *into).await,
+            Op::HandedOver { order } => self.crm.handed_over_before(id_of(*order)),
             Op::Wait(seconds) => self.pass(Duration::from_secs(u64::from(*seconds))),
             Op::Rest => {
                 for _ in 0..12 {
@@ -279,6 +326,22 @@ impl World {
                     }
                     self.pass(Duration::from_secs(10));
                 }
+                for at in 0..self.shops.len() {
+                    self.sync(0, at, None).await;
+                }
+            }
+            Op::Season => {
+                // No process stands still for so long; what can be done is done.
+                for by in 0..self.workers.len() {
+                    if self.workers[by].asleep.is_some() {
+                        self.restart(by);
+                    }
+                }
+                Box::pin(self.perform(&Op::Rest)).await;
+                self.pass(Duration::from_secs(100 * 24 * 3600));
+                self.forgotten_before = Some(self.clock.now());
+                let done = errands::retention(&self.workers[0].tools).await;
+                self.said.line(format!("   what is old is forgotten: {}", done.label()));
             }
             Op::NewYear => {
                 let now = self.clock.now().to_zoned_datetime(TimeZone::fixed(offset(3)));
@@ -302,8 +365,7 @@ impl World {
         let now = self.clock.now();
         if now.to_zoned_datetime(zone.clone()).year() != (now + time).to_zoned_datetime(zone).year() {
             for n in 0..self.workers.len() {
-                if let Some((run, _)) = &self.workers[n].asleep {
-                    self.dead.insert(run.id);
+                if self.workers[n].asleep.is_some() {
                     self.restart(n);
                 }
             }
@@ -315,13 +377,17 @@ impl World {
 
     async fn save(&mut self, order: usize, change: Change, fire: Fire, lag: bool, held: bool) {
         let id = id_of(order);
+        if self.crm.is_gone(id) {
+            return;
+        }
         let before = self.crm.last(id);
         let mut saved = before.clone().unwrap_or_else(|| Saved {
-            number: format!("{}", 101 + order),
+            number: history::number(if self.one_number { 0 } else { order }, 0),
             kind: self.kind(0),
             phone: 0,
             price: 0,
             more: 0,
+            to_be_sent: false,
         });
         match change {
             Change::Nothing => {}
@@ -329,12 +395,9 @@ impl World {
             Change::Price(n) => saved.price = n,
             Change::Lines(n) => saved.more = n,
             Change::Kind(n) => saved.kind = self.kind(n),
-            Change::Number(n) => saved.number = format!("{}-{n}", 101 + order),
+            Change::Number(n) => saved.number = history::number(order, n),
         }
-        let lag = if lag { Duration::from_secs(6) } else { Duration::ZERO };
-        let shows = self.crm.save(id, saved.clone(), lag);
         let (was, is) = (before.as_ref().and_then(|b| self.courier(&b.kind)), self.courier(&saved.kind));
-        self.saves.entry(id).or_default().push(Save { at: self.clock.now(), shows, saved: saved.clone() });
         let mut fired = Vec::new();
         if let Some(was) = was
             && is != Some(was)
@@ -348,6 +411,10 @@ impl World {
                 _ => fired.push((What::Send, is)),
             }
         }
+        saved.to_be_sent |= fire != Fire::None && fired.iter().any(|(what, _)| *what == What::Send);
+        let lag = if lag { Duration::from_secs(6) } else { Duration::ZERO };
+        let shows = self.crm.save(id, saved.clone(), lag);
+        self.saves.entry(id).or_default().push(Save { at: self.clock.now(), shows, saved: saved.clone() });
         let times = match fire {
             Fire::None => 0,
             Fire::Twice => 2,
@@ -355,38 +422,49 @@ impl World {
         };
         for (what, at) in fired {
             for _ in 0..times {
-                let envelope = self.command(what, &saved.number, at);
+                let declared = self.declared.then(|| Kopecks::roubles(saved.total(id)));
+                let envelope = self.command(what, &saved.number, at, declared);
                 if held {
-                    self.held.push((envelope, what));
+                    self.held.push((envelope, what, id));
                 } else {
-                    self.accept(envelope, what).await;
+                    self.accept(envelope, what, id).await;
                 }
             }
         }
     }
 
-    fn command(&self, what: What, number: &str, at: usize) -> Envelope {
+    /// The order is there no more; another may have got its goods.
+    async fn delete(&mut self, order: usize, into: Option<usize>) {
+        let id = id_of(order);
+        let into = into.filter(|into| *into != order && self.saves.contains_key(&id_of(*into)));
+        if self.crm.is_gone(id) || !self.saves.contains_key(&id) {
+            return;
+        }
+        self.crm.delete(id, into.map(id_of));
+        if let Some(into) = into {
+            let more = self.crm.last(id_of(into)).map_or(0, |saved| saved.more);
+            self.save(into, Change::Lines(more + 1), Fire::Update, false, false).await;
+        }
+    }
+
+    fn command(&self, what: What, number: &str, at: usize, declared: Option<Kopecks>) -> Envelope {
         let number = OrderNumber::parse(number).expect("a number");
         let command = match what {
-            What::Send => Command::SendOrder { number, declared: None },
-            What::Update => Command::UpdateOrder { number, declared: None },
+            What::Send => Command::SendOrder { number, declared },
+            What::Update => Command::UpdateOrder { number, declared },
             What::Cancel => {
                 let pair = |(n, shop): (usize, &Shop)| Candidate {
                     delivery_type: format!("courier-{n}"),
                     integration: shop.id(),
                 };
-                Command::CancelOrder {
-                    number,
-                    declared: None,
-                    candidates: self.shops.iter().enumerate().map(pair).collect(),
-                }
+                Command::CancelOrder { number, declared, candidates: self.shops.iter().enumerate().map(pair).collect() }
             }
         };
         let integration = if what == What::Cancel { self.shops[0].id() } else { self.shops[at].id() };
         Envelope::new(command, Some(integration), self.clock.now())
     }
 
-    async fn accept(&mut self, envelope: Envelope, what: What) {
+    async fn accept(&mut self, envelope: Envelope, what: What, order: i64) {
         let calm = self.is_calm().await;
         let wishes = wishes_of(&self.workers[0].tools, &envelope);
         self.store.record_wishes(&wishes).await.expect("recorded");
@@ -397,7 +475,7 @@ impl World {
         let at = self.clock.now();
         let first_read = at.max(envelope.received_at + SETTLE);
         let first = self.accepted.iter().all(|a| a.envelope.id != envelope.id);
-        self.accepted.push(Accepted { envelope, what, number, integrations, at, first_read, first, calm });
+        self.accepted.push(Accepted { envelope, order, what, number, integrations, at, first_read, first, calm });
     }
 
     async fn is_calm(&self) -> bool {
@@ -442,6 +520,42 @@ impl World {
         true
     }
 
+    /// Statuses and payments on their way back.
+    async fn sync(&mut self, by: usize, at: usize, stop: Option<Stop>) {
+        if self.workers[by].asleep.is_some() {
+            return;
+        }
+        self.runs += 1;
+        let (tools, shops, id) = (self.workers[by].tools.clone(), self.registry.clone(), self.shops[at].id());
+        let run = Run::new(&tools.owner, self.runs, stop);
+        let task = run.clone().walk(async move {
+            sync::sync_statuses(&tools, &shops, id).await;
+        });
+        self.drive(by, run, Box::pin(task)).await;
+    }
+
+    /// Looks for what no trigger announced, and has it done.
+    async fn reconcile(&mut self) {
+        self.pass(Duration::from_secs(60));
+        for at in 0..self.shops.len() {
+            let tools = self.workers[0].tools.clone();
+            let mut envelope = Envelope::new(Command::Reconcile {}, Some(self.shops[at].id()), self.clock.now());
+            envelope.key = RECONCILE_HISTORY.to_owned();
+            let done = sync::reconcile::run(&tools, &self.registry, &envelope).await;
+            self.said.line(format!("   the walk for integration {at}: {}", done.label()));
+        }
+        let published = self.store.claim_jobs(Some(Lane::Interactive), "test", LEASE, 1000).await.expect("jobs");
+        let mut ids = Vec::new();
+        for job in published {
+            let envelope = decode(&job.body).expect("readable");
+            let wishes = wishes_of(&self.workers[0].tools, &envelope);
+            self.said.line(format!("   it asks for {:?} of {}", envelope.command.kind(), envelope.key));
+            self.store.record_wishes(&wishes).await.expect("recorded");
+            ids.push(job.id);
+        }
+        self.store.finish_jobs("test", &ids).await.expect("finished");
+    }
+
     async fn drive(&mut self, by: usize, run: Arc<Run>, mut task: Task) {
         let ended = tokio::time::timeout(Duration::from_secs(30), async {
             tokio::select! {
@@ -454,12 +568,10 @@ impl World {
             Ok(None) => {}
             Ok(Some(How::Pause)) => {
                 self.said.line(format!("   {} stands still", run.owner));
-                self.paused = true;
                 self.workers[by].asleep = Some((run, task));
             }
             Ok(Some(_)) => {
                 drop(task);
-                self.dead.insert(run.id);
                 self.restart(by);
             }
             Err(_) => self.said.broke("a worker hangs".to_owned()),
@@ -483,15 +595,24 @@ impl World {
         for by in 0..self.workers.len() {
             self.perform(&Op::Continue { by, stop: None }).await;
         }
+        // Whoever died while it brought statuses back holds them up no longer.
+        self.pass(LEASE);
+        for _ in 0..20 {
+            if !self.work_off().await {
+                return self.said.broke("it never comes to rest".to_owned());
+            }
+            if !self.bring_back().await {
+                return self.pass(Duration::from_secs(60));
+            }
+        }
+        self.said.broke("statuses and orders never come to rest".to_owned());
+    }
+
+    /// Workers work until nothing is due; false: that does not happen.
+    async fn work_off(&mut self) -> bool {
         for _ in 0..400 {
             let due = self.store.integrations_with_work().await.expect("due work");
-            let Some(next) = due.iter().map(|(_, at)| *at).min() else {
-                if self.stream_surprises().await {
-                    continue;
-                }
-                self.pass(Duration::from_secs(60));
-                return;
-            };
+            let Some(next) = due.iter().map(|(_, at)| *at).min() else { return true };
             let now = self.clock.now();
             if next > now {
                 self.pass(next.duration_since(now).unsigned_abs());
@@ -504,33 +625,37 @@ impl World {
                 self.pass(Duration::from_secs(1));
             }
         }
-        self.said.broke("it never comes to rest".to_owned());
+        false
     }
 
+    /// Reads the streams out and brings back what they say. True: that has made work.
+    ///
     /// A request that arrived after its lease, of a process that died before it could say
     /// so, is known to nobody until MeaSoft's stream of statuses shows the order.
-    async fn stream_surprises(&self) -> bool {
-        let mut surprised = false;
-        for (shop, account) in self.shops.iter().zip(&self.accounts) {
-            for id in self.saves.keys() {
-                let lost = account
-                    .shipments(*id)
-                    .into_iter()
-                    .filter(|s| s.is_live())
-                    .any(|s| s.late_from.is_some_and(|run| self.dead.contains(&run)));
-                let delivery = self.store.delivery_by_order(shop.id(), CrmOrderId(*id)).await.expect("the ledger");
-                if let Some(d) = delivery
-                    && lost
-                    && matches!(d.state, DeliveryState::Planned | DeliveryState::Rejected)
-                {
-                    self.said.line(format!("   the stream shows {}", d.orderno));
-                    let mut tx = self.store.db.begin().await.expect("a transaction");
-                    tx.doubt_delivery(&d, self.clock.now()).await.expect("noted");
-                    tx.commit().await.expect("noted");
-                    surprised = true;
-                }
+    async fn bring_back(&mut self) -> bool {
+        for _ in 0..60 {
+            for at in 0..self.shops.len() {
+                self.sync(0, at, None).await;
             }
+            if self.store.backlog().await.expect("a count").0 > 0 {
+                return true;
+            }
+            let mut dues = Vec::new();
+            for shop in &self.shops {
+                let account = shop.integration.courier_account();
+                dues.push(self.store.next_tracking_due(shop.id()).await.expect("due"));
+                dues.push(self.store.next_payment_due(shop.id()).await.expect("due"));
+                dues.push(self.store.next_row_due(&account).await.expect("due"));
+            }
+            let due = dues.into_iter().flatten().min();
+            if due.is_none() && self.accounts.iter().all(|account| account.is_read_out()) {
+                return false;
+            }
+            let now = self.clock.now();
+            let wait = due.map_or(Duration::ZERO, |due| due.max(now).duration_since(now).unsigned_abs());
+            self.pass(wait.clamp(Duration::from_secs(1), Duration::from_secs(600)));
         }
-        surprised
+        // Rows of what the ledger does not hold for placed wait for a day.
+        false
     }
 }
