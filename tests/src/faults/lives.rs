@@ -8,8 +8,10 @@ use super::chance::Chance;
 
 /// Delivery type of nobody's integration.
 pub(super) const ELSEWHERE: &str = "russian-post";
-/// House of the address an order begins with.
-pub(super) const FIRST_HOUSE: u32 = 77;
+/// A status that no trigger's condition knows.
+pub(super) const DRAFT: &str = "new";
+/// The status that means «send».
+pub(super) const TO_BE_SENT: &str = "SentMeaSoft";
 
 /// One thing a manager does; each fires its triggers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +33,57 @@ pub enum Act {
     },
     /// The phone becomes one.
     MendPhone,
+    /// It gets another number.
+    Renumber(Numbered),
+    /// It is deleted in RetailCRM, which fires nothing.
+    Delete,
     /// The courier takes it.
     Accept,
     /// The courier hands it over.
     HandOver,
+}
+
+/// The number an order gets later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbered {
+    /// One that no order ever had.
+    Anew,
+    /// The one MeaSoft would see were a neighbour placed a second time.
+    LikeARepeat,
+}
+
+/// Lives in a row whose numbers are thought of together. Four follow one another through the
+/// accounts and their shops, so that the fourth next is of the same shop.
+const ROUND: usize = 20;
+const SAME_SHOP: usize = 4;
+
+/// The life before with the same number: every fifth order of an integration is of its second
+/// site, which counts on its own.
+#[must_use]
+pub fn twin_of(n: usize) -> Option<usize> {
+    (n % ROUND >= ROUND - SAME_SHOP).then(|| n - SAME_SHOP)
+}
+
+/// The number the `n`th order begins with.
+#[must_use]
+pub fn number_of(n: usize) -> String {
+    let counted = twin_of(n).unwrap_or(n);
+    format!("{}{}", 1000 + counted, if counted.is_multiple_of(2) { "A" } else { "C" })
+}
+
+/// The number it gets later.
+#[must_use]
+pub fn renumbered(n: usize, how: Numbered) -> String {
+    match how {
+        Numbered::LikeARepeat if n >= SAME_SHOP => format!("{}-2", number_of(n - SAME_SHOP)),
+        _ => format!("{}N", 1000 + n),
+    }
+}
+
+/// House of the address the `n`th order begins with: no two orders have the same.
+#[must_use]
+pub fn first_house(n: usize) -> u32 {
+    10_000 + u32::try_from(n).unwrap_or(0)
 }
 
 /// What a manager does with one order.
@@ -104,6 +153,15 @@ impl Life {
                 acts.push(if chance.percent(70) { Act::HandOver } else { edit_address(&mut chance) });
             }
         }
+        if chance.percent(18) {
+            let how = if chance.percent(50) { Numbered::Anew } else { Numbered::LikeARepeat };
+            let at = usize::try_from(chance.within(1..acts.len() as u64 + 1)).unwrap_or(1);
+            acts.insert(at, Act::Renumber(how));
+        }
+        // What the courier has begun would not be cancelled.
+        if chance.percent(5) && !acts.contains(&Act::Accept) {
+            acts.push(Act::Delete);
+        }
         life.acts = acts.into_iter().map(|act| (pause(&mut chance), act)).collect();
         life
     }
@@ -149,13 +207,16 @@ pub struct Wanted {
     pub status: Option<&'static str>,
     /// Times it left a shop: each may have cost a number.
     pub departures: usize,
+    /// RetailCRM has it no more: so must MeaSoft once the walk through the history has seen it.
+    pub deleted: bool,
 }
 
 impl Wanted {
     /// Of an order that nothing was done about.
     #[must_use]
-    pub const fn nothing_yet(collect: i64, bad_phone: bool) -> Self {
-        Self { at: None, house: FIRST_HOUSE, collect, bad_phone, too_late: false, status: None, departures: 0 }
+    pub const fn nothing_yet(house: u32, collect: i64, bad_phone: bool) -> Self {
+        let (at, status) = (None, None);
+        Self { at, house, collect, bad_phone, too_late: false, status, departures: 0, deleted: false }
     }
 
     /// After an act in the shop of a side. `fee` is the delivery cost the sum has now.
@@ -175,6 +236,8 @@ impl Wanted {
                 self.departures += 1;
             }
             Act::MendPhone => self.bad_phone = false,
+            Act::Renumber(_) => {}
+            Act::Delete => self.deleted = true,
             Act::Accept => self.status = Some("ACCEPTED"),
             Act::HandOver => self.status = Some("COMPLETE"),
         }
@@ -201,6 +264,8 @@ mod tests {
             ("a move", with(|act| matches!(act, Act::Move { .. }))),
             ("a mended phone", with(|act| *act == Act::MendPhone)),
             ("a hand-over", with(|act| *act == Act::HandOver)),
+            ("another number", with(|act| matches!(act, Act::Renumber(_)))),
+            ("a deletion", with(|act| *act == Act::Delete)),
         ] {
             assert!(count >= 3, "{name}: {count} of 300");
         }
@@ -208,8 +273,22 @@ mod tests {
     }
 
     #[test]
+    fn numbers_repeat_between_the_sites_of_one_shop_and_nowhere_else() {
+        let of = |n: usize| (n % 2, n / 2 % 2, number_of(n));
+        let twins: Vec<usize> = (0..200).filter(|n| twin_of(*n).is_some()).collect();
+        assert_eq!(twins.len(), 40);
+        for n in &twins {
+            assert_eq!(of(*n), of(n - 4), "side, account and number");
+        }
+        let numbers: std::collections::BTreeSet<String> = (0..200).map(number_of).collect();
+        assert_eq!(numbers.len(), 160);
+        assert_eq!(renumbered(9, Numbered::LikeARepeat), format!("{}-2", number_of(5)));
+        assert!(!numbers.contains(&renumbered(9, Numbered::Anew)));
+    }
+
+    #[test]
     fn what_is_wanted_follows_the_last_act() {
-        let sent = Wanted::nothing_yet(1_000, false).after(Act::Send, 0, 300);
+        let sent = Wanted::nothing_yet(77, 1_000, false).after(Act::Send, 0, 300);
         assert_eq!((sent.at, sent.collect, sent.house), (Some(0), 1_000, 77));
         let changed = sent.after(Act::Readdress(1234), 0, 300).after(Act::Recost(500), 0, 300);
         assert_eq!((changed.house, changed.collect), (1234, 1_200));
@@ -217,6 +296,9 @@ mod tests {
         assert_eq!((gone.at, gone.departures), (None, 1));
         assert_eq!(gone.after(Act::Return, 0, 500).at, Some(0));
         assert_eq!(changed.after(Act::Move { cancel_first: true }, 0, 500).at, Some(1));
+        let other = changed.after(Act::Renumber(Numbered::Anew), 0, 500);
+        assert_eq!(other, changed, "a number is only how triggers speak");
+        assert!(changed.after(Act::Delete, 0, 500).deleted);
         let late = sent.after(Act::Accept, 0, 300).after(Act::Readdress(1234), 0, 300);
         assert_eq!((late.house, late.too_late), (77, true), "MeaSoft keeps what it had");
     }

@@ -34,6 +34,8 @@ pub const RECOVERY: Duration = Duration::from_secs(15);
 const GIVE_UP: Duration = Duration::from_secs(60);
 /// Everything accepted has had its effect by then.
 const SETTLED: Duration = Duration::from_secs(90);
+/// What was deleted in RetailCRM is cancelled by then.
+const WALKED: Duration = Duration::from_secs(60);
 /// Between two looks at a status.
 const SYNC_S: u64 = 4;
 
@@ -82,6 +84,12 @@ pub struct Summary {
     pub repeated: u64,
     /// Orders that lived.
     pub orders: u64,
+    /// Of them: with another's number, given another number, deleted.
+    pub twins: u64,
+    /// See [`Summary::twins`].
+    pub renumbered: u64,
+    /// See [`Summary::twins`].
+    pub deleted: u64,
     /// Orders MeaSoft created, changed and cancelled.
     pub effects: (u64, u64, u64),
     /// Effects missing.
@@ -109,6 +117,7 @@ pub async fn run(mut plan: Plan, say: Told) -> Summary {
         .alone()
         .proxied()
         .accounts(2)
+        .setting(&format!("send_statuses={}", lives::TO_BE_SENT))
         .set("SYNC_INTERVAL_S", &SYNC_S.to_string())
         .set("RUST_LOG", "info,shared=debug,bridge_worker=debug")
         .start()
@@ -245,16 +254,67 @@ async fn statuses_arrive(traffic: &Traffic) {
 /// Leaves the product's own account of the orders that went wrong beside the logs.
 async fn write_timelines(world: &World, more: &[String], records: &[verdict::Record], summary: &mut Summary) {
     let wrong = || summary.lost.iter().chain(&summary.doubled).chain(&summary.unexplained).chain(more);
-    let named = records.iter().filter(|record| wrong().any(|sentence| sentence.contains(&record.number)));
+    let is_named = |record: &&verdict::Record| {
+        wrong().any(|sentence| record.numbers.iter().any(|number| sentence.contains(number.as_str())))
+    };
     let mut page = String::new();
-    for record in named.take(TIMELINES) {
-        let shown = world.bridge(&["order", "show", &record.number]).await;
-        let _ = writeln!(page, "{:?}\n{}{}", record.wanted, shown.stdout, shown.stderr);
+    for record in records.iter().filter(is_named).take(TIMELINES) {
+        let _ = writeln!(page, "{}: {:?}\nwished: {}", record.name(), record.wanted, record.wishes.join(", "));
+        for line in served(world, record) {
+            let _ = writeln!(page, "{line}");
+        }
+        for number in &record.numbers {
+            let shown = world.bridge(&["order", "show", number]).await;
+            let _ = writeln!(page, "{}{}", shown.stdout, shown.stderr);
+        }
     }
     if !page.is_empty()
         && let Err(error) = std::fs::write(world.folder().join("timelines.txt"), page)
     {
         summary.unexplained.push(format!("the timelines cannot be written: {error}"));
+    }
+}
+
+/// What the workers logged of their attempts at an order, each with the worker's name.
+fn served(world: &World, record: &verdict::Record) -> Vec<String> {
+    let mut lines = Vec::new();
+    for name in world.process_names().into_iter().filter(|name| name.starts_with("worker")) {
+        let log = world.log(&name);
+        let about = |line: &&str| {
+            line.contains("attempt.finished")
+                && record.numbers.iter().any(|number| line.contains(&format!("order=\"{number}\"")))
+        };
+        lines.extend(log.lines().filter(about).map(|line| format!("{line} [{name}]")));
+    }
+    // Each begins with its moment.
+    lines.sort_unstable();
+    lines
+}
+
+/// A sentence about an order with what was wished of it last, and who served it.
+fn with_last_wish(world: &World, records: &[verdict::Record], sentence: String) -> String {
+    let Some(record) = records.iter().find(|record| sentence.starts_with(&record.name())) else { return sentence };
+    let wished = record.wishes.iter().rev().nth(1).map_or("nothing", String::as_str);
+    let by = served(world, record).pop().unwrap_or_else(|| "nobody".to_owned());
+    format!("{sentence}; last wish {wished}; served last: {by}")
+}
+
+/// Lets the walk through RetailCRM's history run and waits until what was deleted there has
+/// been cancelled.
+async fn walk(world: &World, traffic: &Traffic) -> Result<(), String> {
+    world.free_history_slots().await.map_err(|error| format!("the history's slots cannot be freed: {error:#}"))?;
+    let begun = Instant::now();
+    loop {
+        let mut gone = traffic.records();
+        gone.retain(|record| record.wanted.deleted);
+        let left = verdict::judge(&gone, &world.shops, &world.measoft.orders(), true).lost.len();
+        if left == 0 {
+            return Ok(());
+        }
+        if begun.elapsed() > WALKED {
+            return Err(format!("{left} deleted orders are not cancelled within {WALKED:?}"));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
@@ -268,10 +328,27 @@ async fn conclude(world: Arc<World>, traffic: Arc<Traffic>, summary: &mut Summar
         summary.effects.1 += u64::from(effects.edits);
         summary.effects.2 += u64::from(effects.cancels);
     }
-    let verdict = verdict::judge(&records, &world.shops, &world.measoft.orders());
-    (summary.lost, summary.doubled) = (verdict.lost, verdict.doubled);
+    let numbers: Vec<&String> = records.iter().filter_map(|record| record.numbers.first()).collect();
+    let distinct: std::collections::BTreeSet<&&String> = numbers.iter().collect();
+    summary.twins = (numbers.len() - distinct.len()) as u64;
+    summary.renumbered = records.iter().filter(|record| record.numbers.len() > 1).count() as u64;
+    summary.deleted = records.iter().filter(|record| record.wanted.deleted).count() as u64;
+    // The walk would make good what triggers did not: first without it.
+    let before = verdict::judge(&records, &world.shops, &world.measoft.orders(), false);
+    if summary.deleted > 0 {
+        summary.unexplained.extend(walk(&world, &traffic).await.err());
+    }
+    let gone: Vec<verdict::Record> = records.iter().filter(|record| record.wanted.deleted).cloned().collect();
+    let after = verdict::judge(&records, &world.shops, &world.measoft.orders(), true);
+    let gone = after.lost.into_iter().filter(|lost| gone.iter().any(|record| lost.starts_with(&record.name())));
+    let lost = before.lost.into_iter().chain(gone);
+    summary.lost = lost.map(|sentence| with_last_wish(&world, &records, sentence)).collect();
+    summary.doubled = before.doubled;
+    summary.doubled.extend(after.doubled);
+    summary.doubled.sort();
+    summary.doubled.dedup();
     summary.unexplained.extend(traffic.strange());
-    match world.ledger.rows("SELECT number, reason, detail FROM dead_letters WHERE state = 'open'").await {
+    match world.ledger.rows("SELECT * FROM dead_letters WHERE state = 'open'").await {
         Ok(rows) => {
             let text = |row: &crate::harness::Line, name: &str| {
                 row.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
@@ -279,12 +356,19 @@ async fn conclude(world: Arc<World>, traffic: Arc<Traffic>, summary: &mut Summar
             let mut explained = std::collections::BTreeSet::new();
             for row in &rows {
                 let (number, reason) = (text(row, "number"), text(row, "reason"));
-                let record = records.iter().find(|record| record.number == number);
-                let expected = record.is_some_and(|record| {
-                    (record.wanted.bad_phone && reason == "bad_phone")
-                        || (record.wanted.too_late && reason == "too_late")
-                });
-                if expected {
+                // By the order where the letter names one, else by its number, which others may have.
+                let id = row.get("crm_order_id").and_then(serde_json::Value::as_i64);
+                let mut about = records
+                    .iter()
+                    .filter(|record| record.numbers.contains(&number) && id.is_none_or(|id| record.id == id));
+                let wanted = |record: &&verdict::Record| match reason.as_str() {
+                    "bad_phone" => record.wanted.bad_phone,
+                    "too_late" => record.wanted.too_late,
+                    // A trigger may have named it by a number, or an order, that is no more.
+                    "order_not_found" => record.wanted.deleted || record.numbers.len() > 1,
+                    _ => false,
+                };
+                if about.any(|record| wanted(&record)) {
                     explained.insert(number.clone());
                     world.expect_dead_letter(&number, &reason);
                 } else {
@@ -293,9 +377,11 @@ async fn conclude(world: Arc<World>, traffic: Arc<Traffic>, summary: &mut Summar
                     world.expect_dead_letter(&number, &reason);
                 }
             }
-            let owed = records.iter().filter(|record| record.wanted.bad_phone || record.wanted.too_late);
-            for record in owed.filter(|record| !explained.contains(&record.number)) {
-                summary.lost.push(format!("{} failed and nobody was told", record.number));
+            let owed = records
+                .iter()
+                .filter(|record| (record.wanted.bad_phone || record.wanted.too_late) && !record.wanted.deleted);
+            for record in owed.filter(|record| record.numbers.iter().all(|number| !explained.contains(number))) {
+                summary.lost.push(format!("{} failed and nobody was told", record.name()));
             }
         }
         Err(error) => summary.unexplained.push(format!("the dead letters cannot be read: {error:#}")),

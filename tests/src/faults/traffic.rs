@@ -1,5 +1,6 @@
 //! Lives of orders, played against the running installation.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::harness::{Placed, World, a_parcel};
 use crate::retailcrm::TriggerKind::{self, Cancel, Send, Update};
 
-use super::lives::{Act, ELSEWHERE, Life, Wanted};
-use super::verdict::Record;
+use super::lives::{Act, DRAFT, ELSEWHERE, Life, TO_BE_SENT, Wanted, first_house, number_of, renumbered};
+use super::verdict::{Record, is_of};
 
 /// RetailCRM's patience is not known; a manager's is.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -78,17 +79,16 @@ impl Traffic {
         let mut awaited = Vec::new();
         for account in 0..self.world.shops.len() / 2 {
             let n = self.next.fetch_add(1, Ordering::Relaxed);
-            let record = self.live_in(Life::plain(n % 2), n, account).await;
-            let shop = &self.world.shops[record.shops[record.wanted.at.unwrap_or(0)]];
-            awaited.push(format!("{}{}", shop.prefix, record.number));
+            awaited.push(self.live_in(Life::plain(n % 2), n, account).await);
         }
         loop {
-            awaited.retain(|orderno| self.world.measoft.order(orderno).is_none());
+            awaited.retain(|record| self.parcel(record).is_none());
             if awaited.is_empty() {
                 return Ok(begun.elapsed());
             }
             if begun.elapsed() > limit {
-                return Err(format!("{} did not arrive within {limit:?}", awaited.join(", ")));
+                let missing: Vec<String> = awaited.iter().map(Record::name).collect();
+                return Err(format!("{} did not arrive within {limit:?}", missing.join(", ")));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -112,6 +112,11 @@ impl Traffic {
         self.strange.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The newest parcel with the goods of an order, wherever it is.
+    fn parcel(&self, record: &Record) -> Option<crate::measoft::Order> {
+        self.world.measoft.find(|order| !order.deleted && is_of(order, record, &self.world.shops))
+    }
+
     fn note(&self, what: String) {
         self.strange.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
@@ -124,22 +129,46 @@ impl Traffic {
     async fn live_in(&self, life: Life, n: usize, account: usize) -> Record {
         let shops = [account * 2, account * 2 + 1];
         let mut side = life.side;
-        let number = format!("{}{}", 1000 + n, if n.is_multiple_of(2) { "A" } else { "C" });
-        let (mut builder, collect) = a_parcel(n, &number, &self.world.shops[shops[side]].delivery_type, life.collect);
+        let number = number_of(n);
+        let (builder, collect) = a_parcel(n, &number, &self.world.shops[shops[side]].delivery_type, life.collect);
+        let house = first_house(n);
+        let mut builder = builder.address("Москва", &address(house)).status(DRAFT);
         if life.bad_phone {
             builder = builder.text("phone", "нет");
         }
         let mut placed = self.world.place_as(shops[side], &number, builder, collect);
-        let mut wanted = Wanted::nothing_yet(collect, life.bad_phone);
+        let mut record = Record {
+            shops,
+            id: placed.id,
+            numbers: vec![number],
+            items: self.items(&placed),
+            wanted: Wanted::nothing_yet(house, collect, life.bad_phone),
+            told: None,
+            wishes: Vec::new(),
+        };
         let mut fee = self.fee(&placed);
         for (pause, act) in life.acts {
             tokio::time::sleep(pause).await;
-            wanted = wanted.after(act, side, fee);
+            record.wanted = record.wanted.after(act, side, fee);
+            record.wishes.push(format!("{} {act:?}", jiff::Timestamp::now().strftime("%H:%M:%S%.3f")));
             match act {
-                Act::Send => self.fire(Send, &placed).await,
+                Act::Send => {
+                    self.edit(&placed, |order| order.set_status(TO_BE_SENT));
+                    self.fire(Send, &placed).await;
+                }
                 Act::Readdress(house) => {
-                    self.edit(&placed, |order| order.set_address("Москва", &format!("Потаённая ул., д. {house}")));
+                    self.edit(&placed, |order| order.set_address("Москва", &address(house)));
                     self.fire(Update, &placed).await;
+                }
+                Act::Renumber(how) => {
+                    placed.number = renumbered(n, how);
+                    record.numbers.push(placed.number.clone());
+                    self.edit(&placed, |order| order.set_number(&placed.number));
+                    self.fire(Update, &placed).await;
+                    self.fire(Send, &placed).await;
+                }
+                Act::Delete => {
+                    self.world.crm.delete_order(self.world.shops[placed.shop].account, placed.id);
                 }
                 Act::Recost(cost) => {
                     fee = cost;
@@ -178,13 +207,20 @@ impl Traffic {
                     self.edit(&placed, |order| order.set_phone("+7 (916) 555-00-77"));
                     self.fire(Update, &placed).await;
                 }
-                Act::Accept => self.courier(&placed, &["ACCEPTED"]).await,
-                Act::HandOver => self.courier(&placed, &["DELIVERY", "COMPLETE"]).await,
+                Act::Accept => self.courier(&record, &["ACCEPTED"]).await,
+                Act::HandOver => self.courier(&record, &["DELIVERY", "COMPLETE"]).await,
             }
         }
-        let record = Record { shops, id: placed.id, number, wanted, told: None };
+        record.wishes.push(format!("{} accepted", jiff::Timestamp::now().strftime("%H:%M:%S%.3f")));
         self.records.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone());
         record
+    }
+
+    /// RetailCRM's ids of an order's lines, by which a parcel is told whose it is.
+    fn items(&self, order: &Placed) -> BTreeSet<i64> {
+        let card = self.world.crm.order(self.world.shops[order.shop].account, order.id).unwrap_or_default();
+        let items = card["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+        items.iter().filter_map(|item| item["id"].as_i64()).collect()
     }
 
     /// The delivery cost an order has.
@@ -224,18 +260,24 @@ impl Traffic {
     }
 
     /// The courier's work on an order, once it is there.
-    async fn courier(&self, order: &Placed, codes: &[&str]) {
+    async fn courier(&self, order: &Record, codes: &[&str]) {
         let begun = Instant::now();
-        let orderno = self.world.orderno(order);
-        while self.world.measoft.order(&orderno).is_none_or(|order| order.status == "AWAITING_SYNC") {
-            if begun.elapsed() > COURIER {
-                return self.note(format!("{orderno} did not reach the courier"));
+        let orderno = loop {
+            match self.parcel(order) {
+                Some(parcel) if parcel.status != "AWAITING_SYNC" => break parcel.orderno,
+                _ if begun.elapsed() > COURIER => {
+                    return self.note(format!("{} did not reach the courier", order.name()));
+                }
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        };
         for code in codes {
             self.world.measoft.set_status(&orderno, code, self.world.measoft.now());
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }
+}
+
+fn address(house: u32) -> String {
+    format!("Потаённая ул., д. {house}")
 }

@@ -1,5 +1,5 @@
 //! Compares what MeaSoft's simulator has with what was accepted. Pure: neither the product
-//! nor its ledger is asked.
+//! nor its ledger is asked. Whose a parcel is, its goods say: numbers repeat and change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,12 +15,40 @@ pub struct Record {
     pub shops: [usize; 2],
     /// RetailCRM's id.
     pub id: i64,
-    /// RetailCRM's number.
-    pub number: String,
+    /// RetailCRM's numbers, one after another.
+    pub numbers: Vec<String>,
+    /// RetailCRM's ids of its lines.
+    pub items: BTreeSet<i64>,
     /// What must be true in the end.
     pub wanted: Wanted,
     /// The last status RetailCRM was told.
     pub told: Option<String>,
+    /// What was done about it and when, for people.
+    pub wishes: Vec<String>,
+}
+
+impl Record {
+    /// Its number and id, for people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{} (id {})", self.numbers.last().map_or("", String::as_str), self.id)
+    }
+}
+
+/// The part of its lines' ids at MeaSoft that is RetailCRM's. Lines that the platform adds
+/// itself, and prepayments, have none.
+fn lines(order: &Order) -> impl Iterator<Item = i64> {
+    let goods = order.items.iter().filter(|item| !item.automatic && item.kind == GOODS);
+    goods.filter_map(|item| item.extcode.split('-').next().and_then(|id| id.parse().ok()))
+}
+
+const GOODS: u8 = 1;
+
+/// Whether a parcel holds goods of an order.
+#[must_use]
+pub fn is_of(order: &Order, record: &Record, shops: &[Shop]) -> bool {
+    record.shops.iter().any(|shop| shops[*shop].cabinet == order.account)
+        && lines(order).any(|line| record.items.contains(&line))
 }
 
 /// What does not hold.
@@ -32,45 +60,50 @@ pub struct Verdict {
     pub doubled: Vec<String>,
 }
 
-/// Judges all orders.
+/// Judges all orders; those that were deleted only once the walk through RetailCRM's history
+/// can have seen it.
 #[must_use]
-pub fn judge(records: &[Record], shops: &[Shop], orders: &[Order]) -> Verdict {
+pub fn judge(records: &[Record], shops: &[Shop], orders: &[Order], walked: bool) -> Verdict {
     let mut verdict = Verdict::default();
-    let mut by_number: BTreeMap<(&str, &str), Vec<&Order>> = BTreeMap::new();
-    let known: BTreeSet<(String, String)> = records
-        .iter()
-        .flat_map(|record| {
-            record.shops.map(|shop| (shops[shop].cabinet.clone(), orderno(&shops[shop], &record.number)))
-        })
-        .collect();
+    // Lines are numbered for each RetailCRM account, and so for each cabinet.
+    let mut owners: BTreeMap<(&str, i64), usize> = BTreeMap::new();
+    for (place, record) in records.iter().enumerate() {
+        for shop in record.shops {
+            owners.extend(record.items.iter().map(|item| ((shops[shop].cabinet.as_str(), *item), place)));
+        }
+    }
+    let mut parcels: Vec<Vec<&Order>> = records.iter().map(|_| Vec::new()).collect();
     for order in orders.iter().filter(|order| !order.deleted) {
-        let number = base(&order.orderno);
-        if !known.contains(&(order.account.clone(), number.to_owned())) {
+        // A line that an edit took out says as well whose the parcel was.
+        let of: BTreeSet<usize> =
+            lines(order).filter_map(|line| owners.get(&(order.account.as_str(), line)).copied()).collect();
+        if of.is_empty() {
             verdict.doubled.push(format!("MeaSoft has {}, which nobody ordered", order.orderno));
+        }
+        if of.len() > 1 {
+            let names: Vec<String> = of.iter().map(|place| records[*place].name()).collect();
+            verdict.doubled.push(format!("{} holds goods of {}", order.orderno, names.join(" and ")));
         }
         if order.creates > 1 {
             verdict.doubled.push(format!("{} was created {} times", order.orderno, order.creates));
         }
-        by_number.entry((&order.account, number)).or_default().push(order);
+        of.iter().for_each(|place| parcels[*place].push(order));
     }
-    for record in records {
-        let mut all: Vec<&Order> = Vec::new();
-        for shop in record.shops {
-            let number = orderno(&shops[shop], &record.number);
-            all.extend(by_number.get(&(shops[shop].cabinet.as_str(), number.as_str())).into_iter().flatten());
+    for (record, all) in records.iter().zip(&parcels) {
+        if walked || !record.wanted.deleted {
+            one(record, shops, all, &mut verdict);
         }
-        one(record, shops, &all, &mut verdict);
     }
     verdict
 }
 
 fn one(record: &Record, shops: &[Shop], all: &[&Order], verdict: &mut Verdict) {
-    let (wanted, number) = (&record.wanted, &record.number);
+    let (wanted, number) = (&record.wanted, record.name());
     let live: Vec<&Order> = all.iter().copied().filter(|order| order.status != "CANCELED").collect();
     if all.len() > 1 + wanted.departures {
         verdict.doubled.push(format!("{number} was placed {} times and left {}", all.len(), wanted.departures));
     }
-    let at = if wanted.bad_phone { None } else { wanted.at };
+    let at = if wanted.bad_phone || wanted.deleted { None } else { wanted.at };
     match (at, live.as_slice()) {
         (None, []) => {}
         (None, there) => verdict.lost.push(format!("{number} is still live as {}", numbers(there))),
@@ -115,18 +148,6 @@ fn numbers(orders: &[&Order]) -> String {
     if all.is_empty() { "nothing".to_owned() } else { all.join(" and ") }
 }
 
-fn orderno(shop: &Shop, number: &str) -> String {
-    format!("{}{number}", shop.prefix)
-}
-
-/// Without the generation: a number of the suite ends with a letter.
-fn base(orderno: &str) -> &str {
-    match orderno.rsplit_once('-') {
-        Some((base, generation)) if generation.bytes().all(|digit| digit.is_ascii_digit()) => base,
-        _ => orderno,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +178,8 @@ mod tests {
         let mut orders = sim.orders();
         for (order, (account, number)) in orders.iter_mut().zip(of) {
             (order.account, order.orderno, order.status) = ((*account).into(), (*number).into(), "NEW".into());
+            order.items.truncate(1);
+            order.items[0].extcode = "3301".into();
             order.receiver.address = "Потаённая ул., д. 77".into();
             order.price_kopecks = 1_000;
             change(order);
@@ -165,13 +188,49 @@ mod tests {
     }
 
     fn record(acts: &[(Act, usize)]) -> Record {
-        let wanted = acts.iter().fold(Wanted::nothing_yet(1_000, false), |w, (act, side)| w.after(*act, *side, 0));
-        Record { shops: [0, 1], id: 1, number: "1001C".to_owned(), wanted, told: None }
+        let wanted = acts.iter().fold(Wanted::nothing_yet(77, 1_000, false), |w, (act, side)| w.after(*act, *side, 0));
+        let (numbers, items) = (vec!["1001C".to_owned()], [3301].into());
+        Record { shops: [0, 1], id: 1, numbers, items, wanted, told: None, wishes: Vec::new() }
     }
 
     fn counts(record: Record, orders: &[Order]) -> (usize, usize) {
-        let verdict = judge(&[record], &shops(), orders);
+        let verdict = judge(&[record], &shops(), orders, true);
         (verdict.lost.len(), verdict.doubled.len())
+    }
+
+    #[tokio::test]
+    async fn orders_of_one_number_are_told_apart_by_their_goods() {
+        let both = orders(
+            |order| {
+                if order.orderno == "A-R2" {
+                    order.items[0].extcode = "3302-2".into();
+                    order.receiver.address = "Потаённая ул., д. 78".into();
+                }
+            },
+            &[("8:a", "A-1001C"), ("8:a", "A-R2")],
+        )
+        .await;
+        let first = record(&[(Act::Send, 0)]);
+        let mut second = Record { id: 2, items: [3302].into(), ..first.clone() };
+        second.wanted.house = 78;
+        let judged = |orders: &[Order]| judge(&[first.clone(), second.clone()], &shops(), orders, true);
+        assert_eq!(judged(&both), Verdict::default());
+        let verdict = judged(&both[..1]);
+        assert_eq!((verdict.lost.len(), verdict.doubled.len()), (1, 0), "the second was taken for the first");
+        let mut edited = both[0].clone();
+        edited.items.push(both[1].items[0].clone());
+        edited.items[0].quantity = 0;
+        let verdict = judged(&[edited, both[1].clone()]);
+        assert!(verdict.doubled[0].contains("holds goods of 1001C (id 1) and 1001C (id 2)"), "{verdict:?}");
+    }
+
+    #[tokio::test]
+    async fn what_was_deleted_is_gone_after_the_walk() {
+        let there = orders(|_| {}, &[("8:a", "A-1001C")]).await;
+        let deleted = record(&[(Act::Send, 0), (Act::Delete, 0)]);
+        assert_eq!(judge(std::slice::from_ref(&deleted), &shops(), &there, false), Verdict::default());
+        assert_eq!(counts(deleted.clone(), &there), (1, 0));
+        assert_eq!(counts(deleted.clone(), &[]), (0, 0));
     }
 
     #[tokio::test]
@@ -207,12 +266,18 @@ mod tests {
         .await;
         assert_eq!(counts(record(&[(Act::Send, 0)]), &generations), (0, 1), "no cancel asked for a second number");
         assert_eq!(counts(record(&[(Act::Send, 0), (Act::Leave, 0), (Act::Return, 0)]), &generations), (0, 0));
-        let strange = orders(|_| {}, &[("8:a", "A-1001C"), ("8:a", "A-9C")]).await;
+        let strange = orders(
+            |order| {
+                if order.orderno == "A-9C" {
+                    order.items[0].extcode = "9".into();
+                }
+            },
+            &[("8:a", "A-1001C"), ("8:a", "A-9C")],
+        )
+        .await;
         assert_eq!(counts(record(&[(Act::Send, 0)]), &strange), (0, 1));
         let lines = orders(
             |order| {
-                order.items.truncate(1);
-                order.items[0].extcode = "line-1".into();
                 order.items.push(order.items[0].clone());
             },
             &[("8:a", "A-1001C")],

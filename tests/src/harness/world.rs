@@ -957,6 +957,15 @@ impl World {
         Ok(())
     }
 
+    /// Lets the walk through RetailCRM's history run from now on.
+    ///
+    /// # Errors
+    /// Of the database.
+    pub async fn free_history_slots(&self) -> anyhow::Result<()> {
+        self.ledger.rows("DELETE FROM slots WHERE job LIKE 'history:%' RETURNING slot").await?;
+        Ok(())
+    }
+
     /// Waits until every accepted trigger has been served; what else is queued may go on.
     pub async fn served(&self, label: &str) {
         eventually(label, LONG * 2, || async {

@@ -208,6 +208,11 @@ impl MeasoftSim {
         self.state().order(orderno).map(|order| (**order).clone())
     }
 
+    /// The newest order that is as wanted.
+    pub fn find(&self, wanted: impl Fn(&Order) -> bool) -> Option<Order> {
+        self.state().newest_that(wanted)
+    }
+
     /// What was really done, by order number.
     pub fn effects(&self) -> BTreeMap<String, Effects> {
         self.state().effects()

@@ -307,6 +307,10 @@ impl State {
         self.orders.iter().map(|order| (**order).clone()).collect()
     }
 
+    pub(crate) fn newest_that(&self, wanted: impl Fn(&Order) -> bool) -> Option<Order> {
+        self.orders.iter().rev().find(|order| wanted(order)).map(|order| (**order).clone())
+    }
+
     /// The newest order with this number of any account, deleted ones last.
     pub(crate) fn order(&self, orderno: &str) -> Option<&Arc<Order>> {
         self.newest(orderno, None).map(|index| &self.orders[index])
