@@ -91,7 +91,7 @@ pub async fn grow(world: &mut World, orders: &mut Orders, count: usize) -> anyho
 
 /// Orders whose wishes are all served.
 pub async fn served(world: &World) -> anyhow::Result<i64> {
-    world.ledger.count("SELECT COUNT(*) AS n FROM intents WHERE requested = served").await
+    world.ledger.count("SELECT COUNT(*) AS n FROM order_intents WHERE requested = served").await
 }
 
 /// Waits until so many orders have been served.

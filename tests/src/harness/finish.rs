@@ -186,7 +186,11 @@ impl World {
             }
         }
         for (key, order) in &there {
-            let earlier = || order.status == "CANCELED" && deliveries.iter().any(|d| is_earlier(&order.orderno, d));
+            // A delivery placed again after its cancel may have got any free number.
+            let earlier = || {
+                let again = |d: &&Line| is_earlier(&order.orderno, d) || self.holds_goods_of(order, d);
+                order.status == "CANCELED" && deliveries.iter().find(again).is_some()
+            };
             if !known.contains(key) && !earlier() {
                 problems
                     .push(format!("MeaSoft has {} ({}), which the ledger does not know", order.orderno, order.status));
@@ -198,6 +202,17 @@ impl World {
             }
         }
         Ok(problems)
+    }
+
+    /// Whether a parcel holds the goods of a delivery that was placed more than once: its lines
+    /// bear RetailCRM's ids.
+    fn holds_goods_of(&self, parcel: &crate::measoft::Order, delivery: &Line) -> bool {
+        let shop = self.shops.iter().find(|shop| shop.integration == number(delivery, "integration_id"));
+        let Some(shop) = shop.filter(|_| number(delivery, "generation") > 1) else { return false };
+        let card = self.crm.order(shop.account, number(delivery, "crm_order_id")).unwrap_or_default();
+        let items = card["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let ids: BTreeSet<String> = items.iter().map(|item| item["id"].to_string()).collect();
+        parcel.items.iter().any(|line| ids.contains(&line.extcode))
     }
 
     /// Accepted triggers that came to nothing.
@@ -212,6 +227,15 @@ impl World {
             let rows = self.ledger.rows(sql).await?;
             concluded.extend(rows.iter().map(|row| (number(row, "integration_id"), text(row, "number").to_owned())));
         }
+        // A wish that was handed over to its order is concluded under the order's id.
+        let mut served: BTreeSet<(i64, i64)> = BTreeSet::new();
+        for sql in [
+            "SELECT integration_id, crm_order_id FROM order_intents WHERE requested = served",
+            "SELECT integration_id, crm_order_id FROM dead_letters WHERE crm_order_id IS NOT NULL",
+        ] {
+            let rows = self.ledger.rows(sql).await?;
+            served.extend(rows.iter().map(|row| (number(row, "integration_id"), number(row, "crm_order_id"))));
+        }
         let mut problems = Vec::new();
         for fired in self.accepted() {
             let shops: Vec<i64> = match fired.kind {
@@ -222,7 +246,8 @@ impl World {
                 TriggerKind::Send | TriggerKind::Update => vec![self.shops[fired.shop].integration],
             };
             for shop in shops {
-                if !concluded.contains(&(shop, fired.number.clone())) {
+                let by_order = fired.orders.iter().any(|order| served.contains(&(shop, *order)));
+                if !by_order && !concluded.contains(&(shop, fired.number.clone())) {
                     problems.push(format!(
                         "{:?} of {} was accepted and came to nothing at {shop}",
                         fired.kind, fired.number

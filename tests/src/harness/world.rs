@@ -167,6 +167,8 @@ pub struct Fired {
     pub kind: TriggerKind,
     /// The order's number.
     pub number: String,
+    /// RetailCRM's ids of the orders that had it then: a number may be edited.
+    pub orders: Vec<i64>,
     /// `id` of the answer.
     pub command: String,
 }
@@ -806,7 +808,8 @@ impl World {
         let answer = self.post(kind.path(), &fields, "ru").await?;
         if answer.status == 200 {
             let command = answer.body["id"].as_str().expect("200 names the command").to_owned();
-            locked(&self.accepted).push(Fired { shop, kind, number: number.to_owned(), command });
+            let orders = self.crm.ids_by_number(self.shops[shop].account, number);
+            locked(&self.accepted).push(Fired { shop, kind, number: number.to_owned(), orders, command });
         }
         Ok(answer)
     }

@@ -60,7 +60,11 @@ async fn many_waiting_orders(name: &str, part: usize) -> u64 {
     assert!(report.exceeded.is_empty(), "crossed: {report:?}");
     assert_eq!(report.turned_away, 0);
     let requests = world.measoft.stats().total_requests;
-    assert!(requests * 5 <= orders.len(), "{requests} requests for {} orders", orders.len());
+    let mut by_op = std::collections::BTreeMap::<String, usize>::new();
+    for request in world.measoft.requests() {
+        *by_op.entry(request.op.clone()).or_default() += 1;
+    }
+    assert!(requests * 5 <= orders.len(), "{requests} requests for {} orders: {by_op:?}", orders.len());
     let mut held_up = 0;
     for worker in ["worker-1", "worker-2"] {
         let metrics = world.metrics(worker).await;
