@@ -798,6 +798,40 @@ mod tests {
     }
 
     #[test]
+    fn a_sum_that_a_save_does_not_name_is_not_zero() {
+        let full = samples::read("callback-save-request.json")["save"].clone();
+        let cod = |change: fn(&mut Value)| {
+            let mut save = full.clone();
+            change(&mut save);
+            SaveRequest::parse(&save.to_string()).expect("read").cod_total()
+        };
+        assert_eq!(cod(|_| {}), Some(Kopecks::roubles(3140)));
+        assert_eq!(cod(|save| save["packages"] = json!([])), None, "no packages");
+        assert_eq!(cod(|save| save["packages"][0]["items"] = json!([])), None, "no positions");
+        assert_eq!(cod(|save| drop(save["delivery"].as_object_mut().map(|d| d.remove("withCod")))), None);
+        let without = |save: &mut Value| {
+            for item in save["packages"][0]["items"].as_array_mut().into_iter().flatten() {
+                item.as_object_mut().map(|item| item.remove("cod"));
+            }
+        };
+        assert_eq!(cod(without), None, "positions without a sum");
+    }
+
+    #[test]
+    fn a_declared_value_of_nothing_is_told_from_none() {
+        let full = samples::read("callback-save-request.json")["save"].clone();
+        let declared = |value: Value| {
+            let mut save = full.clone();
+            for item in save["packages"][0]["items"].as_array_mut().into_iter().flatten() {
+                item["declaredValue"] = value.clone();
+            }
+            SaveRequest::parse(&save.to_string()).expect("read").declared_total()
+        };
+        assert_eq!(declared(json!(0)), Some(Kopecks::ZERO));
+        assert_eq!(declared(json!(null)), None);
+    }
+
+    #[test]
     fn nothing_is_collected_without_cash_on_delivery() {
         let mut save = samples::read("callback-save-request.json")["save"].clone();
         save["delivery"]["withCod"] = json!(0);
