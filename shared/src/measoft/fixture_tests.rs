@@ -657,6 +657,9 @@ fn the_other_requests_contain_what_the_samples_contain() {
         ..parcel
     };
     contains(&calculator::write_calculator(&account, &request), "calculator-order.request.xml");
+    let from = CalcRequest { sender_town: some("Тверь город"), ..request };
+    let text = calculator::write_calculator(&account, &from);
+    assert!(text.contains("<order><sender><town>Тверь город</town></sender><receiver>"), "{text}");
 }
 
 const AUTH: &str = r#"<auth extra="8" login="shop-demo" pass="secret-demo"/>"#;

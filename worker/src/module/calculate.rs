@@ -251,6 +251,26 @@ mod tests {
     }
 
     #[test]
+    fn the_way_that_is_asked_for_is_the_one_orders_take() {
+        let sample = include_str!("../../../shared/fixtures/retailcrm/callback-calculate-request.json");
+        let sample: serde_json::Value = serde_json::from_str(sample).expect("JSON");
+        let ask = |cod: i64| {
+            let mut body = sample["calculate"].clone();
+            body["cod"] = cod.into();
+            body["packages"] = serde_json::json!([]);
+            let asked = CalculateRequest::parse(&body.to_string()).expect("readable");
+            let mut settings = Settings::default();
+            settings.set("sender.town", "Тверь город").expect("a setting");
+            let town = Resolved { code: "2".into(), name: "Химки город".into(), region_code: None };
+            question(&asked, &town, &settings)
+        };
+        let (paid, unpaid) = (ask(0), ask(500));
+        assert_eq!((paid.sender_town.as_deref(), paid.places), (Some("Тверь город"), Some(1)));
+        assert_eq!((paid.price, paid.paytype), (None, Some(PayType::No)));
+        assert_eq!((unpaid.price, unpaid.paytype), (Some(Kopecks::roubles(500)), Some(PayType::Cash)));
+    }
+
+    #[test]
     fn the_mode_that_names_pick_up_points_goes_to_them() {
         let modes = [mode("1", "Не срочно", 300), mode("3", "Доставка до ПВЗ", 500)];
         assert_eq!(pickup_mode(&modes, Some("1")).and_then(|m| m.service.as_deref()), Some("3"));
