@@ -43,14 +43,18 @@ async fn broker_wide_no_secret_shows_whatever_goes_wrong() {
     // Bad requests with secrets where they do not belong.
     let (key, phone) = (world.shops[0].key.clone(), "+7 (916) 555-00-07");
     for path in ["trigger", "update", "cancel"].map(|name| format!("/reintegrations/requests/{name}/retailcrm")) {
-        for fields in [
-            vec![("id", phone), ("key", "wrong"), ("name", "Тайнова")],
-            vec![("id", "1"), ("sum", phone), ("key", &key)],
-            vec![("id", "1"), (key.as_str(), phone)],
-        ] {
+        for fields in
+            [vec![("id", phone), ("key", "wrong"), ("name", "Тайнова")], vec![("id", "1"), (key.as_str(), phone)]]
+        {
             let answer = world.post(&path, &fields, "en").await.expect("an answer");
             assert!((400..500).contains(&answer.status), "{path}: {}", answer.status);
         }
+    }
+    // A sum that says nothing is a hint the less, and no reason to lose the trigger.
+    for path in ["trigger", "update"].map(|name| format!("/reintegrations/requests/{name}/retailcrm")) {
+        let fields = [("id", orders[2].number.as_str()), ("sum", phone), ("key", &key)];
+        let answer = world.post(&path, &fields, "en").await.expect("an answer");
+        assert_eq!(answer.status, 200, "{path}");
     }
     let path = format!("/reintegrations/requests/{key}/retailcrm?key={key}&phone=79165550007");
     world.send("POST", &path, "text/plain", key.clone().into_bytes(), "ru").await.expect("an answer");
