@@ -37,7 +37,7 @@ use crate::ports::{Shop, Tools};
 use crate::receiver;
 use crate::references::References;
 use crate::runner::Hint;
-use crate::settle::{Settlement, settle};
+use crate::settle::{Settlement, settle, spent_trying};
 
 /// Decisions of one attempt; more would mean going round in circles.
 const ROUNDS: usize = 6;
@@ -437,7 +437,7 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
     {
         d.cancelled_by_us = true;
     }
-    let mut spent = case.intent.spent + since(started);
+    let mut spent = spent_trying(case.intent.spent, since(started));
     if is_planted(Bug::AgeInherited) {
         spent = since(case.intent.wanted_at);
     }

@@ -35,6 +35,16 @@ impl Policy {
 /// Longest wait that another side may ask for; then it is asked again.
 pub const LONGEST_ASKED: Duration = Duration::from_secs(15 * 60);
 
+/// No attempt takes longer, with all its calls at their limits. What seems to have, stood still
+/// (the machine was suspended, the clock was moved) and tried nothing meanwhile.
+pub const LONGEST_ATTEMPT: Duration = Duration::from_secs(15 * 60);
+
+/// The time spent trying after an attempt that began and ended `took` apart.
+#[must_use]
+pub fn spent_trying(before: Duration, took: Duration) -> Duration {
+    before.saturating_add(took.min(LONGEST_ATTEMPT))
+}
+
 /// What to do with the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
@@ -125,6 +135,14 @@ mod tests {
             let settled = settle(&retry(RetryWhy::CourierBlocked), 0, Duration::ZERO, asked, &policy());
             assert_eq!(settled, Settlement::Wait { pause: LONGEST_ASKED, counts: true });
         }
+    }
+
+    #[test]
+    fn a_worker_that_stood_still_for_days_ages_nothing_by_it() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(spent_trying(minute, minute), 2 * minute);
+        assert_eq!(spent_trying(minute, Policy::DAY * 400), minute + LONGEST_ATTEMPT);
+        assert_eq!(spent_trying(Duration::MAX, minute), Duration::MAX);
     }
 
     #[test]
