@@ -64,7 +64,9 @@ pub async fn of_what_is_gone(world: &World) {
             // That a trigger's order cannot be found says nothing of its parcel.
             let letter = letters.iter().any(|dead| dead.reason != reason::ORDER_NOT_FOUND);
             for shipment in world.accounts[at].shipments(*id).iter().filter(|s| s.is_live()) {
-                let ended = StatusCode::parse(present(shipment)).is_delivered();
+                // What was handed over or is on its way back cannot be stopped any more.
+                let code = present(shipment);
+                let ended = StatusCode::parse(code).is_delivered() || code == "RETURNING";
                 if !ended && !letter {
                     let (number, status) = (&shipment.orderno, shipment.status);
                     world.said.broke(format!("order {id} is gone, and MeaSoft still has {number}, {status}"));
