@@ -7,6 +7,8 @@ use std::time::Duration;
 use installation::{Installation, Plan};
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
+use shared::domain::{Integration, IntegrationState, PausedBy, Secret};
+use shared::store::StoreError;
 use simulators::retailcrm::an_order;
 
 /// A browser that keeps the cookies it is given.
@@ -186,6 +188,63 @@ async fn settings_are_saved_and_mistakes_stand_beside_their_fields() {
     assert_eq!((kept.title.as_str(), kept.settings.payment_status.as_deref()), ("Новое имя", Some("paid")));
     assert!(kept.settings.receive_payment);
     assert_eq!(kept.secrets.password.expose(), "pass-demo");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_was_opened_before_a_change_undoes_nothing() {
+    let world = Installation::new().await;
+    let browser = Browser::new(&world);
+    let page = browser.open(&world).await;
+    let (token, seen, mut values) = (page.token(), page.value("seen"), stored(&page));
+    values.push(("seen".to_owned(), seen));
+    let edit = |i: &mut Integration| -> Result<(), StoreError> {
+        i.title = "Название оператора".to_owned();
+        Ok(())
+    };
+    world.ctx.store.change_integration(world.integration.id, edit).await.expect("edited");
+    let typed = [("payment_status", "paid")];
+    let refused = browser.post("/retailcrm/account/settings", &filled(&token, &values, &typed)).await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.text.contains("пока страница была открыта") && refused.text.contains("«Название оператора»"));
+    assert_eq!(refused.value("payment_status"), "paid", "what was typed is kept");
+    let kept = world.stored().await;
+    assert_eq!((kept.title.as_str(), kept.settings.payment_status.as_deref()), ("Название оператора", None));
+    // Who has seen the change and saves again means it.
+    values.retain(|(name, _)| name != "seen");
+    values.push(("seen".to_owned(), refused.value("seen")));
+    assert_eq!(browser.post("/retailcrm/account/settings", &filled(&token, &values, &typed)).await.status, 303);
+    assert_eq!(world.stored().await.settings.payment_status.as_deref(), Some("paid"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_save_undoes_neither_a_rotated_key_nor_a_pause_of_the_same_moment() {
+    let world = Installation::of(Plan { worker: false, registered: false, ..Plan::default() }).await;
+    let browser = Browser::new(&world);
+    let page = browser.open(&world).await;
+    let (token, values, id) = (page.token(), stored(&page), world.integration.id);
+    for round in 0..20 {
+        let (key, title) = (format!("dk-{round}"), format!("Название {round}"));
+        let rotate = |i: &mut Integration| -> Result<(), StoreError> {
+            i.secrets.delivery_api_key = Secret::new(key.clone());
+            Ok(())
+        };
+        let state = match round % 2 {
+            0 => IntegrationState::Paused { by: PausedBy::Operator, reason: "ремонт".to_owned() },
+            _ => IntegrationState::Active,
+        };
+        let changes = [("title", title.as_str())];
+        let form = filled(&token, &values, &changes);
+        let (page, rotated, paused) = tokio::join!(
+            browser.post("/retailcrm/account/settings", &form),
+            world.ctx.store.change_integration(id, rotate),
+            world.ctx.store.set_integration_state(id, &state),
+        );
+        let now = world.stored().await;
+        assert!(paused.expect("written") && now.state == state, "round {round}");
+        assert_eq!(rotated.is_ok(), now.secrets.delivery_api_key.expose() == key, "round {round}");
+        assert_eq!(page.status == 303, now.title == title, "round {round}: {}", page.status);
+        assert!([303, 409].contains(&page.status), "{}", page.text);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

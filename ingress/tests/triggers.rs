@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use harness::{FORM, JSON, Mode, World};
-use shared::domain::{IntegrationState, Kopecks, PausedBy};
+use shared::domain::{Integration, IntegrationState, Kopecks, PausedBy};
 use shared::message::Command;
+use shared::store::StoreError;
 use shared::store::journal::What;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -212,16 +213,18 @@ async fn a_changed_integration_is_noticed_within_two_seconds() {
     let world = World::new().await;
     let (first, _) = world.integration("one").await;
     let began = Instant::now();
-    let (mut second, key) = world.integration("two").await;
+    let (second, key) = world.integration("two").await;
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 
     let paused = IntegrationState::Paused { by: PausedBy::Operator, reason: "test".to_owned() };
     world.ctx.store.set_integration_state(second.id, &paused).await.expect("paused");
-    second.state = paused;
     world.send(&format!("id=1&key={key}")).await.accepted();
 
-    second.secrets.delivery_api_key = shared::domain::Secret::new("dk-rotated");
-    world.ctx.store.update_integration(&second).await.expect("rotated");
+    let rotate = |i: &mut Integration| -> Result<(), StoreError> {
+        i.secrets.delivery_api_key = shared::domain::Secret::new("dk-rotated");
+        Ok(())
+    };
+    world.ctx.store.change_integration(second.id, rotate).await.expect("rotated");
     let began = Instant::now();
     world.until_known("dk-rotated").await;
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());

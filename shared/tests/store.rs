@@ -428,10 +428,66 @@ mod cases {
         let paused = IntegrationState::Paused { by: PausedBy::Operator, reason: String::new() };
         bench.store.set_integration_state(first.id, &paused).await.expect("paused");
         note("a pause").await;
-        let mut removed = first.clone();
-        removed.state = IntegrationState::Removed;
-        bench.store.update_integration(&removed).await.expect("removed");
+        bench.store.touch_integration(first.id).await.expect("touched");
+        note("a new version").await;
+        bench.store.set_integration_state(first.id, &IntegrationState::Removed).await.expect("removed");
         note("a removal").await;
+    }
+
+    pub(super) async fn a_write_of_an_older_copy_undoes_nothing(bench: &Bench) {
+        let read = bench.integration("").await;
+        let state = IntegrationState::Paused { by: PausedBy::Operator, reason: "ремонт".to_owned() };
+        bench.store.set_integration_state(read.id, &state).await.expect("paused");
+        let late = Integration { title: "Другой".to_owned(), ..read.clone() };
+        assert!(matches!(bench.store.update_integration(&late).await, Err(StoreError::ChangedMeanwhile)));
+        // What was concluded from the older copy is void too: a probe resumes nothing.
+        assert!(!bench.store.set_state_as_seen(&read, &IntegrationState::Active).await.expect("asked"));
+        let rotate = |i: &mut Integration| -> Result<(), StoreError> {
+            i.secrets.delivery_api_key = Secret::new("dk-rotated");
+            Ok(())
+        };
+        bench.store.change_integration(read.id, rotate).await.expect("changed");
+        let now = bench.store.integration(read.id).await.expect("read").expect("there");
+        assert_eq!((now.title.as_str(), &now.state), (read.title.as_str(), &state));
+        assert_eq!(now.secrets.delivery_api_key.expose(), "dk-rotated");
+        assert!(bench.store.set_state_as_seen(&now, &IntegrationState::Active).await.expect("asked"));
+    }
+
+    pub(super) async fn changes_made_at_once_are_all_kept_or_told(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let set = |key: &'static str, value: String| {
+            let store = bench.store.clone();
+            async move {
+                store
+                    .change_integration(id, |i| -> Result<(), StoreError> {
+                        i.settings.set(key, &value).expect("a setting");
+                        Ok(())
+                    })
+                    .await
+            }
+        };
+        for round in 0..20_u32 {
+            let (one, other, key) = tokio::join!(
+                set("default_weight_g", (round + 1).to_string()),
+                set("payment_status", format!("paid-{round}")),
+                bench.store.change_integration(id, |i| -> Result<(), StoreError> {
+                    i.secrets.delivery_api_key = Secret::new(format!("dk-{round}"));
+                    Ok(())
+                }),
+            );
+            let now = bench.store.integration(id).await.expect("read").expect("there");
+            for (told, kept) in [
+                (one, now.settings.default_weight_g == round + 1),
+                (other, now.settings.payment_status == Some(format!("paid-{round}"))),
+                (key, now.secrets.delivery_api_key.expose() == format!("dk-{round}")),
+            ] {
+                match told {
+                    Ok(_) => assert!(kept, "round {round}: what was said to be done is done"),
+                    Err(StoreError::ChangedMeanwhile) => assert!(!kept, "round {round}"),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
     }
 
     pub(super) async fn an_integration_is_paused_resumed_and_removed(bench: &Bench) {
@@ -1815,6 +1871,8 @@ contract![
     an_integration_is_read_back_as_it_was_written,
     two_integrations_of_one_cabinet_need_their_own_prefixes,
     every_change_moves_the_stamp,
+    a_write_of_an_older_copy_undoes_nothing,
+    changes_made_at_once_are_all_kept_or_told,
     an_integration_is_paused_resumed_and_removed,
     wishes_for_one_order_are_one_intent,
     the_same_command_twice_is_one_wish,

@@ -104,7 +104,7 @@ impl Tools {
     /// Takes an integration out of work; its commands wait.
     pub async fn pause(&self, shop: &Shop, by: PausedBy, reason: &str) {
         let state = IntegrationState::Paused { by, reason: reason.to_owned() };
-        match self.store.set_integration_state(shop.id(), &state).await {
+        match self.store.set_state_as_seen(&shop.integration, &state).await {
             Ok(true) => tracing::error!(
                 integration = shop.id().0,
                 by = by.as_str(),

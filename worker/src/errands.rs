@@ -220,8 +220,9 @@ async fn probe(tools: &Tools, shop: &Shop) -> Outcome {
     if !good {
         return Outcome::AlreadyDone("still refused");
     }
-    match tools.store.set_integration_state(shop.id(), &IntegrationState::Active).await {
-        Ok(_) => {
+    match tools.store.set_state_as_seen(&shop.integration, &IntegrationState::Active).await {
+        Ok(false) => Outcome::Superseded("the integration was changed meanwhile"),
+        Ok(true) => {
             tracing::info!(integration = shop.id().0, "integration resumed: its credentials work again");
             Outcome::Done(Change::Synced)
         }

@@ -175,41 +175,44 @@ async fn add(args: Add, config: &Config, store: &Store, out: &Output) -> Result<
 }
 
 async fn edit(args: Edit, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
-    let mut changed = find(args.id, store).await?;
-    apply(
-        &Changes {
-            delivery_types: &args.delivery_types,
-            payment_status: args.payment_status.as_deref(),
-            receive_statuses: args.receive_statuses,
-            receive_payment: args.receive_payment,
-            cod_policy: args.cod_policy.as_deref(),
-            set: &args.set,
-        },
-        &mut changed.settings,
-    )?;
-    if let Some(url) = &args.crm_url {
-        changed.crm_url = good_crm_url(url, config)?;
-    }
-    if let Some(url) = &args.measoft_url {
-        changed.measoft_url = good_measoft_url(url)?;
-    }
-    let put = |slot: &mut String, given: Option<String>| {
-        if let Some(given) = given {
-            *slot = given;
-        }
-    };
-    put(&mut changed.title, args.title);
-    put(&mut changed.extra, args.extra);
-    put(&mut changed.login, args.login);
-    put(&mut changed.prefix, args.prefix);
-    if let Some(key) = args.crm_key {
-        changed.secrets.crm_api_key = Secret::new(pasted::compact(&key));
-    }
-    if let Some(password) = password(args.password, args.password_stdin)? {
-        changed.secrets.password = password;
-    }
-    store.update_integration(&changed).await?;
-    let saved = find(args.id, store).await?;
+    let crm_url = args.crm_url.as_deref().map(|url| good_crm_url(url, config)).transpose()?;
+    let measoft_url = args.measoft_url.as_deref().map(good_measoft_url).transpose()?;
+    let new_password = password(args.password, args.password_stdin)?;
+    let id = find(args.id, store).await?.id;
+    let saved = store
+        .change_integration(id, |changed| -> Result<(), Failure> {
+            apply(
+                &Changes {
+                    delivery_types: &args.delivery_types,
+                    payment_status: args.payment_status.as_deref(),
+                    receive_statuses: args.receive_statuses,
+                    receive_payment: args.receive_payment,
+                    cod_policy: args.cod_policy.as_deref(),
+                    set: &args.set,
+                },
+                &mut changed.settings,
+            )?;
+            for (slot, given) in [
+                (&mut changed.title, &args.title),
+                (&mut changed.extra, &args.extra),
+                (&mut changed.login, &args.login),
+                (&mut changed.prefix, &args.prefix),
+                (&mut changed.crm_url, &crm_url),
+                (&mut changed.measoft_url, &measoft_url),
+            ] {
+                if let Some(given) = given {
+                    slot.clone_from(given);
+                }
+            }
+            if let Some(key) = &args.crm_key {
+                changed.secrets.crm_api_key = Secret::new(pasted::compact(key));
+            }
+            if let Some(password) = &new_password {
+                changed.secrets.password.clone_from(password);
+            }
+            Ok(())
+        })
+        .await?;
     out.answer(&document(&saved, false, config), || println!("Integration {} is changed.", saved.id));
     Ok(ExitCode::SUCCESS)
 }
@@ -297,11 +300,15 @@ async fn set_state(
 }
 
 async fn rotate(id: i64, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
-    let mut changed = find(id, store).await?;
-    changed.secrets.delivery_api_key = Secret::new(format!("dk-{}", shared::crypto::random_hex::<16>()));
-    store.update_integration(&changed).await?;
-    let key = changed.secrets.delivery_api_key.expose();
-    out.answer(&json!({ "id": id, "deliveryApiKey": key }), || {
+    let id = find(id, store).await?.id;
+    let fresh = Secret::new(format!("dk-{}", shared::crypto::random_hex::<16>()));
+    let rotated = |i: &mut Integration| -> Result<(), Failure> {
+        i.secrets.delivery_api_key.clone_from(&fresh);
+        Ok(())
+    };
+    store.change_integration(id, rotated).await?;
+    let key = fresh.expose();
+    out.answer(&json!({ "id": id.0, "deliveryApiKey": key }), || {
         println!("deliveryApiKey  {key}");
         println!("Triggers with the old key are refused from now on: put the new one into RetailCRM's forms.");
     });

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use shared::crypto::sha256_hex;
 use shared::domain::integration::{CodPolicy, NoPayment, UncoveredRest};
 use shared::domain::symbolic_code;
 use shared::domain::{Integration, Language, Secret};
@@ -71,6 +72,13 @@ impl Entered {
             ("language", if s.language == Language::En { "en" } else { "ru" }.to_owned()),
         ];
         Self(values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// Tells whether these are the values that a form was filled with.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        let text: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        sha256_hex(text.join("\n").as_bytes())[..16].to_owned()
     }
 
     #[must_use]

@@ -255,6 +255,11 @@ struct Shown {
     unsaved: bool,
     /// Secrets entered and not saved yet.
     draft: Option<String>,
+    /// The [mark](Entered::mark) the values are compared with when they are saved; the stored
+    /// values' own when there is none.
+    seen: Option<String>,
+    /// Others changed the settings while the form was open.
+    moved: bool,
 }
 
 impl Visit<'_> {
@@ -306,7 +311,11 @@ impl Visit<'_> {
     }
 
     fn settings(&self, shown: Shown) -> Response {
-        let status = if shown.errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+        let status = match (shown.errors.is_empty(), shown.moved) {
+            (false, _) => StatusCode::UNPROCESSABLE_ENTITY,
+            (true, true) => StatusCode::CONFLICT,
+            (true, false) => StatusCode::OK,
+        };
         let paused = match &self.integration.state {
             IntegrationState::Paused { reason, .. } => Some(reason.clone()),
             _ => None,
@@ -325,6 +334,7 @@ impl Visit<'_> {
             findings: shown.findings,
             unsaved: shown.unsaved,
             draft: shown.draft,
+            seen: shown.seen.unwrap_or_else(|| Entered::of(&self.integration).mark()),
         };
         self.page(status, view)
     }
@@ -338,7 +348,7 @@ impl Visit<'_> {
         let mut values: BTreeMap<String, String> = fields
             .iter()
             .filter_map(|(name, value)| Some((name.to_owned(), value.as_str()?.to_owned())))
-            .filter(|(name, _)| !["csrf", "draft"].contains(&name.as_str()))
+            .filter(|(name, _)| !["csrf", "draft", "seen"].contains(&name.as_str()))
             .collect();
         let draft = fields.text("draft").unwrap_or("");
         if let Some(draft) = Draft::open(draft, self.integration.id, &self.state.0.store.key) {
@@ -353,22 +363,45 @@ impl Visit<'_> {
 
     async fn save(&self, fields: &Fields) -> Result<Response, Stop> {
         let entered = self.entered(fields);
-        match entered.apply(&self.integration, &self.allowed(), self.language) {
-            Err(errors) => Ok(self.settings(Shown { values: entered, errors, ..Shown::default() })),
-            Ok(changed) => match self.state.0.store.update_integration(&changed).await {
-                Ok(()) => {
-                    self.note(format!(
-                        "settings changed on the page by the shop: {}",
-                        what_changed(&self.integration, &changed)
-                    ));
-                    Ok(self.redirect("?saved=1"))
-                }
-                Err(StoreError::Config(why)) => {
-                    Ok(self.settings(Shown { values: entered, problem: Some(why), ..Shown::default() }))
-                }
-                Err(error) => Err(error.into()),
-            },
-        }
+        let seen = fields.text("seen").map(str::to_owned);
+        let mut said = String::new();
+        let change = |stored: &mut Integration| -> Result<(), NotSaved> {
+            let now = Entered::of(stored);
+            if seen.as_ref().is_some_and(|seen| *seen != now.mark()) {
+                return Err(NotSaved::Moved(now));
+            }
+            let changed = entered.apply(stored, &self.allowed(), self.language).map_err(NotSaved::Wrong)?;
+            said = what_changed(stored, &changed);
+            *stored = changed;
+            Ok(())
+        };
+        let shown = match self.state.0.store.change_integration(self.integration.id, change).await {
+            Ok(_) => {
+                self.note(format!("settings changed on the page by the shop: {said}"));
+                return Ok(self.redirect("?saved=1"));
+            }
+            Err(NotSaved::Wrong(errors)) => Shown { errors, seen, ..Shown::default() },
+            Err(NotSaved::Moved(now)) => self.moved(&entered, &now),
+            Err(NotSaved::Store(StoreError::Config(why))) => Shown { problem: Some(why), seen, ..Shown::default() },
+            Err(NotSaved::Store(StoreError::ChangedMeanwhile)) => {
+                self.moved(&entered, &Entered::of(&integration(self.state, self.integration.id).await?))
+            }
+            Err(NotSaved::Store(error)) => return Err(error.into()),
+        };
+        Ok(self.settings(Shown { values: entered, ..shown }))
+    }
+
+    /// What is stored where the form has something else.
+    fn moved(&self, entered: &Entered, now: &Entered) -> Shown {
+        let t = self.t();
+        let other =
+            t.fields().into_iter().filter(|(name, _)| entered.0.contains_key(*name) && now.0.contains_key(*name));
+        let other: Vec<String> = other
+            .filter(|(name, _)| entered.get(name) != now.get(name))
+            .map(|(name, label)| format!("{label}: «{}»", now.get(name)))
+            .collect();
+        let problem = format!("{}: {}", t.changed_meanwhile, other.join("; "));
+        Shown { problem: Some(problem), seen: Some(now.mark()), moved: true, ..Shown::default() }
     }
 
     fn note(&self, text: String) {
@@ -380,11 +413,12 @@ impl Visit<'_> {
 
     async fn check(&self, fields: &Fields) -> Response {
         let entered = self.entered(fields);
+        let seen = fields.text("seen").map(str::to_owned);
         let mut values = Entered::of(&self.integration);
         values.0.extend(entered.0.clone());
         let trial = match entered.apply(&self.integration, &self.allowed(), self.language) {
             Ok(trial) => Draft::of(&trial),
-            Err(errors) => return self.settings(Shown { values, errors, ..Shown::default() }),
+            Err(errors) => return self.settings(Shown { values, errors, seen, ..Shown::default() }),
         };
         let stored = Draft::of(&self.integration);
         let sealed = (trial != stored).then(|| trial.seal(self.integration.id, &self.state.0.store.key));
@@ -403,6 +437,7 @@ impl Visit<'_> {
             findings: findings.unwrap_or_default(),
             unsaved: sealed.is_some(),
             draft: sealed.filter(|_| secrets),
+            seen,
             ..Shown::default()
         })
     }
@@ -480,6 +515,20 @@ impl Visit<'_> {
         let reply = callbacks::call(self.state, self.integration.id, "deliveryTypes", json!({}), None).await;
         let answer: Option<Value> = reply.ok().and_then(|reply| serde_json::from_slice(&reply.body).ok());
         answer.and_then(|answer| serde_json::from_value(answer["result"].clone()).ok()).unwrap_or_default()
+    }
+}
+
+/// Why the form's values are not stored.
+enum NotSaved {
+    Wrong(Errors),
+    /// These are stored now, and others were when the form was shown.
+    Moved(Entered),
+    Store(StoreError),
+}
+
+impl From<StoreError> for NotSaved {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Settings<'a> {
     pub(super) findings: Vec<Finding>,
     pub(super) unsaved: bool,
     pub(super) draft: Option<String>,
+    /// What the form's values are compared with when they are saved.
+    pub(super) seen: String,
 }
 
 impl Settings<'_> {

@@ -27,6 +27,9 @@ pub enum StoreError {
     Refused(#[source] sqlx::Error),
     #[error("a row holds something unreadable in column {0}")]
     BadRow(&'static str),
+    /// The row was written between its reading and this write; nothing was changed.
+    #[error("somebody else changed it at the same moment, so nothing was changed: look at it and do it again")]
+    ChangedMeanwhile,
     #[error("a stored secret cannot be decrypted: BRIDGE_SECRET_KEY is not the key it was written with")]
     WrongKey,
     #[error("{0}")]

@@ -38,6 +38,7 @@ impl Store {
         let delivery_api_key = Secret::new(format!("dk-{}", random_hex::<16>()));
         let client_id = Secret::new(random_hex::<16>());
         let mut tx = self.db.begin().await?;
+        one_at_a_time(&mut tx).await?;
         refuse_shared_prefix(&mut tx, 0, &new.measoft_url, &new.extra, &new.login, &new.prefix).await?;
         let rows = tx
             .fetch(
@@ -172,24 +173,66 @@ impl Store {
         Ok(done)
     }
 
-    /// Overwrites an integration with what the caller changed in a read copy.
+    /// Reads an integration, has it changed and writes it. When it was written in between it is
+    /// read and changed anew, once: `change` says what is wanted, and nothing it does not touch
+    /// is undone. Answers with what was stored.
     ///
     /// # Errors
-    /// [`StoreError::Config`] on a prefix that meets another integration's.
+    /// [`StoreError::Config`] when there is no such integration, or on a prefix that meets
+    /// another's; [`StoreError::ChangedMeanwhile`] when it happened again; what `change` says.
+    pub async fn change_integration<E: From<StoreError>>(
+        &self,
+        id: IntegrationId,
+        mut change: impl FnMut(&mut Integration) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Integration, E> {
+        let mut tries = 0;
+        loop {
+            let found = self.integration(id).await?.filter(|i| i.state != IntegrationState::Removed);
+            let mut changed = found.ok_or_else(|| StoreError::Config(format!("there is no integration {id}")))?;
+            let before = changed.clone();
+            change(&mut changed)?;
+            if changed == before {
+                return Ok(changed);
+            }
+            match self.update_integration(&changed).await {
+                Ok(()) => return Ok(Integration { version: changed.version + 1, ..changed }),
+                Err(StoreError::ChangedMeanwhile) if tries == 0 => tries += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// A new version of an integration in which nothing differs: whoever keeps something that
+    /// belongs to it forgets it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn touch_integration(&self, id: IntegrationId) -> Result<()> {
+        let sql = "UPDATE integrations SET version = version + 1, updated_at = $2 WHERE id = $1";
+        self.db.exec(sql, args![id, self.clock.now_ms()]).await.map(|_| ())
+    }
+
+    /// Overwrites an integration with what the caller changed in a copy, if that is of its
+    /// present version.
+    ///
+    /// # Errors
+    /// [`StoreError::ChangedMeanwhile`] when it is not; [`StoreError::Config`] on a prefix that
+    /// meets another integration's.
     pub async fn update_integration(&self, changed: &Integration) -> Result<()> {
         let id = changed.id.0;
         let (by, reason) = paused_columns(&changed.state);
         let mut tx = self.db.begin().await?;
         if changed.state != IntegrationState::Removed {
             let i = changed;
+            one_at_a_time(&mut tx).await?;
             refuse_shared_prefix(&mut tx, id, &i.measoft_url, &i.extra, &i.login, &i.prefix).await?;
         }
         let secrets = &changed.secrets;
-        tx.exec(
+        let written = tx.exec(
             "UPDATE integrations SET title = $2, crm_url = $3, measoft_url = $4, extra = $5, login = $6, prefix = $7, \
              settings = $8, crm_api_key = $9, password = $10, delivery_api_key = $11, client_id = $12, \
              delivery_api_key_hash = $13, client_id_hash = $14, state = $15, paused_by = $16, paused_reason = $17, \
-             version = version + 1, updated_at = $18 WHERE id = $1",
+             version = version + 1, updated_at = $18 WHERE id = $1 AND version = $19",
             args![
                 id,
                 &changed.title,
@@ -208,10 +251,14 @@ impl Store {
                 changed.state.as_str(),
                 by,
                 reason,
-                self.clock.now_ms()
+                self.clock.now_ms(),
+                changed.version
             ],
         )
         .await?;
+        if written == 0 {
+            return Err(StoreError::ChangedMeanwhile);
+        }
         tx.commit().await
     }
 
@@ -220,14 +267,28 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn set_integration_state(&self, id: IntegrationId, state: &IntegrationState) -> Result<bool> {
+        self.write_state(id, state, None).await
+    }
+
+    /// The same for what was concluded from an integration as it was seen: if it has changed
+    /// since, nothing is done. A pause for an old password must not stop one with a new one, nor
+    /// may a probe resume what a person paused meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn set_state_as_seen(&self, seen: &Integration, state: &IntegrationState) -> Result<bool> {
+        self.write_state(seen.id, state, Some(seen.version)).await
+    }
+
+    async fn write_state(&self, id: IntegrationId, state: &IntegrationState, version: Option<i64>) -> Result<bool> {
         let (by, reason) = paused_columns(state);
         let changed = self
             .db
             .exec(
                 "UPDATE integrations SET state = $2, paused_by = $3, paused_reason = $4, version = version + 1, \
                  updated_at = $5 WHERE id = $1 AND state <> 'removed' \
-                 AND (state <> $2 OR COALESCE(paused_by, '') <> COALESCE($3, ''))",
-                args![id, state.as_str(), by, reason, self.clock.now_ms()],
+                 AND (state <> $2 OR COALESCE(paused_by, '') <> COALESCE($3, '')) AND version = COALESCE($6, version)",
+                args![id, state.as_str(), by, reason, self.clock.now_ms(), version],
             )
             .await?;
         Ok(changed > 0)
@@ -277,6 +338,14 @@ fn paused_columns(state: &IntegrationState) -> (Option<&'static str>, Option<Str
         IntegrationState::Paused { by, reason } => (Some(by.as_str()), Some(reason.clone())),
         _ => (None, None),
     }
+}
+
+/// Two that take one prefix at the same moment must see each other. SQLite has one writer.
+async fn one_at_a_time(tx: &mut Tx) -> Result<()> {
+    if matches!(tx, Tx::Postgres(_)) {
+        tx.exec("LOCK TABLE integrations IN SHARE ROW EXCLUSIVE MODE", vec![]).await?;
+    }
+    Ok(())
 }
 
 async fn refuse_shared_prefix(tx: &mut Tx, id: i64, url: &str, extra: &str, login: &str, prefix: &str) -> Result<()> {

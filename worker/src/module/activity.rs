@@ -4,6 +4,7 @@
 use shared::domain::{IntegrationState, PausedBy};
 use shared::retailcrm::check;
 use shared::retailcrm::wire::callbacks::Activity;
+use shared::store;
 use shared::store::journal::{Entry, What};
 
 use crate::module::{Answered, Desk, Refusal, Request, done, words};
@@ -29,36 +30,40 @@ pub async fn activity(desk: &Desk, request: &Request) -> Answered {
             (url != shop.integration.crm_url.trim_end_matches('/')).then_some(url)
         }
     };
-    let store = &desk.tools.store;
+    let ledger = &desk.tools.store;
     let stored = async {
-        let Some(mut integration) = store.integration(shop.id()).await? else { return Ok(()) };
         let mut said = Vec::new();
-        let wanted = match (activity.is_working(), &integration.state) {
-            (true, IntegrationState::Paused { by: PausedBy::Crm, .. }) => Some(IntegrationState::Active),
-            (false, IntegrationState::Active) => {
-                let reason = if activity.freeze { "frozen in RetailCRM" } else { "switched off in RetailCRM" };
-                Some(IntegrationState::Paused { by: PausedBy::Crm, reason: reason.to_owned() })
-            }
-            // Who paused it for another reason resumes it.
-            _ => None,
-        };
-        if let Some(state) = wanted {
-            said.push(format!("RetailCRM: the integration is {}", state.as_str()));
-            integration.state = state;
-        }
-        if let Some(url) = moved {
-            said.push("RetailCRM: the account has a new address".to_owned());
-            integration.crm_url = url;
-        }
+        ledger
+            .change_integration(shop.id(), |integration| -> store::Result<()> {
+                said.clear();
+                let wanted = match (activity.is_working(), &integration.state) {
+                    (true, IntegrationState::Paused { by: PausedBy::Crm, .. }) => Some(IntegrationState::Active),
+                    (false, IntegrationState::Active) => {
+                        let reason = if activity.freeze { "frozen in RetailCRM" } else { "switched off in RetailCRM" };
+                        Some(IntegrationState::Paused { by: PausedBy::Crm, reason: reason.to_owned() })
+                    }
+                    // Who paused it for another reason resumes it.
+                    _ => None,
+                };
+                if let Some(state) = wanted {
+                    said.push(format!("RetailCRM: the integration is {}", state.as_str()));
+                    integration.state = state;
+                }
+                if let Some(url) = &moved {
+                    said.push("RetailCRM: the account has a new address".to_owned());
+                    integration.crm_url.clone_from(url);
+                }
+                Ok(())
+            })
+            .await?;
         if !said.is_empty() {
-            store.update_integration(&integration).await?;
             let mut entry = Entry::new(desk.tools.clock.now(), What::Operator, said.join("; "));
             entry.integration = Some(shop.id());
             desk.tools.journal.write(entry);
         }
         desk.shops.refresh().await.map(|_| ())
     };
-    stored.await.map_err(|error: shared::store::StoreError| {
+    stored.await.map_err(|error: store::StoreError| {
         tracing::warn!(%error, "an activity callback could not be stored");
         words::unavailable(language)
     })?;
@@ -71,16 +76,13 @@ pub async fn activity(desk: &Desk, request: &Request) -> Answered {
 /// When the database does not answer.
 pub async fn settings(desk: &Desk, request: &Request) -> Answered {
     let (shop, language) = (&request.shop, request.language());
-    let store = &desk.tools.store;
+    let ledger = &desk.tools.store;
     let stored = async {
-        if let Some(integration) = store.integration(shop.id()).await? {
-            // A new version makes every worker forget what it kept.
-            store.update_integration(&integration).await?;
-            desk.shops.refresh().await?;
-        }
-        Ok::<_, shared::store::StoreError>(())
+        // A new version makes every worker forget what it kept.
+        ledger.touch_integration(shop.id()).await?;
+        desk.shops.refresh().await
     };
-    stored.await.map_err(|error| {
+    stored.await.map_err(|error: store::StoreError| {
         tracing::warn!(%error, "a settings callback could not be stored");
         words::unavailable(language)
     })?;

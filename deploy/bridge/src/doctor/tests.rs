@@ -106,7 +106,9 @@ impl Stage {
 
     async fn change(&mut self, change: impl FnOnce(&mut Integration)) {
         change(&mut self.integration);
-        self.store().await.update_integration(&self.integration).await.expect("changed");
+        let store = self.store().await;
+        store.update_integration(&self.integration).await.expect("changed");
+        self.integration = store.integration(self.integration.id).await.expect("read").expect("there");
     }
 
     /// Registers the module in RetailCRM as the bridge does.
