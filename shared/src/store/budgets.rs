@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::args;
 use crate::store::db::{Dialect, Result, Row, Tx, Value};
-use crate::store::{Store, many, moment};
+use crate::store::{CLOCKS_DIFFER, Store, many, moment};
 
 /// Slices a window is cut into.
 pub const SLICES: u32 = 10;
@@ -40,6 +40,11 @@ impl Window {
     /// arrives in it may have been counted in the slice before.
     fn oldest(&self, now: Timestamp) -> i64 {
         self.current(now) - i64::from(SLICES) - 1
+    }
+
+    /// What is counted later was counted while a clock was ahead, and says nothing of now.
+    fn newest(&self, now: Timestamp) -> i64 {
+        self.current(now + CLOCKS_DIFFER)
     }
 }
 
@@ -107,8 +112,10 @@ impl Store {
         .await?;
         // Once a slice is enough.
         if windows.iter().any(|window| used.get(&window.scope).is_none_or(|used| used.last < window.current(now))) {
-            let (old, args) = bounds(windows, "<", now);
-            tx.exec(format!("DELETE FROM budget_slices WHERE {old}"), args).await?;
+            let (counts, args) = bounds(windows, now);
+            let ours: Vec<String> = (0..windows.len()).map(|n| format!("${}", 3 * n + 1)).collect();
+            let sql = format!("DELETE FROM budget_slices WHERE scope IN ({}) AND NOT ({counts})", ours.join(", "));
+            tx.exec(sql, args).await?;
         }
         tx.commit().await?;
         Ok(Ok(Taken { count: allowed, at: now }))
@@ -119,7 +126,8 @@ impl Store {
     /// # Errors
     /// [`crate::store::StoreError`].
     pub async fn budget_used(&self, window: &Window) -> Result<u32> {
-        let row = self.db.fetch_one(USED, args![&window.scope, window.oldest(self.clock.now())]).await?;
+        let now = self.clock.now();
+        let row = self.db.fetch_one(USED, args![&window.scope, window.oldest(now), window.newest(now)]).await?;
         Ok(row.map(|row| row.int("used")).transpose()?.and_then(|n| u32::try_from(n).ok()).unwrap_or(0))
     }
 }
@@ -132,21 +140,20 @@ impl Store {
     /// [`crate::store::StoreError`].
     pub async fn budget_used_most(&self, window: &Window) -> Result<u32> {
         let sql = "SELECT CAST(COALESCE(MAX(used), 0) AS BIGINT) AS used FROM (SELECT SUM(used) AS used FROM budget_slices \
-                   WHERE scope LIKE $1 AND slice >= $2 GROUP BY scope) AS windows";
-        let scopes = format!("{}:%", window.scope);
-        let row = self.db.fetch_one(sql, args![scopes, window.oldest(self.clock.now())]).await?;
+                   WHERE scope LIKE $1 AND slice BETWEEN $2 AND $3 GROUP BY scope) AS windows";
+        let (scopes, now) = (format!("{}:%", window.scope), self.clock.now());
+        let row = self.db.fetch_one(sql, args![scopes, window.oldest(now), window.newest(now)]).await?;
         Ok(row.map(|row| row.int("used")).transpose()?.and_then(|n| u32::try_from(n).ok()).unwrap_or(0))
     }
 }
 
-const USED: &str =
-    "SELECT CAST(COALESCE(SUM(used), 0) AS BIGINT) AS used FROM budget_slices WHERE scope = $1 AND slice >= $2";
+const USED: &str = "SELECT CAST(COALESCE(SUM(used), 0) AS BIGINT) AS used FROM budget_slices WHERE scope = $1 AND slice BETWEEN $2 AND $3";
 
-/// The rows of some windows whose slice compares so with the window's oldest.
-fn bounds(windows: &[Window], compare: &str, now: Timestamp) -> (String, Vec<Value>) {
-    let one = |n: usize| format!("(scope = ${} AND slice {compare} ${})", 2 * n + 1, 2 * n + 2);
+/// The rows that count in some windows: those of the slices that they reach.
+fn bounds(windows: &[Window], now: Timestamp) -> (String, Vec<Value>) {
+    let one = |n: usize| format!("(scope = ${} AND slice BETWEEN ${} AND ${})", 3 * n + 1, 3 * n + 2, 3 * n + 3);
     let condition = (0..windows.len()).map(one).collect::<Vec<_>>().join(" OR ");
-    (condition, windows.iter().flat_map(|w| args![&w.scope, w.oldest(now)]).collect())
+    (condition, windows.iter().flat_map(|w| args![&w.scope, w.oldest(now), w.newest(now)]).collect())
 }
 
 /// Requests counted in a window, and its first and last slice with any.
@@ -158,7 +165,7 @@ struct Used {
 }
 
 async fn used(tx: &mut Tx, windows: &[Window], now: Timestamp) -> Result<HashMap<String, Used>> {
-    let (condition, args) = bounds(windows, ">=", now);
+    let (condition, args) = bounds(windows, now);
     let sql = format!(
         "SELECT scope, CAST(SUM(used) AS BIGINT) AS used, MIN(slice) AS first, MAX(slice) AS last FROM budget_slices \
          WHERE ({condition}) AND used > 0 GROUP BY scope"

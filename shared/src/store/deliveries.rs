@@ -8,7 +8,8 @@ use crate::planted::{Bug, is_planted};
 use crate::store::db::{Result, Row, StoreError, Tx, Value};
 use crate::store::numbers::numbers;
 use crate::store::past_deliveries::PastDelivery;
-use crate::store::{LONGEST_LEASE_MS, Store, free, moment, opt_moment};
+use crate::store::row_lease::Claim;
+use crate::store::{CLOCKS_DIFFER, LONGEST_LEASE_MS, Store, free, moment, opt_moment};
 
 const COLUMNS: &str = "id, integration_id, crm_order_id, number, site, delivery_type, orderno, ordercode, generation, state, \
                        status, status_at, status_seen_at, cancelled_by_us, sent_hash, sending_hash, sending, sent_at, price, item_codes, \
@@ -163,6 +164,7 @@ impl Store {
         if list.is_empty() {
             return Ok(Vec::new());
         }
+        let now = self.clock.now();
         let rows = self
             .db
             .exec_returning(
@@ -171,10 +173,10 @@ impl Store {
                      WHERE id IN ({list}) AND {} RETURNING {COLUMNS}",
                     free(3)
                 ),
-                args![owner, lease_until.as_millisecond(), self.clock.now_ms()],
+                args![owner, lease_until.as_millisecond(), now.as_millisecond()],
             )
             .await?;
-        rows.iter().map(read).collect()
+        rows.iter().map(|row| Ok(not_ahead(read(row)?, now))).collect()
     }
 
     /// Deliveries that MeaSoft holds and has not ended, oldest first.
@@ -427,17 +429,9 @@ impl Tx {
         lease_until: Timestamp,
         now: Timestamp,
     ) -> Result<Option<Delivery>> {
-        let row = self
-            .fetch_one(
-                format!(
-                    "UPDATE deliveries SET lease_owner = $3, lease_until = $4, fence = fence + 1 \
-                     WHERE integration_id = $1 AND crm_order_id = $2 AND {} RETURNING {COLUMNS}",
-                    free(5)
-                ),
-                args![integration, order, owner, lease_until.as_millisecond(), now.as_millisecond()],
-            )
-            .await?;
-        row.as_ref().map(read).transpose()
+        let claim = Claim { integration, order, owner, until: lease_until, now };
+        let row = self.take_row(&claim, "deliveries", "1 = 1", COLUMNS).await?;
+        Ok(row.as_ref().map(read).transpose()?.map(|d| not_ahead(d, now)))
     }
 
     async fn make_delivery(
@@ -535,6 +529,15 @@ impl Tx {
             .await?;
         Ok(changed == 1)
     }
+}
+
+/// What a clock that was ahead wrote: the moments were no later than now, and nothing waits for
+/// them to come. When the status was last read is not known then.
+fn not_ahead(mut d: Delivery, now: Timestamp) -> Delivery {
+    d.sent_at = d.sent_at.map(|at| at.min(now));
+    d.created_at = d.created_at.min(now);
+    d.status_seen_at = d.status_seen_at.filter(|at| *at <= now + CLOCKS_DIFFER);
+    d
 }
 
 fn json<T: serde::Serialize>(value: &T) -> String {

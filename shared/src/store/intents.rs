@@ -14,6 +14,7 @@ use crate::domain::{CrmOrderId, Delivery, DeliveryId, IntegrationId, Kopecks, Or
 use crate::message::Candidate;
 use crate::planted::{Bug, is_planted};
 use crate::store::db::{Dialect, Result, Row, StoreError, Tx};
+use crate::store::row_lease::Claim;
 use crate::store::{Store, free, moment};
 
 /// Which trigger a wish came from.
@@ -691,17 +692,8 @@ impl Tx {
         lease_until: Timestamp,
         now: Timestamp,
     ) -> Result<Option<Intent>> {
-        let row = self
-            .fetch_one(
-                format!(
-                    "UPDATE order_intents SET lease_owner = $3, lease_until = $4, fence = fence + 1 \
-                     WHERE integration_id = $1 AND crm_order_id = $2 AND requested > served AND {} RETURNING {}",
-                    free(5),
-                    columns(ORDERS)
-                ),
-                args![integration, order, owner, lease_until.as_millisecond(), now.as_millisecond()],
-            )
-            .await?;
+        let claim = Claim { integration, order, owner, until: lease_until, now };
+        let row = self.take_row(&claim, ORDERS, "requested > served", &columns(ORDERS)).await?;
         row.as_ref().map(read).transpose()
     }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::args;
 use crate::message::{Envelope, Lane, encode};
 use crate::store::db::{Dialect, Result, Row, Tx, Value};
-use crate::store::{Store, many};
+use crate::store::{Store, free, many};
 
 /// A claimed row.
 #[derive(Debug, Clone)]
@@ -79,8 +79,10 @@ impl Store {
             .exec_returning(
                 format!(
                     "UPDATE jobs SET lease_by = $1, lease_until = $2, deliveries = deliveries + 1 WHERE id IN (\
-                     SELECT id FROM jobs WHERE {condition} AND run_at <= $3 AND lease_until <= $3 ORDER BY run_at LIMIT $5 \
-                     {lock}) RETURNING id, body, deliveries, run_at"
+                     SELECT id FROM jobs WHERE {condition} AND {} AND {} ORDER BY run_at LIMIT $5 {lock}) \
+                     RETURNING id, body, deliveries, run_at",
+                    self.due("run_at", 3),
+                    free(3)
                 ),
                 args![owner, now + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX), now, lane, limit],
             )
@@ -138,7 +140,7 @@ impl Store {
     /// [`crate::store::StoreError`].
     pub async fn waiting_jobs(&self) -> Result<Vec<(Lane, u64)>> {
         let now = self.clock.now_ms();
-        let sql = "SELECT lane, COUNT(*) AS n FROM jobs WHERE run_at <= $1 AND lease_until <= $1 GROUP BY lane";
+        let sql = format!("SELECT lane, COUNT(*) AS n FROM jobs WHERE {} GROUP BY lane", self.waits());
         let mut counts: Vec<(Lane, u64)> = Lane::ALL.map(|lane| (lane, 0)).to_vec();
         for row in self.db.fetch(sql, args![now]).await? {
             let lane = Lane::parse(&row.text("lane")?);
@@ -154,7 +156,7 @@ impl Store {
     /// # Errors
     /// [`crate::store::StoreError`].
     pub async fn oldest_waiting_job(&self) -> Result<Option<Timestamp>> {
-        let sql = "SELECT MIN(run_at) AS oldest FROM jobs WHERE run_at <= $1 AND lease_until <= $1";
+        let sql = format!("SELECT MIN({}) AS oldest FROM jobs WHERE {}", self.due_when("run_at", 1), self.waits());
         let row = self.db.fetch_one(sql, args![self.clock.now_ms()]).await?;
         Ok(row.map(|row| row.opt_int("oldest")).transpose()?.flatten().map(crate::store::moment))
     }
@@ -164,7 +166,8 @@ impl Store {
     /// # Errors
     /// [`crate::store::StoreError`].
     pub async fn oldest_waiting_jobs(&self) -> Result<Vec<(Lane, Timestamp)>> {
-        let sql = "SELECT lane, MIN(run_at) AS oldest FROM jobs WHERE run_at <= $1 AND lease_until <= $1 GROUP BY lane";
+        let (due, waits) = (self.due_when("run_at", 1), self.waits());
+        let sql = format!("SELECT lane, MIN({due}) AS oldest FROM jobs WHERE {waits} GROUP BY lane");
         let mut oldest = Vec::new();
         for row in self.db.fetch(sql, args![self.clock.now_ms()]).await? {
             if let Some(lane) = Lane::parse(&row.text("lane")?) {
@@ -174,7 +177,12 @@ impl Store {
         Ok(oldest)
     }
 
-    /// When the next message that is not handed out becomes due.
+    /// The condition that anybody could take a message at the moment of the first argument.
+    fn waits(&self) -> String {
+        format!("{} AND {}", self.due("run_at", 1), free(1))
+    }
+
+    /// When the next message can be taken: it becomes due, or its holder's lease runs out.
     ///
     /// # Errors
     /// [`crate::store::StoreError`].
@@ -182,8 +190,12 @@ impl Store {
         let row = self
             .db
             .fetch_one(
-                "SELECT MIN(CASE WHEN lease_until > run_at THEN lease_until ELSE run_at END) AS due FROM jobs WHERE lane = $1",
-                args![lane.as_str()],
+                format!(
+                    "SELECT MIN(CASE WHEN {} THEN {} ELSE lease_until END) AS due FROM jobs WHERE lane = $1",
+                    free(2),
+                    self.due_when("run_at", 2)
+                ),
+                args![lane.as_str(), self.clock.now_ms()],
             )
             .await?;
         Ok(row.map(|row| row.opt_int("due")).transpose()?.flatten().map(crate::store::moment))

@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 
 use crate::args;
-use crate::store::Store;
 use crate::store::db::{Result, Tx};
+use crate::store::{Store, free_by};
 
 /// A lease in hand. Worth something only while its fence is the newest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,9 +24,12 @@ impl Store {
         let rows = self
             .db
             .exec_returning(
-                "INSERT INTO leases (name, owner, lease_until, fence) VALUES ($1, $2, $3, 1) \
-                 ON CONFLICT (name) DO UPDATE SET owner = $2, lease_until = $3, fence = leases.fence + 1 \
-                 WHERE leases.lease_until <= $4 RETURNING fence",
+                format!(
+                    "INSERT INTO leases (name, owner, lease_until, fence) VALUES ($1, $2, $3, 1) \
+                     ON CONFLICT (name) DO UPDATE SET owner = $2, lease_until = $3, fence = leases.fence + 1 \
+                     WHERE {} RETURNING fence",
+                    free_by("leases.lease_until", 4)
+                ),
                 args![name, owner, until.as_millisecond(), self.clock.now_ms()],
             )
             .await?;

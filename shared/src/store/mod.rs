@@ -18,6 +18,7 @@ pub mod past_deliveries;
 pub mod payment_moves;
 pub mod references;
 pub mod rotation;
+mod row_lease;
 pub mod slots;
 pub mod status_stream;
 pub mod steps;
@@ -44,6 +45,9 @@ pub struct Store {
 /// No lease is longer; one that says so was written while a clock was ahead, and is over.
 pub(crate) const LONGEST_LEASE_MS: i64 = 3_600_000;
 
+/// Clocks of two machines may differ by so much and both be called right.
+pub(crate) const CLOCKS_DIFFER: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// What [`Store::latest`] goes by until it is told.
 const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(3600);
 
@@ -64,6 +68,17 @@ impl Store {
     /// written while a clock was ahead.
     const fn latest(&self, from_ms: i64) -> i64 {
         from_ms.saturating_add(self.longest_ms)
+    }
+
+    /// The condition that a column's moment has come, at the moment of an argument. See
+    /// [`Store::latest`].
+    fn due(&self, column: &str, now: usize) -> String {
+        format!("({column} <= ${now} OR {column} > ${now} + {})", self.longest_ms)
+    }
+
+    /// A column's moment as it counts at the moment of an argument. See [`Store::latest`].
+    fn due_when(&self, column: &str, now: usize) -> String {
+        format!("CASE WHEN {column} > ${now} + {} THEN ${now} ELSE {column} END", self.longest_ms)
     }
 
     /// Whether the database answers.
@@ -99,7 +114,12 @@ impl Store {
 
 /// The condition that nobody holds a row at the moment of an argument.
 pub(crate) fn free(now: usize) -> String {
-    format!("(lease_until <= ${now} OR lease_until > ${now} + {LONGEST_LEASE_MS})")
+    free_by("lease_until", now)
+}
+
+/// [`free`], with the column's name.
+pub(crate) fn free_by(column: &str, now: usize) -> String {
+    format!("({column} <= ${now} OR {column} > ${now} + {LONGEST_LEASE_MS})")
 }
 
 pub(crate) fn moment(ms: i64) -> Timestamp {

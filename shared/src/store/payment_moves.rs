@@ -94,7 +94,7 @@ impl Store {
         let rows = self
             .db
             .fetch(
-                "SELECT p.id, p.integration_id, p.delivery_id, p.facts, p.state, p.plan, p.step, p.tried, p.attempt, p.why, \
+                format!("SELECT p.id, p.integration_id, p.delivery_id, p.facts, p.state, p.plan, p.step, p.tried, p.attempt, p.why, \
                  p.created_at, d.crm_order_id, d.number, d.orderno, (SELECT COUNT(*) FROM payment_moves e \
                  WHERE e.delivery_id = p.delivery_id AND e.id < p.id AND e.state = 'done' AND e.step > 0) AS earlier, \
                  (SELECT e.plan FROM payment_moves e WHERE e.delivery_id = p.delivery_id AND e.id < p.id \
@@ -102,7 +102,7 @@ impl Store {
                  WHERE f.delivery_id = e.delivery_id AND f.id > e.id AND f.id < p.id AND f.state = 'done') \
                  ORDER BY e.id DESC LIMIT 1) AS interrupted \
                  FROM payment_moves p JOIN deliveries d ON d.id = p.delivery_id WHERE p.integration_id = $1 \
-                 AND p.state IN ('wanted', 'moving') AND p.due_at <= $2 ORDER BY p.id LIMIT $3",
+                 AND p.state IN ('wanted', 'moving') AND {} ORDER BY p.id LIMIT $3", self.due("p.due_at", 2)),
                 args![integration, self.clock.now_ms(), limit],
             )
             .await?;
@@ -238,7 +238,10 @@ impl Store {
         let rows = self
             .db
             .fetch(
-                "SELECT DISTINCT integration_id FROM payment_moves WHERE state IN ('wanted', 'moving') AND due_at <= $1",
+                format!(
+                    "SELECT DISTINCT integration_id FROM payment_moves WHERE state IN ('wanted', 'moving') AND {}",
+                    self.due("due_at", 1)
+                ),
                 args![self.clock.now_ms()],
             )
             .await?;
@@ -253,8 +256,12 @@ impl Store {
         let row = self
             .db
             .fetch_one(
-                "SELECT MIN(due_at) AS due FROM payment_moves WHERE integration_id = $1 AND state IN ('wanted', 'moving')",
-                args![integration],
+                format!(
+                    "SELECT MIN({}) AS due FROM payment_moves WHERE integration_id = $1 \
+                     AND state IN ('wanted', 'moving')",
+                    self.due_when("due_at", 2)
+                ),
+                args![integration, self.clock.now_ms()],
             )
             .await?;
         Ok(row.map(|row| row.opt_int("due")).transpose()?.flatten().map(moment))

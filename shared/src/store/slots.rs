@@ -34,7 +34,8 @@ impl Store {
             .map(|_| ())
     }
 
-    /// Slots won before a moment and never published: their winner died in between.
+    /// Slots won before a moment, or by a clock that was ahead, and never published: their winner
+    /// died in between.
     ///
     /// # Errors
     /// [`crate::store::StoreError`].
@@ -42,8 +43,8 @@ impl Store {
         let rows = self
             .db
             .fetch(
-                "SELECT job, slot FROM slots WHERE published_at IS NULL AND created_at < $1",
-                args![before.as_millisecond()],
+                "SELECT job, slot FROM slots WHERE published_at IS NULL AND (created_at < $1 OR created_at > $2)",
+                args![before.as_millisecond(), self.latest(self.clock.now_ms())],
             )
             .await?;
         rows.iter().map(|row| Ok((row.text("job")?, row.int("slot")?))).collect()

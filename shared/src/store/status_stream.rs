@@ -382,8 +382,11 @@ impl Store {
         let rows = self
             .db
             .fetch(
-                "SELECT delivery_id, MIN(seq) AS seq FROM status_rows WHERE account = $1 AND state = 'pending' \
-                 AND due_at <= $2 GROUP BY delivery_id ORDER BY seq LIMIT $3",
+                format!(
+                    "SELECT delivery_id, MIN(seq) AS seq FROM status_rows WHERE account = $1 AND state = 'pending' \
+                     AND {} GROUP BY delivery_id ORDER BY seq LIMIT $3",
+                    self.due("due_at", 2)
+                ),
                 args![account, self.clock.now_ms(), limit],
             )
             .await?;
@@ -443,8 +446,11 @@ impl Store {
         let row = self
             .db
             .fetch_one(
-                "SELECT MIN(due_at) AS due FROM status_rows WHERE account = $1 AND state = 'pending'",
-                args![account],
+                format!(
+                    "SELECT MIN({}) AS due FROM status_rows WHERE account = $1 AND state = 'pending'",
+                    self.due_when("due_at", 2)
+                ),
+                args![account, self.clock.now_ms()],
             )
             .await?;
         Ok(row.map(|row| row.opt_int("due")).transpose()?.flatten().map(moment))
@@ -458,7 +464,10 @@ impl Store {
         let rows = self
             .db
             .fetch(
-                "SELECT DISTINCT account FROM status_rows WHERE state = 'pending' AND due_at <= $1",
+                format!(
+                    "SELECT DISTINCT account FROM status_rows WHERE state = 'pending' AND {}",
+                    self.due("due_at", 1)
+                ),
                 args![self.clock.now_ms()],
             )
             .await?;

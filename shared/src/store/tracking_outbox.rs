@@ -94,8 +94,11 @@ impl Store {
         let due = self
             .db
             .fetch(
-                "SELECT delivery_id, MIN(id) AS first FROM tracking_outbox WHERE integration_id = $1 \
-                 AND state = 'waiting' AND due_at <= $2 GROUP BY delivery_id ORDER BY first LIMIT $3",
+                format!(
+                    "SELECT delivery_id, MIN(id) AS first FROM tracking_outbox WHERE integration_id = $1 \
+                     AND state = 'waiting' AND {} GROUP BY delivery_id ORDER BY first LIMIT $3",
+                    self.due("due_at", 2)
+                ),
                 args![integration, self.clock.now_ms(), deliveries],
             )
             .await?;
@@ -183,7 +186,10 @@ impl Store {
         let rows = self
             .db
             .fetch(
-                "SELECT DISTINCT integration_id FROM tracking_outbox WHERE state = 'waiting' AND due_at <= $1",
+                format!(
+                    "SELECT DISTINCT integration_id FROM tracking_outbox WHERE state = 'waiting' AND {}",
+                    self.due("due_at", 1)
+                ),
                 args![self.clock.now_ms()],
             )
             .await?;
@@ -198,8 +204,11 @@ impl Store {
         let row = self
             .db
             .fetch_one(
-                "SELECT MIN(due_at) AS due FROM tracking_outbox WHERE integration_id = $1 AND state = 'waiting'",
-                args![integration],
+                format!(
+                    "SELECT MIN({}) AS due FROM tracking_outbox WHERE integration_id = $1 AND state = 'waiting'",
+                    self.due_when("due_at", 2)
+                ),
+                args![integration, self.clock.now_ms()],
             )
             .await?;
         Ok(row.map(|row| row.opt_int("due")).transpose()?.flatten().map(moment))
