@@ -19,7 +19,7 @@ use crate::drains;
 use crate::intake::undecodable;
 use crate::ports::{Shop, Tools};
 use crate::pump;
-use crate::settle::{Settlement, settle};
+use crate::settle::{Settlement, settle, spent_trying};
 use crate::shops::Shops;
 use crate::sync;
 
@@ -114,7 +114,8 @@ async fn attempt(tools: &Tools, shops: &Shops, publisher: &Arc<dyn Publisher>, e
         duration_ms = u64::try_from(millis(started).as_millis()).unwrap_or(u64::MAX),
         "attempt.finished"
     );
-    match settle(&outcome, envelope.attempt, millis(envelope.received_at), Duration::ZERO, &tools.policy) {
+    let spent = spent_trying(Duration::from_millis(envelope.spent_ms), millis(started));
+    match settle(&outcome, envelope.attempt, spent, Duration::ZERO, &tools.policy) {
         Settlement::Ack => {
             if let (Outcome::Done(_) | Outcome::AlreadyDone(_), Some(id)) = (&outcome, envelope.integration) {
                 resolve(tools, id, kind).await;
@@ -126,12 +127,16 @@ async fn attempt(tools: &Tools, shops: &Shops, publisher: &Arc<dyn Publisher>, e
         Settlement::Wait { .. } if replaced(&envelope, millis(envelope.received_at), tools.limits.sync_interval) => {
             delivery.ack().await;
         }
-        Settlement::Wait { pause, .. } => {
+        Settlement::Wait { pause, counts } => {
             if let Outcome::RetryLater { why, .. } = &outcome {
                 tools.metrics.retry(kind, *why);
             }
             let mut copy = envelope;
+            // Counted in any case: two copies with one number would be taken for one.
             copy.attempt += 1;
+            if counts {
+                copy.spent_ms = u64::try_from((spent + pause).as_millis()).unwrap_or(u64::MAX);
+            }
             // The copy first: a crash in between makes two, never none.
             match publisher.publish(copy, Some(pause)).await {
                 Ok(()) => delivery.ack().await,
@@ -270,12 +275,17 @@ pub async fn retention(tools: &Tools) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use shared::queue::jobs::JobQueue;
+    use shared::queue::{Consumer as _, Queue as _};
+    use shared::store::dead_letters::DeadFilter;
+    use simulators::retailcrm::{Action, FaultRule, When, an_order};
+
     use super::*;
+    use crate::testing::World;
 
     #[tokio::test]
     async fn a_key_that_is_denied_what_every_order_needs_stays_paused_until_it_may() {
-        use simulators::retailcrm::{Action, FaultRule, When, an_order};
-        let world = crate::testing::World::new().await;
+        let world = World::new().await;
         world.crm.add_order(world.account, an_order().number("A-1").delivery_type("incity").status("SentMeaSoft"));
         world.crm.set_faults(vec![FaultRule::new("orders.list", When::Always, Action::Forbidden)]);
         world.send(world.id, "A-1").await;
@@ -291,6 +301,64 @@ mod tests {
         world.crm.clear_faults();
         assert!(matches!(probe(&world.tools, &world.first()).await, Outcome::Done(_)));
         assert_eq!(state().await, IntegrationState::Active);
+    }
+
+    /// One attempt at a command; answers the copy that is to be tried again.
+    async fn tried_again(world: &World, envelope: Envelope) -> Option<Envelope> {
+        let lane = envelope.lane();
+        let queue = Arc::new(JobQueue::start(world.store().clone()));
+        queue.publish(envelope, None).await.expect("stored");
+        let delivery = queue.subscribe(lane, 1).next().await.expect("a delivery");
+        let envelope = decode(&delivery.body).expect("readable");
+        let publisher: Arc<dyn Publisher> = queue.clone();
+        attempt(&world.tools, &world.shops, &publisher, envelope, delivery).await;
+        queue.close().await;
+        tokio::time::sleep(world.tools.policy.rungs.iter().max().copied().unwrap_or_default()).await;
+        let mut jobs = world.store().claim_jobs(Some(lane), "test", LEASE, 9).await.expect("claimed");
+        assert!(jobs.len() < 2, "a copy takes the place of the first");
+        let ids: Vec<String> = jobs.iter().map(|job| job.id.clone()).collect();
+        world.store().finish_jobs("test", &ids).await.expect("finished");
+        jobs.pop().map(|job| decode(&job.body).expect("readable"))
+    }
+
+    async fn letters(world: &World) -> Vec<String> {
+        let letters = world.store().dead_letters(&DeadFilter::default()).await.expect("read");
+        letters.into_iter().map(|letter| letter.reason).collect()
+    }
+
+    const LEASE: Duration = Duration::from_secs(60);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn a_periodic_command_ages_by_the_time_it_was_tried_for() {
+        let world = World::new().await;
+        world.crm.set_faults(vec![FaultRule::new("*", When::Always, Action::Html { status: 503, acted: false })]);
+        let mut command = world.command(Command::Reconcile {});
+        command.received_at -= HOUR * 60;
+        let command = tried_again(&world, command).await.expect("what lay for days is tried like a new one");
+        let spent = command.spent_ms;
+        assert!((20..60_000).contains(&spent), "the attempt and the pause after it: {spent} ms");
+        let command = tried_again(&world, command).await.expect("tried again");
+        assert!(command.spent_ms > spent && command.attempt == 2);
+        assert!(letters(&world).await.is_empty());
+        let tired = Envelope { spent_ms: 24 * 3_600_000, ..command };
+        assert!(tried_again(&world, tired).await.is_none());
+        assert_eq!(letters(&world).await, [reason::EXPIRED]);
+    }
+
+    #[tokio::test]
+    async fn what_a_person_asked_for_waits_for_the_end_of_a_pause_and_does_not_age() {
+        let world = World::new().await;
+        let paused = IntegrationState::Paused { by: PausedBy::Operator, reason: String::new() };
+        world.store().set_integration_state(world.id, &paused).await.expect("paused");
+        world.shops.refresh().await.expect("read");
+        for command in [Command::SyncPayments {}, Command::PushStatuses {}, Command::Reconcile {}] {
+            let asked = Envelope { generation: 1, spent_ms: 25 * 3_600_000, ..world.command(command.clone()) };
+            let again = tried_again(&world, asked).await.expect("it waits");
+            assert_eq!(again.spent_ms, 25 * 3_600_000, "a pause does not age");
+            assert!(tried_again(&world, world.command(command)).await.is_none(), "the scheduler asks again");
+        }
+        assert!(letters(&world).await.is_empty());
     }
 
     #[test]

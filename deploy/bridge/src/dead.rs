@@ -158,6 +158,7 @@ async fn replay(dead: &DeadLetter, run_at: jiff::Timestamp, store: &Store) -> Re
     envelope.id = Envelope::new(envelope.command.clone(), envelope.integration, now).id;
     envelope.generation += 1;
     envelope.attempt = 0;
+    envelope.spent_ms = 0;
     envelope.seq = 0;
     envelope.received_at = run_at;
     let mut tx = store.db.begin().await?;

@@ -55,6 +55,10 @@ pub struct Envelope {
     pub received_at: Timestamp,
     /// Tries before this one.
     pub attempt: u32,
+    /// Milliseconds spent trying before this try: attempts, and the pauses after those that
+    /// counted. What waits for others, or lies in a queue, does not age.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub spent_ms: u64,
     /// Raised by each replay of a dead letter, so that no idempotency check swallows it.
     pub generation: u32,
     /// W3C trace context of the request that caused this.
@@ -62,6 +66,11 @@ pub struct Envelope {
     /// The order itself, by who knows it: its number may be another's as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<CrmOrderId>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Envelope {
@@ -82,6 +91,7 @@ impl Envelope {
             seq: 0,
             received_at,
             attempt: 0,
+            spent_ms: 0,
             generation: 0,
             traceparent: None,
             order: None,

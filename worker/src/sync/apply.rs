@@ -31,8 +31,12 @@ const BATCH: u32 = 100;
 const HELD: Duration = Duration::from_secs(15);
 /// How long an order whose create had no answer is left to its own look-up.
 const PATIENCE: Duration = Duration::from_secs(3600);
-/// A row that its delivery has not taken by then never will.
+/// A row that its delivery has not taken in so much time of trying never will be.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// Longest pause of a row whose delivery is at work: whoever holds it is done in seconds.
+const HELD_PAUSE: u64 = 8;
+/// Longest pause of a row whose delivery has to be settled first.
+const SETTLING_PAUSE: u64 = 60;
 
 /// Why a row waits whose order the ledger does not hold for placed.
 const NEVER_PLACED: &str = "by the ledger nothing of it is at MeaSoft under this number";
@@ -274,7 +278,7 @@ async fn put_off(tools: &Tools, account: &str, held: &[DeliveryId], rows: &[Pend
     let now = tools.clock.now();
     for id in held {
         let Some(first) = rows.iter().find(|row| row.delivery == *id) else { continue };
-        if now.duration_since(first.created_at).unsigned_abs() > GIVEN_UP_AFTER {
+        if is_hopeless(first, HELD_PAUSE, now) {
             let mut tx = tools.store.db.begin().await?;
             for row in rows.iter().filter(|row| row.delivery == *id) {
                 tx.settle_status_row(row.id, RowState::Parked, Some("its delivery was never free"), now).await?;
@@ -282,15 +286,22 @@ async fn put_off(tools: &Tools, account: &str, held: &[DeliveryId], rows: &[Pend
             tx.commit().await?;
             tools.metrics.status_rows(StatusRowResult::Parked, 1);
         } else {
-            // Whoever holds it is done with it in seconds; a status should not wait longer.
-            tools.store.postpone_rows(account, &[*id], pause(now, first.attempt.min(3))).await?;
+            tools.store.postpone_rows(account, &[*id], pause(now, first.attempt, HELD_PAUSE)).await?;
         }
     }
     Ok(())
 }
 
-fn pause(now: Timestamp, attempt: u32) -> Timestamp {
-    now.checked_add(Duration::from_secs((1_u64 << attempt.min(6)).min(60))).unwrap_or(now)
+fn pause(now: Timestamp, attempt: u32, longest: u64) -> Timestamp {
+    now.checked_add(Duration::from_secs((1_u64 << attempt.min(6)).min(longest))).unwrap_or(now)
+}
+
+/// Whether a row was tried for as long as any may be. What waits for a worker is not tried: a
+/// status that lay for days is taken like a new one.
+fn is_hopeless(row: &PendingRow, longest: u64, now: Timestamp) -> bool {
+    let climbing: u64 = (0..row.attempt.min(6)).map(|attempt| (1 << attempt).min(longest)).sum();
+    let tried = climbing + u64::from(row.attempt.saturating_sub(6)) * longest;
+    tried > GIVEN_UP_AFTER.as_secs() && now > row.created_at + GIVEN_UP_AFTER
 }
 
 /// All rows of some leased deliveries in one commit; answers how many were taken over.
@@ -334,7 +345,7 @@ async fn apply(
                     .await?
                 }
                 Taken::NotYet(why) => {
-                    if now.duration_since(row.created_at).unsigned_abs() > GIVEN_UP_AFTER {
+                    if is_hopeless(row, SETTLING_PAUSE, now) {
                         tx.settle_status_row(row.id, RowState::Parked, Some(why), now).await?;
                     } else {
                         // Only what was once sent: a number that the courier's people typed in
@@ -367,7 +378,7 @@ async fn apply(
     tools.metrics.status_rows(StatusRowResult::UnknownCode, unknown);
     tools.metrics.status_rows(StatusRowResult::SideFieldDropped, unreadable);
     for (delivery, attempt) in not_yet {
-        tools.store.postpone_rows(account, &[delivery], pause(now, attempt)).await?;
+        tools.store.postpone_rows(account, &[delivery], pause(now, attempt, SETTLING_PAUSE)).await?;
     }
     Ok(applied)
 }

@@ -44,9 +44,11 @@ pub async fn sync_statuses(tools: &Tools, shops: &Shops, id: IntegrationId) -> O
 
 /// Brings stored statuses on: into the ledger, to RetailCRM, and the payments with them.
 pub async fn push_statuses(tools: &Tools, shops: &Shops, envelope: &Envelope) -> Outcome {
-    let Some(id) = envelope.integration else { return Outcome::Superseded("no integration is named") };
-    let Found::Active(shop) = shops.find(id) else { return Outcome::Superseded("the integration is not active") };
-    if envelope.generation > 0 && tools.store.revive_tracking(id).await.is_err() {
+    let shop = match shop_of(shops, envelope) {
+        Ok(shop) => shop,
+        Err(outcome) => return outcome,
+    };
+    if envelope.generation > 0 && tools.store.revive_tracking(shop.id()).await.is_err() {
         return internal();
     }
     deliver(tools, &shop).await;
@@ -55,14 +57,30 @@ pub async fn push_statuses(tools: &Tools, shops: &Shops, envelope: &Envelope) ->
 
 /// Settles the payments of closed deliveries. A replay looks again at what gave up.
 pub async fn sync_payments(tools: &Tools, shops: &Shops, envelope: &Envelope) -> Outcome {
-    let Some(id) = envelope.integration else { return Outcome::Superseded("no integration is named") };
-    let Found::Active(shop) = shops.find(id) else { return Outcome::Superseded("the integration is not active") };
-    if envelope.generation > 0 && tools.store.revive_payments(id).await.is_err() {
+    let shop = match shop_of(shops, envelope) {
+        Ok(shop) => shop,
+        Err(outcome) => return outcome,
+    };
+    if envelope.generation > 0 && tools.store.revive_payments(shop.id()).await.is_err() {
         return internal();
     }
     let done = payments::run(tools, &shop).await;
     follow_up(tools, &shop).await;
     done
+}
+
+/// The integration a command is about, if it may be worked for; else what comes of the command.
+/// What a person asked for waits for the end of a pause; what the scheduler asks for it asks for
+/// again.
+pub(crate) fn shop_of(shops: &Shops, envelope: &Envelope) -> Result<Shop, Outcome> {
+    let Some(id) = envelope.integration else { return Err(Outcome::Superseded("no integration is named")) };
+    match shops.find(id) {
+        Found::Active(shop) => Ok(shop),
+        Found::Paused if envelope.generation > 0 => {
+            Err(Outcome::RetryLater { why: RetryWhy::Paused, not_before: None })
+        }
+        Found::Paused | Found::Unknown => Err(Outcome::Superseded("the integration is not active")),
+    }
 }
 
 /// Apply, push and payments of one integration. Each keeps what it could not do, with the

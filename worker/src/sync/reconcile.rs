@@ -34,11 +34,11 @@ use crate::convert;
 use crate::crm;
 use crate::ports::{Shop, Tools};
 use crate::references::References;
-use crate::shops::{Found, Shops};
+use crate::shops::Shops;
 use crate::sync::keeper::Keeper;
 use crate::sync::poll;
 use crate::sync::segment::{Kept, by_number};
-use crate::sync::{active_siblings, deliver, internal, of_account};
+use crate::sync::{active_siblings, deliver, internal, of_account, shop_of};
 
 /// Records of the history in one request.
 const RECORDS: u32 = 100;
@@ -57,9 +57,11 @@ const NO_STREAM: u32 = 0;
 
 /// Runs a reconcile: of RetailCRM's side, and of MeaSoft's unless only the former is asked for.
 pub async fn run(tools: &Tools, shops: &Shops, envelope: &Envelope) -> Outcome {
-    let Some(id) = envelope.integration else { return Outcome::Superseded("no integration is named") };
-    let Found::Active(shop) = shops.find(id) else { return Outcome::Superseded("the integration is not active") };
-    let crm = with_lease(tools, &format!("history|{id}"), async |lease| walk(tools, &shop, lease).await).await;
+    let shop = match shop_of(shops, envelope) {
+        Ok(shop) => shop,
+        Err(outcome) => return outcome,
+    };
+    let crm = with_lease(tools, &format!("history|{}", shop.id()), async |lease| walk(tools, &shop, lease).await).await;
     if envelope.key == RECONCILE_HISTORY {
         return crm;
     }
