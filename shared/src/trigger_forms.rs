@@ -40,8 +40,10 @@ const FIELDS: [&str; 27] = [
 
 /// What the vendor's list leaves out: address, comments, delivery cost, tariff and pick-up point.
 /// Address, comments and costs are named as RetailCRM's own modules name them in an order's
-/// history; the last two are guesses after the same pattern. A name that RetailCRM does not
-/// know is never changed, so that a wrong guess does no harm.
+/// history. Of the last two the first half is RetailCRM's own (`integration_delivery_data.status`
+/// in its rules for triggers, `.track_number`, `.courier`, `.locked` in histories), the second half
+/// is unproven: nothing public names tariff or pick-up point. A name that RetailCRM does not know
+/// is never changed, so that a wrong guess does no harm.
 const MORE_FIELDS: [&str; 22] = [
     "delivery_address",
     "delivery_address.country",

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -362,7 +362,7 @@ impl World {
     /// nothing.
     pub(crate) async fn work_behind(&self, id: IntegrationId, look_ups: usize) {
         let mut shop = self.shop(id);
-        let behind = Behind { courier: shop.vendors.courier.clone(), look_ups: look_ups.into() };
+        let behind = Behind { courier: shop.vendors.courier.clone(), look_ups: look_ups.into(), lists: None };
         shop.vendors.courier = Arc::new(behind);
         for _ in 0..2 {
             let until = self.tools.lease_until();
@@ -438,6 +438,25 @@ struct Behind {
     courier: Arc<dyn Courier>,
     /// Look-ups by number that still show nothing.
     look_ups: AtomicUsize,
+    /// Its towns, where they are not the simulator's.
+    lists: Option<Arc<Lists>>,
+}
+
+/// Towns of a courier's own, and what was asked of them.
+pub(crate) struct Lists {
+    answer: fn(&TownQuery) -> Vec<Town>,
+    pub(crate) asked: Mutex<Vec<TownQuery>>,
+}
+
+impl Lists {
+    /// A shop whose courier has these.
+    pub(crate) fn over(shop: &Shop, answer: fn(&TownQuery) -> Vec<Town>) -> (Shop, Arc<Self>) {
+        let lists = Arc::new(Self { answer, asked: Mutex::default() });
+        let mut shop = shop.clone();
+        let courier = shop.vendors.courier.clone();
+        shop.vendors.courier = Arc::new(Behind { courier, look_ups: 0.into(), lists: Some(lists.clone()) });
+        (shop, lists)
+    }
 }
 
 impl Courier for Behind {
@@ -499,7 +518,9 @@ impl Courier for Behind {
     }
 
     fn towns<'a>(&'a self, query: &'a TownQuery) -> BoxFuture<'a, Result<Vec<Town>, MeasoftError>> {
-        self.courier.towns(query)
+        let Some(lists) = &self.lists else { return self.courier.towns(query) };
+        lists.asked.lock().expect("never poisoned").push(query.clone());
+        Box::pin(std::future::ready(Ok((lists.answer)(query))))
     }
 
     fn regions<'a>(&'a self, namecontains: Option<&'a str>) -> BoxFuture<'a, Result<Vec<Region>, MeasoftError>> {

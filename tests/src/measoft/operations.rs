@@ -493,7 +493,12 @@ fn point_list(root: &Element) -> Outcome {
     let points: Vec<_> = reference::POINTS
         .iter()
         .filter(|point| {
-            let in_town = wanted_town.is_empty() || town.is_some_and(|town| town.code == point.town);
+            let country = root.child("town").map_or("", |town| town.attr("country"));
+            let in_town = wanted_town.is_empty()
+                || town.is_some_and(|town| {
+                    let there = reference::region(town.region).is_some_and(|region| region.country.is_meant(country));
+                    town.code == point.town && there
+                });
             let of = reference::TOWNS.iter().find(|town| town.code == point.town);
             let city = root.value("city");
             let in_region = city.is_empty()

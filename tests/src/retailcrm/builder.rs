@@ -425,6 +425,11 @@ impl OrderDraft {
         address.insert("text".into(), text.into());
     }
 
+    /// One field of the address by its API name.
+    pub fn set_address_field(&mut self, field: &str, value: &str) {
+        self.order.delivery.address.insert(field.to_owned(), value.into());
+    }
+
     /// Wished date `Y-m-d`.
     pub fn set_delivery_date(&mut self, date: &str) {
         self.order.delivery.date = Some(date.to_owned());

@@ -21,4 +21,5 @@ mod secrets;
 mod startup;
 mod statuses_back;
 mod sync_kills;
+mod towns;
 mod trigger_help;

@@ -18,7 +18,7 @@ use super::*;
 #[derive(Debug, Clone)]
 pub(crate) struct World {
     pub(crate) order: Value,
-    settings: Settings,
+    pub(crate) settings: Settings,
     complete: Vec<&'static str>,
     type_cod: Vec<(&'static str, &'static str, Option<bool>)>,
     module_cod: Vec<(&'static str, bool)>,
@@ -61,7 +61,7 @@ pub(crate) fn plain() -> World {
 
 impl World {
     /// Sets a value of the order; null removes an element of a list.
-    fn with(mut self, pointer: &str, value: Value) -> Self {
+    pub(crate) fn with(mut self, pointer: &str, value: Value) -> Self {
         let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
         match self.order.pointer_mut(parent).unwrap_or_else(|| panic!("{pointer}")) {
             Value::Object(map) => {
@@ -97,7 +97,7 @@ impl World {
         self.with("/prepaySum", json!(sum))
     }
 
-    fn set(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn set(mut self, key: &str, value: &str) -> Self {
         self.settings.set(key, value).expect("a setting");
         self
     }
@@ -122,7 +122,7 @@ impl World {
         self
     }
 
-    fn convert(&self) -> Result<Desired, GiveUp> {
+    pub(crate) fn convert(&self) -> Result<Desired, GiveUp> {
         let order = read_single(&self.order).expect("a readable order");
         self.convert_order(&order)
     }

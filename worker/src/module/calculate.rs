@@ -233,7 +233,10 @@ pub fn terminal(point: &PickupPoint) -> Terminal {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::convert::tests::{World, plain};
 
     fn mode(code: &str, name: &str, price: i64) -> measoft::Tariff {
         measoft::Tariff {
@@ -261,13 +264,59 @@ mod tests {
             let asked = CalculateRequest::parse(&body.to_string()).expect("readable");
             let mut settings = Settings::default();
             settings.set("sender.town", "Тверь город").expect("a setting");
-            let town = Resolved { code: "2".into(), name: "Химки город".into(), region_code: None };
+            let town =
+                Resolved { code: "2".into(), name: "Химки город".into(), region_code: None, country: None };
             question(&asked, &town, &settings)
         };
         let (paid, unpaid) = (ask(0), ask(500));
         assert_eq!((paid.sender_town.as_deref(), paid.places), (Some("Тверь город"), Some(1)));
         assert_eq!((paid.price, paid.paytype), (None, Some(PayType::No)));
         assert_eq!((unpaid.price, unpaid.paytype), (Some(Kopecks::roubles(500)), Some(PayType::Cash)));
+    }
+
+    /// The same order, as it is sent and as its price is asked for.
+    #[test]
+    fn a_price_is_asked_for_the_parcel_that_is_sent() {
+        let two = json!([
+            {"packageId": "1", "weight": 1500, "length": 300, "width": 200, "height": 100},
+            {"packageId": "2", "weight": 700}
+        ]);
+        let bare = |order: World, side: &str| order.with(side, json!(0));
+        let plain = || {
+            let order = plain().set("sender.town", "Тверь город").set("default_weight_g", "450");
+            ["/weight", "/length", "/width", "/height"].into_iter().fold(order, bare)
+        };
+        let paid = json!({"1": {"id": 1, "status": "paid", "type": "cash", "amount": 3150}});
+        let table = [
+            ("in two places, to be collected", plain(), two, 3150),
+            ("in no place that is known, to be collected", plain(), json!([]), 3150),
+            ("paid", plain().with("/payments", paid), json!([]), 0),
+        ];
+        for (what, world, packages, cod) in table {
+            let world = world.with("/delivery/data/packages", packages.clone());
+            let sent = world.convert().unwrap_or_else(|why| panic!("{what}: {why:?}")).order;
+            let body = json!({
+                "deliveryAddress": world.order["delivery"]["address"], "packages": packages, "cod": cod, "declaredValue": 0,
+            });
+            let asked = CalculateRequest::parse(&body.to_string()).expect("readable");
+            let town =
+                Resolved { code: "1".into(), name: "Москва город".into(), region_code: None, country: None };
+            let asked = question(&asked, &town, &world.settings);
+            assert_eq!(asked.sender_town, sent.sender.and_then(|sender| sender.town), "{what}");
+            assert_eq!(asked.sender_town.as_deref(), Some("Тверь город"), "{what}");
+            assert_eq!((asked.paytype, asked.places), (Some(sent.paytype), sent.places), "{what}");
+            assert_eq!(asked.weight, sent.weight, "{what}");
+            let sizes = |packages: &[Package]| -> Vec<_> {
+                packages.iter().map(|p| (p.mass, p.length, p.width, p.height, p.quantity)).collect()
+            };
+            assert_eq!(sizes(&asked.packages), sizes(&sent.packages), "{what}");
+            let collected = sent
+                .items
+                .iter()
+                .fold(Kopecks::ZERO, |sum, line| sum + Kopecks(line.retprice.0 * i64::from(line.quantity)));
+            let collected = collected + sent.delivery_price.map_or(Kopecks::ZERO, |fee| fee.sum);
+            assert_eq!(asked.price.unwrap_or_default(), if cod > 0 { collected } else { Kopecks::ZERO }, "{what}");
+        }
     }
 
     #[test]

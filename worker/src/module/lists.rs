@@ -152,14 +152,23 @@ pub async fn services(desk: &Desk, shop: &Shop) -> Result<Vec<Service>, Refusal>
     .await
 }
 
+/// What `pvzlist` is asked for the points of a town (measoft-api.md §18).
+fn points_in(town: &Resolved) -> PickupFilter {
+    PickupFilter {
+        town: Some(town.name.clone()),
+        regioncode: town.region_code.clone(),
+        country: town.country.clone(),
+        ..PickupFilter::default()
+    }
+}
+
 /// The pick-up points of a town.
 ///
 /// # Errors
 /// What MeaSoft says, when none are kept.
 pub async fn points_of(desk: &Desk, shop: &Shop, town: &Resolved) -> Result<Vec<PickupPoint>, Refusal> {
     let language = shop.integration.settings.language;
-    let filter =
-        PickupFilter { town: Some(town.name.clone()), regioncode: town.region_code.clone(), ..PickupFilter::default() };
+    let filter = points_in(town);
     kept(desk, shop, &format!("pvz:{}", town.code), async || {
         match desk.tools.ask(shop, shop.vendors.courier.pickup_points(&filter)).await {
             Err(held) => Err(words::held_back(language, &held)),
@@ -181,4 +190,22 @@ pub async fn kept_name(desk: &Desk, shop: &Shop, tariff: &str) -> Option<String>
     let name = modes.into_iter().find(|mode| mode.code == code)?.name;
     let pickup = crate::overlay::is_pickup_tariff(tariff);
     Some(if pickup { pickup_name(shop.integration.settings.language, &name) } else { name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_are_asked_for_in_the_region_and_country_of_their_town() {
+        let town = Resolved {
+            code: "39801".into(),
+            name: "Рудный город".into(),
+            region_code: Some("398".into()),
+            country: Some("KZ".into()),
+        };
+        let filter = points_in(&town);
+        assert_eq!(filter.town.as_deref(), Some("Рудный город"));
+        assert_eq!((filter.regioncode.as_deref(), filter.country.as_deref()), (Some("398"), Some("KZ")));
+    }
 }

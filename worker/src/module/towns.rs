@@ -34,6 +34,9 @@ pub struct Resolved {
     /// called alike in one region.
     pub name: String,
     pub region_code: Option<String>,
+    /// Where the list was asked for it, when that was by country.
+    #[serde(default)]
+    pub country: Option<String>,
 }
 
 /// Towns of which an address does not say which one is meant.
@@ -54,6 +57,19 @@ pub enum Lookup {
     /// The list has no such town.
     Nowhere,
     Several(Choices),
+}
+
+impl Lookup {
+    /// Found where a country was asked for.
+    fn listed_in(mut self, country: Option<&str>) -> Self {
+        let towns = match &mut self {
+            Self::Found(town) => std::slice::from_mut(town),
+            Self::Several(choices) => &mut choices.towns[..],
+            Self::Nowhere => &mut [],
+        };
+        towns.iter_mut().for_each(|town| town.country = country.map(str::to_owned));
+        self
+    }
 }
 
 /// What was looked up lately, in this process.
@@ -190,6 +206,7 @@ pub fn choose(address: &Address, rows: &[Town]) -> Lookup {
         code: town.code.clone(),
         name: town.name.clone(),
         region_code: town.region_code.clone(),
+        country: None,
     };
     if others.is_empty() {
         return Lookup::Found(resolved(first.0));
@@ -238,12 +255,14 @@ pub fn by_index(choices: &Choices, listed: &[Town]) -> Lookup {
 pub async fn resolve(tools: &Tools, shop: &Shop, address: &Address) -> Result<Option<Lookup>, Failed> {
     let Some(asked) = question(address) else { return Ok(None) };
     let found = kept(tools, shop, &asked.key, async || {
-        let mut rows = ask(tools, shop, &by_name(&asked.name, asked.country.clone())).await?;
+        let mut country = asked.country.clone();
+        let mut rows = ask(tools, shop, &by_name(&asked.name, country.clone())).await?;
         // Lists without countries are of the courier's own.
-        if rows.is_empty() && asked.country.as_deref() == Some(HOME) {
+        if rows.is_empty() && country.as_deref() == Some(HOME) {
+            country = None;
             rows = ask(tools, shop, &by_name(&asked.name, None)).await?;
         }
-        Ok(choose(address, &rows))
+        Ok(choose(address, &rows).listed_in(country.as_deref()))
     })
     .await?;
     let (Lookup::Several(choices), Some(index)) = (&found, index(address)) else { return Ok(Some(found)) };
@@ -364,6 +383,7 @@ pub async fn place(tools: &Tools, shop: &Shop, case: &mut Case) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{Lists, World};
 
     fn town(code: &str, name: &str, region: (&str, &str)) -> Town {
         let (short, kind) = name.rsplit_once(' ').expect("a type word");
@@ -553,5 +573,61 @@ mod tests {
         let asked = question(&abroad).expect("a town");
         assert_eq!((asked.name.as_str(), asked.country.as_deref()), ("Рудный", Some("KZ")));
         assert_ne!(asked.key, question(&address("г. Рудный", None, None)).expect("a town").key);
+    }
+
+    fn asked_of(lists: &Lists) -> Vec<String> {
+        let said = |query: &TownQuery| match query {
+            TownQuery::Name { text, country, .. } => format!("{text} in {}", country.as_deref().unwrap_or("-")),
+            TownQuery::Zipcode(index) => format!("index {index}"),
+            other => panic!("{other:?}"),
+        };
+        lists.asked.lock().expect("lock").drain(..).map(|query| said(&query)).collect()
+    }
+
+    fn in_country(iso: &str, address: Address) -> Address {
+        Address { country_iso: Some(iso.into()), ..address }
+    }
+
+    #[tokio::test]
+    async fn a_list_without_countries_is_asked_again_without_one_for_home_alone() {
+        let world = World::new().await;
+        let (shop, lists) = Lists::over(&world.first(), |query| match query {
+            TownQuery::Name { country: None, .. } => vec![whole("1", "Москва город", ("77", "Москва"))],
+            _ => Vec::new(),
+        });
+        let at_home = in_country("RU", address("Москва", None, None));
+        for again in [false, true] {
+            let found = resolve(&world.tools, &shop, &at_home).await.expect("asked").expect("named");
+            let Lookup::Found(town) = &found else { panic!("{found:?}") };
+            assert_eq!((town.code.as_str(), town.country.as_deref()), ("1", None), "the list has no countries");
+            assert_eq!(asked_of(&lists), if again { vec![] } else { vec!["Москва in RU", "Москва in -"] });
+        }
+        let abroad = in_country("KZ", address("Москва", None, None));
+        assert_eq!(resolve(&world.tools, &shop, &abroad).await.expect("asked"), Some(Lookup::Nowhere));
+        assert_eq!(asked_of(&lists), ["Москва in KZ"], "no namesake at home");
+    }
+
+    #[tokio::test]
+    async fn which_of_several_towns_is_meant_is_asked_by_the_postal_index() {
+        let world = World::new().await;
+        let (shop, lists) = Lists::over(&world.first(), |query| match query {
+            TownQuery::Name { .. } => twins()[..2].to_vec(),
+            TownQuery::Zipcode(index) if index == "307131" => twins()[1..2].to_vec(),
+            TownQuery::Zipcode(index) if index == "307130" => twins()[..1].to_vec(),
+            _ => Vec::new(),
+        });
+        let under = |index: &str| Address {
+            index: Some(index.into()),
+            ..in_country("RU", address("Калиновка", None, Some("Курская область")))
+        };
+        let mut found = Vec::new();
+        for index in ["307131", "307130", "307131", "KZ-1"] {
+            found.push(resolve(&world.tools, &shop, &under(index)).await.expect("asked").expect("named"));
+        }
+        assert_eq!((code(&found[0]), code(&found[1]), code(&found[2])), ("12", "11", "12"));
+        assert!(matches!(found[3], Lookup::Several(_)), "what is no index is asked for by none");
+        let Lookup::Found(town) = &found[0] else { panic!("decided") };
+        assert_eq!(town.country.as_deref(), Some("RU"));
+        assert_eq!(asked_of(&lists), ["Калиновка in RU", "index 307131", "index 307130"]);
     }
 }
