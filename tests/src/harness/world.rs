@@ -1,5 +1,6 @@
 //! A whole installation with both vendors, for one story.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -253,6 +254,9 @@ fn by_way_of(url: &str, path: &Proxy) -> String {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Messages that a worker has in hand at most.
+const PREFETCHED: usize = 1024;
 
 /// How long a message may be in a worker's hand before it is recorded.
 const IN_HAND: Duration = Duration::from_secs(2);
@@ -863,19 +867,32 @@ impl World {
         format!("{}{}", self.shops[order.shop].prefix, order.number)
     }
 
-    /// Deletes a queue of the story, while it is empty: a message that goes with its queue
-    /// is destroyed and not lost. Answers whether it was.
+    /// Deletes a queue of the story, while it is empty and no accepted trigger is in a worker's
+    /// hand: a message that goes with its queue is destroyed and not lost. Answers whether it was.
     ///
     /// # Errors
     /// When the broker does not answer.
     pub async fn delete_empty_queue(&self, what: &str) -> anyhow::Result<bool> {
         let Some(queues) = &self.queues else { return Ok(false) };
         let name = format!("{}.{what}.v1", queues.prefix);
-        if !queues.ready(std::slice::from_ref(&name)).await?.is_empty() {
+        if !queues.ready(std::slice::from_ref(&name)).await?.is_empty() || !self.are_recorded().await? {
             return Ok(false);
         }
         queues.delete(&name).await?;
         Ok(true)
+    }
+
+    /// Whether what was accepted lately stands in the ledger. The broker counts messages that are
+    /// ready; those in a worker's hand it tells seconds later. The journal may miss what a killed
+    /// worker had recorded; then the wish still names it.
+    async fn are_recorded(&self) -> anyhow::Result<bool> {
+        let sql = "SELECT DISTINCT outcome AS id FROM journal WHERE what = 'trigger' UNION SELECT command_id FROM intents \
+                   UNION SELECT command_id FROM order_intents";
+        let rows = self.ledger.rows(sql).await?;
+        let recorded: HashSet<&str> = rows.iter().filter_map(|row| row["id"].as_str()).collect();
+        let accepted = self.accepted();
+        let lately = &accepted[accepted.len().saturating_sub(PREFETCHED)..];
+        Ok(lately.iter().all(|fired| recorded.contains(fired.command.as_str())))
     }
 
     /// Whether a process says that it is ready.

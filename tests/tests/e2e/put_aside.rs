@@ -65,3 +65,17 @@ async fn unreadable_and_unroutable_messages_become_dead_letters() {
     }
     world.finish().await;
 }
+
+/// The fault suite deletes empty queues: what it destroys itself the product has not lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_is_not_empty_while_its_message_is_in_a_workers_hand() {
+    let world = World::scaled("in-hand").start().await;
+    let order = world.place(0, 1, Collect::Cash);
+    let mut hold = world.hold("intents", "INSERT").await;
+    world.fires(TriggerKind::Send, &order).await;
+    hold.reached().await;
+    assert!(!world.delete_empty_queue("interactive").await.expect("the broker answers"));
+    hold.undo().await;
+    world.settled("the send is served").await;
+    world.finish().await;
+}
