@@ -111,8 +111,9 @@ fn print(forms: &[Value], russian: bool) {
         if let Some(extended) = text("extended_condition") {
             let label = word(
                 "или расширенное условие, которое выполняется и при изменении адреса, комментариев, стоимости доставки, \
-                 тарифа и пункта выдачи",
-                "or the extended condition, also true when address, comments, delivery cost, tariff or pick-up point change",
+                 тарифа и пункта выдачи (имена этих двух полей не подтверждены)",
+                "or the extended condition, also true when address, comments, delivery cost, tariff or pick-up point change (the \
+                 names of these two fields are unproven)",
             );
             println!("  {label}: {extended}");
         }

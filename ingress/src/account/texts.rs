@@ -114,7 +114,7 @@ texts! {
     no_delivery_types: "Пока в условии стоит «…», триггер никогда не сработает: подставьте вместо «…» символьный код типа доставки. Чтобы коды появились здесь сами, выберите модуль в типе доставки («Интегрировать с») или укажите коды на вкладке «Настройки».", "While a condition holds «…» its trigger never fires: put the delivery type's symbolic code in the place of «…». To have the codes here, choose the module in the delivery type, or enter the codes on the tab Settings.";
     of_integrations: "Интеграции без типов доставки", "Integrations without delivery types";
     extended_condition: "Расширенное условие", "Extended condition";
-    extended_hint: "На выбор вместо условия выше: выполняется и при изменении адреса, комментариев, стоимости доставки, тарифа и пункта выдачи.", "To choose in the place of the condition above: also true when address, comments, delivery cost, tariff or pick-up point change.";
+    extended_hint: "На выбор вместо условия выше: выполняется и при изменении адреса, комментариев, стоимости доставки, тарифа и пункта выдачи. Имена полей тарифа и пункта выдачи не подтверждены: проверьте их на пробном заказе.", "To choose in the place of the condition above: also true when address, comments, delivery cost, tariff or pick-up point change. The field names of tariff and pick-up point are unproven: try them on a test order.";
     literal_key: "Если тариф в заказах не выбирают, заказ не знает ключа: тогда укажите как значение key сам ключ", "Where nobody chooses a tariff an order does not know the key: then give the key itself as the value of key";
     trigger_send: "Отправка заказа в MeaSoft", "Send the order to MeaSoft";
     trigger_update: "Передача изменений заказа в MeaSoft", "Pass the order's changes to MeaSoft";
