@@ -185,7 +185,10 @@ async fn judge(told: &Told<'_>) {
             let there: Vec<_> = live.iter().map(|s| format!("{} {}", s.orderno, s.status)).collect();
             about(format!("the ledger says {} {}, MeaSoft has {there:?}", d.orderno, d.state.as_str()));
         }
+        // What is gone cannot be read any more; its parcel is cancelled or a person's.
+        let is_gone = world.crm.is_gone(*id);
         if let [shipment] = live[..]
+            && !is_gone
             // Without it an edit is still to be cleared up.
             && d.sent_hash.is_some()
             && d.price.is_some_and(|price| price != shipment.content().price)
@@ -193,6 +196,7 @@ async fn judge(told: &Told<'_>) {
             about(format!("the ledger says {:?} to collect, MeaSoft has {:?}", d.price, shipment.content().price));
         }
         if let [shipment] = live[..]
+            && !is_gone
             && believes(told, d)
             && !is_as(shipment, &wanted, world.crm.is_paid(*id))
         {
