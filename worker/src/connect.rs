@@ -37,7 +37,7 @@ impl Clients {
             allowed,
             journal,
             metrics,
-            rates: Rates::new(store, config.budgets.crm_rps),
+            rates: Rates::new(store, config.budgets.crm_rps, config.timing.breaker_open),
         })
     }
 }
@@ -58,7 +58,7 @@ impl Connect for Clients {
             Arc::new(Tap { integration: integration.id, journal: self.journal.clone(), metrics: self.metrics.clone() });
         let courier = measoft::MeasoftClient::new(self.courier.clone(), account, tap.clone());
         let url = retailcrm::check(&integration.crm_url, &self.allowed).map_err(|bad| bad.to_string())?;
-        let gate = self.rates.gate(integration.secrets.crm_api_key.expose());
+        let gate = self.rates.gate(url.as_str(), integration.secrets.crm_api_key.expose());
         let crm = retailcrm::CrmClient::new(self.crm.clone(), url, integration.secrets.crm_api_key.clone(), tap, gate);
         Ok(Vendors { courier: Arc::new(courier), crm: Arc::new(crm) })
     }

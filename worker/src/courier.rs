@@ -18,6 +18,7 @@ use crate::budget::Priority;
 use crate::case::{Case, Desired};
 use crate::crm::shown;
 use crate::decide::Shown;
+use crate::gate::Ticket;
 use crate::ports::{Shop, Tools};
 use crate::recognise::{fingerprint, is_ours, item_codes, shows, with_codes};
 
@@ -55,10 +56,8 @@ impl Tools {
         call: impl Future<Output = Result<T, MeasoftError>>,
     ) -> Result<Result<T, MeasoftError>, Outcome> {
         let account = shop.integration.courier_account();
-        self.gate.pass(&account, priority).await?;
-        let result = call.await;
-        self.gate.report(&account, result.as_ref().map(|_| ()));
-        Ok(result)
+        let ticket = self.gate.pass(&account, priority).await?;
+        Ok(made(ticket, call).await)
     }
 
     /// The outcome of a request that failed and changed nothing, or whose class needs no
@@ -120,10 +119,10 @@ impl Tools {
     /// `unknown`: a look-up follows.
     pub async fn create(&self, shop: &Shop, cases: &mut [&mut Case]) {
         let account = shop.integration.courier_account();
-        if let Err(closed) = self.gate.pass(&account, Priority::Interactive).await {
-            cases.iter_mut().for_each(|case| case.close(closed.clone()));
-            return;
-        }
+        let mut ticket = match self.gate.pass(&account, Priority::Interactive).await {
+            Ok(ticket) => ticket,
+            Err(closed) => return cases.iter_mut().for_each(|case| case.close(closed.clone())),
+        };
         for _ in 0..FRESHENED {
             let now = self.clock.now();
             if let Err(error) = self.begin_sends(cases, now).await {
@@ -148,8 +147,9 @@ impl Tools {
         if orders.is_empty() {
             return;
         }
+        ticket.sends();
         let result = shop.vendors.courier.new_orders(&orders).await;
-        self.gate.report(&account, result.as_ref().map(|_| ()));
+        ticket.report(result.as_ref().map(|_| ()));
         let now = self.clock.now();
         match result {
             Ok(rows) => {
@@ -439,9 +439,10 @@ impl Tools {
             return;
         }
         let request = with_codes(&desired.order, &delivery(case).item_codes);
-        if let Err(closed) = self.gate.pass(&shop.integration.courier_account(), Priority::Interactive).await {
-            return case.close(closed);
-        }
+        let ticket = match self.gate.pass(&shop.integration.courier_account(), Priority::Interactive).await {
+            Ok(ticket) => ticket,
+            Err(closed) => return case.close(closed),
+        };
         // An edit before this one has no outcome yet.
         if delivery(case).sending_hash.is_some() {
             self.expect_late(case);
@@ -459,7 +460,7 @@ impl Tools {
         if !self.begin_change(case).await {
             return;
         }
-        match self.change(shop, shop.vendors.courier.edit_order(&request)).await {
+        match made(ticket, shop.vendors.courier.edit_order(&request)).await {
             Err(error) => {
                 if error.class() != Class::UnknownOutcome {
                     not_changed(case, held_before);
@@ -505,9 +506,10 @@ impl Tools {
 
     /// Cancels an order that MeaSoft has not begun to work on, and reads it back.
     pub async fn cancel(&self, shop: &Shop, case: &mut Case) {
-        if let Err(closed) = self.gate.pass(&shop.integration.courier_account(), Priority::Interactive).await {
-            return case.close(closed);
-        }
+        let ticket = match self.gate.pass(&shop.integration.courier_account(), Priority::Interactive).await {
+            Ok(ticket) => ticket,
+            Err(closed) => return case.close(closed),
+        };
         // Marked before the call: should its outcome never be recorded, the next holder looks
         // before it takes the order for placed, and knows whose cancel it finds.
         let asked_before = delivery(case).cancelled_by_us;
@@ -521,7 +523,7 @@ impl Tools {
         if !self.begin_change(case).await {
             return;
         }
-        let answer = match self.change(shop, shop.vendors.courier.cancel_order(&orderno, ordercode.as_deref())).await {
+        let answer = match made(ticket, shop.vendors.courier.cancel_order(&orderno, ordercode.as_deref())).await {
             Err(error) if matches!(error.class(), Class::UnknownOutcome | Class::Transient | Class::Blocked { .. }) => {
                 if error.class() != Class::UnknownOutcome {
                     delivery_mut(case).cancelled_by_us = asked_before;
@@ -657,23 +659,20 @@ impl Tools {
         true
     }
 
-    /// A call whose turn has come already; breakers learn from its result.
-    async fn change<T>(
-        &self,
-        shop: &Shop,
-        call: impl Future<Output = Result<T, MeasoftError>>,
-    ) -> Result<T, MeasoftError> {
-        let result = call.await;
-        self.gate.report(&shop.integration.courier_account(), result.as_ref().map(|_| ()));
-        result
-    }
-
     async fn save(&self, case: &mut Case, now: Timestamp) -> store::Result<bool> {
         let mut tx = self.store.db.begin().await?;
         let held = tx.save_delivery(delivery(case), false, now).await?;
         tx.commit().await?;
         Ok(held)
     }
+}
+
+/// A call whose turn has come; breakers learn from its result.
+async fn made<T>(mut ticket: Ticket, call: impl Future<Output = Result<T, MeasoftError>>) -> Result<T, MeasoftError> {
+    ticket.sends();
+    let result = call.await;
+    ticket.report(result.as_ref().map(|_| ()));
+    result
 }
 
 fn delivery(case: &Case) -> &Delivery {

@@ -32,6 +32,7 @@ pub async fn failure(tools: &Tools, shop: &Shop, error: &CrmError) -> Outcome {
         Class::Retry => {
             let why = match error {
                 CrmError::RateLimited { .. } => RetryWhy::CrmRateLimited,
+                CrmError::Resting { .. } => RetryWhy::BreakerOpen,
                 _ => RetryWhy::CrmUnavailable,
             };
             Outcome::RetryLater { why, not_before }

@@ -15,12 +15,17 @@ use shared::store::budgets::{SLICES, Window};
 use shared::store::{Dialect, Store};
 use tokio::time::Instant;
 
+use crate::crm_breaker::Guarded;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Makes the gates of all integrations of a process.
 pub struct Rates {
     store: Store,
     per_second: u32,
+    first_pause: Duration,
+    /// Integrations with one key at one address share its breaker.
+    accounts: Mutex<HashMap<String, Arc<dyn retailcrm::Gate>>>,
     address: Arc<RateGate>,
     /// Integrations with one key share its gate.
     keys: Mutex<HashMap<String, Arc<dyn retailcrm::Gate>>>,
@@ -28,14 +33,24 @@ pub struct Rates {
 
 impl Rates {
     #[must_use]
-    pub fn new(store: Store, per_second: u32) -> Self {
+    pub fn new(store: Store, per_second: u32, first_pause: Duration) -> Self {
         let address = Arc::new(RateGate::new(per_second));
-        Self { store, per_second, address, keys: Mutex::default() }
+        Self { store, per_second, first_pause, accounts: Mutex::default(), address, keys: Mutex::default() }
     }
 
-    /// The gate of every request made with a key.
+    /// The gate of every request made with a key to an address.
     #[must_use]
-    pub fn gate(&self, api_key: &str) -> Arc<dyn retailcrm::Gate> {
+    pub fn gate(&self, url: &str, api_key: &str) -> Arc<dyn retailcrm::Gate> {
+        let name = sha256_hex(format!("{url}|{api_key}").as_bytes());
+        let mut accounts = self.accounts.lock().expect("never poisoned");
+        let open = || {
+            let rate = self.rate(api_key);
+            Arc::new(Guarded::new(rate, self.store.clock.clone(), self.first_pause)) as Arc<dyn retailcrm::Gate>
+        };
+        accounts.entry(name).or_insert_with(open).clone()
+    }
+
+    fn rate(&self, api_key: &str) -> Arc<dyn retailcrm::Gate> {
         let name = sha256_hex(api_key.as_bytes())[..16].to_owned();
         let mut keys = self.keys.lock().expect("never poisoned");
         keys.entry(name).or_insert_with_key(|name| self.open(name)).clone()

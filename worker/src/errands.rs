@@ -1,5 +1,6 @@
 //! Commands that are about no order's intent: periodic jobs and probes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use shared::retailcrm::CrmError;
 use shared::store::dead_letters::NewDeadLetter;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::drains;
@@ -23,8 +25,13 @@ use crate::settle::{Settlement, settle, spent_trying};
 use crate::shops::Shops;
 use crate::sync;
 
-/// Errands under way at once: a long poll of one cabinet must not hold up the others.
+/// Errands under way at once.
 const AT_ONCE: usize = 8;
+/// One that takes longer does not count any more: a cabinet that does not answer must not hold
+/// up the others.
+const LONG: Duration = Duration::from_secs(5);
+/// With those that take long.
+const AT_MOST: usize = 64;
 /// How long errands under way may take when the process stops.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long the journal is kept.
@@ -47,14 +54,22 @@ pub async fn run(
     mut from_intake: mpsc::Receiver<(Envelope, Delivery)>,
     stop: CancellationToken,
 ) {
-    let (mut inbox, pumping) = pump::start(queue.subscribe(Lane::Bulk, AT_ONCE as u16), 1, stop.clone());
+    let (mut inbox, pumping) = pump::start(queue.subscribe(Lane::Bulk, AT_MOST as u16), 1, stop.clone());
     let mut running: JoinSet<()> = JoinSet::new();
+    let mut begun: HashMap<tokio::task::Id, Instant> = HashMap::new();
     let mut more = true;
     loop {
+        let quick: Vec<Instant> = begun.values().map(|at| *at + LONG).filter(|until| *until > Instant::now()).collect();
+        let room = quick.len() < AT_ONCE && begun.len() < AT_MOST;
+        let next_long = quick.into_iter().min();
         let (envelope, delivery) = tokio::select! {
-            Some(_) = running.join_next(), if !running.is_empty() => continue,
-            Some(pair) = from_intake.recv(), if running.len() < AT_ONCE => pair,
-            received = inbox.recv(), if more && running.len() < AT_ONCE => match received {
+            Some(ended) = running.join_next_with_id(), if !running.is_empty() => {
+                begun.remove(&ended.map_or_else(|broken| broken.id(), |(id, ())| id));
+                continue;
+            }
+            () = tokio::time::sleep_until(next_long.unwrap_or_else(Instant::now)), if !room && next_long.is_some() => continue,
+            Some(pair) = from_intake.recv(), if room => pair,
+            received = inbox.recv(), if more && room => match received {
                 None => {
                     more = false;
                     continue;
@@ -79,7 +94,8 @@ pub async fn run(
             continue;
         }
         let (tools, shops, publisher) = (tools.clone(), shops.clone(), publisher.clone());
-        running.spawn(async move { attempt(&tools, &shops, &publisher, envelope, delivery).await });
+        let errand = running.spawn(async move { attempt(&tools, &shops, &publisher, envelope, delivery).await });
+        begun.insert(errand.id(), Instant::now());
     }
     // What is under way may finish; what takes longer is handed back and resumes elsewhere.
     let finishing = async { while running.join_next().await.is_some() {} };

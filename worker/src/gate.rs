@@ -1,118 +1,58 @@
-//! The gate before every request to MeaSoft: budget and circuit breakers. A closed gate
-//! costs an order nothing; its intent waits.
+//! The gate before every request to MeaSoft: budget and circuit breakers, by account and by
+//! address. A closed gate costs an order nothing; its intent waits.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::clock::Clock;
-use shared::measoft::MeasoftError;
+use shared::measoft::{Break, MeasoftError};
 use shared::message::{Outcome, RetryWhy};
+use url::Url;
 
+pub use crate::breaker::BreakerState;
+use crate::breaker::{Address, Breaker, Came};
 use crate::budget::{Budget, Priority};
 
-/// Consecutive bad answers that open a breaker.
-const OPENS_AFTER: u32 = 5;
-/// Longest a breaker stays open before it is tried again.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+/// A request that was given up by its caller counts as silence when it took this long.
+const SILENCE: Duration = Duration::from_secs(3);
 
-/// What a breaker lets through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BreakerState {
-    Closed,
-    HalfOpen,
-    Open,
-}
-
-impl BreakerState {
-    /// Value of the metric `bridge_breaker_state`.
-    #[must_use]
-    pub const fn as_number(self) -> i64 {
-        match self {
-            Self::Closed => 0,
-            Self::HalfOpen => 1,
-            Self::Open => 2,
-        }
+/// Scheme, host and port: one server.
+#[must_use]
+pub fn address_of(account: &str) -> String {
+    let url = account.split('|').next().unwrap_or_default();
+    match Url::parse(url) {
+        Ok(url) => match (url.host_str(), url.port_or_known_default()) {
+            (Some(host), Some(port)) => format!("{}://{host}:{port}", url.scheme()),
+            (host, _) => format!("{}://{}", url.scheme(), host.unwrap_or_default()),
+        },
+        Err(_) => url.to_owned(),
     }
 }
 
-/// One circuit breaker, pure: moments come in as arguments.
-#[derive(Debug, Clone)]
-pub struct Breaker {
-    first_pause: Duration,
-    bad: u32,
-    pause: Duration,
-    open_until: Option<Timestamp>,
-    probing: Option<Timestamp>,
+/// What a breaker held back stands before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    pub what: Target,
+    /// The address, or the account with its address, number and login.
+    pub name: String,
+    pub state: BreakerState,
+    pub until: Timestamp,
+    /// What the last request came to.
+    pub why: String,
 }
 
-impl Breaker {
-    #[must_use]
-    pub const fn new(first_pause: Duration) -> Self {
-        Self { first_pause, bad: 0, pause: first_pause, open_until: None, probing: None }
-    }
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    Address,
+    Account,
+}
 
-    #[must_use]
-    pub fn state(&self, now: Timestamp) -> BreakerState {
-        match self.open_until {
-            None => BreakerState::Closed,
-            Some(until) if now < until => BreakerState::Open,
-            Some(_) => BreakerState::HalfOpen,
-        }
-    }
-
-    /// Whether a request may be made now; half open, only one at a time may.
-    ///
-    /// # Errors
-    /// When to ask again.
-    pub fn pass(&mut self, now: Timestamp) -> Result<(), Timestamp> {
-        match self.state(now) {
-            BreakerState::Closed => Ok(()),
-            BreakerState::Open => Err(self.open_until.unwrap_or(now)),
-            BreakerState::HalfOpen => match self.probing {
-                // A probe that never reported back is forgotten after a while.
-                Some(until) if now < until => Err(until.min(now + Duration::from_secs(1))),
-                _ => {
-                    self.probing = Some(now + Duration::from_secs(60));
-                    Ok(())
-                }
-            },
-        }
-    }
-
-    /// Gives back what [`Breaker::pass`] let through, unused.
-    pub const fn forgo(&mut self) {
-        self.probing = None;
-    }
-
-    /// No answer came. That says nothing of a server that works; one that is being tried
-    /// out is left alone for another pause.
-    pub fn lost(&mut self, now: Timestamp) {
-        if self.state(now) == BreakerState::HalfOpen {
-            self.probing = None;
-            self.open_until = Some(now + self.pause);
-        }
-    }
-
-    pub fn good(&mut self) {
-        *self = Self::new(self.first_pause);
-    }
-
-    pub fn bad(&mut self, now: Timestamp, asked: Option<Duration>) {
-        let half_open = self.state(now) == BreakerState::HalfOpen;
-        self.probing = None;
-        self.bad += 1;
-        if half_open {
-            self.pause = (self.pause * 2).min(LONGEST);
-            self.open_until = Some(now + self.pause.max(asked.unwrap_or_default()));
-        } else if let Some(asked) = asked {
-            // The server named a time: nothing goes out before it.
-            self.open_until = Some(self.open_until.unwrap_or(now).max(now + asked));
-        } else if self.bad >= OPENS_AFTER && self.open_until.is_none() {
-            self.open_until = Some(now + self.pause);
-        }
-    }
+#[derive(Default)]
+struct Circuits {
+    addresses: BTreeMap<String, (Address, String)>,
+    accounts: BTreeMap<String, (Breaker, String)>,
 }
 
 /// Budget and breakers of one process.
@@ -120,25 +60,22 @@ pub struct Gate {
     clock: Clock,
     budget: Budget,
     first_pause: Duration,
-    whole: Mutex<Breaker>,
-    accounts: Mutex<HashMap<String, Breaker>>,
+    circuits: Mutex<Circuits>,
 }
 
 impl Gate {
     #[must_use]
     pub fn new(clock: Clock, budget: Budget, breaker_open: Duration) -> Arc<Self> {
-        Arc::new(Self {
-            clock,
-            budget,
-            first_pause: breaker_open,
-            whole: Mutex::new(Breaker::new(breaker_open)),
-            accounts: Mutex::default(),
-        })
+        Arc::new(Self { clock, budget, first_pause: breaker_open, circuits: Mutex::default() })
     }
 
     #[must_use]
     pub const fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    fn circuits(&self) -> MutexGuard<'_, Circuits> {
+        self.circuits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether work for an account makes sense now; unlike [`Gate::pass`] it takes nothing.
@@ -147,19 +84,12 @@ impl Gate {
     /// When to ask again.
     pub fn open_for(&self, account: &str) -> Result<(), Timestamp> {
         let now = self.clock.now();
-        let closed_until = |breaker: &Breaker| match breaker.state(now) {
-            BreakerState::Open => breaker.open_until,
-            // One probe is under way: the others wait for what it finds.
-            BreakerState::HalfOpen => {
-                breaker.probing.filter(|until| now < *until).map(|_| now + Duration::from_millis(200))
-            }
-            BreakerState::Closed => None,
-        };
-        let whole = closed_until(&self.whole.lock().expect("never poisoned"));
-        let own = self.accounts.lock().expect("never poisoned").get(account).and_then(closed_until);
-        match whole.max(own) {
-            Some(until) => Err(until),
-            None => Ok(()),
+        let circuits = self.circuits();
+        let address = circuits.addresses.get(&address_of(account)).map_or(Ok(()), |(a, _)| a.ready(account, now));
+        let own = circuits.accounts.get(account).map_or(Ok(()), |(breaker, _)| breaker.ready(now));
+        match (address, own) {
+            (Err(one), Err(other)) => Err(one.max(other)),
+            (one, other) => one.and(other),
         }
     }
 
@@ -167,152 +97,181 @@ impl Gate {
     ///
     /// # Errors
     /// The outcome of the order that wanted it.
-    pub async fn pass(&self, account: &str, priority: Priority) -> Result<(), Outcome> {
+    pub async fn pass(self: &Arc<Self>, account: &str, priority: Priority) -> Result<Ticket, Outcome> {
         let now = self.clock.now();
-        let closed = |until| Outcome::RetryLater { why: RetryWhy::BreakerOpen, not_before: Some(until) };
-        let probes_whole;
-        let mut probes_account = false;
         {
-            let mut whole = self.whole.lock().expect("never poisoned");
-            probes_whole = whole.state(now) == BreakerState::HalfOpen;
-            whole.pass(now).map_err(closed)?;
-            if let Some(breaker) = self.accounts.lock().expect("never poisoned").get_mut(account) {
-                probes_account = breaker.state(now) == BreakerState::HalfOpen;
-                if let Err(until) = breaker.pass(now) {
-                    // The request of another account may be the probe instead.
-                    if probes_whole {
-                        whole.forgo();
-                    }
-                    return Err(closed(until));
+            let mut circuits = self.circuits();
+            let Circuits { addresses, accounts } = &mut *circuits;
+            let address =
+                addresses.entry(address_of(account)).or_insert_with(|| (Address::new(self.first_pause), String::new()));
+            let own = accounts.get_mut(account);
+            let passed = match own {
+                // The address is asked last: it may let one through alone.
+                Some((breaker, _)) => {
+                    breaker.pass(now).and_then(|()| address.0.pass(account, now).inspect_err(|_| breaker.forgo()))
                 }
-            }
+                None => address.0.pass(account, now),
+            };
+            passed.map_err(|until| Outcome::RetryLater { why: RetryWhy::BreakerOpen, not_before: Some(until) })?;
         }
-        self.budget.take(account, priority).await.map_err(|free_at| {
-            if probes_whole {
-                self.whole.lock().expect("never poisoned").forgo();
-            }
-            if probes_account && let Some(breaker) = self.accounts.lock().expect("never poisoned").get_mut(account) {
-                breaker.forgo();
-            }
-            Outcome::RetryLater { why: RetryWhy::Budget, not_before: Some(free_at) }
-        })
+        let ticket = Ticket { gate: self.clone(), account: account.to_owned(), sent: None, is_used: false };
+        match self.budget.take(account, priority).await {
+            Ok(()) => Ok(ticket),
+            Err(free_at) => Err(Outcome::RetryLater { why: RetryWhy::Budget, not_before: Some(free_at) }),
+        }
     }
 
-    /// Reports what came of a request.
-    pub fn report(&self, account: &str, result: Result<(), &MeasoftError>) {
+    fn report(&self, account: &str, came: Came, whole: bool, why: &str) {
         let now = self.clock.now();
-        let mut whole = self.whole.lock().expect("never poisoned");
-        let mut accounts = self.accounts.lock().expect("never poisoned");
-        match result {
-            Err(error) if error.looks_blocked() => {
-                whole.bad(now, error.retry_after());
-                accounts
-                    .entry(account.to_owned())
-                    .or_insert_with(|| Breaker::new(self.first_pause))
-                    .bad(now, error.retry_after());
-            }
-            // Any readable answer says that MeaSoft works.
-            Err(MeasoftError::NoAnswer { .. }) => {
-                whole.lost(now);
-                if let Some(breaker) = accounts.get_mut(account) {
-                    breaker.lost(now);
-                }
-            }
-            _ => {
-                whole.good();
-                accounts.remove(account);
-            }
+        let mut circuits = self.circuits();
+        let Circuits { addresses, accounts } = &mut *circuits;
+        let (address, address_why) =
+            addresses.entry(address_of(account)).or_insert_with(|| (Address::new(self.first_pause), String::new()));
+        address.report(account, came, whole, now);
+        why.clone_into(address_why);
+        if came == Came::Good {
+            accounts.remove(account);
+            return;
+        }
+        let (breaker, own_why) =
+            accounts.entry(account.to_owned()).or_insert_with(|| (Breaker::new(self.first_pause), String::new()));
+        breaker.report(came, now);
+        why.clone_into(own_why);
+    }
+
+    fn forgo(&self, account: &str) {
+        let mut circuits = self.circuits();
+        if let Some((address, _)) = circuits.addresses.get_mut(&address_of(account)) {
+            address.forgo();
+        }
+        if let Some((breaker, _)) = circuits.accounts.get_mut(account) {
+            breaker.forgo();
         }
     }
 
-    /// State of the breaker for MeaSoft as a whole and of the worst account.
+    /// What is held back now, addresses first.
     #[must_use]
-    pub fn states(&self) -> (BreakerState, BreakerState) {
+    pub fn held(&self) -> Vec<Held> {
         let now = self.clock.now();
-        let whole = self.whole.lock().expect("never poisoned").state(now);
-        let accounts = self.accounts.lock().expect("never poisoned");
-        let worst =
-            accounts.values().map(|b| b.state(now)).max_by_key(|s| s.as_number()).unwrap_or(BreakerState::Closed);
-        (whole, worst)
+        let circuits = self.circuits();
+        let addresses = circuits
+            .addresses
+            .iter()
+            .map(|(name, (address, why))| (Target::Address, name, address.state(now), address.until(), why));
+        let accounts = circuits
+            .accounts
+            .iter()
+            .map(|(name, (breaker, why))| (Target::Account, name, breaker.state(now), breaker.until(), why));
+        addresses
+            .chain(accounts)
+            .filter(|(_, _, state, ..)| *state != BreakerState::Closed)
+            .map(|(what, name, state, until, why)| Held {
+                what,
+                name: name.clone(),
+                state,
+                until: until.unwrap_or(now),
+                why: why.clone(),
+            })
+            .collect()
     }
+}
+
+/// The right to one request, and the duty to say what it came to. One that is dropped before
+/// its request left costs nothing; one that waited for a while for its answer met silence.
+pub struct Ticket {
+    gate: Arc<Gate>,
+    account: String,
+    sent: Option<Timestamp>,
+    is_used: bool,
+}
+
+impl Ticket {
+    /// The request leaves now.
+    pub fn sends(&mut self) {
+        self.sent = Some(self.gate.clock.now());
+    }
+
+    /// Reports what came of the request.
+    pub fn report(mut self, result: Result<(), &MeasoftError>) {
+        self.is_used = true;
+        let why = result.err().map(words).unwrap_or_default();
+        let (came, whole) = result.map_or_else(came, |()| (Came::Good, false));
+        self.gate.report(&self.account, came, whole, &why);
+    }
+
+    /// The request was not made, or what it came to says nothing of MeaSoft.
+    pub fn forgo(mut self) {
+        self.is_used = true;
+        self.gate.forgo(&self.account);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.is_used {
+            return;
+        }
+        let now = self.gate.clock.now();
+        if self.sent.is_some_and(|sent| now.duration_since(sent).unsigned_abs() >= SILENCE) {
+            self.gate.report(&self.account, Came::Silent, false, "no answer before its caller gave up");
+        } else {
+            self.gate.forgo(&self.account);
+        }
+    }
+}
+
+/// What an error says of the account and, when the flag is set, of the whole address.
+fn came(error: &MeasoftError) -> (Came, bool) {
+    match error {
+        // The limit of an account is its own; a server that is away is away for all.
+        MeasoftError::Http { status: 429 | 403, retry_after: Some(asked), .. } => (Came::Asked(*asked), false),
+        MeasoftError::Http { status: 503, retry_after: Some(asked), .. } => (Came::Asked(*asked), true),
+        MeasoftError::NoAnswer { how: Break::Timeout, .. } => (Came::Silent, false),
+        MeasoftError::NoAnswer { .. } => (Came::Lost, false),
+        error if error.looks_blocked() => (Came::Bad, false),
+        _ => (Came::Good, false),
+    }
+}
+
+/// For people, without the vendor's own text.
+fn words(error: &MeasoftError) -> String {
+    let asked = error.retry_after().map(|pause| format!(", and asks for a pause of {} s", pause.as_secs()));
+    format!("{error}{}", asked.unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + seconds).expect("moment")
-    }
-
     #[test]
-    fn five_bad_answers_in_a_row_open_it_and_one_never_does() {
-        let mut b = Breaker::new(Duration::from_secs(5));
-        for _ in 0..4 {
-            b.bad(at(0), None);
-            assert_eq!(b.state(at(0)), BreakerState::Closed);
-        }
-        b.good();
-        for _ in 0..4 {
-            b.bad(at(0), None);
-        }
-        assert_eq!(b.state(at(0)), BreakerState::Closed, "a good answer starts the count anew");
-        b.bad(at(0), None);
-        assert_eq!(b.state(at(0)), BreakerState::Open);
-        assert_eq!(b.pass(at(1)), Err(at(5)));
-    }
-
-    #[test]
-    fn half_open_lets_one_through_and_doubles_the_pause_on_failure() {
-        let mut b = Breaker::new(Duration::from_secs(5));
-        (0..5).for_each(|_| b.bad(at(0), None));
-        assert!(b.pass(at(5)).is_ok());
-        assert!(b.pass(at(5)).is_err(), "one probe at a time");
-        b.bad(at(6), None);
-        assert_eq!(b.pass(at(15)), Err(at(16)), "ten seconds now");
-        assert!(b.pass(at(16)).is_ok());
-        b.good();
-        assert_eq!(b.state(at(16)), BreakerState::Closed);
-    }
-
-    #[test]
-    fn a_probe_without_an_answer_or_never_made_lets_the_next_one_through() {
-        let mut b = Breaker::new(Duration::from_secs(5));
-        (0..5).for_each(|_| b.bad(at(0), None));
-        assert!(b.pass(at(5)).is_ok());
-        b.lost(at(20));
-        assert_eq!(b.pass(at(24)), Err(at(25)), "left alone for as long as before");
-        assert!(b.pass(at(25)).is_ok());
-        b.forgo();
-        assert!(b.pass(at(25)).is_ok(), "what was given back is free");
-    }
-
-    #[test]
-    fn a_lost_answer_opens_nothing() {
-        let mut b = Breaker::new(Duration::from_secs(5));
-        (0..9).for_each(|_| b.lost(at(0)));
-        assert_eq!(b.state(at(0)), BreakerState::Closed);
-    }
-
-    #[test]
-    fn the_pause_never_exceeds_a_quarter_of_an_hour() {
-        let mut b = Breaker::new(Duration::from_secs(5));
-        (0..5).for_each(|_| b.bad(at(0), None));
-        let mut now = at(5);
-        for _ in 0..20 {
-            assert!(b.pass(now).is_ok());
-            b.bad(now, None);
-            let until = b.open_until.expect("open");
-            assert!(until.duration_since(now).unsigned_abs() <= LONGEST);
-            now = until;
+    fn an_address_is_scheme_host_and_port() {
+        for (account, address) in [
+            ("https://home.courierexe.ru/api/|8|shop", "https://home.courierexe.ru:443"),
+            ("https://HOME.courierexe.ru:443/api|9|other", "https://home.courierexe.ru:443"),
+            ("https://home.courierexe.ru:8443/api/|8|shop", "https://home.courierexe.ru:8443"),
+            ("http://127.0.0.1:9000/api/|8|shop", "http://127.0.0.1:9000"),
+            ("nothing|8|shop", "nothing"),
+        ] {
+            assert_eq!(address_of(account), address, "{account}");
         }
     }
 
     #[test]
-    fn a_named_time_is_kept_at_once() {
-        let mut b = Breaker::new(Duration::from_secs(5));
-        b.bad(at(0), Some(Duration::from_secs(90)));
-        assert_eq!(b.pass(at(89)), Err(at(90)));
-        assert!(b.pass(at(90)).is_ok());
+    fn what_an_answer_says_of_account_and_address() {
+        use shared::measoft::Op;
+        let http =
+            |status, retry_after| MeasoftError::Http { op: Op::NewOrder, status, retry_after, excerpt: String::new() };
+        let minute = Some(Duration::from_secs(60));
+        let no_answer = |how| MeasoftError::NoAnswer { op: Op::NewOrder, how };
+        for (error, expected) in [
+            (http(429, minute), (Came::Asked(Duration::from_secs(60)), false)),
+            (http(503, minute), (Came::Asked(Duration::from_secs(60)), true)),
+            (http(502, None), (Came::Bad, false)),
+            (no_answer(Break::Timeout), (Came::Silent, false)),
+            (no_answer(Break::Cut), (Came::Lost, false)),
+            (MeasoftError::EmptyRequest { op: Op::NewOrder }, (Came::Good, false)),
+        ] {
+            assert_eq!(came(&error), expected, "{error}");
+        }
     }
 }

@@ -6,12 +6,15 @@
 //! `crm` tells RetailCRM, and `serve` records the result as `settle` says.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+pub mod breaker;
+pub mod breakers;
 pub mod budget;
 pub mod case;
 pub mod connect;
 pub mod convert;
 pub mod courier;
 pub mod crm;
+pub mod crm_breaker;
 pub mod crm_rate;
 pub mod decide;
 pub mod drains;
@@ -23,6 +26,8 @@ mod identity_stories;
 pub mod intake;
 pub mod module;
 pub mod money;
+#[cfg(test)]
+mod neighbour_stories;
 pub mod overlay;
 pub mod ports;
 mod pump;
@@ -34,6 +39,7 @@ pub mod runner;
 pub mod serve;
 pub mod settle;
 pub mod shops;
+pub mod slots;
 pub mod sync;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -113,7 +119,7 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
     let (hints, hinted) = mpsc::channel(4096);
     let (other, errands) = mpsc::channel(64);
     let fresh = tokio::spawn(shops.clone().keep_fresh(ctx.stop.clone()));
-    let observing = tokio::spawn(observe(ctx.clone(), tools.clone()));
+    let observing = tokio::spawn(observe(ctx.clone(), tools.clone(), shops.clone()));
     let Opened { queue, publisher, callbacks } = queue;
     let drains = tokio::spawn(drains::run(tools.store.clone(), queue.clone(), ctx.stop.clone()));
     let queue = WatchedQueue::new(queue, ctx.health.clone(), ctx.stop.clone());
@@ -139,23 +145,23 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
 }
 
 /// Keeps the gauges that are read from the store.
-async fn observe(ctx: Ctx, tools: Tools) {
+async fn observe(ctx: Ctx, tools: Tools, shops: Shops) {
     use shared::domain::IntegrationState;
-    use shared::telemetry::metrics::{BreakerState, BreakerTarget, IntegrationLabel};
-    let breaker = |state: gate::BreakerState| match state {
-        gate::BreakerState::Closed => BreakerState::Closed,
-        gate::BreakerState::HalfOpen => BreakerState::HalfOpen,
-        gate::BreakerState::Open => BreakerState::Open,
-    };
+    use shared::telemetry::metrics::{BreakerTarget, IntegrationLabel};
     let mut seen = std::collections::BTreeSet::new();
     loop {
         let metrics = &ctx.metrics;
         if let Ok(open) = tools.store.open_dead_letters_by_fault().await {
             metrics.set_dead_letters(&open);
         }
-        let (whole, account) = tools.gate.states();
-        metrics.set_breaker(BreakerTarget::Measoft, breaker(whole));
-        metrics.set_breaker(BreakerTarget::Account, breaker(account));
+        let held = breakers::held(&tools, &shops);
+        for target in [BreakerTarget::Measoft, BreakerTarget::Account, BreakerTarget::Retailcrm] {
+            metrics.set_breaker(target, breakers::worst(&held, target));
+        }
+        metrics.set_held(&held.iter().map(|h| (h.target, h.name.as_str(), h.state)).collect::<Vec<_>>());
+        if let Err(error) = tools.store.note_breakers(&tools.owner, &held).await {
+            tracing::debug!(%error, "what is held back could not be noted");
+        }
         for (scope, left) in tools.gate.budget().left().await {
             metrics.set_budget_tokens(scope, f64::from(left));
         }

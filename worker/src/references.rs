@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use shared::clock::Clock;
 use shared::domain::IntegrationId;
 use shared::retailcrm::error::Class;
 use shared::retailcrm::wire::order::Order;
@@ -165,12 +166,7 @@ impl References {
     /// # Errors
     /// [`CrmError`] when there are none yet and they cannot be read.
     pub async fn of(tools: &Tools, shop: &Shop) -> Result<Arc<Self>, CrmError> {
-        let now = tools.clock.now();
-        match tools.references.get(now, shop, &tools.module_code, before(now, FRESH)).await {
-            // Yesterday's lists are better than none; an order that needs newer ones waits.
-            Err(error) => tools.references.latest(shop.id()).ok_or(error),
-            read => read,
-        }
+        tools.references.get(&tools.clock, shop, &tools.module_code, FRESH).await
     }
 
     /// Lists that were read at that moment or later, for what may have changed since.
@@ -178,7 +174,7 @@ impl References {
     /// # Errors
     /// [`CrmError`] when they cannot be read now.
     pub async fn since(tools: &Tools, shop: &Shop, moment: Timestamp) -> Result<Arc<Self>, CrmError> {
-        tools.references.get(tools.clock.now(), shop, &tools.module_code, moment).await
+        tools.references.read_since(&tools.clock, shop, &tools.module_code, moment).await
     }
 
     /// The same after an order named something they do not have.
@@ -186,11 +182,7 @@ impl References {
     /// # Errors
     /// As [`References::of`].
     pub async fn reread(tools: &Tools, shop: &Shop) -> Result<Arc<Self>, CrmError> {
-        let now = tools.clock.now();
-        match tools.references.get(now, shop, &tools.module_code, before(now, AGAIN)).await {
-            Err(error) => tools.references.latest(shop.id()).ok_or(error),
-            read => read,
-        }
+        tools.references.get(&tools.clock, shop, &tools.module_code, AGAIN).await
     }
 
     async fn read(shop: &Shop, module_code: &str) -> Result<Self, CrmError> {
@@ -253,12 +245,15 @@ impl References {
 /// Lists, when they were read, and for which version of the integration.
 type Kept = (Arc<References>, Timestamp, i64);
 
-/// The lists of all integrations a process works for.
+/// The turn to read one integration's lists, and how the last reading failed.
+type Turn = Arc<tokio::sync::Mutex<Option<(CrmError, Timestamp)>>>;
+
+/// The lists of all integrations a process works for. Each is read by one at a time, so that a
+/// batch of new orders does not ask twice; nobody waits for another integration's.
 #[derive(Default)]
 pub struct ReferenceCache {
     kept: Mutex<HashMap<IntegrationId, Kept>>,
-    /// One reading at a time: a batch of new orders must not ask twice.
-    reading: tokio::sync::Mutex<()>,
+    turns: Mutex<HashMap<IntegrationId, Turn>>,
 }
 
 impl ReferenceCache {
@@ -274,23 +269,61 @@ impl ReferenceCache {
         (*at >= since && *version == shop.integration.version).then(|| references.clone())
     }
 
-    async fn get(
+    fn turn(&self, id: IntegrationId) -> Turn {
+        self.turns.lock().expect("never poisoned").entry(id).or_default().clone()
+    }
+
+    /// Lists no older than `age`. Yesterday's are better than none: they serve while others
+    /// are being read, and for a while after that failed.
+    async fn get(&self, clock: &Clock, shop: &Shop, module: &str, age: Duration) -> Result<Arc<References>, CrmError> {
+        let now = clock.now();
+        let since = before(now, age);
+        if let Some(fresh) = self.fresh(shop, since) {
+            return Ok(fresh);
+        }
+        let Some(old) = self.latest(shop.id()) else { return self.read_since(clock, shop, module, since).await };
+        match self.turn(shop.id()).try_lock() {
+            Ok(last) if last.as_ref().is_some_and(|(_, at)| *at > before(now, AGAIN)) => return Ok(old),
+            Ok(_) => {}
+            Err(_) => return Ok(old),
+        }
+        Ok(self.read_since(clock, shop, module, since).await.unwrap_or(old))
+    }
+
+    async fn read_since(
         &self,
-        now: Timestamp,
+        clock: &Clock,
         shop: &Shop,
         module: &str,
         since: Timestamp,
     ) -> Result<Arc<References>, CrmError> {
+        let now = clock.now();
         if let Some(fresh) = self.fresh(shop, since) {
             return Ok(fresh);
         }
-        let _one = self.reading.lock().await;
+        let turn = self.turn(shop.id());
+        let mut last = turn.lock().await;
         if let Some(fresh) = self.fresh(shop, since) {
             return Ok(fresh);
         }
-        let read = Arc::new(References::read(shop, module).await?);
-        let entry = (read.clone(), now, shop.integration.version);
-        self.kept.lock().expect("never poisoned").insert(shop.id(), entry);
-        Ok(read)
+        // Who waited for a reading that failed does not wait for another.
+        if let Some((error, at)) = &*last
+            && *at >= now
+        {
+            return Err(error.clone());
+        }
+        match References::read(shop, module).await {
+            Ok(read) => {
+                let read = Arc::new(read);
+                let entry = (read.clone(), now, shop.integration.version);
+                self.kept.lock().expect("never poisoned").insert(shop.id(), entry);
+                *last = None;
+                Ok(read)
+            }
+            Err(error) => {
+                *last = Some((error.clone(), clock.now()));
+                Err(error)
+            }
+        }
     }
 }

@@ -13,9 +13,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::intake::Pressed;
-use crate::ports::Tools;
+use crate::ports::{Shop, Tools};
 use crate::serve;
 use crate::shops::{Found, Shops};
+use crate::slots::Slots;
 
 /// Something of an integration is due at a moment.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +35,6 @@ pub const BATCH: u32 = 50;
 pub struct Turns {
     due: HashMap<IntegrationId, Timestamp>,
     order: VecDeque<IntegrationId>,
-    in_flight: HashMap<IntegrationId, usize>,
 }
 
 impl Turns {
@@ -46,18 +46,13 @@ impl Turns {
         }
     }
 
-    /// The next integration in turn that is due and under its cap; it goes to the end.
-    pub fn next(
-        &mut self,
-        now: Timestamp,
-        cap: usize,
-        mut may: impl FnMut(IntegrationId) -> bool,
-    ) -> Option<IntegrationId> {
+    /// The next integration in turn that is due and may; it goes to the end.
+    pub fn next(&mut self, now: Timestamp, mut may: impl FnMut(IntegrationId) -> bool) -> Option<IntegrationId> {
         for _ in 0..self.order.len() {
             let id = self.order.pop_front()?;
             self.order.push_back(id);
             let due = self.due.get(&id).is_some_and(|due| *due <= now);
-            if due && self.in_flight.get(&id).copied().unwrap_or(0) < cap && may(id) {
+            if due && may(id) {
                 return Some(id);
             }
         }
@@ -68,16 +63,6 @@ impl Turns {
     pub fn rest(&mut self, id: IntegrationId) {
         self.due.remove(&id);
         self.order.retain(|other| *other != id);
-    }
-
-    pub fn begin(&mut self, id: IntegrationId) {
-        *self.in_flight.entry(id).or_default() += 1;
-    }
-
-    pub fn end(&mut self, id: IntegrationId) {
-        if let Some(n) = self.in_flight.get_mut(&id) {
-            *n = n.saturating_sub(1);
-        }
     }
 
     /// When the next one is due that is not due yet.
@@ -93,6 +78,12 @@ const fn cap(concurrency: usize, pressed: bool) -> usize {
     if pressed || concurrency < 2 { 1 } else { concurrency / 2 }
 }
 
+/// Whether both vendors of an integration are worth asking.
+fn is_open(tools: &Tools, shop: &Shop, now: Timestamp) -> bool {
+    let crm = shop.vendors.crm.resting().is_none_or(|resting| resting.until <= now && !resting.is_probed);
+    crm && tools.gate.open_for(&shop.integration.courier_account()).is_ok()
+}
+
 /// Runs until `stop`; what is in hand then is finished.
 pub async fn run(
     tools: Tools,
@@ -104,7 +95,8 @@ pub async fn run(
     stop: CancellationToken,
 ) {
     let mut turns = Turns::default();
-    let mut running: JoinSet<(IntegrationId, Vec<Hint>)> = JoinSet::new();
+    let mut running: JoinSet<Vec<Hint>> = JoinSet::new();
+    let mut slots = Slots::new(concurrency);
     let mut look_at = tokio::time::Instant::now();
     loop {
         beat.beat();
@@ -117,19 +109,20 @@ pub async fn run(
                 Err(error) => tracing::warn!(%error, "due work cannot be read"),
             }
         }
-        while running.len() < concurrency && !stop.is_cancelled() {
+        while !stop.is_cancelled() {
             let now = tools.clock.now();
             let cap = cap(concurrency, pressed.is_pressed());
             let mut chosen = None;
             let mut gone = false;
-            let Some(id) = turns.next(now, cap, |id| match shops.find(id) {
+            let Some(id) = turns.next(now, |id| match shops.find(id) {
+                _ if !slots.may_begin(id, cap, now) => false,
                 // Nobody can work for it any more: its commands end where a person sees them.
                 Found::Unknown => {
                     gone = true;
                     true
                 }
                 Found::Active(shop) => {
-                    let open = tools.gate.open_for(&shop.integration.courier_account()).is_ok();
+                    let open = is_open(&tools, &shop, now);
                     chosen = open.then_some(shop);
                     open
                 }
@@ -149,14 +142,14 @@ pub async fn run(
                     if intents.is_empty() {
                         continue;
                     }
-                    turns.begin(id);
                     let tools = tools.clone();
-                    running.spawn(async move {
+                    let batch = running.spawn(async move {
                         match chosen {
-                            Some(shop) => (id, serve::serve(&tools, &shop, intents).await),
-                            None => (id, serve::abandon(&tools, id, intents).await),
+                            Some(shop) => serve::serve(&tools, &shop, intents).await,
+                            None => serve::abandon(&tools, id, intents).await,
                         }
                     });
+                    slots.begin(batch.id(), id, now);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "due work cannot be taken");
@@ -168,19 +161,23 @@ pub async fn run(
             return;
         }
         let now = tools.clock.now();
-        let until_due = turns.next_due(now).map_or(LOOK_EVERY, |due| {
+        let next = [turns.next_due(now), slots.next_slow(now)].into_iter().flatten().min();
+        let until_due = next.map_or(LOOK_EVERY, |due| {
             Duration::from_millis(u64::try_from(due.as_millisecond() - now.as_millisecond()).unwrap_or(0) + 1)
         });
         let nap =
             until_due.min(look_at.saturating_duration_since(tokio::time::Instant::now())).max(Duration::from_millis(1));
         tokio::select! {
-            Some(ended) = running.join_next(), if !running.is_empty() => match ended {
-                Ok((id, again)) => {
-                    turns.end(id);
+            Some(ended) = running.join_next_with_id(), if !running.is_empty() => match ended {
+                Ok((batch, again)) => {
+                    slots.end(&batch, tools.clock.now());
                     again.into_iter().for_each(|hint| turns.hint(hint));
                 }
                 // A panic in a handler: its leases run out and the intents come back.
-                Err(error) => tracing::error!(%error, "a handler broke off"),
+                Err(error) => {
+                    slots.end(&error.id(), tools.clock.now());
+                    tracing::error!(%error, "a handler broke off");
+                }
             },
             Some(hint) = hints.recv() => {
                 turns.hint(hint);
@@ -212,19 +209,8 @@ mod tests {
         for id in 1..=3 {
             hint(&mut turns, id, 0);
         }
-        let order: Vec<i64> = (0..6).filter_map(|_| turns.next(at(1), 9, |_| true)).map(|id| id.0).collect();
+        let order: Vec<i64> = (0..6).filter_map(|_| turns.next(at(1), |_| true)).map(|id| id.0).collect();
         assert_eq!(order, [1, 2, 3, 1, 2, 3]);
-    }
-
-    #[test]
-    fn nobody_takes_more_than_its_share() {
-        let mut turns = Turns::default();
-        hint(&mut turns, 1, 0);
-        hint(&mut turns, 2, 0);
-        turns.begin(IntegrationId(1));
-        assert_eq!(turns.next(at(1), 1, |_| true), Some(IntegrationId(2)));
-        turns.end(IntegrationId(1));
-        assert_eq!(turns.next(at(1), 1, |_| true), Some(IntegrationId(1)));
     }
 
     #[test]
@@ -238,10 +224,10 @@ mod tests {
         let mut turns = Turns::default();
         hint(&mut turns, 1, 500);
         hint(&mut turns, 1, 900);
-        assert_eq!(turns.next(at(499), 9, |_| true), None);
+        assert_eq!(turns.next(at(499), |_| true), None);
         assert_eq!(turns.next_due(at(499)), Some(at(500)));
-        assert_eq!(turns.next(at(500), 9, |_| true), Some(IntegrationId(1)));
+        assert_eq!(turns.next(at(500), |_| true), Some(IntegrationId(1)));
         turns.rest(IntegrationId(1));
-        assert_eq!(turns.next(at(500), 9, |_| true), None);
+        assert_eq!(turns.next(at(500), |_| true), None);
     }
 }

@@ -19,7 +19,7 @@ use crate::retailcrm::wire::references::{Entry, read_reference};
 use crate::retailcrm::{
     AccountSettings, Credentials, Crm, CrmUrl, Deleted, DeliveryType, Exchange, ExchangeTap, Gate, HistoryFrom,
     HistoryPage, IntegrationModule, ModuleInfo, NewPayment, Op, Order, OrderStatus, PaymentPatch, PaymentStatus,
-    PaymentType, ProductStatus, Site, Status, Store, SystemInfo, TrackingUpdate, Unreadable, mask,
+    PaymentType, ProductStatus, Resting, Site, Status, Store, SystemInfo, TrackingUpdate, Unreadable, mask,
 };
 
 /// Longest answer about one thing.
@@ -28,7 +28,9 @@ const ONE_CAP: usize = 1024 * 1024;
 const LIST_CAP: usize = 16 * 1024 * 1024;
 /// Time for one exchange, connection included.
 const TIMEOUT: Duration = Duration::from_secs(30);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for what only reads.
+const READING: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Values of one `filter[…][]` and rows of one page (retailcrm-api.md A.7).
 const PAGE: usize = 100;
 /// More pages than any honest answer to 100 numbers has.
@@ -184,14 +186,19 @@ impl CrmClient {
             key.set_sensitive(true);
             request = request.header("X-API-KEY", key);
         }
+        self.gate.admit().map_err(|pause| CrmError::Resting { pause })?;
+        let mut admitted = Admitted { gate: &*self.gate, sent: None, is_told: false };
         self.gate.pass().await;
         let started = self.clock.now();
         let stopwatch = Instant::now();
-        let (status, body, result) =
-            match self.exchange(call.op, request.timeout(self.http.timeout), call.cap, started).await {
-                Ok(got) => (Some(got.status), got.shown, got.judged),
-                Err(failed) => (failed.status, String::new(), Err(failed.error)),
-            };
+        admitted.sent = Some(stopwatch);
+        // What changes nothing is asked again sooner than it is waited for.
+        let limit = if call.form.is_some() { self.http.timeout } else { self.http.timeout.min(READING) };
+        let (status, body, result) = match self.exchange(call.op, request.timeout(limit), call.cap, started).await {
+            Ok(got) => (Some(got.status), got.shown, got.judged),
+            Err(failed) => (failed.status, String::new(), Err(failed.error)),
+        };
+        admitted.tell(result.as_ref().map(|_| ()));
         let outcome = result.as_ref().map_or_else(CrmError::label, |_| "ok");
         tracing::debug!(op = call.op.as_str(), outcome, status, "RetailCRM exchange");
         self.tap.exchange(Exchange {
@@ -304,6 +311,28 @@ fn pages(answer: &Value) -> (u64, u64) {
     (number("currentPage").unwrap_or(1), number("totalPageCount").unwrap_or(0))
 }
 
+/// A request that was let through; whatever becomes of it, the gate hears.
+struct Admitted<'a> {
+    gate: &'a dyn Gate,
+    sent: Option<Instant>,
+    is_told: bool,
+}
+
+impl Admitted<'_> {
+    fn tell(&mut self, result: Result<(), &CrmError>) {
+        self.is_told = true;
+        self.gate.came_to(Some(result), self.sent.map(|sent| sent.elapsed()).unwrap_or_default());
+    }
+}
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        if !self.is_told {
+            self.gate.came_to(None, self.sent.map(|sent| sent.elapsed()).unwrap_or_default());
+        }
+    }
+}
+
 struct Got {
     status: u16,
     shown: String,
@@ -336,6 +365,10 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 }
 
 impl Crm for CrmClient {
+    fn resting(&self) -> Option<Resting> {
+        self.gate.resting()
+    }
+
     fn orders_by_numbers<'a>(
         &'a self,
         numbers: &'a [OrderNumber],

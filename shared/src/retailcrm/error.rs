@@ -55,6 +55,9 @@ pub enum CrmError {
     /// `before_sent`: nothing can have happened there.
     #[error("no {}answer from RetailCRM", if *before_sent { "connection and no " } else { "" })]
     Unreachable { before_sent: bool },
+    /// It failed in a row, so nothing was asked.
+    #[error("RetailCRM has not answered lately and is asked again in {} s", pause.as_secs().max(1))]
+    Resting { pause: Duration },
     /// An answer that is none of this API.
     #[error("RetailCRM's answer is in a wrong format: {why}")]
     BadAnswer { why: &'static str, excerpt: String },
@@ -84,13 +87,14 @@ impl CrmError {
             Self::RateLimited { .. } => "rate_limited",
             Self::Unavailable { .. } => "unavailable",
             Self::Unreachable { .. } => "unreachable",
+            Self::Resting { .. } => "resting",
             Self::BadAnswer { .. } => "bad_answer",
             Self::Unreadable(_) => "unreadable",
         }
     }
 
     /// Every label an exchange can have.
-    pub const LABELS: [&'static str; 11] = [
+    pub const LABELS: [&'static str; 12] = [
         "ok",
         "wrong_key",
         "access_denied",
@@ -100,6 +104,7 @@ impl CrmError {
         "rate_limited",
         "unavailable",
         "unreachable",
+        "resting",
         "bad_answer",
         "unreadable",
     ];
@@ -113,9 +118,11 @@ impl CrmError {
             Self::AccessDenied { .. } | Self::NotFound { .. } | Self::Refused { .. } | Self::Unreadable(_) => {
                 Class::Park
             }
-            Self::RateLimited { .. } | Self::Unavailable { .. } | Self::Unreachable { .. } | Self::BadAnswer { .. } => {
-                Class::Retry
-            }
+            Self::RateLimited { .. }
+            | Self::Unavailable { .. }
+            | Self::Unreachable { .. }
+            | Self::Resting { .. }
+            | Self::BadAnswer { .. } => Class::Retry,
         }
     }
 
@@ -129,6 +136,7 @@ impl CrmError {
             Self::RateLimited { .. }
             | Self::Unavailable { .. }
             | Self::Unreachable { .. }
+            | Self::Resting { .. }
             | Self::BadAnswer { .. }
             | Self::Unreadable(_) => Fault::Crm,
         }
@@ -139,6 +147,7 @@ impl CrmError {
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } | Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::Resting { pause } => Some(*pause),
             _ => None,
         }
     }
@@ -149,6 +158,7 @@ impl CrmError {
         match self {
             Self::Unavailable { .. } | Self::Unreachable { before_sent: false } | Self::BadAnswer { .. } => true,
             Self::Unreachable { before_sent: true }
+            | Self::Resting { .. }
             | Self::WrongKey
             | Self::AccessDenied { .. }
             | Self::AccountGone

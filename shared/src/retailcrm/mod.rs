@@ -77,6 +77,32 @@ impl ExchangeTap for NoTap {
 pub trait Gate: Send + Sync {
     /// Resolves when the next request may go.
     fn pass(&self) -> BoxFuture<'_, ()>;
+
+    /// Whether a request makes sense now.
+    ///
+    /// # Errors
+    /// How long the account is left alone, after it has failed in a row.
+    fn admit(&self) -> Result<(), Duration> {
+        Ok(())
+    }
+
+    /// What an admitted request came to, and how long that took. `None`: it was given up.
+    fn came_to(&self, _: Option<Result<(), &CrmError>>, _: Duration) {}
+
+    /// What the account is left alone for, and until when (UTC).
+    fn resting(&self) -> Option<Resting> {
+        None
+    }
+}
+
+/// An account that is left alone for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resting {
+    pub until: Timestamp,
+    /// One request at a time tries it out.
+    pub is_probed: bool,
+    /// What its last request came to, for people.
+    pub why: String,
 }
 
 /// An open gate.
@@ -92,6 +118,11 @@ impl Gate for NoGate {
 /// What the bridge asks of a RetailCRM account: the port, so that handlers can be tested
 /// without HTTP. Every method is one logical call; `CrmError` says what to do about a failure.
 pub trait Crm: Send + Sync {
+    /// What the account is left alone for, if it is.
+    fn resting(&self) -> Option<Resting> {
+        None
+    }
+
     /// Orders by number, all shops, every page. The CRM's filter may match more than was
     /// asked: compare the number. Unknown numbers are simply not there.
     fn orders_by_numbers<'a>(

@@ -16,6 +16,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (4, "segments uncompressed", include_str!("../../migrations/0004_segments_uncompressed.sql")),
     (5, "orders by id", include_str!("../../migrations/0005_orders_by_id.sql")),
     (6, "newest facts", include_str!("../../migrations/0006_newest_facts.sql")),
+    (7, "neighbours", include_str!("../../migrations/0007_neighbours.sql")),
 ];
 
 /// The newest version this release knows.

@@ -1,6 +1,7 @@
 //! The ledger and everything else that is kept: one database, SQLite or PostgreSQL, one
 //! file per table.
 
+pub mod breakers;
 pub mod budgets;
 pub mod cursors;
 pub mod db;

@@ -1,8 +1,8 @@
 //! Every metric family of the system, in one place (design §6 «Metrics», fixed names).
 //!
 //! Labels come from closed sets, and every combination is there from the start: an alert
-//! on a counter that does not exist yet would never fire. The one open label is the
-//! integration id of `sync_last_success_timestamp_seconds`.
+//! on a counter that does not exist yet would never fire. The open labels are the
+//! integration id of `sync_last_success_timestamp_seconds` and the name of `breaker_held`.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -128,9 +128,9 @@ closed_set!(
 );
 
 closed_set!(
-    /// What a circuit breaker protects: MeaSoft as a whole, or one account there (the
-    /// worst of them is shown).
-    BreakerTarget { Measoft => "measoft", Account => "account" }
+    /// What a circuit breaker protects: an address of MeaSoft's, an account there, a RetailCRM
+    /// account (the worst of each is shown).
+    BreakerTarget { Measoft => "measoft", Account => "account", Retailcrm => "retailcrm" }
 );
 
 closed_set!(
@@ -199,6 +199,7 @@ pub struct Metrics {
     measoft_per_order: Histogram,
     crm_requests: IntCounterVec,
     breaker: IntGaugeVec,
+    held: IntGaugeVec,
     integrations: IntGaugeVec,
     sync_success: GaugeVec,
     status_rows: IntCounterVec,
@@ -271,6 +272,7 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let b = Builder(Registry::new());
+        let held_help = "Addresses and accounts that are held back: 1 tried out, 2 left alone; others have no sample.";
         let sync_help = "When the last status sync of an integration succeeded, seconds since the epoch.";
         let metrics = Self {
             triggers: b.counters("triggers_total", "Requests to ingress by what was answered.", &["kind", "result"]),
@@ -314,15 +316,15 @@ impl Metrics {
             ),
             crm_requests: b.counters("crm_requests_total", "Requests to RetailCRM.", &["op", "result"]),
             breaker: b.int_gauges("breaker_state", "Circuit breaker: 0 closed, 1 half open, 2 open.", &["target"]),
+            held: b.int_gauges("breaker_held", held_help, &["target", "name"]),
             integrations: b.int_gauges("integrations", "Integrations by state.", &["state"]),
             status_rows: b.counters("status_rows_total", "Rows of MeaSoft's status stream.", &["result"]),
             repairs: b.counters("repairs_total", "What the reconcile found missing and made good.", &["what"]),
             sync_success: b.gauges("sync_last_success_timestamp_seconds", sync_help, &["integration"]),
-            open_families: vec![(
-                "bridge_sync_last_success_timestamp_seconds".to_owned(),
-                sync_help.to_owned(),
-                "gauge",
-            )],
+            open_families: vec![
+                ("bridge_sync_last_success_timestamp_seconds".to_owned(), sync_help.to_owned(), "gauge"),
+                ("bridge_breaker_held".to_owned(), held_help.to_owned(), "gauge"),
+            ],
             registry: b.0.clone(),
         };
         let build = b.int_gauges("build_info", "The running build; always 1.", &["version", "revision"]);
@@ -481,6 +483,14 @@ impl Metrics {
 
     pub fn set_breaker(&self, target: BreakerTarget, state: BreakerState) {
         self.breaker.with_label_values(&[target.as_str()]).set(state as i64);
+    }
+
+    /// Which addresses and accounts are held back; all others have no sample.
+    pub fn set_held(&self, held: &[(BreakerTarget, &str, BreakerState)]) {
+        self.held.reset();
+        for (target, name, state) in held {
+            self.held.with_label_values(&[target.as_str(), name]).set(*state as i64);
+        }
     }
 
     pub fn set_integrations(&self, state: IntegrationLabel, count: u64) {

@@ -20,6 +20,7 @@ use shared::store::status_stream::{BatchState, NewRow, RowState, Stored};
 use shared::telemetry::metrics::StatusRowResult;
 
 use crate::budget::Priority;
+use crate::gate::Ticket;
 use crate::ports::{Shop, Tools};
 use crate::sync::keeper::Keeper;
 use crate::sync::segment::{self, by_number};
@@ -153,17 +154,21 @@ impl<'a> Stream<'a> {
     /// [`Stop`]; then nothing of the answer may be acknowledged.
     pub async fn fetch(&self) -> Result<Fetched, Stop> {
         let store = &self.tools.store;
-        self.pass().await?;
+        let mut ticket = self.pass().await?;
         let batch = store.begin_batch(&self.lease, &self.account, self.id).await?.ok_or(Stop::LeaseLost)?;
+        ticket.sends();
         let read = self.read(batch).await;
         match read {
             Ok(fetched) => {
-                self.tools.gate.report(&self.account, Ok(()));
+                ticket.report(Ok(()));
                 Ok(fetched)
             }
-            Err(ReadError::Stop(stop)) => Err(stop),
+            Err(ReadError::Stop(stop)) => {
+                ticket.forgo();
+                Err(stop)
+            }
             Err(ReadError::Vendor(error)) => {
-                self.tools.gate.report(&self.account, Err(&error));
+                ticket.report(Err(&error));
                 Err(Stop::Outcome(self.tools.failure(self.shop, &error).await))
             }
         }
@@ -276,7 +281,7 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// [`Stop`]; it stays sealed and is acknowledged first thing next time.
     pub async fn commit(&self, batch: i64) -> Result<(), Stop> {
-        self.pass().await?;
+        let mut ticket = self.pass().await?;
         // Whoever took the stream over may have fetched meanwhile: then this would
         // acknowledge what they have not stored.
         let mut tx = self.tools.store.db.begin().await?;
@@ -285,15 +290,16 @@ impl<'a> Stream<'a> {
         if !held {
             return Err(Stop::LeaseLost);
         }
+        ticket.sends();
         let result = self.shop.vendors.courier.commit_last_status(self.id).await;
-        self.tools.gate.report(&self.account, result.as_ref().copied());
+        ticket.report(result.as_ref().copied());
         match result {
             Ok(()) => Ok(self.tools.store.batch_committed(batch).await?),
             Err(error) => Err(Stop::Outcome(self.tools.failure(self.shop, &error).await)),
         }
     }
 
-    async fn pass(&self) -> Result<(), Stop> {
+    async fn pass(&self) -> Result<Ticket, Stop> {
         self.tools.gate.pass(&self.account, Priority::Bulk).await.map_err(Stop::Outcome)
     }
 

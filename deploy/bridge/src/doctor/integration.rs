@@ -14,9 +14,12 @@ use shared::retailcrm::{
     Credentials, CrmError, DeliveryType, IntegrationModule, ModuleSettings, Order, PaymentStatus, PaymentType, Status,
 };
 use shared::store::Store;
+use shared::store::breakers::Held;
 use shared::store::dead_letters::{DeadFilter, DeadState};
+use shared::telemetry::metrics::BreakerTarget;
 use shared::trigger_forms;
 
+use bridge_worker::breakers;
 use bridge_worker::connect::Clients;
 use bridge_worker::ports::{Connect as _, Vendors};
 
@@ -56,6 +59,8 @@ pub struct Facts {
     pub refused_by_courier: usize,
     /// Towns of the last 30 days that MeaSoft's list does not have, or several times.
     pub towns: towns::Unmapped,
+    /// What a worker leaves alone for now: an address or account of this integration's.
+    pub held: Vec<Held>,
     /// Unserved orders, and since when the oldest due one has been due.
     pub waiting: (i64, Option<Timestamp>),
     pub now: Timestamp,
@@ -116,6 +121,7 @@ pub async fn gather(
         refused_by_setting: 0,
         refused_by_courier: 0,
         towns: towns::gather(store, integration.id, store.clock.now()).await,
+        held: breakers::of(store.breakers().await.unwrap_or_default(), integration),
         waiting: store.backlog_of(integration.id).await.unwrap_or((0, None)),
         now: store.clock.now(),
     };
@@ -632,6 +638,18 @@ fn work(facts: &Facts, say: &mut Say) {
                 "ask the courier service what they mean, then `bridge integration edit {id} --set status_map.{first}=STATUS` \
                  (empty: not to be told)"
             ),
+        );
+    }
+    for held in &facts.held {
+        let what = match held.target {
+            BreakerTarget::Measoft => "MeaSoft's address",
+            BreakerTarget::Account => "the MeaSoft account",
+            BreakerTarget::Retailcrm => "the RetailCRM account",
+        };
+        let seconds = held.until.duration_since(facts.now).as_secs().max(0);
+        say.warning(
+            format!("{what} {} failed in a row and is left alone, {seconds} s more: {}", held.name, held.why),
+            "nothing is lost: its orders wait and go on by themselves. If it stays so, ask whoever runs it, with that answer",
         );
     }
     let (count, oldest) = facts.waiting;

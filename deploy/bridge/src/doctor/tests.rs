@@ -19,11 +19,13 @@ use shared::retailcrm::wire::module::{
 };
 use shared::retailcrm::wire::order::PayerType;
 use shared::store::Store;
+use shared::store::breakers::Held;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::integrations::NewIntegration;
 use shared::store::intents::{Want, Wish};
 use shared::store::journal::{Entry, What};
 use shared::store::tracking_outbox::{NewTracking, TrackingState, UNKNOWN_CODE};
+use shared::telemetry::metrics::{BreakerState, BreakerTarget};
 use shared::{bootstrap, retailcrm};
 use simulators::measoft::{Account, MeasoftSim};
 use simulators::retailcrm::{AccountId, OrderBuilder, RetailcrmSim, SCOPES, an_order};
@@ -682,6 +684,29 @@ const CASES: &[Case] = &[
         area: "integration",
         what: "bear VAT of 20 %",
         remedy: "correct the rate",
+    },
+    Case {
+        name: "a worker leaves the MeaSoft account alone",
+        broken: |s| {
+            Box::pin(async {
+                let account = s.integration.courier_account();
+                let address = bridge_worker::gate::address_of(&account);
+                let held = |name: String| Held {
+                    target: BreakerTarget::Account,
+                    name,
+                    state: BreakerState::Open,
+                    until: s.clock.now() + std::time::Duration::from_secs(600),
+                    why: "neworder: HTTP status 503".to_owned(),
+                };
+                let ours = held(format!("{address} courier 8 login shop-demo"));
+                let others = held(format!("{address} courier 8 login another"));
+                s.store().await.note_breakers("worker-1", &[ours, others]).await.expect("noted");
+            })
+        },
+        level: Level::Warning,
+        area: "integration",
+        what: "courier 8 login shop-demo failed in a row and is left alone",
+        remedy: "its orders wait",
     },
     Case {
         name: "RabbitMQ is away",
