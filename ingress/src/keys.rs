@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use shared::crypto::SecretKey;
+use shared::domain::crm_account::Access;
 use shared::domain::{Integration, IntegrationId};
 use shared::pasted;
 use shared::store::{Result, Store};
@@ -25,8 +26,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     pub integration: IntegrationId,
-    /// The RetailCRM account, in a form that can be compared.
-    pub account: Arc<str>,
+    /// What it shows of its RetailCRM account.
+    pub access: Arc<Access>,
     pub delivery_types: Arc<[String]>,
     /// A paused integration's commands are accepted and wait.
     pub active: bool,
@@ -50,13 +51,6 @@ struct Table {
 pub struct Keys {
     key: SecretKey,
     table: RwLock<Option<Table>>,
-}
-
-/// Two spellings of one CRM address are one account.
-fn account(crm_url: &str) -> Arc<str> {
-    let url = crm_url.trim().to_ascii_lowercase();
-    let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-    host.trim_end_matches('/').into()
 }
 
 impl Keys {
@@ -120,7 +114,7 @@ impl Keys {
         for integration in integrations {
             let known = Known {
                 integration: integration.id,
-                account: account(&integration.crm_url),
+                access: Arc::new(Access::of(integration)),
                 delivery_types: integration.settings.delivery_types.clone().into(),
                 active: integration.is_active(),
             };
@@ -167,12 +161,6 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_account_may_be_spelt_in_several_ways() {
-        assert_eq!(account("https://Shop.retailcrm.ru/"), account("https://shop.retailcrm.ru"));
-        assert_ne!(account("https://a.retailcrm.ru"), account("https://b.retailcrm.ru"));
-    }
 
     #[test]
     fn a_table_that_was_never_read_knows_nothing_not_even_who_is_unknown() {

@@ -296,7 +296,7 @@ pub fn authenticate(presented: &Presented<'_>, find: impl Fn(&str) -> Found) -> 
                             candidates.push(candidate);
                         }
                         match &known {
-                            Some(first) if first.account != found.account => {
+                            Some(first) if !first.access.may_be_one_with(&found.access) => {
                                 return Err(Reply::Bad(Bad::SeveralAccounts));
                             }
                             Some(_) => {}
@@ -396,6 +396,8 @@ fn may_be_shown(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::domain::Secret;
+    use shared::domain::crm_account::Access;
 
     fn params(text: &str) -> Vec<Param<'_>> {
         let mut params = Vec::new();
@@ -605,7 +607,7 @@ mod tests {
         let known = |id, account: &str| {
             Found::Known(Known {
                 integration: IntegrationId(id),
-                account: account.into(),
+                access: std::sync::Arc::new(Access::new(account, &Secret::new("key"), None)),
                 delivery_types: [].into(),
                 active: true,
             })

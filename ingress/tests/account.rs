@@ -7,8 +7,10 @@ use std::time::Duration;
 use installation::{Installation, Plan};
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
-use shared::domain::{Integration, IntegrationState, PausedBy, Secret};
+use shared::domain::{Integration, IntegrationState, PausedBy, Secret, Settings};
 use shared::store::StoreError;
+use shared::store::integrations::NewIntegration;
+use shared::store::journal::Search;
 use simulators::retailcrm::an_order;
 
 /// A browser that keeps the cookies it is given.
@@ -245,6 +247,95 @@ async fn a_save_undoes_neither_a_rotated_key_nor_a_pause_of_the_same_moment() {
         assert_eq!(page.status == 303, now.title == title, "round {round}: {}", page.status);
         assert!([303, 409].contains(&page.status), "{}", page.text);
     }
+}
+
+/// Another tenant at the same address of RetailCRM, with a key and a cabinet of its own.
+async fn neighbour(world: &Installation) -> Integration {
+    world.crm.add_account("key-of-another");
+    let new = NewIntegration {
+        title: "Сосед".to_owned(),
+        crm_url: world.crm.url(),
+        crm_api_key: Secret::new("key-of-another"),
+        measoft_url: world.courier.url(),
+        extra: "8".to_owned(),
+        login: "neighbour".to_owned(),
+        password: Secret::new("pass-of-another"),
+        prefix: "N-".to_owned(),
+        settings: Settings { delivery_types: vec!["theirs".to_owned()], ..Settings::default() },
+    };
+    world.ctx.store.add_integration(new).await.expect("added")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_never_shows_a_key_of_another_account_whatever_address_it_names() {
+    let world = Installation::new().await;
+    let other = neighbour(&world).await;
+    let browser = Browser::new(&world);
+    browser.open(&world).await;
+    let page = browser.get("/retailcrm/account/triggers").await;
+    assert!(page.text.contains(world.key()), "its own is there");
+    for secret in [other.secrets.delivery_api_key.expose(), other.secrets.client_id.expose(), "theirs"] {
+        assert!(!page.text.contains(secret), "{secret}");
+    }
+    // One that is of the same account, by its key, is named in the cancel form.
+    let login = |i: &mut Integration| -> Result<(), StoreError> {
+        i.secrets.crm_api_key = Secret::new("crm-key");
+        Ok(())
+    };
+    world.ctx.store.change_integration(other.id, login).await.expect("changed");
+    assert!(browser.get("/retailcrm/account/triggers").await.text.contains("theirs"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_taken_over_only_with_a_key_that_works_there_and_both_sides_are_told() {
+    let world = Installation::new().await;
+    let there = simulators::retailcrm::RetailcrmSim::start(Default::default()).await.expect("another CRM");
+    there.add_account("key-there");
+    let address = there.url();
+    let mut theirs = neighbour(&world).await;
+    let moves = |i: &mut Integration| -> Result<(), StoreError> {
+        i.crm_url = address.clone();
+        Ok(())
+    };
+    theirs = world.ctx.store.change_integration(theirs.id, moves).await.expect("moved");
+    let browser = Browser::new(&world);
+    let page = browser.open(&world).await;
+    let (token, values) = (page.token(), stored(&page));
+    for key in ["", "key-of-nobody"] {
+        let changes = [("crm_url", address.as_str()), ("crm_api_key", key)];
+        let refused = browser.post("/retailcrm/account/settings", &filled(&token, &values, &changes)).await;
+        assert_eq!(refused.status, 200);
+        assert!(refused.text.contains("только если ключ там действует"), "{}", refused.text);
+        assert_eq!(world.stored().await.crm_url, world.integration.crm_url);
+    }
+    let wrong_key = [("crm_api_key", "key-of-nobody")];
+    let refused = browser.post("/retailcrm/account/settings", &filled(&token, &values, &wrong_key)).await;
+    assert!(refused.text.contains("только если ключ там действует"), "{}", refused.text);
+    assert_eq!(world.stored().await.secrets.crm_api_key.expose(), "crm-key");
+    let good = [("crm_url", address.as_str()), ("crm_api_key", "key-there")];
+    assert_eq!(browser.post("/retailcrm/account/settings", &filled(&token, &values, &good)).await.status, 303);
+    assert_eq!(world.stored().await.crm_url.trim_end_matches('/'), address.trim_end_matches('/'));
+    for (id, words) in [(world.integration.id, "address changed from"), (theirs.id, "names this RetailCRM address")] {
+        let search = Search { integration: Some(id), text: None, since: None, limit: 100 };
+        let told = world.ctx.store.search_journal(&search).await.expect("read");
+        assert!(told.iter().any(|entry| entry.text.contains(words)), "{id}: {words}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cabinet_of_another_integration_is_not_shared_by_guessing_its_login() {
+    let world = Installation::new().await;
+    let other = neighbour(&world).await;
+    let browser = Browser::new(&world);
+    let page = browser.open(&world).await;
+    let (token, values) = (page.token(), stored(&page));
+    let changes = [("login", "neighbour")];
+    let refused = browser.post("/retailcrm/account/settings", &filled(&token, &values, &changes)).await;
+    assert!(refused.text.contains("подключён другой интеграцией"), "{}", refused.text);
+    assert_ne!(world.stored().await.courier_account(), other.courier_account());
+    let with_password = [("login", "neighbour"), ("password", "pass-of-another")];
+    let saved = browser.post("/retailcrm/account/settings", &filled(&token, &values, &with_password)).await;
+    assert_eq!(saved.status, 303, "who knows the password may");
 }
 
 #[tokio::test(flavor = "multi_thread")]

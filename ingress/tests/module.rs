@@ -8,7 +8,7 @@ use installation::{Installation, Plan};
 use serde_json::{Value, json};
 use shared::domain::{DeliveryState, IntegrationState, PausedBy};
 use simulators::measoft::{FaultAction, FaultRule};
-use simulators::retailcrm::{Answer, CallbackShapes, TriggerKind, an_order};
+use simulators::retailcrm::{Answer, CallbackShapes, RetailcrmSim, TriggerKind, an_order};
 
 fn result(answer: &Answer) -> Value {
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -402,11 +402,24 @@ async fn a_foreign_system_url_changes_nothing() {
     }
     let kept = world.ctx.store.integration(world.integration.id).await.expect("read").expect("there");
     assert_eq!(kept.crm_url, world.integration.crm_url);
-    let moved =
-        [("clientId", world.client_id()), ("activity", on.as_str()), ("systemUrl", "https://new-name.retailcrm.ru/")];
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_account_moves_only_to_where_our_key_works() {
+    let world = Installation::new().await;
+    let url = format!("{}/retailcrm/activity", world.url());
+    let on = json!({"active": true, "freeze": false}).to_string();
+    let there = RetailcrmSim::start(simulators::retailcrm::Options::default()).await.expect("another CRM");
+    there.add_account("key-of-others");
+    let address = there.url();
+    let moved = [("clientId", world.client_id()), ("activity", on.as_str()), ("systemUrl", address.as_str())];
+    let refusal = world.crm.post(&url, &moved).await.expect("answered");
+    assert_eq!(refusal.status, 400, "{}", refusal.text());
+    refused(&refusal);
+    assert_eq!(world.stored().await.crm_url, world.integration.crm_url);
+    there.add_account("crm-key");
     assert_eq!(world.crm.post(&url, &moved).await.expect("answered").status, 200);
-    let kept = world.ctx.store.integration(world.integration.id).await.expect("read").expect("there");
-    assert_eq!(kept.crm_url, "https://new-name.retailcrm.ru");
+    assert_eq!(world.stored().await.crm_url.trim_end_matches('/'), address.trim_end_matches('/'));
 }
 
 #[tokio::test(flavor = "multi_thread")]

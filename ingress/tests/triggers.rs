@@ -209,6 +209,32 @@ async fn a_sender_that_hangs_up_does_not_take_its_command_with_it() {
 }
 
 #[tokio::test]
+async fn a_cancel_names_several_integrations_of_what_was_shown_to_be_one_account() {
+    let world = World::new().await;
+    let (one, key) = world.integration("one").await;
+    let (other, other_key) = world.integration("one").await;
+    let body = format!("id=1&incity={key}&express={other_key}");
+    world.post(CANCEL, FORM, body.as_bytes()).await.accepted();
+    let new_key = |i: &mut Integration| -> Result<(), StoreError> {
+        i.secrets.crm_api_key = shared::domain::Secret::new("another-key");
+        Ok(())
+    };
+    let changed = world.ctx.store.change_integration(other.id, new_key).await.expect("changed");
+    let began = Instant::now();
+    while world.post(CANCEL, FORM, body.as_bytes()).await.status != 400 {
+        assert!(began.elapsed() < Duration::from_secs(10), "one address is no proof of one account");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (of_one, of_other) = shared::domain::crm_account::proofs(&one, &changed);
+    assert!(world.ctx.store.prove_accounts([(&one, &of_one), (&changed, &of_other)]).await.expect("noted"));
+    let began = Instant::now();
+    while world.post(CANCEL, FORM, body.as_bytes()).await.status != 200 {
+        assert!(began.elapsed() < Duration::from_secs(10), "both keys open one account");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_changed_integration_is_noticed_within_two_seconds() {
     let world = World::new().await;
     let (first, _) = world.integration("one").await;

@@ -173,6 +173,7 @@ mod tests {
             id: IntegrationId(id),
             title: String::new(),
             crm_url: String::new(),
+            crm_proof: None,
             measoft_url: "https://example.org/api/".into(),
             extra: "8".into(),
             login: login.into(),

@@ -24,6 +24,7 @@ pub mod gather;
 #[cfg(test)]
 mod identity_stories;
 pub mod intake;
+pub mod kinship;
 pub mod module;
 pub mod money;
 #[cfg(test)]
@@ -119,6 +120,7 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
     let (hints, hinted) = mpsc::channel(4096);
     let (other, errands) = mpsc::channel(64);
     let fresh = tokio::spawn(shops.clone().keep_fresh(ctx.stop.clone()));
+    let kin = tokio::spawn(kinship::keep(tools.clone(), shops.clone(), ctx.stop.clone()));
     let observing = tokio::spawn(observe(ctx.clone(), tools.clone(), shops.clone()));
     let Opened { queue, publisher, callbacks } = queue;
     let drains = tokio::spawn(drains::run(tools.store.clone(), queue.clone(), ctx.stop.clone()));
@@ -140,6 +142,7 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
     let _ = bulk.await;
     let _ = fresh.await;
     let _ = observing.await;
+    let _ = kin.await;
     journal.flush().await;
     Ok(())
 }

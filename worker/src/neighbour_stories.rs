@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::domain::crm_account::Access;
 use shared::domain::{DeliveryState as S, IntegrationId, Secret, Settings};
 use shared::store::breakers::Held;
 use shared::store::integrations::NewIntegration;
@@ -15,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::breakers;
+use crate::kinship;
 use crate::references::References;
 use crate::runner;
 use crate::testing::World;
@@ -176,4 +178,35 @@ async fn lists_that_cannot_be_read_are_waited_for_by_nobody_who_has_older_ones()
     let meanwhile = tokio::time::timeout(Duration::from_secs(5), References::of(&world.tools, &shop)).await;
     assert!(Arc::ptr_eq(&meanwhile.expect("at once").expect("the older ones"), &before));
     reading.abort();
+}
+
+#[tokio::test]
+async fn two_keys_that_see_each_others_module_are_of_one_account_and_others_are_not() {
+    let world = World::new().await;
+    let first = world.first();
+    let registered = add(&world, NewIntegration { prefix: "B-".into(), ..neighbour(&world, "shop-b") }).await;
+    let mut module = first.vendors.crm.module(&first.integration.code("measoft")).await.expect("a module");
+    module.code = world.shop(registered).integration.code("measoft");
+    module.client_id = Some(world.shop(registered).integration.secrets.client_id.clone());
+    first.vendors.crm.edit_module(&module).await.expect("registered");
+    world.crm.add_key(world.account, "second-key", None, &simulators::retailcrm::SCOPES);
+    let stranger = world.crm.add_account("key-of-a-stranger");
+    let with_key = async |id: IntegrationId, key: &str| {
+        let change = |i: &mut shared::domain::Integration| -> Result<(), shared::store::StoreError> {
+            i.secrets.crm_api_key = Secret::new(key);
+            Ok(())
+        };
+        world.store().change_integration(id, change).await.expect("changed");
+        world.shops.refresh().await.expect("read");
+    };
+    // A stranger's account at the same address sees neither.
+    with_key(registered, "key-of-a-stranger").await;
+    assert!(!kinship::find_out(&world.tools, &world.first(), &world.shop(registered)).await.expect("asked"));
+    with_key(registered, "second-key").await;
+    assert!(kinship::find_out(&world.tools, &world.first(), &world.shop(registered)).await.expect("asked"));
+    world.shops.refresh().await.expect("read");
+    let access = |id| Access::of(&world.shop(id).integration);
+    assert!(access(world.id).is_one_with(&access(registered)), "{stranger:?}");
+    with_key(registered, "key-of-a-stranger").await;
+    assert!(!access(world.id).is_one_with(&access(registered)), "a proof ends with its key");
 }

@@ -149,6 +149,7 @@ pub(crate) fn integration() -> Integration {
         id: IntegrationId(1),
         title: "Shop".into(),
         crm_url: String::new(),
+        crm_proof: None,
         measoft_url: String::new(),
         extra: "8".into(),
         login: "shop-demo".into(),

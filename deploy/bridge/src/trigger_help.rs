@@ -8,7 +8,7 @@ use bridge_worker::connect::Clients;
 use bridge_worker::ports::Connect as _;
 use serde_json::{Value, json};
 use shared::config::Config;
-use shared::domain::Integration;
+use shared::domain::{Integration, crm_account};
 use shared::retailcrm::DeliveryType;
 use shared::store::Store;
 use shared::store::journal::Journal;
@@ -28,8 +28,7 @@ pub async fn run(args: &TriggerHelp, config: &Config, store: &Store, out: &Outpu
     };
     let integration = find(args.id, store).await?;
     // A cancel names every pair of the account: the type that was left is not told.
-    let account: Vec<Integration> =
-        store.integrations().await?.into_iter().filter(|i| i.crm_url == integration.crm_url).collect();
+    let account = crm_account::siblings(&integration, store.integrations().await?);
     let (tied, problem) = match trigger_forms::must_ask(&account) {
         false => (Vec::new(), None),
         true => match ask(&integration, config, store).await {

@@ -204,6 +204,7 @@ mod tests {
             id: IntegrationId(1),
             title: "Магазин".into(),
             crm_url: "https://shop.retailcrm.ru".into(),
+            crm_proof: None,
             measoft_url: String::new(),
             extra: "8".into(),
             login: "shop".into(),

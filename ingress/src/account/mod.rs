@@ -17,6 +17,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
+use shared::domain::crm_account;
 use shared::domain::{Integration, IntegrationId, IntegrationState, Language, Secret};
 use shared::draft::Draft;
 use shared::message::CallbackReply;
@@ -364,20 +365,47 @@ impl Visit<'_> {
     async fn save(&self, fields: &Fields) -> Result<Response, Stop> {
         let entered = self.entered(fields);
         let seen = fields.text("seen").map(str::to_owned);
+        let proved = match entered.apply(&self.integration, &self.allowed(), self.language) {
+            Ok(trial) if opens_alike(&trial, &self.integration) => None,
+            Ok(trial) => match self.prove(&trial).await {
+                Ok(()) => Some(trial),
+                Err(text) => {
+                    let problem = Some(text);
+                    return Ok(self.settings(Shown { values: entered, problem, seen, ..Shown::default() }));
+                }
+            },
+            // Told below, beside their fields.
+            Err(_) => None,
+        };
+        if let Ok(trial) = entered.apply(&self.integration, &self.allowed(), self.language)
+            && self.is_cabinet_of_another(&trial).await?
+        {
+            let problem = Some(self.t().cabinet_of_another.to_owned());
+            return Ok(self.settings(Shown { values: entered, problem, seen, ..Shown::default() }));
+        }
         let mut said = String::new();
+        let mut from = String::new();
         let change = |stored: &mut Integration| -> Result<(), NotSaved> {
             let now = Entered::of(stored);
             if seen.as_ref().is_some_and(|seen| *seen != now.mark()) {
                 return Err(NotSaved::Moved(now));
             }
             let changed = entered.apply(stored, &self.allowed(), self.language).map_err(NotSaved::Wrong)?;
+            let known = proved.as_ref().unwrap_or(stored);
+            if !opens_alike(&changed, known) {
+                return Err(NotSaved::Moved(now));
+            }
+            from.clone_from(&stored.crm_url);
             said = what_changed(stored, &changed);
             *stored = changed;
             Ok(())
         };
         let shown = match self.state.0.store.change_integration(self.integration.id, change).await {
-            Ok(_) => {
+            Ok(stored) => {
                 self.note(format!("settings changed on the page by the shop: {said}"));
+                if crm_account::address(&from) != crm_account::address(&stored.crm_url) {
+                    self.state.0.store.tell_of_move(&stored, &from, "the shop, on the page").await?;
+                }
                 return Ok(self.redirect("?saved=1"));
             }
             Err(NotSaved::Wrong(errors)) => Shown { errors, seen, ..Shown::default() },
@@ -389,6 +417,33 @@ impl Visit<'_> {
             Err(NotSaved::Store(error)) => return Err(error.into()),
         };
         Ok(self.settings(Shown { values: entered, ..shown }))
+    }
+
+    /// An address or key is taken over only if the key works there: whoever may open this page
+    /// could name any account otherwise.
+    async fn prove(&self, trial: &Integration) -> Result<(), String> {
+        let draft = Draft::of(trial).seal(self.integration.id, &self.state.0.store.key);
+        let asked = json!({ "draft": draft, "language": self.t().code });
+        let reply = callbacks::call(self.state, self.integration.id, "prove", asked, None).await;
+        let answer: Option<Value> = reply.ok().and_then(|reply| serde_json::from_slice(&reply.body).ok());
+        match answer.map(|answer| answer["result"].clone()) {
+            Some(result) if result["ok"] == true => Ok(()),
+            Some(result) if result["text"].is_string() => {
+                Err(format!("{}: {}", self.t().not_proved, result["text"].as_str().unwrap_or_default()))
+            }
+            _ => Err(self.t().check_failed.to_owned()),
+        }
+    }
+
+    /// Whether the form names a cabinet that others use, without knowing its password: budget,
+    /// breaker and status stream are shared by whoever has the same one.
+    async fn is_cabinet_of_another(&self, trial: &Integration) -> Result<bool, Stop> {
+        if trial.courier_account() == self.integration.courier_account() {
+            return Ok(false);
+        }
+        let all = self.state.0.store.integrations().await?;
+        let mut others = all.iter().filter(|i| i.id != trial.id && i.courier_account() == trial.courier_account());
+        Ok(others.any(|other| other.secrets.password != trial.secrets.password))
     }
 
     /// What is stored where the form has something else.
@@ -489,8 +544,7 @@ impl Visit<'_> {
 
     async fn triggers(&self) -> Result<Response, Stop> {
         let t = self.t();
-        let mut account = self.state.0.store.integrations().await?;
-        account.retain(|other| other.crm_url == self.integration.crm_url);
+        let account = crm_account::siblings(&self.integration, self.state.0.store.integrations().await?);
         let tied = if trigger_forms::must_ask(&account) { self.tied().await } else { Vec::new() };
         let config = &self.state.0.config;
         let served = Served::all(&account, &config.module_code, &tied);
@@ -516,6 +570,12 @@ impl Visit<'_> {
         let answer: Option<Value> = reply.ok().and_then(|reply| serde_json::from_slice(&reply.body).ok());
         answer.and_then(|answer| serde_json::from_value(answer["result"].clone()).ok()).unwrap_or_default()
     }
+}
+
+/// Whether both open the same RetailCRM account with the same key.
+fn opens_alike(one: &Integration, other: &Integration) -> bool {
+    crm_account::address(&one.crm_url) == crm_account::address(&other.crm_url)
+        && one.secrets.crm_api_key == other.secrets.crm_api_key
 }
 
 /// Why the form's values are not stored.

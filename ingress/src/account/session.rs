@@ -114,6 +114,7 @@ mod tests {
             id: IntegrationId(id),
             title: String::new(),
             crm_url: String::new(),
+            crm_proof: None,
             measoft_url: String::new(),
             extra: String::new(),
             login: String::new(),

@@ -30,6 +30,8 @@ texts! {
     other_language: "English", "Русский";
     saved: "Настройки сохранены.", "The settings are saved.";
     changed_meanwhile: "Настройки не сохранены: пока страница была открыта, их изменили. Проверьте значения и сохраните ещё раз. Сейчас записано", "The settings are not saved: they were changed while the page was open. Check the values and save again. What is stored now";
+    not_proved: "Настройки не сохранены: адрес и ключ RetailCRM принимаются только вместе и только если ключ там действует", "The settings are not saved: RetailCRM's address and key are taken over only together, and only if the key works there";
+    cabinet_of_another: "Настройки не сохранены: этот кабинет MeaSoft уже подключён другой интеграцией, и пароль к нему другой", "The settings are not saved: another integration uses this MeaSoft cabinet, with another password";
     replayed: "Команда отправлена повторно. Результат появится здесь через несколько секунд.", "The command is being tried again. Its result appears here in a few seconds.";
     not_replayed: "Повторить не удалось: запись уже закрыта.", "It could not be tried again: the record is closed already.";
     has_errors: "Настройки не сохранены: исправьте отмеченные поля.", "The settings are not saved: correct the marked fields.";

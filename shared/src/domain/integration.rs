@@ -368,6 +368,8 @@ pub struct Integration {
     pub id: IntegrationId,
     pub title: String,
     pub crm_url: String,
+    /// What shows of which RetailCRM account it is (see [`super::crm_account`]).
+    pub crm_proof: Option<String>,
     pub measoft_url: String,
     pub extra: String,
     pub login: String,

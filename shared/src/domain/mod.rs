@@ -2,6 +2,7 @@
 //! them. No I/O and no vendor format below this line.
 
 pub mod contact;
+pub mod crm_account;
 pub mod delivery;
 pub mod fault;
 pub mod ids;

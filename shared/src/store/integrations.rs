@@ -2,8 +2,10 @@
 
 use crate::args;
 use crate::crypto::random_hex;
+use crate::domain::crm_account;
 use crate::domain::{Integration, IntegrationId, IntegrationState, PausedBy, Secret, Secrets, Settings};
 use crate::store::db::{Result, Row, StoreError, Tx};
+use crate::store::journal::{Entry, What};
 use crate::store::{Store, moment};
 
 /// What `integration add` gives.
@@ -21,7 +23,7 @@ pub struct NewIntegration {
 }
 
 const COLUMNS: &str = "id, title, crm_url, measoft_url, extra, login, prefix, settings, crm_api_key, password, \
-                       delivery_api_key, client_id, state, paused_by, paused_reason, version, created_at";
+                       delivery_api_key, client_id, state, paused_by, paused_reason, version, created_at, crm_proof";
 
 fn place(id: i64, column: &str) -> String {
     format!("integration:{id}:{column}")
@@ -227,12 +229,20 @@ impl Store {
             one_at_a_time(&mut tx).await?;
             refuse_shared_prefix(&mut tx, id, &i.measoft_url, &i.extra, &i.login, &i.prefix).await?;
         }
+        // What was shown of one address or key shows nothing of another.
+        let stored = tx.fetch_one(format!("SELECT {COLUMNS} FROM integrations WHERE id = $1"), args![id]).await?;
+        let stored = stored.map(|row| self.read_integration(&row)).transpose()?;
+        let same_account = stored.is_some_and(|stored| {
+            crm_account::address(&stored.crm_url) == crm_account::address(&changed.crm_url)
+                && stored.secrets.crm_api_key == changed.secrets.crm_api_key
+        });
         let secrets = &changed.secrets;
         let written = tx.exec(
             "UPDATE integrations SET title = $2, crm_url = $3, measoft_url = $4, extra = $5, login = $6, prefix = $7, \
              settings = $8, crm_api_key = $9, password = $10, delivery_api_key = $11, client_id = $12, \
              delivery_api_key_hash = $13, client_id_hash = $14, state = $15, paused_by = $16, paused_reason = $17, \
-             version = version + 1, updated_at = $18 WHERE id = $1 AND version = $19",
+             version = version + 1, updated_at = $18, crm_proof = CASE WHEN $20 = 1 THEN crm_proof ELSE NULL END \
+             WHERE id = $1 AND version = $19",
             args![
                 id,
                 &changed.title,
@@ -252,12 +262,52 @@ impl Store {
                 by,
                 reason,
                 self.clock.now_ms(),
-                changed.version
+                changed.version,
+                same_account
             ],
         )
         .await?;
         if written == 0 {
             return Err(StoreError::ChangedMeanwhile);
+        }
+        tx.commit().await
+    }
+
+    /// Notes that two integrations are of one RetailCRM account, if both are as they were seen.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn prove_accounts(&self, proofs: [(&Integration, &str); 2]) -> Result<bool> {
+        let mut tx = self.db.begin().await?;
+        for (seen, proof) in proofs {
+            let sql = "UPDATE integrations SET crm_proof = $3, version = version + 1, updated_at = $4 \
+                       WHERE id = $1 AND version = $2";
+            if tx.exec(sql, args![seen.id, seen.version, proof, self.clock.now_ms()]).await? == 0 {
+                return Ok(false);
+            }
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Tells in the journal of both sides that an integration names another RetailCRM address:
+    /// its own, and of whoever works for the account there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn tell_of_move(&self, moved: &Integration, from: &str, who: &str) -> Result<()> {
+        let (from, to) = (crm_account::address(from), crm_account::address(&moved.crm_url));
+        let there = self.integrations().await?.into_iter().filter(|i| crm_account::address(&i.crm_url) == to);
+        let mut tx = self.db.begin().await?;
+        for other in there {
+            let text = if other.id == moved.id {
+                format!("the RetailCRM address changed from {from} to {to}, by {who}")
+            } else {
+                format!("integration {} names this RetailCRM address from now on, by {who}", moved.id)
+            };
+            let mut entry = Entry::new(self.clock.now(), What::Operator, text);
+            entry.integration = Some(other.id);
+            tx.append_journal(&entry).await?;
         }
         tx.commit().await
     }
@@ -325,6 +375,7 @@ impl Store {
             state,
             version: row.int("version")?,
             created_at: moment(row.int("created_at")?),
+            crm_proof: row.opt_text("crm_proof")?,
         })
     }
 }

@@ -146,6 +146,7 @@ pub(crate) fn integration(settings: &Settings) -> Integration {
         id: IntegrationId(17),
         title: "Магазин".to_owned(),
         crm_url: "https://shop.retailcrm.ru".to_owned(),
+        crm_proof: None,
         measoft_url: "https://home.courierexe.ru/api/".to_owned(),
         extra: "8".to_owned(),
         login: "shop-demo".to_owned(),

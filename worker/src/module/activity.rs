@@ -1,13 +1,13 @@
 //! RetailCRM says that the module was switched on, off or frozen, that the account moved
 //! to another address, or that its settings changed.
 
-use shared::domain::{IntegrationState, PausedBy};
-use shared::retailcrm::check;
+use shared::domain::{IntegrationState, PausedBy, crm_account};
+use shared::retailcrm;
 use shared::retailcrm::wire::callbacks::Activity;
 use shared::store;
 use shared::store::journal::{Entry, What};
 
-use crate::module::{Answered, Desk, Refusal, Request, done, words};
+use crate::module::{Answered, Desk, Refusal, Request, check, done, words};
 
 /// Body: `{"activity": {...}, "systemUrl": "…"}`.
 ///
@@ -22,7 +22,7 @@ pub async fn activity(desk: &Desk, request: &Request) -> Answered {
     let moved = match url {
         None => None,
         Some(url) => {
-            let url = check(url, &desk.allowed).map_err(|_| {
+            let url = retailcrm::check(url, &desk.allowed).map_err(|_| {
                 tracing::warn!(integration = shop.id().0, "a callback named an address that is none of RetailCRM's");
                 Refusal::new("foreign_address", words::foreign_address(language)).with_status(400)
             })?;
@@ -30,10 +30,21 @@ pub async fn activity(desk: &Desk, request: &Request) -> Answered {
             (url != shop.integration.crm_url.trim_end_matches('/')).then_some(url)
         }
     };
+    // Whoever has the `clientId` may name an address; only one where our key works is believed.
+    let (moved, stays) = match moved {
+        Some(url) if is_ours(desk, request, &url).await => (Some(url), None),
+        Some(_) => {
+            tracing::warn!(integration = shop.id().0, "a callback named an address where our API key does not work");
+            let refusal = Refusal::new("foreign_address", words::key_refused_there(language)).with_status(400);
+            (None, Some(refusal))
+        }
+        None => (None, None),
+    };
+    let from = shop.integration.crm_url.clone();
     let ledger = &desk.tools.store;
     let stored = async {
         let mut said = Vec::new();
-        ledger
+        let stored = ledger
             .change_integration(shop.id(), |integration| -> store::Result<()> {
                 said.clear();
                 let wanted = match (activity.is_working(), &integration.state) {
@@ -61,13 +72,29 @@ pub async fn activity(desk: &Desk, request: &Request) -> Answered {
             entry.integration = Some(shop.id());
             desk.tools.journal.write(entry);
         }
+        if moved.is_some() {
+            ledger.tell_of_move(&stored, &from, "RetailCRM").await?;
+        }
         desk.shops.refresh().await.map(|_| ())
     };
     stored.await.map_err(|error: store::StoreError| {
         tracing::warn!(%error, "an activity callback could not be stored");
         words::unavailable(language)
     })?;
-    Ok(done())
+    stays.map_or_else(|| Ok(done()), Err)
+}
+
+/// Whether our API key is accepted at an address.
+async fn is_ours(desk: &Desk, request: &Request, url: &str) -> bool {
+    let mut integration = (*request.shop.integration).clone();
+    if crm_account::address(&integration.crm_url) == crm_account::address(url) {
+        return true;
+    }
+    url.clone_into(&mut integration.crm_url);
+    match desk.shops.trial(integration) {
+        Ok(shop) => check::accepted(&shop).await.is_ok(),
+        Err(_) => false,
+    }
 }
 
 /// Whatever was kept of the account's settings and of the module's maps is read anew.

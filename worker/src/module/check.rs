@@ -100,6 +100,32 @@ pub async fn check(desk: &Desk, request: &Request) -> Answered {
     Ok(result(findings))
 }
 
+/// Whether RetailCRM accepts the key of a draft at its address: an address is taken over only
+/// with a key that works there. Answers `{"ok": bool, "text": "…"}`. Body: `{"draft", "language"}`.
+///
+/// # Errors
+/// None; a refusal is an answer.
+pub async fn prove(desk: &Desk, request: &Request) -> Answered {
+    let text = |name: &str| request.body.get(name).and_then(Value::as_str);
+    let said = match entered(desk, &request.shop, text("draft")) {
+        None => Err(String::new()),
+        Some(Err(why)) => Err(why),
+        Some(Ok(shop)) => match accepted(&shop).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                Err(crm_words(spoken(&shop, text("language")).integration.settings.language == Language::Ru, &error))
+            }
+        },
+    };
+    Ok(result(serde_json::json!({ "ok": said.is_ok(), "text": said.err().unwrap_or_default() })))
+}
+
+/// # Errors
+/// Why RetailCRM does not let the shop's key in.
+pub async fn accepted(shop: &Shop) -> Result<(), CrmError> {
+    shop.vendors.crm.credentials().await.map(|_| ())
+}
+
 /// The shop with the connection of a draft; `None` without one.
 fn entered(desk: &Desk, shop: &Shop, draft: Option<&str>) -> Option<Result<Shop, String>> {
     let draft = Draft::open(draft?, shop.id(), &desk.tools.store.key)?;

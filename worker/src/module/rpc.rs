@@ -151,6 +151,7 @@ async fn dispatch(desk: &Desk, action: &str, request: Request) -> Answered {
         "settings" => return activity::settings(desk, &request).await,
         "get" => return get::get(desk, &request).await,
         "check" => return check::check(desk, &request).await,
+        "prove" => return check::prove(desk, &request).await,
         "deliveryTypes" => return delivery_types::delivery_types(desk, &request).await,
         _ => {}
     }

@@ -82,6 +82,15 @@ pub const fn foreign_address(language: Language) -> &'static str {
 }
 
 #[must_use]
+pub const fn key_refused_there(language: Language) -> &'static str {
+    pick(
+        language,
+        "По новому адресу системы наш ключ API не принимается, адрес не изменён: введите новый ключ на странице настроек",
+        "Our API key is not accepted at the system's new address, which was not taken over: enter a new key on the page of settings",
+    )
+}
+
+#[must_use]
 pub fn no_city(language: Language) -> Refusal {
     let text = pick(language, "Укажите город доставки", "Enter the town of delivery");
     Refusal::new("no_city", text)

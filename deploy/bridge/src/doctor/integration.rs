@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::config::Config;
+use shared::domain::crm_account::Access;
 use shared::domain::integration::{CodPolicy, PayKind};
 use shared::domain::{Fault, Integration, IntegrationState, PausedBy};
 use shared::measoft::{Class, Lang, MeasoftError, StatusCode, explain};
@@ -47,6 +48,9 @@ pub struct Facts {
     /// Other integrations of the same RetailCRM account: id, instance code, delivery types
     /// of their settings.
     pub siblings: Vec<(i64, String, Vec<String>)>,
+    /// Integrations with the same RetailCRM address and another key, of which nothing shows that
+    /// they are of the same account.
+    pub strangers: Vec<i64>,
     /// Open dead letters.
     pub dead: usize,
     /// Rights for the lack of which RetailCRM denied a call that is an open dead letter.
@@ -102,6 +106,7 @@ pub async fn gather(
     store: &Store,
     clients: &Clients,
 ) -> Facts {
+    let access = Access::of(integration);
     let mut facts = Facts {
         integration: integration.clone(),
         code: integration.code(&config.module_code),
@@ -112,9 +117,10 @@ pub async fn gather(
         courier: None,
         siblings: all
             .iter()
-            .filter(|other| other.id != integration.id && other.crm_url == integration.crm_url)
+            .filter(|other| other.id != integration.id && access.is_one_with(&Access::of(other)))
             .map(|other| (other.id.0, other.code(&config.module_code), other.settings.delivery_types.clone()))
             .collect(),
+        strangers: all.iter().filter(|other| access.is_unclear(&Access::of(other))).map(|other| other.id.0).collect(),
         dead: 0,
         denied: BTreeSet::new(),
         unmapped_statuses: Vec::new(),
@@ -637,6 +643,18 @@ fn work(facts: &Facts, say: &mut Say) {
             format!(
                 "ask the courier service what they mean, then `bridge integration edit {id} --set status_map.{first}=STATUS` \
                  (empty: not to be told)"
+            ),
+        );
+    }
+    for other in &facts.strangers {
+        say.warning(
+            format!(
+                "integration {other} names the same RetailCRM address with another API key, and nothing shows that both \
+                 are of one account: a cancel trigger that names both is refused"
+            ),
+            format!(
+                "if they are, give both the same API key, or register both modules (`bridge integration register {id}`, \
+                 `bridge integration register {other}`): a worker then finds it out by itself"
             ),
         );
     }

@@ -195,6 +195,7 @@ fn placeholder() -> Integration {
         id: shared::domain::IntegrationId(0),
         title: String::new(),
         crm_url: String::new(),
+        crm_proof: None,
         measoft_url: String::new(),
         extra: String::new(),
         login: String::new(),
