@@ -2,11 +2,13 @@
 
 mod installation;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use installation::{Installation, Plan};
 use serde_json::{Value, json};
-use shared::domain::{DeliveryState, IntegrationState, PausedBy};
+use shared::domain::{DeliveryState, IntegrationState, PausedBy, Secret, Settings};
+use shared::store::integrations::NewIntegration;
 use simulators::measoft::{FaultAction, FaultRule};
 use simulators::retailcrm::{Answer, CallbackShapes, RetailcrmSim, TriggerKind, an_order};
 
@@ -402,6 +404,58 @@ async fn a_foreign_system_url_changes_nothing() {
     }
     let kept = world.ctx.store.integration(world.integration.id).await.expect("read").expect("there");
     assert_eq!(kept.crm_url, world.integration.crm_url);
+}
+
+/// A courier that takes every connection and says nothing; answers its address.
+async fn silence() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((socket, _)) = listener.accept().await {
+            held.push(socket);
+        }
+    });
+    format!("http://{address}/api/")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_forms_of_a_shop_whose_courier_hangs_cost_other_shops_nothing() {
+    let env = vec![("CALLBACK_DEADLINE_S", "3".to_owned()), ("CALCULATE_DEADLINE_S", "3".to_owned())];
+    let world = Arc::new(Installation::of(Plan { env, ..Plan::default() }).await);
+    let new = NewIntegration {
+        title: "Сосед".to_owned(),
+        crm_url: world.crm.url(),
+        crm_api_key: Secret::new("crm-key"),
+        measoft_url: silence().await,
+        extra: "9".to_owned(),
+        login: "neighbour".to_owned(),
+        password: Secret::new("pass"),
+        prefix: String::new(),
+        settings: Settings::default(),
+    };
+    let neighbour = world.ctx.store.add_integration(new).await.expect("added");
+    let client = neighbour.secrets.client_id.expose().to_owned();
+    let url = format!("{}/retailcrm/callback/tariffList", world.url());
+    world
+        .until("the neighbour is known, and its courier does not answer", async || {
+            let answer = world.crm.post(&url, &[("clientId", &client)]).await.expect("answered");
+            answer.text().contains("Курьерская служба сейчас не отвечает")
+        })
+        .await;
+    let forms: Vec<_> = (0..140)
+        .map(|_| {
+            let (world, url, client) = (world.clone(), url.clone(), client.clone());
+            tokio::spawn(async move { world.crm.post(&url, &[("clientId", &client)]).await.expect("answered").status })
+        })
+        .collect();
+    for n in 0..17 {
+        let order = world.plain_order(&format!("A-{n}"));
+        result(&world.crm.calculate(world.account, order).await.expect("answered"));
+    }
+    for form in forms {
+        assert_eq!(form.await.expect("ended"), 200, "a refusal in words");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

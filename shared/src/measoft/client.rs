@@ -62,6 +62,11 @@ impl Default for Limits {
     }
 }
 
+/// Rows about one number, which repeats over the years: more is no honest answer.
+const MOST_OF_A_NUMBER: usize = 1000;
+/// Rows of some days: an empty one is a few bytes on the wire and over a thousand here.
+const MOST_OF_DAYS: usize = 50_000;
+
 /// The HTTP client to share among all accounts. Redirects are never followed: they would
 /// carry credentials to another host and turn a POST into a GET.
 ///
@@ -189,6 +194,9 @@ impl MeasoftClient {
         };
         let mut rows = Vec::new();
         while let Some(row) = stream.next().await? {
+            if rows.len() >= MOST_OF_A_NUMBER {
+                return Err(stream.give_up(MeasoftError::TooLarge { op, limit }));
+            }
             match row.read() {
                 Ok(row) => rows.push(row),
                 Err(row) => return Err(stream.give_up(MeasoftError::BadRow { op, row })),
@@ -203,6 +211,7 @@ impl MeasoftClient {
     /// # Errors
     /// [`MeasoftError`] when the answer is not complete.
     pub async fn status_by_created(&self, from: Date, to: Date, done: Done) -> Result<Vec<StatusRow>, MeasoftError> {
+        let op = Op::StatusReq;
         let request = statusreq::write_by_created(&self.account, from, to, done, None);
         let limit = self.limits.waybill;
         let mut stream = match self.stream(Op::StatusReq, Vec::new(), request, self.timeouts.long, limit).await {
@@ -211,6 +220,9 @@ impl MeasoftClient {
         };
         let mut rows = Vec::new();
         while let Some(row) = stream.next().await? {
+            if rows.len() >= MOST_OF_DAYS {
+                return Err(stream.give_up(MeasoftError::TooLarge { op, limit }));
+            }
             match row.read() {
                 Ok(row) => rows.push(row),
                 Err(poison) => tracing::warn!(%poison, "a shipment was left out"),

@@ -218,6 +218,15 @@ async fn a_lost_answer_to_a_read_may_be_asked_for_again() {
 }
 
 #[tokio::test]
+async fn an_answer_of_a_thousand_rows_about_one_number_is_refused() {
+    let body = format!("<?xml version=\"1.0\"?><statusreq>{}</statusreq>", "<order orderno=\"A1\"/>".repeat(2000));
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let bench = bench(Script::Send(answer.into_bytes())).await;
+    let error = bench.client.status_by_orderno(&no("A1")).await.expect_err("too many");
+    assert!(matches!(error, MeasoftError::TooLarge { .. }), "{error:?}");
+}
+
+#[tokio::test]
 async fn silence_ends_with_a_timeout() {
     let bench = bench(Script::Silence).await;
     let quick = Timeouts { call: Duration::from_millis(200), ..Timeouts::default() };

@@ -279,6 +279,7 @@ impl CrmClient {
 
     async fn orders_page(&self, call: Call<'_>) -> Result<OrdersPage, CrmError> {
         let answer = self.call(call).await?;
+        no_more_than(PAGE, &answer, "orders")?;
         let orders =
             read_orders(answer.get("orders").unwrap_or(&Value::Null)).map_err(|e| CrmError::misread(&e, &answer))?;
         let (page, total_pages) = pages(&answer);
@@ -299,6 +300,20 @@ pub struct OrdersPage {
     pub page: u64,
     /// Zero when there is nothing.
     pub total_pages: u64,
+}
+
+/// A page holds what was asked for: reading more costs memory that nobody has set aside.
+fn no_more_than(limit: usize, answer: &Value, name: &str) -> Result<(), CrmError> {
+    let rows = match answer.get(name) {
+        Some(Value::Array(rows)) => rows.len(),
+        Some(Value::Object(rows)) => rows.len(),
+        _ => 0,
+    };
+    if rows <= limit {
+        return Ok(());
+    }
+    let excerpt = format!("{rows} rows of {name} where {limit} were asked for");
+    Err(CrmError::BadAnswer { why: "more rows than were asked for", excerpt })
 }
 
 fn pages(answer: &Value) -> (u64, u64) {
@@ -543,6 +558,7 @@ impl Crm for CrmClient {
                 HistoryFrom::Since(at) => call.query("filter[startDate]", format_datetime(at)),
             };
             let answer = self.call(call.query("limit", limit.to_string())).await?;
+            no_more_than(limit, &answer, "history")?;
             HistoryPage::read(&answer).map_err(|error| CrmError::misread(&error, &answer))
         })
     }
@@ -898,6 +914,26 @@ mod tests {
             assert_eq!(client(&server).settings().await.expect_err("refused").label(), "bad_answer");
         }
         assert!(target.seen().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_page_of_more_rows_than_were_asked_for_is_refused_unread() {
+        let rows = format!("[{}null]", "null,".repeat(999_999));
+        for (body, why) in [
+            (format!(r#"{{"success":true,"orders":{rows}}}"#), "more rows than were asked for"),
+            (format!(r#"{{"success":true,"orders":[{}1]}}"#, "{},".repeat(999_999)), "out of all proportion"),
+        ] {
+            let server = server(vec![(200, vec![], body)]).await;
+            let number = OrderNumber::parse("1").expect("a number");
+            let error = client(&server).orders_by_numbers(&[number]).await.expect_err(why);
+            let CrmError::BadAnswer { why: said, excerpt } = &error else { panic!("{error:?}") };
+            assert_eq!(*said, why);
+            assert!(excerpt.len() < 5000);
+        }
+        let history = json!({"success": true, "history": vec![json!({"id": 1}); 101]});
+        let server = server(vec![ok(history)]).await;
+        let error = client(&server).history(HistoryFrom::After(1), 100).await.expect_err("too many");
+        assert!(matches!(error, CrmError::BadAnswer { why: "more rows than were asked for", .. }), "{error:?}");
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::domain::Fault;
 use crate::retailcrm::mask;
 use crate::retailcrm::op::Op;
+use crate::retailcrm::proportion::is_in_proportion;
 use crate::retailcrm::tolerant::{Misread, flag};
 use crate::retailcrm::wire::order::Unreadable;
 
@@ -192,6 +193,9 @@ pub(crate) struct Reply<'a> {
 /// few messages whose code is not reliable.
 pub(crate) fn judge(reply: Reply<'_>) -> Result<Value, CrmError> {
     let Reply { op, status, retry_after, .. } = reply;
+    if !is_in_proportion(reply.body) {
+        return Err(bad("out of all proportion", reply.body.get(..4096).unwrap_or_default()));
+    }
     let parsed: Option<Value> = if is_html(&reply) { None } else { serde_json::from_slice(reply.body).ok() };
     let Some(answer) = parsed.filter(Value::is_object) else {
         return Err(match status {

@@ -10,6 +10,7 @@ pub mod error;
 pub mod fuzzing;
 pub mod mask;
 pub mod op;
+mod proportion;
 #[cfg(test)]
 mod sample_table;
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod check;
 pub mod delete;
 pub mod delivery_types;
 pub mod get;
+pub mod in_hand;
 pub mod lists;
 pub mod print;
 pub mod registration;
@@ -50,6 +51,7 @@ pub struct Desk {
     pub callback_deadline: Duration,
     pub calculate_deadline: Duration,
     pub kept: Arc<calculate::Kept>,
+    pub in_hand: in_hand::InHand,
     /// The process is about to stop: nobody is waited for.
     pub stop: CancellationToken,
 }

@@ -28,8 +28,8 @@ use crate::pump;
 use crate::runner::Hint;
 use crate::shops::Shops;
 
-/// Requests answered at once by one worker.
-const AT_ONCE: u16 = 128;
+/// Requests answered at once by one worker; each integration has a share of its own.
+const AT_ONCE: u16 = 512;
 /// An answer has to travel back before the caller gives up.
 const TRAVEL: Duration = Duration::from_millis(250);
 
@@ -45,6 +45,7 @@ pub fn desk(ctx: &Ctx, tools: Tools, shops: Shops, hints: mpsc::Sender<Hint>) ->
         callback_deadline: ctx.config.callback_deadline,
         calculate_deadline: ctx.config.calculate_deadline,
         kept: Arc::default(),
+        in_hand: Default::default(),
         stop: ctx.stop.clone(),
     }
 }
@@ -96,12 +97,24 @@ async fn attend(desk: &Desk, envelope: Envelope) -> CallbackReply {
         command: envelope.id.to_string(),
         received_at: envelope.received_at,
     };
-    let handled = AssertUnwindSafe(dispatch(desk, &action, request)).catch_unwind().await;
     let language = shop.integration.settings.language;
-    let answered = handled.unwrap_or_else(|_| {
-        tracing::error!(integration = shop.id().0, action, "a callback's handler broke off");
-        Err(words::unavailable(language))
-    });
+    let answered = match desk.in_hand.take(shop.id()) {
+        None => Err(words::too_many(language)),
+        Some(_place) => {
+            // Nobody waits for it after that. What waits for an order of its own accord answers
+            // a moment before.
+            let left = Duration::try_from(request.answer_by.duration_since(started)).unwrap_or_default();
+            let handled = AssertUnwindSafe(dispatch(desk, &action, request)).catch_unwind();
+            match tokio::time::timeout(left + TRAVEL / 5, handled).await {
+                Ok(Ok(answered)) => answered,
+                Ok(Err(_)) => {
+                    tracing::error!(integration = shop.id().0, action, "a callback's handler broke off");
+                    Err(words::unavailable(language))
+                }
+                Err(_) => Err(words::courier_away(language)),
+            }
+        }
+    };
     let now = desk.tools.clock.now();
     let took = Duration::try_from(now.duration_since(started)).unwrap_or_default();
     let (label, outcome) = match &answered {

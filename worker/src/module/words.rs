@@ -40,6 +40,17 @@ pub fn unavailable(language: Language) -> Refusal {
 }
 
 /// MeaSoft is not reachable or keeps us waiting.
+/// One shop's requests that wait for its courier.
+#[must_use]
+pub fn too_many(language: Language) -> Refusal {
+    let text = pick(
+        language,
+        "Слишком много запросов ждут ответа курьерской службы, повторите через минуту",
+        "Too many requests wait for the courier service's answer, try again in a minute",
+    );
+    Refusal::new("too_many", text)
+}
+
 #[must_use]
 pub fn courier_away(language: Language) -> Refusal {
     let text = pick(

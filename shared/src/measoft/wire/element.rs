@@ -13,6 +13,9 @@ use quick_xml::events::{BytesStart, Event};
 pub(crate) const MAX_DEPTH: usize = 64;
 /// Most elements accepted in one document: bounds memory for bodies made of tiny tags.
 const MAX_ELEMENTS: usize = 400_000;
+/// Bytes of a document for each of its elements, at least; small ones may be of any make.
+const BYTES_AN_ELEMENT: usize = 12;
+const FREE_ELEMENTS: usize = 4096;
 
 /// One element. Names are case-sensitive, as the vendor's are. What needs no decoding is
 /// borrowed from the document: a status sync reads hundreds of thousands of these.
@@ -151,6 +154,7 @@ pub(crate) fn parse_piece<'a>(text: &'a str, without: Option<&str>) -> Result<El
     let mut open: Vec<Element<'_>> = Vec::new();
     let mut root: Option<Element<'_>> = None;
     let mut elements = 0_usize;
+    let most = (FREE_ELEMENTS + text.len() / BYTES_AN_ELEMENT).min(MAX_ELEMENTS);
     let position = |reader: &Reader<&[u8]>| usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
     loop {
         let from = position(&reader);
@@ -158,7 +162,7 @@ pub(crate) fn parse_piece<'a>(text: &'a str, without: Option<&str>) -> Result<El
         match event {
             Event::Start(start) => {
                 elements += 1;
-                if open.len() >= MAX_DEPTH || elements > MAX_ELEMENTS {
+                if open.len() >= MAX_DEPTH || elements > most {
                     return Err(Unreadable::TooComplex);
                 }
                 if open.is_empty() && root.is_some() {
@@ -172,7 +176,7 @@ pub(crate) fn parse_piece<'a>(text: &'a str, without: Option<&str>) -> Result<El
             }
             Event::Empty(start) => {
                 elements += 1;
-                if elements > MAX_ELEMENTS {
+                if elements > most {
                     return Err(Unreadable::TooComplex);
                 }
                 place(begin(tag(text, from, position(&reader), 2)?, &start)?, &mut open, &mut root)?;
