@@ -131,6 +131,21 @@ fn apply(changes: &Changes<'_>, settings: &mut Settings) -> Result<(), Failure> 
     Ok(())
 }
 
+fn names(set: &[String], key: &str) -> bool {
+    set.iter().any(|pair| pair.split_once('=').is_some_and(|(name, _)| name.trim() == key))
+}
+
+/// A status stream that no other installation reads: whoever acknowledges a row takes it from
+/// all who read the same one. Integrations of one cabinet share a stream.
+fn own_stream(all: &[Integration], account: &str) -> u32 {
+    let shared = all.iter().find(|i| i.courier_account() == account).map(|i| i.settings.stream_id);
+    shared.unwrap_or_else(|| {
+        let (first, last) = (Settings::STREAMS.start(), Settings::STREAMS.end());
+        let drawn = u32::from_str_radix(&shared::crypto::random_hex::<4>(), 16).unwrap_or_default();
+        first + drawn % (last - first + 1)
+    })
+}
+
 async fn add(args: Add, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let mut settings = Settings::default();
     apply(
@@ -144,6 +159,11 @@ async fn add(args: Add, config: &Config, store: &Store, out: &Output) -> Result<
         },
         &mut settings,
     )?;
+    let measoft_url = good_measoft_url(args.measoft_url.as_deref().unwrap_or(&config.measoft_url))?;
+    if !names(&args.set, "stream_id") {
+        let account = [measoft_url.as_str(), &args.extra, &args.login].join("|");
+        settings.stream_id = own_stream(&store.integrations().await?, &account);
+    }
     if !args.prefix.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') || args.prefix.len() > 10 {
         return Err(Failure::Usage("--prefix: at most 10 Latin letters, digits and «-»".to_owned()));
     }
@@ -151,7 +171,7 @@ async fn add(args: Add, config: &Config, store: &Store, out: &Output) -> Result<
         title: args.title,
         crm_url: good_crm_url(&args.crm_url, config)?,
         crm_api_key: Secret::new(pasted::compact(&args.crm_key)),
-        measoft_url: good_measoft_url(args.measoft_url.as_deref().unwrap_or(&config.measoft_url))?,
+        measoft_url,
         extra: args.extra,
         login: args.login,
         password: password(args.password, args.password_stdin)?.unwrap_or_else(|| Secret::new("")),
@@ -438,4 +458,17 @@ pub async fn sync(args: &SyncArgs, store: &Store, out: &Output) -> Result<ExitCo
     let ids: Vec<i64> = wanted.iter().map(|i| i.id.0).collect();
     out.answer(&json!({ "asked": ids }), || println!("Asked for a status sync of {} integration(s).", ids.len()));
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_installation_gets_a_stream_of_its_own() {
+        let drawn: std::collections::BTreeSet<u32> = (0..20).map(|_| own_stream(&[], "https://a|8|shop")).collect();
+        assert!(drawn.len() > 10, "{drawn:?}");
+        assert!(drawn.iter().all(|stream| Settings::STREAMS.contains(stream)), "{drawn:?}");
+        assert!(names(&["title=x".to_owned(), "stream_id = 417".to_owned()], "stream_id"), "a given one stays");
+    }
 }

@@ -177,6 +177,9 @@ pub enum BadSetting {
 }
 
 impl Settings {
+    /// Numbers a status stream may have (measoft-api.md §11.2).
+    pub const STREAMS: std::ops::RangeInclusive<u32> = 100..=10_000;
+
     /// Sets one setting from text. Maps and groups are addressed with a dot
     /// (`payment_type_map.CARD=bank-card`, `sender.phone=…`); an empty value clears what
     /// may be empty; lists are comma separated or JSON.
@@ -209,7 +212,7 @@ impl Settings {
             why: error.to_string(),
         })?;
         let bad = |why: String| BadSetting::Value { key: key.to_owned(), value: value.to_owned(), why };
-        if !(100..=10_000).contains(&read.stream_id) {
+        if !Self::STREAMS.contains(&read.stream_id) {
             return Err(bad("a stream id lies between 100 and 10000".to_owned()));
         }
         let mut read = read.with_codes_of(head).map_err(|why| bad(why.to_string()))?;

@@ -12,6 +12,9 @@ use crate::store::db::{Result, Row, StoreError, Tx, Value};
 use crate::store::leases::Lease;
 use crate::store::{Store, moment};
 
+/// The stream number that rows found here are kept under; real ones begin at 100.
+pub const NO_STREAM: u32 = 0;
+
 /// How far an answer got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BatchState {
@@ -137,6 +140,24 @@ pub struct Owner {
 const PER_STATEMENT: usize = 64;
 
 impl Store {
+    /// Statuses of an integration since a moment that the stream has not brought, and a look at
+    /// the orders has: somebody else acknowledges them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn missed_by_stream(&self, integration: IntegrationId, since: Timestamp) -> Result<i64> {
+        let row = self
+            .db
+            .fetch_one(
+                "SELECT COUNT(*) AS n FROM status_rows r JOIN status_batches b ON b.id = r.batch_id \
+                 WHERE b.stream_id = $3 AND r.integration_id = $1 AND r.created_at >= $2 \
+                 AND COALESCE(r.facts, '') NOT LIKE '%\"NEW\"%'",
+                args![integration, since.as_millisecond(), NO_STREAM],
+            )
+            .await?;
+        row.map_or(Ok(0), |row| row.int("n"))
+    }
+
     /// The newest answer of a stream that was begun, if any.
     ///
     /// # Errors

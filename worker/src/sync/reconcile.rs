@@ -26,7 +26,7 @@ use shared::store::intents::Intent;
 use shared::store::jobs::NewJob;
 use shared::store::journal::{Entry, What};
 use shared::store::leases::Lease;
-use shared::store::status_stream::{NewRow, RowState};
+use shared::store::status_stream::{NO_STREAM, NewRow, RowState};
 use shared::telemetry::metrics::Repair;
 
 use crate::budget::Priority;
@@ -52,8 +52,6 @@ const HORIZON_DAYS: i32 = 60;
 const LOOK_UPS: usize = 200;
 /// MeaSoft may show a new order late.
 const YOUNG: Duration = Duration::from_secs(3600);
-/// The stream number that rows found here are kept under; real ones begin at 100.
-const NO_STREAM: u32 = 0;
 
 /// Runs a reconcile: of RetailCRM's side, and of MeaSoft's unless only the former is asked for.
 pub async fn run(tools: &Tools, shops: &Shops, envelope: &Envelope) -> Outcome {

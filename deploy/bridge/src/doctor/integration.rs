@@ -29,6 +29,10 @@ use super::{Area, Finding, in_use, towns};
 
 /// An order that has been due for longer waits for something.
 const WAITS_TOO_LONG_MINUTES: i64 = 10;
+/// How far back it is looked for statuses that the stream has not brought.
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+/// A few may be missed by a restart of the courier's.
+const MISSED: i64 = 3;
 /// What was seen for the last time before that is not in use any more.
 const IN_USE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Statuses whose mapping a shop surely wants: the ends of a delivery.
@@ -63,6 +67,8 @@ pub struct Facts {
     pub refused_by_courier: usize,
     /// Towns of the last 30 days that MeaSoft's list does not have, or several times.
     pub towns: towns::Unmapped,
+    /// Statuses of the last week that a look at the orders brought, and the stream had not.
+    pub missed_by_stream: i64,
     /// What a worker leaves alone for now: an address or account of this integration's.
     pub held: Vec<Held>,
     /// Unserved orders, and since when the oldest due one has been due.
@@ -127,6 +133,7 @@ pub async fn gather(
         refused_by_setting: 0,
         refused_by_courier: 0,
         towns: towns::gather(store, integration.id, store.clock.now()).await,
+        missed_by_stream: 0,
         held: breakers::of(store.breakers().await.unwrap_or_default(), integration),
         waiting: store.backlog_of(integration.id).await.unwrap_or((0, None)),
         now: store.clock.now(),
@@ -145,6 +152,8 @@ pub async fn gather(
     }
     let since = facts.now.checked_sub(IN_USE).unwrap_or(Timestamp::UNIX_EPOCH);
     facts.unmapped_statuses = store.unmapped_statuses(integration.id, since).await.unwrap_or_default();
+    let week = facts.now.checked_sub(WEEK).unwrap_or(Timestamp::UNIX_EPOCH);
+    facts.missed_by_stream = store.missed_by_stream(integration.id, week).await.unwrap_or_default();
     facts.unmapped_statuses.retain(|code| !integration.settings.status_map.contains_key(code));
     match clients.connect(integration) {
         Err(why) => facts.unusable = Some(why),
@@ -643,6 +652,20 @@ fn work(facts: &Facts, say: &mut Say) {
             format!(
                 "ask the courier service what they mean, then `bridge integration edit {id} --set status_map.{first}=STATUS` \
                  (empty: not to be told)"
+            ),
+        );
+    }
+    if facts.missed_by_stream >= MISSED {
+        let stream = facts.integration.settings.stream_id;
+        say.warning(
+            format!(
+                "{} statuses of the last 7 days did not come through the status stream {stream}: another installation or \
+                 program reads the same stream of this cabinet and acknowledges what it takes",
+                facts.missed_by_stream
+            ),
+            format!(
+                "give the integration a stream of its own with `bridge integration edit {id} --set stream_id=N` (100 to \
+                 10000), or stop the other program"
             ),
         );
     }

@@ -710,6 +710,31 @@ const CASES: &[Case] = &[
         remedy: "its orders wait",
     },
     Case {
+        name: "another installation reads the status stream",
+        broken: |s| {
+            Box::pin(async {
+                let store = s.store().await;
+                let now = store.clock.now().as_millisecond();
+                let batch =
+                    "INSERT INTO status_batches (account, stream_id, state, created_at) VALUES ('a', 0, 'sealed', 1)";
+                store.db.exec(batch, vec![]).await.expect("a batch");
+                for n in 0..3 {
+                    let sql = format!(
+                        "INSERT INTO status_rows (batch_id, account, order_key, mark, integration_id, state, facts, seq, \
+                         due_at, created_at, updated_at) SELECT MAX(id), 'a', '{n}', '{n}', {}, 'done', \
+                         '{{\"code\":\"COURIER\"}}', {n}, 0, {now}, {now} FROM status_batches",
+                        s.integration.id
+                    );
+                    store.db.exec(sql, vec![]).await.expect("a row");
+                }
+            })
+        },
+        level: Level::Warning,
+        area: "integration",
+        what: "3 statuses of the last 7 days did not come through the status stream",
+        remedy: "--set stream_id=N",
+    },
+    Case {
         name: "RabbitMQ is away",
         broken: |s| {
             s.settings.insert("AMQP_URL", "amqp://bridge:hunter2@127.0.0.1:1/".to_owned());
