@@ -28,6 +28,14 @@ pub enum Bug {
     StaleFigures,
     /// What nobody heard of again is taken for not done.
     LateWriteForgotten,
+    /// A repeated send ships whatever else bears the number, draft or not.
+    DraftSent,
+    /// Which order is meant is believed at the first reading.
+    AmbiguityBelieved,
+    /// The success of one order answers for all that its number named.
+    LetterClosedByAnother,
+    /// A new declared value alone passes for the change that a trigger announced.
+    DeclaredPassesForChange,
 }
 
 #[cfg(feature = "planted-bugs")]

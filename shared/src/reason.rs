@@ -34,9 +34,11 @@ reasons! {
         "Check the order number and that the integration's API key has access to all shops, then send again.";
     AMBIGUOUS_NUMBER = "ambiguous_number", Shop,
         "В RetailCRM несколько заказов с этим номером; какой из них отправлять, определить нельзя.",
-        "Измените номер одного из заказов и сохраните нужный ещё раз.",
+        "Измените номер одного из заказов и сохраните нужный ещё раз. Сообщение закроется, когда будут отправлены \
+все названные в нём заказы; если остальные отправлять не нужно, закройте его.",
         "RetailCRM has several orders with this number; which one is meant cannot be told.",
-        "Change the number of one of them and save the right one again.";
+        "Change the number of one of them and save the right one again. The letter closes once every order it names is \
+sent; if the others are not to be, discard it.";
     ESCAPED_NUMBER = "escaped_number", Shop,
         "Триггер передал номер заказа с HTML-кодами (& как &amp;), а в RetailCRM есть и заказ с таким номером, и заказ с \
 номером без кодов; какой из них отправлять, определить нельзя.",

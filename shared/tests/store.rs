@@ -18,7 +18,7 @@ use shared::domain::{
 };
 use shared::message::{Candidate, Lane};
 use shared::store::budgets::{SLICES, Taken, Window};
-use shared::store::dead_letters::{DeadFilter, DeadState, NewDeadLetter};
+use shared::store::dead_letters::{DeadFilter, DeadState, NewDeadLetter, name_orders};
 use shared::store::deliveries::{DeliveryKey, Leased};
 use shared::store::integrations::NewIntegration;
 use shared::store::intents::{HandOver, Held, Intent, Leave, Want, Wish};
@@ -1179,6 +1179,7 @@ mod cases {
             price: Some(Kopecks(-1)),
             extcodes: vec!["3301".to_owned(), "3301-2".to_owned()],
             phone_hash: "cc".to_owned(),
+            undeclared_hash: "ee".to_owned(),
             earlier: vec![Fingerprint { phone_hash: "dd".to_owned(), ..Fingerprint::default() }],
         });
         d.sent_at = Some(bench.after(-60));
@@ -1443,7 +1444,7 @@ mod cases {
         bench.bury(&of_kind("CancelOrder", "too_late")).await;
         bench.bury(&of_kind("SendOrder", "unroutable")).await;
         let mut tx = bench.store.db.begin().await.expect("begins");
-        assert_eq!(tx.resolve_dead_letters(id, CrmOrderId(1), "1", true, bench.now()).await.expect("resolved"), 4);
+        assert_eq!(tx.resolve_dead_letters(id, CrmOrderId(1), "1", bench.now()).await.expect("resolved"), 4);
         tx.commit().await.expect("committed");
         assert_eq!(bench.dead(DeadFilter::default()).await, [neighbour, other_order, never_came_in]);
         let resolved = bench.store.dead_letter(mine).await.expect("read").expect("there");
@@ -1469,16 +1470,78 @@ mod cases {
         let of_number = |reason| dead(Some(id), Some("7001"), reason, Fault::Shop);
         let not_found = bury(None, &of_number("order_not_found")).await;
         let ambiguous = bury(None, &of_number("ambiguous_number")).await;
-        let resolve = async |order: i64, placed: bool| {
+        let resolve = async |order: i64| {
             let mut tx = bench.store.db.begin().await.expect("begins");
-            let now = bench.now();
-            tx.resolve_dead_letters(id, CrmOrderId(order), "7001", placed, now).await.expect("resolved");
+            tx.resolve_dead_letters(id, CrmOrderId(order), "7001", bench.now()).await.expect("resolved");
             tx.commit().await.expect("committed");
             bench.dead(DeadFilter::default()).await
         };
-        assert_eq!(resolve(1, false).await, [two, ambiguous], "not the neighbour's, and which is meant is open");
+        assert_eq!(resolve(1).await, [two, ambiguous], "not the neighbour's, and which is meant is open");
         assert!(not_found < ambiguous);
-        assert_eq!(resolve(2, true).await, [0_i64; 0]);
+        assert_eq!(resolve(2).await, [ambiguous]);
+    }
+
+    pub(super) async fn a_letter_about_several_orders_is_answered_by_all_of_them(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let naming = |orders: &[i64]| NewDeadLetter {
+            detail: name_orders(&orders.iter().copied().map(CrmOrderId).collect::<Vec<_>>()),
+            ..dead(Some(id), Some("7001"), "ambiguous_number", Fault::Shop)
+        };
+        let letter = bench.bury(&naming(&[11, 12])).await;
+        assert_eq!(bench.bury(&naming(&[12, 13])).await, letter);
+        let read = bench.store.dead_letter(letter).await.expect("read").expect("there");
+        assert_eq!(read.detail, "RetailCRM ids 11, 12, 13", "those named before stay named");
+        let other = bench.bury(&NewDeadLetter { number: Some("7002".into()), ..naming(&[14]) }).await;
+        let settle = async |order: i64, sql: String| {
+            let mut tx = bench.store.db.begin().await.expect("begins");
+            tx.exec(sql, vec![]).await.expect("written");
+            tx.resolve_ambiguous(id, CrmOrderId(order), bench.now()).await.expect("resolved");
+            tx.commit().await.expect("committed");
+            bench.dead(DeadFilter::default()).await
+        };
+        let delivery = |order: i64, number: &str, state: &str| {
+            format!(
+                "INSERT INTO deliveries (integration_id, crm_order_id, number, orderno, state, created_at, updated_at) \
+                 VALUES ({id}, {order}, '{number}', 'N{order}', '{state}', 1, 1)"
+            )
+        };
+        // By whatever number it goes now, but not before it is placed.
+        assert_eq!(settle(11, delivery(11, "7001-A", "rejected")).await, [letter, other]);
+        let placed = "UPDATE deliveries SET state = 'created' WHERE crm_order_id = 11";
+        assert_eq!(settle(11, placed.to_owned()).await, [letter, other]);
+        let over = format!(
+            "INSERT INTO past_deliveries (integration_id, crm_order_id, number, orderno, generation, state, ended_at) \
+             VALUES ({id}, 12, '7001', '7001', 1, 'delivered', 1)"
+        );
+        assert_eq!(settle(12, over).await, [letter, other]);
+        let cancelled = format!(
+            "INSERT INTO order_intents (integration_id, crm_order_id, number, requested, served, send_seq, cancel_seq, \
+             due_at, wanted_at, created_at, updated_at) VALUES ({id}, 13, '7001', 2, 2, 1, 2, 1, 1, 1, 1)"
+        );
+        assert_eq!(settle(13, cancelled).await, [other]);
+    }
+
+    pub(super) async fn a_payment_that_is_settled_answers_its_own_orders_letter(bench: &Bench) {
+        let id = bench.integration("").await.id;
+        let of_payment = dead(Some(id), Some("7001"), "payment_conflict", Fault::Crm);
+        let of_payment = NewDeadLetter { kind: "SyncPayments".into(), ..of_payment };
+        let bury = async |order: i64, number: &str| {
+            let mut tx = bench.store.db.begin().await.expect("begins");
+            let letter = NewDeadLetter { number: Some(number.into()), ..of_payment.clone() };
+            let id = tx.bury_of(Some(CrmOrderId(order)), &letter, bench.now()).await.expect("buried");
+            tx.commit().await.expect("committed");
+            id
+        };
+        let (_, neighbour) = (bury(1, "7001").await, bury(2, "7001").await);
+        let mut tx = bench.store.db.begin().await.expect("begins");
+        let closed = tx
+            .resolve_dead_letters_of_order(id, CrmOrderId(1), DeliveryId(99), "SyncPayments", bench.now())
+            .await
+            .expect("resolved");
+        tx.resolve_dead_letters_of(id, Some("7001"), "SyncPayments", bench.now()).await.expect("nothing");
+        tx.commit().await.expect("committed");
+        assert_eq!(closed, 1);
+        assert_eq!(bench.dead(DeadFilter::default()).await, [neighbour]);
     }
 
     // Jobs.
@@ -2026,6 +2089,8 @@ contract![
     what_ended_is_remembered_for_good_and_its_number_is_never_given_again,
     what_was_wanted_is_forgotten_once_it_is_of_no_use,
     letters_of_two_orders_with_one_number_are_told_apart,
+    a_letter_about_several_orders_is_answered_by_all_of_them,
+    a_payment_that_is_settled_answers_its_own_orders_letter,
     a_delivery_is_made_once_and_leased_to_one,
     of_many_that_lease_a_new_delivery_one_gets_it,
     a_writer_whose_lease_ran_out_changes_nothing,

@@ -19,6 +19,9 @@ pub struct Desired {
     pub collect: Kopecks,
     /// Of everything MeaSoft understands, without our number and its line codes.
     pub hash: String,
+    /// The same without the declared value: that comes with a trigger, whatever RetailCRM shows
+    /// yet of what was saved.
+    pub undeclared_hash: String,
 }
 
 #[derive(Debug)]

@@ -106,8 +106,9 @@ pub fn desired_with(
     wanted.instruction = instruction(order);
     wanted.items = items;
     check(&wanted, &money)?;
-    let hash = hash(&wanted, order.delivery.address.region.as_deref());
-    Ok(Desired { order: wanted, collect: money.collect, hash })
+    let region = order.delivery.address.region.as_deref();
+    let (hash, undeclared_hash) = (hash(&wanted, region), hash(&undeclared(&wanted), region));
+    Ok(Desired { order: wanted, collect: money.collect, hash, undeclared_hash })
 }
 
 /// Lines and fee must come to the order's total. What single prices lose in rounding, at most
@@ -343,6 +344,15 @@ pub fn service_of_tariff(tariff: &str) -> Option<String> {
 
 /// Equal for two orders that mean the same to MeaSoft, whatever their number. The town is
 /// in it as RetailCRM has it, with its region: what it resolves to must not move the hash.
+/// Without what a declared value says on the order and, if it is zero, on its lines.
+fn undeclared(order: &NewOrder) -> NewOrder {
+    let mut bare = order.clone();
+    if bare.declared.take() == Some(Kopecks::ZERO) {
+        bare.items.iter_mut().for_each(|line| line.inshprice = None);
+    }
+    bare
+}
+
 fn hash(order: &NewOrder, region: Option<&str>) -> String {
     let mut bare = order.clone();
     bare.orderno = OrderNo::known("");

@@ -478,6 +478,7 @@ impl Tools {
                     None if shows(&row, &desired) => {
                         let d = delivery_mut(case);
                         d.sent_hash = d.sending_hash.take();
+                        d.sending.get_or_insert_default().undeclared_hash.clone_from(&desired.undeclared_hash);
                         d.price = row.price.or(Some(desired.collect));
                         case.effect_at = Some(self.clock.now());
                         case.close(Outcome::Done(Change::Updated));

@@ -41,6 +41,9 @@ pub struct Known {
     pub cancelled_by_us: bool,
     /// What MeaSoft holds, or refused, equals what would be sent now.
     pub same: bool,
+    /// It equals that but for the declared value, which is the trigger's own and says nothing of
+    /// how much RetailCRM shows yet.
+    pub shown_before: bool,
     /// RetailCRM was told of the present state.
     pub written_back: bool,
     /// RetailCRM shows what gave up.
@@ -184,13 +187,13 @@ fn ours(s: &Situation, once_more: bool) -> Decision {
         // One that was to be placed anew has its number already.
         S::Planned if w.send || (w.send_again && !known.cancelled_by_us) => Decision::Create,
         S::Planned => never_sent,
-        S::Rejected if known.same && read_again => Decision::ReadAgain,
+        S::Rejected if known.shown_before && read_again => Decision::ReadAgain,
         S::Rejected if w.send || w.update => Decision::Create,
         S::Rejected => Decision::AlreadyDone("the order was refused"),
         // Whatever is unserved was wanted after the cancel, which served all before it.
         S::Cancelled if (w.send || w.send_again) && known.cancelled_by_us => Decision::Recreate,
         S::Cancelled => Decision::AlreadyDone("cancelled before; a new send would place it again"),
-        S::Created if known.same && read_again => Decision::ReadAgain,
+        S::Created if known.shown_before && read_again => Decision::ReadAgain,
         S::Created if known.same => told(known, "MeaSoft has the order as it is"),
         S::Created if s.allow_edit_cancel => Decision::Edit,
         S::Created if w.update || s.saving => give_up(reason::EDIT_CANCEL_OFF),

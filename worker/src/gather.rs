@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use shared::domain::delivery::DeliveryState as S;
 use shared::domain::{CrmOrderId, Delivery, OrderNumber};
 use shared::message::RetryWhy;
+use shared::planted::{Bug, is_planted};
 use shared::reason;
 use shared::retailcrm::wire::order::{Order, Unreadable};
 use shared::store::deliveries::{DeliveryKey, Glance, Leased};
@@ -269,7 +270,20 @@ fn unit(tools: &Tools, shop: &Shop, read: &Read, seen: &Seen, mut case: Case) ->
     }
     let wants = case.intent.unserved();
     let several = case.intent.requested - case.intent.served > 1;
-    let resolved = resolve(Asked { wants: &wants, several, declared: case.intent.declared }, &bearers);
+    let asked = Asked {
+        wants: &wants,
+        several,
+        declared: case.intent.declared,
+        by_status: !shop.integration.settings.send_statuses.is_empty(),
+        once_more: case.intent.rereads < REREADS && !is_planted(Bug::AmbiguityBelieved),
+    };
+    let resolved = resolve(asked, &bearers);
+    if resolved.read_again {
+        case.told.push("several orders bear the number, and which one is meant does not show yet".to_owned());
+        case.read_again = true;
+        case.retry(RetryWhy::CrmLag, None);
+        return Err(Box::new(case));
+    }
     let ours = bearers.iter().filter(|bearer| bearer.ours).map(|bearer| bearer.order).collect();
     Ok(Unit { resolved: Some(resolved), ours, case })
 }

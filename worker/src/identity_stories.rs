@@ -49,19 +49,117 @@ async fn two_shops_orders_with_one_number_are_both_shipped_once() {
     assert_eq!(dead_reasons(&world).await, [""; 0]);
 }
 
+/// A trigger that names the total, recorded and read once.
+async fn send_of(world: &World, number: &str, roubles: i64, want: Want) {
+    let now = world.tools.clock.now();
+    let wish = Wish {
+        integration: world.id,
+        number: shared::domain::OrderNumber::parse(number).expect("a number"),
+        order: None,
+        want,
+        declared: Some(Kopecks::roubles(roubles)),
+        candidates: Vec::new(),
+        due_at: now,
+        received_at: now,
+        generation: 0,
+        traceparent: None,
+        command_id: uuid::Uuid::now_v7().to_string(),
+    };
+    world.store().record_wishes(&[wish]).await.expect("recorded");
+    world.work(world.id).await;
+}
+
 #[tokio::test]
 async fn which_of_two_unplaced_orders_with_one_number_is_meant_is_a_persons() {
     let world = World::new().await;
     let (first, second) = (another(&world, "7001", "new"), another(&world, "7001", "new"));
     world.send(world.id, "7001").await;
+    assert_eq!(dead_reasons(&world).await, [""; 0], "not before it was read again");
+    settle(&world).await;
     assert_eq!(dead_reasons(&world).await, ["ambiguous_number"]);
     assert_eq!(world.courier.count("neworder"), 0);
     // As the letter says: one gets another number, and the right one is saved again.
     world.crm.edit(world.account, first, |order| order.set_number("7001-A"));
     world.send(world.id, "7001").await;
     assert_eq!(world.delivery(second).await.state, S::Created);
-    assert_eq!(dead_reasons(&world).await, [""; 0], "the letter is answered");
     assert_eq!(world.courier.orders().len(), 1);
+    // A trigger may have meant the other as well.
+    assert_eq!(dead_reasons(&world).await, ["ambiguous_number"]);
+    world.send(world.id, "7001-A").await;
+    assert_eq!(world.delivery(first).await.state, S::Created);
+    assert_eq!(dead_reasons(&world).await, [""; 0], "each of them is answered");
+}
+
+#[tokio::test]
+async fn the_success_of_one_order_leaves_the_letter_open_for_another_of_its_number() {
+    let world = World::new().await;
+    let dear = an_order().number("7001").delivery_type("incity").status("new").item("Ваза", 555_00, 1, 300);
+    let (first, second) = (another(&world, "7001", "new"), world.crm.add_order(world.account, dear));
+    let shown = world.first().vendors.crm.order(CrmOrderId(second)).await.expect("an order");
+    let total = shown.total_summ.0 / 100;
+    world.send(world.id, "7001").await;
+    settle(&world).await;
+    send_of(&world, "7001", total, Want::Send).await;
+    assert_eq!(world.delivery(second).await.state, S::Created);
+    assert_eq!(dead_reasons(&world).await, ["ambiguous_number"], "order {first} was never placed");
+    world.send(world.id, "7001").await;
+    assert_eq!(world.delivery(first).await.state, S::Created);
+    assert_eq!(dead_reasons(&world).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_repeated_send_of_a_placed_order_does_not_ship_anothers_draft() {
+    let world = World::with(|settings| settings.send_statuses = vec!["SentMeaSoft".to_owned()]).await;
+    let placed = world.place("7001").await;
+    let draft = another(&world, "7001", "new");
+    world.send(world.id, "7001").await;
+    settle(&world).await;
+    assert_eq!(world.delivery(placed).await.state, S::Created);
+    assert_eq!(world.courier.orders().len(), 1);
+    assert_eq!(dead_reasons(&world).await, [""; 0]);
+    // Once it is to be sent, it is.
+    world.crm.edit(world.account, draft, |order| order.set_status("SentMeaSoft"));
+    world.send(world.id, "7001").await;
+    assert_eq!(world.delivery(draft).await.state, S::Created);
+}
+
+#[tokio::test]
+async fn a_send_that_ran_ahead_of_the_status_is_read_again_before_it_is_ambiguous() {
+    let world = World::with(|settings| settings.send_statuses = vec!["SentMeaSoft".to_owned()]).await;
+    let (late, draft) = (another(&world, "7001", "new"), another(&world, "7001", "new"));
+    world.send(world.id, "7001").await;
+    world.crm.edit(world.account, late, |order| order.set_status("SentMeaSoft"));
+    settle(&world).await;
+    assert_eq!(world.delivery(late).await.state, S::Created);
+    assert!(
+        world
+            .store()
+            .delivery_by_order(world.id, CrmOrderId(draft))
+            .await
+            .expect("read")
+            .is_none_or(|d| d.state == S::Planned)
+    );
+    assert_eq!(dead_reasons(&world).await, [""; 0]);
+    assert_eq!(world.courier.orders().len(), 1);
+}
+
+#[tokio::test]
+async fn a_change_that_shows_after_a_new_declared_value_reaches_measoft() {
+    let world = World::new().await;
+    let order = another(&world, "A-1", "SentMeaSoft");
+    send_of(&world, "A-1", 100, Want::Send).await;
+    // The trigger names the new total while RetailCRM still shows the order as it was.
+    send_of(&world, "A-1", 200, Want::Update).await;
+    assert_eq!(world.courier.count("editorder"), 0, "a declared value alone is no difference yet");
+    world.crm.edit(world.account, order, |order| order.set_phone("+7 (916) 000-77-66"));
+    settle(&world).await;
+    assert_eq!(world.courier.count("editorder"), 1);
+    assert!(world.courier.order("A-1").expect("there").receiver.phone.contains("9160007766"));
+    // And nothing but the value does reach it in the end; also after an edit.
+    send_of(&world, "A-1", 300, Want::Update).await;
+    assert_eq!(world.courier.count("editorder"), 1);
+    settle(&world).await;
+    assert_eq!(world.courier.count("editorder"), 2);
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ pub fn fingerprint(desired: &Desired, key: &SecretKey) -> Fingerprint {
         price: Some(desired.collect),
         extcodes: goods(desired).map(|item| item.extcode.clone()).collect(),
         phone_hash: phone_hash(desired.order.receiver.phone.as_deref().unwrap_or(""), key),
+        undeclared_hash: desired.undeclared_hash.clone(),
         earlier: Vec::new(),
     }
 }

@@ -5,6 +5,7 @@ use shared::domain::{CrmOrderId, Kopecks};
 use shared::message::GiveUp;
 use shared::planted::{Bug, is_planted};
 use shared::reason;
+use shared::store::dead_letters::name_orders;
 use shared::store::intents::Want;
 
 /// How an order stands that bears the number.
@@ -40,6 +41,10 @@ pub struct Asked<'a> {
     /// Several triggers came, of which only the last is known.
     pub several: bool,
     pub declared: Option<Kopecks>,
+    /// The shop has told which order statuses mean «send».
+    pub by_status: bool,
+    /// RetailCRM may be behind: what cannot be told is read again before it is believed.
+    pub once_more: bool,
 }
 
 /// What one of the orders gets.
@@ -56,6 +61,9 @@ pub struct Resolved {
     pub shares: Vec<Share>,
     /// What cannot be told.
     pub give_up: Option<GiveUp>,
+    /// None of the orders that a send would place is meant yet: the trigger may have run ahead
+    /// of the commit that sets the status, or the sum. Nobody gets anything before that is clear.
+    pub read_again: bool,
 }
 
 /// Every order that bears the number is served by its own state, so each gets the wishes: what
@@ -67,8 +75,9 @@ pub fn resolve(asked: Asked<'_>, bearers: &[Bearer]) -> Resolved {
     let (exact, other): (Vec<&Bearer>, Vec<&Bearer>) = bearers.iter().partition(|b| b.exact);
     let bearers = match (exact.iter().any(concerns), other.iter().any(concerns)) {
         (true, true) => {
-            let give_up = reason::give_up(reason::ESCAPED_NUMBER, ids(exact.iter().chain(&other)));
-            return Resolved { shares: Vec::new(), give_up: Some(give_up) };
+            let give_up =
+                reason::give_up(reason::ESCAPED_NUMBER, ids(exact.iter().chain(&other).filter(|b| concerns(b))));
+            return Resolved { give_up: Some(give_up), ..Resolved::default() };
         }
         (false, true) => other,
         _ if exact.is_empty() => other,
@@ -77,47 +86,64 @@ pub fn resolve(asked: Asked<'_>, bearers: &[Bearer]) -> Resolved {
     let bearers = if is_planted(Bug::NumberTakenForOrder) { bearers.into_iter().take(1).collect() } else { bearers };
     if let [only] = bearers[..] {
         let share = Share { order: only.order, wants: asked.wants.to_vec(), with_declared: true };
-        return Resolved { shares: vec![share], give_up: None };
+        return Resolved { shares: vec![share], ..Resolved::default() };
     }
-    let open: Vec<&Bearer> = bearers.iter().copied().filter(|b| b.ours && b.standing != Standing::Settled).collect();
-    let meant = which(asked, &open);
-    let ambiguous = meant.is_empty() && !open.is_empty() && asked.wants.contains(&Want::Send);
+    let concerned: Vec<&Bearer> = bearers.iter().copied().filter(concerns).collect();
+    let open: Vec<&Bearer> = concerned.iter().copied().filter(|b| is_open(b)).collect();
+    let meant = which(asked, &concerned);
+    let placed: Vec<CrmOrderId> = open.iter().map(|b| b.order).filter(|order| meant.contains(order)).collect();
+    let none_placed = !open.is_empty() && placed.is_empty();
+    let declared_of = if placed.is_empty() { &meant } else { &placed };
+    if none_placed && asked.wants.contains(&Want::Send) && asked.once_more {
+        return Resolved { read_again: true, ..Resolved::default() };
+    }
+    let ambiguous = none_placed && meant.is_empty() && asked.wants.contains(&Want::Send);
     let shares = bearers
         .iter()
         .map(|b| {
-            let kept_back = open.iter().any(|o| o.order == b.order) && !meant.contains(&b.order);
+            let kept_back = is_open(b) && !meant.contains(&b.order);
             let wants = asked.wants.iter().copied().filter(|want| *want != Want::Send || !kept_back).collect();
             // The value is one order's; the others keep theirs.
-            Share { order: b.order, wants, with_declared: meant[..] == [b.order] }
+            Share { order: b.order, wants, with_declared: declared_of[..] == [b.order] }
         })
         .filter(|share: &Share| !share.wants.is_empty() || asked.wants.is_empty())
         .collect();
     let give_up = ambiguous.then(|| reason::give_up(reason::AMBIGUOUS_NUMBER, ids(open.iter())));
-    Resolved { shares, give_up }
+    Resolved { shares, give_up, read_again: false }
 }
 
-/// Which of the orders that a send would place are to be placed.
-fn which(asked: Asked<'_>, open: &[&Bearer]) -> Vec<CrmOrderId> {
-    if let [only] = open {
-        return vec![only.order];
+/// A send would place it.
+fn is_open(b: &Bearer) -> bool {
+    b.ours && b.standing != Standing::Settled
+}
+
+/// Which of the orders a send means. A repeated send of one that is placed means none of the
+/// others.
+fn which(asked: Asked<'_>, concerned: &[&Bearer]) -> Vec<CrmOrderId> {
+    let of = |fits: &dyn Fn(&Bearer) -> bool| -> Vec<CrmOrderId> {
+        concerned.iter().filter(|b| fits(b)).map(|b| b.order).collect()
+    };
+    let open = of(&is_open);
+    // A single trigger that names a sum.
+    let declared = asked.declared.filter(|_| !asked.several);
+    let costs_so = |b: &Bearer| declared.is_some_and(|declared| b.total == declared);
+    let placed_of_that_sum = of(&|b| !is_open(b) && costs_so(b));
+    if asked.by_status && concerned.len() > 1 && !is_planted(Bug::DraftSent) {
+        // What the shop does not mean to send, no sum makes a parcel of.
+        let to_be_sent = of(&|b| b.to_be_sent);
+        return if to_be_sent.is_empty() { placed_of_that_sum } else { to_be_sent };
     }
-    let to_be_sent: Vec<CrmOrderId> = open.iter().filter(|b| b.to_be_sent).map(|b| b.order).collect();
-    if !to_be_sent.is_empty() {
-        return to_be_sent;
-    }
-    // A single trigger that names the sum of one of them.
-    match asked.declared.filter(|_| !asked.several) {
-        None => Vec::new(),
-        Some(declared) => {
-            let fit: Vec<CrmOrderId> = open.iter().filter(|b| b.total == declared).map(|b| b.order).collect();
-            if fit.len() == 1 { fit } else { Vec::new() }
-        }
+    let open_of_that_sum = of(&|b| is_open(b) && costs_so(b));
+    match (&open[..], &open_of_that_sum[..]) {
+        (_, [_]) => open_of_that_sum,
+        (_, []) if !placed_of_that_sum.is_empty() => placed_of_that_sum,
+        ([_], _) => open,
+        _ => Vec::new(),
     }
 }
 
 fn ids<'a>(bearers: impl Iterator<Item = &'a &'a Bearer>) -> String {
-    let ids: Vec<String> = bearers.map(|b| b.order.to_string()).collect();
-    format!("RetailCRM ids {}", ids.join(", "))
+    name_orders(&bearers.map(|b| b.order).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -136,7 +162,7 @@ mod tests {
     }
 
     fn asked(wants: &[Want]) -> Asked<'_> {
-        Asked { wants, several: false, declared: None }
+        Asked { wants, several: false, declared: None, by_status: false, once_more: false }
     }
 
     /// Order → what it gets, and whether the declared value is its own.
@@ -180,12 +206,63 @@ mod tests {
     #[test]
     fn a_status_that_means_send_tells_which_is_meant() {
         let wants = [Want::Send];
+        let asked = Asked { by_status: true, ..asked(&wants) };
         let mut two = [bearer(1, true, Standing::Unknown), bearer(2, true, Standing::Unknown)];
         two[1].to_be_sent = true;
-        let resolved = resolve(asked(&wants), &two);
+        let resolved = resolve(asked, &two);
         assert_eq!(shares(&resolved), [(2, vec![Want::Send], true)]);
         two[0].to_be_sent = true;
-        assert_eq!(shares(&resolve(asked(&wants), &two)).len(), 2, "both are to be sent");
+        assert_eq!(shares(&resolve(asked, &two)).len(), 2, "both are to be sent");
+    }
+
+    #[test]
+    fn a_repeated_send_of_a_placed_order_leaves_anothers_draft_alone() {
+        let wants = [Want::Send];
+        let placed = Bearer { to_be_sent: true, ..bearer(1, true, Standing::Settled) };
+        let draft = bearer(2, true, Standing::Unknown);
+        let by_status = Asked { by_status: true, ..asked(&wants) };
+        // The draft's sum does not make it one to be sent.
+        for declared in [None, Some(placed.total), Some(draft.total)] {
+            let resolved = resolve(Asked { declared, ..by_status }, &[placed.clone(), draft.clone()]);
+            assert_eq!(shares(&resolved), [(1, vec![Want::Send], true)], "{declared:?}");
+            assert_eq!(reason_of(&resolved), None);
+        }
+        // Without such statuses the sum tells whose trigger it was.
+        let sum = Asked { declared: Some(placed.total), ..asked(&wants) };
+        assert_eq!(shares(&resolve(sum, &[placed.clone(), draft.clone()])), [(1, vec![Want::Send], true)]);
+        let other = Asked { declared: Some(Kopecks::roubles(99)), ..asked(&wants) };
+        assert_eq!(shares(&resolve(other, &[placed, draft])).len(), 2, "of another sum: the one not yet placed");
+    }
+
+    #[test]
+    fn of_several_orders_with_one_number_none_with_the_status_is_a_persons() {
+        let wants = [Want::Send];
+        let asked = Asked { by_status: true, ..asked(&wants) };
+        let moved_on = bearer(1, true, Standing::Settled);
+        let resolved = resolve(asked, &[moved_on.clone(), bearer(2, true, Standing::Unknown)]);
+        assert_eq!(shares(&resolved), [(1, vec![Want::Send], false)]);
+        assert_eq!(reason_of(&resolved), Some("ambiguous_number"));
+        let elsewhere = bearer(2, false, Standing::Unknown);
+        let only_ours = [bearer(1, true, Standing::Unknown), elsewhere];
+        assert_eq!(reason_of(&resolve(asked, &only_ours)), None, "nobody else's trigger comes here");
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_read_again_before_it_is_believed() {
+        let wants = [Want::Send, Want::Update];
+        let once_more = Asked { once_more: true, ..asked(&wants) };
+        let draft = |order| bearer(order, true, Standing::Unknown);
+        let placed = Bearer { to_be_sent: true, ..bearer(3, true, Standing::Settled) };
+        let two = resolve(once_more, &[draft(1), draft(2)]);
+        assert_eq!(two, Resolved { read_again: true, ..Resolved::default() });
+        // The draft may just be getting the status.
+        let by_status = Asked { by_status: true, ..once_more };
+        assert!(resolve(by_status, &[placed.clone(), draft(1)]).read_again);
+        let to_be_sent = Bearer { to_be_sent: true, ..draft(1) };
+        assert!(
+            !resolve(by_status, &[placed, to_be_sent, draft(2)]).read_again,
+            "one is meant: it is not kept waiting"
+        );
     }
 
     #[test]

@@ -248,15 +248,21 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
             d.state = S::Unknown;
             d.sent_at = None;
         }
-        let hash = case.desired.as_ref().and_then(|x| x.as_ref().ok()).map(|x| x.hash.as_str());
+        let wanted = case.desired.as_ref().and_then(|x| x.as_ref().ok());
+        let hash = wanted.map(|x| x.hash.as_str());
+        let there = if d.state == S::Rejected { d.sending_hash.as_deref() } else { d.sent_hash.as_deref() };
+        let same = match d.state {
+            // What still cannot be handed over is as it was when it was refused.
+            S::Rejected => hash.is_none() || there == hash,
+            _ => hash.is_some() && there == hash,
+        };
+        let undeclared = d.sending.as_ref().map(|sent| sent.undeclared_hash.as_str());
+        let only_declared = there.is_some() && undeclared == wanted.map(|x| x.undeclared_hash.as_str());
         Known {
             state: d.state,
             cancelled_by_us: d.cancelled_by_us,
-            same: match d.state {
-                // What still cannot be handed over is as it was when it was refused.
-                S::Rejected => hash.is_none() || d.sending_hash.as_deref() == hash,
-                _ => hash.is_some() && d.sent_hash.as_deref() == hash,
-            },
+            same,
+            shown_before: same || (only_declared && !is_planted(Bug::DeclaredPassesForChange)),
             written_back: crm::is_told(d, shop),
             shows_error: d.crm_written.error.is_some(),
         }
@@ -585,11 +591,13 @@ async fn store_result(
         // Telling RetailCRM of the order as it was leaves open what never reached MeaSoft.
         Outcome::Done(change) if *change != shared::message::Change::WrittenBack || case.is_as_wanted() => {
             if let Some(order) = case.intent.order {
-                let placed = *change == shared::message::Change::Created;
-                tx.resolve_dead_letters(shop.id(), order, number, placed, now).await?;
+                tx.resolve_dead_letters(shop.id(), order, number, now).await?;
             }
         }
         _ => {}
+    }
+    if let (Outcome::Done(_) | Outcome::AlreadyDone(_), Some(order)) = (outcome, case.intent.order) {
+        tx.resolve_ambiguous(shop.id(), order, now).await?;
     }
     let mut entry = Entry::new(now, What::Decision, words(case, outcome, leave)).about(shop.id(), number);
     if let Some(d) = &case.delivery {

@@ -213,6 +213,10 @@ pub struct Fingerprint {
     pub price: Option<Kopecks>,
     pub extcodes: Vec<String>,
     pub phone_hash: String,
+    /// Hash of all that MeaSoft was sent but the declared value, of a confirmed edit too. Empty:
+    /// not known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub undeclared_hash: String,
     /// Of what was sent under the same number before, with other content, and was not found
     /// then: it may arrive late.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use crate::args;
 use crate::domain::{CrmOrderId, DeliveryId, Fault, IntegrationId};
 use crate::message::Envelope;
+use crate::planted::{Bug, is_planted};
 use crate::reason;
 use crate::store::db::{Result, Row, StoreError, Tx, Value};
 use crate::store::jobs::NewJob;
@@ -228,6 +229,7 @@ impl Tx {
             }
             (known, _) => known,
         };
+        let detail = self.with_those_named_before(dead).await?;
         if dead.number.is_some() || dead.integration.is_some() {
             let known = self
                 .fetch_one(
@@ -241,7 +243,7 @@ impl Tx {
                         dead.number.as_deref(),
                         &dead.kind,
                         &dead.reason,
-                        &dead.detail,
+                        &detail,
                         dead.tries,
                         dead.command.as_deref(),
                         now,
@@ -276,6 +278,25 @@ impl Tx {
             )
             .await?;
         row.ok_or(StoreError::BadRow("id"))?.int("id")
+    }
+
+    /// What a letter says. One about several orders goes on naming those it named before: their
+    /// triggers are not answered by another's.
+    async fn with_those_named_before(&mut self, dead: &NewDeadLetter) -> Result<String> {
+        if ![reason::AMBIGUOUS_NUMBER, reason::ESCAPED_NUMBER].contains(&dead.reason.as_str()) {
+            return Ok(dead.detail.clone());
+        }
+        let known = self
+            .fetch_one(
+                "SELECT detail FROM dead_letters WHERE state = 'open' AND integration_id = $1 AND number = $2 AND kind = $3 \
+                 AND reason = $4 AND crm_order_id IS NULL LIMIT 1",
+                args![dead.integration, dead.number.as_deref(), &dead.kind, &dead.reason],
+            )
+            .await?;
+        let mut named =
+            known.map(|row| row.text("detail")).transpose()?.map_or_else(Vec::new, |text| named_orders(&text));
+        named.extend(named_orders(&dead.detail));
+        Ok(name_orders(&named))
     }
 
     /// Opens a dead letter about a thing that is told once: not while one is open, nor after a
@@ -314,7 +335,7 @@ impl Tx {
     /// A success with an order closes what was open for it. Statuses and payments have
     /// their own successes, and a cancel that never came in concerns several integrations: a
     /// success at one of them is no answer to it. What was about a number that no order could be
-    /// told by is closed as well; that several bear it, only by `placed`, an order newly placed.
+    /// told by is closed as well; that several bear it is not ([`Tx::resolve_ambiguous`]).
     ///
     /// # Errors
     /// [`StoreError`].
@@ -323,66 +344,139 @@ impl Tx {
         integration: IntegrationId,
         order: CrmOrderId,
         number: &str,
-        placed: bool,
         now: Timestamp,
     ) -> Result<u64> {
         self.exec(
-            "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $5 \
+            "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $4 \
              WHERE state = 'open' AND integration_id = $1 AND (crm_order_id = $2 OR (crm_order_id IS NULL \
-             AND number = $3 AND ($4 = 1 OR reason NOT IN ($6, $7)))) \
+             AND number = $3 AND reason NOT IN ($5, $6))) \
              AND kind NOT IN ('SyncStatuses', 'PushStatuses', 'SyncPayments', 'Reconcile') \
              AND NOT (kind = 'CancelOrder' AND reason IN ('unroutable', 'poison'))",
-            args![
-                integration,
-                order,
-                number,
-                placed,
-                now.as_millisecond(),
-                reason::AMBIGUOUS_NUMBER,
-                reason::ESCAPED_NUMBER
-            ],
+            args![integration, order, number, now.as_millisecond(), reason::AMBIGUOUS_NUMBER, reason::ESCAPED_NUMBER],
         )
         .await
     }
 
-    /// A success of one kind of work with a delivery closes what that kind left open for it.
+    /// Closes letters about a number on several orders, once every order they name is settled:
+    /// a trigger meant each of them, as far as anybody can tell. Looked at when one of them is.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn resolve_dead_letters_of_delivery(
+    pub async fn resolve_ambiguous(
         &mut self,
+        integration: IntegrationId,
+        order: CrmOrderId,
+        now: Timestamp,
+    ) -> Result<u64> {
+        // Two orders that are settled at one time wait for each other here, and the second sees both.
+        let lock = if matches!(self, Self::Postgres(_)) { "FOR UPDATE" } else { "" };
+        let letters = self
+            .fetch(
+                format!(
+                    "SELECT id, detail FROM dead_letters WHERE state = 'open' AND integration_id = $1 \
+                     AND reason IN ($2, $3) ORDER BY id {lock}"
+                ),
+                args![integration, reason::AMBIGUOUS_NUMBER, reason::ESCAPED_NUMBER],
+            )
+            .await?;
+        let mut closed = 0;
+        for letter in &letters {
+            let named = named_orders(&letter.text("detail")?);
+            if !named.contains(&order) {
+                continue;
+            }
+            let answered = is_planted(Bug::LetterClosedByAnother) || self.are_settled(integration, &named).await?;
+            if answered {
+                let why = "every order it names is settled";
+                closed += u64::from(self.close_dead_letter(letter.int("id")?, DeadState::Resolved, why, now).await?);
+            }
+        }
+        Ok(closed)
+    }
+
+    /// Whether nothing is owed to any of the orders: it is at MeaSoft or was, or the newest wish
+    /// for it, a cancel, is served.
+    async fn are_settled(&mut self, integration: IntegrationId, orders: &[CrmOrderId]) -> Result<bool> {
+        let ids = orders.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let rows = self
+            .fetch(
+                format!(
+                    "SELECT crm_order_id FROM deliveries WHERE integration_id = $1 AND crm_order_id IN ({ids}) \
+                     AND state NOT IN ('planned', 'sending', 'unknown', 'rejected') \
+                     AND (state <> 'cancelled' OR cancelled_by_us = 0) UNION \
+                     SELECT crm_order_id FROM past_deliveries WHERE integration_id = $1 AND crm_order_id IN ({ids}) \
+                     AND state <> 'cancelled' UNION \
+                     SELECT crm_order_id FROM order_intents WHERE integration_id = $1 AND crm_order_id IN ({ids}) \
+                     AND cancel_seq > send_seq AND cancel_seq <= served"
+                ),
+                args![integration],
+            )
+            .await?;
+        Ok(rows.len() == orders.len())
+    }
+
+    /// A success of one kind of work with an order closes what that kind left open for it, by
+    /// whatever number the order went then.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn resolve_dead_letters_of_order(
+        &mut self,
+        integration: IntegrationId,
+        order: CrmOrderId,
         delivery: DeliveryId,
         kind: &str,
         now: Timestamp,
     ) -> Result<u64> {
         self.exec(
-            "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $3 \
-             WHERE state = 'open' AND delivery_id = $1 AND kind = $2",
-            args![delivery, kind, now.as_millisecond()],
+            "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $5 \
+             WHERE state = 'open' AND integration_id = $1 AND kind = $4 \
+             AND (crm_order_id = $2 OR (crm_order_id IS NULL AND delivery_id = $3))",
+            args![integration, order, delivery, kind, now.as_millisecond()],
         )
         .await
     }
 
-    /// A success of one kind of work closes what that kind left open for an order, or for
-    /// no order at all.
+    /// A success of one kind of work that is about no order closes what that kind left open for
+    /// the same thing.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn resolve_dead_letters_of(
         &mut self,
         integration: IntegrationId,
-        number: Option<&str>,
+        thing: Option<&str>,
         kind: &str,
         now: Timestamp,
     ) -> Result<u64> {
         self.exec(
             "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $4 \
-             WHERE state = 'open' AND integration_id = $1 AND COALESCE(number, '') = COALESCE($2, '') AND kind = $3",
-            args![integration, number, kind, now.as_millisecond()],
+             WHERE state = 'open' AND integration_id = $1 AND COALESCE(number, '') = COALESCE($2, '') AND kind = $3 \
+             AND crm_order_id IS NULL AND delivery_id IS NULL",
+            args![integration, thing, kind, now.as_millisecond()],
         )
         .await
     }
 }
+
+/// How a letter about several orders names them.
+#[must_use]
+pub fn name_orders(orders: &[CrmOrderId]) -> String {
+    let mut orders = orders.to_vec();
+    orders.sort_unstable();
+    orders.dedup();
+    let ids: Vec<String> = orders.iter().map(ToString::to_string).collect();
+    format!("{NAMED}{}", ids.join(", "))
+}
+
+/// [`name_orders`] read back; none when the text is something else.
+#[must_use]
+pub fn named_orders(detail: &str) -> Vec<CrmOrderId> {
+    let ids = detail.strip_prefix(NAMED).unwrap_or_default();
+    ids.split(", ").filter_map(|id| id.parse().ok()).map(CrmOrderId).collect()
+}
+
+const NAMED: &str = "RetailCRM ids ";
 
 fn read(row: &Row) -> Result<DeadLetter> {
     Ok(DeadLetter {

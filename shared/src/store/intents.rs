@@ -523,6 +523,13 @@ async fn record(tx: &mut Tx, table: &'static str, wishes: &[&Wish], now: i64) ->
         .collect();
     let (order, key, noted) =
         if by_id { ("crm_order_id, ", "crm_order_id", "withdrawn_at") } else { ("", "number", "send_at") };
+    // Of a number only a trigger that waits has said it: the one before may have meant another order.
+    let kept = format!("COALESCE(excluded.declared, {table}.declared)");
+    let declared = if by_id {
+        kept
+    } else {
+        format!("CASE WHEN {table}.requested = {table}.served THEN excluded.declared ELSE {kept} END")
+    };
     tx.exec(
         format!(
             "INSERT INTO {table} (integration_id, number, {order}requested, send_seq, update_seq, cancel_seq, candidates, \
@@ -533,7 +540,7 @@ async fn record(tx: &mut Tx, table: &'static str, wishes: &[&Wish], now: i64) ->
              update_seq = CASE WHEN excluded.update_seq = 1 THEN {table}.requested + 1 ELSE {table}.update_seq END, \
              cancel_seq = CASE WHEN excluded.cancel_seq = 1 THEN {table}.requested + 1 ELSE {table}.cancel_seq END, \
              candidates = COALESCE(excluded.candidates, {table}.candidates), \
-             declared = COALESCE(excluded.declared, {table}.declared), \
+             declared = {declared}, \
              {noted} = COALESCE(excluded.{noted}, {table}.{noted}), \
              due_at = excluded.due_at, attempt = 0, rereads = 0, spent_ms = 0, \
              wanted_at = CASE WHEN {table}.requested = {table}.served THEN excluded.wanted_at \

@@ -3,7 +3,7 @@
 //! A row is: what it says · the unserved wishes in the order they came · what RetailCRM
 //! shows · what the ledger says · what is done. Wishes: `send`, `update`, `cancel`. The
 //! ledger: `-` for no delivery, else its state and words:
-//! `same`/`differs` (from what MeaSoft holds or refused) · `told` (RetailCRM knows the
+//! `same`/`differs`/`declared` (from what MeaSoft holds or refused; in the declared value only) · `told` (RetailCRM knows the
 //! state) · `error` (it shows what gave up) · `reread` (read again as often as is allowed)
 //! · `locked` (changing and cancelling is switched off) · `doubt` (a writer lost its lease)
 //! · `looked` (MeaSoft was asked in this attempt) · `over` (it ended long ago) · `foreign` (it
@@ -55,11 +55,12 @@ fn situation(wanted: &str, shown: &str, ledger: &str) -> Situation {
     let (rereads, locked, verify, looked) = (take("reread"), take("locked"), take("doubt"), take("looked"));
     let (over, foreign) = (take("over"), take("foreign"));
     let (same, differs, written_back, shows_error) = (take("same"), take("differs"), take("told"), take("error"));
+    let shown_before = take("declared") || same;
     assert!(words.is_empty(), "no words {words:?}");
     assert!(!(same && differs), "{ledger}");
     let known = (state != "-").then(|| {
         let state = S::parse(state).unwrap_or_else(|| panic!("no state {state}"));
-        Known { state, cancelled_by_us: state == S::Cancelled, same, written_back, shows_error }
+        Known { state, cancelled_by_us: state == S::Cancelled, same, shown_before, written_back, shows_error }
     });
     Situation {
         wanted: wishes(wanted),
@@ -156,6 +157,9 @@ fn update() {
         ("no difference: the commit may be behind",                   "update", "ours", "created same told",           "read again"),
         ("no difference, not told: reading again comes first",        "update", "ours", "created same",                "read again"),
         ("no difference after all",                                   "update", "ours", "created same told reread",    "already done"),
+        ("a new declared value alone: the lines may be behind",       "update", "ours", "created declared told",       "read again"),
+        ("a new declared value after all",                            "update", "ours", "created declared told reread", "edit"),
+        ("a refused order with a new declared value alone",           "update", "ours", "rejected declared",           "read again"),
         ("no difference after all, RetailCRM was not told",           "update", "ours", "created same reread",         "write back"),
         ("changing is switched off",                                  "update", "ours", "created differs told locked", "give up: edit_cancel_off"),
         ("switched off does not matter without a difference",         "update", "ours", "created same told locked reread", "already done"),
@@ -315,6 +319,7 @@ fn any_situation() -> impl Strategy<Value = Situation> {
     let shown = prop::sample::select(vec![Shown::NotFound, Shown::Ours, Shown::Elsewhere]);
     let known = (prop::sample::select(S::ALL.to_vec()), any::<(bool, bool, bool, bool)>()).prop_map(
         |(state, (cancelled_by_us, same, written_back, shows_error))| Known {
+            shown_before: same,
             state,
             cancelled_by_us,
             same,

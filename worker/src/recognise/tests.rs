@@ -19,7 +19,7 @@ fn desired() -> Desired {
         prepayment,
     ];
     order.delivery_price = Some(Fee { sum: Kopecks::roubles(400), vat: 0 });
-    Desired { order, collect: Kopecks::roubles(3790), hash: "h".to_owned() }
+    Desired { order, collect: Kopecks::roubles(3790), hash: "h".to_owned(), undeclared_hash: "u".to_owned() }
 }
 
 fn line(extcode: Option<&str>, quantity: u32, retprice: i64) -> StatusItem {

@@ -275,7 +275,8 @@ async fn accepted(tools: &Tools, shop: &Shop, parcels: &[Parcel], ids: &[i64]) -
     let mut tx = tools.store.db.begin().await?;
     tx.resolve_dead_letters_of(shop.id(), Some(TRACKING), Kind::PushStatuses.as_str(), now).await?;
     for parcel in parcels {
-        tx.resolve_dead_letters_of_delivery(parcel.delivery, Kind::PushStatuses.as_str(), now).await?;
+        let kind = Kind::PushStatuses.as_str();
+        tx.resolve_dead_letters_of_order(shop.id(), parcel.crm_order, parcel.delivery, kind, now).await?;
     }
     tx.commit().await
 }

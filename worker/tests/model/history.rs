@@ -365,6 +365,52 @@ fn late(orders: usize) -> impl Strategy<Value = Vec<Op>> {
     })
 }
 
+/// Two orders under one number: one is placed while the other is a draft; both are sent at once;
+/// the second is sent before its status shows.
+fn twins(orders: usize) -> impl Strategy<Value = Vec<Op>> {
+    let same = Change::Number(1);
+    (0..orders, 0..orders, 0..3u8).prop_map(move |(first, second, how)| match how {
+        0 => vec![
+            told(first, same, Fire::Send),
+            Op::Rest,
+            told(second, same, Fire::None),
+            Op::Wait(16),
+            told(first, Change::Nothing, Fire::Send),
+            Op::Rest,
+        ],
+        1 => vec![
+            told(first, same, Fire::None),
+            told(second, same, Fire::None),
+            told(first, Change::Nothing, Fire::Send),
+            told(second, Change::Nothing, Fire::Send),
+            Op::Rest,
+            told(second, Change::Nothing, Fire::Send),
+            Op::Rest,
+        ],
+        _ => vec![
+            told(first, same, Fire::Send),
+            Op::Rest,
+            told(second, same, Fire::None),
+            Op::Rest,
+            Op::Save { order: second, change: Change::Nothing, fire: Fire::Send, lag: true, held: false },
+            Op::Rest,
+        ],
+    })
+}
+
+/// A change shows after the trigger that names the new total.
+fn shown_late(orders: usize) -> impl Strategy<Value = Vec<Op>> {
+    (0..orders, 0..2u8).prop_map(|(order, price)| {
+        vec![
+            told(order, Change::Kind(0), Fire::Send),
+            told(order, Change::Price(price), Fire::Both),
+            Op::Rest,
+            Op::Save { order, change: Change::Price(1 - price), fire: Fire::Update, lag: true, held: false },
+            Op::Rest,
+        ]
+    })
+}
+
 /// A manager's save and what comes of it.
 fn episode(orders: usize, integrations: usize) -> impl Strategy<Value = Vec<Op>> {
     let quiet = save(orders).prop_map(|save| vec![save, Op::Rest]);
@@ -391,6 +437,8 @@ fn episode(orders: usize, integrations: usize) -> impl Strategy<Value = Vec<Op>>
         1 => correction(orders),
         1 => overtaken(orders),
         1 => late(orders),
+        3 => twins(orders),
+        3 => shown_late(orders),
     ]
 }
 

@@ -152,3 +152,23 @@ fn a_late_edit_or_cancel_that_nobody_looks_for_is_found() {
 fn a_forgotten_cancel_mark_is_found() {
     finds(Bug::CancelForgotten, &["MeaSoft has nothing", "not_delivered, MeaSoft has []"]);
 }
+
+#[test]
+fn a_draft_that_is_sent_for_another_is_found() {
+    finds(Bug::DraftSent, &["a draft, whose number another order has", "an unexplained dead letter"]);
+}
+
+#[test]
+fn a_meaning_that_is_believed_at_the_first_reading_is_found() {
+    finds(Bug::AmbiguityBelieved, &["it was sent, and MeaSoft has nothing"]);
+}
+
+#[test]
+fn a_letter_that_anothers_success_closes_is_found() {
+    finds(Bug::LetterClosedByAnother, &["it was sent, and MeaSoft has nothing"]);
+}
+
+#[test]
+fn a_declared_value_that_passes_for_the_change_is_found() {
+    finds(Bug::DeclaredPassesForChange, &["MeaSoft has"]);
+}

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bridge_worker::convert::desired;
 use bridge_worker::references::References;
+use jiff::Timestamp;
 use shared::domain::{CrmOrderId, Delivery, DeliveryState as S};
 use shared::message::Kind;
 use shared::reason;
 use shared::retailcrm::wire::order::read_single;
-use shared::store::dead_letters::{DeadFilter, DeadLetter};
+use shared::store::dead_letters::{DeadFilter, DeadLetter, named_orders};
 
 use crate::back;
 use crate::crm::BAD_PHONE;
@@ -64,16 +65,60 @@ impl Told<'_> {
         self.world.accounts[self.at].shipments(self.id).iter().any(|s| s.touched)
     }
 
+    /// Under one number and with this courier all along, and there still.
+    fn is_steady(&self) -> bool {
+        let saves = self.saves;
+        !self.world.crm.is_gone(self.id)
+            && saves.windows(2).all(|pair| pair[0].saved.number == pair[1].saved.number)
+            && saves.iter().all(|save| self.is_ours(save))
+    }
+
     /// The shop has told which status means «send», the order never had it, and another has
     /// had its one number all along.
     fn is_a_draft(&self) -> bool {
-        let one = |saves: &[Save]| saves.windows(2).all(|pair| pair[0].saved.number == pair[1].saved.number);
-        let own = self.world.accepted.iter().any(|a| a.order == self.id && a.what == What::Send);
         self.world.send_statuses
-            && !own
+            && self.is_steady()
             && self.saves.iter().all(|save| !save.saved.to_be_sent)
-            && one(self.saves)
-            && self.namesakes().any(|other| one(other.saves) && other.saves[0].at <= self.saves[0].at)
+            && self.namesakes().any(|other| other.is_steady() && other.saves[0].shows <= self.saves[0].at)
+    }
+
+    /// What a send by number means: where a status says so, and others bear the number, an order
+    /// that has it by then.
+    fn is_meant(&self, read: Timestamp) -> bool {
+        let has_it = || self.saves.iter().any(|save| save.saved.to_be_sent && save.shows <= read);
+        !self.world.send_statuses || self.namesakes().next().is_none() || has_it()
+    }
+
+    /// A send ran ahead of the commit of the status: another order, placed before, bears the number
+    /// and has the status, and a repeated reading must have found this one's.
+    fn sent_ahead(&self) -> bool {
+        let callable = self.saves.iter().all(|save| save.saved.phone != BAD_PHONE);
+        if !self.world.send_statuses || !self.is_steady() || !callable || self.namesakes().next().is_none() {
+            return false;
+        }
+        let placed_before = |at: Timestamp| {
+            self.namesakes().all(|other| {
+                let sent = |a: &Accepted| a.order == other.id && a.what == What::Send && a.at + REREADING < at;
+                other.is_steady()
+                    && self.world.accepted.iter().any(sent)
+                    && self.world.accounts[self.at].shipments(other.id).iter().any(Shipment::is_live)
+            })
+        };
+        self.world.accepted.iter().filter(|a| a.first && a.order == self.id && a.what == What::Send).any(|a| {
+            a.integrations.contains(&self.at)
+                && a.idle
+                && self.saves[0].shows <= a.first_read
+                && self.is_meant(a.first_read + REREADING)
+                && self.is_alone(a)
+                && placed_before(a.at)
+        })
+    }
+
+    /// Nothing else was said by its number while it was read again.
+    fn is_alone(&self, a: &Accepted) -> bool {
+        let until = a.first_read + REREADING;
+        let others = self.world.accepted.iter().filter(|other| other.number == a.number);
+        others.filter(|other| other.at >= a.at && other.at <= until).count() == 1
     }
 
     /// Some trigger named a number of the order.
@@ -95,18 +140,14 @@ impl Told<'_> {
     /// Whether a trigger asks for the order as it is now: the decisive save showed by the
     /// time of its first reading.
     fn asked(&self, what: What) -> bool {
-        self.asking(what).any(|a| a.first_read >= self.decisive().shows)
+        let meant = |a: &Accepted| what != What::Send || self.is_meant(a.first_read);
+        self.asking(what).any(|a| a.first_read >= self.decisive().shows && meant(a))
     }
 
     /// The same for a trigger that ran ahead of RetailCRM's commit, where its repeated
     /// readings must have found the save: nothing else was going on.
     fn asked_ahead(&self, what: What) -> bool {
-        let alone = |a: &Accepted| {
-            let until = a.first_read + REREADING;
-            let others = self.world.accepted.iter().filter(|other| other.number == a.number);
-            a.calm && others.filter(|other| other.at >= a.at && other.at <= until).count() == 1
-        };
-        self.asking(what).any(|a| a.first_read + REREADING >= self.decisive().shows && alone(a))
+        self.asking(what).any(|a| a.first_read + REREADING >= self.decisive().shows && a.calm && self.is_alone(a))
     }
 
     fn asking(&self, what: What) -> impl Iterator<Item = &Accepted> {
@@ -161,6 +202,9 @@ async fn judge(told: &Told<'_>) {
 
     let mut given_up = false;
     for dead in told.letters().await.iter().filter(|dead| dead.kind != Kind::SyncPayments.as_str()) {
+        if dead.reason == reason::AMBIGUOUS_NUMBER && !named_orders(&dead.detail).contains(&CrmOrderId(*id)) {
+            continue;
+        }
         given_up = true;
         // A letter names a number: it may be about another order of that number.
         let explained = dead.reason == reason::AMBIGUOUS_NUMBER && told.namesakes().next().is_some()
@@ -209,7 +253,7 @@ async fn judge(told: &Told<'_>) {
     if told.is_ours(last) {
         let sent = told.asked(What::Send);
         let updated = told.asked(What::Update) || told.asked_ahead(What::Update);
-        if sent && live.is_empty() {
+        if (sent || told.sent_ahead()) && live.is_empty() {
             about("it was sent, and MeaSoft has nothing".to_owned());
         }
         if (sent || updated)

@@ -82,6 +82,8 @@ pub struct Accepted {
     pub first: bool,
     /// Nothing waited, and MeaSoft and RetailCRM agreed on all the order's shipments.
     pub calm: bool,
+    /// Nothing waited.
+    pub idle: bool,
 }
 
 /// A manager's save.
@@ -465,7 +467,8 @@ impl World {
     }
 
     async fn accept(&mut self, envelope: Envelope, what: What, order: i64) {
-        let calm = self.is_calm().await;
+        let idle = self.store.backlog().await.expect("a count").0 == 0;
+        let calm = idle && self.is_calm();
         let wishes = wishes_of(&self.workers[0].tools, &envelope);
         self.store.record_wishes(&wishes).await.expect("recorded");
         let integrations: Vec<usize> =
@@ -475,11 +478,10 @@ impl World {
         let at = self.clock.now();
         let first_read = at.max(envelope.received_at + SETTLE);
         let first = self.accepted.iter().all(|a| a.envelope.id != envelope.id);
-        self.accepted.push(Accepted { envelope, order, what, number, integrations, at, first_read, first, calm });
+        self.accepted.push(Accepted { envelope, order, what, number, integrations, at, first_read, first, calm, idle });
     }
 
-    async fn is_calm(&self) -> bool {
-        let (waiting, _) = self.store.backlog().await.expect("a count");
+    fn is_calm(&self) -> bool {
         let settled = |id: &i64| {
             let shown = self.crm.shown_now(*id);
             self.accounts.iter().enumerate().all(|(at, account)| {
@@ -496,7 +498,7 @@ impl World {
                 }
             })
         };
-        waiting == 0 && self.saves.keys().all(settled)
+        self.saves.keys().all(settled)
     }
 
     async fn work(&mut self, by: usize, at: usize, stop: Option<Stop>) -> bool {
