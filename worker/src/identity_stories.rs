@@ -93,7 +93,7 @@ async fn which_of_two_unplaced_orders_with_one_number_is_meant_is_a_persons() {
 #[tokio::test]
 async fn the_success_of_one_order_leaves_the_letter_open_for_another_of_its_number() {
     let world = World::new().await;
-    let dear = an_order().number("7001").delivery_type("incity").status("new").item("Ваза", 555_00, 1, 300);
+    let dear = an_order().number("7001").delivery_type("incity").status("new").item("Ваза", 55_500, 1, 300);
     let (first, second) = (another(&world, "7001", "new"), world.crm.add_order(world.account, dear));
     let shown = world.first().vendors.crm.order(CrmOrderId(second)).await.expect("an order");
     let total = shown.total_summ.0 / 100;

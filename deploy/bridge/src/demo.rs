@@ -23,7 +23,7 @@ use simulators::measoft::{Account, FaultAction, FaultRule, MeasoftSim};
 use simulators::retailcrm::{AccountId, OrderBuilder, RetailcrmSim, TriggerKind, an_order};
 
 use crate::args::Demo;
-use crate::order;
+use crate::order::Story;
 use crate::output::{Failure, Output, bold, dim, green, red};
 use crate::up;
 
@@ -336,13 +336,10 @@ async fn story(args: &Demo, out: &Output, stage: &Stage) -> anyhow::Result<bool>
     stage.settled("the changes have arrived").await?;
 
     let verdict = stage.check(&orders, moved, changed).await?;
-    let (told_order, deliveries) = stage.most_eventful(&orders).await?;
+    let told = stage.most_eventful(&orders).await?;
     if !out.json {
         println!();
-        let (_, timeline) = order::story(&stage.ctx.store, &told_order, None)
-            .await
-            .map_err(|_| anyhow::anyhow!("the timeline cannot be read"))?;
-        order::print(&told_order, &deliveries, &timeline, false);
+        told.lines(false).iter().for_each(|line| println!("{line}"));
         println!();
     }
     let counts = stage.counts().await?;
@@ -481,19 +478,19 @@ impl Stage {
     }
 
     /// The order with the longest story; one whose answer was lost, if there is one.
-    async fn most_eventful(&self, orders: &[Placed]) -> anyhow::Result<(String, Vec<Delivery>)> {
-        let mut best = (0, String::new(), Vec::new());
+    async fn most_eventful(&self, orders: &[Placed]) -> anyhow::Result<Story> {
+        let mut best = None;
         for order in orders {
-            let (deliveries, timeline) = order::story(&self.ctx.store, &order.number, None)
+            let story = Story::of(&self.ctx.store, &order.number, None)
                 .await
                 .map_err(|_| anyhow::anyhow!("the timeline cannot be read"))?;
-            let lost = timeline.iter().any(|kept| kept.text.contains("lost"));
-            let rank = timeline.len() + if lost { 100 } else { 0 };
-            if rank > best.0 {
-                best = (rank, order.number.clone(), deliveries);
+            let lost = story.timeline.iter().any(|kept| kept.text.contains("lost"));
+            let rank = story.timeline.len() + if lost { 100 } else { 0 };
+            if best.as_ref().is_none_or(|(other, _)| rank > *other) {
+                best = Some((rank, story));
             }
         }
-        Ok((best.1, best.2))
+        best.map(|(_, story)| story).ok_or_else(|| anyhow::anyhow!("the demonstration has no orders"))
     }
 
     fn invite(&self) {

@@ -41,9 +41,10 @@ fn translate(sql: &str, dialect: Dialect) -> String {
     }
 }
 
-fn migrator(dialect: Dialect) -> Migrator {
+fn migrator(dialect: Dialect, last: i64) -> Migrator {
     let migrations: Vec<Migration> = STEPS
         .iter()
+        .filter(|(version, ..)| *version <= last)
         .map(|(version, name, sql)| {
             Migration::new(
                 *version,
@@ -66,7 +67,15 @@ impl Db {
     /// # Errors
     /// [`StoreError`].
     pub async fn migrate(&self) -> Result<()> {
-        let migrator = migrator(self.dialect());
+        self.migrate_to(newest()).await
+    }
+
+    /// Brings the schema to a version and no further: what an earlier release left behind.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn migrate_to(&self, last: i64) -> Result<()> {
+        let migrator = migrator(self.dialect(), last);
         let done = match self {
             // The migrator locks PostgreSQL against other processes; here the write lock does it.
             Self::Sqlite { write, .. } => {
