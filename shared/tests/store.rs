@@ -1292,6 +1292,7 @@ mod cases {
             extcodes: vec!["3301".to_owned(), "3301-2".to_owned()],
             phone_hash: "cc".to_owned(),
             undeclared_hash: "ee".to_owned(),
+            late_until: Some(bench.after(45)),
             earlier: vec![Fingerprint { phone_hash: "dd".to_owned(), ..Fingerprint::default() }],
         });
         d.sent_at = Some(bench.after(-60));

@@ -353,6 +353,8 @@ impl Tools {
                         // lease may have.
                         if matches!(d.state, S::Planned | S::Rejected) {
                             d.state = S::Unknown;
+                            // What that writer sent is not known in full.
+                            d.sending_hash = None;
                             case.withdrawn = d.cancelled_by_us && case.intent.send_seq <= case.intent.served;
                         }
                         let cancel_open = delivery(case).state == S::Created && delivery(case).cancelled_by_us;
@@ -372,6 +374,9 @@ impl Tools {
     fn expect_late(&self, case: &mut Case) {
         let until = delivery(case).sent_at.and_then(|at| at.checked_add(self.limits.call_limit).ok());
         case.late_until = case.late_until.max(until);
+        // Kept for whoever serves a newer wish before that moment.
+        let kept = &mut delivery_mut(case).sending.get_or_insert_default().late_until;
+        *kept = (*kept).max(until);
     }
 
     fn adopt(&self, case: &mut Case, row: &StatusRow, now: Timestamp) {
@@ -392,10 +397,15 @@ impl Tools {
         }
         if case.intent.verify {
             // Another holder may have changed it and told RetailCRM so: only a complete edit
-            // and telling it again make sure.
+            // and telling it again make sure. Nobody changes what is not known to be placed.
             let d = delivery_mut(case);
-            d.sent_hash = None;
+            if !lost {
+                d.sent_hash = None;
+            }
             d.crm_written = shared::domain::delivery::CrmWritten::default();
+            // This look came too early for a write that may still arrive: another one follows.
+            let late = d.sending.as_ref().and_then(|sent| sent.late_until).filter(|until| *until > now);
+            case.late_until = case.late_until.max(late);
         }
         take_over(case, row, now);
     }

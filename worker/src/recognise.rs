@@ -22,6 +22,7 @@ pub fn fingerprint(desired: &Desired, key: &SecretKey) -> Fingerprint {
         extcodes: goods(desired).map(|item| item.extcode.clone()).collect(),
         phone_hash: phone_hash(desired.order.receiver.phone.as_deref().unwrap_or(""), key),
         undeclared_hash: desired.undeclared_hash.clone(),
+        late_until: None,
         earlier: Vec::new(),
     }
 }

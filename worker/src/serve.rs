@@ -541,6 +541,20 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
     Some(Hint { integration: shop.id(), due_at: next_at.unwrap_or(now) })
 }
 
+/// The next holder found the order that this one placed, and the ledger has it as it left: no
+/// doubt is left of it.
+async fn is_known_as_left(tools: &Tools, shop: &Shop, case: &Case, outcome: &Outcome) -> store::Result<bool> {
+    let (Outcome::Done(shared::message::Change::Created), Some(d)) = (outcome, &case.delivery) else {
+        return Ok(false);
+    };
+    let kept = tools.store.delivery_by_order(shop.id(), d.crm_order).await?;
+    Ok(kept.is_some_and(|kept| {
+        (&kept.orderno, kept.state, &kept.status) == (&d.orderno, d.state, &d.status)
+            && kept.sent_hash.is_some()
+            && kept.sent_hash == d.sent_hash
+    }))
+}
+
 /// False when the lease was lost on the way: then the next holder looks at MeaSoft first.
 async fn store_result(
     tools: &Tools,
@@ -563,13 +577,18 @@ async fn store_result(
     }
     if !held {
         drop(tx);
+        let is_known = is_known_as_left(tools, shop, case, outcome).await?;
         let mut tx = tools.store.db.begin().await?;
-        if case.began {
+        if case.began && !is_known {
             let unknown = case.delivery.as_ref().is_some_and(|d| d.state == S::Unknown);
             let due_at = if unknown { now.checked_add(tools.limits.call_limit).unwrap_or(now) } else { now };
             tx.ask_to_verify(&case.intent, due_at, now).await?;
         }
-        let words = "the lease was lost during this attempt; the next holder looks at MeaSoft first";
+        let words = if is_known {
+            "the lease was lost during this attempt; the next holder found the order as it was placed"
+        } else {
+            "the lease was lost during this attempt; the next holder looks at MeaSoft first"
+        };
         tx.append_journal(&Entry::new(now, What::Decision, words).about(shop.id(), number).outcome("fence_lost"))
             .await?;
         tx.commit().await?;

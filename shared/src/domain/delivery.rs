@@ -217,6 +217,9 @@ pub struct Fingerprint {
     /// not known.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub undeclared_hash: String,
+    /// A write whose outcome was never heard may be done until then, whatever was confirmed after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub late_until: Option<Timestamp>,
     /// Of what was sent under the same number before, with other content, and was not found
     /// then: it may arrive late.
     #[serde(skip_serializing_if = "Vec::is_empty")]
