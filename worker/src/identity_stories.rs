@@ -531,3 +531,30 @@ async fn a_cancel_trigger_of_a_deleted_order_finds_its_parcel() {
     assert_eq!(world.delivery(order).await.state, S::Cancelled);
     assert_eq!(dead_reasons(&world).await, [""; 0]);
 }
+
+/// A doubt as a holder raises it whose lease was lost, with what else the ledger says by then.
+async fn doubt(world: &World, order: i64, ledger: &str) {
+    let intent = world.store().intent(world.id, CrmOrderId(order)).await.expect("read").expect("kept");
+    let mut tx = world.store().db.begin().await.expect("a transaction");
+    let now = world.tools.clock.now();
+    tx.exec(ledger, vec![]).await.expect("written");
+    tx.ask_to_verify(&intent, now, now).await.expect("asked");
+    tx.commit().await.expect("committed");
+    settle(world).await;
+}
+
+#[tokio::test]
+async fn an_order_found_after_a_lost_answer_and_a_lost_lease_is_not_edited() {
+    let world = World::new().await;
+    let order = world.place("7001").await;
+    world.send(world.id, "7001").await;
+    settle(&world).await;
+    let lost = "UPDATE deliveries SET state = 'unknown', sending_hash = sent_hash, sent_hash = NULL, sent_at = 1";
+    doubt(&world, order, lost).await;
+    assert_eq!(world.delivery(order).await.state, S::Created);
+    assert_eq!(world.courier.count("neworder"), 1, "looked up, not sent again");
+    assert_eq!(world.courier.count("editorder"), 0, "what was found is what was sent");
+    // Of one that is known to be placed, another holder may have changed anything.
+    doubt(&world, order, "UPDATE deliveries SET number = number").await;
+    assert_eq!(world.courier.count("editorder"), 1);
+}

@@ -373,7 +373,7 @@ impl Tx {
         let letters = self
             .fetch(
                 format!(
-                    "SELECT id, detail FROM dead_letters WHERE state = 'open' AND integration_id = $1 \
+                    "SELECT id, detail, updated_at FROM dead_letters WHERE state = 'open' AND integration_id = $1 \
                      AND reason IN ($2, $3) ORDER BY id {lock}"
                 ),
                 args![integration, reason::AMBIGUOUS_NUMBER, reason::ESCAPED_NUMBER],
@@ -385,7 +385,9 @@ impl Tx {
             if !named.contains(&order) {
                 continue;
             }
-            let answered = is_planted(Bug::LetterClosedByAnother) || self.are_settled(integration, &named).await?;
+            let since = letter.int("updated_at")?;
+            let answered =
+                is_planted(Bug::LetterClosedByAnother) || self.are_settled(integration, &named, since).await?;
             if answered {
                 let why = "every order it names is settled";
                 closed += u64::from(self.close_dead_letter(letter.int("id")?, DeadState::Resolved, why, now).await?);
@@ -395,8 +397,9 @@ impl Tx {
     }
 
     /// Whether nothing is owed to any of the orders: it is at MeaSoft or was, or the newest wish
-    /// for it, a cancel, is served.
-    async fn are_settled(&mut self, integration: IntegrationId, orders: &[CrmOrderId]) -> Result<bool> {
+    /// for it is a cancel from after the letter (Unix milliseconds), and is served. One from
+    /// before says nothing of a send that came later.
+    async fn are_settled(&mut self, integration: IntegrationId, orders: &[CrmOrderId], since: i64) -> Result<bool> {
         let ids = orders.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let rows = self
             .fetch(
@@ -407,9 +410,9 @@ impl Tx {
                      SELECT crm_order_id FROM past_deliveries WHERE integration_id = $1 AND crm_order_id IN ({ids}) \
                      AND state <> 'cancelled' UNION \
                      SELECT crm_order_id FROM order_intents WHERE integration_id = $1 AND crm_order_id IN ({ids}) \
-                     AND cancel_seq > send_seq AND cancel_seq <= served"
+                     AND cancel_seq = requested AND cancel_seq = served AND wanted_at >= $2"
                 ),
-                args![integration],
+                args![integration, since],
             )
             .await?;
         Ok(rows.len() == orders.len())
