@@ -616,7 +616,10 @@ async fn store_result(
         _ => {}
     }
     if let (Outcome::Done(_) | Outcome::AlreadyDone(_), Some(order)) = (outcome, case.intent.order) {
-        tx.resolve_ambiguous(shop.id(), order, now).await?;
+        let read = case.order.as_ref();
+        let has_left =
+            case.is_withdrawn() || read.is_some_and(|read| shown(read, case, shop, &tools.module_code) != Shown::Ours);
+        tx.resolve_ambiguous(shop.id(), order, has_left, now).await?;
     }
     let mut entry = Entry::new(now, What::Decision, words(case, outcome, leave)).about(shop.id(), number);
     if let Some(d) = &case.delivery {

@@ -358,7 +358,8 @@ impl Tx {
     }
 
     /// Closes letters about a number on several orders, once every order they name is settled:
-    /// a trigger meant each of them, as far as anybody can tell. Looked at when one of them is.
+    /// a trigger meant each of them, as far as anybody can tell. Looked at when one of them is,
+    /// or has left the integration: then it is not named any more.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -366,6 +367,7 @@ impl Tx {
         &mut self,
         integration: IntegrationId,
         order: CrmOrderId,
+        has_left: bool,
         now: Timestamp,
     ) -> Result<u64> {
         // Two orders that are settled at one time wait for each other here, and the second sees both.
@@ -373,7 +375,7 @@ impl Tx {
         let letters = self
             .fetch(
                 format!(
-                    "SELECT id, detail, updated_at FROM dead_letters WHERE state = 'open' AND integration_id = $1 \
+                    "SELECT id, detail FROM dead_letters WHERE state = 'open' AND integration_id = $1 \
                      AND reason IN ($2, $3) ORDER BY id {lock}"
                 ),
                 args![integration, reason::AMBIGUOUS_NUMBER, reason::ESCAPED_NUMBER],
@@ -381,25 +383,31 @@ impl Tx {
             .await?;
         let mut closed = 0;
         for letter in &letters {
-            let named = named_orders(&letter.text("detail")?);
+            let (id, mut named) = (letter.int("id")?, named_orders(&letter.text("detail")?));
             if !named.contains(&order) {
                 continue;
             }
-            let since = letter.int("updated_at")?;
-            let answered =
-                is_planted(Bug::LetterClosedByAnother) || self.are_settled(integration, &named, since).await?;
+            if has_left {
+                named.retain(|other| *other != order);
+            }
+            let answered = is_planted(Bug::LetterClosedByAnother) || self.are_settled(integration, &named).await?;
             if answered {
                 let why = "every order it names is settled";
-                closed += u64::from(self.close_dead_letter(letter.int("id")?, DeadState::Resolved, why, now).await?);
+                closed += u64::from(self.close_dead_letter(id, DeadState::Resolved, why, now).await?);
+            } else if has_left {
+                let sql = "UPDATE dead_letters SET detail = $2 WHERE id = $1";
+                self.exec(sql, args![id, name_orders(&named)]).await?;
             }
         }
         Ok(closed)
     }
 
-    /// Whether nothing is owed to any of the orders: it is at MeaSoft or was, or the newest wish
-    /// for it is a cancel from after the letter (Unix milliseconds), and is served. One from
-    /// before says nothing of a send that came later.
-    async fn are_settled(&mut self, integration: IntegrationId, orders: &[CrmOrderId], since: i64) -> Result<bool> {
+    /// Whether nothing is owed to any of the orders: it is at MeaSoft or was. A cancel that was
+    /// served says nothing: it may have meant another order of the number.
+    async fn are_settled(&mut self, integration: IntegrationId, orders: &[CrmOrderId]) -> Result<bool> {
+        if orders.is_empty() {
+            return Ok(true);
+        }
         let ids = orders.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let rows = self
             .fetch(
@@ -408,11 +416,9 @@ impl Tx {
                      AND state NOT IN ('planned', 'sending', 'unknown', 'rejected') \
                      AND (state <> 'cancelled' OR cancelled_by_us = 0) UNION \
                      SELECT crm_order_id FROM past_deliveries WHERE integration_id = $1 AND crm_order_id IN ({ids}) \
-                     AND state <> 'cancelled' UNION \
-                     SELECT crm_order_id FROM order_intents WHERE integration_id = $1 AND crm_order_id IN ({ids}) \
-                     AND cancel_seq = requested AND cancel_seq = served AND wanted_at >= $2"
+                     AND state <> 'cancelled'"
                 ),
-                args![integration, since],
+                args![integration],
             )
             .await?;
         Ok(rows.len() == orders.len())
