@@ -6,7 +6,7 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,13 +18,16 @@ use crate::clock::Clock;
 use crate::config::{BadConfig, Config, Database, Role, Source};
 use crate::crypto::SecretKey;
 use crate::shutdown::{self, Drained};
-use crate::store::{Db, Store, StoreError, migrations};
+use crate::store::file::{self, FileLock, Lost, Share, Watched};
+use crate::store::{Db, Store, StoreError};
 use crate::telemetry::{Health, Heartbeat, Metrics, health, logs};
 
 /// Connections to PostgreSQL of one process.
 const PG_CONNECTIONS: u32 = 10;
 /// A look at the database may take this long; its pool would wait longer.
-const DATABASE_LIMIT: Duration = Duration::from_secs(2);
+const DATABASE_LIMIT: Duration = Duration::from_millis(2500);
+/// How often the file of SQLite is looked for under its name.
+const FILE_LOOKED_FOR: Duration = Duration::from_secs(5);
 
 /// What every role stands on. Cheap to clone; tests and `bridge up` build their own with
 /// [`Ctx::new`] or [`Ctx::open`].
@@ -90,10 +93,10 @@ impl Ctx {
     /// Adds the database to `/ready`. Ingress keeps serving without it, so there it is
     /// only shown.
     fn check_database(&self) {
-        let store = self.store.clone();
+        let (store, role) = (self.store.clone(), self.config.role);
         let check = move || {
             let store = store.clone();
-            async move { database_problem(&store).await.map_or(Ok(()), Err) }.boxed()
+            async move { store.problem(role.name(), DATABASE_LIMIT).await.map_or(Ok(()), Err) }.boxed()
         };
         match self.config.role {
             Role::Ingress => self.health.note("database", check),
@@ -104,15 +107,15 @@ impl Ctx {
     /// Logs when the database goes away, comes back or is of an old schema, until the
     /// process stops.
     fn watch_database(&self) {
-        let (store, stop) = (self.store.clone(), self.stop.clone());
+        let (store, stop, role) = (self.store.clone(), self.stop.clone(), self.config.role);
         tokio::spawn(async move {
             let mut last: Option<String> = None;
             loop {
-                let problem = database_problem(&store).await;
+                let problem = store.problem(role.name(), DATABASE_LIMIT).await;
                 if problem != last {
                     match &problem {
                         Some(problem) => tracing::error!("{problem}"),
-                        None => tracing::info!("the database is reachable and up to date"),
+                        None => tracing::info!("the database is reachable, up to date and takes what is written"),
                     }
                     last = problem;
                 }
@@ -125,26 +128,6 @@ impl Ctx {
     }
 }
 
-/// What stands against using the database, in one sentence.
-async fn database_problem(store: &Store) -> Option<String> {
-    let Ok(found) = tokio::time::timeout(DATABASE_LIMIT, store.db.schema_version()).await else {
-        return Some("the database is not reachable".to_owned());
-    };
-    match found {
-        Ok(version) if version < migrations::newest() => Some(format!(
-            "the database schema is at version {version}, this release needs {}: run `bridge migrate`",
-            migrations::newest()
-        )),
-        Ok(_) => match tokio::time::timeout(DATABASE_LIMIT, store.key_fits()).await {
-            Ok(Ok(true)) => None,
-            Ok(Ok(false)) => Some(StoreError::WrongKey.to_string()),
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("the database is not reachable".to_owned()),
-        },
-        Err(error) => Some(error.to_string()),
-    }
-}
-
 /// Opens the database. SQLite is created and migrated; PostgreSQL is connected lazily and
 /// left as it is, since several releases may share it.
 ///
@@ -154,13 +137,16 @@ pub async fn open_store(config: &Config, key: SecretKey, clock: Clock) -> anyhow
     let db = match &config.database {
         Database::Sqlite(path) => {
             for folder in [Some(config.data_dir.as_path()), path.parent()].into_iter().flatten() {
-                std::fs::create_dir_all(folder)
+                file::make_folder(folder)
                     .with_context(|| format!("DATA_DIR: the folder {} cannot be created", folder.display()))?;
             }
-            let db = Db::open_sqlite(path)
-                .await
-                .with_context(|| format!("the database file {} cannot be opened", path.display()))?;
+            let cannot = || format!("the database file {} cannot be opened", path.display());
+            file::prepare(path).with_context(cannot)?;
+            let db = Db::open_sqlite(path).await.with_context(cannot)?;
             db.migrate().await.with_context(|| format!("the database file {} cannot be migrated", path.display()))?;
+            if let Err(error) = file::settle_in(path) {
+                tracing::warn!(%error, "nothing beside the database file can say that it is in use");
+            }
             db
         }
         Database::Postgres(url) => Db::open_postgres(url.expose(), PG_CONNECTIONS)?,
@@ -266,6 +252,7 @@ where
 {
     tracing::info!(version = Metrics::VERSION, revision = Metrics::REVISION, role = config.role.name(), "starting");
     let ctx = Ctx::open(config, key).await?;
+    let file = hold_file(&ctx)?;
     // Waiting would not mend it. A database that is away is waited for.
     if let Ok(Ok(false)) = tokio::time::timeout(DATABASE_LIMIT, ctx.store.key_fits()).await {
         anyhow::bail!(BadConfig(vec![StoreError::WrongKey.to_string()]));
@@ -278,6 +265,7 @@ where
         .with_context(|| format!("OPS_LISTEN: {listen} cannot be opened"))?;
     tracing::info!(%address, "metrics and health are served");
     ctx.watch_database();
+    let lost = file.as_ref().map(|(watched, _)| watch_file(&ctx, watched.clone()));
     let announce = {
         let (stop, health) = (ctx.stop.clone(), ctx.health.clone());
         async move {
@@ -289,10 +277,43 @@ where
 
     let done = finish(&ctx, main(ctx.clone()), &hard).await;
     ops.abort();
+    if let Some((watched, _)) = &file
+        && let Some(lost) = lost.and_then(|lost| lost.get().copied())
+    {
+        anyhow::bail!(watched.rescue(&ctx.store.db, lost).await);
+    }
     // A connection that hangs must not hold the end up.
     let _ = tokio::time::timeout(Duration::from_secs(2), ctx.store.db.close()).await;
     tracing::info!("stopped");
     done
+}
+
+/// The file of SQLite, held by this process for as long as it runs. Nothing with PostgreSQL.
+fn hold_file(ctx: &Ctx) -> anyhow::Result<Option<(Watched, FileLock)>> {
+    let Database::Sqlite(path) = &ctx.config.database else { return Ok(None) };
+    let share = if ctx.config.role == Role::Bridge { Share::Alone } else { Share::Roles };
+    Ok(Some((Watched::new(path), file::lock(path, share)?)))
+}
+
+/// Stops the process when its file is not where it was: what is accepted then would go where
+/// nobody finds it. The cell says so.
+fn watch_file(ctx: &Ctx, watched: Watched) -> Arc<OnceLock<Lost>> {
+    let cell = Arc::new(OnceLock::new());
+    let (stop, found) = (ctx.stop.clone(), cell.clone());
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(FILE_LOOKED_FOR) => {}
+            }
+            if let Some(lost) = watched.lost() {
+                let _ = found.set(lost);
+                tracing::error!(?lost, "the database file is not where it was: stopping");
+                stop.cancel();
+            }
+        }
+    });
+    cell
 }
 
 /// Runs the role's function; after a stop it and every tracked task share one grace period.
@@ -362,7 +383,7 @@ mod tests {
     fn a_process_starts_on_an_empty_folder_and_ends_with_its_function() {
         let folder = Folder::new();
         let code = run_from(Role::Bridge, &folder.source(&[]), |ctx| async move {
-            assert_eq!(ctx.store.db.schema_version().await.expect("migrated"), migrations::newest());
+            assert_eq!(ctx.store.db.schema_version().await.expect("migrated"), crate::store::migrations::newest());
             assert!(ctx.health.ready().await.ok);
             Ok(())
         });
@@ -418,7 +439,8 @@ mod tests {
         let code = run_from(Role::Bridge, &folder.source(&more), |ctx| async move {
             let report = ctx.health.ready().await;
             assert!(!report.ok);
-            assert_eq!(report.body["checks"][0]["why"], "the database is not reachable");
+            let why = report.body["checks"][0]["why"].as_str().expect("a sentence").to_owned();
+            assert!(why.contains("Connection refused") && why.contains("127.0.0.1:1"), "{why}");
             Ok(())
         });
         assert_eq!(code, ExitCode::SUCCESS);
@@ -430,10 +452,10 @@ mod tests {
         std::fs::create_dir_all(&folder.0).expect("folder");
         let db = Db::open_sqlite(&folder.0.join("bridge.db")).await.expect("opened");
         let store = Store::new(db, SecretKey::from_bytes([1; 32]), Clock::system());
-        let problem = database_problem(&store).await.expect("not migrated");
+        let problem = store.problem("test", DATABASE_LIMIT).await.expect("not migrated");
         assert!(problem.contains("run `bridge migrate`"), "{problem}");
         store.db.migrate().await.expect("migrated");
-        assert_eq!(database_problem(&store).await, None);
+        assert_eq!(store.problem("test", DATABASE_LIMIT).await, None);
     }
 
     #[test]
@@ -517,6 +539,72 @@ mod tests {
             assert_eq!(process.ended(), Some(0));
             assert!(folder.0.join("stopping").exists(), "it was stopped softly");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_terminal_that_is_closed_ends_nothing() {
+        let folder = Folder::new();
+        let mut process = Process::start(&folder, false);
+        process.until("ready", |_| folder.0.join("ready").exists().then_some(()));
+        // Had the first ended it, it would not have ended with 0.
+        process.signal("HUP");
+        process.signal("TERM");
+        assert_eq!(process.ended(), Some(0));
+    }
+
+    /// What a row says, in the database under a folder.
+    fn kept(folder: &Folder) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let db = Db::open_sqlite(&folder.0.join("deep/bridge.db")).await.expect("opened");
+            let row = db.fetch_one("SELECT value FROM cursors WHERE name = 'late'", vec![]).await;
+            db.close().await;
+            row.expect("read").is_some()
+        })
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_database_file_that_is_removed_stops_the_process_and_loses_nothing() {
+        let folder = Folder::new();
+        let code = run_from(Role::Bridge, &folder.source(&[]), |ctx| async move {
+            let Database::Sqlite(file) = &ctx.config.database else { unreachable!("SQLite") };
+            std::fs::remove_file(file)?;
+            let late = "INSERT INTO cursors (name, value, updated_at) VALUES ('late', '', 1)";
+            ctx.store.db.exec(late, vec![]).await?;
+            ctx.stop.cancelled().await;
+            Ok(())
+        });
+        assert_eq!(code, ExitCode::FAILURE, "it does not go on into a file that nobody sees");
+        assert!(kept(&folder), "what was taken meanwhile is there for the next start");
+        assert_eq!(run_from(Role::Bridge, &folder.source(&[]), |_| async { Ok(()) }), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn an_empty_database_file_where_there_was_an_installation_is_refused() {
+        let folder = Folder::new();
+        let start = || run_from(Role::Bridge, &folder.source(&[]), |_| async { Ok(()) });
+        assert_eq!(start(), ExitCode::SUCCESS);
+        let file = folder.0.join("deep/bridge.db");
+        std::fs::write(&file, "").expect("emptied");
+        assert_eq!(start(), ExitCode::FAILURE);
+        assert_eq!(std::fs::metadata(&file).expect("there").len(), 0, "it is left as it was found");
+    }
+
+    #[test]
+    fn two_folders_do_not_make_two_installations_of_one_file() {
+        let (folder, other) = (Folder::new(), Folder::new());
+        let url = format!("sqlite://{}", folder.0.join("one.db").display());
+        let (first, second) = (folder.source(&[("DATABASE_URL", &url)]), other.source(&[("DATABASE_URL", &url)]));
+        let code = run_from(Role::Bridge, &first, |_| async move {
+            let second = tokio::task::spawn_blocking(move || {
+                run_from(Role::Bridge, &second, |_| async { unreachable!("must not start") })
+            });
+            assert_eq!(second.await?, ExitCode::FAILURE);
+            Ok(())
+        });
+        assert_eq!(code, ExitCode::SUCCESS);
     }
 
     #[cfg(unix)]

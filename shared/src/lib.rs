@@ -23,3 +23,4 @@ pub mod shutdown;
 pub mod store;
 pub mod telemetry;
 pub mod trigger_forms;
+pub mod waiting;

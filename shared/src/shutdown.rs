@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Turns SIGTERM and SIGINT into a soft stop; the second signal asks for the hard one.
+/// Turns SIGTERM and SIGINT into a soft stop; the second signal asks for the hard one. A
+/// terminal that is closed (SIGHUP) does not end a process that serves shops; settings are read
+/// at start alone, so there is nothing to read anew either.
 ///
 /// # Errors
 /// The system's, when signals cannot be watched.
@@ -26,19 +28,27 @@ pub fn watch_signals(stop: CancellationToken, hard: CancellationToken) -> std::i
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
     fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hang_up.recv() => tracing::info!("SIGHUP is ignored; new settings need a restart"),
+            }
         }
     }
 }

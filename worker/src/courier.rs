@@ -128,7 +128,7 @@ impl Tools {
             if let Err(error) = self.begin_sends(cases, now).await {
                 tracing::warn!(%error, "the ledger could not be written; nothing was sent");
                 // One order's refused statement holds up no other.
-                let alone = cases.len() == 1 || matches!(error, StoreError::Unreachable(_));
+                let alone = cases.len() == 1 || error.is_the_databases();
                 for case in cases.iter_mut().filter(|case| case.is_open()) {
                     if alone || self.begin_sends(&mut [&mut **case], now).await.is_err() {
                         case.began = false;

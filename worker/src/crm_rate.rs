@@ -13,6 +13,7 @@ use shared::crypto::sha256_hex;
 use shared::retailcrm;
 use shared::store::budgets::{SLICES, Window};
 use shared::store::{Dialect, Store};
+use shared::waiting;
 use tokio::time::Instant;
 
 use crate::crm_breaker::Guarded;
@@ -138,7 +139,10 @@ impl retailcrm::Gate for SharedGate {
                         Duration::from_millis(u64::try_from(millis).unwrap_or(0).clamp(5, 1000))
                     }
                     // The store is away: nothing can be recorded, so nothing is asked either.
-                    Err(_) => SECOND,
+                    Err(error) => {
+                        waiting::on(|| format!("its turn at RetailCRM, counted in the database: {error}"));
+                        SECOND
+                    }
                 };
                 tokio::time::sleep(pause).await;
             }

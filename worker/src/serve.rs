@@ -16,13 +16,13 @@ use shared::planted::{Bug, is_planted};
 use shared::reason;
 use shared::retailcrm::CrmError;
 use shared::retry::Waits;
+use shared::store;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::deliveries::{DeliveryKey, Leased};
 use shared::store::intents::{Held, Intent, Leave};
 use shared::store::journal::{Entry, What};
 use shared::store::numbers::{numbers, numbers_by_id};
 use shared::store::past_deliveries::PastDelivery;
-use shared::store::{self, StoreError};
 
 use crate::case::Case;
 use crate::convert;
@@ -488,7 +488,7 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
             Err(error) if left > 0 => {
                 // The lease is kept alive meanwhile; giving up here would only cost a repeat.
                 tracing::warn!(%error, "an attempt's result could not be stored yet");
-                left -= if matches!(error, StoreError::Unreachable(_)) { 1 } else { 7.min(left) };
+                left -= if error.is_the_databases() { 1 } else { 7.min(left) };
                 tokio::time::sleep(waits.next_wait()).await;
             }
             Err(error) => {

@@ -17,6 +17,7 @@ mod trigger_help;
 mod up;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
 use shared::bootstrap;
@@ -24,6 +25,7 @@ use shared::clock::Clock;
 use shared::config::{BadConfig, Config, Role, Source};
 use shared::crypto::SecretKey;
 use shared::store::Store;
+use shared::waiting;
 
 use crate::args::{Cli, Command, ConfigCommand, SecretKeyCommand, Shell};
 use crate::output::{Failure, Output};
@@ -69,7 +71,8 @@ fn answer(command: Command, source: &Source, out: &Output) -> Result<ExitCode, F
     let config = Config::read(Role::Bridge, source).map_err(Failure::Config)?;
     config.make_folders().map_err(Failure::Config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
-    runtime.block_on(async {
+    let limit = limit(&command);
+    let done = runtime.block_on(waiting::limited(limit, async {
         match command {
             Command::Config { command: ConfigCommand::Check } => check_config(&config, out),
             Command::Migrate => migrate(&config, out).await,
@@ -88,18 +91,52 @@ fn answer(command: Command, source: &Source, out: &Output) -> Result<ExitCode, F
                 unreachable!("handled before")
             }
         }
+    }));
+    // What hangs must not hold the process at its end either.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    done.unwrap_or_else(|waited| {
+        Err(Failure::sentence(format!("no end within {} s; it waited for {waited}", limit.as_secs())))
     })
 }
+
+/// How long a command may take. One statement may take less ([`STATEMENT_LIMIT`]).
+const fn limit(command: &Command) -> Duration {
+    Duration::from_secs(match command {
+        // The longer a ledger has grown, the longer these take; `probe` waits for its reader too.
+        Command::Migrate | Command::SecretKey { .. } | Command::Probe(_) => 24 * 3600,
+        // Vendors are asked, in turn and within their limits.
+        Command::Doctor { .. } | Command::Integration { .. } => 600,
+        _ => 120,
+    })
+}
+
+/// How long one statement of a command may take.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
 
 /// The store, ready for a command. With SQLite it is created and migrated when missing.
 async fn open(config: &Config) -> Result<Store, Failure> {
     let key = config.load_secret_key().map_err(Failure::Config)?;
-    let store = bootstrap::open_store(config, key, Clock::system()).await?;
-    let version = store.db.schema_version().await.map_err(anyhow::Error::from)?;
+    let mut store = bootstrap::open_store(config, key, Clock::system()).await?;
+    store.db = store.db.with_limit(STATEMENT_LIMIT);
+    let version = version(&store).await?;
     if version < shared::store::migrations::newest() {
         return Err(Failure::sentence("the database is not migrated yet: run `bridge migrate`"));
     }
     Ok(store)
+}
+
+/// The schema's version, or why the database lets nobody ask.
+async fn version(store: &Store) -> Result<i64, Failure> {
+    match store.db.schema_version().await {
+        Ok(version) => Ok(version),
+        Err(error) => {
+            let error = anyhow::Error::from(store.db.explained(error).await);
+            Err(Failure::Failed(match store.db.server() {
+                Some(server) => error.context(format!("PostgreSQL at {server}")),
+                None => error,
+            }))
+        }
+    }
 }
 
 fn completions(shell: Shell) {
@@ -132,8 +169,10 @@ async fn migrate(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
     // No secret is touched, so no key is asked for.
     let key = SecretKey::from_bytes([0; 32]);
     let store = bootstrap::open_store(config, key, Clock::system()).await?;
+    // The server's own words first: the migration's speak of connections of a pool.
+    version(&store).await?;
     store.db.migrate().await.map_err(anyhow::Error::from)?;
-    let version = store.db.schema_version().await.map_err(anyhow::Error::from)?;
+    let version = version(&store).await?;
     out.answer(&serde_json::json!({ "version": version }), || {
         println!("The database is at schema version {version}.");
     });

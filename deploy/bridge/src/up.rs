@@ -22,17 +22,16 @@ pub fn run(source: &Source) -> ExitCode {
     })
 }
 
-/// On SQLite one process owns the installation: its lock file says so, and the leases a
-/// crashed predecessor left are freed at once.
+/// On SQLite one process owns the installation, since it holds the database file: the leases
+/// a crashed predecessor left are freed at once. The lock of `DATA_DIR` keeps out the release
+/// before, which knows no other.
 ///
 /// # Errors
 /// When another process holds the lock.
 pub async fn alone(ctx: &Ctx) -> anyhow::Result<Option<File>> {
     let Database::Sqlite(_) = &ctx.config.database else { return Ok(None) };
     let file = lock(&ctx.config)?;
-    if ctx.config.amqp_url.is_none() {
-        ctx.store.free_all_leases().await?;
-    }
+    ctx.store.free_all_leases().await?;
     Ok(Some(file))
 }
 

@@ -344,7 +344,7 @@ impl Config {
         let folders = [("DATA_DIR", Some(self.data_dir.as_path())), ("DATABASE_URL", file.parent())];
         for (name, folder) in folders {
             let Some(folder) = folder.filter(|folder| !folder.as_os_str().is_empty()) else { continue };
-            std::fs::create_dir_all(folder).map_err(|error| {
+            crate::store::file::make_folder(folder).map_err(|error| {
                 BadConfig(vec![format!("{name}: the folder {} cannot be created ({error})", folder.display())])
             })?;
         }
@@ -392,7 +392,7 @@ impl Config {
 fn create_key_file(path: &Path) -> std::io::Result<()> {
     use std::io::Write as _;
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        crate::store::file::make_folder(folder)?;
     }
     let draft = path.with_extension(format!("{}.new", std::process::id()));
     let mut options = std::fs::OpenOptions::new();

@@ -4,79 +4,20 @@
 
 use std::path::Path;
 use std::str::FromStr;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Postgres, Row as _, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, Postgres, Row as _, Sqlite, Transaction};
 
 use crate::domain::{CrmOrderId, DeliveryId, IntegrationId, Kopecks};
 use crate::store::steps::{Step, about_to};
+use crate::waiting;
 
-/// Why the store did not do it. The text never holds values of a row.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("the database is not reachable")]
-    Unreachable(#[source] sqlx::Error),
-    /// It lets nobody in until a person has done something.
-    #[error("{0}")]
-    Closed(&'static str, #[source] sqlx::Error),
-    #[error("the database refused the statement")]
-    Refused(#[source] sqlx::Error),
-    #[error("a row holds something unreadable in column {0}")]
-    BadRow(&'static str),
-    /// The row was written between its reading and this write; nothing was changed.
-    #[error("somebody else changed it at the same moment, so nothing was changed: look at it and do it again")]
-    ChangedMeanwhile,
-    #[error("a stored secret cannot be decrypted: BRIDGE_SECRET_KEY is not the key it was written with")]
-    WrongKey,
-    #[error("{0}")]
-    Config(String),
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::Protocol(_) => Self::Unreachable(error),
-            // Class 57P: the server is going down or starting up.
-            sqlx::Error::Database(ref db) if db.code().is_some_and(|code| code.starts_with("57P")) => {
-                Self::Unreachable(error)
-            }
-            sqlx::Error::Database(ref db) => match closed(db.code().as_deref()) {
-                Some(why) => Self::Closed(why, error),
-                None => Self::Refused(error),
-            },
-            other => Self::Refused(other),
-        }
-    }
-}
-
-/// What PostgreSQL says to whom it does not let in, by its code.
-fn closed(code: Option<&str>) -> Option<&'static str> {
-    Some(match code? {
-        "3D000" => "the database that DATABASE_URL names does not exist: create it, or correct the URL",
-        "28P01" | "28000" => "PostgreSQL refuses the user name or password of DATABASE_URL",
-        "42501" => "the user of DATABASE_URL may not use the tables: grant it the rights of their owner",
-        _ => return None,
-    })
-}
-
-impl StoreError {
-    /// A unique or foreign key stood against it.
-    #[must_use]
-    pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Refused(sqlx::Error::Database(db)) if db.is_unique_violation())
-    }
-}
-
-pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+pub use crate::store::error::{Result, StoreError};
 
 /// A bound value. Typed even when NULL, since PostgreSQL wants to know.
 #[derive(Debug, Clone)]
@@ -181,9 +122,17 @@ pub enum Dialect {
     Postgres,
 }
 
-/// The open database.
+/// The open database. Cheap to clone.
 #[derive(Debug, Clone)]
-pub enum Db {
+pub struct Db {
+    pub(super) pools: Pools,
+    /// How long one statement may take, the wait for a connection included.
+    limit: Duration,
+    trouble: Trouble,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Pools {
     /// One writer connection per process, so that writers queue here and not on a busy
     /// file; readers beside it (WAL).
     Sqlite {
@@ -193,17 +142,83 @@ pub enum Db {
     Postgres(PgPool),
 }
 
-/// A write transaction.
-pub enum Tx {
+/// A write transaction. A statement that fails ends it, as PostgreSQL has it: nothing of it
+/// happens then.
+pub struct Tx {
+    inner: Open,
+    broken: bool,
+    limit: Duration,
+    trouble: Trouble,
+}
+
+enum Open {
     Sqlite(Transaction<'static, Sqlite>),
     Postgres(Transaction<'static, Postgres>),
 }
 
+/// The last time the database said that it cannot do its work, for whoever asks how it is.
+#[derive(Debug, Clone, Default)]
+struct Trouble(Arc<Mutex<Option<(Instant, String)>>>);
+
+impl Trouble {
+    fn noted<T>(&self, result: Result<T>) -> Result<T> {
+        // A lock ends by itself, and only whoever asks how the database is gives up on one.
+        if let Err(error @ StoreError::Failing(..)) = &result
+            && !error.is_locked()
+        {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), error.to_string()));
+        }
+        result
+    }
+}
+
+/// Of one statement. Longer than any of ours takes, so that a server that stands still is told
+/// from one that works.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
+/// A statement of its own that gave way to another transaction is tried again so often.
+const AGAIN: u32 = 4;
+
+/// The statement without its values: its first words, for an error's text.
+fn headline(sql: &str) -> String {
+    let mut words = sql.split_whitespace().take_while(|word| !word.starts_with(['(', '$']));
+    let few: Vec<&str> = words.by_ref().take(4).collect();
+    few.join(" ")
+}
+
+/// A test's failure or delay, then the statement within its time.
+async fn within<T>(limit: Duration, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(done) => done,
+        Err(_) => Err(StoreError::Silent { what: what.to_owned(), seconds: limit.as_secs() }),
+    }
+}
+
+/// The write connection goes back to its pool only without a transaction. SQLite ends one by
+/// itself when the disk is full or fails, `sqlx` goes on counting it, and would refuse every
+/// later one on this connection.
+fn only_at_rest(options: SqlitePoolOptions) -> SqlitePoolOptions {
+    options.after_release(|connection, _| {
+        Box::pin(async move {
+            // What is under way, a rollback for one, is over then.
+            connection.ping().await?;
+            let rest = !connection.is_in_transaction();
+            if !rest {
+                tracing::warn!("the write connection to the database lost its transaction and is opened anew");
+            }
+            Ok(rest)
+        })
+    })
+}
+
 impl Db {
+    fn new(pools: Pools) -> Self {
+        Self { pools, limit: STATEMENT_LIMIT, trouble: Trouble::default() }
+    }
+
     /// Opens a SQLite file, creating it when missing.
     ///
     /// # Errors
-    /// [`StoreError::Unreachable`] when the file cannot be opened.
+    /// [`StoreError::Failing`] when the file cannot be opened.
     pub async fn open_sqlite(path: &Path) -> Result<Self> {
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -212,7 +227,7 @@ impl Db {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10));
-        let write = SqlitePoolOptions::new()
+        let write = only_at_rest(SqlitePoolOptions::new())
             .max_connections(1)
             .min_connections(1)
             .idle_timeout(None)
@@ -220,13 +235,13 @@ impl Db {
             .connect_with(options.clone())
             .await?;
         let read = SqlitePoolOptions::new().max_connections(4).connect_lazy_with(options.read_only(true));
-        Ok(Self::Sqlite { write, read })
+        Ok(Self::new(Pools::Sqlite { write, read }))
     }
 
     /// A SQLite database that lives in memory and ends with its last handle.
     ///
     /// # Errors
-    /// [`StoreError::Unreachable`].
+    /// [`StoreError::Failing`].
     #[cfg(feature = "testing")]
     pub async fn open_in_memory() -> Result<Self> {
         let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true);
@@ -239,7 +254,7 @@ impl Db {
             .test_before_acquire(false)
             .connect_with(options)
             .await?;
-        Ok(Self::Sqlite { write: only.clone(), read: only })
+        Ok(Self::new(Pools::Sqlite { write: only.clone(), read: only }))
     }
 
     /// Connects lazily: a PostgreSQL that is away does not keep a process from starting.
@@ -254,14 +269,76 @@ impl Db {
             .max_connections(max_connections)
             .acquire_timeout(Duration::from_secs(5))
             .connect_lazy_with(options);
-        Ok(Self::Postgres(pool))
+        Ok(Self::new(Pools::Postgres(pool)))
+    }
+
+    /// With another limit of one statement.
+    #[must_use]
+    pub fn with_limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
     }
 
     #[must_use]
     pub const fn dialect(&self) -> Dialect {
-        match self {
-            Self::Sqlite { .. } => Dialect::Sqlite,
-            Self::Postgres(_) => Dialect::Postgres,
+        match self.pools {
+            Pools::Sqlite { .. } => Dialect::Sqlite,
+            Pools::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Host and port of the server; `None`: a file.
+    #[must_use]
+    pub fn server(&self) -> Option<String> {
+        match &self.pools {
+            Pools::Sqlite { .. } => None,
+            Pools::Postgres(pool) => {
+                let options = pool.connect_options();
+                let host =
+                    options.get_socket().map_or_else(|| options.get_host().to_owned(), |p| p.display().to_string());
+                Some(format!("{host}:{}", options.get_port()))
+            }
+        }
+    }
+
+    /// What the database said of itself in the last moments, if it could not do its work.
+    #[must_use]
+    pub fn recent_trouble(&self, within: Duration) -> Option<String> {
+        let last = self.trouble.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(at, _)| at.elapsed() <= within).map(|(_, words)| words.clone())
+    }
+
+    /// A connection beside the pool, made now: the server's own answer to whoever asks it to
+    /// come in, where the pool only knows that none came free. Nothing for a file.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn knock(&self, limit: Duration) -> Result<()> {
+        let Pools::Postgres(pool) = &self.pools else { return Ok(()) };
+        let options = pool.connect_options();
+        within(limit, "connecting", async { Ok(PgConnection::connect_with(&options).await?.close().await?) }).await
+    }
+
+    /// The statement in its time; again when PostgreSQL let another transaction go first, since
+    /// then nothing of it happened.
+    async fn attempt<T, F>(&self, sql: &str, run: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        about_to(Step::Statement).await?;
+        let what = headline(sql);
+        waiting::on(|| format!("the database ({what})"));
+        let mut tries = 1;
+        loop {
+            let done = self.trouble.noted(within(self.limit, &what, run()).await);
+            if tries < AGAIN
+                && self.dialect() == Dialect::Postgres
+                && done.as_ref().is_err_and(StoreError::is_contention)
+            {
+                tries += 1;
+                continue;
+            }
+            return done;
         }
     }
 
@@ -270,12 +347,15 @@ impl Db {
     /// # Errors
     /// [`StoreError`].
     pub async fn exec(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<u64> {
-        about_to(Step::Statement).await?;
-        let sql = AssertSqlSafe(sql.into());
-        Ok(match self {
-            Self::Sqlite { write, .. } => bind_all!(sqlx::query(sql), args).execute(write).await?.rows_affected(),
-            Self::Postgres(pool) => bind_all!(sqlx::query(sql), args).execute(pool).await?.rows_affected(),
+        let sql: Arc<str> = sql.into().into();
+        self.attempt(&sql, || async {
+            let (sql, args) = (AssertSqlSafe(sql.clone()), args.clone());
+            Ok(match &self.pools {
+                Pools::Sqlite { write, .. } => bind_all!(sqlx::query(sql), args).execute(write).await?.rows_affected(),
+                Pools::Postgres(pool) => bind_all!(sqlx::query(sql), args).execute(pool).await?.rows_affected(),
+            })
         })
+        .await
     }
 
     /// Reads rows.
@@ -283,16 +363,15 @@ impl Db {
     /// # Errors
     /// [`StoreError`].
     pub async fn fetch(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<Vec<Row>> {
-        about_to(Step::Statement).await?;
-        let sql = AssertSqlSafe(sql.into());
-        Ok(match self {
-            Self::Sqlite { read, .. } => {
-                bind_all!(sqlx::query(sql), args).fetch_all(read).await?.into_iter().map(Row::Sqlite).collect()
-            }
-            Self::Postgres(pool) => {
-                bind_all!(sqlx::query(sql), args).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect()
-            }
+        let sql: Arc<str> = sql.into().into();
+        self.attempt(&sql, || async {
+            let (sql, args) = (AssertSqlSafe(sql.clone()), args.clone());
+            Ok(match &self.pools {
+                Pools::Sqlite { read, .. } => sqlite_rows(bind_all!(sqlx::query(sql), args).fetch_all(read).await?),
+                Pools::Postgres(pool) => postgres_rows(bind_all!(sqlx::query(sql), args).fetch_all(pool).await?),
+            })
         })
+        .await
     }
 
     /// Reads at most one row.
@@ -308,16 +387,15 @@ impl Db {
     /// # Errors
     /// [`StoreError`].
     pub async fn exec_returning(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<Vec<Row>> {
-        about_to(Step::Statement).await?;
-        let sql = AssertSqlSafe(sql.into());
-        Ok(match self {
-            Self::Sqlite { write, .. } => {
-                bind_all!(sqlx::query(sql), args).fetch_all(write).await?.into_iter().map(Row::Sqlite).collect()
-            }
-            Self::Postgres(pool) => {
-                bind_all!(sqlx::query(sql), args).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect()
-            }
+        let sql: Arc<str> = sql.into().into();
+        self.attempt(&sql, || async {
+            let (sql, args) = (AssertSqlSafe(sql.clone()), args.clone());
+            Ok(match &self.pools {
+                Pools::Sqlite { write, .. } => sqlite_rows(bind_all!(sqlx::query(sql), args).fetch_all(write).await?),
+                Pools::Postgres(pool) => postgres_rows(bind_all!(sqlx::query(sql), args).fetch_all(pool).await?),
+            })
         })
+        .await
     }
 
     /// Begins a write transaction (on SQLite with the write lock taken at once).
@@ -326,48 +404,82 @@ impl Db {
     /// [`StoreError`].
     pub async fn begin(&self) -> Result<Tx> {
         about_to(Step::Begin).await?;
-        Ok(match self {
-            Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
-        })
+        let begun = within(self.limit, "BEGIN", async {
+            Ok(match &self.pools {
+                Pools::Sqlite { write, .. } => Open::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+                Pools::Postgres(pool) => Open::Postgres(pool.begin().await?),
+            })
+        });
+        let inner = self.trouble.noted(begun.await)?;
+        Ok(Tx { inner, broken: false, limit: self.limit, trouble: self.trouble.clone() })
     }
 
     pub async fn close(&self) {
-        match self {
-            Self::Sqlite { write, read } => {
+        match &self.pools {
+            Pools::Sqlite { write, read } => {
                 read.close().await;
                 write.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Pools::Postgres(pool) => pool.close().await,
         }
     }
 }
 
+fn sqlite_rows(rows: Vec<SqliteRow>) -> Vec<Row> {
+    rows.into_iter().map(Row::Sqlite).collect()
+}
+
+fn postgres_rows(rows: Vec<PgRow>) -> Vec<Row> {
+    rows.into_iter().map(Row::Postgres).collect()
+}
+
 impl Tx {
+    #[must_use]
+    pub const fn dialect(&self) -> Dialect {
+        match self.inner {
+            Open::Sqlite(_) => Dialect::Sqlite,
+            Open::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    async fn attempt<T>(&mut self, sql: &str, run: impl AsyncFnOnce(&mut Open) -> Result<T>) -> Result<T> {
+        about_to(Step::Within).await?;
+        if self.broken {
+            return Err(StoreError::Broken);
+        }
+        let what = headline(sql);
+        waiting::on(|| format!("the database ({what})"));
+        let done = within(self.limit, &what, run(&mut self.inner)).await;
+        self.broken = done.is_err();
+        self.trouble.noted(done)
+    }
+
     /// # Errors
     /// [`StoreError`].
     pub async fn exec(&mut self, sql: impl Into<String>, args: Vec<Value>) -> Result<u64> {
-        about_to(Step::Within).await?;
-        let sql = AssertSqlSafe(sql.into());
-        Ok(match self {
-            Self::Sqlite(tx) => bind_all!(sqlx::query(sql), args).execute(&mut **tx).await?.rows_affected(),
-            Self::Postgres(tx) => bind_all!(sqlx::query(sql), args).execute(&mut **tx).await?.rows_affected(),
+        let sql: Arc<str> = sql.into().into();
+        let query = AssertSqlSafe(sql.clone());
+        self.attempt(&sql, async |open| {
+            Ok(match open {
+                Open::Sqlite(tx) => bind_all!(sqlx::query(query), args).execute(&mut **tx).await?.rows_affected(),
+                Open::Postgres(tx) => bind_all!(sqlx::query(query), args).execute(&mut **tx).await?.rows_affected(),
+            })
         })
+        .await
     }
 
     /// # Errors
     /// [`StoreError`].
     pub async fn fetch(&mut self, sql: impl Into<String>, args: Vec<Value>) -> Result<Vec<Row>> {
-        about_to(Step::Within).await?;
-        let sql = AssertSqlSafe(sql.into());
-        Ok(match self {
-            Self::Sqlite(tx) => {
-                bind_all!(sqlx::query(sql), args).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
-            }
-            Self::Postgres(tx) => {
-                bind_all!(sqlx::query(sql), args).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
-            }
+        let sql: Arc<str> = sql.into().into();
+        let query = AssertSqlSafe(sql.clone());
+        self.attempt(&sql, async |open| {
+            Ok(match open {
+                Open::Sqlite(tx) => sqlite_rows(bind_all!(sqlx::query(query), args).fetch_all(&mut **tx).await?),
+                Open::Postgres(tx) => postgres_rows(bind_all!(sqlx::query(query), args).fetch_all(&mut **tx).await?),
+            })
         })
+        .await
     }
 
     /// # Errors
@@ -381,10 +493,19 @@ impl Tx {
     /// not known.
     pub async fn commit(self) -> Result<()> {
         about_to(Step::Commit).await?;
-        match self {
-            Self::Sqlite(tx) => tx.commit().await?,
-            Self::Postgres(tx) => tx.commit().await?,
+        if self.broken {
+            return Err(StoreError::Broken);
         }
-        Ok(())
+        let trouble = self.trouble.clone();
+        trouble.noted(
+            within(self.limit, "COMMIT", async {
+                match self.inner {
+                    Open::Sqlite(tx) => tx.commit().await?,
+                    Open::Postgres(tx) => tx.commit().await?,
+                }
+                Ok(())
+            })
+            .await,
+        )
     }
 }

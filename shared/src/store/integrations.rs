@@ -4,7 +4,7 @@ use crate::args;
 use crate::crypto::random_hex;
 use crate::domain::crm_account;
 use crate::domain::{Integration, IntegrationId, IntegrationState, PausedBy, Secret, Secrets, Settings};
-use crate::store::db::{Result, Row, StoreError, Tx};
+use crate::store::db::{Dialect, Result, Row, StoreError, Tx};
 use crate::store::journal::{Entry, What};
 use crate::store::{Store, moment};
 
@@ -393,7 +393,7 @@ fn paused_columns(state: &IntegrationState) -> (Option<&'static str>, Option<Str
 
 /// Two that take one prefix at the same moment must see each other. SQLite has one writer.
 async fn one_at_a_time(tx: &mut Tx) -> Result<()> {
-    if matches!(tx, Tx::Postgres(_)) {
+    if tx.dialect() == Dialect::Postgres {
         tx.exec("LOCK TABLE integrations IN SHARE ROW EXCLUSIVE MODE", vec![]).await?;
     }
     Ok(())

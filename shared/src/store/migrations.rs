@@ -4,9 +4,11 @@ use std::borrow::Cow;
 
 use sqlx::AssertSqlSafe;
 use sqlx::SqlSafeStr as _;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::postgres::PgPool;
 
-use crate::store::db::{Db, Dialect, Result, StoreError};
+use crate::store::db::{Db, Dialect, Pools};
+use crate::store::error::{Result, StoreError};
 
 /// Version, name and text of every step, oldest first.
 const STEPS: &[(i64, &str, &str)] = &[
@@ -61,6 +63,16 @@ fn migrator(dialect: Dialect, last: i64) -> Migrator {
     migrator
 }
 
+/// A table that others have locked, or another migration, is not waited for without end.
+async fn on_postgres(pool: &PgPool, migrator: &Migrator) -> std::result::Result<(), MigrateError> {
+    let mut connection = pool.acquire().await?;
+    sqlx::query("SET lock_timeout = '60s'").execute(&mut *connection).await?;
+    let done = migrator.run(&mut *connection).await;
+    // The setting is the connection's, and goes with it.
+    connection.close_on_drop();
+    done
+}
+
 impl Db {
     /// Brings the schema up to date. Safe to repeat and to run in several processes.
     ///
@@ -76,32 +88,20 @@ impl Db {
     /// [`StoreError`].
     pub async fn migrate_to(&self, last: i64) -> Result<()> {
         let migrator = migrator(self.dialect(), last);
-        let done = match self {
+        let done = match &self.pools {
             // The migrator locks PostgreSQL against other processes; here the write lock does it.
-            Self::Sqlite { write, .. } => {
+            Pools::Sqlite { write, .. } => {
                 let mut tx = write.begin_with("BEGIN IMMEDIATE").await?;
                 match migrator.run(&mut *tx).await {
-                    Ok(()) => tx.commit().await.map_err(sqlx::migrate::MigrateError::Execute),
+                    Ok(()) => tx.commit().await.map_err(MigrateError::Execute),
                     failed => failed,
                 }
             }
-            Self::Postgres(pool) => migrator.run(pool).await,
+            Pools::Postgres(pool) => on_postgres(pool, &migrator).await,
         };
         done.map_err(|error| match error {
-            sqlx::migrate::MigrateError::Execute(error) => StoreError::from(error),
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => StoreError::from(error),
             other => StoreError::Config(format!("the database cannot be migrated: {other}")),
         })
-    }
-
-    /// The version the schema is at; 0 for an empty database.
-    ///
-    /// # Errors
-    /// [`StoreError::Unreachable`] or [`StoreError::Closed`].
-    pub async fn schema_version(&self) -> Result<i64> {
-        match self.fetch_one("SELECT MAX(version) AS version FROM _sqlx_migrations", vec![]).await {
-            Ok(row) => Ok(row.map(|row| row.opt_int("version")).transpose()?.flatten().unwrap_or(0)),
-            Err(StoreError::Refused(_)) => Ok(0),
-            Err(other) => Err(other),
-        }
     }
 }

@@ -7,11 +7,14 @@ pub mod cursors;
 pub mod db;
 pub mod dead_letters;
 pub mod deliveries;
+pub mod error;
+pub mod file;
 pub mod integrations;
 pub mod intents;
 pub mod jobs;
 pub mod journal;
 pub mod leases;
+mod look;
 mod many;
 pub mod migrations;
 pub mod numbers;
@@ -25,7 +28,8 @@ pub mod status_stream;
 pub mod steps;
 pub mod tracking_outbox;
 
-pub use db::{Db, Dialect, Result, Row, StoreError, Tx, Value};
+pub use db::{Db, Dialect, Row, Tx, Value};
+pub use error::{Result, StoreError};
 
 use jiff::Timestamp;
 

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// A look at a dependency may take this long.
-const CHECK_LIMIT: Duration = Duration::from_secs(3);
+const CHECK_LIMIT: Duration = Duration::from_millis(4500);
 
 type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 

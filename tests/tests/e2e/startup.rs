@@ -252,7 +252,7 @@ async fn a_second_process_on_the_same_sqlite_folder_is_refused() {
     first.is_ready(true, "").await;
     let mut second = Started::new(&folder, UP, &[]);
     assert_eq!(second.code().await, 1);
-    assert!(second.said().contains("another `bridge up` runs on"), "{}", second.said());
+    assert!(second.said().contains("another `bridge up`"), "{}", second.said());
     first.stop().await;
 }
 

@@ -28,6 +28,8 @@ pub struct Facts {
     pub data_dir: Option<FileFact>,
     /// `None` when the key comes from the environment.
     pub key_file: Option<FileFact>,
+    /// The files of SQLite that are there.
+    pub database_files: Vec<FileFact>,
 }
 
 pub fn gather(config: &Config) -> Facts {
@@ -41,8 +43,21 @@ pub fn gather(config: &Config) -> Facts {
             mode: mode(&config.data_dir),
             path: config.data_dir.clone(),
         }),
+        database_files: database_files(config),
         key_file: key_path.exists().then(|| FileFact { problem: None, mode: mode(&key_path), path: key_path }),
     }
+}
+
+/// The database of SQLite and what it keeps beside it: orders with names and addresses.
+fn database_files(config: &Config) -> Vec<FileFact> {
+    let Database::Sqlite(path) = &config.database else { return Vec::new() };
+    let beside = ["", "-wal", "-shm"].map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    });
+    let there = beside.into_iter().filter(|path| path.exists());
+    there.map(|path| FileFact { problem: None, mode: mode(&path), path }).collect()
 }
 
 /// Why nothing can be written below a folder.
@@ -108,7 +123,22 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
                 format!("other users may change files in DATA_DIR {shown} (mode {mode:04o})"),
                 format!("run `chmod go-w {shown}`"),
             )),
+            (None, Some(mode)) if mode & 0o077 != 0 => findings.push(Finding::warning(
+                area,
+                format!("other users may look into DATA_DIR {shown} (mode {mode:04o})"),
+                format!("run `chmod 700 {shown}`"),
+            )),
             (None, _) => findings.push(Finding::ok(area, format!("DATA_DIR {shown} can be written to"))),
+        }
+    }
+    for file in &facts.database_files {
+        let shown = file.path.display();
+        if let Some(mode) = file.mode.filter(|mode| mode & 0o077 != 0) {
+            findings.push(Finding::error(
+                area,
+                format!("other users may read the database file {shown} (mode {mode:04o}): orders are in it"),
+                format!("run `chmod 600 {shown}`"),
+            ));
         }
     }
     if let Some(key) = &facts.key_file {

@@ -1,5 +1,7 @@
 //! The ledger: reachable, migrated, readable with our key, and nothing waiting too long.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use shared::bootstrap;
 use shared::clock::Clock;
@@ -7,6 +9,9 @@ use shared::config::{Config, Database};
 use shared::store::{Store, StoreError, migrations};
 
 use super::{Area, Finding};
+
+/// The doctor's patience with one look at the database.
+const LIMIT: Duration = Duration::from_secs(8);
 
 /// Rows of the outbox or of the embedded queue this old mean that nobody takes them.
 const OLD_JOB_MINUTES: i64 = 5;
@@ -33,6 +38,8 @@ pub enum State {
     },
     WrongKey,
     Unreadable(String),
+    /// It can be read; what is written fails.
+    Unwritable(String),
     Good {
         found: i64,
         newest: i64,
@@ -53,7 +60,10 @@ pub async fn gather(config: &Config, clock: Clock) -> (Facts, Option<Store>) {
         with_broker: config.amqp_url.is_some(),
     };
     let opened = match config.load_secret_key() {
-        Ok(key) => bootstrap::open_store(config, key, clock).await,
+        Ok(key) => bootstrap::open_store(config, key, clock).await.map(|mut store| {
+            store.db = store.db.with_limit(LIMIT);
+            store
+        }),
         Err(bad) => Err(bad.into()),
     };
     let store = match opened {
@@ -75,16 +85,27 @@ async fn look(store: &Store) -> State {
     let newest = migrations::newest();
     let found = match store.db.schema_version().await {
         Ok(found) => found,
-        Err(error) => return State::Unusable(error.to_string()),
+        Err(error) => {
+            let why = store.db.explained(error).await.to_string();
+            return State::Unusable(match store.db.server() {
+                Some(server) => format!("{why} [{server}]"),
+                None => why,
+            });
+        }
     };
     if found < newest {
         return State::Schema { found, newest };
     }
     match store.integrations().await {
-        Ok(_) => State::Good { found, newest },
-        Err(StoreError::WrongKey) => State::WrongKey,
-        Err(error) => State::Unreadable(error.to_string()),
+        Ok(_) => {}
+        Err(StoreError::WrongKey) => return State::WrongKey,
+        Err(error) => return State::Unreadable(error.to_string()),
     }
+    let problem = match store.problem("doctor", LIMIT).await {
+        None => store.grow().await.err().map(|error| error.to_string()),
+        problem => problem,
+    };
+    problem.map_or(State::Good { found, newest }, State::Unwritable)
 }
 
 pub fn judge(facts: &Facts, now: Timestamp) -> Vec<Finding> {
@@ -118,14 +139,26 @@ pub fn judge(facts: &Facts, now: Timestamp) -> Vec<Finding> {
             format!("the integrations in {database} cannot be read: {why}"),
             "check which release wrote them: an older one may not understand a newer one's rows",
         ),
+        State::Unwritable(why) => Finding::error(
+            area,
+            format!("{database} takes no writes: {why}"),
+            if facts.is_sqlite {
+                "make room on its disk or give the file and its folder to the user that runs the bridge; it goes on \
+                 by itself then. The vendors were not asked: what is asked is counted in the database"
+            } else {
+                "see what its words and its log say (a full disk, a standby, a lock: `select * from pg_stat_activity`); \
+                 the bridge goes on by itself then. The vendors were not asked: what is asked is counted in the database"
+            },
+        ),
         State::Good { found, newest } if found > newest => Finding::warning(
             area,
             format!("the schema of {database} is at version {found}; this release knows {newest}"),
             "a newer release has migrated it: finish the upgrade on every machine",
         ),
-        State::Good { found, .. } => {
-            Finding::ok(area, format!("{database} is reachable, at schema version {found}, and the key fits"))
-        }
+        State::Good { found, .. } => Finding::ok(
+            area,
+            format!("{database} takes what is written, is at schema version {found}, and the key fits"),
+        ),
     }];
     if let Some(oldest) = facts.oldest_job {
         let minutes = now.duration_since(oldest).as_mins();
