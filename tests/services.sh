@@ -92,7 +92,7 @@ install_quietly() (
                 SYSTEMD_OFFLINE=1 systemctl --quiet disable rabbitmq-server.service || true
                 [[ -n $had_epmd ]] || SYSTEMD_OFFLINE=1 systemctl --quiet disable epmd.service epmd.socket || true
                 ;;
-            postgresql | prometheus)
+            postgresql | prometheus | pgbouncer)
                 SYSTEMD_OFFLINE=1 systemctl --quiet disable "$package.service" || true
                 ;;
             nginx-light) SYSTEMD_OFFLINE=1 systemctl --quiet disable nginx.service || true ;;
@@ -105,7 +105,7 @@ install_quietly() (
 tools_missing() {
     local pair
     for pair in promtool:prometheus nginx:nginx-light openssl:openssl systemd-analyze:systemd \
-        chromium:chromium chromedriver:chromium-driver php:php-cli; do
+        chromium:chromium chromedriver:chromium-driver php:php-cli pgbouncer:pgbouncer; do
         command -v "${pair%%:*}" >/dev/null || [[ -x /usr/sbin/${pair%%:*} ]] || printf '%s\n' "${pair#*:}"
     done
     # What RetailCRM evaluates triggers with.

@@ -257,6 +257,11 @@ where
     if let Ok(Ok(false)) = tokio::time::timeout(DATABASE_LIMIT, ctx.store.key_fits()).await {
         anyhow::bail!(BadConfig(vec![StoreError::WrongKey.to_string()]));
     }
+    // Nor this; a database that is away is asked when it is there.
+    match tokio::time::timeout(DATABASE_LIMIT, ctx.store.db.needs_sessions()).await {
+        Ok(Err(error)) if error.is_without_sessions() => return Err(error.into()),
+        _ => {}
+    }
     let hard = CancellationToken::new();
     shutdown::watch_signals(ctx.stop.clone(), hard.clone()).context("signals cannot be watched")?;
     let listen = ctx.config.ops_listen;

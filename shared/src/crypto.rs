@@ -66,6 +66,12 @@ pub fn random<const N: usize>() -> [u8; N] {
     out
 }
 
+/// A random positive number of 63 bits: what is drawn so does not repeat.
+#[must_use]
+pub fn random_number() -> i64 {
+    (i64::from_be_bytes(random::<8>()) & i64::MAX).max(1)
+}
+
 /// A random lower-case hex text of `2 × N` characters.
 #[must_use]
 pub fn random_hex<const N: usize>() -> String {

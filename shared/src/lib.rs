@@ -11,6 +11,7 @@ pub mod config;
 pub mod crypto;
 pub mod domain;
 pub mod draft;
+pub mod hidden;
 pub mod measoft;
 pub mod message;
 pub mod pasted;

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use shared::args;
 use shared::clock::Clock;
 use shared::crypto::SecretKey;
+use shared::domain::{CrmOrderId, OrderNumber, Secret, Settings};
+use shared::store::deliveries::DeliveryKey;
+use shared::store::integrations::NewIntegration;
 use shared::store::{Db, Store, StoreError};
 use url::Url;
 use uuid::Uuid;
@@ -183,5 +186,83 @@ async fn a_transaction_with_a_failed_statement_is_never_called_committed() {
         assert!(store.db.fetch("SELECT name FROM cursors WHERE name = 'a'", vec![]).await.expect("read").is_empty());
     }
     let _ = std::fs::remove_file(file);
+    server.clear().await;
+}
+
+#[tokio::test]
+async fn rows_are_locked_in_the_order_of_their_ids() {
+    let server = Server::new().await;
+    let store = server.store("").await;
+    let new = NewIntegration {
+        title: "Магазин".to_owned(),
+        crm_url: "https://shop.retailcrm.ru".to_owned(),
+        crm_api_key: Secret::new("key"),
+        measoft_url: "https://home.courierexe.ru/api/".to_owned(),
+        extra: "8".to_owned(),
+        login: "shop".to_owned(),
+        password: Secret::new("password"),
+        prefix: String::new(),
+        settings: Settings::default(),
+    };
+    let integration = store.add_integration(new).await.expect("added").id;
+    let until = store.clock.now().checked_add(Duration::from_secs(900)).expect("a moment");
+    let mut ids = Vec::new();
+    for order in [1, 2] {
+        let number = OrderNumber::parse(&format!("{order}A")).expect("a number");
+        let key = DeliveryKey { integration, crm_order: CrmOrderId(order), number: &number, prefix: "" };
+        ids.push(store.lease_delivery(&key, "w", until).await.expect("asked").taken().expect("free").id.0);
+    }
+    assert!(ids[0] < ids[1], "ids keep the order in which they were given");
+    // On the disk the first comes last now.
+    store.db.exec("UPDATE deliveries SET updated_at = updated_at WHERE id = $1", args![ids[0]]).await.expect("moved");
+    let mut tx = store.db.begin().await.expect("begun");
+    tx.fetch("SELECT id FROM deliveries WHERE id = $1 FOR UPDATE", args![ids[0]]).await.expect("held");
+    let waiting = {
+        let (store, ids) = (server.store("").await, [ids[1], ids[0]]);
+        tokio::spawn(async move { store.renew_deliveries("w", &ids, until).await })
+    };
+    let blocked = "SELECT 1 AS one FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND state = 'active' \
+                   AND query LIKE 'UPDATE deliveries SET lease_until%'";
+    shared_eventually(async || !server.admin.fetch(blocked, vec![]).await.expect("read").is_empty()).await;
+    let mut other = store.db.begin().await.expect("begun");
+    let second = "SELECT id FROM deliveries WHERE id = $1 FOR UPDATE NOWAIT";
+    other.fetch(second, args![ids[1]]).await.expect("whoever waits for the first does not hold the second");
+    other.commit().await.expect("let go");
+    tx.commit().await.expect("let go");
+    assert_eq!(waiting.await.expect("ended").expect("renewed"), 2);
+    server.clear().await;
+}
+
+#[tokio::test]
+async fn a_server_that_took_over_is_noticed_once_and_both_sides_are_compared_anew() {
+    let server = Server::new().await;
+    let store = server.store("").await;
+    let new = NewIntegration {
+        title: "Магазин".to_owned(),
+        crm_url: "https://shop.retailcrm.ru".to_owned(),
+        crm_api_key: Secret::new("key"),
+        measoft_url: "https://home.courierexe.ru/api/".to_owned(),
+        extra: "8".to_owned(),
+        login: "shop".to_owned(),
+        password: Secret::new("password"),
+        prefix: String::new(),
+        settings: Settings::default(),
+    };
+    let id = store.add_integration(new).await.expect("added").id;
+    assert_eq!(store.taken_over().await.expect("asked"), None, "the first look");
+    assert_eq!(store.taken_over().await.expect("asked"), None, "the same server");
+    // The log of the server that took over begins a new timeline.
+    let other = "UPDATE cursors SET value = '000000FE', updated_at = 1000 WHERE name = 'timeline'";
+    assert_eq!(store.db.exec(other, vec![]).await.expect("written"), 1);
+    let (one, two) = tokio::join!(store.taken_over(), store.taken_over());
+    let told: Vec<_> = [one, two].into_iter().filter_map(|told| told.expect("asked")).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].from.as_millisecond(), 1000, "since it was last seen");
+    assert_eq!(store.last_takeover().await.expect("asked"), Some(told[0]));
+    let jobs = store.claim_jobs(None, "test", LIMIT, 10).await.expect("claimed");
+    assert_eq!(jobs.len(), 1);
+    let asked = shared::message::decode(&jobs[0].body).expect("an envelope");
+    assert_eq!((asked.integration, asked.command.kind()), (Some(id), shared::message::Kind::Reconcile));
+    assert!(!store.replicates_behind().await.expect("asked"));
     server.clear().await;
 }

@@ -13,6 +13,7 @@ use shared::retailcrm::wire::order::Order;
 use shared::retailcrm::wire::tracking::{MAX_UPDATES, TrackingEntry, TrackingUpdate};
 
 use crate::case::Case;
+use crate::confidential;
 use crate::decide::Shown;
 use crate::ports::{Shop, Tools};
 use crate::references::References;
@@ -270,7 +271,7 @@ fn news_of(case: &Case, tools: &Tools, shop: &Shop) -> Option<(CrmOrderId, CrmWr
 /// What RetailCRM is to show of a give-up, if the shop wants to see any.
 fn shown_error(give_up: &GiveUp, shop: &Shop) -> Option<String> {
     let settings = &shop.integration.settings;
-    settings.report_errors_to_crm.then(|| error_text(give_up, settings.language))
+    settings.report_errors_to_crm.then(|| confidential::secrets(shop).hide(&error_text(give_up, settings.language)))
 }
 
 /// A give-up in the words managers know: the vendor's own text where there is one.

@@ -12,6 +12,7 @@ use shared::message::RetryWhy;
 use shared::planted::{Bug, is_planted};
 use shared::reason;
 use shared::retailcrm::wire::order::{Order, Unreadable};
+use shared::store::again::at_once;
 use shared::store::deliveries::{DeliveryKey, Glance, Leased};
 use shared::store::intents::{HandOver, Intent, Leave};
 use shared::store::past_deliveries::PastDelivery;
@@ -45,13 +46,14 @@ pub(crate) async fn gather(tools: &Tools, shop: &Shop, keeper: &LeaseKeeper, mut
     }
     // In the order of their keys, as everybody who writes several of these rows.
     units.sort_by(|a, b| a.case.intent.number.cmp(&b.case.intent.number));
-    let mut taken = match take(tools, shop, &read, &units).await {
+    let mut taken = match at_once(|| take(tools, shop, &read, &units)).await {
         Ok(taken) => taken,
         // One order's refused statement holds up no other.
         Err(_) if units.len() > 1 => {
             let mut all = Vec::new();
             for (n, unit) in units.iter().enumerate() {
-                match take(tools, shop, &read, std::slice::from_ref(unit)).await {
+                let one = std::slice::from_ref(unit);
+                match at_once(|| take(tools, shop, &read, one)).await {
                     Ok(one) => all.extend(one.into_iter().map(|taken| Taken { unit: n, ..taken })),
                     Err(error) => all.push(Taken { unit: n, got: Got::Failed(error) }),
                 }
@@ -113,8 +115,8 @@ impl Seen {
     /// Whether a reading that followed this look is of the time of the lease taken after it.
     fn is_fresh(&self, d: &Delivery) -> bool {
         match self.of(d.crm_order) {
-            Some(seen) => self.early.contains(&d.crm_order) && !seen.held && seen.fence + 1 == d.fence,
-            None => d.fence == 1,
+            Some(seen) => self.early.contains(&d.crm_order) && !seen.held && seen.fence == d.prior_fence,
+            None => d.prior_fence == 0,
         }
     }
 }

@@ -481,6 +481,31 @@ async fn an_unknown_refusal_is_tried_again_before_it_is_final() {
     assert_eq!(dead.iter().map(|dead| dead.reason.as_str()).collect::<Vec<_>>(), ["unknown_code"], "not our bad XML");
 }
 
+#[tokio::test]
+async fn what_a_refusal_quotes_of_people_and_passwords_is_kept_nowhere() {
+    let world = World::with(|settings| settings.report_errors_to_crm = true).await;
+    let text = "Серафима Птицына не принята: вход pass-demo, тел. +7 916 000-99-88".to_owned();
+    world.courier.set_faults(vec![FaultRule::new(FaultAction::Refuse { code: 977, text }).op("neworder")]);
+    let order = an_order().number("A-3").delivery_type("incity").status("new").receiver("Серафима", "+79160009988");
+    let order = world.crm.add_order(world.account, order);
+    world.wish(world.id, "A-3", Want::Send).await;
+    settle(&world).await;
+    world.tools.journal.flush().await;
+    let dead = world.dead().await.remove(0);
+    assert!(dead.detail.contains("не принята"), "the rest of its words stays: {}", dead.detail);
+    let columns = ["text", "request", "response"].map(|column| format!("COALESCE({column}, '')")).join(" || ");
+    let rows = world.store().db.fetch(format!("SELECT {columns} AS kept FROM journal"), vec![]).await.expect("read");
+    let mut kept: Vec<String> = rows.iter().map(|row| row.text("kept").expect("text")).collect();
+    assert!(kept.iter().any(|text| text.contains("не принята")));
+    kept.push(dead.detail);
+    for hidden in ["Серафима", "pass-demo", "000-99-88"] {
+        assert!(!kept.iter().any(|text| text.contains(hidden)), "{hidden} in {kept:#?}");
+    }
+    // RetailCRM may see its own customer's name, never a password.
+    let told = world.delivery(order).await.crm_written.error.expect("told");
+    assert!(told.contains("Серафима") && !told.contains("pass-demo"), "{told}");
+}
+
 /// The reconcile of RetailCRM's side, and what it asks for.
 async fn reconcile(world: &World) -> Vec<&'static str> {
     let mut envelope = world.command(Command::Reconcile {});

@@ -10,6 +10,7 @@ pub mod breaker;
 pub mod breakers;
 pub mod budget;
 pub mod case;
+pub mod confidential;
 pub mod connect;
 pub mod convert;
 pub mod courier;
@@ -25,6 +26,7 @@ pub mod gather;
 mod identity_stories;
 pub mod intake;
 pub mod kinship;
+mod lifeline;
 pub mod module;
 pub mod money;
 #[cfg(test)]
@@ -42,6 +44,7 @@ pub mod settle;
 pub mod shops;
 pub mod slots;
 pub mod sync;
+mod takeover;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -122,6 +125,10 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
     let fresh = tokio::spawn(shops.clone().keep_fresh(ctx.stop.clone()));
     let kin = tokio::spawn(kinship::keep(tools.clone(), shops.clone(), ctx.stop.clone()));
     let observing = tokio::spawn(observe(ctx.clone(), tools.clone(), shops.clone()));
+    let takeover = tokio::spawn(takeover::run(tools.store.clone(), ctx.stop.clone()));
+    // Until what is in hand is finished, not only until the stop.
+    let drained = tokio_util::sync::CancellationToken::new();
+    let alive = tokio::spawn(lifeline::run(tools.store.clone(), tools.owner.clone(), drained.clone()));
     let Opened { queue, publisher, callbacks } = queue;
     let drains = tokio::spawn(drains::run(tools.store.clone(), queue.clone(), ctx.stop.clone()));
     let queue = WatchedQueue::new(queue, ctx.health.clone(), ctx.stop.clone());
@@ -143,6 +150,9 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
     let _ = fresh.await;
     let _ = observing.await;
     let _ = kin.await;
+    let _ = takeover.await;
+    drained.cancel();
+    let _ = alive.await;
     journal.flush().await;
     Ok(())
 }

@@ -25,6 +25,7 @@ use shared::store::numbers::{numbers, numbers_by_id};
 use shared::store::past_deliveries::PastDelivery;
 
 use crate::case::Case;
+use crate::confidential;
 use crate::convert;
 use crate::courier::{next_generation, year_changed};
 use crate::crm::{self, shown};
@@ -426,6 +427,12 @@ async fn cancel_by_number(tools: &Tools, shop: &Shop, case: &mut Case) {
 async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) -> Option<Hint> {
     let now = tools.clock.now();
     let mut outcome = case.outcome.take().unwrap_or(Outcome::RetryLater { why: RetryWhy::Internal, not_before: None });
+    // RetailCRM was told its own customer's data; letters and journal are read by others too.
+    let known = confidential::all(shop, case.order.as_ref());
+    if let Outcome::GiveUp(give_up) = &mut outcome {
+        give_up.detail = known.hide(&give_up.detail);
+    }
+    case.told.iter_mut().for_each(|told| *told = known.hide(told));
     let since =
         |at: Timestamp| Duration::from_millis(u64::try_from(now.as_millisecond() - at.as_millisecond()).unwrap_or(0));
     let until_due = match &outcome {

@@ -138,6 +138,7 @@ pub(crate) fn delivery(state: DeliveryState) -> Delivery {
         reject_reason: None,
         requests: 1,
         fence: 1,
+        prior_fence: 0,
         created_at: at(0),
     }
 }

@@ -1,5 +1,7 @@
 //! The command line (design §6, fixed).
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 #[derive(Debug, Parser)]
@@ -115,7 +117,7 @@ pub enum ConfigCommand {
 #[derive(Debug, Subcommand)]
 pub enum IntegrationCommand {
     /// Add an integration; prints its id, deliveryApiKey and clientId
-    Add(Add),
+    Add(Box<Add>),
     /// List integrations
     List,
     /// Show one, with every setting (no secrets)
@@ -127,7 +129,7 @@ pub enum IntegrationCommand {
         show_key: bool,
     },
     /// Change what is given, keep the rest
-    Edit(Edit),
+    Edit(Box<Edit>),
     /// Let its commands wait
     Pause {
         /// Number of the integration
@@ -177,9 +179,15 @@ pub struct Add {
     /// Address of the account, like `https://shop.retailcrm.ru`
     #[arg(long)]
     pub crm_url: String,
-    /// RetailCRM API key
-    #[arg(long)]
-    pub crm_key: String,
+    /// RetailCRM API key (better: --crm-key-stdin or --crm-key-file)
+    #[arg(long, group = "key", required_unless_present_any = ["crm_key_file", "crm_key_stdin"])]
+    pub crm_key: Option<String>,
+    /// Read the RetailCRM API key from a file
+    #[arg(long, group = "key", value_name = "FILE")]
+    pub crm_key_file: Option<PathBuf>,
+    /// Read the RetailCRM API key from standard input; with --password-stdin it is the first line
+    #[arg(long, group = "key")]
+    pub crm_key_stdin: bool,
     /// Code of the courier service: the number in its cabinet's address
     #[arg(long)]
     pub extra: String,
@@ -228,9 +236,15 @@ pub struct Edit {
     /// Address of the account, like `https://shop.retailcrm.ru`
     #[arg(long)]
     pub crm_url: Option<String>,
-    /// RetailCRM API key
-    #[arg(long)]
+    /// RetailCRM API key (better: --crm-key-stdin or --crm-key-file)
+    #[arg(long, group = "key")]
     pub crm_key: Option<String>,
+    /// Read the RetailCRM API key from a file
+    #[arg(long, group = "key", value_name = "FILE")]
+    pub crm_key_file: Option<PathBuf>,
+    /// Read the RetailCRM API key from standard input; with --password-stdin it is the first line
+    #[arg(long, group = "key")]
+    pub crm_key_stdin: bool,
     /// Code of the courier service: the number in its cabinet's address
     #[arg(long)]
     pub extra: Option<String>,

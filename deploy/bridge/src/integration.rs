@@ -1,6 +1,5 @@
 //! `bridge integration …` and `bridge sync`.
 
-use std::io::Read as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,7 +9,6 @@ use shared::domain::integration::{CodPolicy, Settings};
 use shared::domain::symbolic_code;
 use shared::domain::{Integration, IntegrationId, IntegrationState, PausedBy, Secret};
 use shared::message::{Command, Envelope};
-use shared::pasted;
 use shared::retailcrm::{AllowedHosts, Credentials, check as check_crm_url};
 use shared::store::Store;
 use shared::store::integrations::NewIntegration;
@@ -20,6 +18,7 @@ use shared::telemetry::Metrics;
 
 use crate::args::{Add, Edit, IntegrationCommand, SyncArgs};
 use crate::output::{Failure, Output, bold, green, red};
+use crate::secrets::Asked;
 
 pub async fn run(
     command: IntegrationCommand,
@@ -28,10 +27,10 @@ pub async fn run(
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     match command {
-        IntegrationCommand::Add(args) => add(args, config, store, out).await,
+        IntegrationCommand::Add(args) => add(*args, config, store, out).await,
         IntegrationCommand::List => list(config, store, out).await,
         IntegrationCommand::Show { id, show_key } => show(id, show_key, config, store, out).await,
-        IntegrationCommand::Edit(args) => edit(args, config, store, out).await,
+        IntegrationCommand::Edit(args) => edit(*args, config, store, out).await,
         IntegrationCommand::Pause { id, why } => {
             let state = IntegrationState::Paused { by: PausedBy::Operator, reason: why };
             set_state(id, &state, "paused: its commands wait", store, out).await
@@ -56,19 +55,6 @@ pub async fn find(id: i64, store: &Store) -> Result<Integration, Failure> {
         Some(found) if found.state != IntegrationState::Removed => Ok(found),
         _ => Err(Failure::sentence(format!("there is no integration {id}; `bridge integration list` shows them"))),
     }
-}
-
-fn password(given: Option<String>, from_stdin: bool) -> Result<Option<Secret>, Failure> {
-    if !from_stdin {
-        return Ok(given.map(Secret::new));
-    }
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(anyhow::Error::from)?;
-    let text = text.trim_end_matches(['\r', '\n']).to_owned();
-    if text.is_empty() {
-        return Err(Failure::Usage("no password came on standard input".to_owned()));
-    }
-    Ok(Some(Secret::new(text)))
 }
 
 fn good_crm_url(url: &str, config: &Config) -> Result<String, Failure> {
@@ -167,14 +153,22 @@ async fn add(args: Add, config: &Config, store: &Store, out: &Output) -> Result<
     if !args.prefix.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') || args.prefix.len() > 10 {
         return Err(Failure::Usage("--prefix: at most 10 Latin letters, digits and «-»".to_owned()));
     }
+    let asked = Asked {
+        crm_key: args.crm_key.as_deref(),
+        crm_key_file: args.crm_key_file.as_deref(),
+        crm_key_stdin: args.crm_key_stdin,
+        password: args.password.as_deref(),
+        password_stdin: args.password_stdin,
+    };
+    let given = asked.read(&mut std::io::stdin())?;
     let new = NewIntegration {
         title: args.title,
         crm_url: good_crm_url(&args.crm_url, config)?,
-        crm_api_key: Secret::new(pasted::compact(&args.crm_key)),
+        crm_api_key: given.crm_key.unwrap_or_else(|| Secret::new("")),
         measoft_url,
         extra: args.extra,
         login: args.login,
-        password: password(args.password, args.password_stdin)?.unwrap_or_else(|| Secret::new("")),
+        password: given.password.unwrap_or_else(|| Secret::new("")),
         prefix: args.prefix,
         settings,
     };
@@ -197,7 +191,14 @@ async fn add(args: Add, config: &Config, store: &Store, out: &Output) -> Result<
 async fn edit(args: Edit, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let crm_url = args.crm_url.as_deref().map(|url| good_crm_url(url, config)).transpose()?;
     let measoft_url = args.measoft_url.as_deref().map(good_measoft_url).transpose()?;
-    let new_password = password(args.password, args.password_stdin)?;
+    let asked = Asked {
+        crm_key: args.crm_key.as_deref(),
+        crm_key_file: args.crm_key_file.as_deref(),
+        crm_key_stdin: args.crm_key_stdin,
+        password: args.password.as_deref(),
+        password_stdin: args.password_stdin,
+    };
+    let given = asked.read(&mut std::io::stdin())?;
     let id = find(args.id, store).await?.id;
     let saved = store
         .change_integration(id, |changed| -> Result<(), Failure> {
@@ -224,10 +225,10 @@ async fn edit(args: Edit, config: &Config, store: &Store, out: &Output) -> Resul
                     slot.clone_from(given);
                 }
             }
-            if let Some(key) = &args.crm_key {
-                changed.secrets.crm_api_key = Secret::new(pasted::compact(key));
+            if let Some(key) = &given.crm_key {
+                changed.secrets.crm_api_key.clone_from(key);
             }
-            if let Some(password) = &new_password {
+            if let Some(password) = &given.password {
                 changed.secrets.password.clone_from(password);
             }
             Ok(())

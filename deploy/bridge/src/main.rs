@@ -13,6 +13,7 @@ mod order;
 mod output;
 mod probe;
 mod secret_key;
+mod secrets;
 mod trigger_help;
 mod up;
 
@@ -127,7 +128,11 @@ async fn open(config: &Config) -> Result<Store, Failure> {
 
 /// The schema's version, or why the database lets nobody ask.
 async fn version(store: &Store) -> Result<i64, Failure> {
-    match store.db.schema_version().await {
+    let found = match store.db.needs_sessions().await {
+        Ok(()) => store.db.schema_version().await,
+        Err(error) => Err(error),
+    };
+    match found {
         Ok(version) => Ok(version),
         Err(error) => {
             let error = anyhow::Error::from(store.db.explained(error).await);

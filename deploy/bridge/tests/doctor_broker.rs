@@ -214,6 +214,24 @@ async fn a_missing_binding_shows_in_what_was_not_routed() {
 }
 
 #[tokio::test]
+async fn a_right_that_was_taken_away_is_told_in_the_brokers_own_words() {
+    let _hold = BROKER.read().await;
+    let stage = Stage::new().await;
+    let user = format!("doctor-{}", Uuid::new_v4().simple());
+    rabbitmqctl(&["add_user", &user, "hunter2"]).await;
+    let url = broker_url();
+    let host = url.rsplit('@').next().expect("host");
+    let theirs = format!("amqp://{user}:hunter2@{host}");
+    for (configure, write, read, word) in
+        [(".*", ".*", "^$", "read"), (".*", "^$", ".*", "write"), ("^$", ".*", ".*", "configure")]
+    {
+        rabbitmqctl(&["set_permissions", &user, configure, write, read]).await;
+        stage.finds(&theirs, "error", &format!("the right to {word}: ACCESS_REFUSED"), "set_permissions").await;
+    }
+    rabbitmqctl(&["delete_user", &user]).await;
+}
+
+#[tokio::test]
 async fn broker_wide_an_alarm_is_said() {
     let _hold = BROKER.write().await;
     let stage = Stage::new().await;

@@ -2,6 +2,7 @@
 //! integration lives in the store instead.
 
 pub mod source;
+mod urls;
 
 pub use source::Source;
 
@@ -217,9 +218,7 @@ impl Config {
         let database = match r.text("DATABASE_URL") {
             None => Database::Sqlite(data_dir.join("bridge.db")),
             Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-                if Url::parse(&url).is_err() {
-                    r.problems.push("DATABASE_URL: not a valid postgres:// URL".to_owned());
-                }
+                r.problems.extend(urls::postgres_problem(&url));
                 Database::Postgres(Secret::new(url))
             }
             Some(url) => match url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
@@ -237,6 +236,7 @@ impl Config {
             Some(url) if !(url.starts_with("amqp://") || url.starts_with("amqps://")) => {
                 r.problems.push("AMQP_URL: must begin with amqp:// or amqps://".to_owned());
             }
+            Some(url) if urls::amqp_problem(url).is_some() => r.problems.extend(urls::amqp_problem(url)),
             Some(url) if AmqpConfig::new(&Secret::new(url), "p", Vec::new()).is_err() => {
                 r.problems.push("AMQP_URL: not a valid amqp:// or amqps:// URL".to_owned());
             }

@@ -280,6 +280,8 @@ pub struct Delivery {
     pub requests: u32,
     /// Fencing number of the lease it is held under.
     pub fence: i64,
+    /// That of whoever held it before; 0: nobody did.
+    pub prior_fence: i64,
     pub created_at: Timestamp,
 }
 

@@ -27,6 +27,7 @@ use super::wire::probe;
 use super::wire::statusreq::{self, Done, StatusRow};
 use super::wire::waybill;
 use crate::domain::OrderNo;
+use crate::hidden::Known;
 
 /// How long to wait (measoft-api.md §3 leaves this to us).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -435,6 +436,7 @@ impl MeasoftClient {
     ) -> Result<Incoming, MeasoftError> {
         let secrets = [self.account.login.as_str(), self.account.password.as_str()];
         let masked = mask::body(request.as_bytes(), &secrets);
+        let known = mask::people(&request);
         let mut recorder = Recorder::start(Arc::clone(&self.tap), op, ordernos, masked);
         let begun = Instant::now();
         match self.head(op, request, budget).await {
@@ -448,6 +450,7 @@ impl MeasoftClient {
                     recorder,
                     account: Arc::clone(&self.account),
                     start: Vec::new(),
+                    known,
                 };
                 match incoming.require_200().await {
                     Ok(()) => Ok(incoming),
@@ -492,6 +495,8 @@ pub(crate) struct Incoming {
     account: Arc<Account>,
     /// The first bytes, for the journal.
     start: Vec<u8>,
+    /// What the request said of people: an error's text may quote it.
+    known: Known,
 }
 
 /// How much of an answer the journal gets to see.
@@ -552,7 +557,7 @@ impl Incoming {
 
     fn finish_as(&mut self, outcome: &'static str) {
         let secrets = [self.account.login.as_str(), self.account.password.as_str()];
-        self.recorder.finish(outcome, || mask::body(&self.start, &secrets));
+        self.recorder.finish(outcome, || self.known.hide(&mask::body(&self.start, &secrets)));
     }
 }
 

@@ -2,6 +2,7 @@
 //! their presence and length stay visible (`[hidden 12]`). What is not known to be
 //! harmless is hidden, and broken documents are masked like whole ones.
 
+use crate::hidden::Known;
 use std::borrow::Cow;
 
 use super::op::Op;
@@ -171,6 +172,20 @@ pub(crate) fn body(body: &[u8], secrets: &[&str]) -> String {
         masked.push_str(&format!("… [{} bytes in all]", body.len()));
     }
     masked
+}
+
+/// What a request of ours says of people, for the answer to it.
+pub(crate) fn people(request: &str) -> Known {
+    let mut known = Known::default();
+    for element in ["person", "company", "address", "phone"] {
+        let (open, close) = (format!("<{element}>"), format!("</{element}>"));
+        for part in request.split(open.as_str()).skip(1) {
+            if let Some((value, _)) = part.split_once(close.as_str()) {
+                known.add_words(value);
+            }
+        }
+    }
+    known
 }
 
 /// The start of a body that is in the wrong format, at most 2 kB.

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -122,6 +123,17 @@ pub enum Dialect {
     Postgres,
 }
 
+impl Dialect {
+    /// The rows of a table that meet a condition, locked in the order of their ids: sessions that
+    /// want the same rows then wait for each other in turn, and never in a circle.
+    pub(super) fn in_order(self, table: &str, condition: &str) -> String {
+        match self {
+            Self::Sqlite => condition.to_owned(),
+            Self::Postgres => format!("id IN (SELECT id FROM {table} WHERE {condition} ORDER BY id FOR UPDATE)"),
+        }
+    }
+}
+
 /// The open database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Db {
@@ -129,6 +141,8 @@ pub struct Db {
     /// How long one statement may take, the wait for a connection included.
     limit: Duration,
     trouble: Trouble,
+    /// Connections were found to be sessions of ours alone.
+    pub(super) sessions: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Clone)]
@@ -212,7 +226,7 @@ fn only_at_rest(options: SqlitePoolOptions) -> SqlitePoolOptions {
 
 impl Db {
     fn new(pools: Pools) -> Self {
-        Self { pools, limit: STATEMENT_LIMIT, trouble: Trouble::default() }
+        Self { pools, limit: STATEMENT_LIMIT, trouble: Trouble::default(), sessions: Arc::default() }
     }
 
     /// Opens a SQLite file, creating it when missing.

@@ -8,7 +8,7 @@ use crate::domain::{CrmOrderId, DeliveryId, Fault, IntegrationId};
 use crate::message::Envelope;
 use crate::planted::{Bug, is_planted};
 use crate::reason;
-use crate::store::db::{Result, Row, StoreError, Tx, Value};
+use crate::store::db::{Dialect, Result, Row, StoreError, Tx, Value};
 use crate::store::jobs::NewJob;
 use crate::store::journal::{Entry, What};
 use crate::store::{Store, moment};
@@ -371,7 +371,7 @@ impl Tx {
         now: Timestamp,
     ) -> Result<u64> {
         // Two orders that are settled at one time wait for each other here, and the second sees both.
-        let lock = if matches!(self, Self::Postgres(_)) { "FOR UPDATE" } else { "" };
+        let lock = if self.dialect() == Dialect::Postgres { "FOR UPDATE" } else { "" };
         let letters = self
             .fetch(
                 format!(

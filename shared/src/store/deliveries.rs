@@ -3,17 +3,18 @@
 use jiff::Timestamp;
 
 use crate::args;
+use crate::crypto::random_number;
 use crate::domain::{CrmOrderId, Delivery, DeliveryId, DeliveryState, IntegrationId, Kopecks, OrderNo, OrderNumber};
 use crate::planted::{Bug, is_planted};
 use crate::store::db::{Result, Row, StoreError, Tx, Value};
 use crate::store::numbers::numbers;
 use crate::store::past_deliveries::PastDelivery;
-use crate::store::row_lease::Claim;
+use crate::store::row_lease::{Claim, drawn};
 use crate::store::{CLOCKS_DIFFER, LONGEST_LEASE_MS, Store, free, moment, opt_moment};
 
 const COLUMNS: &str = "id, integration_id, crm_order_id, number, site, delivery_type, orderno, ordercode, generation, state, \
                        status, status_at, status_seen_at, cancelled_by_us, sent_hash, sending_hash, sending, sent_at, price, item_codes, \
-                       overlay, crm_written, reject_reason, requests, fence, created_at";
+                       overlay, crm_written, reject_reason, requests, fence, prior_fence, created_at";
 
 /// A delivery seen without holding it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,11 +141,12 @@ impl Store {
             .db
             .exec_returning(
                 format!(
-                    "UPDATE deliveries SET lease_owner = $2, lease_until = $3, fence = fence + 1 \
+                    "UPDATE deliveries SET lease_owner = $2, lease_until = $3, {} \
                      WHERE id = $1 AND {} RETURNING {COLUMNS}",
+                    drawn("deliveries", 5),
                     free(4)
                 ),
-                args![id, owner, lease_until.as_millisecond(), self.clock.now_ms()],
+                args![id, owner, lease_until.as_millisecond(), self.clock.now_ms(), random_number()],
             )
             .await?;
         rows.first().map(read).transpose()
@@ -169,11 +171,11 @@ impl Store {
             .db
             .exec_returning(
                 format!(
-                    "UPDATE deliveries SET lease_owner = $1, lease_until = $2, fence = fence + 1 \
-                     WHERE id IN ({list}) AND {} RETURNING {COLUMNS}",
-                    free(3)
+                    "UPDATE deliveries SET lease_owner = $1, lease_until = $2, {} WHERE {} RETURNING {COLUMNS}",
+                    drawn("deliveries", 4),
+                    self.db.dialect().in_order("deliveries", &format!("id IN ({list}) AND {}", free(3)))
                 ),
-                args![owner, lease_until.as_millisecond(), now.as_millisecond()],
+                args![owner, lease_until.as_millisecond(), now.as_millisecond(), random_number()],
             )
             .await?;
         rows.iter().map(|row| Ok(not_ahead(read(row)?, now))).collect()
@@ -256,7 +258,10 @@ impl Store {
         }
         self.db
             .exec(
-                format!("UPDATE deliveries SET lease_until = $1 WHERE lease_owner = $2 AND id IN ({list})"),
+                format!(
+                    "UPDATE deliveries SET lease_until = $1 WHERE {}",
+                    self.db.dialect().in_order("deliveries", &format!("lease_owner = $2 AND id IN ({list})"))
+                ),
                 args![lease_until.as_millisecond(), owner],
             )
             .await
@@ -267,8 +272,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn still_held(&self, deliveries: &[&Delivery]) -> Result<Vec<CrmOrderId>> {
-        let mine: Vec<String> =
-            deliveries.iter().map(|d| format!("(id = {} AND fence = {})", d.id.0, d.fence)).collect();
+        let mine: Vec<String> = deliveries
+            .iter()
+            .map(|d| format!("(id = {} AND fence = {} AND crm_order_id = {})", d.id.0, d.fence, d.crm_order))
+            .collect();
         if mine.is_empty() {
             return Ok(Vec::new());
         }
@@ -284,8 +291,9 @@ impl Store {
     pub async fn release_delivery(&self, delivery: &Delivery) -> Result<()> {
         self.db
             .exec(
-                "UPDATE deliveries SET lease_owner = NULL, lease_until = 0 WHERE id = $1 AND fence = $2",
-                args![delivery.id, delivery.fence],
+                "UPDATE deliveries SET lease_owner = NULL, lease_until = 0 WHERE id = $1 AND fence = $2 \
+                 AND integration_id = $3 AND crm_order_id = $4",
+                args![delivery.id, delivery.fence, delivery.integration, delivery.crm_order],
             )
             .await
             .map(|_| ())
@@ -464,7 +472,7 @@ impl Tx {
                     generation,
                     lease.map(|(owner, _)| owner),
                     lease.map_or(0, |(_, until)| until.as_millisecond()),
-                    i64::from(lease.is_some()),
+                    lease.map_or(0, |_| random_number()),
                     overlay,
                     now.as_millisecond()
                 ],
@@ -485,7 +493,7 @@ impl Tx {
     pub async fn save_delivery(&mut self, d: &Delivery, release: bool, now: Timestamp) -> Result<bool> {
         let now = now.as_millisecond();
         let finished = d.state.is_ended() || d.state == DeliveryState::Cancelled;
-        let held = if is_planted(Bug::FenceUnchecked) { "fence >= $2" } else { "fence = $2" };
+        let held = if is_planted(Bug::FenceUnchecked) { "(fence > 0 OR fence = $2)" } else { "fence = $2" };
         let changed = self
             .exec(
                 format!(
@@ -496,7 +504,7 @@ impl Tx {
                  finished_at = CASE WHEN $23 = 1 THEN COALESCE(finished_at, $22) ELSE NULL END, \
                  lease_until = CASE WHEN $24 = 1 THEN 0 ELSE lease_until END, \
                  lease_owner = CASE WHEN $24 = 1 THEN NULL ELSE lease_owner END \
-                 WHERE id = $1 AND {held}"
+                 WHERE id = $1 AND {held} AND integration_id = $26 AND crm_order_id = $27"
                 ),
                 args![
                     d.id,
@@ -523,7 +531,9 @@ impl Tx {
                     now,
                     finished,
                     release,
-                    d.status_seen_at.map(Timestamp::as_millisecond)
+                    d.status_seen_at.map(Timestamp::as_millisecond),
+                    d.integration,
+                    d.crm_order
                 ],
             )
             .await?;
@@ -576,6 +586,7 @@ fn read(row: &Row) -> Result<Delivery> {
         reject_reason: row.opt_text("reject_reason")?,
         requests: u32::try_from(row.int("requests")?).map_err(|_| StoreError::BadRow("requests"))?,
         fence: row.int("fence")?,
+        prior_fence: row.int("prior_fence")?,
         created_at: moment(row.int("created_at")?),
     })
 }

@@ -74,6 +74,11 @@ enum Meaning {
     Statement,
 }
 
+/// What stands between us and PostgreSQL lends its connections out by the transaction.
+pub(super) const NO_SESSIONS: &str = "DATABASE_URL leads to a pooler that shares connections between transactions \
+                                      (PgBouncer's pool_mode transaction or statement): set pool_mode = session for it, or \
+                                      connect to PostgreSQL itself";
+
 /// By PostgreSQL's SQLSTATE (its documentation, appendix A).
 fn of_postgres(state: &str) -> Meaning {
     match state {
@@ -81,10 +86,14 @@ fn of_postgres(state: &str) -> Meaning {
             Meaning::Closed("the database that DATABASE_URL names does not exist: create it, or correct the URL")
         }
         "28P01" => Meaning::Closed("PostgreSQL refuses the user name or password of DATABASE_URL"),
-        "28000" => Meaning::Closed("PostgreSQL refuses the user name, the address or the missing encryption"),
+        "28000" => Meaning::Closed(
+            "PostgreSQL refuses the user name or password of DATABASE_URL, our address, or no encryption",
+        ),
         "42501" => {
             Meaning::Closed("the user of DATABASE_URL may not use the tables: grant it the rights of their owner")
         }
+        // Statements are prepared under names that are unique in a session of ours.
+        "42P05" | "26000" => Meaning::Closed(NO_SESSIONS),
         "53300" => {
             Meaning::Closed("PostgreSQL has no connection left: run fewer processes, or raise its max_connections")
         }
@@ -173,6 +182,13 @@ impl StoreError {
     #[must_use]
     pub fn is_locked(&self) -> bool {
         matches!(self, Self::Failing(_, error) if matches!(code(error), Some(Code::Postgres(state)) if state == "55P03"))
+    }
+
+    /// A pooler of transactions stands before PostgreSQL.
+    #[must_use]
+    pub fn is_without_sessions(&self) -> bool {
+        matches!(self, Self::Closed(why, _) if *why == NO_SESSIONS)
+            || matches!(self, Self::Config(why) if why == NO_SESSIONS)
     }
 
     /// The statement names a table that is not there.

@@ -10,10 +10,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::args;
+use crate::crypto::random_number;
 use crate::domain::{CrmOrderId, Delivery, DeliveryId, IntegrationId, Kopecks, OrderNumber};
 use crate::message::Candidate;
 use crate::planted::{Bug, is_planted};
-use crate::store::db::{Dialect, Result, Row, StoreError, Tx};
+use crate::store::again::at_once;
+use crate::store::db::{Dialect, Result, Row, StoreError, Tx, Value};
 use crate::store::row_lease::Claim;
 use crate::store::{Store, free, moment};
 
@@ -87,6 +89,21 @@ impl Intent {
         if self.order.is_some() { ORDERS } else { NUMBERS }
     }
 
+    /// What its row is known by, beside the id that the database gave it: no write of an
+    /// order's holder ever lands in another order's row.
+    fn key(&self) -> Value {
+        match self.order {
+            Some(order) => order.into(),
+            None => self.number.as_str().into(),
+        }
+    }
+
+    /// The condition that a row is of this integration and key, arguments from `place` on.
+    fn its_own(&self, place: usize) -> String {
+        let column = if self.order.is_some() { "crm_order_id" } else { "number" };
+        format!("integration_id = ${place} AND {column} = ${}", place + 1)
+    }
+
     /// The unserved wishes, oldest first.
     #[must_use]
     pub fn unserved(&self) -> Vec<Want> {
@@ -155,6 +172,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; then none is recorded.
     pub async fn record_wishes(&self, wishes: &[Wish]) -> Result<()> {
+        at_once(|| self.record_once(wishes)).await
+    }
+
+    async fn record_once(&self, wishes: &[Wish]) -> Result<()> {
         let now = self.clock.now_ms();
         let mut tx = self.db.begin().await?;
         let (by_id, by_number): (Vec<&Wish>, Vec<&Wish>) = wishes.iter().partition(|wish| wish.order.is_some());
@@ -215,13 +236,13 @@ impl Store {
             .db
             .exec_returning(
                 format!(
-                    "UPDATE {table} SET lease_owner = $1, lease_until = $2, fence = fence + 1 WHERE id IN (\
+                    "UPDATE {table} SET lease_owner = $1, lease_until = $2, fence = $6 WHERE id IN (\
                      SELECT id FROM {table} WHERE integration_id = $3 AND requested > served \
                      AND due_at <= $4 AND {} ORDER BY due_at LIMIT $5 {lock}) RETURNING {}",
                     free(4),
                     columns(table)
                 ),
-                args![owner, lease_until.as_millisecond(), integration, now, limit],
+                args![owner, lease_until.as_millisecond(), integration, now, limit, random_number()],
             )
             .await?;
         rows.iter().map(read).collect()
@@ -372,7 +393,10 @@ impl Store {
                 renewed += self
                     .db
                     .exec(
-                        format!("UPDATE {table} SET lease_until = $1 WHERE lease_owner = $2 AND id IN ({list})"),
+                        format!(
+                            "UPDATE {table} SET lease_until = $1 WHERE {}",
+                            self.db.dialect().in_order(table, &format!("lease_owner = $2 AND id IN ({list})"))
+                        ),
                         args![lease_until.as_millisecond(), owner],
                     )
                     .await?;
@@ -389,10 +413,11 @@ impl Store {
         self.db
             .exec(
                 format!(
-                    "UPDATE {} SET lease_owner = NULL, lease_until = 0 WHERE id = $1 AND fence = $2",
-                    intent.table()
+                    "UPDATE {} SET lease_owner = NULL, lease_until = 0 WHERE id = $1 AND fence = $2 AND {}",
+                    intent.table(),
+                    intent.its_own(3)
                 ),
-                args![intent.id, intent.fence],
+                args![intent.id, intent.fence, intent.integration, intent.key()],
             )
             .await
             .map(|_| ())
@@ -578,15 +603,16 @@ impl Tx {
     pub async fn leave_intent(&mut self, intent: &Intent, leave: Leave, now: Timestamp) -> Result<bool> {
         let now = now.as_millisecond();
         let table = intent.table();
-        let held = if is_planted(Bug::FenceUnchecked) { "fence >= $2" } else { "fence = $2" };
+        let held = if is_planted(Bug::FenceUnchecked) { "(fence > 0 OR fence = $2)" } else { "fence = $2" };
         let changed = match leave {
             Leave::Served => {
                 self.exec(
                     format!(
                         "UPDATE {table} SET served = $3, verify = CASE WHEN requested = $3 THEN 0 ELSE verify END, \
-                         lease_owner = NULL, lease_until = 0, updated_at = $4 WHERE id = $1 AND {held}"
+                         lease_owner = NULL, lease_until = 0, updated_at = $4 WHERE id = $1 AND {held} AND {}",
+                        intent.its_own(5)
                     ),
-                    args![intent.id, intent.fence, intent.requested, now],
+                    args![intent.id, intent.fence, intent.requested, now, intent.integration, intent.key()],
                 )
                 .await?
             }
@@ -599,7 +625,8 @@ impl Tx {
                          attempt = CASE WHEN requested = $3 THEN $5 ELSE attempt END, \
                          rereads = CASE WHEN requested = $3 THEN $6 ELSE rereads END, \
                          spent_ms = CASE WHEN requested = $3 THEN $7 ELSE spent_ms END, \
-                         lease_owner = NULL, lease_until = 0, updated_at = $8 WHERE id = $1 AND {held}"
+                         lease_owner = NULL, lease_until = 0, updated_at = $8 WHERE id = $1 AND {held} AND {}",
+                        intent.its_own(9)
                     ),
                     args![
                         intent.id,
@@ -609,7 +636,9 @@ impl Tx {
                         attempt,
                         rereads,
                         i64::try_from(spent.as_millis()).unwrap_or(i64::MAX),
-                        now
+                        now,
+                        intent.integration,
+                        intent.key()
                     ],
                 )
                 .await?
@@ -625,8 +654,8 @@ impl Tx {
     /// [`StoreError`].
     pub async fn note_delivery(&mut self, number: &Intent, delivery: DeliveryId) -> Result<()> {
         self.exec(
-            "UPDATE intents SET delivery_id = $3 WHERE id = $1 AND fence = $2",
-            args![number.id, number.fence, delivery],
+            format!("UPDATE intents SET delivery_id = $3 WHERE id = $1 AND fence = $2 AND {}", number.its_own(4)),
+            args![number.id, number.fence, delivery, number.integration, number.key()],
         )
         .await
         .map(|_| ())
@@ -733,10 +762,11 @@ impl Tx {
             format!(
                 "UPDATE {} SET wanted_at = CASE WHEN requested = served THEN $3 ELSE wanted_at END, \
                  requested = requested + 1, due_at = CASE WHEN requested = served THEN $2 ELSE due_at END, attempt = 0, \
-                 rereads = 0, spent_ms = 0, updated_at = $3 WHERE id = $1",
-                intent.table()
+                 rereads = 0, spent_ms = 0, updated_at = $3 WHERE id = $1 AND {}",
+                intent.table(),
+                intent.its_own(4)
             ),
-            args![intent.id, due_at.as_millisecond(), now.as_millisecond()],
+            args![intent.id, due_at.as_millisecond(), now.as_millisecond(), intent.integration, intent.key()],
         )
         .await
         .map(|_| ())
@@ -750,10 +780,11 @@ impl Tx {
     pub async fn ask_to_verify(&mut self, intent: &Intent, due_at: Timestamp, now: Timestamp) -> Result<()> {
         self.exec(
             format!(
-                "UPDATE {} SET requested = requested + 1, verify = 1, due_at = $2, updated_at = $3 WHERE id = $1",
-                intent.table()
+                "UPDATE {} SET requested = requested + 1, verify = 1, due_at = $1, updated_at = $2 WHERE {}",
+                intent.table(),
+                intent.its_own(3)
             ),
-            args![intent.id, due_at.as_millisecond(), now.as_millisecond()],
+            args![due_at.as_millisecond(), now.as_millisecond(), intent.integration, intent.key()],
         )
         .await
         .map(|_| ())

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 
 use crate::args;
+use crate::crypto::random_number;
 use crate::store::db::{Result, Tx};
 use crate::store::{Store, free_by};
 
@@ -11,7 +12,7 @@ use crate::store::{Store, free_by};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     pub name: String,
-    /// Fencing number: raised by every take-over.
+    /// Fencing number: drawn anew by every take-over.
     pub fence: i64,
 }
 
@@ -25,12 +26,12 @@ impl Store {
             .db
             .exec_returning(
                 format!(
-                    "INSERT INTO leases (name, owner, lease_until, fence) VALUES ($1, $2, $3, 1) \
-                     ON CONFLICT (name) DO UPDATE SET owner = $2, lease_until = $3, fence = leases.fence + 1 \
+                    "INSERT INTO leases (name, owner, lease_until, fence) VALUES ($1, $2, $3, $5) \
+                     ON CONFLICT (name) DO UPDATE SET owner = $2, lease_until = $3, fence = $5 \
                      WHERE {} RETURNING fence",
                     free_by("leases.lease_until", 4)
                 ),
-                args![name, owner, until.as_millisecond(), self.clock.now_ms()],
+                args![name, owner, until.as_millisecond(), self.clock.now_ms(), random_number()],
             )
             .await?;
         rows.first().map(|row| Ok(Lease { name: name.to_owned(), fence: row.int("fence")? })).transpose()

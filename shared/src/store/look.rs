@@ -1,10 +1,14 @@
 //! How the database is: not only whether it answers, but whether it takes what is written.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
 use crate::args;
-use crate::store::db::{Db, Dialect};
-use crate::store::error::{Result, StoreError};
+use crate::store::db::{Db, Dialect, Pools};
+use crate::store::error::{NO_SESSIONS, Result, StoreError};
 use crate::store::{Store, migrations};
 
 /// A lock on a table that stays this long is told.
@@ -75,6 +79,7 @@ impl Store {
         if !self.key_fits().await? {
             return Err(StoreError::WrongKey.into());
         }
+        self.db.needs_sessions().await?;
         self.write(who).await
     }
 
@@ -118,6 +123,13 @@ impl From<StoreError> for Found {
     }
 }
 
+/// Whether a session bears a mark that one of ours was given.
+async fn marked(connection: &mut PgConnection, mark: &str) -> Result<bool, sqlx::Error> {
+    let ask = "SELECT COALESCE(current_setting('bridge.session', true), '') AS mark";
+    let rows = sqlx::raw_sql(ask).fetch_all(connection).await?;
+    Ok(rows.first().is_some_and(|row| row.try_get::<String, _>("mark").is_ok_and(|found| found == mark)))
+}
+
 impl Db {
     /// The error with its cause: a pool only knows that no connection came free, the server
     /// says why it lets nobody in.
@@ -129,6 +141,42 @@ impl Db {
             },
             other => other,
         }
+    }
+
+    /// Refuses a pooler that gives each transaction another session: locks and settings of a
+    /// session would be somebody else's. Asked once; a database that is away is asked later.
+    ///
+    /// # Errors
+    /// [`StoreError`]; see [`StoreError::is_without_sessions`].
+    pub async fn needs_sessions(&self) -> Result<()> {
+        let Pools::Postgres(pool) = &self.pools else { return Ok(()) };
+        if self.sessions.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let options = pool.connect_options();
+        let mark = uuid::Uuid::new_v4().to_string();
+        let own = tokio::time::timeout(KNOCK, async {
+            let mut first = PgConnection::connect_with(&options).await?;
+            let mut second = PgConnection::connect_with(&options).await?;
+            let set = format!("SELECT set_config('bridge.session', '{mark}', false)");
+            sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut first).await?;
+            // While one is in a transaction, a pooler has to give the other another connection.
+            sqlx::raw_sql("BEGIN").execute(&mut second).await?;
+            let (others, mine) = (marked(&mut second, &mark).await?, marked(&mut first, &mark).await?);
+            sqlx::raw_sql("ROLLBACK").execute(&mut second).await?;
+            first.close().await?;
+            second.close().await?;
+            Ok::<_, sqlx::Error>(mine && !others)
+        });
+        match own.await {
+            Ok(Ok(true)) => self.sessions.store(true, Ordering::Relaxed),
+            Ok(Ok(false)) => return Err(StoreError::Config(NO_SESSIONS.to_owned())),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => {
+                return Err(StoreError::Silent { what: "connecting".to_owned(), seconds: KNOCK.as_secs() });
+            }
+        }
+        Ok(())
     }
 
     /// The version the schema is at; 0 for a database without one.

@@ -19,6 +19,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (5, "orders by id", include_str!("../../migrations/0005_orders_by_id.sql")),
     (6, "newest facts", include_str!("../../migrations/0006_newest_facts.sql")),
     (7, "neighbours", include_str!("../../migrations/0007_neighbours.sql")),
+    (8, "certain holders", include_str!("../../migrations/0008_certain_holders.sql")),
 ];
 
 /// The newest version this release knows.
@@ -35,8 +36,8 @@ fn translate(sql: &str, dialect: Dialect) -> String {
             .replace("BIGINT", "INTEGER")
             .replace("BYTEA", "BLOB")
             .lines()
-            // How a column is laid out is PostgreSQL's own affair.
-            .filter(|line| !line.contains(" SET STORAGE "))
+            // How a column is laid out, and what its sequence hands out, is PostgreSQL's own affair.
+            .filter(|line| !line.contains(" SET STORAGE ") && !line.contains(" SET DEFAULT "))
             .map(|line| if line == ");" { ") STRICT;" } else { line })
             .collect::<Vec<_>>()
             .join("\n"),

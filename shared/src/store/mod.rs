@@ -1,6 +1,7 @@
 //! The ledger and everything else that is kept: one database, SQLite or PostgreSQL, one
 //! file per table.
 
+pub mod again;
 pub mod breakers;
 pub mod budgets;
 pub mod cursors;
@@ -9,6 +10,7 @@ pub mod dead_letters;
 pub mod deliveries;
 pub mod error;
 pub mod file;
+pub mod holders;
 pub mod integrations;
 pub mod intents;
 pub mod jobs;
@@ -20,6 +22,7 @@ pub mod migrations;
 pub mod numbers;
 pub mod past_deliveries;
 pub mod payment_moves;
+pub mod promotion;
 pub mod references;
 pub mod rotation;
 mod row_lease;
@@ -92,28 +95,6 @@ impl Store {
     /// [`StoreError`].
     pub async fn ping(&self) -> Result<()> {
         self.db.fetch("SELECT 1 AS one", vec![]).await.map(|_| ())
-    }
-
-    /// Frees every lease: only for a process that holds the whole installation alone (one
-    /// process on SQLite, guarded by its lock file), so that a crash costs no waiting.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn free_all_leases(&self) -> Result<()> {
-        let mut tx = self.db.begin().await?;
-        for table in ["intents", "order_intents", "deliveries"] {
-            tx.exec(
-                format!(
-                    "UPDATE {table} SET lease_until = 0, lease_owner = NULL, fence = fence + 1 WHERE lease_until > 0"
-                ),
-                vec![],
-            )
-            .await?;
-        }
-        tx.exec("UPDATE leases SET lease_until = 0, owner = NULL, fence = fence + 1 WHERE lease_until > 0", vec![])
-            .await?;
-        tx.exec("UPDATE jobs SET lease_until = 0, lease_by = NULL WHERE lease_until > 0", vec![]).await?;
-        tx.commit().await
     }
 }
 

@@ -1,11 +1,22 @@
 //! Takes the lease of an order's row, whatever table it is of.
+//!
+//! A fence is drawn anew at each taking and never repeats. Counted up it would: a replica that
+//! was behind when it took over counts the same numbers again, for other holders.
 
 use jiff::Timestamp;
 
 use crate::args;
+use crate::crypto::random_number;
 use crate::domain::{CrmOrderId, IntegrationId};
 use crate::store::db::{Result, Row, Tx};
 use crate::store::free;
+
+/// The fence of a new taking, as an argument. Of a delivery the one before is kept: it tells
+/// whether others held it since it was looked at.
+pub(crate) fn drawn(table: &str, place: usize) -> String {
+    let prior = if table == "deliveries" { "prior_fence = fence, " } else { "" };
+    format!("{prior}fence = ${place}")
+}
 
 /// Who wants the row, and until when.
 #[derive(Debug, Clone, Copy)]
@@ -29,8 +40,9 @@ impl Tx {
     ) -> Result<Option<Row>> {
         self.fetch_one(
             format!(
-                "UPDATE {table} SET lease_owner = $3, lease_until = $4, fence = fence + 1 WHERE integration_id = $1 \
+                "UPDATE {table} SET lease_owner = $3, lease_until = $4, {} WHERE integration_id = $1 \
                  AND crm_order_id = $2 AND {condition} AND {} RETURNING {columns}",
+                drawn(table, 6),
                 free(5)
             ),
             args![
@@ -38,7 +50,8 @@ impl Tx {
                 claim.order,
                 claim.owner,
                 claim.until.as_millisecond(),
-                claim.now.as_millisecond()
+                claim.now.as_millisecond(),
+                random_number()
             ],
         )
         .await

@@ -450,8 +450,11 @@ impl Store {
         self.db
             .exec(
                 format!(
-                    "UPDATE status_rows SET due_at = $2, attempt = attempt + 1 WHERE account = $1 AND state = 'pending' \
-                     AND delivery_id IN ({ids})"
+                    "UPDATE status_rows SET due_at = $2, attempt = attempt + 1 WHERE {}",
+                    self.db.dialect().in_order(
+                        "status_rows",
+                        &format!("account = $1 AND state = 'pending' AND delivery_id IN ({ids})")
+                    )
                 ),
                 args![account, due_at.as_millisecond()],
             )

@@ -154,8 +154,8 @@ impl Store {
         self.db
             .exec(
                 format!(
-                    "UPDATE tracking_outbox SET due_at = $1, attempt = attempt + 1 WHERE id IN ({})",
-                    list(ids.iter().copied())
+                    "UPDATE tracking_outbox SET due_at = $1, attempt = attempt + 1 WHERE {}",
+                    self.db.dialect().in_order("tracking_outbox", &format!("id IN ({})", list(ids.iter().copied())))
                 ),
                 args![due_at.as_millisecond()],
             )
@@ -318,8 +318,8 @@ impl Tx {
         }
         self.exec(
             format!(
-                "UPDATE tracking_outbox SET state = $1, why = $2, sent_at = $3 WHERE id IN ({})",
-                list(ids.iter().copied())
+                "UPDATE tracking_outbox SET state = $1, why = $2, sent_at = $3 WHERE {}",
+                self.dialect().in_order("tracking_outbox", &format!("id IN ({})", list(ids.iter().copied())))
             ),
             args![state.as_str(), why, now.as_millisecond()],
         )

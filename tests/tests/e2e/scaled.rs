@@ -3,6 +3,7 @@
 
 use simulators::harness::{Outage, Role, World};
 use simulators::measoft::{FaultAction, FaultRule};
+use simulators::retailcrm::TriggerKind;
 
 use crate::load::{ORDERS, all_accepted, each_once, every_tenth_answer_is_lost, placed, triggers};
 
@@ -44,6 +45,27 @@ async fn a_worker_killed_in_the_middle_and_lost_answers_double_nothing() {
     all_accepted(&answers);
     world.settled("all orders are placed").await;
     assert!(world.measoft.requests().iter().any(|request| request.lost && request.acted), "no answer was lost");
+    each_once(&world, &orders);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_worker_held_is_served_long_before_its_leases_end() {
+    const HELD: usize = 12;
+    // Longer than any condition of a story is waited for.
+    let world = World::scaled("scaled-dead-holder").set("LEASE_S", "900").start().await;
+    world.measoft.set_faults(vec![FaultRule::new(FaultAction::DelayAfter { ms: 120_000 }).op("neworder")]);
+    let orders = world.place_many(HELD);
+    let sends: Vec<_> = orders.iter().map(|order| (TriggerKind::Send, order)).collect();
+    all_accepted(&world.storm(&sends, 8).await);
+    // MeaSoft has them, and nobody has heard of it.
+    placed(&world, HELD).await;
+    world.kill("worker-1");
+    world.kill("worker-2");
+    world.measoft.set_faults(vec![]);
+    world.start("worker-1").await;
+    world.settled("whoever comes after finds them").await;
+    world.start("worker-2").await;
     each_once(&world, &orders);
     world.finish().await;
 }

@@ -68,6 +68,8 @@ async fn a_worker_killed_at_each_step_of_the_sync_loses_and_doubles_no_status() 
         hold.undo().await;
         world.start("worker-1").await;
         each_told(&world, &orders, code).await;
+        // The next step is held for what comes next, not for the end of this.
+        world.settled("what was told is noted").await;
     }
     // After the seal: while it asks for the acknowledgement.
     let silent = FaultRule::new(FaultAction::DelayBefore { ms: 600_000 }).op("commitlaststatus");

@@ -186,6 +186,7 @@ pub(crate) fn delivery(overlay: Option<String>) -> Delivery {
         reject_reason: None,
         requests: 0,
         fence: 1,
+        prior_fence: 0,
         created_at: Timestamp::UNIX_EPOCH,
     }
 }

@@ -92,6 +92,14 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
              triggers are kept in the database",
         ));
     }
+    if let Some((right, words)) = &inspection.forbidden {
+        findings.push(Finding::error(
+            area,
+            format!("RabbitMQ does not give the right to {right}: {words}"),
+            "give the user of AMQP_URL back its rights to configure, write and read on the virtual host \
+             (`rabbitmqctl set_permissions`); messages wait in the broker or in the database until then",
+        ));
+    }
     findings.extend(topology(inspection, prefix));
     findings
 }

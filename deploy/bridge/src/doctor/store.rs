@@ -6,10 +6,13 @@ use jiff::Timestamp;
 use shared::bootstrap;
 use shared::clock::Clock;
 use shared::config::{Config, Database};
+use shared::store::promotion::Window;
 use shared::store::{Store, StoreError, migrations};
 
 use super::{Area, Finding};
 
+/// How long a takeover is told.
+const TOLD_HOURS: i64 = 72;
 /// The doctor's patience with one look at the database.
 const LIMIT: Duration = Duration::from_secs(8);
 
@@ -25,6 +28,10 @@ pub struct Facts {
     pub oldest_job: Option<Timestamp>,
     /// With a broker the job table is the outbox.
     pub with_broker: bool,
+    /// The last time that another PostgreSQL server took over.
+    pub takeover: Option<Window>,
+    /// Replicas follow that confirm nothing.
+    pub replicates_behind: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +65,8 @@ pub async fn gather(config: &Config, clock: Clock) -> (Facts, Option<Store>) {
         state: State::Unusable(String::new()),
         oldest_job: None,
         with_broker: config.amqp_url.is_some(),
+        takeover: None,
+        replicates_behind: false,
     };
     let opened = match config.load_secret_key() {
         Ok(key) => bootstrap::open_store(config, key, clock).await.map(|mut store| {
@@ -78,12 +87,18 @@ pub async fn gather(config: &Config, clock: Clock) -> (Facts, Option<Store>) {
         return (facts, None);
     }
     facts.oldest_job = store.oldest_waiting_job().await.ok().flatten();
+    facts.takeover = store.last_takeover().await.ok().flatten();
+    facts.replicates_behind = store.replicates_behind().await.unwrap_or(false);
     (facts, Some(store))
 }
 
 async fn look(store: &Store) -> State {
     let newest = migrations::newest();
-    let found = match store.db.schema_version().await {
+    let version = match store.db.needs_sessions().await {
+        Ok(()) => store.db.schema_version().await,
+        Err(error) => Err(error),
+    };
+    let found = match version {
         Ok(found) => found,
         Err(error) => {
             let why = store.db.explained(error).await.to_string();
@@ -160,6 +175,25 @@ pub fn judge(facts: &Facts, now: Timestamp) -> Vec<Finding> {
             format!("{database} takes what is written, is at schema version {found}, and the key fits"),
         ),
     }];
+    if facts.replicates_behind {
+        findings.push(Finding::warning(
+            area,
+            format!("{database} is replicated asynchronously: a 200 is worth this one server's disk"),
+            "set synchronous_standby_names if nothing may be lost when a replica takes over; without it the window of a \
+             takeover is told here, and the reconcile over it starts by itself",
+        ));
+    }
+    if let Some(window) = facts.takeover.filter(|window| now.duration_since(window.until).as_hours() < TOLD_HOURS) {
+        findings.push(Finding::warning(
+            area,
+            format!(
+                "another PostgreSQL server has taken over: triggers accepted between {} and {} may be missing",
+                window.from, window.until
+            ),
+            "the reconcile was started by itself and finds those of integrations with send_statuses; for the others \
+             look in RetailCRM for orders of that time that were not sent, and save them again",
+        ));
+    }
     if let Some(oldest) = facts.oldest_job {
         let minutes = now.duration_since(oldest).as_mins();
         if minutes >= OLD_JOB_MINUTES {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use lapin::tcp::{AMQPUriTcpExt as _, TLSConfig};
 use lapin::types::FieldTable;
@@ -38,6 +39,8 @@ pub struct Inspection {
     pub refusal: Option<Refusal>,
     /// Publishing was tried and did not come through: an alarm, as a rule.
     pub blocked: bool,
+    /// A right that we need and do not have (`configure`, `write`, `read`), and the broker's words.
+    pub forbidden: Option<(&'static str, String)>,
     pub exchanges: Vec<Inspected>,
     pub queues: Vec<Inspected>,
 }
@@ -121,7 +124,17 @@ pub async fn inspect(config: &AmqpConfig) -> Inspection {
         }
     }
     // Last: under an alarm the broker reads nothing more from who has published.
-    inspection.blocked = !takes_messages(&connection).await;
+    match timeout(CONFIRM_LIMIT, there_and_back(&connection, &config.prefix)).await {
+        Ok(Ok(confirmed)) => inspection.blocked = !confirmed || connection.status().blocked(),
+        Ok(Err((right, error))) if reply_code(&error) == Some(ACCESS_REFUSED) => {
+            let words = match refused(&error) {
+                Found::Unknown(words) => words,
+                _ => error.to_string(),
+            };
+            inspection.forbidden = Some((right, words));
+        }
+        Ok(Err(_)) | Err(_) => inspection.blocked = true,
+    }
     if !inspection.blocked {
         let _ = timeout(DECLARE_LIMIT, connection.close(200, "bye".into())).await;
     }
@@ -249,28 +262,34 @@ pub(super) fn refusal(error: &Error) -> Refusal {
     }
 }
 
-/// Publishes into a queue of its own that goes away with it. Only a publisher is told of
-/// an alarm, and only once it publishes.
-async fn takes_messages(connection: &Connection) -> bool {
-    let trying = async {
-        let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-        let queue = channel.queue_declare("".into(), options, FieldTable::default()).await?;
-        #[expect(clippy::disallowed_methods, reason = "its confirm is what is asked for")]
-        let sending = channel.basic_publish(
-            "".into(),
-            queue.name().clone(),
-            BasicPublishOptions::default(),
-            b"doctor",
-            BasicProperties::default(),
-        );
-        let confirmed = sending.await?.await?;
-        let _ = channel.queue_delete(queue.name().clone(), QueueDeleteOptions::default()).await;
-        Ok::<_, Error>(confirmed)
-    };
-    let confirmed = matches!(timeout(CONFIRM_LIMIT, trying).await, Ok(Ok(confirmation)) if confirmation.is_ack());
-    confirmed && !connection.status().blocked()
+/// Publishes into a queue of its own that goes away with it, and takes the message out again:
+/// only a publisher is told of an alarm, and only once it publishes; only who reads is told that
+/// it may not. The queue is named as ours are, since rights go by names.
+///
+/// # Errors
+/// The library's, with the right that the step needed.
+async fn there_and_back(connection: &Connection, prefix: &str) -> Result<bool, (&'static str, Error)> {
+    let needs = |right: &'static str| move |error: Error| (right, error);
+    let channel = connection.create_channel().await.map_err(needs("configure"))?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(needs("configure"))?;
+    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+    let name = format!("{prefix}.doctor.{}", uuid::Uuid::new_v4().simple());
+    let declaring = channel.queue_declare(name.into(), options, FieldTable::default());
+    let queue = declaring.await.map_err(needs("configure"))?;
+    #[expect(clippy::disallowed_methods, reason = "its confirm is what is asked for")]
+    let sending = channel.basic_publish(
+        "".into(),
+        queue.name().clone(),
+        BasicPublishOptions::default(),
+        b"doctor",
+        BasicProperties::default(),
+    );
+    let confirm = sending.await.map_err(needs("write"))?;
+    let confirmed = confirm.await.map_err(needs("write"))?.is_ack();
+    let getting = channel.basic_get(queue.name().clone(), BasicGetOptions { no_ack: true });
+    getting.await.map_err(needs("read"))?;
+    let _ = channel.queue_delete(queue.name().clone(), QueueDeleteOptions::default()).await;
+    Ok(confirmed)
 }
 
 /// The version from the broker's first frame (`connection.start`), which comes before any

@@ -1,0 +1,129 @@
+//! What the URLs of the database and the broker may say. What nobody would read is refused by
+//! name: a library that skips an unknown parameter writes it into the log, password and all, and
+//! a list of hosts is looked for as one host of that name for ever. No part of a URL but the name
+//! of a parameter is ever repeated.
+
+use url::Url;
+
+const POSTGRES: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+const AMQP: [&str; 5] = ["frame_max", "channel_max", "heartbeat", "connection_timeout", "auth_mechanism"];
+
+/// A setting of a session, `options[search_path]=…`.
+fn is_option(name: &str) -> bool {
+    name.strip_prefix("options[").is_some_and(|rest| rest.ends_with(']') && rest.len() > 1)
+}
+
+/// What is wrong with `DATABASE_URL`, a `postgres://` one.
+#[must_use]
+pub fn postgres_problem(text: &str) -> Option<String> {
+    let Ok(url) = Url::parse(text) else {
+        return Some(if text.contains(',') {
+            "DATABASE_URL: names several hosts; one is understood: give a name that leads to the one that takes writes"
+                .to_owned()
+        } else {
+            "DATABASE_URL: not a valid postgres:// URL".to_owned()
+        });
+    };
+    if several(&url) || url.query_pairs().any(|(name, value)| name == "host" && value.contains(',')) {
+        return Some(
+            "DATABASE_URL: names several hosts; one is understood: give a name that leads to the one that takes writes"
+                .to_owned(),
+        );
+    }
+    unknown("DATABASE_URL", &url, |name| POSTGRES.contains(&name) || is_option(name))
+}
+
+/// What is wrong with `AMQP_URL`.
+#[must_use]
+pub fn amqp_problem(text: &str) -> Option<String> {
+    let Ok(url) = Url::parse(text) else {
+        return Some("AMQP_URL: not a valid amqp:// or amqps:// URL".to_owned());
+    };
+    let path = url.path().trim_start_matches('/');
+    if several(&url) || path.contains("//") || path.contains(',') {
+        return Some(
+            "AMQP_URL: names several brokers; one address is understood: give a name that leads to all of them"
+                .to_owned(),
+        );
+    }
+    if path.contains('/') || path.contains('@') {
+        return Some("AMQP_URL: the virtual host is one part; write its «/» as %2F and its «@» as %40".to_owned());
+    }
+    unknown("AMQP_URL", &url, |name| AMQP.contains(&name))
+}
+
+fn several(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| host.contains(',') || host.contains("%2C") || host.contains("%2c"))
+}
+
+fn unknown(variable: &str, url: &Url, known: impl Fn(&str) -> bool) -> Option<String> {
+    let names: Vec<String> = url.query_pairs().map(|(name, _)| name.into_owned()).filter(|name| !known(name)).collect();
+    if names.is_empty() {
+        return None;
+    }
+    Some(format!("{variable}: unknown parameter {}; it would be skipped silently, so take it out", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWORD: &str = "planted-7c21";
+
+    #[test]
+    fn one_host_with_parameters_that_are_read_is_good() {
+        for good in [
+            "postgres://u:p@h:5432/x?sslmode=require&sslrootcert=/ca.pem&application_name=a",
+            "postgres:///x?host=/run/postgresql&options[search_path]=s",
+            "postgresql://u:p%2C@[::1]/x",
+        ] {
+            assert_eq!(postgres_problem(good), None, "{good}");
+        }
+        for good in ["amqp://u:p@h:5672/%2f", "amqps://u:p@h/shop?heartbeat=30&frame_max=8192", "amqp://h", "amqp://h/"]
+        {
+            assert_eq!(amqp_problem(good), None, "{good}");
+        }
+    }
+
+    #[test]
+    fn lists_of_hosts_and_unknown_parameters_are_refused_by_name_and_nothing_is_repeated() {
+        let cases = [
+            (postgres_problem(&format!("postgres://u:{PASSWORD}@h1,h2/x")), "several hosts"),
+            (postgres_problem(&format!("postgres://u:{PASSWORD}@h1:5432,h2:5432/x")), "several hosts"),
+            (postgres_problem(&format!("postgres://u:{PASSWORD}@h/x?host=h1,h2")), "several hosts"),
+            (postgres_problem(&format!("postgres://h/x?sslpassword={PASSWORD}")), "parameter sslpassword"),
+            (postgres_problem(&format!("postgres://h/x?target_session_attrs={PASSWORD}")), "target_session_attrs"),
+            (amqp_problem(&format!("amqp://u:{PASSWORD}@h1,h2/")), "several brokers"),
+            (amqp_problem(&format!("amqp://u:{PASSWORD}@h1/,amqp://u:{PASSWORD}@h2/")), "several brokers"),
+            (amqp_problem(&format!("amqp://h1/amqp://u:{PASSWORD}@h2/")), "several brokers"),
+            (amqp_problem(&format!("amqp://h1/u:{PASSWORD}@h2")), "virtual host"),
+            (amqp_problem(&format!("amqps://h/?cacertfile={PASSWORD}")), "parameter cacertfile"),
+        ];
+        for (n, (problem, words)) in cases.into_iter().enumerate() {
+            let problem = problem.unwrap_or_else(|| panic!("case {n} is refused"));
+            assert!(problem.contains(words) && !problem.contains(PASSWORD), "case {n}: {problem}");
+        }
+        for list in ["amqp://u:p@h1:5672,amqp://u:p@h2:5672", "amqp://u:p@h1:5672,h2:5672"] {
+            assert!(amqp_problem(list).is_some(), "{list}");
+        }
+    }
+}

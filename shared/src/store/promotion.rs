@@ -1,0 +1,95 @@
+//! Notices that another PostgreSQL server has taken over. Each takeover begins a new timeline of
+//! the server's log. A replica that was behind has not seen the last of what was accepted: the
+//! window is told, and both sides are compared anew.
+
+use jiff::Timestamp;
+
+use crate::args;
+use crate::message::{Command, Envelope, RECONCILE_HISTORY};
+use crate::store::db::{Dialect, Result};
+use crate::store::jobs::NewJob;
+use crate::store::{Store, moment};
+
+/// What may be missing after a takeover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// The last moment that the new server has seen written.
+    pub from: Timestamp,
+    /// When it was noticed.
+    pub until: Timestamp,
+}
+
+/// The timeline that was seen last, and when.
+const SEEN: &str = "timeline";
+/// The last takeover's window.
+const TAKEN_OVER: &str = "taken over";
+
+impl Store {
+    /// Says once for each takeover what may be missing, and asks for the reconcile of every
+    /// active integration in the same commit. To be asked every few seconds: each time is noted.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn taken_over(&self) -> Result<Option<Window>> {
+        if self.db.dialect() == Dialect::Sqlite {
+            return Ok(None);
+        }
+        // As it is stored.
+        let now = moment(self.clock.now_ms());
+        let active: Vec<_> =
+            self.integrations().await?.into_iter().filter(crate::domain::Integration::is_active).collect();
+        let mut tx = self.db.begin().await?;
+        let sql = "SELECT SUBSTR(pg_walfile_name(pg_current_wal_lsn()), 1, 8) AS timeline";
+        let Some(timeline) = tx.fetch_one(sql, vec![]).await?.map(|row| row.text("timeline")).transpose()? else {
+            return Ok(None);
+        };
+        let sql = "SELECT value, updated_at FROM cursors WHERE name = $1 FOR UPDATE";
+        let seen = tx.fetch_one(sql, args![SEEN]).await?;
+        let before = seen.map(|row| Ok::<_, crate::store::StoreError>((row.text("value")?, row.int("updated_at")?)));
+        let window = match before.transpose()? {
+            Some((known, at)) if known != timeline => Some(Window { from: moment(at), until: now }),
+            _ => None,
+        };
+        let put = "INSERT INTO cursors (name, value, updated_at) VALUES ($1, $2, $3) \
+                   ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at";
+        tx.exec(put, args![SEEN, timeline, now.as_millisecond()]).await?;
+        if let Some(window) = window {
+            tx.exec(put, args![TAKEN_OVER, window.from.as_millisecond().to_string(), now.as_millisecond()]).await?;
+            let jobs: Vec<NewJob> = active
+                .iter()
+                .map(|integration| {
+                    let mut envelope = Envelope::new(Command::Reconcile {}, Some(integration.id), now);
+                    envelope.key = RECONCILE_HISTORY.to_owned();
+                    NewJob::of(&envelope, now)
+                })
+                .collect();
+            tx.enqueue_all(&jobs, now).await?;
+        }
+        tx.commit().await?;
+        Ok(window)
+    }
+
+    /// The last takeover, for whoever asks how the installation is.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn last_takeover(&self) -> Result<Option<Window>> {
+        let sql = "SELECT value, updated_at FROM cursors WHERE name = $1";
+        let Some(row) = self.db.fetch_one(sql, args![TAKEN_OVER]).await? else { return Ok(None) };
+        let from = row.text("value")?.parse().unwrap_or(0);
+        Ok(Some(Window { from: moment(from), until: moment(row.int("updated_at")?) }))
+    }
+
+    /// Whether replicas follow that confirm nothing: then a takeover may lose what was accepted.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn replicates_behind(&self) -> Result<bool> {
+        if self.db.dialect() == Dialect::Sqlite {
+            return Ok(false);
+        }
+        let sql = "SELECT COUNT(*) AS n FROM pg_stat_replication \
+                   WHERE current_setting('synchronous_standby_names') = ''";
+        Ok(self.db.fetch_one(sql, vec![]).await?.is_some_and(|row| row.int("n").is_ok_and(|n| n > 0)))
+    }
+}
