@@ -449,7 +449,10 @@ async fn what_measoft_does_not_show_yet_is_not_taken_for_cancelled() {
     world.work_behind(world.id, 1).await;
     assert_eq!(world.delivery(order).await.state, S::Created, "not believed");
     let time_passes = async || {
-        world.store().db.exec("UPDATE order_intents SET due_at = 0", vec![]).await.expect("time passes");
+        // What was sent is not under way any more.
+        for sql in ["UPDATE order_intents SET due_at = 0", "UPDATE deliveries SET sent_at = 1, sending = NULL"] {
+            world.store().db.exec(sql, vec![]).await.expect("time passes");
+        }
         world.work(world.id).await;
     };
     // The refused cancel may still arrive: once it can no longer be under way MeaSoft is looked at.
@@ -532,6 +535,22 @@ async fn an_order_that_is_deleted_or_combined_after_it_was_sent_is_cancelled_wit
     assert_eq!(world.delivery(kept).await.state, S::Created);
     assert_eq!(dead_reasons(&world).await, [""; 0]);
     assert_eq!(reconcile(&world).await, [""; 0], "once");
+}
+
+#[tokio::test]
+async fn a_cancel_that_meant_another_order_leaves_a_deleted_one_to_be_cancelled() {
+    let world = World::new().await;
+    let order = world.place("7001").await;
+    world.send(world.id, "7001").await;
+    settle(&world).await;
+    // Of an order with this number that was never ours.
+    world.wish(world.id, "7001", Want::Cancel).await;
+    settle(&world).await;
+    assert_eq!(world.delivery(order).await.state, S::Created, "it has our delivery type still");
+    assert!(world.crm.delete_order(world.account, order));
+    assert_eq!(reconcile(&world).await, ["CancelOrder"]);
+    assert_eq!(world.delivery(order).await.state, S::Cancelled);
+    assert_eq!(dead_reasons(&world).await, [""; 0]);
 }
 
 #[tokio::test]

@@ -622,10 +622,14 @@ async fn store_result(
         }
         _ => {}
     }
+    let is_here = case.order.as_ref().map(|read| shown(read, case, shop, &tools.module_code) == Shown::Ours);
+    let has_left = case.is_withdrawn() || is_here == Some(false);
+    let wanted = case.wanted();
+    let is_cancel = wanted.cancel && !wanted.send_after_cancel;
+    if leave == Leave::Served && is_cancel && is_here == Some(true) && !has_left {
+        tx.forget_cancel(&case.intent).await?;
+    }
     if let (Outcome::Done(_) | Outcome::AlreadyDone(_), Some(order)) = (outcome, case.intent.order) {
-        let read = case.order.as_ref();
-        let has_left =
-            case.is_withdrawn() || read.is_some_and(|read| shown(read, case, shop, &tools.module_code) != Shown::Ours);
         tx.resolve_ambiguous(shop.id(), order, has_left, now).await?;
     }
     let mut entry = Entry::new(now, What::Decision, words(case, outcome, leave)).about(shop.id(), number);

@@ -772,6 +772,16 @@ impl Tx {
         .map(|_| ())
     }
 
+    /// A cancel by number that was served turned out to mean another order: nobody takes this
+    /// one for cancelled on its account. A newer cancel stays.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn forget_cancel(&mut self, intent: &Intent) -> Result<()> {
+        let sql = "UPDATE order_intents SET cancel_seq = 0 WHERE id = $1 AND crm_order_id = $2 AND cancel_seq = $3";
+        self.exec(sql, args![intent.id, intent.order.map_or(0, |order| order.0), intent.cancel_seq]).await.map(|_| ())
+    }
+
     /// A holder that began a write and lost its lease asks the next one to look first, but
     /// not before what it sent can be there.
     ///
