@@ -136,7 +136,10 @@ impl Breaker {
 
     pub fn report(&mut self, came: Came, now: Timestamp) {
         match came {
-            Came::Good => *self = Self::new(self.first_pause).with_longest(self.longest),
+            // Of a request that was under way before it opened: it takes back nothing that the
+            // server asked for since.
+            Came::Good if self.state(now) == BreakerState::Open => {}
+            Came::Good => self.close(),
             Came::Lost => {
                 // Who is being tried out is left alone for another pause.
                 if self.state(now) == BreakerState::HalfOpen {
@@ -157,6 +160,10 @@ impl Breaker {
                 }
             }
         }
+    }
+
+    fn close(&mut self) {
+        *self = Self::new(self.first_pause).with_longest(self.longest);
     }
 
     /// Opens, or opens again for longer. `asked`: the server named a time, and nothing goes out
@@ -253,7 +260,8 @@ impl Address {
             Came::Good => {
                 self.row.clear();
                 self.asked.clear();
-                self.breaker.report(Came::Good, now);
+                // Whichever account it was: the address works.
+                self.breaker.close();
                 return;
             }
             Came::Lost => return self.breaker.report(Came::Lost, now),
@@ -290,6 +298,17 @@ mod tests {
 
     fn bad(b: &mut Breaker, times: u32, when: Timestamp) {
         (0..times).for_each(|_| b.report(Came::Bad, when));
+    }
+
+    #[test]
+    fn a_good_answer_to_an_earlier_request_does_not_end_a_pause_that_was_asked_for() {
+        let mut b = Breaker::new(Duration::from_millis(50));
+        b.report(Came::Asked(Duration::from_secs(2)), at(0));
+        b.report(Came::Good, at(1));
+        assert_eq!(b.state(at(1)), BreakerState::Open);
+        assert_eq!(b.pass(at(3)), Ok(()));
+        b.report(Came::Good, at(3));
+        assert_eq!(b.state(at(3)), BreakerState::Closed);
     }
 
     #[test]

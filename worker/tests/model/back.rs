@@ -63,7 +63,9 @@ pub async fn of_what_is_gone(world: &World) {
             let letters = told.letters().await;
             // That a trigger's order cannot be found says nothing of its parcel.
             let letter = letters.iter().any(|dead| dead.reason != reason::ORDER_NOT_FOUND);
-            for shipment in world.accounts[at].shipments(*id).iter().filter(|s| s.is_live()) {
+            // Nothing is done about what ended a season ago and is forgotten.
+            let kept = |made_at| world.forgotten_before.is_none_or(|before| made_at >= before);
+            for shipment in world.accounts[at].shipments(*id).iter().filter(|s| s.is_live() && kept(s.made_at)) {
                 // What was handed over or is on its way back cannot be stopped any more.
                 let code = present(shipment);
                 let ended = StatusCode::parse(code).is_delivered() || code == "RETURNING";
