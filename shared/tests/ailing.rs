@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 use shared::args;
 use shared::clock::Clock;
 use shared::crypto::SecretKey;
-use shared::domain::{CrmOrderId, OrderNumber, Secret, Settings};
+use shared::domain::{CrmOrderId, OrderNumber};
 use shared::store::deliveries::DeliveryKey;
-use shared::store::integrations::NewIntegration;
 use shared::store::{Db, Store, StoreError};
 use url::Url;
 use uuid::Uuid;
+
+mod sample;
+
+use sample::new_integration;
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -193,18 +196,7 @@ async fn a_transaction_with_a_failed_statement_is_never_called_committed() {
 async fn rows_are_locked_in_the_order_of_their_ids() {
     let server = Server::new().await;
     let store = server.store("").await;
-    let new = NewIntegration {
-        title: "Магазин".to_owned(),
-        crm_url: "https://shop.retailcrm.ru".to_owned(),
-        crm_api_key: Secret::new("key"),
-        measoft_url: "https://home.courierexe.ru/api/".to_owned(),
-        extra: "8".to_owned(),
-        login: "shop".to_owned(),
-        password: Secret::new("password"),
-        prefix: String::new(),
-        settings: Settings::default(),
-    };
-    let integration = store.add_integration(new).await.expect("added").id;
+    let integration = store.add_integration(new_integration("")).await.expect("added").id;
     let until = store.clock.now().checked_add(Duration::from_secs(900)).expect("a moment");
     let mut ids = Vec::new();
     for order in [1, 2] {
@@ -237,18 +229,7 @@ async fn rows_are_locked_in_the_order_of_their_ids() {
 async fn a_server_that_took_over_is_noticed_once_and_both_sides_are_compared_anew() {
     let server = Server::new().await;
     let store = server.store("").await;
-    let new = NewIntegration {
-        title: "Магазин".to_owned(),
-        crm_url: "https://shop.retailcrm.ru".to_owned(),
-        crm_api_key: Secret::new("key"),
-        measoft_url: "https://home.courierexe.ru/api/".to_owned(),
-        extra: "8".to_owned(),
-        login: "shop".to_owned(),
-        password: Secret::new("password"),
-        prefix: String::new(),
-        settings: Settings::default(),
-    };
-    let id = store.add_integration(new).await.expect("added").id;
+    let id = store.add_integration(new_integration("")).await.expect("added").id;
     assert_eq!(store.taken_over().await.expect("asked"), None, "the first look");
     assert_eq!(store.taken_over().await.expect("asked"), None, "the same server");
     // The log of the server that took over begins a new timeline.

@@ -11,15 +11,18 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use shared::clock::Clock;
 use shared::crypto::SecretKey;
-use shared::domain::{CrmOrderId, DeliveryState, Integration, OrderNumber, Secret, Settings};
+use shared::domain::{CrmOrderId, DeliveryState, Integration, OrderNumber};
 use shared::message::Lane;
 use shared::store::deliveries::DeliveryKey;
-use shared::store::integrations::NewIntegration;
 use shared::store::intents::{Leave, Want, Wish};
 use shared::store::jobs::NewJob;
 use shared::store::steps::{Watch, watched};
 use shared::store::{Db, Store, StoreError};
 use uuid::Uuid;
+
+mod sample;
+
+use sample::new_integration;
 
 /// In whom the tests below start themselves once more, in a process of its own: a limit of the
 /// size of files holds for a whole process.
@@ -68,18 +71,7 @@ impl Bench {
         let db = Db::open_sqlite(&folder.join("bridge.db")).await.expect("opens");
         db.migrate().await.expect("migrated");
         let store = Store::new(db, SecretKey::from_bytes([7; 32]), Clock::system());
-        let new = NewIntegration {
-            title: "Магазин".to_owned(),
-            crm_url: "https://shop.retailcrm.ru".to_owned(),
-            crm_api_key: Secret::new("key"),
-            measoft_url: "https://home.courierexe.ru/api/".to_owned(),
-            extra: "8".to_owned(),
-            login: "shop".to_owned(),
-            password: Secret::new("password"),
-            prefix: String::new(),
-            settings: Settings::default(),
-        };
-        let integration = store.add_integration(new).await.expect("added");
+        let integration = store.add_integration(new_integration("")).await.expect("added");
         Self { store, integration, orders: AtomicUsize::new(1) }
     }
 

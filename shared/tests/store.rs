@@ -14,7 +14,7 @@ use shared::crypto::SecretKey;
 use shared::domain::delivery::{CrmWritten, Fingerprint};
 use shared::domain::{
     CrmOrderId, Delivery, DeliveryId, DeliveryState, Fault, Integration, IntegrationId, IntegrationState, Kopecks,
-    OrderNo, OrderNumber, PausedBy, Secret, Settings,
+    OrderNo, OrderNumber, PausedBy, Secret,
 };
 use shared::message::{Candidate, Lane};
 use shared::store::budgets::{SLICES, Taken, Window};
@@ -31,9 +31,11 @@ use shared::store::tracking_outbox::{NewTracking, TrackingState};
 use shared::store::{Db, Dialect, Store, StoreError, migrations};
 use uuid::Uuid;
 
+mod sample;
+
+use sample::{CRM_KEY, PASSWORD, new_integration};
+
 const CABINET: &str = "8:city";
-const CRM_KEY: &str = "planted-crm-key-4cc1";
-const PASSWORD: &str = "planted-password-9b27";
 const NEW_PASSWORD: &str = "planted-password-5e01";
 
 /// A snapshot of somebody else's order.
@@ -205,20 +207,6 @@ fn variable(name: &str) -> Option<String> {
 
 fn server_url() -> Option<String> {
     variable("TEST_DATABASE_URL")
-}
-
-fn new_integration(prefix: &str) -> NewIntegration {
-    NewIntegration {
-        title: "Магазин".to_owned(),
-        crm_url: "https://shop.retailcrm.ru".to_owned(),
-        crm_api_key: Secret::new(CRM_KEY),
-        measoft_url: "https://home.courierexe.ru/api/".to_owned(),
-        extra: "8".to_owned(),
-        login: "shop-demo".to_owned(),
-        password: Secret::new(PASSWORD),
-        prefix: prefix.to_owned(),
-        settings: Settings::default(),
-    }
 }
 
 fn wish(bench: &Bench, integration: IntegrationId, number: &str, want: Want) -> Wish {

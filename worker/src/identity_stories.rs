@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::domain::{CrmOrderId, DeliveryState as S, IntegrationState, Kopecks, PausedBy};
 use shared::message::{Command, RECONCILE_HISTORY};
-use shared::store::intents::{Want, Wish};
+use shared::store::intents::Want;
 use simulators::measoft::{FaultAction, FaultRule};
 use simulators::retailcrm::an_order;
 
@@ -51,21 +51,7 @@ async fn two_shops_orders_with_one_number_are_both_shipped_once() {
 
 /// A trigger that names the total, recorded and read once.
 async fn send_of(world: &World, number: &str, roubles: i64, want: Want) {
-    let now = world.tools.clock.now();
-    let wish = Wish {
-        integration: world.id,
-        number: shared::domain::OrderNumber::parse(number).expect("a number"),
-        order: None,
-        want,
-        declared: Some(Kopecks::roubles(roubles)),
-        candidates: Vec::new(),
-        due_at: now,
-        received_at: now,
-        generation: 0,
-        traceparent: None,
-        command_id: uuid::Uuid::now_v7().to_string(),
-    };
-    world.store().record_wishes(&[wish]).await.expect("recorded");
+    world.wish_of(world.id, number, want, Some(Kopecks::roubles(roubles))).await;
     world.work(world.id).await;
 }
 
@@ -335,21 +321,7 @@ async fn an_edited_number_changes_neither_the_declared_value_nor_the_parcel() {
     let world = World::new().await;
     let order = an_order().number("A-1").delivery_type("incity").status("SentMeaSoft");
     let order = world.crm.add_order(world.account, order);
-    let now = world.tools.clock.now();
-    let wish = Wish {
-        integration: world.id,
-        number: shared::domain::OrderNumber::parse("A-1").expect("a number"),
-        order: None,
-        want: Want::Send,
-        declared: Some(Kopecks::roubles(777)),
-        candidates: Vec::new(),
-        due_at: now,
-        received_at: now,
-        generation: 0,
-        traceparent: None,
-        command_id: "one".to_owned(),
-    };
-    world.store().record_wishes(&[wish]).await.expect("recorded");
+    world.wish_of(world.id, "A-1", Want::Send, Some(Kopecks::roubles(777))).await;
     settle(&world).await;
     let sent = world.delivery(order).await.sent_hash;
     world.crm.edit(world.account, order, |order| order.set_number("A-2"));

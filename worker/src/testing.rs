@@ -329,13 +329,18 @@ impl World {
     }
 
     pub(crate) async fn wish(&self, id: IntegrationId, number: &str, want: Want) {
+        self.wish_of(id, number, want, None).await;
+    }
+
+    /// A wish whose trigger named a declared value.
+    pub(crate) async fn wish_of(&self, id: IntegrationId, number: &str, want: Want, declared: Option<Kopecks>) {
         let now = self.tools.clock.now();
         let wish = Wish {
             integration: id,
             number: OrderNumber::parse(number).expect("a number"),
             order: None,
             want,
-            declared: None,
+            declared,
             candidates: Vec::new(),
             due_at: now,
             received_at: now,
@@ -350,14 +355,22 @@ impl World {
     pub(crate) async fn work(&self, id: IntegrationId) {
         let shop = self.shop(id);
         for _ in 0..20 {
-            let until = self.tools.lease_until();
-            let intents = self.store().claim_intents(id, &self.tools.owner, until, 50).await.expect("claimed");
-            if intents.is_empty() {
+            if !self.serve_due(&shop).await {
                 return;
             }
-            serve::serve(&self.tools, &shop, intents).await;
         }
         panic!("orders are never done");
+    }
+
+    /// One batch; false when nothing was due.
+    async fn serve_due(&self, shop: &Shop) -> bool {
+        let until = self.tools.lease_until();
+        let intents = self.store().claim_intents(shop.id(), &self.tools.owner, until, 50).await.expect("claimed");
+        let any = !intents.is_empty();
+        if any {
+            serve::serve(&self.tools, shop, intents).await;
+        }
+        any
     }
 
     /// Works once on what is due, with a MeaSoft whose next so many look-ups by number show
@@ -367,12 +380,9 @@ impl World {
         let behind = Behind { courier: shop.vendors.courier.clone(), look_ups: look_ups.into(), lists: None };
         shop.vendors.courier = Arc::new(behind);
         for _ in 0..2 {
-            let until = self.tools.lease_until();
-            let intents = self.store().claim_intents(id, &self.tools.owner, until, 50).await.expect("claimed");
-            if intents.is_empty() {
+            if !self.serve_due(&shop).await {
                 return;
             }
-            serve::serve(&self.tools, &shop, intents).await;
         }
     }
 

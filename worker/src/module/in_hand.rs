@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shared::domain::IntegrationId;
 
+use super::rpc::AT_ONCE;
+
 /// Requests of one integration at once. More is refused at once, in words.
 pub const SHARE: usize = 32;
+const _: () = assert!(8 * SHARE <= AT_ONCE as usize, "eight shops whose couriers hang leave room for others");
 
 /// Counts them; cheap to clone.
 #[derive(Clone, Default)]

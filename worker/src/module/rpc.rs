@@ -29,7 +29,7 @@ use crate::runner::Hint;
 use crate::shops::Shops;
 
 /// Requests answered at once by one worker; each integration has a share of its own.
-const AT_ONCE: u16 = 512;
+pub const AT_ONCE: u16 = 512;
 /// An answer has to travel back before the caller gives up.
 const TRAVEL: Duration = Duration::from_millis(250);
 
