@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bridge_worker::recognise::PREPAYMENT;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::civil::Date;
@@ -77,7 +78,9 @@ pub struct Shipment {
     price: Kopecks,
     declared: Option<Kopecks>,
     lines: Vec<Line>,
-    pub cancelled_by_us: bool,
+    cancelled_by_us: bool,
+    /// A cancel of ours was on its way and its answer was never heard.
+    cancel_unheard: bool,
     /// The courier has done something with it.
     pub touched: bool,
     /// Nobody is shown it before.
@@ -96,13 +99,19 @@ impl Shipment {
         self.status != "CANCELED"
     }
 
+    /// Nobody can tell whose a cancel was when the answer to ours was not heard: who wants it
+    /// sent after that gets a new parcel.
+    pub fn may_be_cancelled_by_us(&self) -> bool {
+        self.cancelled_by_us || (self.cancel_unheard && self.status == "CANCELED")
+    }
+
     fn is_new(&self) -> bool {
         self.status == "NEW"
     }
 
     pub fn content(&self) -> Content {
         // A prepayment is no goods.
-        let live = self.lines.iter().filter(|line| line.quantity > 0 && line.price >= Kopecks::ZERO);
+        let live = self.lines.iter().filter(|line| line.quantity > 0 && line.extcode != PREPAYMENT);
         let mut lines: Vec<_> = live.map(|line| (line.extcode.clone(), line.quantity, line.price)).collect();
         lines.sort();
         Content { phone: self.phone.clone(), price: self.price, lines }
@@ -312,7 +321,7 @@ impl Account {
         if self.crm.is_foreign(crm_order) {
             self.said.broke(format!("order {crm_order}, which another integration handed over, ships again"));
         }
-        if let Some(other) = state.shipments.iter().find(|s| s.order == crm_order && !s.cancelled_by_us) {
+        if let Some(other) = state.shipments.iter().find(|s| s.order == crm_order && !s.may_be_cancelled_by_us()) {
             self.said.broke(format!(
                 "a second shipment of order {crm_order}: {} beside {}, which is {}",
                 order.orderno, other.orderno, other.status
@@ -332,6 +341,7 @@ impl Account {
             declared: None,
             lines: Vec::new(),
             cancelled_by_us: false,
+            cancel_unheard: false,
             touched: false,
             shown_from: state.blind_until.map_or(now, |until| until.max(now)),
             change: state.next_change(),
@@ -389,6 +399,13 @@ impl Account {
             }
             Some(_) => 4712,
         }
+    }
+
+    /// Says how it was before.
+    fn set_cancel_unheard(&self, orderno: &OrderNo, unheard: bool) -> bool {
+        let mut state = self.state.lock().expect("lock");
+        let shipment = state.shipments.iter_mut().rfind(|s| s.orderno == *orderno);
+        shipment.is_some_and(|s| std::mem::replace(&mut s.cancel_unheard, unheard))
     }
 
     fn refusal(fault: Option<Fault>) -> Option<i64> {
@@ -537,6 +554,7 @@ impl Account {
         self.must_hold(orderno, op).await;
         self.must_be_new(orderno, op, false);
         write_step(Spot::Asking).await;
+        let unheard_before = self.set_cancel_unheard(orderno, true);
         let row = |code: i64| CancelRow {
             orderno: orderno.clone(),
             ordercode: ordercode.map(str::to_owned),
@@ -577,6 +595,9 @@ impl Account {
             Ok(row) => format!("→ {}", row.code),
             Err(error) => format!("→ {error}"),
         });
+        if answer.is_ok() {
+            self.set_cancel_unheard(orderno, unheard_before);
+        }
         answer
     }
 
