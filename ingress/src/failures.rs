@@ -3,9 +3,11 @@
 //! (design §3 «Triggers»).
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::Instant;
+
+use shared::listen::network_of;
 
 /// Failures an address may make at once.
 const BURST: f64 = 600.0;
@@ -30,14 +32,6 @@ impl Bucket {
     }
 }
 
-/// One IPv6 customer owns a whole /64.
-fn group(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-        v4 => v4,
-    }
-}
-
 impl FailureLimit {
     /// Counts a failed request. False when this address has failed too often.
     pub fn allow(&self, address: IpAddr) -> bool {
@@ -53,7 +47,7 @@ impl FailureLimit {
                 buckets.clear();
             }
         }
-        let bucket = buckets.entry(group(address)).or_insert(Bucket { left: BURST, at: now });
+        let bucket = buckets.entry(network_of(address)).or_insert(Bucket { left: BURST, at: now });
         let left = bucket.refilled(now);
         let allowed = left >= 1.0;
         *bucket = Bucket { left: if allowed { left - 1.0 } else { left }, at: now };

@@ -1,8 +1,7 @@
 //! The HTTP shell: which path means what, how a body is read, and a server whose limits
 //! keep slow or hostile senders from holding it.
 
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -11,13 +10,13 @@ use axum::extract::Request;
 use axum::http::{Method, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::{FutureExt as _, StreamExt as _};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use shared::domain::Language;
+use shared::listen::{Descriptors, Places, serve_connection};
 use shared::message::Envelope;
 use shared::store::journal::{Entry, What};
 use shared::telemetry::metrics::{TriggerKind, TriggerResult};
 use shared::telemetry::{Heartbeat, Metrics};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -51,7 +50,6 @@ impl Default for Patience {
 const PUBLISH_TIME: Duration = Duration::from_millis(2_900);
 /// A publish that outlives its request is given up in the end.
 const PUBLISH_END: Duration = Duration::from_secs(30);
-const CONNECTIONS: usize = 10_000;
 
 /// What a path means. Repeated and trailing slashes are forgiven: shops paste them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -295,22 +293,28 @@ async fn publish(state: &State, envelope: Envelope) -> Reply {
 /// Accepts connections until the process stops, then answers what has begun.
 pub async fn serve(listener: TcpListener, state: State, stop: &CancellationToken, beat: &Heartbeat) {
     let connections = TaskTracker::new();
-    let places = std::sync::Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
+    let places = Places::new(Descriptors::now().public);
     loop {
         beat.beat();
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             // An idle listener still turns.
             () = tokio::time::sleep(Duration::from_secs(5)) => continue,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, from, place)) => {
+            Ok((stream, from)) => {
+                let place = tokio::select! {
+                    () = stop.cancelled() => break,
+                    place = places.take(from.ip()) => place,
+                };
+                // An address that is busy on all of its share waits for its own answers.
+                let Some(place) = place else { continue };
                 // Of its own: every poll looks at it, and a lock that all share would be contended.
                 let (state, stop) = (state.clone(), stop.child_token());
                 connections.spawn(async move {
-                    connection(stream, from, &state, &stop).await;
-                    drop(place);
+                    let answer = |request: hyper::Request<_>| answer(&state, request.map(Body::new), from.ip());
+                    serve_connection(stream, place, state.0.patience.headers, &stop, answer).await;
                 });
             }
             Err(error) => {
@@ -323,35 +327,4 @@ pub async fn serve(listener: TcpListener, state: State, stop: &CancellationToken
     drop(listener);
     connections.close();
     connections.wait().await;
-}
-
-async fn accept(
-    listener: &TcpListener,
-    places: &std::sync::Arc<tokio::sync::Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, from) = listener.accept().await?;
-    Ok((stream, from, place))
-}
-
-async fn connection(stream: TcpStream, from: SocketAddr, state: &State, stop: &CancellationToken) {
-    // An answer is one small packet; waiting to fill it would only delay it.
-    let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| async move {
-        Ok::<_, Infallible>(answer(state, request.map(Body::new), from.ip()).await)
-    });
-    let mut server = hyper::server::conn::http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(state.0.patience.headers).max_buf_size(128 * 1024);
-    let serving = server.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(serving);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = stop.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
-    }
 }

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config::{BadConfig, Config, Database, Role, Source};
 use crate::crypto::SecretKey;
+use crate::listen::raise_limit;
 use crate::shutdown::{self, Drained};
 use crate::store::file::{self, FileLock, Lost, Share, Watched};
 use crate::store::{Db, Store, StoreError};
@@ -211,6 +212,7 @@ where
     if !cfg!(test) {
         logs::log_panics();
     }
+    raise_limit();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = threads(role) {
         runtime.worker_threads(threads);

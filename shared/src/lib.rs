@@ -12,6 +12,7 @@ pub mod crypto;
 pub mod domain;
 pub mod draft;
 pub mod hidden;
+pub mod listen;
 pub mod measoft;
 pub mod message;
 pub mod pasted;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use crate::listen::{Descriptors, Places, serve_connection};
 use crate::telemetry::Metrics;
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -17,6 +18,9 @@ use axum::routing::get;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 /// A look at a dependency may take this long.
 const CHECK_LIMIT: Duration = Duration::from_millis(4500);
@@ -257,6 +261,9 @@ pub fn router(health: Health, metrics: Arc<Metrics>) -> Router {
         })
 }
 
+/// A probe or a scrape comes at once or not at all.
+const OPS_HEADERS: Duration = Duration::from_secs(10);
+
 /// Opens `OPS_LISTEN` and serves until the returned task is aborted.
 ///
 /// # Errors
@@ -268,12 +275,36 @@ pub async fn serve(
 ) -> std::io::Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
     let listener = TcpListener::bind(listen).await?;
     let address = listener.local_addr()?;
-    let task = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router(health, metrics)).await {
-            tracing::error!(%error, "the ops server ended");
-        }
-    });
+    let task = tokio::spawn(serve_on(listener, router(health, metrics), Descriptors::now().ops));
     Ok((address, task))
+}
+
+/// Never ends. Its connections do with it: they belong to the set.
+async fn serve_on(listener: TcpListener, router: Router, most: usize) {
+    let places = Places::new(most);
+    let never = CancellationToken::new();
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: wait for some to come back.
+                tracing::warn!(%error, "a connection of monitoring could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Some(place) = places.take(from.ip()).await else { continue };
+        let (router, never) = (router.clone(), never.clone());
+        connections.spawn(async move {
+            let answer = |request: hyper::Request<_>| {
+                let answered = router.clone().oneshot(request.map(axum::body::Body::new));
+                async { answered.await.unwrap_or_else(|never| match never {}) }
+            };
+            serve_connection(stream, place, OPS_HEADERS, &never, answer).await;
+        });
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub(super) struct Process {
     environment: Vec<(String, String)>,
     pub(super) log: PathBuf,
     pub(super) ops: SocketAddr,
+    /// File descriptors that it may have at most; the shell's limit without.
+    pub(super) descriptors: Option<u64>,
     child: Option<Child>,
     /// Taken for the process as long as this lives.
     _ports: Vec<Port>,
@@ -32,7 +34,7 @@ impl Process {
     ) -> Self {
         let address = ops.address();
         let ports = [Some(ops), more].into_iter().flatten().collect();
-        Self { name, program, arguments, environment, log, ops: address, child: None, _ports: ports }
+        Self { name, program, arguments, environment, log, ops: address, descriptors: None, child: None, _ports: ports }
     }
 
     pub(super) fn is_started(&self) -> bool {
@@ -47,7 +49,16 @@ impl Process {
     pub(super) fn start(&mut self, guard: &mut Guard) {
         assert!(self.child.is_none(), "{} is running already", self.name);
         let log = File::options().create(true).append(true).open(&self.log).expect("the log file can be written");
-        let child = Command::new(&self.program)
+        // Runs the program in its own place: the number of the process stays.
+        let mut command = match self.descriptors {
+            None => Command::new(&self.program),
+            Some(most) => {
+                let mut limited = Command::new("prlimit");
+                limited.arg(format!("--nofile={most}:{most}")).arg(&self.program);
+                limited
+            }
+        };
+        let child = command
             .args(&self.arguments)
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))

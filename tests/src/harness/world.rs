@@ -525,6 +525,11 @@ impl World {
         act(process.unwrap_or_else(|| panic!("there is no process {name}")), guard)
     }
 
+    /// From its next start on the process may have so many file descriptors open.
+    pub fn limit_descriptors(&self, name: &str, most: u64) {
+        self.with_process(name, |process, _| process.descriptors = Some(most));
+    }
+
     /// The system's number of a running process.
     ///
     /// # Panics

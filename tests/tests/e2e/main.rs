@@ -4,6 +4,7 @@
 mod backlog;
 mod bad_input;
 mod courier_outage;
+mod crowds;
 mod embedded;
 mod faults;
 mod life;
