@@ -1,8 +1,7 @@
 //! How every process starts and ends: settings → logs → store → ops server → your
 //! function → drain. The three binaries and `bridge up` begin here.
 //!
-//! Exit codes: 0 after a signal or when the function is through, 1 when it could not
-//! start or failed, 64 when the settings are bad (also a key that is not the database's).
+//! Exit codes: `crate::arguments`.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -14,6 +13,7 @@ use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::arguments::{self, Asked};
 use crate::clock::Clock;
 use crate::config::{BadConfig, Config, Database, Role, Source};
 use crate::crypto::SecretKey;
@@ -163,7 +163,8 @@ fn complain(text: impl std::fmt::Display) {
 }
 
 /// An error with its causes, in one line.
-fn sentence(error: &anyhow::Error) -> String {
+#[must_use]
+pub fn sentence(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let cause = cause.to_string();
@@ -178,37 +179,77 @@ fn sentence(error: &anyhow::Error) -> String {
     text.replace('\n', " ")
 }
 
-/// Starts a process of this role from the environment and runs `main` until it returns or
-/// a signal comes. `main` is expected to return soon after `ctx.stop` is cancelled.
+/// Runs a role as a program of its own: answers to `--help` and `--version`, else starts from
+/// the environment and runs `main` until it returns or a signal comes. `main` is expected to
+/// return soon after `ctx.stop` is cancelled.
 pub fn run<F, Fut>(role: Role, main: F) -> ExitCode
 where
     F: FnOnce(Ctx) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    run_from(role, &Source::environment(), main)
+    match arguments::read(role, std::env::args().skip(1)) {
+        Asked::Start => run_from(role, &Source::environment(), main),
+        Asked::Text(text) => {
+            // Whoever does not read on has read enough.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Asked::Misspelt(sentence) => {
+            complain(format!("{}: {sentence}", role.name()));
+            ExitCode::from(arguments::USAGE)
+        }
+    }
 }
 
-/// [`run`] with settings from elsewhere (`bridge` sets some from its flags).
+/// [`start`], with what went wrong on standard error.
 pub fn run_from<F, Fut>(role: Role, source: &Source, main: F) -> ExitCode
 where
     F: FnOnce(Ctx) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    let bad_config = |bad: BadConfig| {
-        complain(bad);
-        ExitCode::from(BadConfig::EXIT_CODE)
-    };
-    let config = match Config::read(role, source) {
-        Ok(config) => Arc::new(config),
-        Err(bad) => return bad_config(bad),
-    };
-    if let Err(bad) = logs::start(config.log_format, &config.log_filter) {
-        return bad_config(bad);
+    match start(role, source, main) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Ended::Config(bad)) => {
+            complain(bad);
+            ExitCode::from(BadConfig::EXIT_CODE)
+        }
+        Err(Ended::Failed(error)) => {
+            complain(format!("{}: {}", role.name(), sentence(&error)));
+            ExitCode::FAILURE
+        }
     }
-    let key = match config.make_folders().and_then(|()| config.load_secret_key()) {
-        Ok(key) => key,
-        Err(bad) => return bad_config(bad),
-    };
+}
+
+/// Why a process ended that was not told to.
+#[derive(Debug)]
+pub enum Ended {
+    /// Exit code 64.
+    Config(BadConfig),
+    /// Exit code 1.
+    Failed(anyhow::Error),
+}
+
+impl From<BadConfig> for Ended {
+    fn from(bad: BadConfig) -> Self {
+        Self::Config(bad)
+    }
+}
+
+/// Starts a process of this role with these settings and runs `main`.
+///
+/// # Errors
+/// [`Ended`]; nothing of it has been said yet.
+pub fn start<F, Fut>(role: Role, source: &Source, main: F) -> Result<(), Ended>
+where
+    F: FnOnce(Ctx) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let config = Arc::new(Config::read(role, source)?);
+    logs::start(config.log_format, &config.log_filter)?;
+    let key = config.make_folders().and_then(|()| config.load_secret_key())?;
+    for unknown in Config::unknown_variables(role, source) {
+        tracing::warn!("{unknown}");
+    }
     if !cfg!(test) {
         logs::log_panics();
     }
@@ -217,23 +258,15 @@ where
     if let Some(threads) = threads(role) {
         runtime.worker_threads(threads);
     }
-    let runtime = match runtime.enable_all().thread_name(role.name()).build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(format!("{}: the runtime cannot be started: {error}", role.name()));
-            return ExitCode::FAILURE;
-        }
-    };
+    let runtime = runtime.enable_all().thread_name(role.name()).build();
+    let runtime = runtime.context("the runtime cannot be started").map_err(Ended::Failed)?;
     let done = runtime.block_on(live(config, key, main));
     // What is still running was given its time; it must not hold the process.
     runtime.shutdown_timeout(Duration::from_millis(500));
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(format!("{}: {}", role.name(), sentence(&error)));
-            ExitCode::from(if error.is::<BadConfig>() { BadConfig::EXIT_CODE } else { 1 })
-        }
-    }
+    done.map_err(|error| match error.downcast::<BadConfig>() {
+        Ok(bad) => Ended::Config(bad),
+        Err(error) => Ended::Failed(error),
+    })
 }
 
 /// How many threads serve a role's tasks; `None`: one for each core.

@@ -5,12 +5,14 @@
 //! Nothing here decides what to *do* about an order: that is `worker`.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+pub mod arguments;
 pub mod bootstrap;
 pub mod clock;
 pub mod config;
 pub mod crypto;
 pub mod domain;
 pub mod draft;
+pub mod existing;
 pub mod hidden;
 pub mod listen;
 pub mod measoft;
@@ -23,6 +25,7 @@ pub mod retailcrm;
 pub mod retry;
 pub mod shutdown;
 pub mod store;
+pub mod suggest;
 pub mod telemetry;
 pub mod trigger_forms;
 pub mod waiting;

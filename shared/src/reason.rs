@@ -289,6 +289,11 @@ pub fn give_up(reason: &'static str, detail: impl Into<String>) -> GiveUp {
     GiveUp { reason, fault, detail: detail.into() }
 }
 
+/// Every reason there is, ours and MeaSoft's.
+pub fn all() -> impl Iterator<Item = &'static str> {
+    OURS.iter().map(|(label, ..)| *label).chain(codes::reasons())
+}
+
 /// The words for a reason, ours or MeaSoft's.
 #[must_use]
 pub fn explain(reason: &str, language: Language) -> Explanation {

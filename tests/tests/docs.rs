@@ -41,6 +41,12 @@ fn every_path_a_document_names_exists() {
     assert!(checked > 40, "only {checked} paths were found: the reader of documents is broken");
 }
 
+#[test]
+fn the_exit_codes_in_the_documents_are_those_the_programs_tell() {
+    let text = std::fs::read_to_string(root().join("deploy/README.md")).expect("deploy/README.md");
+    assert!(text.contains(shared::arguments::EXIT_CODES), "{}", shared::arguments::EXIT_CODES);
+}
+
 /// The tables of reasons a manager can meet, as the manager's documents have them.
 fn reasons(language: Language) -> String {
     let ru = language == Language::Ru;

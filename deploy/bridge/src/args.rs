@@ -7,12 +7,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(
     name = "bridge",
-    version,
+    version = shared::telemetry::Metrics::BUILD,
     about = "Connects RetailCRM to MeaSoft: the operator's command",
     long_about = "Connects RetailCRM to MeaSoft («Курьерская служба 2008»).\n\n\
                   `bridge demo` shows what it does. `bridge up` runs everything in one process.\n\
                   Settings come from the environment; `bridge config check` reads them and says what is wrong.",
-    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 64 bad configuration."
+    after_help = shared::arguments::EXIT_CODES
 )]
 pub struct Cli {
     /// Print exactly one JSON document on standard output

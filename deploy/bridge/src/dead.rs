@@ -3,34 +3,38 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use shared::config::Source;
-use shared::domain::{Fault, IntegrationId, Language};
-use shared::message::Envelope;
+use shared::domain::Language;
 use shared::reason::explain;
 use shared::store::Store;
 use shared::store::dead_letters::{DeadFilter, DeadLetter, DeadState};
-use shared::store::jobs::NewJob;
 use shared::store::journal::{Entry, What};
+use shared::store::replays::Replay;
 
 use crate::args::{self, DeadCommand};
+use crate::filters;
+use crate::moments;
 use crate::output::{Failure, Output, bold};
+use crate::stdout::say;
 
-pub async fn run(command: DeadCommand, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+pub async fn run(command: DeadCommand, zone: &TimeZone, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     match command {
         DeadCommand::List { all, integration, fault, reason, since } => {
-            let filter = filter(all, integration, fault.as_deref(), reason, since.as_deref(), store)?;
-            list(&store.dead_letters(&filter).await?, out);
+            let filter = filter(true, integration, fault.as_deref(), reason, since.as_deref(), store).await?;
+            list(all, &filter, zone, store, out).await?;
         }
-        DeadCommand::Show { id } => show(&find(id, store).await?, out),
+        DeadCommand::Show { id } => show(&find(id, store).await?, zone, store, out).await?,
         DeadCommand::Replay { id: Some(id), .. } => {
             let dead = find(id, store).await?;
             replay(&dead, store.clock.now(), store).await?;
-            out.answer(&json!({ "replayed": [id] }), || println!("Dead letter {id} is being tried again."));
+            out.answer(&json!({ "replayed": [id] }), || say!("Dead letter {id} is being tried again."));
         }
         DeadCommand::Replay { id: None, integration, fault, reason, since, per_minute, .. } => {
-            let filter = filter(false, integration, fault.as_deref(), reason, since.as_deref(), store)?;
-            replay_all(&store.dead_letters(&filter).await?, per_minute, store, out).await?;
+            let filter = filter(false, integration, fault.as_deref(), reason, since.as_deref(), store).await?;
+            replay_all(&store.dead_letters(&filter).await?, per_minute, zone, store, out).await?;
         }
         DeadCommand::Discard { id, why } => {
             let dead = find(id, store).await?;
@@ -39,15 +43,18 @@ pub async fn run(command: DeadCommand, store: &Store, out: &Output) -> Result<Ex
             if !tx.close_dead_letter(id, DeadState::Discarded, &why, now).await? {
                 return Err(Failure::sentence(format!("dead letter {id} is {} already", dead.state.as_str())));
             }
-            tx.append_journal(&audit(&dead, now, format!("dead letter {id} discarded: {why}"))).await?;
+            let mut entry = Entry::new(now, What::Operator, format!("dead letter {id} discarded: {why}"));
+            entry.integration = dead.integration;
+            entry.number.clone_from(&dead.number);
+            tx.append_journal(&entry).await?;
             tx.commit().await?;
-            out.answer(&json!({ "discarded": id }), || println!("Dead letter {id} is discarded."));
+            out.answer(&json!({ "discarded": id }), || say!("Dead letter {id} is discarded."));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn filter(
+async fn filter(
     all: bool,
     integration: Option<i64>,
     fault: Option<&str>,
@@ -55,15 +62,13 @@ fn filter(
     since: Option<&str>,
     store: &Store,
 ) -> Result<DeadFilter, Failure> {
-    let fault = match fault {
+    let fault = fault.map(filters::fault).transpose()?;
+    let reason = match reason {
+        Some(given) => Some(filters::reason(&given, store).await?),
         None => None,
-        Some(text) => Some(
-            Fault::parse(text)
-                .ok_or_else(|| Failure::Usage(format!("--fault: «{text}» is none of shop, courier, crm, bridge")))?,
-        ),
     };
     let since = since.map(|text| args::since(text, store.clock.now())).transpose().map_err(Failure::Usage)?;
-    Ok(DeadFilter { all, integration: integration.map(IntegrationId), fault, reason, since })
+    Ok(DeadFilter { all, integration: filters::integration(integration, store).await?, fault, reason, since })
 }
 
 async fn find(id: i64, store: &Store) -> Result<DeadLetter, Failure> {
@@ -92,16 +97,37 @@ fn text(dead: &DeadLetter, words: &str) -> String {
     if dead.detail.is_empty() { words.to_owned() } else { format!("{words} ({})", dead.detail) }
 }
 
-fn list(found: &[DeadLetter], out: &Output) {
-    let documents: Vec<Value> = found.iter().map(document).collect();
+/// Open letters, and those whose replay has not begun: until then they are nobody's success. A
+/// program is given the latter with `--all`, as the rest.
+async fn list(all: bool, filter: &DeadFilter, zone: &TimeZone, store: &Store, out: &Output) -> Result<(), Failure> {
+    let waiting = store.waiting_replays().await?;
+    let due = |dead: &DeadLetter| waiting.iter().find(|replay| replay.letter == dead.id).map(|replay| replay.due);
+    // The open ones alone are an index away; of all there may be many.
+    let mut found = store.dead_letters(&DeadFilter { all, ..filter.clone() }).await?;
+    if !all && !out.json && !waiting.is_empty() {
+        found = store.dead_letters(filter).await?;
+        found.retain(|dead| dead.state == DeadState::Open || due(dead).is_some());
+    }
+    let documents: Vec<Value> = found
+        .iter()
+        .map(|dead| {
+            let mut document = document(dead);
+            document["replay_due_at"] = due(dead).map_or(Value::Null, |due| json!(due.to_string()));
+            document
+        })
+        .collect();
     out.answer(&json!(documents), || {
         if found.is_empty() {
-            println!("No dead letters.");
+            say!("No dead letters.");
             return;
         }
         let rows: Vec<Vec<String>> = found
             .iter()
             .map(|d| {
+                let state = match due(d) {
+                    Some(due) => format!("{}, due {}", d.state.as_str(), moments::second(due, zone)),
+                    None => d.state.as_str().to_owned(),
+                };
                 vec![
                     d.id.to_string(),
                     d.integration.map_or_else(|| "-".to_owned(), |i| i.to_string()),
@@ -110,82 +136,97 @@ fn list(found: &[DeadLetter], out: &Output) {
                     d.fault.to_string(),
                     d.reason.clone(),
                     d.attempts.to_string(),
-                    d.state.as_str().to_owned(),
-                    d.created_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+                    state,
+                    moments::second(d.created_at, zone),
                 ]
             })
             .collect();
-        out.table(&["ID", "INTEGRATION", "ORDER", "KIND", "FAULT", "REASON", "TIMES", "STATE", "SINCE"], &rows);
+        let since = format!("SINCE ({})", moments::name(zone));
+        out.table(&["ID", "INTEGRATION", "ORDER", "KIND", "FAULT", "REASON", "TIMES", "STATE", &since], &rows);
+        let mut shown = found.iter().filter_map(due).collect::<Vec<_>>();
+        shown.sort();
+        if let Some(next) = shown.first() {
+            say!("{} wait to be tried again, the next at {}.", shown.len(), moments::second(*next, zone));
+        }
     });
+    Ok(())
 }
 
-fn show(dead: &DeadLetter, out: &Output) {
+async fn show(dead: &DeadLetter, zone: &TimeZone, store: &Store, out: &Output) -> Result<(), Failure> {
+    let waiting = store.waiting_replays().await?.into_iter().find(|replay| replay.letter == dead.id);
     let mut document = document(dead);
+    document["replay_due_at"] = waiting.map_or(Value::Null, |replay| json!(replay.due.to_string()));
     document["command"] = dead.command.as_deref().and_then(|c| serde_json::from_str(c).ok()).unwrap_or(Value::Null);
     document["raw"] = dead.raw.as_deref().map_or(Value::Null, |raw| json!(String::from_utf8_lossy(raw)));
     out.answer(&document, || {
         let words = explain(&dead.reason, language());
-        println!("{}", bold(&format!("Dead letter {} ({})", dead.id, dead.state.as_str())));
-        println!("  order      {}", dead.number.as_deref().unwrap_or("-"));
-        println!("  command    {}, tried {} time(s), happened {} time(s)", dead.kind, dead.tries, dead.attempts);
-        println!("  fault      {}", dead.fault);
-        println!("  reason     {}: {}", dead.reason, text(dead, words.text));
-        println!("  next step  {}", words.next_step);
-        println!("  since      {}, last {}", dead.created_at, dead.updated_at);
+        say!("{}", bold(&format!("Dead letter {} ({})", dead.id, dead.state.as_str())));
+        say!("  order      {}", dead.number.as_deref().unwrap_or("-"));
+        say!("  command    {}, tried {} time(s), happened {} time(s)", dead.kind, dead.tries, dead.attempts);
+        say!("  fault      {}", dead.fault);
+        say!("  reason     {}: {}", dead.reason, text(dead, words.text));
+        say!("  next step  {}", words.next_step);
+        let (since, last) = (moments::second(dead.created_at, zone), moments::second(dead.updated_at, zone));
+        say!("  since      {since}, last {last} ({})", moments::name(zone));
+        if let Some(replay) = waiting {
+            say!("  replay     waits for its turn at {}", moments::second(replay.due, zone));
+        }
         if let Some(why) = &dead.closed_why {
-            println!("  closed     {why}");
+            say!("  closed     {why}");
         }
         if let Some(raw) = &dead.raw {
-            println!("  raw        {}", String::from_utf8_lossy(raw));
+            say!("  raw        {}", String::from_utf8_lossy(raw));
         }
     });
-}
-
-fn audit(dead: &DeadLetter, now: jiff::Timestamp, text: String) -> Entry {
-    let mut entry = Entry::new(now, What::Operator, text);
-    entry.integration = dead.integration;
-    entry.number.clone_from(&dead.number);
-    entry
-}
-
-/// Publishes the command anew, one generation on, so that no idempotency check swallows
-/// it. Job row, state and audit entry are one commit.
-async fn replay(dead: &DeadLetter, run_at: jiff::Timestamp, store: &Store) -> Result<(), Failure> {
-    let nothing = || Failure::sentence(format!("dead letter {} holds no command to try again; discard it", dead.id));
-    let command = dead.command.as_deref().ok_or_else(nothing)?;
-    let mut envelope: Envelope = serde_json::from_str(command).map_err(|_| nothing())?;
-    let now = store.clock.now();
-    envelope.id = Envelope::new(envelope.command.clone(), envelope.integration, now).id;
-    envelope.generation += 1;
-    envelope.attempt = 0;
-    envelope.spent_ms = 0;
-    envelope.seq = 0;
-    envelope.received_at = run_at;
-    let mut tx = store.db.begin().await?;
-    if !tx.close_dead_letter(dead.id, DeadState::Replayed, "replayed by the operator", now).await? {
-        return Err(Failure::sentence(format!("dead letter {} is {} already", dead.id, dead.state.as_str())));
-    }
-    tx.enqueue(&NewJob::of(&envelope, run_at), now).await?;
-    tx.append_journal(&audit(dead, now, format!("dead letter {} replayed", dead.id))).await?;
-    tx.commit().await?;
     Ok(())
 }
 
-/// All at once in the store, but due one after the other.
-async fn replay_all(found: &[DeadLetter], per_minute: u32, store: &Store, out: &Output) -> Result<(), Failure> {
-    let pause = Duration::from_secs(60) / per_minute;
-    let mut replayed = Vec::new();
-    let mut run_at = store.clock.now();
-    for dead in found.iter().filter(|dead| dead.command.is_some()) {
-        replay(dead, run_at, store).await?;
-        replayed.push(dead.id);
-        run_at = run_at.checked_add(pause).unwrap_or(run_at);
+/// One letter's command, anew.
+async fn replay(dead: &DeadLetter, run_at: Timestamp, store: &Store) -> Result<(), Failure> {
+    match store.replay_dead_letter(dead, run_at, "replayed by the operator").await? {
+        Replay::Done => Ok(()),
+        Replay::Closed => Err(Failure::sentence(format!("dead letter {} is {} already", dead.id, dead.state.as_str()))),
+        Replay::Nothing => {
+            Err(Failure::sentence(format!("dead letter {} holds no command to try again; discard it", dead.id)))
+        }
     }
-    let left = found.len() - replayed.len();
-    out.answer(&json!({ "replayed": replayed }), || {
-        println!("{} dead letter(s) are being tried again, {per_minute} a minute.", replayed.len());
-        if left > 0 {
-            println!("{left} hold no command and stay open.");
+}
+
+/// All at once in the store, but due one after the other.
+async fn replay_all(
+    found: &[DeadLetter],
+    per_minute: u32,
+    zone: &TimeZone,
+    store: &Store,
+    out: &Output,
+) -> Result<(), Failure> {
+    let pause = Duration::from_secs(60) / per_minute;
+    let (mut replayed, mut empty, mut later) = (Vec::new(), 0, 0);
+    let mut run_at = store.clock.now();
+    let latest = store.latest_turn();
+    for dead in found {
+        if dead.command.is_none() {
+            empty += 1;
+        } else if run_at > latest {
+            later += 1;
+        } else {
+            replay(dead, run_at, store).await?;
+            replayed.push(dead.id);
+            run_at = run_at.checked_add(pause).unwrap_or(run_at);
+        }
+    }
+    let document = json!({ "replayed": replayed, "left": empty + later });
+    out.answer(&document, || {
+        say!(
+            "{} dead letter(s) are being tried again, {per_minute} a minute; they stay in the list until their turn.",
+            replayed.len()
+        );
+        if empty > 0 {
+            say!("{empty} hold no command and stay open.");
+        }
+        if later > 0 {
+            let until = moments::second(latest, zone);
+            say!("{later} stay open, since their turn would come after {until}: replay them then, or faster.");
         }
     });
     Ok(())

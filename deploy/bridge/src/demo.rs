@@ -25,37 +25,36 @@ use simulators::retailcrm::{AccountId, OrderBuilder, RetailcrmSim, TriggerKind, 
 use crate::args::Demo;
 use crate::order::Story;
 use crate::output::{Failure, Output, bold, dim, green, red};
+use crate::stdout::{self, say};
 use crate::up;
 
 /// How long the story may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-pub fn run(args: &Demo, out: &Output) -> ExitCode {
+/// # Errors
+/// Why the story could not be told.
+pub fn run(args: &Demo, out: &Output) -> Result<ExitCode, Failure> {
     let filter = Source::environment().get("RUST_LOG").ok().flatten().unwrap_or_else(|| "off".to_owned());
-    if let Err(bad) = logs::start(shared::config::LogFormat::Text, &filter) {
-        return Failure::Config(bad).report();
-    }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return Failure::Failed(error.into()).report(),
-    };
+    logs::start(shared::config::LogFormat::Text, &filter).map_err(Failure::Config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
     let done = runtime.block_on(async {
         let folder = std::env::temp_dir().join(format!("measoft-bridge-demo-{}", std::process::id()));
         let done = tokio::select! {
             done = tell(args, out, folder.clone()) => done,
             _ = tokio::signal::ctrl_c() => Ok(args.keep),
+            () = stdout::closed() => Ok(true),
         };
         let _ = std::fs::remove_dir_all(&folder);
         done
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => match error.downcast::<BadConfig>() {
-            Ok(bad) => Failure::Config(bad).report(),
-            Err(error) => Failure::Failed(error).report(),
-        },
+        Ok(true) => Ok(ExitCode::SUCCESS),
+        Ok(false) => Ok(ExitCode::FAILURE),
+        Err(error) => Err(match error.downcast::<BadConfig>() {
+            Ok(bad) => Failure::Config(bad),
+            Err(error) => Failure::Failed(error),
+        }),
     }
 }
 
@@ -86,7 +85,7 @@ struct Say {
 impl Say {
     fn line(self, text: &str) {
         if !self.json {
-            println!("{text}");
+            say!("{text}");
         }
     }
 }
@@ -175,6 +174,8 @@ async fn set_up(args: &Demo, out: &Output, folder: PathBuf) -> anyhow::Result<St
         }
     }
     let ctx = Ctx::open(config.clone(), key).await?;
+    // A server that is away says so at once; the migration would only know that it waited.
+    crate::version(&ctx.store).await.context("--database-url")?;
     ctx.store.db.migrate().await?;
     let mut shops = Vec::new();
     let first = crm.add_account("demo-crm-key-one");
@@ -338,9 +339,9 @@ async fn story(args: &Demo, out: &Output, stage: &Stage) -> anyhow::Result<bool>
     let verdict = stage.check(&orders, moved, changed).await?;
     let told = stage.most_eventful(&orders).await?;
     if !out.json {
-        println!();
-        told.lines(false).iter().for_each(|line| println!("{line}"));
-        println!();
+        say!();
+        told.lines(false, &stage.ctx.config.display_zone).iter().for_each(|line| say!("{line}"));
+        say!();
     }
     let counts = stage.counts().await?;
     let document = json!({
@@ -348,20 +349,14 @@ async fn story(args: &Demo, out: &Output, stage: &Stage) -> anyhow::Result<bool>
         "already_done": counts.already_done, "dead": counts.dead, "differences": verdict,
     });
     out.answer(&document, || {
-        println!("{}", bold("accepted  placed  cancelled  already done  dead"));
-        println!(
-            "{accepted:<9} {:<7} {:<10} {:<13} {}",
-            counts.placed, counts.cancelled, counts.already_done, counts.dead
-        );
-        println!("{}", dim("the one dead letter is the order whose payments do not add up: refused, not guessed"));
+        say!("{}", bold("accepted  placed  cancelled  already done  dead"));
+        say!("{accepted:<9} {:<7} {:<10} {:<13} {}", counts.placed, counts.cancelled, counts.already_done, counts.dead);
+        say!("{}", dim("the one dead letter is the order whose payments do not add up: refused, not guessed"));
         if verdict.is_empty() {
-            println!(
-                "{}",
-                green("The ledger equals the simulators: every order once, every sum right, RetailCRM told.")
-            );
+            say!("{}", green("The ledger equals the simulators: every order once, every sum right, RetailCRM told."));
         } else {
             for difference in &verdict {
-                println!("{}", red(difference));
+                say!("{}", red(difference));
             }
         }
     });
@@ -495,16 +490,16 @@ impl Stage {
 
     fn invite(&self) {
         let key = self.shops[0].integration.secrets.delivery_api_key.expose();
-        println!();
-        println!("Everything keeps running; Ctrl-C ends it. Things to try:");
-        println!("  ingress     {}", self.ingress);
-        println!("  metrics     http://{}/metrics", self.ops);
-        println!("  MeaSoft     {} (simulated; orders: {}/orders)", self.measoft.url(), self.measoft.control_url());
-        println!("  RetailCRM   {} (simulated)", self.crm.url());
-        println!(
+        say!();
+        say!("Everything keeps running; Ctrl-C ends it. Things to try:");
+        say!("  ingress     {}", self.ingress);
+        say!("  metrics     http://{}/metrics", self.ops);
+        say!("  MeaSoft     {} (simulated; orders: {}/orders)", self.measoft.url(), self.measoft.control_url());
+        say!("  RetailCRM   {} (simulated)", self.crm.url());
+        say!(
             "  a trigger   curl -d 'id=1001A&sum=&key={key}' {}/reintegrations/requests/trigger/retailcrm",
             self.ingress
         );
-        println!("  a story     DATA_DIR={} bridge order show 1001A --verbose", self.ctx.config.data_dir.display());
+        say!("  a story     DATA_DIR={} bridge order show 1001A --verbose", self.ctx.config.data_dir.display());
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use shared::config::{Config, is_safe_measoft_url};
 use shared::domain::integration::{CodPolicy, Settings};
 use shared::domain::symbolic_code;
-use shared::domain::{Integration, IntegrationId, IntegrationState, PausedBy, Secret};
+use shared::domain::{Integration, IntegrationState, PausedBy, Secret};
 use shared::message::{Command, Envelope};
 use shared::retailcrm::{AllowedHosts, Credentials, check as check_crm_url};
 use shared::store::Store;
@@ -17,8 +17,10 @@ use shared::store::journal::Journal;
 use shared::telemetry::Metrics;
 
 use crate::args::{Add, Edit, IntegrationCommand, SyncArgs};
+use crate::filters::{live_integration, one_of};
 use crate::output::{Failure, Output, bold, green, red};
 use crate::secrets::Asked;
+use crate::stdout::say;
 
 pub async fn run(
     command: IntegrationCommand,
@@ -45,15 +47,6 @@ pub async fn run(
         }
         IntegrationCommand::Register { id } => register(id, config, store, out).await,
         IntegrationCommand::Check { id, to, weight } => check(id, to.as_deref(), weight, config, store, out).await,
-    }
-}
-
-/// # Errors
-/// A sentence when there is no such integration.
-pub async fn find(id: i64, store: &Store) -> Result<Integration, Failure> {
-    match store.integration(IntegrationId(id)).await? {
-        Some(found) if found.state != IntegrationState::Removed => Ok(found),
-        _ => Err(Failure::sentence(format!("there is no integration {id}; `bridge integration list` shows them"))),
     }
 }
 
@@ -108,7 +101,7 @@ fn apply(changes: &Changes<'_>, settings: &mut Settings) -> Result<(), Failure> 
         None => {}
         Some("by_payment_type") => settings.cod_policy = CodPolicy::ByPaymentType,
         Some("as_vendor") => settings.cod_policy = CodPolicy::AsVendor,
-        Some(other) => return Err(usage(format!("--cod-policy: «{other}» is neither by_payment_type nor as_vendor"))),
+        Some(other) => return Err(one_of("--cod-policy", other, &["by_payment_type", "as_vendor"])),
     }
     for pair in changes.set {
         let (key, value) = pair.split_once('=').ok_or_else(|| usage(format!("--set: «{pair}» is not KEY=VALUE")))?;
@@ -180,10 +173,10 @@ async fn add(args: Add, config: &Config, store: &Store, out: &Output) -> Result<
         "clientId": made.secrets.client_id.expose(),
     });
     out.answer(&document, || {
-        println!("Integration {} «{}» is added ({}).", made.id, made.title, made.code(&config.module_code));
-        println!("  deliveryApiKey  {}", made.secrets.delivery_api_key.expose());
-        println!("  clientId        {}", made.secrets.client_id.expose());
-        println!("Next: `bridge integration check {0}`, then `bridge trigger-help {0}`.", made.id);
+        say!("Integration {} «{}» is added ({}).", made.id, made.title, made.code(&config.module_code));
+        say!("  deliveryApiKey  {}", made.secrets.delivery_api_key.expose());
+        say!("  clientId        {}", made.secrets.client_id.expose());
+        say!("Next: `bridge integration check {0}`, then `bridge trigger-help {0}`.", made.id);
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -199,7 +192,7 @@ async fn edit(args: Edit, config: &Config, store: &Store, out: &Output) -> Resul
         password_stdin: args.password_stdin,
     };
     let given = asked.read(&mut std::io::stdin())?;
-    let id = find(args.id, store).await?.id;
+    let id = live_integration(args.id, store).await?.id;
     let saved = store
         .change_integration(id, |changed| -> Result<(), Failure> {
             apply(
@@ -234,7 +227,7 @@ async fn edit(args: Edit, config: &Config, store: &Store, out: &Output) -> Resul
             Ok(())
         })
         .await?;
-    out.answer(&document(&saved, false, config), || println!("Integration {} is changed.", saved.id));
+    out.answer(&document(&saved, false, config), || say!("Integration {} is changed.", saved.id));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -267,7 +260,7 @@ async fn list(config: &Config, store: &Store, out: &Output) -> Result<ExitCode, 
     let documents: Vec<Value> = all.iter().map(|i| document(i, false, config)).collect();
     out.answer(&json!(documents), || {
         if all.is_empty() {
-            println!("There is no integration yet; `bridge integration add` makes one.");
+            say!("There is no integration yet; `bridge integration add` makes one.");
             return;
         }
         let rows: Vec<Vec<String>> = all
@@ -289,18 +282,18 @@ async fn list(config: &Config, store: &Store, out: &Output) -> Result<ExitCode, 
 }
 
 async fn show(id: i64, show_key: bool, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
-    let i = find(id, store).await?;
+    let i = live_integration(id, store).await?;
     let document = document(&i, show_key, config);
     out.answer(&document, || {
-        println!("{} «{}», {}", bold(&i.code(&config.module_code)), i.title, state_words(&i.state));
-        println!("  RetailCRM  {}", i.crm_url);
-        println!("  MeaSoft    {} (courier {}, login {})", i.measoft_url, i.extra, i.login);
+        say!("{} «{}», {}", bold(&i.code(&config.module_code)), i.title, state_words(&i.state));
+        say!("  RetailCRM  {}", i.crm_url);
+        say!("  MeaSoft    {} (courier {}, login {})", i.measoft_url, i.extra, i.login);
         if show_key {
-            println!("  deliveryApiKey  {}", i.secrets.delivery_api_key.expose());
+            say!("  deliveryApiKey  {}", i.secrets.delivery_api_key.expose());
         }
         if let Value::Object(settings) = &document["settings"] {
             for (key, value) in settings {
-                println!("  {key} = {value}");
+                say!("  {key} = {value}");
             }
         }
     });
@@ -314,14 +307,14 @@ async fn set_state(
     store: &Store,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
-    let found = find(id, store).await?;
+    let found = live_integration(id, store).await?;
     store.set_integration_state(found.id, state).await?;
-    out.answer(&json!({ "id": id, "state": state.as_str() }), || println!("Integration {id} is {words}."));
+    out.answer(&json!({ "id": id, "state": state.as_str() }), || say!("Integration {id} is {words}."));
     Ok(ExitCode::SUCCESS)
 }
 
 async fn rotate(id: i64, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
-    let id = find(id, store).await?.id;
+    let id = live_integration(id, store).await?.id;
     let fresh = Secret::new(format!("dk-{}", shared::crypto::random_hex::<16>()));
     let rotated = |i: &mut Integration| -> Result<(), Failure> {
         i.secrets.delivery_api_key.clone_from(&fresh);
@@ -330,14 +323,14 @@ async fn rotate(id: i64, store: &Store, out: &Output) -> Result<ExitCode, Failur
     store.change_integration(id, rotated).await?;
     let key = fresh.expose();
     out.answer(&json!({ "id": id.0, "deliveryApiKey": key }), || {
-        println!("deliveryApiKey  {key}");
-        println!("Triggers with the old key are refused from now on: put the new one into RetailCRM's forms.");
+        say!("deliveryApiKey  {key}");
+        say!("Triggers with the old key are refused from now on: put the new one into RetailCRM's forms.");
     });
     Ok(ExitCode::SUCCESS)
 }
 
 async fn register(id: i64, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
-    let integration = find(id, store).await?;
+    let integration = live_integration(id, store).await?;
     let journal = Journal::start(store.clone());
     let clients =
         bridge_worker::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()))?;
@@ -353,14 +346,12 @@ async fn register(id: i64, config: &Config, store: &Store, out: &Output) -> Resu
     });
     out.answer(&document, || {
         let word = if done.first_time { "registered" } else { "brought up to date" };
-        println!("The module {} is {word} in RetailCRM.", bold(&done.code));
-        println!("  settings page  {account_url}");
+        say!("The module {} is {word} in RetailCRM.", bold(&done.code));
+        say!("  settings page  {account_url}");
         if let Some(code) = &done.delivery_type {
-            println!("  delivery type  {code}");
+            say!("  delivery type  {code}");
         }
-        println!(
-            "Next: tie a delivery type to «Курьерская служба 2008» in RetailCRM, then `bridge trigger-help {id}`."
-        );
+        say!("Next: tie a delivery type to «Курьерская служба 2008» in RetailCRM, then `bridge trigger-help {id}`.");
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -380,7 +371,7 @@ async fn check(
     store: &Store,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
-    let integration = find(id, store).await?;
+    let integration = live_integration(id, store).await?;
     let journal = Journal::start(store.clone());
     let clients =
         bridge_worker::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()))?;
@@ -440,7 +431,7 @@ async fn check(
     out.answer(&document, || {
         for finding in &findings {
             let mark = if finding.good { green("ok  ") } else { red("bad ") };
-            println!("{mark} {}: {}", finding.what, finding.text);
+            say!("{mark} {}: {}", finding.what, finding.text);
         }
     });
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -450,14 +441,14 @@ async fn check(
 pub async fn sync(args: &SyncArgs, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let now = store.clock.now();
     let wanted = match args.id {
-        Some(id) => vec![find(id, store).await?],
+        Some(id) => vec![live_integration(id, store).await?],
         None => store.integrations().await?.into_iter().filter(Integration::is_active).collect(),
     };
     let jobs: Vec<NewJob> =
         wanted.iter().map(|i| NewJob::of(&Envelope::new(Command::SyncStatuses {}, Some(i.id), now), now)).collect();
     store.enqueue(&jobs).await?;
     let ids: Vec<i64> = wanted.iter().map(|i| i.id.0).collect();
-    out.answer(&json!({ "asked": ids }), || println!("Asked for a status sync of {} integration(s).", ids.len()));
+    out.answer(&json!({ "asked": ids }), || say!("Asked for a status sync of {} integration(s).", ids.len()));
     Ok(ExitCode::SUCCESS)
 }
 

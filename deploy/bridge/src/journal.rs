@@ -2,18 +2,22 @@
 
 use std::process::ExitCode;
 
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use shared::domain::IntegrationId;
 use shared::store::Store;
 use shared::store::journal::Search;
 
 use crate::args::{self, JournalCommand};
-use crate::output::{Failure, Output, dim};
+use crate::filters;
+use crate::moments;
+use crate::output::{Failure, Output, bold, dim};
+use crate::stdout::say;
 
-pub async fn run(command: JournalCommand, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+pub async fn run(command: JournalCommand, zone: &TimeZone, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let JournalCommand::Search { text, integration, since, limit } = command;
     let since = since.map(|text| args::since(&text, store.clock.now())).transpose().map_err(Failure::Usage)?;
-    let search = Search { integration: integration.map(IntegrationId), text: Some(text), since, limit };
+    let integration = filters::integration(integration, store).await?;
+    let search = Search { integration, text: Some(text), since, limit };
     let found = store.search_journal(&search).await?;
     let documents: Vec<Value> = found
         .iter()
@@ -27,21 +31,23 @@ pub async fn run(command: JournalCommand, store: &Store, out: &Output) -> Result
         })
         .collect();
     out.answer(&json!(documents), || {
-        if found.is_empty() {
-            println!("Nothing found.");
+        match found.is_empty() {
+            true => say!("Nothing found."),
+            false => say!("{}", bold(&format!("Exchanges (times: {})", moments::name(zone)))),
         }
         for k in &found {
             let order = k.number.as_deref().or(k.orderno.as_deref()).unwrap_or("-");
-            println!(
-                "{} {:<8} {order}  {}  {}",
-                dim(&k.at.to_string()),
+            say!(
+                "{} {:<8} {}{order}  {}  {}",
+                dim(&moments::millisecond(k.at, zone)),
                 k.what.as_str(),
+                k.integration.map_or_else(String::new, |i| format!("integration {i}, ")),
                 k.text,
                 k.outcome.as_deref().unwrap_or("")
             );
             for (arrow, body) in [("→", &k.request), ("←", &k.response)] {
                 if let Some(body) = body.as_deref().filter(|b| !b.is_empty()) {
-                    println!("    {arrow} {}", body.replace('\n', "\n      "));
+                    say!("    {arrow} {}", body.replace('\n', "\n      "));
                 }
             }
         }

@@ -1,19 +1,21 @@
 //! `bridge`: the operator's command. It also runs all three roles in one process, and the
 //! demonstration.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
-#![expect(clippy::print_stdout, reason = "a command's answer goes to standard output")]
 
 mod args;
 mod dead;
 mod demo;
 mod doctor;
+mod filters;
 mod integration;
 mod journal;
+mod moments;
 mod order;
 mod output;
 mod probe;
 mod secret_key;
 mod secrets;
+mod stdout;
 mod trigger_help;
 mod up;
 
@@ -21,38 +23,55 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
-use shared::bootstrap;
 use shared::clock::Clock;
-use shared::config::{BadConfig, Config, Role, Source};
+use shared::config::{Config, Role, Source};
 use shared::crypto::SecretKey;
 use shared::store::Store;
-use shared::waiting;
+use shared::{bootstrap, existing, waiting};
 
-use crate::args::{Cli, Command, ConfigCommand, SecretKeyCommand, Shell};
+use crate::args::{Cli, Command, ConfigCommand, IntegrationCommand, SecretKeyCommand, Shell};
 use crate::output::{Failure, Output};
+use crate::stdout::say;
 
 /// Why: ARCHITECTURE.md, «A release is optimised as a whole».
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            let code = if error.use_stderr() { 2 } else { 0 };
-            let _ = error.print();
-            return ExitCode::from(code);
+    let done = match Cli::try_parse() {
+        Ok(cli) => {
+            let out = Output { json: cli.json };
+            run(cli.command, &out).unwrap_or_else(|failure| failure.report(&out))
         }
+        Err(error) => misspelt(&error),
     };
-    let out = Output { json: cli.json };
+    stdout::finish(done)
+}
+
+/// What the parser of the command line has to say: help and version, or what is wrong with it.
+fn misspelt(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        let _ = error.print();
+        if std::env::args_os().any(|argument| argument == "--json") {
+            let words = error.render().to_string();
+            let first = words.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            let tip = words.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+            let text = tip.map_or_else(|| first.to_owned(), |tip| format!("{first}; {tip}"));
+            say!("{}", Failure::Usage(text).document());
+        }
+        return ExitCode::from(shared::arguments::USAGE);
+    }
+    let words = error.render();
+    stdout::text(&if output::is_colourful() { words.ansi().to_string() } else { words.to_string() });
+    ExitCode::SUCCESS
+}
+
+fn run(command: Command, out: &Output) -> Result<ExitCode, Failure> {
     let source = Source::environment();
-    match cli.command {
+    match command {
         Command::Up => up::run(&source),
-        Command::Demo(demo) => demo::run(&demo, &out),
-        other => match answer(other, &source, &out) {
-            Ok(code) => code,
-            Err(failure) => failure.report(),
-        },
+        Command::Demo(demo) => demo::run(&demo, out),
+        other => answer(other, &source, out),
     }
 }
 
@@ -60,7 +79,7 @@ fn main() -> ExitCode {
 fn answer(command: Command, source: &Source, out: &Output) -> Result<ExitCode, Failure> {
     match &command {
         Command::SecretKey { command: None } => {
-            println!("{}", SecretKey::generate());
+            say!("{}", SecretKey::generate());
             return Ok(ExitCode::SUCCESS);
         }
         Command::Completions { shell } => {
@@ -70,20 +89,27 @@ fn answer(command: Command, source: &Source, out: &Output) -> Result<ExitCode, F
         _ => {}
     }
     let config = Config::read(Role::Bridge, source).map_err(Failure::Config)?;
-    config.make_folders().map_err(Failure::Config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
     let limit = limit(&command);
     let done = runtime.block_on(waiting::limited(limit, async {
         match command {
-            Command::Config { command: ConfigCommand::Check } => check_config(&config, out),
+            Command::Config { command: ConfigCommand::Check } => check_config(&config, source, out),
             Command::Migrate => migrate(&config, out).await,
-            Command::Integration { command } => integration::run(command, &config, &open(&config).await?, out).await,
+            Command::Integration { command } => {
+                let store = match &command {
+                    IntegrationCommand::Add(_) => open_or_make(&config).await?,
+                    _ => open(&config).await?,
+                };
+                integration::run(command, &config, &store, out).await
+            }
             Command::TriggerHelp(args) => trigger_help::run(&args, &config, &open(&config).await?, out).await,
-            Command::Order { command } => order::run(command, &open(&config).await?, out).await,
-            Command::Dead { command } => dead::run(command, &open(&config).await?, out).await,
-            Command::Journal { command } => journal::run(command, &open(&config).await?, out).await,
+            Command::Order { command } => order::run(command, &config.display_zone, &open(&config).await?, out).await,
+            Command::Dead { command } => dead::run(command, &config.display_zone, &open(&config).await?, out).await,
+            Command::Journal { command } => {
+                journal::run(command, &config.display_zone, &open(&config).await?, out).await
+            }
             Command::Sync(args) => integration::sync(&args, &open(&config).await?, out).await,
-            Command::Doctor { id } => doctor::run(id, &config, out).await,
+            Command::Doctor { id } => doctor::run(id, &config, source, out).await,
             Command::Probe(args) => probe::run(&args, &config, &open(&config).await?, out).await,
             Command::SecretKey { command: Some(SecretKeyCommand::Rotate) } => {
                 secret_key::rotate(&open(&config).await?, out).await
@@ -114,9 +140,30 @@ const fn limit(command: &Command) -> Duration {
 /// How long one statement of a command may take.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
 
-/// The store, ready for a command. With SQLite it is created and migrated when missing.
+/// The store of an installation that is there; nothing is made. With SQLite an older schema is
+/// brought up to date.
 async fn open(config: &Config) -> Result<Store, Failure> {
-    let key = config.load_secret_key().map_err(Failure::Config)?;
+    existing::check(config).await.map_err(Failure::sentence)?;
+    match config.find_secret_key().map_err(Failure::Config)? {
+        Some(key) => open_with(key, config).await,
+        None => {
+            let store = open_with(SecretKey::from_bytes([0; 32]), config).await?;
+            // Nothing is sealed before the first integration.
+            match store.key_fits().await? {
+                true => Ok(store),
+                false => Err(Failure::Config(existing::no_key(config))),
+            }
+        }
+    }
+}
+
+/// The store. With SQLite it is made, key and all, when it is missing.
+async fn open_or_make(config: &Config) -> Result<Store, Failure> {
+    config.make_folders().map_err(Failure::Config)?;
+    open_with(config.load_secret_key().map_err(Failure::Config)?, config).await
+}
+
+async fn open_with(key: SecretKey, config: &Config) -> Result<Store, Failure> {
     let mut store = bootstrap::open_store(config, key, Clock::system()).await?;
     store.db = store.db.with_limit(STATEMENT_LIMIT);
     let version = version(&store).await?;
@@ -127,7 +174,7 @@ async fn open(config: &Config) -> Result<Store, Failure> {
 }
 
 /// The schema's version, or why the database lets nobody ask.
-async fn version(store: &Store) -> Result<i64, Failure> {
+async fn version(store: &Store) -> anyhow::Result<i64> {
     let found = match store.db.needs_sessions().await {
         Ok(()) => store.db.schema_version().await,
         Err(error) => Err(error),
@@ -136,41 +183,53 @@ async fn version(store: &Store) -> Result<i64, Failure> {
         Ok(version) => Ok(version),
         Err(error) => {
             let error = anyhow::Error::from(store.db.explained(error).await);
-            Err(Failure::Failed(match store.db.server() {
+            Err(match store.db.server() {
                 Some(server) => error.context(format!("PostgreSQL at {server}")),
                 None => error,
-            }))
+            })
         }
     }
 }
 
 fn completions(shell: Shell) {
+    let mut script = Vec::new();
     let mut command = Cli::command();
-    let mut write = |shell| clap_complete::generate(shell, &mut command, "bridge", &mut std::io::stdout());
+    let mut write = |shell| clap_complete::generate(shell, &mut command, "bridge", &mut script);
     match shell {
         Shell::Bash => write(clap_complete::Shell::Bash),
         Shell::Zsh => write(clap_complete::Shell::Zsh),
         Shell::Fish => write(clap_complete::Shell::Fish),
     }
+    stdout::text(&String::from_utf8_lossy(&script));
 }
 
-fn check_config(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
-    let key = config.load_secret_key();
-    if let Err(BadConfig(problems)) = key {
-        return Err(Failure::Config(BadConfig(problems)));
-    }
+fn check_config(config: &Config, source: &Source, out: &Output) -> Result<ExitCode, Failure> {
+    config.find_secret_key().map_err(Failure::Config)?;
     let mode = if config.amqp_url.is_some() { "RabbitMQ" } else { "embedded queue (one process)" };
     let database = match &config.database {
-        shared::config::Database::Sqlite(path) => format!("SQLite {}", path.display()),
+        shared::config::Database::Sqlite(path) => {
+            let there = if path.exists() { "" } else { " (not made yet)" };
+            format!("SQLite {}{there}", existing::absolute(path))
+        }
         shared::config::Database::Postgres(_) => "PostgreSQL".to_owned(),
     };
-    out.answer(&serde_json::json!({ "ok": true, "queue": mode, "database": database }), || {
-        println!("The configuration is good: {database}, {mode}.");
+    let unknown = Config::unknown_variables(Role::Bridge, source);
+    let warnings: Vec<_> = unknown
+        .iter()
+        .map(|u| serde_json::json!({ "variable": u.name, "did_you_mean": u.did_you_mean, "text": u.to_string() }))
+        .collect();
+    let document = serde_json::json!({ "ok": true, "queue": mode, "database": database, "warnings": warnings });
+    out.answer(&document, || {
+        say!("The configuration is good: {database}, {mode}.");
+        for unknown in &unknown {
+            say!("{} {unknown}", output::yellow("warn"));
+        }
     });
     Ok(ExitCode::SUCCESS)
 }
 
 async fn migrate(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
+    config.make_folders().map_err(Failure::Config)?;
     // No secret is touched, so no key is asked for.
     let key = SecretKey::from_bytes([0; 32]);
     let store = bootstrap::open_store(config, key, Clock::system()).await?;
@@ -179,7 +238,7 @@ async fn migrate(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
     store.db.migrate().await.map_err(anyhow::Error::from)?;
     let version = version(&store).await?;
     out.answer(&serde_json::json!({ "version": version }), || {
-        println!("The database is at schema version {version}.");
+        say!("The database is at schema version {version}.");
     });
     Ok(ExitCode::SUCCESS)
 }

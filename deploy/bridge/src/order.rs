@@ -1,16 +1,22 @@
 //! `bridge order show`: what happened to one order, or to each of several that bore one number.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use shared::domain::{CrmOrderId, Delivery, IntegrationId};
+use shared::domain::{CrmOrderId, Delivery, DeliveryState, IntegrationId};
 use shared::store::Store;
+use shared::store::dead_letters::DeadLetter;
 use shared::store::journal::Kept;
 use shared::store::past_deliveries::PastDelivery;
 
 use crate::args::OrderCommand;
+use crate::filters;
+use crate::moments;
 use crate::output::{Failure, Output, bold, dim};
+use crate::stdout::say;
 
 /// An order at an integration.
 type Key = (IntegrationId, CrmOrderId);
@@ -24,15 +30,20 @@ pub struct Story {
     pub past: Vec<PastDelivery>,
     /// Of all of them, oldest first.
     pub timeline: Vec<Kept>,
+    /// What the integrations that are named anywhere in it are called.
+    pub titles: BTreeMap<IntegrationId, String>,
+    /// Letters that are to be tried again, and when.
+    pub replays: Vec<(DeadLetter, Timestamp)>,
 }
 
-pub async fn run(command: OrderCommand, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+pub async fn run(command: OrderCommand, zone: &TimeZone, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let OrderCommand::Show { number, integration, verbose } = command;
+    let integration = filters::integration(integration, store).await?;
     let story = Story::of(store, &number, integration).await?;
     if story.orders().is_empty() && story.timeline.is_empty() {
         return Err(Failure::sentence(format!("nothing is known of an order «{number}»: no trigger named it so far")));
     }
-    out.answer(&story.document(), || story.lines(verbose).iter().for_each(|line| println!("{line}")));
+    out.answer(&story.document(), || story.lines(verbose, zone).iter().for_each(|line| say!("{line}")));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -41,8 +52,7 @@ impl Story {
     ///
     /// # Errors
     /// Of the store.
-    pub async fn of(store: &Store, number: &str, integration: Option<i64>) -> Result<Self, Failure> {
-        let integration = integration.map(IntegrationId);
+    pub async fn of(store: &Store, number: &str, integration: Option<IntegrationId>) -> Result<Self, Failure> {
         let deliveries = store.deliveries_by_number(number, integration).await?;
         let mut past = store.past_by_number(number, integration).await?;
         // Whatever number an order had then.
@@ -53,7 +63,14 @@ impl Story {
             past.extend(more.into_iter().filter(|m| !past.contains(m)).collect::<Vec<_>>());
         }
         past.sort_by_key(|past| (past.integration, past.crm_order, past.generation));
-        let mut story = Self { number: number.to_owned(), deliveries, past, timeline: Vec::new() };
+        let mut story = Self {
+            number: number.to_owned(),
+            deliveries,
+            past,
+            timeline: Vec::new(),
+            titles: BTreeMap::new(),
+            replays: Vec::new(),
+        };
         let mut timeline = store.timeline(number, &[], integration).await?;
         for (integration, order) in &keys {
             let (numbers, ordernos) = story.names(&(*integration, *order));
@@ -65,7 +82,35 @@ impl Story {
         timeline.sort_by_key(|kept| (kept.at, kept.id));
         timeline.dedup_by_key(|kept| kept.id);
         story.timeline = timeline;
+        let named = story.timeline.iter().filter_map(|kept| kept.integration);
+        let named: BTreeSet<IntegrationId> = named.chain(keys.iter().map(|(integration, _)| *integration)).collect();
+        for id in named {
+            if let Some(found) = store.integration(id).await? {
+                story.titles.insert(id, found.title);
+            }
+        }
+        for waiting in store.waiting_replays().await? {
+            let letter = store.dead_letter(waiting.letter).await?;
+            story.replays.extend(letter.filter(|letter| story.concerns(letter)).map(|letter| (letter, waiting.due)));
+        }
         Ok(story)
+    }
+
+    fn concerns(&self, letter: &DeadLetter) -> bool {
+        let key = letter.integration.zip(letter.order);
+        key.is_some_and(|key| self.orders().contains(&key))
+            || (letter.number.as_deref() == Some(&self.number)
+                && letter
+                    .integration
+                    .is_none_or(|integration| self.titles.contains_key(&integration) || self.orders().is_empty()))
+    }
+
+    /// An integration by its number and its name.
+    fn integration(&self, id: IntegrationId) -> String {
+        match self.titles.get(&id) {
+            Some(title) => format!("integration {id} «{title}»"),
+            None => format!("integration {id}"),
+        }
     }
 
     fn orders(&self) -> BTreeSet<Key> {
@@ -130,14 +175,18 @@ impl Story {
                 "op": k.op, "outcome": k.outcome, "duration_ms": k.duration_ms, "http_status": k.http_status,
                 "request": k.request, "response": k.response, "crm_order_id": self.order_of(k).map(|(_, order)| order.0),
             })).collect::<Vec<_>>(),
+            "waiting_replays": self.replays.iter().map(|(letter, due)| json!({
+                "dead_letter": letter.id, "integration": letter.integration.map(|i| i.0), "due_at": due.to_string(),
+            })).collect::<Vec<_>>(),
         })
     }
 
-    /// The story for people: each order apart, named by RetailCRM's id.
+    /// The story for people: each order apart, named by RetailCRM's id, and whose each line is
+    /// where that is not said by its place.
     #[must_use]
-    pub fn lines(&self, verbose: bool) -> Vec<String> {
+    pub fn lines(&self, verbose: bool, zone: &TimeZone) -> Vec<String> {
         let orders = self.orders();
-        let mut lines = vec![bold(&format!("Order {}", self.number))];
+        let mut lines = vec![bold(&format!("Order {} (times: {})", self.number, moments::name(zone)))];
         let (mut whose, mut left): (Vec<(Key, Vec<&Kept>)>, Vec<&Kept>) =
             (orders.iter().map(|key| (*key, Vec::new())).collect(), Vec::new());
         for kept in &self.timeline {
@@ -148,48 +197,72 @@ impl Story {
             }
         }
         // One order's story is not torn apart.
-        if let [(_, entries)] = &mut whose[..] {
-            *entries = self.timeline.iter().collect();
-            left.clear();
+        if let [(key, entries)] = &mut whose[..] {
+            let (own, others): (Vec<&Kept>, Vec<&Kept>) =
+                self.timeline.iter().partition(|kept| kept.integration.is_none_or(|named| named == key.0));
+            (*entries, left) = (own, others);
         }
         for (key, entries) in &whose {
-            lines.push(bold(&format!("  RetailCRM id {}, integration {}", key.1, key.0)));
+            lines.push(bold(&format!("  RetailCRM id {}, {}", key.1, self.integration(key.0))));
             lines.extend(self.deliveries.iter().filter(|d| (d.integration, d.crm_order) == *key).map(present));
             let past = self.past.iter().filter(|past| (past.integration, past.crm_order) == *key);
-            lines.extend(past.map(over));
-            entries.iter().for_each(|kept| told(kept, verbose, &mut lines));
+            lines.extend(past.map(|past| over(past, zone)));
+            entries.iter().for_each(|kept| told(kept, None, verbose, zone, &mut lines));
         }
         if !whose.is_empty() && !left.is_empty() {
             lines.push(bold("  said by the number alone"));
         }
-        left.iter().for_each(|kept| told(kept, verbose, &mut lines));
+        let several = self.titles.len() > 1;
+        for kept in left {
+            let of = kept.integration.filter(|_| several).map(|id| self.integration(id));
+            told(kept, of, verbose, zone, &mut lines);
+        }
+        for (letter, due) in &self.replays {
+            let of = letter.integration.filter(|_| several).map(|id| format!(" ({})", self.integration(id)));
+            lines.push(format!(
+                "  dead letter {}{} is to be tried again at {}",
+                letter.id,
+                of.unwrap_or_default(),
+                moments::second(*due, zone)
+            ));
+        }
         lines
     }
 }
 
 fn present(d: &Delivery) -> String {
+    let where_it_is = match d.state {
+        DeliveryState::Planned => "was not sent to MeaSoft yet",
+        DeliveryState::Sending | DeliveryState::Unknown => "may be at MeaSoft, its answer is not known",
+        DeliveryState::Rejected => "is not at MeaSoft",
+        DeliveryState::Cancelled => "is cancelled at MeaSoft",
+        _ => "at MeaSoft",
+    };
+    let why = d.reject_reason.as_deref().filter(|_| d.state == DeliveryState::Rejected);
     format!(
-        "  {} at MeaSoft, state {}, status {}{}",
+        "  {} {where_it_is}, state {}{}, status {}{}",
         d.orderno,
         d.state.as_str(),
+        why.map_or_else(String::new, |why| format!(" ({why})")),
         d.status.as_deref().unwrap_or("-"),
         d.price.map_or_else(String::new, |p| format!(", {p} to collect"))
     )
 }
 
-fn over(past: &PastDelivery) -> String {
-    let at = past.ended_at.strftime("%Y-%m-%d %H:%M:%S");
+fn over(past: &PastDelivery, zone: &TimeZone) -> String {
+    let at = moments::second(past.ended_at, zone);
     let status = past.status.as_deref().unwrap_or("-");
     format!("  {} is over since {at}: state {}, status {status}", past.orderno, past.state.as_str())
 }
 
-fn told(kept: &Kept, verbose: bool, lines: &mut Vec<String>) {
-    let at = kept.at.strftime("%Y-%m-%d %H:%M:%S%.3f");
+fn told(kept: &Kept, of: Option<String>, verbose: bool, zone: &TimeZone, lines: &mut Vec<String>) {
+    let at = moments::millisecond(kept.at, zone);
+    let of = of.map_or_else(String::new, |of| format!("{of}: "));
     let tail = match (kept.outcome.as_deref(), kept.duration_ms) {
         (Some(outcome), Some(ms)) => format!("  [{outcome}, {ms} ms]"),
         _ => String::new(),
     };
-    lines.push(format!("  {} {:<8} {}{}", dim(&at.to_string()), kept.what.as_str(), kept.text, dim(&tail)));
+    lines.push(format!("  {} {:<8} {of}{}{}", dim(&at), kept.what.as_str(), kept.text, dim(&tail)));
     if verbose {
         for (arrow, body) in [("→", &kept.request), ("←", &kept.response)] {
             if let Some(body) = body.as_deref().filter(|b| !b.is_empty()) {
@@ -210,24 +283,89 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn the_stories_of_two_orders_with_one_number_are_told_apart_and_past_ones_too() {
+    async fn a_store(at: &str) -> Store {
         let db = Db::open_in_memory().await.expect("a database");
         db.migrate().await.expect("a schema");
-        let clock = Clock::standing_at("2026-06-15T09:00:00Z".parse().expect("a moment"));
-        let store = Store::new(db, SecretKey::from_bytes([7; 32]), clock.clone());
-        let new = NewIntegration {
-            title: "Shop".into(),
+        let clock = Clock::standing_at(at.parse().expect("a moment"));
+        Store::new(db, SecretKey::from_bytes([7; 32]), clock)
+    }
+
+    fn shop(title: &str, extra: &str) -> NewIntegration {
+        NewIntegration {
+            title: title.into(),
             crm_url: "https://shop.example".into(),
             crm_api_key: Secret::new("key".to_owned()),
             measoft_url: "https://courier.example".into(),
-            extra: "8".into(),
+            extra: extra.into(),
             login: "login".into(),
             password: Secret::new("password".to_owned()),
             prefix: String::new(),
             settings: Settings::default(),
-        };
-        let id = store.add_integration(new).await.expect("an integration").id;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_says_whose_it_is_where_the_order_is_not_and_the_time_in_the_readers_zone() {
+        let store = a_store("2026-06-15T21:30:00Z").await;
+        let city = store.add_integration(shop("Город", "8")).await.expect("an integration").id;
+        let region = store.add_integration(shop("Область", "9")).await.expect("an integration").id;
+        let mut tx = store.db.begin().await.expect("begins");
+        for (order, orderno, state) in [(11, "R-1", "rejected"), (12, "P-1", "planned"), (13, "U-1", "unknown")] {
+            let row = format!(
+                "INSERT INTO deliveries (integration_id, crm_order_id, number, orderno, state, reject_reason, created_at, \
+                 updated_at) VALUES ({city}, {order}, '7001', '{orderno}', '{state}', 'bad_phone', 1, 1)"
+            );
+            tx.exec(row, vec![]).await.expect("written");
+        }
+        for (integration, text) in [(city, "said by the city"), (region, "said by the region")] {
+            let entry = Entry::new(store.clock.now(), What::Trigger, text).about(integration, "7001");
+            tx.append_journal(&entry).await.expect("written");
+        }
+        tx.commit().await.expect("committed");
+        let moscow = TimeZone::get("Europe/Moscow").expect("a zone");
+        let story = Story::of(&store, "7001", None).await.unwrap_or_else(|_| panic!("a story"));
+        let text = story.lines(false, &moscow).join("\n");
+        for words in [
+            "Order 7001 (times: Europe/Moscow)",
+            "RetailCRM id 11, integration 1 «Город»",
+            "R-1 is not at MeaSoft, state rejected (bad_phone)",
+            "P-1 was not sent to MeaSoft yet, state planned",
+            "U-1 may be at MeaSoft, its answer is not known, state unknown",
+            "2026-06-16 00:30:00.000 trigger  integration 1 «Город»: said by the city",
+            "integration 2 «Область»: said by the region",
+        ] {
+            assert!(text.contains(words), "«{words}» is not in\n{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_integrations_lines_are_apart_from_the_one_order_of_a_number() {
+        let store = a_store("2026-06-15T09:00:00Z").await;
+        let city = store.add_integration(shop("Город", "8")).await.expect("an integration").id;
+        let region = store.add_integration(shop("Область", "9")).await.expect("an integration").id;
+        let row = format!(
+            "INSERT INTO deliveries (integration_id, crm_order_id, number, orderno, state, created_at, updated_at) \
+             VALUES ({city}, 11, '7001', '7001', 'created', 1, 1)"
+        );
+        store.db.exec(row, vec![]).await.expect("written");
+        for (integration, text) in [(city, "of the city"), (region, "of the region")] {
+            let entry = Entry::new(store.clock.now(), What::Trigger, text).about(integration, "7001");
+            let mut tx = store.db.begin().await.expect("begins");
+            tx.append_journal(&entry).await.expect("written");
+            tx.commit().await.expect("committed");
+        }
+        let story = Story::of(&store, "7001", None).await.unwrap_or_else(|_| panic!("a story"));
+        let text = story.lines(false, &TimeZone::UTC).join("\n");
+        let (own, others) = text.split_once("said by the number alone").unwrap_or_else(|| panic!("{text}"));
+        assert!(own.contains("of the city") && !own.contains("of the region"), "{text}");
+        assert!(others.contains("integration 2 «Область»: of the region"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn the_stories_of_two_orders_with_one_number_are_told_apart_and_past_ones_too() {
+        let store = a_store("2026-06-15T09:00:00Z").await;
+        let clock = store.clock.clone();
+        let id = store.add_integration(shop("Shop", "8")).await.expect("an integration").id;
         let mut tx = store.db.begin().await.expect("begins");
         for (order, number, orderno) in [(11, "7001", "7001"), (12, "7001", "R12")] {
             let row = format!(
@@ -257,7 +395,7 @@ mod tests {
         }
         tx.commit().await.expect("committed");
         let story = Story::of(&store, "7001", None).await.unwrap_or_else(|_| panic!("a story"));
-        let text = story.lines(false).join("\n");
+        let text = story.lines(false, &TimeZone::UTC).join("\n");
         let sections: Vec<&str> = text.split("  RetailCRM id ").collect();
         assert_eq!(sections.len(), 4, "{text}");
         let last = sections[3].split("said by the number alone").collect::<Vec<_>>();

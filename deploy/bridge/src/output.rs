@@ -5,8 +5,12 @@ use std::io::IsTerminal as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use shared::arguments::USAGE;
+use shared::bootstrap::{Ended, sentence};
 use shared::config::BadConfig;
+
+use crate::stdout::say;
 
 /// Where and how an answer goes.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +22,7 @@ impl Output {
     /// Exactly one document with `--json`, the text otherwise.
     pub fn answer(&self, document: &Value, text: impl FnOnce()) {
         if self.json {
-            println!("{document}");
+            say!("{document}");
         } else {
             text();
         }
@@ -40,9 +44,9 @@ impl Output {
                 .collect();
             padded.join("  ").trim_end().to_owned()
         };
-        println!("{}", bold(&line(header.to_vec())));
+        say!("{}", bold(&line(header.to_vec())));
         for row in rows {
-            println!("{}", line(row.iter().map(String::as_str).collect()));
+            say!("{}", line(row.iter().map(String::as_str).collect()));
         }
     }
 }
@@ -128,28 +132,52 @@ impl Failure {
         Self::Failed(anyhow::Error::msg(text.into()))
     }
 
-    /// Says it on standard error and gives the exit code.
-    pub fn report(self) -> ExitCode {
-        let mut err = std::io::stderr();
+    const fn code(&self) -> u8 {
         match self {
-            Self::Config(bad) => {
-                let _ = writeln!(err, "{bad}");
-                ExitCode::from(BadConfig::EXIT_CODE)
-            }
-            Self::Usage(text) => {
-                let _ = writeln!(err, "bridge: {text}");
-                ExitCode::from(2)
-            }
-            Self::Failed(error) => {
-                let mut parts: Vec<String> = Vec::new();
-                for cause in error.chain().map(ToString::to_string) {
-                    if !parts.iter().any(|said| said.contains(&cause)) {
-                        parts.push(cause);
-                    }
-                }
-                let _ = writeln!(err, "bridge: {}", parts.join(": "));
-                ExitCode::FAILURE
-            }
+            Self::Config(_) => BadConfig::EXIT_CODE,
+            Self::Usage(_) => USAGE,
+            Self::Failed(_) => 1,
+        }
+    }
+
+    /// The sentences, one a problem.
+    fn sentences(&self) -> Vec<String> {
+        match self {
+            Self::Config(BadConfig(problems)) => problems.clone(),
+            Self::Usage(text) => vec![text.clone()],
+            Self::Failed(error) => vec![sentence(error)],
+        }
+    }
+
+    /// What a program is told: `{"error":{"code":1,"kind":"failed","text":"…"}}`.
+    #[must_use]
+    pub fn document(&self) -> Value {
+        let kind = match self {
+            Self::Config(_) => "configuration",
+            Self::Usage(_) => "usage",
+            Self::Failed(_) => "failed",
+        };
+        json!({ "error": { "code": self.code(), "kind": kind, "text": self.sentences().join("\n") } })
+    }
+
+    /// Says it on standard error, to a program on standard output too, and gives the exit code.
+    pub fn report(&self, out: &Output) -> ExitCode {
+        let prefix = if matches!(self, Self::Config(_)) { "" } else { "bridge: " };
+        for sentence in self.sentences() {
+            let _ = writeln!(std::io::stderr(), "{prefix}{sentence}");
+        }
+        if out.json {
+            say!("{}", self.document());
+        }
+        ExitCode::from(self.code())
+    }
+}
+
+impl From<Ended> for Failure {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Config(bad) => Self::Config(bad),
+            Ended::Failed(error) => Self::Failed(error),
         }
     }
 }

@@ -17,8 +17,9 @@ use shared::measoft::{
 use shared::store::Store;
 
 use crate::args::Probe;
-use crate::integration::find;
+use crate::filters::live_integration;
 use crate::output::{Failure, Output, Progress, dim};
+use crate::stdout::say;
 
 /// Cursors of our own: fetching on the account's own one would move what the sync commits.
 const STREAMS: [u32; 2] = [9917, 9918];
@@ -258,7 +259,7 @@ fn consent(args: &Probe, title: &str) -> Result<(), Failure> {
 }
 
 pub async fn run(args: &Probe, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
-    let integration = find(args.id, store).await?;
+    let integration = live_integration(args.id, store).await?;
     if args.write {
         consent(args, &integration.title)?;
     }
@@ -302,7 +303,7 @@ pub async fn run(args: &Probe, config: &Config, store: &Store, out: &Output) -> 
             .map(|a| vec![a.probe.to_owned(), a.asks.to_owned(), a.found.clone(), a.settles.to_owned()])
             .collect();
         out.table(&["probe", "asked", "found", "settles"], &cells);
-        println!("{}", dim(&format!("requests and answers, masked: {}", folder.display())));
+        say!("{}", dim(&format!("requests and answers, masked: {}", folder.display())));
     });
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

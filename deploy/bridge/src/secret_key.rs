@@ -7,6 +7,7 @@ use serde_json::json;
 use shared::store::Store;
 
 use crate::output::{Failure, Output, Progress};
+use crate::stdout::say;
 
 pub async fn rotate(store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let progress = Progress::new(out);
@@ -20,14 +21,15 @@ pub async fn rotate(store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let done = done?;
     let document = json!({ "integrations": done.integrations, "deliveries": done.deliveries, "unknown": done.unknown });
     out.answer(&document, || {
-        println!(
+        say!(
             "Everything is sealed with BRIDGE_SECRET_KEY; changed now: {} integrations, {} deliveries.",
-            done.integrations, done.deliveries
+            done.integrations,
+            done.deliveries
         );
         if done.unknown == 0 {
-            println!("BRIDGE_SECRET_KEY_OTHER can go: take it out of the settings and restart the roles.");
+            say!("BRIDGE_SECRET_KEY_OTHER can go: take it out of the settings and restart the roles.");
         } else {
-            println!(
+            say!(
                 "Keep BRIDGE_SECRET_KEY_OTHER until the {} orders whose outcome at MeaSoft is unknown are settled; \
                  then run this again.",
                 done.unknown

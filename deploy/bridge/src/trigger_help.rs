@@ -16,17 +16,18 @@ use shared::telemetry::Metrics;
 use shared::trigger_forms::{self, Served, Tied};
 
 use crate::args::TriggerHelp;
-use crate::integration::find;
+use crate::filters::{live_integration, one_of};
 use crate::output::{Failure, Output, bold};
+use crate::stdout::say;
 
 /// Exit code 1 when the forms have gaps: pasted as they are, they would never fire.
 pub async fn run(args: &TriggerHelp, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let russian = match args.lang.as_str() {
         "ru" => true,
         "en" => false,
-        other => return Err(Failure::Usage(format!("--lang: «{other}» is neither ru nor en"))),
+        other => return Err(one_of("--lang", other, &["ru", "en"])),
     };
-    let integration = find(args.id, store).await?;
+    let integration = live_integration(args.id, store).await?;
     // A cancel names every pair of the account: the type that was left is not told.
     let account = crm_account::siblings(&integration, store.integrations().await?);
     let (tied, problem) = match trigger_forms::must_ask(&account) {
@@ -104,9 +105,9 @@ fn print(forms: &[Value], russian: bool) {
             Some("update") => word("Передача изменений заказа в MeaSoft", "Pass the order's changes to MeaSoft"),
             _ => word("Отмена заказа в MeaSoft", "Cancel the order at MeaSoft"),
         };
-        println!("{}", bold(name));
-        println!("  {}: {}", word("Событие", "Event"), word("Изменение заказа", "Order changed"));
-        println!("  {}: {}", word("Условие (Редактор)", "Condition (editor)"), text("condition").unwrap_or(""));
+        say!("{}", bold(name));
+        say!("  {}: {}", word("Событие", "Event"), word("Изменение заказа", "Order changed"));
+        say!("  {}: {}", word("Условие (Редактор)", "Condition (editor)"), text("condition").unwrap_or(""));
         if let Some(extended) = text("extended_condition") {
             let label = word(
                 "или расширенное условие, которое выполняется и при изменении адреса, комментариев, стоимости доставки, \
@@ -114,27 +115,27 @@ fn print(forms: &[Value], russian: bool) {
                 "or the extended condition, also true when address, comments, delivery cost, tariff or pick-up point change (the \
                  names of these two fields are unproven)",
             );
-            println!("  {label}: {extended}");
+            say!("  {label}: {extended}");
         }
-        println!("  {}: {}", word("Действие", "Action"), word("Выполнить HTTP-запрос", "HTTP request"));
-        println!("  {}: {}", word("Адрес", "Address"), text("url").unwrap_or(""));
-        println!("  {}: POST", word("HTTP метод", "HTTP method"));
-        println!(
+        say!("  {}: {}", word("Действие", "Action"), word("Выполнить HTTP-запрос", "HTTP request"));
+        say!("  {}: {}", word("Адрес", "Address"), text("url").unwrap_or(""));
+        say!("  {}: POST", word("HTTP метод", "HTTP method"));
+        say!(
             "  {}: {}",
             word("Передавать параметры", "Pass parameters"),
             word("В теле запроса (urlencode)", "in the request body (urlencode)")
         );
-        println!("  {}:", word("Параметры", "Parameters"));
+        say!("  {}:", word("Параметры", "Parameters"));
         for pair in form["parameters"].as_array().into_iter().flatten() {
-            println!("    {:<12} {}", pair[0].as_str().unwrap_or(""), pair[1].as_str().unwrap_or(""));
+            say!("    {:<12} {}", pair[0].as_str().unwrap_or(""), pair[1].as_str().unwrap_or(""));
         }
         if let Some(key) = text("literal_key") {
             let label = word(
                 "или, если тариф в заказах не выбирают (без тарифа заказ не знает ключа), вместо значения key",
                 "or, where nobody chooses a tariff (without one an order does not know the key), as the value of key",
             );
-            println!("    {label}: {key}");
+            say!("    {label}: {key}");
         }
-        println!();
+        say!();
     }
 }

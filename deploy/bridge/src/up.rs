@@ -9,9 +9,14 @@ use shared::config::{Config, Database, Role, Source};
 use shared::queue::open::{self, Opened};
 use tokio::task::JoinSet;
 
+use crate::output::Failure;
+
 /// Runs until the process is told to stop.
-pub fn run(source: &Source) -> ExitCode {
-    bootstrap::run_from(Role::Bridge, source, |ctx| async move {
+///
+/// # Errors
+/// Why it could not start, or failed.
+pub fn run(source: &Source) -> Result<ExitCode, Failure> {
+    bootstrap::start(Role::Bridge, source, |ctx| async move {
         let lock = alone(&ctx).await?;
         let queue = open::start(&ctx).await?;
         tracing::info!("triggers and callbacks: http://{}", ctx.config.ingress_listen);
@@ -19,7 +24,8 @@ pub fn run(source: &Source) -> ExitCode {
         queue.close().await;
         drop(lock);
         done
-    })
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// On SQLite one process owns the installation, since it holds the database file: the leases

@@ -25,6 +25,7 @@ use shared::retailcrm::AllowedHosts;
 use shared::store::StoreError;
 use shared::store::dead_letters::{DeadFilter, DeadLetter};
 use shared::store::journal::Search;
+use shared::store::replays::Replay;
 use shared::trigger_forms::{self, Served, Tied};
 use url::Url;
 
@@ -537,7 +538,8 @@ impl Visit<'_> {
         let store = &self.state.0.store;
         let ours = |dead: &DeadLetter| dead.integration == Some(self.integration.id);
         let dead = store.dead_letter(id).await?.filter(ours).ok_or(Stop::NotFound)?;
-        let done = store.replay_dead_letter(&dead, "by the shop's manager").await?;
+        let done = store.replay_dead_letter(&dead, store.clock.now(), "replayed by the shop's manager").await?;
+        let done = done == Replay::Done;
         let query = url::form_urlencoded::byte_serialize(fields.text("q").unwrap_or("").as_bytes()).collect::<String>();
         Ok(self.redirect(&format!("/debug?replayed={}&q={query}", u8::from(done))))
     }

@@ -2,15 +2,19 @@
 //! integration lives in the store instead.
 
 pub mod source;
+mod unknown;
 mod urls;
 
 pub use source::Source;
+pub use unknown::UnknownVariable;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use url::Url;
 
 use crate::crypto::SecretKey;
@@ -91,6 +95,8 @@ pub struct Timing {
 pub struct Config {
     pub role: Role,
     pub database: Database,
+    /// The variable that says where the database is; `None`: the default.
+    pub database_set_by: Option<String>,
     pub amqp_url: Option<Secret>,
     pub amqp_prefix: String,
     pub data_dir: PathBuf,
@@ -109,6 +115,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     pub log_format: LogFormat,
     pub log_filter: String,
+    /// The zone in which moments are shown to the operator.
+    pub display_zone: TimeZone,
     secret_key: Option<Secret>,
     /// Opens too, while one key is changed for another.
     other_key: Option<Secret>,
@@ -135,10 +143,17 @@ impl std::error::Error for BadConfig {}
 struct Reader<'a> {
     source: &'a Source,
     problems: Vec<String>,
+    /// Every name that was asked for.
+    known: BTreeSet<String>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(source: &'a Source) -> Self {
+        Self { source, problems: Vec::new(), known: BTreeSet::new() }
+    }
+
     fn text(&mut self, name: &str) -> Option<String> {
+        self.known.insert(name.to_owned());
         self.source.get(name).unwrap_or_else(|problem| {
             self.problems.push(problem);
             None
@@ -180,6 +195,10 @@ const fn time_scale(_: &mut Reader<'_>) -> u32 {
     1
 }
 
+fn moscow() -> TimeZone {
+    TimeZone::get("Europe/Moscow").unwrap_or_else(|_| TimeZone::fixed(jiff::tz::offset(3)))
+}
+
 /// Seconds with an optional fraction (tests use small ones), above zero.
 fn positive_seconds(text: &str) -> Option<Duration> {
     let seconds: f64 = text.trim().parse().ok()?;
@@ -213,7 +232,21 @@ impl Config {
     /// # Errors
     /// [`BadConfig`] with every problem found.
     pub fn read(role: Role, source: &Source) -> Result<Self, BadConfig> {
-        let mut r = Reader { source, problems: Vec::new() };
+        let mut r = Reader::new(source);
+        let config = Self::gather(role, &mut r);
+        if r.problems.is_empty() { Ok(config) } else { Err(BadConfig(r.problems)) }
+    }
+
+    /// Variables that look like ours and that nothing reads.
+    #[must_use]
+    pub fn unknown_variables(role: Role, source: &Source) -> Vec<UnknownVariable> {
+        let mut r = Reader::new(source);
+        // What is read is what is known; a list of its own would be forgotten.
+        let _ = Self::gather(role, &mut r);
+        unknown::unknown(source, &r.known)
+    }
+
+    fn gather(role: Role, r: &mut Reader<'_>) -> Self {
         let data_dir = PathBuf::from(r.text("DATA_DIR").unwrap_or_else(|| "data".to_owned()));
         let database = match r.text("DATABASE_URL") {
             None => Database::Sqlite(data_dir.join("bridge.db")),
@@ -283,7 +316,7 @@ impl Config {
             measoft_per_20min: r.number("MEASOFT_PER_20MIN", 1500, 1..=100_000_000),
             measoft_account_per_hour: r.number("MEASOFT_ACCOUNT_PER_HOUR", 3000, 1..=100_000_000),
             crm_rps: r.number("CRM_RPS", 8, 1..=1_000_000),
-            time_scale: time_scale(&mut r),
+            time_scale: time_scale(r),
         };
         let crm_allowed_hosts = r.text("CRM_ALLOWED_HOSTS").unwrap_or_default();
         if let Err(bad) = AllowedHosts::parse(&crm_allowed_hosts) {
@@ -305,9 +338,11 @@ impl Config {
             let fine = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
             fine.then(|| text.to_owned())
         });
-        let config = Self {
+        let database_set_by = r.source.variable("DATABASE_URL").or_else(|| r.source.variable("DATA_DIR"));
+        Self {
             role,
             database,
+            database_set_by,
             amqp_url: amqp_url.map(Secret::new),
             amqp_prefix,
             data_dir,
@@ -328,11 +363,13 @@ impl Config {
                 "json" => Some(LogFormat::Json),
                 _ => None,
             }),
+            display_zone: r.parsed("DISPLAY_TIME_ZONE", moscow(), "a time zone like Europe/Moscow", |text| {
+                TimeZone::get(text).ok()
+            }),
             log_filter: r.text("RUST_LOG").unwrap_or_else(|| "info".to_owned()),
             secret_key,
             other_key,
-        };
-        if r.problems.is_empty() { Ok(config) } else { Err(BadConfig(r.problems)) }
+        }
     }
 
     /// Makes the folders that SQLite and the key file live in.
@@ -357,33 +394,56 @@ impl Config {
     /// # Errors
     /// [`BadConfig`] naming `BRIDGE_SECRET_KEY`.
     pub fn load_secret_key(&self) -> Result<SecretKey, BadConfig> {
-        let key = self.load_own_key()?;
-        Ok(match self.other_key.as_ref().map(|other| SecretKey::parse(other.expose())) {
+        let path = self.key_file();
+        if self.secret_key.is_none() && !path.exists() && matches!(self.database, Database::Sqlite(_)) {
+            create_key_file(&path).map_err(|error| {
+                BadConfig(vec![format!("DATA_DIR: {} cannot be written ({error})", path.display())])
+            })?;
+        }
+        let none = || BadConfig(vec![format!("DATA_DIR: {} is not there", path.display())]);
+        self.find_secret_key()?.ok_or_else(none)
+    }
+
+    /// Where the key is kept that no setting gives.
+    #[must_use]
+    pub fn key_file(&self) -> PathBuf {
+        self.data_dir.join("secret.key")
+    }
+
+    /// The installation's key if there is one. Nothing is made.
+    ///
+    /// # Errors
+    /// [`BadConfig`] naming `BRIDGE_SECRET_KEY`; with PostgreSQL also when it is not given.
+    pub fn find_secret_key(&self) -> Result<Option<SecretKey>, BadConfig> {
+        let Some(key) = self.find_own_key()? else {
+            return match self.database {
+                Database::Sqlite(_) => Ok(None),
+                Database::Postgres(_) => Err(BadConfig(vec![
+                    "BRIDGE_SECRET_KEY: must be given when PostgreSQL is used; `bridge secret-key` makes one"
+                        .to_owned(),
+                ])),
+            };
+        };
+        Ok(Some(match self.other_key.as_ref().map(|other| SecretKey::parse(other.expose())) {
             None => key,
             Some(Ok(other)) => key.beside(other),
             Some(Err(error)) => return Err(BadConfig(vec![format!("BRIDGE_SECRET_KEY_OTHER: {error}")])),
-        })
+        }))
     }
 
-    fn load_own_key(&self) -> Result<SecretKey, BadConfig> {
+    fn find_own_key(&self) -> Result<Option<SecretKey>, BadConfig> {
         let bad = |text: String| BadConfig(vec![text]);
         if let Some(key) = &self.secret_key {
-            return SecretKey::parse(key.expose()).map_err(|error| bad(format!("BRIDGE_SECRET_KEY: {error}")));
+            let key = SecretKey::parse(key.expose()).map_err(|error| bad(format!("BRIDGE_SECRET_KEY: {error}")))?;
+            return Ok(Some(key));
         }
-        let path = self.data_dir.join("secret.key");
+        let path = self.key_file();
         if !path.exists() {
-            if matches!(self.database, Database::Postgres(_)) {
-                return Err(bad(
-                    "BRIDGE_SECRET_KEY: must be given when PostgreSQL is used; `bridge secret-key` makes one"
-                        .to_owned(),
-                ));
-            }
-            create_key_file(&path)
-                .map_err(|error| bad(format!("DATA_DIR: {} cannot be written ({error})", path.display())))?;
+            return Ok(None);
         }
         let text = std::fs::read_to_string(&path)
             .map_err(|error| bad(format!("DATA_DIR: {} cannot be read ({error})", path.display())))?;
-        SecretKey::parse(&text).map_err(|error| bad(format!("{}: {error}", path.display())))
+        SecretKey::parse(&text).map(Some).map_err(|error| bad(format!("{}: {error}", path.display())))
     }
 }
 

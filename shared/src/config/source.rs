@@ -20,6 +20,17 @@ impl Source {
         Self(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
     }
 
+    /// The names that have a value.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, value)| !value.trim().is_empty()).map(|(name, _)| name.as_str())
+    }
+
+    /// The variable that a value of this name comes from: itself or the one of its file.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<String> {
+        [name.to_owned(), format!("{name}_FILE")].into_iter().find(|name| self.names().any(|set| set == name))
+    }
+
     /// Overrides one name; used by commands whose flags stand for a variable.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.0.remove(&format!("{name}_FILE"));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::symbolic_code::{self, BadCode};
 use crate::domain::{Fault, IntegrationId, Secret};
-use crate::pasted;
+use crate::{pasted, suggest};
 
 /// How the sum to collect is found (design §3 «Money»).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,8 +170,8 @@ impl Default for Settings {
 /// Why a `--set key=value` was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadSetting {
-    #[error("there is no setting «{0}»; `bridge integration show` lists them")]
-    Unknown(String),
+    #[error("there is no setting «{0}»{meant}; `bridge integration show` lists them", meant = .1)]
+    Unknown(String, String),
     #[error("«{value}» is no value for {key}: {why}")]
     Value { key: String, value: String, why: String },
 }
@@ -189,7 +189,9 @@ impl Settings {
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), BadSetting> {
         use serde_json::Value as Json;
         let mut all = serde_json::to_value(&*self).expect("settings serialise");
-        let unknown = || BadSetting::Unknown(key.to_owned());
+        let names = names(&all);
+        let unknown =
+            || BadSetting::Unknown(key.to_owned(), suggest::did_you_mean(key, names.iter().map(String::as_str)));
         let (head, rest) = key.split_once('.').map_or((key, None), |(h, r)| (h, Some(r)));
         let slot = all.get_mut(head).ok_or_else(unknown)?;
         match (rest, slot) {
@@ -296,6 +298,16 @@ impl Settings {
             PayKind::Cash
         })
     }
+}
+
+/// The settings that can be set; of the groups, what is in them.
+fn names(all: &serde_json::Value) -> Vec<String> {
+    let mut names = Vec::new();
+    for (name, value) in all.as_object().into_iter().flatten() {
+        names.push(name.clone());
+        names.extend(value.as_object().into_iter().flatten().map(|(part, _)| format!("{name}.{part}")));
+    }
+    names
 }
 
 /// Whether commands of an integration are carried out.

@@ -252,6 +252,20 @@ impl Db {
         Ok(Self::new(Pools::Sqlite { write, read }))
     }
 
+    /// Whether a SQLite file holds a database of ours, whatever its version. The file is only
+    /// read: it may be somebody else's.
+    ///
+    /// # Errors
+    /// [`StoreError::Failing`] when it cannot be read as a database.
+    pub async fn is_ours(path: &Path) -> Result<bool> {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(Duration::from_secs(10));
+        let mut connection = sqlx::SqliteConnection::connect_with(&options).await?;
+        let look = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name IN ('_sqlx_migrations', 'integrations')";
+        let found = sqlx::query(look).fetch_all(&mut connection).await?;
+        connection.close().await?;
+        Ok(found.len() == 2)
+    }
+
     /// A SQLite database that lives in memory and ends with its last handle.
     ///
     /// # Errors

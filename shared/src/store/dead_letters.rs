@@ -5,12 +5,9 @@ use jiff::Timestamp;
 
 use crate::args;
 use crate::domain::{CrmOrderId, DeliveryId, Fault, IntegrationId};
-use crate::message::Envelope;
 use crate::planted::{Bug, is_planted};
 use crate::reason;
 use crate::store::db::{Dialect, Result, Row, StoreError, Tx, Value};
-use crate::store::jobs::NewJob;
-use crate::store::journal::{Entry, What};
 use crate::store::{Store, moment};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,39 +142,20 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    /// Publishes a dead letter's command anew, one generation on, so that no idempotency
-    /// check swallows it. Job row, state and audit entry are one commit. False when it is
-    /// not open, or holds no command.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn replay_dead_letter(&self, dead: &DeadLetter, who: &str) -> Result<bool> {
-        let command = dead.command.as_deref().and_then(|text| serde_json::from_str::<Envelope>(text).ok());
-        let Some(mut envelope) = command else { return Ok(false) };
-        let now = self.clock.now();
-        envelope.id = uuid::Uuid::now_v7();
-        envelope.generation += 1;
-        envelope.attempt = 0;
-        envelope.seq = 0;
-        envelope.received_at = now;
-        let mut tx = self.db.begin().await?;
-        if !tx.close_dead_letter(dead.id, DeadState::Replayed, who, now).await? {
-            return Ok(false);
-        }
-        tx.enqueue(&NewJob::of(&envelope, now), now).await?;
-        let mut entry = Entry::new(now, What::Operator, format!("dead letter {} replayed: {who}", dead.id));
-        entry.integration = dead.integration;
-        entry.number.clone_from(&dead.number);
-        tx.append_journal(&entry).await?;
-        tx.commit().await?;
-        Ok(true)
-    }
-
     /// # Errors
     /// [`StoreError`].
     pub async fn dead_letter(&self, id: i64) -> Result<Option<DeadLetter>> {
         let row = self.db.fetch_one(format!("SELECT {COLUMNS} FROM dead_letters WHERE id = $1"), args![id]).await?;
         row.as_ref().map(read).transpose()
+    }
+
+    /// Every reason that a letter bears, open or closed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn reasons_of_dead_letters(&self) -> Result<Vec<String>> {
+        let rows = self.db.fetch("SELECT DISTINCT reason FROM dead_letters", vec![]).await?;
+        rows.iter().map(|row| row.text("reason")).collect()
     }
 
     /// Open dead letters per fault, for the metric.

@@ -24,6 +24,7 @@ pub mod past_deliveries;
 pub mod payment_moves;
 pub mod promotion;
 pub mod references;
+pub mod replays;
 pub mod rotation;
 mod row_lease;
 pub mod slots;

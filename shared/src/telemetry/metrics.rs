@@ -261,12 +261,10 @@ impl Default for Metrics {
 impl Metrics {
     /// The version this build reports.
     pub const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    /// The revision this build was made from, when the build was told
-    /// (`BRIDGE_REVISION` at compile time).
-    pub const REVISION: &'static str = match option_env!("BRIDGE_REVISION") {
-        Some(revision) => revision,
-        None => "unknown",
-    };
+    /// The commit this build was made from (`shared/build.rs`).
+    pub const REVISION: &'static str = env!("BRIDGE_REVISION");
+    /// Both, as `--version` shows them.
+    pub const BUILD: &'static str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BRIDGE_REVISION"), ")");
 
     /// All families, every closed label combination at zero.
     #[must_use]

@@ -180,6 +180,26 @@ fn add_integration(folder: &Folder, settings: &[(&str, &str)]) -> String {
     made["deliveryApiKey"].as_str().expect("a key").to_owned()
 }
 
+#[test]
+fn a_role_answers_to_help_and_version_without_starting() {
+    for program in ["ingress", "worker", "scheduler"] {
+        let run = |argument: &str| {
+            let output = Command::new(programs().join(program)).arg(argument).env_clear().output().expect("it runs");
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("utf-8");
+            (output.status.code(), text(output.stdout), text(output.stderr))
+        };
+        let (code, said, complaint) = run("--help");
+        assert_eq!((code, complaint.as_str()), (Some(0), ""), "{program}");
+        assert!(said.contains(&format!("Usage: {program}")) && said.contains("Exit codes: 0 done"), "{said}");
+        assert_eq!(
+            run("--version"),
+            (Some(0), format!("{program} {}\n", shared::telemetry::Metrics::BUILD), String::new())
+        );
+        let (code, said, complaint) = run("--versoin");
+        assert!(code == Some(2) && said.is_empty() && complaint.contains("did you mean --version?"), "{complaint}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_mend_itself_ends_every_program_with_its_exit_code() {
     let (folder, key) = (Folder::new(), new_key());

@@ -19,12 +19,14 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use shared::config::Config;
+use shared::config::{Config, Source};
 use shared::domain::Integration;
 use shared::store::journal::Journal;
 use shared::telemetry::Metrics;
 
+use crate::filters;
 use crate::output::{Failure, Output, Progress, bold, dim, green, red, yellow};
+use crate::stdout::say;
 
 /// Integrations looked at side by side: each waits for two vendors.
 const AT_ONCE: usize = 4;
@@ -102,9 +104,10 @@ impl Finding {
 
 /// Looks at everything, or at one integration and what all of them stand on. Exit code 0
 /// only when nothing is to be done.
-pub async fn run(id: Option<i64>, config: &Config, out: &Output) -> Result<ExitCode, Failure> {
+pub async fn run(id: Option<i64>, config: &Config, source: &Source, out: &Output) -> Result<ExitCode, Failure> {
     let progress = Progress::new(out);
-    let findings = examine(id, config, Clock::system(), &progress).await?;
+    let mut findings = setup::judge_variables(&Config::unknown_variables(config.role, source));
+    findings.extend(examine(id, config, Clock::system(), &progress).await?);
     progress.clear();
     let worst = findings.iter().map(|f| f.level).max().unwrap_or(Level::Ok);
     out.answer(&Value::Array(findings.iter().map(Finding::document).collect()), || show(&findings));
@@ -119,7 +122,7 @@ fn show(findings: &[Finding]) {
             None => finding.area.as_str().to_owned(),
         };
         if last.as_ref() != Some(&heading) {
-            println!("{}", bold(&heading));
+            say!("{}", bold(&heading));
             last = Some(heading);
         }
         let mark = match finding.level {
@@ -127,15 +130,15 @@ fn show(findings: &[Finding]) {
             Level::Warning => yellow("warn "),
             Level::Error => red("error"),
         };
-        println!("  {mark} {}", finding.what);
+        say!("  {mark} {}", finding.what);
         if !finding.remedy.is_empty() {
-            println!("        {} {}", dim("→"), finding.remedy);
+            say!("        {} {}", dim("→"), finding.remedy);
         }
     }
     let count = |level| findings.iter().filter(|f| f.level == level).count();
     match (count(Level::Error), count(Level::Warning)) {
-        (0, 0) => println!("{}", green("Everything looks well.")),
-        (errors, warnings) => println!("{errors} error(s), {warnings} warning(s)."),
+        (0, 0) => say!("{}", green("Everything looks well.")),
+        (errors, warnings) => say!("{errors} error(s), {warnings} warning(s)."),
     }
 }
 
@@ -163,9 +166,10 @@ pub async fn examine(
     let all = store.integrations().await?;
     let wanted: Vec<&Integration> = match id {
         None => all.iter().collect(),
-        Some(id) => vec![all.iter().find(|i| i.id.0 == id).ok_or_else(|| {
-            Failure::sentence(format!("there is no integration {id}; `bridge integration list` shows them"))
-        })?],
+        Some(id) => match all.iter().find(|i| i.id.0 == id) {
+            Some(found) => vec![found],
+            None => return Err(filters::no_integration(id, &store).await),
+        },
     };
     if all.is_empty() {
         let what = "there is no integration yet";

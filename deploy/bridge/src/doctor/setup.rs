@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use shared::config::{Config, Database};
+use shared::config::{Config, Database, UnknownVariable};
 use shared::retailcrm::AllowedHosts;
 use url::{Host, Url};
 
@@ -32,9 +32,16 @@ pub struct Facts {
     pub database_files: Vec<FileFact>,
 }
 
+/// Variables that nothing reads.
+pub fn judge_variables(unknown: &[UnknownVariable]) -> Vec<Finding> {
+    let remedy = "correct its name, or take it out of the environment";
+    unknown.iter().map(|unknown| Finding::warning(Area::Config, unknown.to_string(), remedy)).collect()
+}
+
 pub fn gather(config: &Config) -> Facts {
-    let key_path = config.data_dir.join("secret.key");
-    let own_files = matches!(config.database, Database::Sqlite(_));
+    let key_path = config.key_file();
+    // A folder that is not there is told where the database is looked for.
+    let own_files = matches!(config.database, Database::Sqlite(_)) && config.data_dir.exists();
     Facts {
         public_url: config.public_url.clone(),
         allowed_hosts: AllowedHosts::parse(&config.crm_allowed_hosts).err().map(|bad| bad.to_string()),

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::bootstrap;
 use shared::clock::Clock;
 use shared::config::{Config, Database};
+use shared::crypto::SecretKey;
 use shared::store::promotion::Window;
 use shared::store::{Store, StoreError, migrations};
+use shared::{bootstrap, existing};
 
 use super::{Area, Finding};
 
@@ -26,6 +27,8 @@ pub struct Facts {
     pub state: State,
     /// Since when the oldest due message of the job table has been due.
     pub oldest_job: Option<Timestamp>,
+    /// Letters whose replay waits for its turn, and when the next one's comes.
+    pub replays: Option<(usize, Timestamp)>,
     /// With a broker the job table is the outbox.
     pub with_broker: bool,
     /// The last time that another PostgreSQL server took over.
@@ -36,6 +39,8 @@ pub struct Facts {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
+    /// One sentence.
+    Missing(String),
     /// One sentence.
     Unusable(String),
     /// The schema's version, and the newest this release knows.
@@ -64,11 +69,18 @@ pub async fn gather(config: &Config, clock: Clock) -> (Facts, Option<Store>) {
         is_sqlite,
         state: State::Unusable(String::new()),
         oldest_job: None,
+        replays: None,
         with_broker: config.amqp_url.is_some(),
         takeover: None,
         replicates_behind: false,
     };
-    let opened = match config.load_secret_key() {
+    if let Err(sentence) = existing::check(config).await {
+        facts.state = State::Missing(sentence);
+        return (facts, None);
+    }
+    // Without a key, what is sealed says that it is another's.
+    let key = config.find_secret_key().map(|key| key.unwrap_or_else(|| SecretKey::from_bytes([0; 32])));
+    let opened = match key {
         Ok(key) => bootstrap::open_store(config, key, clock).await.map(|mut store| {
             store.db = store.db.with_limit(LIMIT);
             store
@@ -87,6 +99,8 @@ pub async fn gather(config: &Config, clock: Clock) -> (Facts, Option<Store>) {
         return (facts, None);
     }
     facts.oldest_job = store.oldest_waiting_job().await.ok().flatten();
+    let replays = store.waiting_replays().await.unwrap_or_default();
+    facts.replays = replays.first().map(|next| (replays.len(), next.due));
     facts.takeover = store.last_takeover().await.ok().flatten();
     facts.replicates_behind = store.replicates_behind().await.unwrap_or(false);
     (facts, Some(store))
@@ -127,6 +141,11 @@ pub fn judge(facts: &Facts, now: Timestamp) -> Vec<Finding> {
     let area = Area::Store;
     let database = &facts.database;
     let mut findings = vec![match &facts.state {
+        State::Missing(sentence) => Finding::error(
+            area,
+            sentence,
+            "run this with the settings the bridge runs with; `bridge config check` says which database they mean",
+        ),
         State::Unusable(why) => Finding::error(
             area,
             format!("{database} cannot be used: {why}"),
@@ -175,6 +194,10 @@ pub fn judge(facts: &Facts, now: Timestamp) -> Vec<Finding> {
             format!("{database} takes what is written, is at schema version {found}, and the key fits"),
         ),
     }];
+    if let Some((waiting, next)) = facts.replays {
+        findings
+            .push(Finding::ok(area, format!("{waiting} dead letter(s) wait to be tried again, the next at {next}")));
+    }
     if facts.replicates_behind {
         findings.push(Finding::warning(
             area,

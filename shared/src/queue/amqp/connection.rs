@@ -255,7 +255,7 @@ pub(super) async fn supervise(shared: Arc<Shared>, link: Link, mut session: impl
             }
             Err(failure) => {
                 let why = match &failure {
-                    Failure::Broker(error) => refusal(error).to_string(),
+                    Failure::Broker(error) => refusal(error, &shared.config).to_string(),
                     other => other.to_string(),
                 };
                 // Said once, not with every try.

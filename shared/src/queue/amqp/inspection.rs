@@ -97,11 +97,11 @@ pub async fn inspect(config: &AmqpConfig) -> Inspection {
     let connection = match timeout(CONNECT_LIMIT, Connection::connect_uri(config.uri.clone(), properties)).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
-            inspection.refusal = Some(refusal(&error));
+            inspection.refusal = Some(refusal(&error, config));
             return inspection;
         }
         Err(_) => {
-            inspection.refusal = Some(Refusal::NoConnection("no answer in time".to_owned()));
+            inspection.refusal = Some(Refusal::NoConnection(format!("{}: no answer in time", config.server())));
             return inspection;
         }
     };
@@ -246,9 +246,9 @@ impl fmt::Display for Refusal {
     }
 }
 
-pub(super) fn refusal(error: &Error) -> Refusal {
+pub(super) fn refusal(error: &Error, config: &AmqpConfig) -> Refusal {
     match error.kind() {
-        ErrorKind::IOError(error) => Refusal::NoConnection(error.to_string()),
+        ErrorKind::IOError(error) => Refusal::NoConnection(format!("{}: {error}", config.server())),
         ErrorKind::ProtocolError(said) => {
             let words = said.get_message().to_string();
             match said.get_id() {

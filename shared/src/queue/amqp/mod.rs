@@ -130,6 +130,14 @@ impl AmqpConfig {
     }
 }
 
+impl AmqpConfig {
+    /// Host and port of the broker.
+    #[must_use]
+    pub fn server(&self) -> String {
+        format!("{}:{}", self.uri.authority.host, self.uri.authority.port)
+    }
+}
+
 impl fmt::Debug for AmqpConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AmqpConfig")

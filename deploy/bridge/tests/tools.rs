@@ -1,0 +1,616 @@
+//! The operator's command as a whole. Every command that the command line has is tried, so that
+//! a new one is held to the same: in an empty folder, without its database, with words that do
+//! not exist, and with nobody who reads what it prints.
+
+// The command line itself: it says which commands there are.
+#[path = "../src/args.rs"]
+mod args;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::CommandFactory as _;
+use serde_json::Value;
+use shared::clock::Clock;
+use shared::config::{Config, Role, Source};
+use shared::domain::{Fault, IntegrationId, OrderNumber};
+use shared::message;
+use shared::store::Store;
+use shared::store::dead_letters::NewDeadLetter;
+
+/// Commands that make an installation where there is none.
+const MAKE: [&str; 3] = ["up", "migrate", "integration add"];
+/// Commands that need none.
+const NEED_NONE: [&str; 4] = ["demo", "completions", "config check", "secret-key"];
+/// Arguments that take any text: a name, an address, a word to look for. All others are checked.
+const FREE: [&str; 20] = [
+    "amqp",
+    "crm_key",
+    "crm_key_file",
+    "crm_url",
+    "database_url",
+    "delivery_types",
+    "extra",
+    "login",
+    "measoft_url",
+    "number",
+    "password",
+    "payment_status",
+    "prefix",
+    "save",
+    "text",
+    "title",
+    "to",
+    "town",
+    "why",
+    "set",
+];
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("bridge-tools-{}", uuid::Uuid::new_v4().simple()));
+        std::fs::create_dir_all(&path).expect("made");
+        Self(path)
+    }
+
+    /// Everything in it.
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).expect("read");
+        entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// With an installation in `data`: one integration whose vendors are not there.
+    fn with_installation() -> Self {
+        let folder = Self::new();
+        let made = run(&folder, &ADD, &[]);
+        assert_eq!(made.code, 0, "{}", made.stderr);
+        folder
+    }
+
+    fn copy(&self) -> Self {
+        let copy = Self::new();
+        let data = copy.0.join("data");
+        std::fs::create_dir(&data).expect("made");
+        for entry in std::fs::read_dir(self.0.join("data")).expect("read") {
+            let entry = entry.expect("entry");
+            std::fs::copy(entry.path(), data.join(entry.file_name())).expect("copied");
+        }
+        copy
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Nobody listens there.
+const NOWHERE: &str = "http://127.0.0.1:9";
+const ADD: [&str; 14] = [
+    "integration",
+    "add",
+    "--title",
+    "Город",
+    "--crm-url",
+    NOWHERE,
+    "--crm-key",
+    "key",
+    "--extra",
+    "8",
+    "--login",
+    "shop",
+    "--password",
+    "password",
+];
+
+#[derive(Debug)]
+struct Said {
+    code: i32,
+    stdout: String,
+    stderr: String,
+    took: Duration,
+}
+
+impl Said {
+    /// The one sentence on standard error.
+    fn sentence(&self, what: &str) -> &str {
+        let lines: Vec<&str> = self.stderr.lines().collect();
+        assert_eq!(lines.len(), 1, "`bridge {what}` says one sentence: {self:?}");
+        lines[0]
+    }
+
+    fn document(&self, what: &str) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|bad| panic!("`bridge {what}` prints one document ({bad}): {self:?}"))
+    }
+}
+
+fn command(folder: &Folder, arguments: &[impl AsRef<str>], settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bridge"));
+    command
+        .args(arguments.iter().map(AsRef::as_ref))
+        .current_dir(&folder.0)
+        .env_clear()
+        .env("CRM_ALLOWED_HOSTS", "127.0.0.1")
+        .env("MEASOFT_URL", "http://127.0.0.1:9/api/")
+        .envs(settings.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn run(folder: &Folder, arguments: &[impl AsRef<str>], settings: &[(&str, &str)]) -> Said {
+    ended(command(folder, arguments, settings))
+}
+
+fn ended(mut command: Command) -> Said {
+    let begun = Instant::now();
+    let output = command.output().expect("it runs");
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        took: begun.elapsed(),
+    }
+}
+
+/// A command of the command line, and how it is called.
+#[derive(Clone)]
+struct Called {
+    /// `integration add`.
+    name: String,
+    arguments: Vec<String>,
+    command: clap::Command,
+}
+
+/// Every command that does something, called as it must be.
+fn commands() -> Vec<Called> {
+    fn walk(command: &clap::Command, path: &[String], found: &mut Vec<Called>) {
+        if !path.is_empty() && !command.is_subcommand_required_set() {
+            let name = path.join(" ");
+            let arguments = [path.to_vec(), required(&name, command)].concat();
+            found.push(Called { name, arguments, command: command.clone() });
+        }
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            walk(sub, &[path.to_vec(), vec![sub.get_name().to_owned()]].concat(), found);
+        }
+    }
+    let mut found = Vec::new();
+    walk(&args::Cli::command(), &[], &mut found);
+    for called in &found {
+        let words = std::iter::once("bridge".to_owned()).chain(called.arguments.iter().cloned());
+        let read = args::Cli::command().try_get_matches_from(words);
+        assert!(read.is_ok(), "these tests must learn how `bridge {}` is called: {:?}", called.name, called.arguments);
+    }
+    assert!(found.len() >= 24, "only {} commands were found", found.len());
+    found
+}
+
+/// What a command cannot be called without.
+fn required(name: &str, command: &clap::Command) -> Vec<String> {
+    match name {
+        "integration add" => return ADD[2..].iter().map(|&word| word.to_owned()).collect(),
+        "demo" => return ["--orders", "6"].map(str::to_owned).to_vec(),
+        "dead replay" => return vec!["1".to_owned()],
+        "probe" => return ["1", "--pause", "0"].map(str::to_owned).to_vec(),
+        _ => {}
+    }
+    let mut words = Vec::new();
+    for argument in command.get_arguments().filter(|argument| argument.is_required_set()) {
+        if let Some(long) = argument.get_long() {
+            words.push(format!("--{long}"));
+        }
+        let choice = argument.get_possible_values().first().map(|value| value.get_name().to_owned());
+        words.push(choice.unwrap_or_else(|| "1".to_owned()));
+    }
+    words
+}
+
+fn json(called: &Called) -> Vec<String> {
+    [&called.arguments[..], &["--json".to_owned()]].concat()
+}
+
+fn needs_a_database(called: &Called) -> bool {
+    !NEED_NONE.contains(&called.name.as_str())
+}
+
+#[test]
+fn in_an_empty_folder_a_command_says_that_there_is_no_database_and_makes_none() {
+    for called in commands().iter().filter(|called| !MAKE.contains(&called.name.as_str())) {
+        let folder = Folder::new();
+        let said = run(&folder, &called.arguments, &[]);
+        let program = run(&folder, &json(called), &[]);
+        assert!(!said.stderr.contains("panicked"), "{}: {said:?}", called.name);
+        assert_eq!(folder.names(), Vec::<String>::new(), "`bridge {}` makes nothing", called.name);
+        if !needs_a_database(called) {
+            assert_eq!((said.code, program.code), (0, 0), "{}: {said:?} {program:?}", called.name);
+            continue;
+        }
+        assert_eq!((said.code, program.code), (1, 1), "{}: {said:?}", called.name);
+        let document = program.document(&called.name);
+        let (words, told) = match called.name.as_str() {
+            // Its answer is what it found.
+            "doctor" => (said.stdout.clone(), document.to_string()),
+            name => (said.sentence(name).to_owned(), document["error"]["text"].as_str().unwrap_or_default().to_owned()),
+        };
+        let path = folder.0.join("data/bridge.db").display().to_string();
+        for words in [words, told] {
+            for part in ["there is no database at", path.as_str(), "DATA_DIR", "bridge migrate"] {
+                assert!(words.contains(part), "`bridge {}` says {part}: {words}", called.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn where_a_missing_database_was_looked_for_names_the_setting_that_says_so() {
+    let folder = Folder::new();
+    let file = folder.0.join("where");
+    std::fs::write(&file, "elsewhere/of the file").expect("written");
+    let elsewhere = format!("sqlite://{}", folder.0.join("x.db").display());
+    for (setting, value, path) in [
+        ("DATA_DIR", "elsewhere", "elsewhere/bridge.db"),
+        ("DATA_DIR_FILE", file.to_str().expect("utf-8"), "elsewhere/of the file/bridge.db"),
+        ("DATABASE_URL", elsewhere.as_str(), "x.db"),
+    ] {
+        let said = run(&folder, &["dead", "list"], &[(setting, value)]);
+        let sentence = said.sentence("dead list");
+        let words = format!("{} ({setting} says so)", folder.0.join(path).display());
+        assert!(said.code == 1 && sentence.contains(&words), "{words}: {said:?}");
+    }
+    assert_eq!(folder.names(), ["where"]);
+}
+
+#[test]
+fn a_file_that_is_not_ours_is_left_as_it_was() {
+    let folder = Folder::new();
+    let (empty, foreign) = (folder.0.join("empty.db"), folder.0.join("foreign.db"));
+    std::fs::write(&empty, "").expect("written");
+    std::fs::write(
+        &foreign,
+        "a text that is no database of anybody's, and longer than a header of SQLite is. ".repeat(9),
+    )
+    .expect("written");
+    for file in [&empty, &foreign] {
+        let before = std::fs::read(file).expect("read");
+        let said = run(&folder, &["integration", "list"], &[("DATABASE_URL", &format!("sqlite://{}", file.display()))]);
+        assert!(
+            said.code == 1 && said.sentence("integration list").contains(file.to_str().expect("utf-8")),
+            "{said:?}"
+        );
+        assert_eq!(std::fs::read(file).expect("read"), before);
+    }
+    assert_eq!(folder.names().len(), 2, "nothing beside them: {:?}", folder.names());
+}
+
+#[test]
+fn a_database_whose_key_is_gone_gets_no_new_one() {
+    let folder = Folder::with_installation();
+    let key = folder.0.join("data/secret.key");
+    std::fs::remove_file(&key).expect("removed");
+    let said = run(&folder, &["integration", "list"], &[]);
+    assert!(said.code == 64 && said.sentence("integration list").contains("BRIDGE_SECRET_KEY"), "{said:?}");
+    assert!(!key.exists());
+    // Where nothing is sealed yet, none is needed.
+    let empty = Folder::new();
+    assert_eq!(run(&empty, &["migrate"], &[]).code, 0);
+    assert_eq!(run(&empty, &["integration", "list"], &[]).code, 0);
+    assert!(!empty.0.join("data/secret.key").exists());
+}
+
+#[test]
+fn without_its_database_server_a_command_says_at_once_which_and_why() {
+    let key = run(&Folder::new(), &["secret-key"], &[]).stdout;
+    let settings = [("DATABASE_URL", "postgres://u:planted@127.0.0.1:9/x"), ("BRIDGE_SECRET_KEY", key.trim())];
+    // What runs for long waits for it.
+    let asked = commands().into_iter().filter(|called| needs_a_database(called) && called.name != "up");
+    let demo = ["demo", "--database-url", settings[0].1].map(str::to_owned).to_vec();
+    let demo = Called { name: "demo".to_owned(), arguments: demo, command: clap::Command::new("demo") };
+    for called in asked.chain([demo]) {
+        let folder = Folder::new();
+        let said = run(&folder, &called.arguments, &settings);
+        let program = run(&folder, &json(&called), &settings);
+        assert_eq!((said.code, program.code), (1, 1), "{}: {said:?}", called.name);
+        let document = program.document(&called.name);
+        let (words, told) = match called.name.as_str() {
+            "doctor" => (said.stdout.clone(), document.to_string()),
+            name => (said.sentence(name).to_owned(), document["error"]["text"].as_str().unwrap_or_default().to_owned()),
+        };
+        for words in [words, told] {
+            assert!(words.contains("127.0.0.1:9") && words.contains("Connection refused"), "{}: {words}", called.name);
+            assert!(!words.contains("timed out") && !words.contains("planted"), "{}: {words}", called.name);
+        }
+        // A pool would have waited for five.
+        assert!(said.took < Duration::from_secs(4), "{} took {:?}", called.name, said.took);
+        assert_eq!(folder.names(), Vec::<String>::new(), "{}", called.name);
+    }
+}
+
+#[test]
+fn without_its_broker_a_command_says_which_and_why() {
+    let folder = Folder::with_installation();
+    let amqp = "amqp://u:planted@127.0.0.1:9/%2f";
+    let demo = run(&folder, &["demo", "--amqp", amqp, "--json"], &[]);
+    assert_eq!(demo.code, 1, "{demo:?}");
+    let doctor = run(&folder, &["doctor"], &[("AMQP_URL", amqp)]);
+    for words in [&demo.stdout, &demo.stderr, &doctor.stdout] {
+        assert!(words.contains("127.0.0.1:9") && words.contains("Connection refused"), "{words}");
+        assert!(!words.contains("planted"), "{words}");
+    }
+}
+
+#[test]
+fn an_option_that_does_not_exist_is_a_mistake_of_usage_with_what_was_meant() {
+    for called in commands() {
+        let folder = Folder::new();
+        let arguments = [&called.arguments[..], &["--jsn".to_owned()]].concat();
+        let said = run(&folder, &arguments, &[]);
+        assert!(said.code == 2 && said.stderr.contains("--json"), "{}: {said:?}", called.name);
+        let program = run(&folder, &[&arguments[..], &["--json".to_owned()]].concat(), &[]);
+        let error = &program.document(&called.name)["error"];
+        assert!(program.code == 2 && error["code"] == 2 && error["kind"] == "usage", "{}: {program:?}", called.name);
+        assert!(error["text"].as_str().is_some_and(|text| text.contains("--json")), "{error}");
+        assert_eq!(folder.names(), Vec::<String>::new(), "{}", called.name);
+    }
+}
+
+/// The command line with another value of one argument.
+fn with(called: &Called, argument: &clap::Arg, value: &str) -> Vec<String> {
+    let path = called.name.split(' ').count();
+    let mut arguments = called.arguments.clone();
+    match argument.get_long() {
+        // A filter of letters is there for all of them.
+        Some(_) if called.name == "dead replay" => arguments[path] = "--all".to_owned(),
+        Some(_) => {}
+        None => {
+            arguments.truncate(path);
+            arguments.push(value.to_owned());
+            arguments.extend(called.arguments.iter().skip(path + 1).cloned());
+        }
+    }
+    if let Some(long) = argument.get_long() {
+        arguments.extend([format!("--{long}"), value.to_owned()]);
+    }
+    arguments
+}
+
+#[test]
+fn a_word_that_does_not_exist_is_a_mistake_of_usage_and_not_an_empty_answer() {
+    let folder = Folder::with_installation();
+    let mut tried = 0;
+    for called in commands().iter().filter(|called| called.name != "up") {
+        let checked = called.command.get_arguments().filter(|argument| argument.get_action().takes_values());
+        for argument in checked.filter(|argument| !FREE.contains(&argument.get_id().as_str())) {
+            let id = argument.get_id().as_str();
+            let is_word = argument.get_value_parser().type_id() == clap::builder::ValueParser::string().type_id();
+            // Letters are looked up by their number; other numbers may be any.
+            let names_one = id == "integration" || (id == "id" && !called.name.starts_with("dead"));
+            let wrong = if is_word || names_one { &["no-such-word", "4711"][..] } else { &["no-such-word"] };
+            for wrong in wrong {
+                let arguments = with(called, argument, wrong);
+                let said = run(&folder, &arguments, &[]);
+                assert_eq!(said.code, 2, "`bridge {}`: {said:?}", arguments.join(" "));
+                assert!(said.stdout.is_empty() && !said.stderr.is_empty(), "{said:?}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 40, "only {tried}");
+}
+
+#[test]
+fn a_misspelt_filter_says_which_word_was_meant() {
+    let folder = Folder::with_installation();
+    for (arguments, words) in [
+        (&["dead", "list", "--reason", "bad_fone"][..], "did you mean bad_phone?"),
+        (&["dead", "replay", "--all", "--reason", "sum_mismach"], "did you mean sum_mismatch?"),
+        (&["dead", "list", "--fault", "shpo"], "did you mean shop?"),
+        (&["dead", "list", "--integration", "99"], "there is no integration 99; there are 1 «Город»"),
+        (&["dead", "replay", "--all", "--integration", "99"], "there are 1 «Город»"),
+        (&["order", "show", "1", "--integration", "99"], "there are 1 «Город»"),
+        (&["journal", "search", "1", "--integration", "99"], "there are 1 «Город»"),
+        (&["doctor", "99"], "there are 1 «Город»"),
+        (&["sync", "99"], "there are 1 «Город»"),
+        (&["integration", "edit", "1", "--set", "recieve_payment=true"], "did you mean receive_payment?"),
+        (&["integration", "edit", "1", "--set", "sender.fone=1"], "did you mean sender.phone?"),
+        (&["integration", "edit", "1", "--cod-policy", "as-vendor"], "did you mean as_vendor?"),
+        (&["trigger-help", "1", "--lang", "rus"], "did you mean ru?"),
+    ] {
+        let said = run(&folder, arguments, &[]);
+        assert!(said.code == 2 && said.sentence("").contains(words), "{arguments:?}: {said:?}");
+    }
+}
+
+/// The store of an installation, as the roles open it.
+async fn store(folder: &Folder) -> Store {
+    let data = folder.0.join("data").display().to_string();
+    let config = Config::read(Role::Bridge, &Source::from_pairs([("DATA_DIR", data)])).expect("settings");
+    let key = config.load_secret_key().expect("a key");
+    shared::bootstrap::open_store(&config, key, Clock::system()).await.expect("a store")
+}
+
+/// Letters of orders 1001, 1002… that hold a command each.
+async fn letters(store: &Store, count: usize) {
+    for n in 0..count {
+        let number = format!("{}", 1001 + n);
+        let command =
+            message::Command::SendOrder { number: OrderNumber::parse(&number).expect("a number"), declared: None };
+        let envelope = message::Envelope::new(command, Some(IntegrationId(1)), store.clock.now());
+        let letter = NewDeadLetter {
+            integration: Some(IntegrationId(1)),
+            delivery: None,
+            number: Some(number),
+            kind: "SendOrder".to_owned(),
+            reason: "bad_phone".to_owned(),
+            fault: Fault::Shop,
+            detail: String::new(),
+            tries: 1,
+            command: Some(serde_json::to_string(&envelope).expect("JSON")),
+            raw: None,
+        };
+        store.bury(&letter).await.expect("buried");
+    }
+}
+
+#[tokio::test]
+async fn a_letter_that_is_to_be_tried_again_stays_in_sight_until_its_turn() {
+    let folder = Folder::with_installation();
+    let opened = store(&folder).await;
+    letters(&opened, 3).await;
+    opened.db.close().await;
+    let done = run(&folder, &["dead", "replay", "--all", "--per-minute", "1"], &[]);
+    assert!(done.code == 0 && done.stdout.contains("3 dead letter(s)"), "{done:?}");
+    let listed = run(&folder, &["dead", "list"], &[]).stdout;
+    assert_eq!(listed.matches("replayed, due ").count(), 2, "the first one's turn has come: {listed}");
+    assert!(listed.contains("2 wait to be tried again, the next at "), "{listed}");
+    let one = run(&folder, &["dead", "show", "2"], &[]).stdout;
+    assert!(one.contains("waits for its turn at "), "{one}");
+    let all = run(&folder, &["dead", "list", "--all", "--json"], &[]).document("dead list");
+    let due: Vec<bool> = all.as_array().expect("a list").iter().map(|d| d["replay_due_at"].is_string()).collect();
+    assert_eq!(due, [false, true, true], "{all}");
+    let story = run(&folder, &["order", "show", "1003"], &[]).stdout;
+    assert!(story.contains("dead letter 3 is to be tried again at "), "{story}");
+    let doctor = run(&folder, &["doctor"], &[]).stdout;
+    assert!(doctor.contains("2 dead letter(s) wait to be tried again, the next at "), "{doctor}");
+}
+
+#[tokio::test]
+async fn what_cannot_have_its_turn_before_the_longest_pause_stays_open_instead_of_coming_at_once() {
+    let folder = Folder::with_installation();
+    let opened = store(&folder).await;
+    let longest = opened.latest_turn().duration_since(opened.clock.now()).as_mins();
+    letters(&opened, usize::try_from(longest).expect("minutes") + 4).await;
+    opened.db.close().await;
+    let done = run(&folder, &["dead", "replay", "--all", "--per-minute", "1", "--json"], &[]).document("dead replay");
+    assert!(done["left"].as_u64().is_some_and(|left| left > 0), "{done}");
+    let opened = store(&folder).await;
+    let soon = opened.waiting_jobs().await.expect("counted").iter().map(|(_, n)| n).sum::<u64>();
+    assert_eq!(soon, 1, "one a minute, and no burst of those at the end");
+    let open = run(&folder, &["dead", "list", "--json"], &[]).document("dead list");
+    assert_eq!(open.as_array().map(Vec::len), done["left"].as_u64().and_then(|left| usize::try_from(left).ok()));
+}
+
+/// With a pipe on standard output whose reader has gone.
+fn unread(folder: &Folder, arguments: &[impl AsRef<str>]) -> Said {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = command(folder, arguments, &[]);
+    command.stdout(writer);
+    let child = command.spawn().expect("it runs");
+    drop(command);
+    let begun = Instant::now();
+    let output = child.wait_with_output().expect("it ends");
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::new(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        took: begun.elapsed(),
+    }
+}
+
+#[test]
+fn a_closed_pipe_ends_a_command_quietly_with_the_exit_code_it_has_anyway() {
+    let template = Folder::with_installation();
+    for called in commands().iter().filter(|called| called.name != "up") {
+        for arguments in [called.arguments.clone(), json(called)] {
+            let (one, other) = (template.copy(), template.copy());
+            let (read, unread) = (run(&one, &arguments, &[]), unread(&other, &arguments));
+            assert_eq!(unread.code, read.code, "{arguments:?}: {read:?} {unread:?}");
+            assert!(
+                !unread.stderr.contains("panicked") && !unread.stderr.contains("pipe"),
+                "{arguments:?}: {unread:?}"
+            );
+            assert_eq!(unread.stderr, read.stderr, "{arguments:?}");
+        }
+        let help = [called.name.split(' ').map(str::to_owned).collect(), vec!["--help".to_owned()]].concat();
+        let said = unread(&template, &help);
+        assert!(said.code == 0 && said.stderr.is_empty(), "{help:?}: {said:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure() {
+    let folder = Folder::with_installation();
+    for arguments in [&["integration", "list"][..], &["integration", "list", "--json"], &["completions", "bash"]] {
+        let mut command = command(&folder, arguments, &[]);
+        command.stdout(std::fs::File::options().write(true).open("/dev/full").expect("a full disk"));
+        let said = ended_into(command);
+        assert!(said.code == 1 && said.sentence("").contains("No space left"), "{arguments:?}: {said:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn ended_into(mut command: Command) -> Said {
+    let output = command.spawn().expect("it runs").wait_with_output().expect("it ends");
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::new(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        took: Duration::ZERO,
+    }
+}
+
+#[test]
+fn a_failure_is_one_document_for_a_program() {
+    let folder = Folder::with_installation();
+    for (arguments, settings, code, kind) in [
+        (&["dead", "show", "7", "--json"][..], &[][..], 1, "failed"),
+        (&["dead", "list", "--reason", "bad_fone", "--json"], &[], 2, "usage"),
+        (&["integration", "show", "99", "--json"], &[], 2, "usage"),
+        (&["config", "check", "--json"], &[("LEASE_S", "soon"), ("WORKER_CONCURRENCY", "0")], 64, "configuration"),
+        (&["up", "--json"], &[("LEASE_S", "soon")], 64, "configuration"),
+        (&["demo", "--json"], &[("RUST_LOG", "a=b=c")], 64, "configuration"),
+        (&["nonsense", "--json"], &[], 2, "usage"),
+    ] {
+        let said = run(&folder, arguments, settings);
+        let error = &said.document(&arguments.join(" "))["error"];
+        assert!(said.code == code && error["code"] == code && error["kind"] == kind, "{arguments:?}: {said:?}");
+        let first = said.stderr.lines().next().unwrap_or_default();
+        let text = error["text"].as_str().expect("text");
+        assert!(
+            !text.is_empty() && first.contains(text.lines().next().expect("a line").split(';').next().expect("words")),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
+fn the_configuration_check_makes_nothing_and_warns_of_a_variable_that_nothing_reads() {
+    let folder = Folder::new();
+    let good = run(&folder, &["config", "check", "--json"], &[("SYNC_INTERVAL_S", "60")]);
+    assert_eq!((good.code, &good.document("config check")["warnings"]), (0, &serde_json::json!([])));
+    let settings = [("SYNC_INTERVALL_S", "60"), ("BRIDGE_SOMETHING", "1"), ("HOME", "/root")];
+    let said = run(&folder, &["config", "check", "--json"], &settings);
+    let warnings = &said.document("config check")["warnings"];
+    assert_eq!(said.code, 0);
+    assert_eq!(warnings[0]["variable"], "BRIDGE_SOMETHING", "{warnings}");
+    assert_eq!(warnings[1]["did_you_mean"], "SYNC_INTERVAL_S", "{warnings}");
+    let people = run(&folder, &["config", "check"], &settings).stdout;
+    assert!(people.contains("SYNC_INTERVALL_S") && people.contains("did you mean SYNC_INTERVAL_S?"), "{people}");
+    assert_eq!(folder.names(), Vec::<String>::new());
+    let doctor = run(&Folder::with_installation(), &["doctor"], &settings).stdout;
+    assert!(doctor.contains("did you mean SYNC_INTERVAL_S?"), "{doctor}");
+}
+
+#[test]
+fn exit_codes_are_told_by_the_help_of_the_command() {
+    let help = run(&Folder::new(), &["--help"], &[]).stdout;
+    assert!(help.contains(shared::arguments::EXIT_CODES), "{help}");
+    let version = run(&Folder::new(), &["--version"], &[]).stdout;
+    assert_eq!(version.trim(), format!("bridge {}", shared::telemetry::Metrics::BUILD));
+}
+
+#[test]
+fn what_needs_no_installation_is_listed_here_by_its_name() {
+    let names: Vec<String> = commands().into_iter().map(|called| called.name).collect();
+    for name in MAKE.iter().chain(&NEED_NONE) {
+        assert!(names.iter().any(|known| known == name), "{name}");
+    }
+    assert!(Path::new(env!("CARGO_BIN_EXE_bridge")).exists());
+}
