@@ -137,7 +137,11 @@ impl Ctx {
 pub async fn open_store(config: &Config, key: SecretKey, clock: Clock) -> anyhow::Result<Store> {
     let db = match &config.database {
         Database::Sqlite(path) => {
+            // Who works with one that is there makes nothing around it.
             for folder in [Some(config.data_dir.as_path()), path.parent()].into_iter().flatten() {
+                if path.exists() {
+                    break;
+                }
                 file::make_folder(folder)
                     .with_context(|| format!("DATA_DIR: the folder {} cannot be created", folder.display()))?;
             }
