@@ -157,7 +157,7 @@ pub async fn open_store(config: &Config, key: SecretKey, clock: Clock) -> anyhow
         Database::Postgres(url) => Db::open_postgres(url.expose(), PG_CONNECTIONS)?,
     };
     let longest = config.timing.rungs.iter().copied().max().unwrap_or_default();
-    Ok(Store::new(db, key, clock).with_longest_pause(longest))
+    Ok(Store::new(db, key, clock).with_longest_pause(longest).with_measoft_url(&config.measoft_url))
 }
 
 /// Writes problems to stderr, one a line. Before logs are set up this is the only voice;

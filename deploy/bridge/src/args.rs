@@ -47,10 +47,7 @@ pub enum Command {
     },
     /// Say what is wrong with the installation, and what to do about it
     #[command(after_help = "Exits 0 when nothing is to be done, 1 when there is a warning or an error.")]
-    Doctor {
-        /// One integration only, beside what all of them stand on
-        id: Option<i64>,
-    },
+    Doctor(Doctor),
     /// Every exchange with either vendor, masked («отладка»)
     Journal {
         #[command(subcommand)]
@@ -200,7 +197,7 @@ pub struct Add {
     /// Read the password from standard input
     #[arg(long)]
     pub password_stdin: bool,
-    /// MeaSoft API address
+    /// MeaSoft API address of its own; without one it is reached at MEASOFT_URL, whatever that is
     #[arg(long)]
     pub measoft_url: Option<String>,
     /// Symbolic code of a delivery type handed to this cabinet (repeat for several)
@@ -257,7 +254,7 @@ pub struct Edit {
     /// Read the password from standard input
     #[arg(long)]
     pub password_stdin: bool,
-    /// MeaSoft API address
+    /// MeaSoft API address of its own (--set follows_measoft_url=true takes MEASOFT_URL again)
     #[arg(long)]
     pub measoft_url: Option<String>,
     /// Replaces the whole list
@@ -417,6 +414,15 @@ pub struct Probe {
     /// Seconds between two requests
     #[arg(long, default_value_t = 1, value_name = "SECONDS")]
     pub pause: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// One integration only, beside what all of them stand on; with everything that is well
+    pub id: Option<i64>,
+    /// Leave out what is well
+    #[arg(long)]
+    pub bad_only: bool,
 }
 
 #[derive(Debug, Args)]

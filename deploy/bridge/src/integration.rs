@@ -139,6 +139,9 @@ async fn add(args: Add, config: &Config, store: &Store, out: &Output) -> Result<
         &mut settings,
     )?;
     let measoft_url = good_measoft_url(args.measoft_url.as_deref().unwrap_or(&config.measoft_url))?;
+    if !names(&args.set, "follows_measoft_url") {
+        settings.follows_measoft_url = args.measoft_url.is_none();
+    }
     if !names(&args.set, "stream_id") {
         let account = [measoft_url.as_str(), &args.extra, &args.login].join("|");
         settings.stream_id = own_stream(&store.integrations().await?, &account);
@@ -218,6 +221,9 @@ async fn edit(args: Edit, config: &Config, store: &Store, out: &Output) -> Resul
                     slot.clone_from(given);
                 }
             }
+            if measoft_url.is_some() && !names(&args.set, "follows_measoft_url") {
+                changed.settings.follows_measoft_url = false;
+            }
             if let Some(key) = &given.crm_key {
                 changed.secrets.crm_api_key.clone_from(key);
             }
@@ -287,7 +293,8 @@ async fn show(id: i64, show_key: bool, config: &Config, store: &Store, out: &Out
     out.answer(&document, || {
         say!("{} «{}», {}", bold(&i.code(&config.module_code)), i.title, state_words(&i.state));
         say!("  RetailCRM  {}", i.crm_url);
-        say!("  MeaSoft    {} (courier {}, login {})", i.measoft_url, i.extra, i.login);
+        let whose = if i.settings.follows_measoft_url { ", by MEASOFT_URL" } else { "" };
+        say!("  MeaSoft    {}{whose} (courier {}, login {})", i.measoft_url, i.extra, i.login);
         if show_key {
             say!("  deliveryApiKey  {}", i.secrets.delivery_api_key.expose());
         }

@@ -109,7 +109,7 @@ fn answer(command: Command, source: &Source, out: &Output) -> Result<ExitCode, F
                 journal::run(command, &config.display_zone, &open(&config).await?, out).await
             }
             Command::Sync(args) => integration::sync(&args, &open(&config).await?, out).await,
-            Command::Doctor { id } => doctor::run(id, &config, source, out).await,
+            Command::Doctor(args) => doctor::run(&args, &config, source, out).await,
             Command::Probe(args) => probe::run(&args, &config, &open(&config).await?, out).await,
             Command::SecretKey { command: Some(SecretKeyCommand::Rotate) } => {
                 secret_key::rotate(&open(&config).await?, out).await
@@ -132,7 +132,7 @@ const fn limit(command: &Command) -> Duration {
         // The longer a ledger has grown, the longer these take; `probe` waits for its reader too.
         Command::Migrate | Command::SecretKey { .. } | Command::Probe(_) => 24 * 3600,
         // Vendors are asked, in turn and within their limits.
-        Command::Doctor { .. } | Command::Integration { .. } => 600,
+        Command::Doctor(_) | Command::Integration { .. } => 600,
         _ => 120,
     })
 }

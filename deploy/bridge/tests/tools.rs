@@ -495,6 +495,55 @@ async fn what_cannot_have_its_turn_before_the_longest_pause_stays_open_instead_o
     assert_eq!(open.as_array().map(Vec::len), done["left"].as_u64().and_then(|left| usize::try_from(left).ok()));
 }
 
+#[test]
+fn an_integration_without_an_address_of_its_own_goes_with_the_installations() {
+    let folder = Folder::with_installation();
+    let own = "http://127.0.0.1:7/api/";
+    let add = |login: &str, more: &[&str], measoft: &str| {
+        let mut arguments: Vec<&str> = ADD.to_vec();
+        arguments[11] = login;
+        run(&folder, &[&arguments[..], more].concat(), &[("MEASOFT_URL", measoft)])
+    };
+    assert_eq!(add("second", &["--measoft-url", own], "http://127.0.0.1:9/api/").code, 0);
+    let address = |id: &str, measoft: &str| {
+        let shown = run(&folder, &["integration", "show", id, "--json"], &[("MEASOFT_URL", measoft)]);
+        shown.document("integration show")["measoft_url"].as_str().expect("an address").to_owned()
+    };
+    let moved = "http://127.0.0.1:8/api/";
+    assert_eq!((address("1", moved), address("2", moved)), (moved.to_owned(), own.to_owned()));
+    // Whoever is there at the new address is a neighbour in the cabinet.
+    let twin = add("shop", &["--measoft-url", moved], moved);
+    assert!(twin.code == 1 && twin.sentence("add").contains("--prefix"), "{twin:?}");
+    assert_eq!(add("shop", &["--measoft-url", "http://127.0.0.1:9/api/"], moved).code, 0, "nobody is at the old one");
+    for (arguments, then) in [(["--measoft-url", own], own), (["--set", "follows_measoft_url=true"], moved)] {
+        let edit = [&["integration", "edit", "1"][..], &arguments].concat();
+        assert_eq!(run(&folder, &edit, &[("MEASOFT_URL", moved)]).code, 0);
+        assert_eq!(address("1", moved), then);
+    }
+}
+
+#[test]
+fn of_twenty_integrations_the_doctor_says_each_cause_once() {
+    let folder = Folder::with_installation();
+    for n in 2..=20 {
+        let prefix = format!("p{n}");
+        let arguments = [&ADD[..], &["--prefix", prefix.as_str()]].concat();
+        assert_eq!(run(&folder, &arguments, &[]).code, 0);
+    }
+    let said = run(&folder, &["doctor"], &[]);
+    assert_eq!(said.code, 1);
+    let lines = said.stdout.lines().count();
+    assert!(lines < 40, "{lines} lines: {}", said.stdout);
+    assert!(said.stdout.contains("[1–20] "), "{}", said.stdout);
+    let bad = run(&folder, &["doctor", "--bad-only"], &[]);
+    assert!(bad.code == 1 && !bad.stdout.contains("ok   "), "{}", bad.stdout);
+    let all = run(&folder, &["doctor", "--json"], &[]).document("doctor");
+    let of = |id: i64| all.as_array().expect("a list").iter().filter(|f| f["integration"] == id).count();
+    assert!(of(1) > 0 && of(1) == of(20), "a program is told of each: {all}");
+    let bad = run(&folder, &["doctor", "--bad-only", "--json"], &[]).document("doctor");
+    assert!(bad.as_array().expect("a list").iter().all(|f| f["level"] != "ok"), "{bad}");
+}
+
 /// With a pipe on standard output whose reader has gone.
 fn unread(folder: &Folder, arguments: &[impl AsRef<str>]) -> Said {
     let (reader, writer) = std::io::pipe().expect("a pipe");

@@ -99,6 +99,9 @@ pub struct Settings {
     /// Cursor of the status stream, 100…10000 (measoft-api.md §11.2).
     pub stream_id: u32,
     pub sender: Sender,
+    /// MeaSoft is reached at the installation's `MEASOFT_URL`, whatever that is then: no address
+    /// was given for this integration.
+    pub follows_measoft_url: bool,
     /// MeaSoft's delivery mode when the order names none.
     pub default_service: Option<String>,
     /// Weight of a whole order that has none, grams.
@@ -140,6 +143,7 @@ impl Default for Settings {
             delivery_types: Vec::new(),
             stream_id: 417,
             sender: Sender::default(),
+            follows_measoft_url: false,
             default_service: None,
             default_weight_g: 1000,
             payment_status: None,

@@ -41,7 +41,7 @@ impl Store {
         let client_id = Secret::new(random_hex::<16>());
         let mut tx = self.db.begin().await?;
         one_at_a_time(&mut tx).await?;
-        refuse_shared_prefix(&mut tx, 0, &new.measoft_url, &new.extra, &new.login, &new.prefix).await?;
+        self.refuse_shared_prefix(&mut tx, 0, &new.measoft_url, &new.extra, &new.login, &new.prefix).await?;
         let rows = tx
             .fetch(
                 "INSERT INTO integrations (title, crm_url, measoft_url, extra, login, prefix, settings, crm_api_key, \
@@ -227,7 +227,7 @@ impl Store {
         if changed.state != IntegrationState::Removed {
             let i = changed;
             one_at_a_time(&mut tx).await?;
-            refuse_shared_prefix(&mut tx, id, &i.measoft_url, &i.extra, &i.login, &i.prefix).await?;
+            self.refuse_shared_prefix(&mut tx, id, &i.measoft_url, &i.extra, &i.login, &i.prefix).await?;
         }
         // What was shown of one address or key shows nothing of another.
         let stored = tx.fetch_one(format!("SELECT {COLUMNS} FROM integrations WHERE id = $1"), args![id]).await?;
@@ -344,6 +344,34 @@ impl Store {
         Ok(changed > 0)
     }
 
+    /// The address in the row of one that follows the installation's is that of the time it was
+    /// written.
+    async fn refuse_shared_prefix(
+        &self,
+        tx: &mut Tx,
+        id: i64,
+        url: &str,
+        extra: &str,
+        login: &str,
+        prefix: &str,
+    ) -> Result<()> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM integrations WHERE extra = $1 AND login = $2 AND prefix = $3 AND state <> 'removed' \
+             AND id <> $4 ORDER BY id"
+        );
+        for row in tx.fetch(sql, args![extra, login, prefix, id]).await? {
+            let other = self.read_integration(&row)?;
+            if other.measoft_url == url {
+                return Err(StoreError::Config(format!(
+                    "integration {} already uses this MeaSoft cabinet with the same order prefix; give this one its own \
+                     with --prefix",
+                    other.id
+                )));
+            }
+        }
+        Ok(())
+    }
+
     fn read_integration(&self, row: &Row) -> Result<Integration> {
         let id = row.int("id")?;
         let open = |column: &'static str| -> Result<Secret> {
@@ -357,15 +385,20 @@ impl Store {
                 reason: row.opt_text("paused_reason")?.unwrap_or_default(),
             },
         };
+        let settings: Settings =
+            serde_json::from_str(&row.text("settings")?).map_err(|_| StoreError::BadRow("settings"))?;
         Ok(Integration {
             id: IntegrationId(id),
             title: row.text("title")?,
             crm_url: row.text("crm_url")?,
-            measoft_url: row.text("measoft_url")?,
+            measoft_url: match &self.measoft_url {
+                Some(url) if settings.follows_measoft_url => url.to_string(),
+                _ => row.text("measoft_url")?,
+            },
             extra: row.text("extra")?,
             login: row.text("login")?,
             prefix: row.text("prefix")?,
-            settings: serde_json::from_str(&row.text("settings")?).map_err(|_| StoreError::BadRow("settings"))?,
+            settings,
             secrets: Secrets {
                 crm_api_key: open("crm_api_key")?,
                 password: open("password")?,
@@ -397,21 +430,4 @@ async fn one_at_a_time(tx: &mut Tx) -> Result<()> {
         tx.exec("LOCK TABLE integrations IN SHARE ROW EXCLUSIVE MODE", vec![]).await?;
     }
     Ok(())
-}
-
-async fn refuse_shared_prefix(tx: &mut Tx, id: i64, url: &str, extra: &str, login: &str, prefix: &str) -> Result<()> {
-    let twin = tx
-        .fetch_one(
-            "SELECT id FROM integrations WHERE measoft_url = $1 AND extra = $2 AND login = $3 AND prefix = $4 \
-             AND state <> 'removed' AND id <> $5",
-            args![url, extra, login, prefix, id],
-        )
-        .await?;
-    match twin {
-        None => Ok(()),
-        Some(row) => Err(StoreError::Config(format!(
-            "integration {} already uses this MeaSoft cabinet with the same order prefix; give this one its own with --prefix",
-            row.int("id")?
-        ))),
-    }
 }

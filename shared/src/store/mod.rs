@@ -37,6 +37,8 @@ pub use error::{Result, StoreError};
 
 use jiff::Timestamp;
 
+use std::sync::Arc;
+
 use crate::clock::Clock;
 use crate::crypto::SecretKey;
 
@@ -49,6 +51,8 @@ pub struct Store {
     pub clock: Clock,
     /// Longest pause that anything is put off for.
     longest_ms: i64,
+    /// The installation's address of MeaSoft, for integrations without one of their own.
+    measoft_url: Option<Arc<str>>,
 }
 
 /// No lease is longer; one that says so was written while a clock was ahead, and is over.
@@ -63,13 +67,21 @@ const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(3600);
 impl Store {
     #[must_use]
     pub const fn new(db: Db, key: SecretKey, clock: Clock) -> Self {
-        Self { db, key, clock, longest_ms: LONGEST_PAUSE.as_millis() as i64 }
+        Self { db, key, clock, longest_ms: LONGEST_PAUSE.as_millis() as i64, measoft_url: None }
     }
 
     /// With another longest pause, that of the ladder of retries.
     #[must_use]
     pub fn with_longest_pause(mut self, longest: std::time::Duration) -> Self {
         self.longest_ms = i64::try_from(longest.as_millis()).unwrap_or(i64::MAX).max(self.longest_ms);
+        self
+    }
+
+    /// With the installation's address of MeaSoft; without it each integration keeps the one it
+    /// was added with.
+    #[must_use]
+    pub fn with_measoft_url(mut self, url: &str) -> Self {
+        self.measoft_url = Some(url.into());
         self
     }
 

@@ -4,6 +4,7 @@
 //! that gathers them.
 
 mod broker;
+mod causes;
 mod clock;
 mod in_use;
 mod integration;
@@ -13,6 +14,7 @@ mod store;
 mod tests;
 mod towns;
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ use shared::domain::Integration;
 use shared::store::journal::Journal;
 use shared::telemetry::Metrics;
 
+use self::causes::numbers;
+use crate::args::Doctor;
 use crate::filters;
 use crate::output::{Failure, Output, Progress, bold, dim, green, red, yellow};
 use crate::stdout::say;
@@ -104,42 +108,70 @@ impl Finding {
 
 /// Looks at everything, or at one integration and what all of them stand on. Exit code 0
 /// only when nothing is to be done.
-pub async fn run(id: Option<i64>, config: &Config, source: &Source, out: &Output) -> Result<ExitCode, Failure> {
+pub async fn run(args: &Doctor, config: &Config, source: &Source, out: &Output) -> Result<ExitCode, Failure> {
     let progress = Progress::new(out);
     let mut findings = setup::judge_variables(&Config::unknown_variables(config.role, source));
-    findings.extend(examine(id, config, Clock::system(), &progress).await?);
+    findings.extend(examine(args.id, config, Clock::system(), &progress).await?);
     progress.clear();
     let worst = findings.iter().map(|f| f.level).max().unwrap_or(Level::Ok);
-    out.answer(&Value::Array(findings.iter().map(Finding::document).collect()), || show(&findings));
+    if args.bad_only {
+        findings.retain(|finding| finding.level != Level::Ok);
+    }
+    out.answer(&Value::Array(findings.iter().map(Finding::document).collect()), || {
+        lines(&findings).iter().for_each(|line| say!("{line}"));
+    });
     Ok(if worst == Level::Ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn show(findings: &[Finding]) {
+/// The findings for people. Of several integrations, what they have in common is said once.
+fn lines(findings: &[Finding]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let one = |level: Level, what: &str, remedy: &str| {
+        let mark = match level {
+            Level::Ok => green("ok   "),
+            Level::Warning => yellow("warn "),
+            Level::Error => red("error"),
+        };
+        let remedy = (!remedy.is_empty()).then(|| format!("        {} {remedy}", dim("→")));
+        [Some(format!("  {mark} {what}")), remedy].into_iter().flatten().collect::<Vec<_>>()
+    };
+    let of_integrations: BTreeSet<i64> = findings.iter().filter_map(|finding| finding.integration).collect();
+    let several = of_integrations.len() > 1;
     let mut last = None;
-    for finding in findings {
+    for finding in findings.iter().filter(|f| !(several && f.area == Area::Integration && f.integration.is_some())) {
         let heading = match finding.integration {
             Some(id) => format!("{} {id}", finding.area.as_str()),
             None => finding.area.as_str().to_owned(),
         };
         if last.as_ref() != Some(&heading) {
-            say!("{}", bold(&heading));
+            lines.push(bold(&heading));
             last = Some(heading);
         }
-        let mark = match finding.level {
-            Level::Ok => green("ok   "),
-            Level::Warning => yellow("warn "),
-            Level::Error => red("error"),
-        };
-        say!("  {mark} {}", finding.what);
-        if !finding.remedy.is_empty() {
-            say!("        {} {}", dim("→"), finding.remedy);
+        lines.extend(one(finding.level, &finding.what, &finding.remedy));
+    }
+    if several {
+        let (causes, good) = causes::causes(findings);
+        lines.push(bold(&format!("{} integrations", of_integrations.len())));
+        for cause in &causes {
+            let whose = numbers(&cause.integrations);
+            let finding = cause.finding;
+            let what = match (cause.alike, finding.integration) {
+                (false, Some(first)) => format!("[{whose}] {} (so of {first}; alike of the others)", finding.what),
+                _ => format!("[{whose}] {}", finding.what),
+            };
+            lines.extend(one(finding.level, &what, &finding.remedy));
+        }
+        if good > 0 {
+            let what = format!("{good} other things are well; `bridge doctor ID` lists those of one");
+            lines.extend(one(Level::Ok, &what, ""));
         }
     }
     let count = |level| findings.iter().filter(|f| f.level == level).count();
-    match (count(Level::Error), count(Level::Warning)) {
-        (0, 0) => say!("{}", green("Everything looks well.")),
-        (errors, warnings) => say!("{errors} error(s), {warnings} warning(s)."),
-    }
+    lines.push(match (count(Level::Error), count(Level::Warning)) {
+        (0, 0) => green("Everything looks well."),
+        (errors, warnings) => format!("{errors} error(s), {warnings} warning(s)."),
+    });
+    lines
 }
 
 /// All findings, in the order of the areas.
