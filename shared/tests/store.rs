@@ -1281,6 +1281,7 @@ mod cases {
             phone_hash: "cc".to_owned(),
             undeclared_hash: "ee".to_owned(),
             late_until: Some(bench.after(45)),
+            cancel_unheard: true,
             earlier: vec![Fingerprint { phone_hash: "dd".to_owned(), ..Fingerprint::default() }],
         });
         d.sent_at = Some(bench.after(-60));

@@ -20,7 +20,7 @@ use crate::crm::shown;
 use crate::decide::Shown;
 use crate::gate::Ticket;
 use crate::ports::{Shop, Tools};
-use crate::recognise::{fingerprint, is_ours, item_codes, shows, with_codes};
+use crate::recognise::{fingerprint, is_cancelled_by_client, is_ours, item_codes, shows, with_codes};
 
 /// How old the ledger's word of a send may be when the request leaves: what a later look-up
 /// finds, or does not, is judged by it.
@@ -362,6 +362,7 @@ impl Tools {
                         if cancel_open && delivery(case).state == S::Created {
                             case.cancel_open = true;
                             self.expect_late(case);
+                            delivery_mut(case).sending.get_or_insert_default().cancel_unheard = true;
                         }
                     }
                     None => self.absent(shop, case, now),
@@ -785,7 +786,8 @@ fn remember_status(d: &mut Delivery, row: &StatusRow, seen_at: Timestamp) {
 
 /// Takes over what a row shows: number, line codes, sum, status and the state it implies.
 fn take_over(case: &mut Case, row: &StatusRow, now: Timestamp) {
-    let asked = case.intent.cancel_seq > 0;
+    let d = delivery(case);
+    let asked = case.intent.cancel_seq > 0 || d.sending.as_ref().is_some_and(|sent| sent.cancel_unheard);
     let d = delivery_mut(case);
     remember_status(d, row, now);
     let codes = item_codes(row);
@@ -794,7 +796,10 @@ fn take_over(case: &mut Case, row: &StatusRow, now: Timestamp) {
     }
     d.price = row.price.or(d.price);
     let phase = phase(row);
-    if phase == Phase::NotDelivered && d.state == S::Created && (d.cancelled_by_us || (asked && by_client(row))) {
+    if phase == Phase::NotDelivered
+        && d.state == S::Created
+        && (d.cancelled_by_us || (asked && is_cancelled_by_client(row.deliveredto.as_deref())))
+    {
         d.state = S::Cancelled;
         mark_cancel(d);
     } else if let Some(next) = d.state.after(Event::Reported(phase)) {
@@ -802,13 +807,6 @@ fn take_over(case: &mut Case, row: &StatusRow, now: Timestamp) {
         d.cancelled_by_us &= next == S::Cancelled;
         d.state = next;
     }
-}
-
-/// What MeaSoft writes into «Инфо о доставке» of an order cancelled through the API
-/// (measoft-api.md §9).
-fn by_client(row: &StatusRow) -> bool {
-    let words = row.deliveredto.as_deref().unwrap_or_default().to_lowercase();
-    words.contains("отменено заказчиком") || words.contains("by client")
 }
 
 /// Numbers repeat over the years (measoft-api.md §10.1): ours is the one with our code,

@@ -526,6 +526,22 @@ async fn a_cancel_that_meant_another_order_leaves_a_deleted_one_to_be_cancelled(
 }
 
 #[tokio::test]
+async fn an_order_that_leaves_and_is_renumbered_at_once_leaves_no_parcel_behind() {
+    let world = World::new().await;
+    let order = world.place("A-1").await;
+    world.send(world.id, "A-1").await;
+    settle(&world).await;
+    // The cancel trigger spoke of A-1, which another order bears by the time it is read.
+    world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
+    world.crm.edit(world.account, order, |order| order.set_number("A-9"));
+    world.wish(world.id, "A-9", Want::Update).await;
+    settle(&world).await;
+    assert_eq!(world.delivery(order).await.state, S::Cancelled);
+    assert_eq!((world.courier.count("neworder"), world.courier.count("cancelorder")), (1, 1));
+    assert_eq!(dead_reasons(&world).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn a_deleted_order_that_the_courier_works_on_is_a_persons() {
     let world = World::new().await;
     let order = world.place("A-1").await;

@@ -23,8 +23,17 @@ pub fn fingerprint(desired: &Desired, key: &SecretKey) -> Fingerprint {
         phone_hash: phone_hash(desired.order.receiver.phone.as_deref().unwrap_or(""), key),
         undeclared_hash: desired.undeclared_hash.clone(),
         late_until: None,
+        cancel_unheard: false,
         earlier: Vec::new(),
     }
+}
+
+/// What MeaSoft writes into «Инфо о доставке» of an order cancelled through the API
+/// (measoft-api.md §9).
+#[must_use]
+pub fn is_cancelled_by_client(delivered_to: Option<&str>) -> bool {
+    let words = delivered_to.unwrap_or_default().to_lowercase();
+    words.contains("отменено заказчиком") || words.contains("by client")
 }
 
 /// The prepayment line is left out: the platform makes such lines itself, without our id

@@ -220,6 +220,9 @@ pub struct Fingerprint {
     /// A write whose outcome was never heard may be done until then, whatever was confirmed after.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub late_until: Option<Timestamp>,
+    /// A cancel of ours whose outcome was never heard: however late it is done, it is ours.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_unheard: bool,
     /// Of what was sent under the same number before, with other content, and was not found
     /// then: it may arrive late.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -782,6 +782,14 @@ impl Tx {
         self.exec(sql, args![intent.id, intent.order.map_or(0, |order| order.0), intent.cancel_seq]).await.map(|_| ())
     }
 
+    /// Records a wish about one order together with what else the holder found out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn record_wish(&mut self, wish: &Wish, now: Timestamp) -> Result<()> {
+        record(self, ORDERS, &[wish], now.as_millisecond()).await
+    }
+
     /// A holder that began a write and lost its lease asks the next one to look first, but
     /// not before what it sent can be there.
     ///

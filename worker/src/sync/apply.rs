@@ -22,6 +22,7 @@ use shared::store::tracking_outbox::{NewTracking, TrackingState, UNKNOWN_CODE};
 use shared::telemetry::metrics::StatusRowResult;
 
 use crate::ports::Tools;
+use crate::recognise::is_cancelled_by_client;
 use crate::sync::facts::{Event, Facts};
 use crate::sync::{internal, of_account};
 
@@ -141,9 +142,12 @@ pub fn merge(
             d.status_at = present.at.or(d.status_at);
             d.status_seen_at = Some(reading.read_at);
         }
-        if phase == Phase::NotDelivered && d.state == S::Created && d.cancelled_by_us {
+        let unheard = d.sending.as_ref().is_some_and(|sent| sent.cancel_unheard);
+        let ours = d.cancelled_by_us || (unheard && is_cancelled_by_client(facts.reason.as_deref()));
+        if phase == Phase::NotDelivered && d.state == S::Created && ours {
             // The cancel whose answer was lost: still ours, so that a later send places it again.
             d.state = S::Cancelled;
+            d.cancelled_by_us = true;
         } else if let Some(next) = d.state.after(Move::Reported(phase)) {
             d.state = next;
         }
