@@ -126,7 +126,7 @@ pub async fn paced(world: &World, triggers: Vec<Trigger>, pace: u32) -> anyhow::
     eventually_served(world, sent).await
 }
 
-async fn paced_unserved(world: &World, triggers: Vec<Trigger>, pace: u32) -> anyhow::Result<Sent> {
+pub async fn paced_unserved(world: &World, triggers: Vec<Trigger>, pace: u32) -> anyhow::Result<Sent> {
     const LINES: usize = 16;
     let address = ingress(world)?;
     let triggers = Arc::new(triggers);

@@ -23,6 +23,8 @@ mod ingress;
 mod load;
 #[path = "../bench/measure.rs"]
 mod measure;
+#[path = "../bench/neighbours.rs"]
+mod neighbours;
 #[path = "../bench/report.rs"]
 mod report;
 #[path = "../bench/rig.rs"]
@@ -46,6 +48,8 @@ enum Part {
     Ingress,
     /// Trigger to effect, callbacks, and the neighbours of a flood.
     EndToEnd,
+    /// A healthy shop among sick ones.
+    Neighbours,
     /// Idle memory, start-up time, binary size.
     Footprint,
     /// Statuses stored a second, and the memory that takes.
@@ -55,7 +59,8 @@ enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 6] = [Self::Worker, Self::Ingress, Self::EndToEnd, Self::Footprint, Self::Sync, Self::Growth];
+    const ALL: [Self; 7] =
+        [Self::Worker, Self::Ingress, Self::EndToEnd, Self::Neighbours, Self::Footprint, Self::Sync, Self::Growth];
 }
 
 #[derive(Parser)]
@@ -109,6 +114,7 @@ async fn measure(parts: Vec<Part>, connections: &[usize], report: &mut Report) -
             Part::Worker => worker::run(report).await,
             Part::Ingress => ingress::run(report, connections).await,
             Part::EndToEnd => end_to_end::run(report).await,
+            Part::Neighbours => neighbours::run(report).await,
             Part::Footprint => footprint::run(report).await,
             Part::Sync => sync::run(report).await,
             Part::Growth => growth::run(report).await,
