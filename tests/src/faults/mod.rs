@@ -362,7 +362,8 @@ async fn conclude(world: Arc<World>, traffic: Arc<Traffic>, summary: &mut Summar
                     .iter()
                     .filter(|record| record.numbers.contains(&number) && id.is_none_or(|id| record.id == id));
                 let wanted = |record: &&verdict::Record| match reason.as_str() {
-                    "bad_phone" => record.wanted.bad_phone,
+                    // Deleted before its mended phone was read: the letter is a person's to close.
+                    "bad_phone" => record.wanted.bad_phone || record.wanted.deleted,
                     "too_late" => record.wanted.too_late,
                     // A trigger may have named it by a number, or an order, that is no more.
                     "order_not_found" => record.wanted.deleted || record.numbers.len() > 1,

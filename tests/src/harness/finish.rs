@@ -25,14 +25,6 @@ fn number(line: &Line, column: &str) -> i64 {
     line.get(column).and_then(Value::as_i64).unwrap_or(0)
 }
 
-/// A number that the order had before a cancel of ours.
-fn is_earlier(orderno: &str, delivery: &Line) -> bool {
-    let generation = number(delivery, "generation");
-    let first = text(delivery, "orderno").strip_suffix(&format!("-{generation}")).unwrap_or_default();
-    let before = |n: i64| if n == 1 { first.to_owned() } else { format!("{first}-{n}") };
-    generation > 1 && !first.is_empty() && (1..generation).any(|n| before(n) == orderno)
-}
-
 impl World {
     /// Ends the story: waits until nothing is wanted any more, stops everything with
     /// SIGTERM, checks the invariant and cleans up.
@@ -185,13 +177,18 @@ impl World {
                 _ => problems.push(format!("{orderno}: {state} in the ledger, {status:?} at MeaSoft")),
             }
         }
+        // Numbers of deliveries that are over are known for good.
+        for past in self.ledger.rows("SELECT integration_id, orderno, state FROM past_deliveries").await? {
+            let shop = self.shops.iter().find(|shop| shop.integration == number(&past, "integration_id"));
+            let Some(shop) = shop else { continue };
+            let key = (shop.cabinet.clone(), text(&past, "orderno").to_owned());
+            let is_live = there.get(&key).is_some_and(|order| order.status != "CANCELED");
+            if text(&past, "state") != "cancelled" || !is_live {
+                known.insert(key);
+            }
+        }
         for (key, order) in &there {
-            // A delivery placed again after its cancel may have got any free number.
-            let earlier = || {
-                let again = |d: &&Line| is_earlier(&order.orderno, d) || self.holds_goods_of(order, d);
-                order.status == "CANCELED" && deliveries.iter().find(again).is_some()
-            };
-            if !known.contains(key) && !earlier() {
+            if !known.contains(key) {
                 problems
                     .push(format!("MeaSoft has {} ({}), which the ledger does not know", order.orderno, order.status));
             }
@@ -202,17 +199,6 @@ impl World {
             }
         }
         Ok(problems)
-    }
-
-    /// Whether a parcel holds the goods of a delivery that was placed more than once: its lines
-    /// bear RetailCRM's ids.
-    fn holds_goods_of(&self, parcel: &crate::measoft::Order, delivery: &Line) -> bool {
-        let shop = self.shops.iter().find(|shop| shop.integration == number(delivery, "integration_id"));
-        let Some(shop) = shop.filter(|_| number(delivery, "generation") > 1) else { return false };
-        let card = self.crm.order(shop.account, number(delivery, "crm_order_id")).unwrap_or_default();
-        let items = card["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let ids: BTreeSet<String> = items.iter().map(|item| item["id"].to_string()).collect();
-        parcel.items.iter().any(|line| ids.contains(&line.extcode))
     }
 
     /// Accepted triggers that came to nothing.
@@ -329,18 +315,5 @@ impl World {
         seen.sort();
         seen.dedup();
         Ok(seen)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_number_before_the_present_one_is_an_earlier_one() {
-        let third: Line =
-            [("orderno".to_owned(), Value::from("A-1C-3")), ("generation".to_owned(), Value::from(3))].into();
-        assert!(is_earlier("A-1C", &third) && is_earlier("A-1C-2", &third));
-        assert!(!is_earlier("A-1C-3", &third) && !is_earlier("A-1", &third) && !is_earlier("A-1C-4", &third));
     }
 }
