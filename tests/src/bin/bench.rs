@@ -33,6 +33,8 @@ mod rig;
 mod svg;
 #[path = "../bench/sync.rs"]
 mod sync;
+#[path = "../bench/takeover.rs"]
+mod takeover;
 #[path = "../bench/worker.rs"]
 mod worker;
 
@@ -50,6 +52,8 @@ enum Part {
     EndToEnd,
     /// A healthy shop among sick ones.
     Neighbours,
+    /// A killed worker's orders, until another serves them.
+    Takeover,
     /// Idle memory, start-up time, binary size.
     Footprint,
     /// Statuses stored a second, and the memory that takes.
@@ -59,8 +63,16 @@ enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 7] =
-        [Self::Worker, Self::Ingress, Self::EndToEnd, Self::Neighbours, Self::Footprint, Self::Sync, Self::Growth];
+    const ALL: [Self; 8] = [
+        Self::Worker,
+        Self::Ingress,
+        Self::EndToEnd,
+        Self::Neighbours,
+        Self::Takeover,
+        Self::Footprint,
+        Self::Sync,
+        Self::Growth,
+    ];
 }
 
 #[derive(Parser)]
@@ -74,6 +86,9 @@ struct Arguments {
     /// Of the ingress part: how many connections at a time.
     #[arg(long, value_delimiter = ',', default_values_t = ingress::CONNECTIONS)]
     connections: Vec<usize>,
+    /// Of the takeover part: how many times a worker is killed.
+    #[arg(long, default_value_t = 20)]
+    kills: usize,
     /// Serves the baseline of the ingress part.
     #[arg(long, hide = true)]
     serve_bare: bool,
@@ -96,7 +111,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let parts = if arguments.parts.is_empty() { Part::ALL.to_vec() } else { arguments.parts };
     let mut report = Report::default();
-    let measured = measure(parts, &arguments.connections, &mut report).await;
+    let measured = measure(parts, &arguments.connections, arguments.kills, &mut report).await;
     // What was measured before something went wrong is said all the same.
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{}", report.table())?;
@@ -107,7 +122,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure(parts: Vec<Part>, connections: &[usize], report: &mut Report) -> anyhow::Result<()> {
+async fn measure(parts: Vec<Part>, connections: &[usize], kills: usize, report: &mut Report) -> anyhow::Result<()> {
     for part in parts {
         say(format_args!("{part:?}"));
         match part {
@@ -115,6 +130,7 @@ async fn measure(parts: Vec<Part>, connections: &[usize], report: &mut Report) -
             Part::Ingress => ingress::run(report, connections).await,
             Part::EndToEnd => end_to_end::run(report).await,
             Part::Neighbours => neighbours::run(report).await,
+            Part::Takeover => takeover::run(report, kills).await,
             Part::Footprint => footprint::run(report).await,
             Part::Sync => sync::run(report).await,
             Part::Growth => growth::run(report).await,
