@@ -1523,9 +1523,11 @@ mod cases {
         assert_eq!(bench.dead(DeadFilter { since: Some(bench.now()), ..DeadFilter::default() }).await, [b]);
         let none = DeadFilter { integration: Some(id), fault: Some(Fault::Crm), ..DeadFilter::default() };
         assert_eq!(bench.dead(none).await, [0_i64; 0]);
-        let mut faults = bench.store.open_dead_letters_by_fault().await.expect("counted");
-        faults.sort_unstable();
-        assert_eq!(faults, [(Fault::Shop, 1), (Fault::Crm, 1)]);
+        bench.bury(&dead(None, None, "poison", Fault::Bridge)).await;
+        let mut open = bench.store.open_dead_letters_by_integration().await.expect("counted");
+        open.sort_unstable();
+        let expected = [(None, Fault::Bridge, 1), (Some(id), Fault::Shop, 1), (Some(other), Fault::Crm, 1)];
+        assert_eq!(open, expected);
         let closed = bench.store.dead_letter(c).await.expect("read").expect("there");
         assert_eq!((closed.state, closed.closed_why.as_deref()), (DeadState::Discarded, Some("мусор")));
     }

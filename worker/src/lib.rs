@@ -159,12 +159,12 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
 
 /// Keeps the gauges that are read from the store.
 async fn observe(ctx: Ctx, tools: Tools, shops: Shops) {
-    use shared::domain::IntegrationState;
+    use shared::domain::{Integration, IntegrationState};
     use shared::telemetry::metrics::{BreakerTarget, IntegrationLabel};
     let mut seen = std::collections::BTreeSet::new();
     loop {
         let metrics = &ctx.metrics;
-        if let Ok(open) = tools.store.open_dead_letters_by_fault().await {
+        if let Ok(open) = tools.store.open_dead_letters_by_integration().await {
             metrics.set_dead_letters(&open);
         }
         let held = breakers::held(&tools, &shops);
@@ -182,6 +182,12 @@ async fn observe(ctx: Ctx, tools: Tools, shops: Shops) {
             let active = all.iter().filter(|i| i.state == IntegrationState::Active).count();
             metrics.set_integrations(IntegrationLabel::Active, active as u64);
             metrics.set_integrations(IntegrationLabel::Paused, (all.len() - active) as u64);
+            let state = |i: &Integration| match i.state {
+                IntegrationState::Active => IntegrationLabel::Active,
+                _ => IntegrationLabel::Paused,
+            };
+            let named: Vec<_> = all.iter().map(|i| (i.id, i.title.as_str(), state(i))).collect();
+            metrics.name_integrations(&named);
             // Only active ones are synced; the age of the others would grow for ever.
             seen.extend(all.iter().map(|i| i.id));
             for id in &seen {

@@ -2,12 +2,15 @@
 //! ledger checked against the simulators' own record at the end.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use bridge_worker::connect::Clients;
+use bridge_worker::module::registration;
+use bridge_worker::ports::Connect as _;
 use futures_util::StreamExt as _;
 use serde_json::json;
 use shared::bootstrap::Ctx;
@@ -18,6 +21,7 @@ use shared::queue::amqp::inspection::inspect;
 use shared::queue::open;
 use shared::store::dead_letters::DeadFilter;
 use shared::store::integrations::NewIntegration;
+use shared::store::journal::Journal;
 use shared::telemetry::{health, logs};
 use simulators::measoft::{Account, FaultAction, FaultRule, MeasoftSim};
 use simulators::retailcrm::{AccountId, OrderBuilder, RetailcrmSim, TriggerKind, an_order};
@@ -74,6 +78,8 @@ struct Stage {
     ops: String,
     shops: Vec<Shop>,
     say: Say,
+    /// What other commands need to work on the same installation.
+    environment: PathBuf,
 }
 
 /// Progress for people; silent when a program listens.
@@ -164,7 +170,7 @@ async fn set_up(args: &Demo, out: &Output, folder: PathBuf) -> anyhow::Result<St
         settings.push(("DATABASE_URL".to_owned(), url.clone()));
         settings.push(("BRIDGE_SECRET_KEY".to_owned(), shared::crypto::SecretKey::generate()));
     }
-    let config = Arc::new(Config::read(Role::Bridge, &Source::from_pairs(settings))?);
+    let config = Arc::new(Config::read(Role::Bridge, &Source::from_pairs(settings.clone()))?);
     let key = config.load_secret_key()?;
     if let Some(url) = &config.amqp_url {
         // The story would wait for it; whoever tries the demonstration wants to know at once.
@@ -206,6 +212,10 @@ async fn set_up(args: &Demo, out: &Output, folder: PathBuf) -> anyhow::Result<St
         );
         shops.push(Shop { account, integration, delivery_type });
     }
+    register(&ctx, &shops).await?;
+    let environment = folder.join("environment");
+    keep_private(&environment, &exports(&settings))?;
+    keep_private(&folder.join("manager.html"), &manager(&ctx.config.public_url, &shops))?;
     let queue = if args.amqp.is_some() { "RabbitMQ" } else { "the embedded queue" };
     let store = if args.database_url.is_some() { "PostgreSQL" } else { "SQLite" };
     say.line(&bold("measoft-bridge: one story, everything real except the two vendors"));
@@ -213,7 +223,55 @@ async fn set_up(args: &Demo, out: &Output, folder: PathBuf) -> anyhow::Result<St
         "  {} integrations on {queue} and {store}; both vendors are simulated on real sockets",
         shops.len()
     ));
-    Ok(Stage { measoft, crm, ctx, ingress: format!("http://{listen}"), ingress_address: listen, ops, shops, say })
+    let ingress = format!("http://{listen}");
+    Ok(Stage { measoft, crm, ctx, ingress, ingress_address: listen, ops, shops, say, environment })
+}
+
+/// Registers the delivery modules in RetailCRM, as the operator does.
+async fn register(ctx: &Ctx, shops: &[Shop]) -> anyhow::Result<()> {
+    let journal = Journal::start(ctx.store.clone());
+    let clients = Clients::new(&ctx.config, ctx.store.clone(), journal.clone(), ctx.metrics.clone())?;
+    for shop in shops {
+        let integration = Arc::new(shop.integration.clone());
+        let vendors = clients.connect(&integration).map_err(anyhow::Error::msg)?;
+        let shop = bridge_worker::ports::Shop { integration, vendors };
+        registration::register(&shop, &ctx.config.public_url, &ctx.config.module_code).await?;
+    }
+    journal.flush().await;
+    Ok(())
+}
+
+/// For a shell: the settings of this installation.
+fn exports(settings: &[(String, String)]) -> String {
+    settings.iter().map(|(name, value)| format!("export {name}='{}'\n", value.replace('\'', "'\\''"))).collect()
+}
+
+/// RetailCRM opens the page of a module with a form; this one has the same.
+fn manager(public_url: &str, shops: &[Shop]) -> String {
+    let form = |shop: &Shop| {
+        format!(
+            "<form method=\"post\" action=\"{public_url}/retailcrm/account\"><input type=\"hidden\" name=\"clientId\" \
+             value=\"{}\"><button>{}</button></form>\n",
+            shop.integration.secrets.client_id.expose(),
+            shop.integration.title
+        )
+    };
+    let forms: String = shops.iter().map(form).collect();
+    format!("<!doctype html><meta charset=\"utf-8\"><title>RetailCRM</title>\n{forms}")
+}
+
+/// Readable by its owner alone: keys are in it.
+fn keep_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let kept = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    kept.with_context(|| format!("{} cannot be written", path.display()))
 }
 
 /// What a demo order shows.
@@ -490,16 +548,20 @@ impl Stage {
 
     fn invite(&self) {
         let key = self.shops[0].integration.secrets.delivery_api_key.expose();
+        let page = self.environment.with_file_name("manager.html");
         say!();
-        say!("Everything keeps running; Ctrl-C ends it. Things to try:");
-        say!("  ingress     {}", self.ingress);
-        say!("  metrics     http://{}/metrics", self.ops);
-        say!("  MeaSoft     {} (simulated; orders: {}/orders)", self.measoft.url(), self.measoft.control_url());
-        say!("  RetailCRM   {} (simulated)", self.crm.url());
+        say!("Everything keeps running; Ctrl-C ends it. Things to try, in another shell:");
+        say!("  settings    . {}", self.environment.display());
+        say!("  all well?   bridge doctor");
+        say!("  a story     bridge order show 1001A --verbose");
+        say!("  a failure   bridge dead list");
         say!(
             "  a trigger   curl -d 'id=1001A&sum=&key={key}' {}/reintegrations/requests/trigger/retailcrm",
             self.ingress
         );
-        say!("  a story     DATA_DIR={} bridge order show 1001A --verbose", self.ctx.config.data_dir.display());
+        say!("  the manager's pages, in a browser: file://{}", page.display());
+        say!("  metrics     http://{}/metrics", self.ops);
+        say!("  MeaSoft     {} (simulated; orders: {}/orders)", self.measoft.url(), self.measoft.control_url());
+        say!("  RetailCRM   {} (simulated)", self.crm.url());
     }
 }

@@ -663,3 +663,78 @@ fn what_needs_no_installation_is_listed_here_by_its_name() {
     }
     assert!(Path::new(env!("CARGO_BIN_EXE_bridge")).exists());
 }
+
+/// A demonstration that is left running, and what it printed.
+struct Demo {
+    child: std::process::Child,
+    printed: String,
+}
+
+impl Demo {
+    fn keep(folder: &Folder) -> Self {
+        use std::io::BufRead as _;
+        let mut command = command(folder, &["demo", "--keep", "--orders", "6"], &[]);
+        let mut child = command.env("TMPDIR", &folder.0).spawn().expect("it runs");
+        let mut lines = std::io::BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut printed = String::new();
+        while !printed.contains("RetailCRM   http") {
+            let line = lines.next().unwrap_or_else(|| panic!("it ended: {printed}")).expect("a line");
+            printed.push_str(&line);
+            printed.push('\n');
+        }
+        Self { child, printed }
+    }
+
+    /// What stands behind a word.
+    fn after(&self, word: &str) -> &str {
+        let line =
+            self.printed.lines().find_map(|line| line.split_once(word)).unwrap_or_else(|| panic!("{}", self.printed));
+        line.1.trim()
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_kept_demonstration_prints_works_as_it_is_printed() {
+    let folder = Folder::new();
+    let demo = Demo::keep(&folder);
+    let settings = demo.after("settings ");
+    let shell = |words: &str| {
+        let script = format!("{settings}\n{words}");
+        let path = Path::new(env!("CARGO_BIN_EXE_bridge")).parent().expect("a folder").display().to_string();
+        let output = Command::new("sh")
+            .args(["-ec", &script])
+            .current_dir(&folder.0)
+            .env_clear()
+            .env("PATH", format!("{path}:/usr/bin:/bin"))
+            .output()
+            .expect("a shell");
+        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), stdout.into_owned(), stderr.into_owned())
+    };
+    let (_, findings, stderr) = shell("bridge doctor --json");
+    let findings: Value = serde_json::from_str(&findings).unwrap_or_else(|bad| panic!("{bad}: {findings} {stderr}"));
+    let errors: Vec<&Value> = findings.as_array().expect("a list").iter().filter(|f| f["level"] == "error").collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    for word in ["a story ", "a failure "] {
+        let (code, stdout, stderr) = shell(demo.after(word));
+        assert!(code == Some(0) && stdout.lines().count() > 1, "{word}: {stdout}{stderr}");
+    }
+    let (code, answer, stderr) = shell(&format!("{} -s", demo.after("a trigger ")));
+    assert!(code == Some(0) && answer.contains("\"success\":true"), "{answer}{stderr}");
+    // The manager's page, as a browser goes there.
+    let page = std::fs::read_to_string(demo.after("file://")).expect("a page");
+    let between = |text: &str, from: &str| text.split(from).nth(1).and_then(|t| t.split('"').next()).map(str::to_owned);
+    let (action, client) = (between(&page, "action=\""), between(&page, "value=\""));
+    let http =
+        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+    let form = [("clientId", client.expect("an id"))];
+    let opened = http.post(action.expect("an address")).form(&form).send().await.expect("an answer");
+    assert_eq!(opened.status(), 303, "a session");
+}

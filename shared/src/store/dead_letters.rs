@@ -158,17 +158,19 @@ impl Store {
         rows.iter().map(|row| row.text("reason")).collect()
     }
 
-    /// Open dead letters per fault, for the metric.
+    /// Open dead letters by integration and fault, for the metrics.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn open_dead_letters_by_fault(&self) -> Result<Vec<(Fault, i64)>> {
-        let rows = self
-            .db
-            .fetch("SELECT fault, COUNT(*) AS n FROM dead_letters WHERE state = 'open' GROUP BY fault", vec![])
-            .await?;
+    pub async fn open_dead_letters_by_integration(&self) -> Result<Vec<(Option<IntegrationId>, Fault, i64)>> {
+        let sql = "SELECT integration_id, fault, COUNT(*) AS n FROM dead_letters WHERE state = 'open' \
+                   GROUP BY integration_id, fault";
+        let rows = self.db.fetch(sql, vec![]).await?;
         rows.iter()
-            .map(|row| Ok((Fault::parse(&row.text("fault")?).ok_or(StoreError::BadRow("fault"))?, row.int("n")?)))
+            .map(|row| {
+                let fault = Fault::parse(&row.text("fault")?).ok_or(StoreError::BadRow("fault"))?;
+                Ok((row.opt_int("integration_id")?.map(IntegrationId), fault, row.int("n")?))
+            })
             .collect()
     }
 

@@ -1,10 +1,13 @@
 //! Every metric family of the system, in one place (design §6 «Metrics», fixed names).
 //!
 //! Labels come from closed sets, and every combination is there from the start: an alert
-//! on a counter that does not exist yet would never fire. The open labels are the
-//! integration id of `sync_last_success_timestamp_seconds` and the name of `breaker_held`.
+//! on a counter that does not exist yet would never fire. The open labels are the number of
+//! an integration, of which there are as many as there are, its title in `integration_info`, and
+//! the name of `breaker_held`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -201,9 +204,33 @@ pub struct Metrics {
     breaker: IntGaugeVec,
     held: IntGaugeVec,
     integrations: IntGaugeVec,
+    integration_info: Rows,
+    integration_dead_letters: Rows,
     sync_success: GaugeVec,
     status_rows: IntCounterVec,
     repairs: IntCounterVec,
+}
+
+/// A family of samples that come and go: those that are not set any more are taken away, the
+/// others are there at every moment.
+#[derive(Debug)]
+struct Rows {
+    gauges: IntGaugeVec,
+    shown: Mutex<BTreeSet<Vec<String>>>,
+}
+
+impl Rows {
+    fn set(&self, rows: &[(Vec<String>, i64)]) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for (labels, value) in rows {
+            self.gauges.with_label_values(labels).set(*value);
+        }
+        let now: BTreeSet<Vec<String>> = rows.iter().map(|(labels, _)| labels.clone()).collect();
+        for gone in shown.difference(&now) {
+            let _ = self.gauges.remove_label_values(gone);
+        }
+        *shown = now;
+    }
 }
 
 fn opts(name: &str, help: &str) -> Opts {
@@ -231,6 +258,10 @@ impl Builder {
 
     fn int_gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         self.add(IntGaugeVec::new(opts(name, help), labels))
+    }
+
+    fn rows(&self, name: &str, help: &str, labels: &[&str]) -> Rows {
+        Rows { gauges: self.int_gauges(name, help, labels), shown: Mutex::default() }
     }
 
     fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
@@ -271,6 +302,8 @@ impl Metrics {
     pub fn new() -> Self {
         let b = Builder(Registry::new());
         let held_help = "Addresses and accounts that are held back: 1 tried out, 2 left alone; others have no sample.";
+        let info_help = "Integrations that are not removed, by number, name and state; always 1.";
+        let letters_help = "Open dead letters of an integration, by whose fault it is; without any there is no sample.";
         let sync_help = "When the last status sync of an integration succeeded, seconds since the epoch.";
         let metrics = Self {
             triggers: b.counters("triggers_total", "Requests to ingress by what was answered.", &["kind", "result"]),
@@ -316,12 +349,16 @@ impl Metrics {
             breaker: b.int_gauges("breaker_state", "Circuit breaker: 0 closed, 1 half open, 2 open.", &["target"]),
             held: b.int_gauges("breaker_held", held_help, &["target", "name"]),
             integrations: b.int_gauges("integrations", "Integrations by state.", &["state"]),
+            integration_info: b.rows("integration_info", info_help, &["integration", "title", "state"]),
+            integration_dead_letters: b.rows("integration_dead_letters", letters_help, &["integration", "fault"]),
             status_rows: b.counters("status_rows_total", "Rows of MeaSoft's status stream.", &["result"]),
             repairs: b.counters("repairs_total", "What the reconcile found missing and made good.", &["what"]),
             sync_success: b.gauges("sync_last_success_timestamp_seconds", sync_help, &["integration"]),
             open_families: vec![
                 ("bridge_sync_last_success_timestamp_seconds".to_owned(), sync_help.to_owned(), "gauge"),
                 ("bridge_breaker_held".to_owned(), held_help.to_owned(), "gauge"),
+                ("bridge_integration_info".to_owned(), info_help.to_owned(), "gauge"),
+                ("bridge_integration_dead_letters".to_owned(), letters_help.to_owned(), "gauge"),
             ],
             registry: b.0.clone(),
         };
@@ -430,11 +467,15 @@ impl Metrics {
     }
 
     /// Open dead letters as the store counts them; faults not named have none.
-    pub fn set_dead_letters(&self, open: &[(Fault, i64)]) {
+    pub fn set_dead_letters(&self, open: &[(Option<IntegrationId>, Fault, i64)]) {
         for fault in Fault::ALL {
-            let count = open.iter().filter(|(of, _)| *of == fault).map(|(_, n)| n).sum();
+            let count = open.iter().filter(|(_, of, _)| *of == fault).map(|(.., n)| n).sum();
             self.dead_letters.with_label_values(&[fault.as_str()]).set(count);
         }
+        let of = |(id, fault, n): &(Option<IntegrationId>, Fault, i64)| {
+            id.map(|id| (vec![id.to_string(), fault.as_str().to_owned()], *n))
+        };
+        self.integration_dead_letters.set(&open.iter().filter_map(of).collect::<Vec<_>>());
     }
 
     /// Zero when nothing is due.
@@ -495,6 +536,14 @@ impl Metrics {
         self.integrations.with_label_values(&[state.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// Who the integrations are: number, name, state.
+    pub fn name_integrations(&self, all: &[(IntegrationId, &str, IntegrationLabel)]) {
+        let row = |(id, title, state): &(IntegrationId, &str, IntegrationLabel)| {
+            (vec![id.to_string(), (*title).to_owned(), state.as_str().to_owned()], 1)
+        };
+        self.integration_info.set(&all.iter().map(row).collect::<Vec<_>>());
+    }
+
     pub fn sync_succeeded(&self, integration: IntegrationId, at: Timestamp) {
         self.sync_success.with_label_values(&[&integration.to_string()]).set(at.as_duration().as_secs_f64());
     }
@@ -527,7 +576,7 @@ mod tests {
     use crate::message::Change;
 
     /// Design §6, and what the status sync adds.
-    const FAMILIES: [&str; 23] = [
+    const FAMILIES: [&str; 25] = [
         "triggers_total",
         "trigger_seconds",
         "commands_total",
@@ -547,6 +596,8 @@ mod tests {
         "crm_requests_total",
         "breaker_state",
         "integrations",
+        "integration_info",
+        "integration_dead_letters",
         "sync_last_success_timestamp_seconds",
         "status_rows_total",
         "repairs_total",
@@ -586,8 +637,14 @@ mod tests {
         let metrics = Metrics::new();
         metrics.trigger(TriggerKind::Send, TriggerResult::Accepted, Duration::from_millis(3));
         metrics.command(Kind::SendOrder, &Outcome::Done(Change::Created), Duration::from_secs(1));
-        metrics.set_dead_letters(&[(Fault::Shop, 3)]);
-        metrics.set_dead_letters(&[(Fault::Crm, 1)]);
+        let (one, other) = (Some(IntegrationId(1)), Some(IntegrationId(2)));
+        metrics.set_dead_letters(&[(one, Fault::Shop, 3)]);
+        metrics.set_dead_letters(&[(one, Fault::Crm, 1), (other, Fault::Crm, 2), (None, Fault::Crm, 4)]);
+        metrics.name_integrations(&[(IntegrationId(1), "Old", IntegrationLabel::Active)]);
+        metrics.name_integrations(&[
+            (IntegrationId(1), "Город", IntegrationLabel::Active),
+            (IntegrationId(2), "Область «2»", IntegrationLabel::Paused),
+        ]);
         metrics.set_breaker(BreakerTarget::Measoft, BreakerState::Open);
         metrics.sync_succeeded(IntegrationId(7), Timestamp::from_second(1_700_000_000).expect("a moment"));
         let text = metrics.render();
@@ -596,13 +653,17 @@ mod tests {
             "bridge_trigger_seconds_count 1",
             r#"bridge_commands_total{kind="SendOrder",outcome="done"} 1"#,
             r#"bridge_dead_letters{fault="shop"} 0"#,
-            r#"bridge_dead_letters{fault="crm"} 1"#,
+            r#"bridge_dead_letters{fault="crm"} 7"#,
+            r#"bridge_integration_dead_letters{fault="crm",integration="2"} 2"#,
+            r#"bridge_integration_info{integration="1",state="active",title="Город"} 1"#,
+            r#"bridge_integration_info{integration="2",state="paused",title="Область «2»"} 1"#,
             r#"bridge_breaker_state{target="measoft"} 2"#,
             r#"bridge_sync_last_success_timestamp_seconds{integration="7"} 1700000000"#,
         ] {
             assert!(text.contains(line), "{line} is missing");
         }
         assert_eq!(text.matches("# TYPE bridge_sync_last_success").count(), 1);
+        assert!(!text.contains("Old") && !text.contains(r#"fault="shop",integration"#), "what is over has no sample");
         metrics.forget_sync(IntegrationId(7));
         assert!(!metrics.render().contains(r#"integration="7""#));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use simulators::harness::{Collect, World, programs};
+use simulators::harness::{Collect, LONG, World, eventually, programs};
 use simulators::retailcrm::TriggerKind;
 
 /// Files of a folder with their text.
@@ -80,6 +80,26 @@ fn completions_are_scripts_of_their_shells() {
             assert!(bash.wait().expect("ended").success());
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_say_whose_a_dead_letter_is_and_what_its_integration_is_called() {
+    let world = World::embedded("named-metrics").start().await;
+    let order = world.place(0, 1, Collect::Cash);
+    world.crm.edit(world.shops[0].account, order.id, |o| o.set_phone("нет"));
+    world.expect_dead_letter(&order.number, "bad_phone");
+    world.fires(TriggerKind::Send, &order).await;
+    world.settled("the order gave up").await;
+    let id = world.shops[0].integration;
+    let letter = format!(r#"bridge_integration_dead_letters{{fault="shop",integration="{id}"}} 1"#);
+    let info = format!(r#"bridge_integration_info{{integration="{id}",state="active",title=""#);
+    eventually("the gauges follow", LONG, || async {
+        let metrics = world.metrics("bridge").await;
+        let said = metrics.contains(&letter) && metrics.contains(&info);
+        if said { Ok(()) } else { Err(metrics.lines().filter(|l| l.contains("integration")).collect::<String>()) }
+    })
+    .await;
+    world.finish().await;
 }
 
 /// The value of a field in the lines that hold some words.
