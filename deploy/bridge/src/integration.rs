@@ -9,6 +9,7 @@ use shared::domain::integration::{CodPolicy, Settings};
 use shared::domain::symbolic_code;
 use shared::domain::{Integration, IntegrationState, PausedBy, Secret};
 use shared::message::{Command, Envelope};
+use shared::retailcrm::codes::Lists;
 use shared::retailcrm::{AllowedHosts, Credentials, check as check_crm_url};
 use shared::store::Store;
 use shared::store::integrations::NewIntegration;
@@ -17,6 +18,7 @@ use shared::store::journal::Journal;
 use shared::telemetry::Metrics;
 
 use crate::args::{Add, Edit, IntegrationCommand, SyncArgs};
+use crate::codes;
 use crate::filters::{live_integration, one_of};
 use crate::output::{Failure, Output, bold, green, red};
 use crate::secrets::Asked;
@@ -157,10 +159,13 @@ async fn add(args: Add, config: &Config, store: &Store, out: &Output) -> Result<
         password_stdin: args.password_stdin,
     };
     let given = asked.read(&mut std::io::stdin())?;
+    let crm_url = good_crm_url(&args.crm_url, config)?;
+    let crm_api_key = given.crm_key.unwrap_or_else(|| Secret::new(""));
+    let warning = codes::verify(&settings, &Settings::default(), &crm_url, &crm_api_key, config).await?;
     let new = NewIntegration {
         title: args.title,
-        crm_url: good_crm_url(&args.crm_url, config)?,
-        crm_api_key: given.crm_key.unwrap_or_else(|| Secret::new("")),
+        crm_url,
+        crm_api_key,
         measoft_url,
         extra: args.extra,
         login: args.login,
@@ -174,7 +179,9 @@ async fn add(args: Add, config: &Config, store: &Store, out: &Output) -> Result<
         "code": made.code(&config.module_code),
         "deliveryApiKey": made.secrets.delivery_api_key.expose(),
         "clientId": made.secrets.client_id.expose(),
+        "warning": &warning,
     });
+    codes::warn(warning.as_deref());
     out.answer(&document, || {
         say!("Integration {} «{}» is added ({}).", made.id, made.title, made.code(&config.module_code));
         say!("  deliveryApiKey  {}", made.secrets.delivery_api_key.expose());
@@ -195,20 +202,23 @@ async fn edit(args: Edit, config: &Config, store: &Store, out: &Output) -> Resul
         password_stdin: args.password_stdin,
     };
     let given = asked.read(&mut std::io::stdin())?;
-    let id = live_integration(args.id, store).await?.id;
+    let changes = Changes {
+        delivery_types: &args.delivery_types,
+        payment_status: args.payment_status.as_deref(),
+        receive_statuses: args.receive_statuses,
+        receive_payment: args.receive_payment,
+        cod_policy: args.cod_policy.as_deref(),
+        set: &args.set,
+    };
+    let found = live_integration(args.id, store).await?;
+    let mut trial = found.settings.clone();
+    apply(&changes, &mut trial)?;
+    let (url, key) = (crm_url.as_deref().unwrap_or(&found.crm_url), given.crm_key.as_ref());
+    let key = key.unwrap_or(&found.secrets.crm_api_key);
+    let warning = codes::verify(&trial, &found.settings, url, key, config).await?;
     let saved = store
-        .change_integration(id, |changed| -> Result<(), Failure> {
-            apply(
-                &Changes {
-                    delivery_types: &args.delivery_types,
-                    payment_status: args.payment_status.as_deref(),
-                    receive_statuses: args.receive_statuses,
-                    receive_payment: args.receive_payment,
-                    cod_policy: args.cod_policy.as_deref(),
-                    set: &args.set,
-                },
-                &mut changed.settings,
-            )?;
+        .change_integration(found.id, |changed| -> Result<(), Failure> {
+            apply(&changes, &mut changed.settings)?;
             for (slot, given) in [
                 (&mut changed.title, &args.title),
                 (&mut changed.extra, &args.extra),
@@ -233,7 +243,10 @@ async fn edit(args: Edit, config: &Config, store: &Store, out: &Output) -> Resul
             Ok(())
         })
         .await?;
-    out.answer(&document(&saved, false, config), || say!("Integration {} is changed.", saved.id));
+    let mut document = document(&saved, false, config);
+    document["warning"] = json!(warning);
+    codes::warn(warning.as_deref());
+    out.answer(&document, || say!("Integration {} is changed.", saved.id));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -402,6 +415,17 @@ async fn check(
             }
         }
         Err(error) => say("RetailCRM API key", Err(error.to_string())),
+    }
+    let settings = &integration.settings;
+    if shared::retailcrm::codes::has_new(settings, &Settings::default()) {
+        match Lists::read(&*vendors.crm).await {
+            Ok(lists) => {
+                let wrong: Vec<String> = lists.wrong(settings).iter().map(ToString::to_string).collect();
+                let all_there = || "every code of the settings is there".to_owned();
+                say("RetailCRM codes", if wrong.is_empty() { Ok(all_there()) } else { Err(wrong.join("; ")) });
+            }
+            Err(error) => say("RetailCRM codes", Err(format!("unverified: {error}"))),
+        }
     }
     match vendors.courier.probe().await {
         Ok(code) => say("MeaSoft login", Ok(format!("accepted, client {code}"))),

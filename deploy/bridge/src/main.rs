@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod args;
+mod codes;
 mod dead;
 mod demo;
 mod doctor;

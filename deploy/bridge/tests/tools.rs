@@ -18,6 +18,7 @@ use shared::domain::{Fault, IntegrationId, OrderNumber};
 use shared::message;
 use shared::store::Store;
 use shared::store::dead_letters::NewDeadLetter;
+use simulators::retailcrm::RetailcrmSim;
 
 /// Commands that make an installation where there is none.
 const MAKE: [&str; 3] = ["up", "migrate", "integration add"];
@@ -562,22 +563,35 @@ fn unread(folder: &Folder, arguments: &[impl AsRef<str>]) -> Said {
     }
 }
 
+/// Each command with and without a reader, on an installation of its own.
+fn unread_ends_like_read(commands: &[Called], arguments: impl Fn(&Called) -> Vec<String>) {
+    let template = Folder::with_installation();
+    for called in commands.iter().filter(|called| called.name != "up") {
+        let arguments = arguments(called);
+        let (one, other) = (template.copy(), template.copy());
+        let (read, unread) = (run(&one, &arguments, &[]), unread(&other, &arguments));
+        assert_eq!(unread.code, read.code, "{arguments:?}: {read:?} {unread:?}");
+        assert!(!unread.stderr.contains("panicked") && !unread.stderr.contains("pipe"), "{arguments:?}: {unread:?}");
+        assert_eq!(unread.stderr, read.stderr, "{arguments:?}");
+    }
+}
+
 #[test]
 fn a_closed_pipe_ends_a_command_quietly_with_the_exit_code_it_has_anyway() {
-    let template = Folder::with_installation();
-    for called in commands().iter().filter(|called| called.name != "up") {
-        for arguments in [called.arguments.clone(), json(called)] {
-            let (one, other) = (template.copy(), template.copy());
-            let (read, unread) = (run(&one, &arguments, &[]), unread(&other, &arguments));
-            assert_eq!(unread.code, read.code, "{arguments:?}: {read:?} {unread:?}");
-            assert!(
-                !unread.stderr.contains("panicked") && !unread.stderr.contains("pipe"),
-                "{arguments:?}: {unread:?}"
-            );
-            assert_eq!(unread.stderr, read.stderr, "{arguments:?}");
-        }
+    unread_ends_like_read(&commands(), |called| called.arguments.clone());
+}
+
+#[test]
+fn a_closed_pipe_ends_a_command_for_programs_quietly_too() {
+    unread_ends_like_read(&commands(), json);
+}
+
+#[test]
+fn a_closed_pipe_ends_every_help_quietly() {
+    let folder = Folder::new();
+    for called in commands() {
         let help = [called.name.split(' ').map(str::to_owned).collect(), vec!["--help".to_owned()]].concat();
-        let said = unread(&template, &help);
+        let said = unread(&folder, &help);
         assert!(said.code == 0 && said.stderr.is_empty(), "{help:?}: {said:?}");
     }
 }
@@ -662,6 +676,46 @@ fn what_needs_no_installation_is_listed_here_by_its_name() {
         assert!(names.iter().any(|known| known == name), "{name}");
     }
     assert!(Path::new(env!("CARGO_BIN_EXE_bridge")).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_that_retailcrm_does_not_have_is_refused_with_what_was_meant() {
+    let crm = RetailcrmSim::start(simulators::retailcrm::Options::default()).await.expect("a RetailCRM");
+    crm.add_account("key");
+    let folder = Folder::new();
+    let url = crm.url();
+    let mut add: Vec<&str> = ADD.to_vec();
+    add[5] = &url;
+    for (option, value, meant) in [
+        ("--payment-status", "payed", "did you mean paid?"),
+        ("--set", "payment_type_map.CARD=bank-crad", "did you mean bank-card?"),
+        ("--set", "paytype_map.bank_card=CARD", "did you mean bank-card?"),
+        ("--set", "status_map.X=INVENTROY", "did you mean INVENTORY?"),
+    ] {
+        let refused = run(&folder, &[&add[..], &[option, value]].concat(), &[]);
+        assert!(refused.code == 2 && refused.sentence("add").contains(meant), "{value}: {refused:?}");
+        let none = run(&folder, &["integration", "list", "--json"], &[]);
+        assert_eq!(none.document("list").as_array().map(Vec::len), Some(0), "nothing is saved");
+    }
+    let added = run(&folder, &[&add[..], &["--payment-status", "paid"]].concat(), &[]);
+    assert!(added.code == 0 && added.stderr.is_empty(), "{added:?}");
+    let edit = ["integration", "edit", "1", "--payment-status"];
+    let refused = run(&folder, &[&edit[..], &["payed"]].concat(), &[]);
+    assert!(refused.code == 2 && refused.sentence("edit").contains("did you mean paid?"), "{refused:?}");
+    let show = || run(&folder, &["integration", "show", "1", "--json"], &[]).document("show");
+    assert_eq!(show()["settings"]["payment_status"], "paid");
+    let check = || run(&folder, &["integration", "check", "1"], &[]).stdout;
+    assert!(check().contains("ok   RetailCRM codes"), "{}", check());
+    // Away: saved, with a warning; told by the check when it is there again.
+    crm.stop().await;
+    let away = run(&folder, &[&edit[..], &["payed", "--json"]].concat(), &[]);
+    assert!(away.code == 0 && away.sentence("edit").contains("unverified"), "{away:?}");
+    assert!(
+        away.document("edit")["warning"].as_str().is_some_and(|text| text.contains("integration check")),
+        "{away:?}"
+    );
+    assert_eq!(show()["settings"]["payment_status"], "payed");
+    assert!(check().contains("bad  RetailCRM codes: unverified"), "{}", check());
 }
 
 /// A demonstration that is left running, and what it printed.

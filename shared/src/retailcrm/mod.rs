@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod client;
+pub mod codes;
 pub mod error;
 #[cfg(feature = "testing")]
 pub mod fuzzing;
