@@ -3,6 +3,7 @@
 
 mod backlog;
 mod bad_input;
+mod by_hand;
 mod courier_outage;
 mod crowds;
 mod embedded;
