@@ -11,6 +11,7 @@ use shared::domain::{Integration, IntegrationState, PausedBy, Secret, Settings};
 use shared::store::StoreError;
 use shared::store::integrations::NewIntegration;
 use shared::store::journal::Search;
+use simulators::harness::{LONG, eventually};
 use simulators::retailcrm::an_order;
 
 /// A browser that keeps the cookies it is given.
@@ -190,6 +191,34 @@ async fn settings_are_saved_and_mistakes_stand_beside_their_fields() {
     assert_eq!((kept.title.as_str(), kept.settings.payment_status.as_deref()), ("Новое имя", Some("paid")));
     assert!(kept.settings.receive_payment);
     assert_eq!(kept.secrets.password.expose(), "pass-demo");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_status_that_retailcrm_does_not_have_is_refused_on_the_page_and_told_by_its_check() {
+    let world = Installation::new().await;
+    let browser = Browser::new(&world);
+    let page = browser.open(&world).await;
+    let (token, values) = (page.token(), stored(&page));
+    let typed = [("payment_status", "payed")];
+    let refused = browser.post("/retailcrm/account/settings", &filled(&token, &values, &typed)).await;
+    assert_eq!(refused.status, 200, "{}", refused.text);
+    assert!(refused.text.contains("возможно, имелся в виду paid"), "{}", refused.text);
+    assert_eq!(refused.value("payment_status"), "payed", "what was typed is kept");
+    assert_eq!(world.stored().await.settings.payment_status, None);
+    // One that an older release saved is told.
+    let edit = |i: &mut Integration| -> Result<(), StoreError> {
+        i.settings.payment_status = Some("payed".to_owned());
+        Ok(())
+    };
+    world.ctx.store.change_integration(world.integration.id, edit).await.expect("edited");
+    // The worker takes a change up within two seconds.
+    eventually("the check tells of the code", LONG, || async {
+        let text = browser.post("/retailcrm/account/check", &[("csrf", &token)]).await.text;
+        let told =
+            text.contains("Коды справочников RetailCRM") && text.contains("payment_status: в RetailCRM нет кода");
+        if told { Ok(()) } else { Err(text) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,6 +42,8 @@ use crate::server;
 const FORM_LIMIT: usize = 64 * 1024;
 /// Entries of the journal on one page.
 const SHOWN: u32 = 100;
+/// A code is looked up for so long before it is saved unseen.
+const CODE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 /// Cookie of the chosen language.
 const LANGUAGE: &str = "measoft_language";
 
@@ -384,6 +386,11 @@ impl Visit<'_> {
             let problem = Some(self.t().cabinet_of_another.to_owned());
             return Ok(self.settings(Shown { values: entered, problem, seen, ..Shown::default() }));
         }
+        if let Ok(trial) = entered.apply(&self.integration, &self.allowed(), self.language)
+            && let Some(text) = self.unknown_code(&trial).await
+        {
+            return Ok(self.settings(Shown { values: entered, problem: Some(text), seen, ..Shown::default() }));
+        }
         let mut said = String::new();
         let mut from = String::new();
         let change = |stored: &mut Integration| -> Result<(), NotSaved> {
@@ -434,6 +441,22 @@ impl Visit<'_> {
             }
             _ => Err(self.t().check_failed.to_owned()),
         }
+    }
+
+    /// What is wrong with a payment status that was entered now. When nobody can be asked it is
+    /// taken as it is: the check of the connection says then what is wrong with it.
+    async fn unknown_code(&self, trial: &Integration) -> Option<String> {
+        let code = trial.settings.payment_status.as_ref()?;
+        if self.integration.settings.payment_status.as_ref() == Some(code) {
+            return None;
+        }
+        let draft = Draft::of(trial).seal(self.integration.id, &self.state.0.store.key);
+        let asked = json!({ "payment_status": code, "draft": draft, "language": self.t().code });
+        let call = callbacks::call(self.state, self.integration.id, "code", asked, None);
+        let reply = tokio::time::timeout(CODE_PATIENCE, call).await.ok()?.ok()?;
+        let answer: Value = serde_json::from_slice(&reply.body).ok()?;
+        let wrong = answer["result"]["ok"] == false;
+        wrong.then(|| answer["result"]["text"].as_str().unwrap_or_default().to_owned()).filter(|text| !text.is_empty())
     }
 
     /// Whether the form names a cabinet that others use, without knowing its password: budget,

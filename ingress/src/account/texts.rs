@@ -86,6 +86,7 @@ texts! {
     bad: "Плохо", "Bad";
     crm_key: "Ключ RetailCRM", "RetailCRM key";
     crm_rights: "Права ключа", "The key's rights";
+    crm_codes: "Коды справочников RetailCRM", "Codes of RetailCRM's references";
     courier_login: "Вход в MeaSoft", "MeaSoft login";
     tariffs: "Тарифы", "Tariffs";
     state: "Состояние", "State";
@@ -199,6 +200,7 @@ impl Texts {
         match what {
             "crm_key" => texts.crm_key,
             "crm_rights" => texts.crm_rights,
+            "crm_codes" => texts.crm_codes,
             "courier_login" => texts.courier_login,
             _ => texts.tariffs,
         }

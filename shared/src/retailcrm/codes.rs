@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::domain::{Settings, status_list};
+use crate::domain::{Language, Settings, status_list};
 use crate::retailcrm::{Crm, CrmError};
 use crate::suggest;
 
@@ -32,6 +32,20 @@ impl fmt::Display for WrongCode {
         let meant = suggest::did_you_mean(&self.code, self.known.iter().map(String::as_str));
         write!(f, "{}: RetailCRM has no {} «{}»{meant}", self.setting, self.list, self.code)?;
         write!(f, " (there are: {})", self.known.join(", "))
+    }
+}
+
+impl WrongCode {
+    /// For the shop's manager.
+    #[must_use]
+    pub fn text(&self, language: Language) -> String {
+        if language == Language::En {
+            return self.to_string();
+        }
+        let meant = suggest::nearest(&self.code, self.known.iter().map(String::as_str));
+        let meant = meant.map(|meant| format!("; возможно, имелся в виду {meant}")).unwrap_or_default();
+        let known = self.known.join(", ");
+        format!("{}: в RetailCRM нет кода «{}»{meant} (есть: {known})", self.setting, self.code)
     }
 }
 
@@ -161,6 +175,11 @@ mod tests {
             assert!(said.iter().any(|said| said.starts_with(words)), "{words}: {said:#?}");
         }
         assert_eq!(said.len(), 5);
+        let russian = lists().wrong(&bad)[0].text(Language::Ru);
+        assert!(
+            russian.starts_with("payment_status: в RetailCRM нет кода «payed»; возможно, имелся в виду paid"),
+            "{russian}"
+        );
     }
 
     #[test]

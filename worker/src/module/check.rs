@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
-use shared::domain::{Grams, Kopecks, Language};
+use shared::domain::{Grams, Kopecks, Language, Settings};
 use shared::draft::Draft;
 use shared::measoft::{CalcRequest, MeasoftError};
 use shared::reason;
 use shared::retailcrm::CrmError;
+use shared::retailcrm::codes::{self, Lists};
 use shared::retailcrm::wire::order::Address;
 
 use crate::module::{Answered, Desk, Request, calculate, result, words};
@@ -45,8 +46,10 @@ pub async fn check(desk: &Desk, request: &Request) -> Answered {
     let shop = &spoken(&shop, text("language"));
     let language = shop.integration.settings.language;
     let ru = language == Language::Ru;
+    let mut crm_answers = false;
     match shop.vendors.crm.credentials().await {
         Ok(credentials) => {
+            crm_answers = true;
             let missing = credentials.missing_scopes();
             say("crm_key", true, if ru { "Ключ API принят" } else { "The API key is accepted" }.to_owned());
             if missing.is_empty() {
@@ -62,6 +65,10 @@ pub async fn check(desk: &Desk, request: &Request) -> Answered {
             }
         }
         Err(error) => say("crm_key", false, crm_words(ru, &error)),
+    }
+    if crm_answers && codes::has_new(&shop.integration.settings, &Settings::default()) {
+        let (ok, text) = known_codes(shop).await;
+        say("crm_codes", ok, text);
     }
     let mut logged_in = false;
     match desk.tools.ask(shop, shop.vendors.courier.probe()).await {
@@ -118,6 +125,44 @@ pub async fn prove(desk: &Desk, request: &Request) -> Answered {
         },
     };
     Ok(result(serde_json::json!({ "ok": said.is_ok(), "text": said.err().unwrap_or_default() })))
+}
+
+/// Whether RetailCRM has the code of a payment status that is to be saved. Answers
+/// `{"ok": bool, "text": "…"}`. Body: `{"payment_status", "draft", "language"}`.
+///
+/// # Errors
+/// None; a refusal is an answer, and a RetailCRM that is away refuses nothing.
+pub async fn code(desk: &Desk, request: &Request) -> Answered {
+    let text = |name: &str| request.body.get(name).and_then(Value::as_str);
+    let shop = match entered(desk, &request.shop, text("draft")) {
+        Some(Ok(shop)) => shop,
+        _ => request.shop.clone(),
+    };
+    let language = spoken(&shop, text("language")).integration.settings.language;
+    let wanted = Settings { payment_status: text("payment_status").map(str::to_owned), ..Settings::default() };
+    let wrong = match Lists::read(&*shop.vendors.crm).await {
+        Ok(lists) => lists.wrong(&wanted),
+        Err(_) => Vec::new(),
+    };
+    let said: Vec<String> = wrong.iter().map(|wrong| wrong.text(language)).collect();
+    Ok(result(serde_json::json!({ "ok": said.is_empty(), "text": said.join("; ") })))
+}
+
+/// Whether RetailCRM has every code that the settings name.
+async fn known_codes(shop: &Shop) -> (bool, String) {
+    let settings = &shop.integration.settings;
+    let ru = settings.language == Language::Ru;
+    match Lists::read(&*shop.vendors.crm).await {
+        Err(error) => (false, crm_words(ru, &error)),
+        Ok(lists) => {
+            let wrong: Vec<String> = lists.wrong(settings).iter().map(|wrong| wrong.text(settings.language)).collect();
+            match (wrong.is_empty(), ru) {
+                (true, true) => (true, "Все коды настроек есть в RetailCRM".to_owned()),
+                (true, false) => (true, "RetailCRM has every code of the settings".to_owned()),
+                (false, _) => (false, wrong.join("; ")),
+            }
+        }
+    }
 }
 
 /// # Errors

@@ -165,6 +165,7 @@ async fn dispatch(desk: &Desk, action: &str, request: Request) -> Answered {
         "get" => return get::get(desk, &request).await,
         "check" => return check::check(desk, &request).await,
         "prove" => return check::prove(desk, &request).await,
+        "code" => return check::code(desk, &request).await,
         "deliveryTypes" => return delivery_types::delivery_types(desk, &request).await,
         _ => {}
     }
