@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
@@ -408,6 +409,19 @@ impl Db {
     /// [`StoreError`].
     pub async fn fetch_one(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<Option<Row>> {
         Ok(self.fetch(sql, args).await?.into_iter().next())
+    }
+
+    /// What time it is for PostgreSQL; SQLite has no clock of its own.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn server_clock(&self) -> Result<Option<Timestamp>> {
+        if self.dialect() == Dialect::Sqlite {
+            return Ok(None);
+        }
+        let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now_ms";
+        let Some(row) = self.fetch_one(sql, vec![]).await? else { return Ok(None) };
+        Timestamp::from_millisecond(row.int("now_ms")?).map(Some).map_err(|_| StoreError::BadRow("now_ms"))
     }
 
     /// A writing statement with `RETURNING`.

@@ -23,6 +23,9 @@ async fn two_ingresses_and_two_workers_make_each_order_once() {
         let count: u32 = sent.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0);
         assert!(count > 200, "{ingress} accepted {count}");
     }
+    // Leases and queues of several machines meet at the database's clock.
+    let doctor = world.bridge(&["doctor"]).await;
+    assert!(doctor.stdout.contains("clock agrees with PostgreSQL's"), "{}{}", doctor.stdout, doctor.stderr);
     world.finish().await;
 }
 

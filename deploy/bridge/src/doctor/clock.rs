@@ -1,12 +1,13 @@
-//! Our clock against the vendors' `Date` headers.
+//! Our clock against the database's and the vendors' `Date` headers.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::clock::Clock;
-use shared::config::{Config, is_safe_measoft_url};
+use shared::config::{Config, Database, is_safe_measoft_url};
 use shared::domain::Integration;
 use shared::retailcrm::{AllowedHosts, check};
+use shared::store::Store;
 use url::Url;
 
 use super::{Area, Finding};
@@ -18,6 +19,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// One reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
+    /// Whose clock it is.
     pub vendor: &'static str,
     pub host: String,
     pub ours: Timestamp,
@@ -51,6 +53,18 @@ pub async fn gather(integration: &Integration, config: &Config, clock: &Clock) -
     facts
 }
 
+/// Reads the clock of PostgreSQL: leases, queues and statements on several machines meet there.
+/// SQLite has none of its own.
+pub async fn gather_database(store: &Store, config: &Config, clock: &Clock) -> Option<Facts> {
+    let Database::Postgres(url) = &config.database else { return None };
+    let before = clock.now();
+    let theirs = tokio::time::timeout(LIMIT, store.db.server_clock()).await.ok()?.ok()??;
+    let ours = clock.now();
+    let middle = before.checked_add(ours.duration_since(before) / 2).unwrap_or(ours);
+    let host = Url::parse(url.expose()).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    Some(Facts { vendor: "PostgreSQL", host, ours: middle, theirs })
+}
+
 pub fn judge(facts: &[Facts]) -> Vec<Finding> {
     let mut seen: Vec<(&str, &str)> = Vec::new();
     let mut findings = Vec::new();
@@ -73,4 +87,26 @@ pub fn judge(facts: &[Facts]) -> Vec<Finding> {
         });
     }
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Level;
+
+    #[test]
+    fn a_machine_that_is_off_is_told_against_each_clock_once() {
+        let theirs = Timestamp::UNIX_EPOCH;
+        let at = |vendor, host: &str, ahead: i64| {
+            let ours = theirs.checked_add(jiff::SignedDuration::from_secs(ahead)).expect("a moment");
+            Facts { vendor, host: host.to_owned(), ours, theirs }
+        };
+        let facts =
+            [at("PostgreSQL", "db", 90), at("PostgreSQL", "db", 90), at("MeaSoft", "a", -59), at("MeaSoft", "b", -61)];
+        let found = judge(&facts);
+        let levels: Vec<_> = found.iter().map(|finding| finding.level).collect();
+        assert_eq!(levels, [Level::Error, Level::Ok, Level::Error]);
+        assert!(found[0].what.contains("90 s ahead of PostgreSQL's (db)"), "{}", found[0].what);
+        assert!(found[2].what.contains("61 s behind MeaSoft's (b)"), "{}", found[2].what);
+    }
 }

@@ -221,7 +221,7 @@ pub async fn examine(
         (integration::judge(&facts), clock::gather(wanted, config, &store.clock).await)
     }))
     .buffered(AT_ONCE);
-    let mut clocks = Vec::new();
+    let mut clocks: Vec<_> = clock::gather_database(&store, config, &store.clock).await.into_iter().collect();
     let mut done = 0;
     progress.say(&format!("asking both vendors, 0 of {} integrations", wanted.len()));
     while let Some((found, clock)) = looks.next().await {
