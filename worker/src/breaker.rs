@@ -14,6 +14,8 @@ const OPENS_AFTER: u32 = 5;
 const SILENCE: u32 = 3;
 /// Accounts that must fail before their address counts as failing, when it has so many.
 const WITNESSES: usize = 2;
+/// Who got a good answer this recently is not held for what others meet at the same address.
+const TRUSTED: Duration = Duration::from_secs(30);
 
 /// What a breaker lets through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,8 +192,10 @@ pub struct Address {
     asked: BTreeSet<String>,
     /// Accounts that ever made a request here.
     seen: BTreeSet<String>,
-    /// Another account that has not failed yet may try from then on.
-    next_witness: Timestamp,
+    /// When each account got its last good answer.
+    good: BTreeMap<String, Timestamp>,
+    /// Until when the one try of an account that is not known yet is waited for.
+    tried: BTreeMap<String, Timestamp>,
 }
 
 impl Address {
@@ -203,7 +207,8 @@ impl Address {
             row: BTreeMap::new(),
             asked: BTreeSet::new(),
             seen: BTreeSet::new(),
-            next_witness: Timestamp::MIN,
+            good: BTreeMap::new(),
+            tried: BTreeMap::new(),
         }
     }
 
@@ -217,10 +222,15 @@ impl Address {
         self.breaker.until()
     }
 
-    /// An account that has no part in the failures may try while the address is held, one at a
-    /// time: its good answer ends the hold. Not while the server itself asks for a pause.
+    /// An account that has no part in the failures may try while the address is held, once at
+    /// first: its good answer ends the hold. Not while the server itself asks for a pause.
     fn is_witness(&self, account: &str, now: Timestamp) -> bool {
-        !self.row.contains_key(account) && self.asked.len() < WITNESSES && now >= self.next_witness
+        let free = self.tried.get(account).is_none_or(|until| now >= *until) || self.is_trusted(account, now);
+        !self.row.contains_key(account) && self.asked.len() < WITNESSES && free
+    }
+
+    fn is_trusted(&self, account: &str, now: Timestamp) -> bool {
+        self.good.get(account).is_some_and(|at| now < *at + TRUSTED)
     }
 
     /// # Errors
@@ -242,24 +252,27 @@ impl Address {
         match self.state(now) {
             BreakerState::Closed => Ok(()),
             BreakerState::HalfOpen if self.breaker.ready(now).is_ok() => self.breaker.pass(now),
+            BreakerState::HalfOpen | BreakerState::Open if self.is_trusted(account, now) => Ok(()),
             BreakerState::HalfOpen | BreakerState::Open => {
-                self.next_witness = now + self.first_pause;
+                self.tried.insert(account.to_owned(), now + self.first_pause);
                 Ok(())
             }
         }
     }
 
-    pub fn forgo(&mut self) {
+    pub fn forgo(&mut self, account: &str) {
         self.breaker.forgo();
-        self.next_witness = Timestamp::MIN;
+        self.tried.remove(account);
     }
 
     /// `whole`: the pause that the server asks for is the address's, not the account's alone.
     pub fn report(&mut self, account: &str, came: Came, whole: bool, now: Timestamp) {
+        self.tried.remove(account);
         match came {
             Came::Good => {
                 self.row.clear();
                 self.asked.clear();
+                self.good.insert(account.to_owned(), now);
                 // Whichever account it was: the address works.
                 self.breaker.close();
                 return;
@@ -420,6 +433,22 @@ mod tests {
     }
 
     #[test]
+    fn who_was_answered_well_a_moment_ago_is_not_held_for_others() {
+        let mut a = address(&["one", "other", "good"]);
+        a.report("good", Came::Good, false, at(0));
+        for account in ["one", "other"] {
+            fail(&mut a, account, Came::Silent, 5);
+        }
+        assert_eq!(a.state(at(1)), BreakerState::Open);
+        for _ in 0..3 {
+            assert!(a.pass("good", at(1)).is_ok(), "not one at a time either");
+        }
+        assert_eq!(a.pass("one", at(1)), Err(at(5)));
+        a.report("good", Came::Bad, false, at(2));
+        assert_eq!(a.pass("good", at(2)), Err(at(5)), "it has a part in the failures now");
+    }
+
+    #[test]
     fn a_good_answer_of_any_account_starts_the_row_anew() {
         let mut a = address(&["one", "other", "good"]);
         fail(&mut a, "one", Came::Bad, 5);
@@ -433,9 +462,13 @@ mod tests {
         let mut a = address(&["only"]);
         fail(&mut a, "only", Came::Bad, 5);
         assert_eq!(a.state(at(0)), BreakerState::Open);
-        // Right after a start the others have not been seen yet: they are tried, one at a time.
-        assert!(a.pass("new", at(1)).is_ok());
-        assert_eq!(a.pass("newer", at(1)), Err(at(5)));
+        // Right after a start the others have not been seen yet: each is tried, once at first.
+        for account in ["new", "newer"] {
+            assert!(a.pass(account, at(1)).is_ok());
+            assert_eq!(a.pass(account, at(1)), Err(at(5)), "{account}");
+        }
+        a.report("newer", Came::Bad, false, at(2));
+        assert_eq!(a.pass("newer", at(2)), Err(at(5)));
         a.report("new", Came::Good, false, at(2));
         assert!(a.pass("newer", at(2)).is_ok());
     }

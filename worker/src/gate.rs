@@ -142,7 +142,7 @@ impl Gate {
     fn forgo(&self, account: &str) {
         let mut circuits = self.circuits();
         if let Some((address, _)) = circuits.addresses.get_mut(&address_of(account)) {
-            address.forgo();
+            address.forgo(account);
         }
         if let Some((breaker, _)) = circuits.accounts.get_mut(account) {
             breaker.forgo();
