@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use simulators::harness::{Role, World};
 use simulators::measoft::{FaultAction, FaultRule};
 
@@ -32,7 +31,7 @@ pub async fn run(report: &mut Report, kills: usize) -> anyhow::Result<()> {
     let (mut taken, mut served, mut round) = (Samples::default(), Samples::default(), 0);
     while round < kills {
         fire(&world, orders.place(&world, 0..SHOPS, ORDERS), 8).await?;
-        let victim = owners(&world).await?.difference(&survivor).next().cloned().context("no victim")?;
+        let victim = newcomer(&world, &survivor).await?;
         let Some(begun) = kill_with_orders_in_hand(&world, &victim).await? else {
             until_none(&world, WAITING, Duration::from_secs(120)).await?;
             continue;
@@ -104,6 +103,17 @@ async fn ids(world: &World, sql: &str) -> anyhow::Result<BTreeSet<i64>> {
 async fn owners(world: &World) -> anyhow::Result<BTreeSet<String>> {
     let rows = world.ledger.rows("SELECT owner FROM holders").await?;
     Ok(rows.iter().filter_map(|row| row["owner"].as_str().map(str::to_owned)).collect())
+}
+
+/// Who is there besides; one that has just started is waited for.
+async fn newcomer(world: &World, known: &BTreeSet<String>) -> anyhow::Result<String> {
+    for _ in 0..200 {
+        if let Some(newcomer) = owners(world).await?.difference(known).next() {
+            return Ok(newcomer.clone());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("a started worker does not say that it lives")
 }
 
 async fn until_none(world: &World, sql: &str, limit: Duration) -> anyhow::Result<()> {
