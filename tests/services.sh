@@ -19,6 +19,8 @@ pg_bin=
 rabbit_pid=
 epmd_pid=
 pg_pid=
+# What the broker was started with, for others beside it.
+cluster_env=()
 
 say() { printf '\033[2m-- %s\033[0m\n' "$*" >&2; }
 
@@ -207,10 +209,11 @@ rabbit_begin() {
     pick_port epmd_port
     pick_port dist_port
     pick_port rabbit_port
+    pick_port management_port
     mkdir -p "$home/plugins" "$home/config"
     (umask 077 && head -c 24 /dev/urandom | base64 | tr -dc 'A-Za-z0-9' >"$home/.erlang.cookie")
     chmod 400 "$home/.erlang.cookie"
-    printf '[].\n' >"$home/enabled_plugins"
+    printf '[rabbitmq_management].\n' >"$home/enabled_plugins"
     cat >"$home/rabbitmq.conf" <<CONF
 listeners.tcp.1 = 127.0.0.1:$rabbit_port
 vm_memory_high_watermark.relative = 0.4
@@ -218,6 +221,8 @@ disk_free_limit.absolute = 100MB
 log.console = true
 log.console.level = info
 log.file = false
+management.tcp.ip = 127.0.0.1
+management.tcp.port = $management_port
 CONF
     # Nothing of the machine's own RabbitMQ is inherited.
     local name
@@ -295,12 +300,13 @@ await() {
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 services_start() {
-    local started=$SECONDS rabbit_port pg_port
+    local started=$SECONDS rabbit_port management_port pg_port
     local -a rabbit_env
     clear_leftovers
     mkdir -p "$services_dir"
     say "starting a private RabbitMQ and a private PostgreSQL"
     rabbit_begin
+    cluster_env=("${rabbit_env[@]}")
     pg_begin
     crash_begin
     await postgres "$pg_pid" 60 "$pg_bin/pg_isready" -q -h 127.0.0.1 -p "$pg_port"
@@ -308,6 +314,7 @@ services_start() {
     "$services_dir/rabbitmqctl" await_startup --timeout 60 >/dev/null ||
         fail "RabbitMQ did not start: $(tail -n 5 "$services_dir/rabbitmq.log")"
     export TEST_AMQP_URL=amqp://guest:guest@127.0.0.1:$rabbit_port/%2f
+    export TEST_RABBITMQ_MANAGEMENT=http://127.0.0.1:$management_port
     export TEST_DATABASE_URL=postgres://postgres@127.0.0.1:$pg_port/postgres
     export TEST_RABBITMQCTL=$services_dir/rabbitmqctl
     export TEST_CRASH=$services_dir/crash
@@ -316,7 +323,7 @@ services_start() {
 
 services_exports() {
     local name
-    for name in TEST_AMQP_URL TEST_DATABASE_URL TEST_RABBITMQCTL TEST_CRASH; do
+    for name in TEST_AMQP_URL TEST_RABBITMQ_MANAGEMENT TEST_DATABASE_URL TEST_RABBITMQCTL TEST_CRASH; do
         printf 'export %s=%q\n' "$name" "${!name}"
     done
 }

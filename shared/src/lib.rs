@@ -27,5 +27,6 @@ pub mod shutdown;
 pub mod store;
 pub mod suggest;
 pub mod telemetry;
+pub mod tls_trouble;
 pub mod trigger_forms;
 pub mod waiting;

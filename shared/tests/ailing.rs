@@ -247,3 +247,29 @@ async fn a_server_that_took_over_is_noticed_once_and_both_sides_are_compared_ane
     assert!(!store.replicates_behind().await.expect("asked"));
     server.clear().await;
 }
+
+#[tokio::test]
+async fn a_queue_that_was_made_anew_is_told_once_and_both_sides_are_compared_over_its_window() {
+    let server = Server::new().await;
+    let store = server.store("").await;
+    let id = store.add_integration(new_integration("")).await.expect("added").id;
+    let queue = "shop.interactive.v1";
+    assert_eq!(store.lost_queue(queue).await.expect("noted"), None, "the first start");
+    let long_ago = "UPDATE cursors SET updated_at = updated_at - 60000 WHERE name LIKE 'queue empty|%'";
+    assert_eq!(store.db.exec(long_ago, vec![]).await.expect("written"), 1);
+    assert!(store.saw_empty(queue).await.expect("noted"));
+    let (one, two) = tokio::join!(store.lost_queue(queue), store.lost_queue(queue));
+    let told: Vec<_> = [one, two].into_iter().filter_map(|told| told.expect("noted")).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].from < told[0].until);
+    assert_eq!(store.lost_queues().await.expect("read").len(), 1);
+    // Due in a moment: others may still notice the same.
+    let due = store.next_job_due(shared::message::Lane::Bulk).await.expect("read").expect("a reconcile");
+    assert!(due > told[0].until);
+    let jobs = "SELECT body FROM jobs";
+    let jobs = store.db.fetch(jobs, vec![]).await.expect("read");
+    assert_eq!(jobs.len(), 1);
+    let asked = shared::message::decode(&jobs[0].bytes("body").expect("bytes")).expect("an envelope");
+    assert_eq!((asked.integration, asked.command.kind()), (Some(id), shared::message::Kind::Reconcile));
+    server.clear().await;
+}

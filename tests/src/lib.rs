@@ -5,6 +5,7 @@
 //! [`harness`] starts the product's real binaries between them, for the stories in
 //! `tests/e2e` and for the fault suite in [`faults`].
 
+pub mod amqp_frames;
 pub mod faults;
 pub mod harness;
 pub mod measoft;

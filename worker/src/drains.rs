@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use shared::message::{Envelope, Lane, decode};
-use shared::queue::{Aside, Delivery, Publisher, SharedQueue, Subscription};
+use shared::queue::{Aside, Death, Delivery, Publisher, SharedQueue, Subscription};
 use shared::reason;
 use shared::store::Store;
 use shared::store::dead_letters::NewDeadLetter;
@@ -19,8 +20,24 @@ use crate::intake::undecodable;
 
 /// They are rare, and each is a commit of its own.
 const PREFETCH: u16 = 8;
-/// The broker's word for a message that came back too often (messaging.md §5).
-const TOO_OFTEN: &str = "delivery_limit";
+/// The broker's words for a message that came back too often (messaging.md §5): its own limit, or
+/// our count.
+const TOO_OFTEN: [&str; 2] = ["delivery_limit", "rejected"];
+/// From one line of the log about a policy to the next.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// Takes a delivery as if it had come over its lane, and settles it.
+pub type TakeIn = Arc<dyn Fn(Delivery) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// What a policy is called that takes messages out of a queue for this reason.
+#[must_use]
+pub fn policy_of(reason: &str) -> Option<&'static str> {
+    match reason {
+        "expired" => Some("message-ttl"),
+        "maxlen" => Some("max-length or max-length-bytes"),
+        _ => None,
+    }
+}
 
 /// How often one worker sends a message again whose queue was missing.
 const RESENDS: u32 = 5;
@@ -30,11 +47,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 const REMEMBERED: usize = 50_000;
 
 /// Runs until `stop`; ends at once where the queue puts nothing aside.
-pub async fn run(store: Store, queue: SharedQueue, stop: CancellationToken) {
+pub async fn run(store: Store, queue: SharedQueue, take_in: TakeIn, stop: CancellationToken) {
     let drains = [Aside::Dead, Aside::Unrouted].into_iter().filter_map(|what| {
         let subscription = queue.subscribe_aside(what, PREFETCH)?;
         let publisher: Arc<dyn Publisher> = queue.clone();
-        Some(tokio::spawn(drain(store.clone(), publisher, what, subscription, stop.clone())))
+        Some(tokio::spawn(drain(store.clone(), publisher, what, subscription, take_in.clone(), stop.clone())))
     });
     for drain in drains.collect::<Vec<_>>() {
         let _ = drain.await;
@@ -46,9 +63,11 @@ async fn drain(
     publisher: Arc<dyn Publisher>,
     what: Aside,
     mut subscription: Box<dyn Subscription>,
+    take_in: TakeIn,
     stop: CancellationToken,
 ) {
     let mut resends = Resends::default();
+    let mut told: HashMap<(String, String), Instant> = HashMap::new();
     loop {
         let delivery = tokio::select! {
             biased;
@@ -77,6 +96,24 @@ async fn drain(
             }
             continue;
         }
+        if let Some((death, policy)) = taken_by_policy(what, &delivery) {
+            let now = Instant::now();
+            let key = (death.queue.clone(), death.reason.clone());
+            if told.get(&key).is_none_or(|at| now.duration_since(*at) >= TELL_EVERY) {
+                tracing::warn!(
+                    queue = death.queue,
+                    reason = death.reason,
+                    policy,
+                    "a policy of RabbitMQ takes commands out of a queue; they are taken in all the same"
+                );
+                told.insert(key, now);
+            }
+            if let Err(error) = store.note_policy(&death.queue, &death.reason).await {
+                tracing::debug!(%error, "what a policy took could not be noted");
+            }
+            take_in(delivery).await;
+            continue;
+        }
         let dead = dead_letter(what, &delivery);
         if bury(&store, &dead, &stop).await {
             tracing::error!(
@@ -91,6 +128,13 @@ async fn drain(
         }
     }
     subscription.stop().await;
+}
+
+/// A command that nobody has looked at yet: the broker put it aside by a policy.
+fn taken_by_policy(what: Aside, delivery: &Delivery) -> Option<(Death, &'static str)> {
+    let death = delivery.death.clone().filter(|_| what == Aside::Dead)?;
+    let policy = policy_of(&death.reason)?;
+    decode(&delivery.body).is_ok_and(|envelope| envelope.lane() != Lane::Rpc).then_some((death, policy))
 }
 
 /// A message that was sent to where its kind belongs, and there was no queue.
@@ -128,7 +172,7 @@ impl Resends {
 /// What a person is told of a message that was put aside.
 fn dead_letter(what: Aside, delivery: &Delivery) -> NewDeadLetter {
     let death = delivery.death.as_ref().map_or_else(String::new, |death| format!("{}, {}", death.queue, death.reason));
-    let too_often = delivery.death.as_ref().is_some_and(|death| death.reason == TOO_OFTEN);
+    let too_often = delivery.death.as_ref().is_some_and(|death| TOO_OFTEN.contains(&death.reason.as_str()));
     match decode(&delivery.body) {
         Ok(envelope) => {
             let reason = if what == Aside::Unrouted { reason::UNROUTABLE } else { reason::POISON };
@@ -172,13 +216,14 @@ pub async fn bury(store: &Store, dead: &NewDeadLetter, stop: &CancellationToken)
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use std::sync::Mutex;
+
     use futures_util::FutureExt as _;
-    use futures_util::future::BoxFuture;
     use shared::clock::Clock;
     use shared::crypto::SecretKey;
     use shared::domain::{Fault, IntegrationId, OrderNumber};
     use shared::message::{Command, Envelope, encode};
-    use shared::queue::{Death, PublishError, Settle};
+    use shared::queue::{PublishError, Settle};
     use shared::store::Db;
     use shared::store::dead_letters::{DeadFilter, DeadLetter};
 
@@ -250,11 +295,46 @@ mod tests {
         (Store::new(db, SecretKey::from_bytes([7; 32]), Clock::system()), file)
     }
 
+    /// Keeps the ids of what is taken in, and acknowledges it.
+    fn reception() -> (Arc<Mutex<Vec<Uuid>>>, TakeIn) {
+        let taken = Arc::<Mutex<Vec<Uuid>>>::default();
+        let seen = taken.clone();
+        let take_in: TakeIn = Arc::new(move |delivery: Delivery| {
+            seen.lock().expect("lock").push(decode(&delivery.body).expect("an envelope").id);
+            delivery.ack().boxed()
+        });
+        (taken, take_in)
+    }
+
+    #[tokio::test]
+    async fn what_a_policy_took_out_of_its_queue_is_taken_in_as_if_it_had_just_arrived() {
+        let ((store, file), settled, (taken, take_in)) = (store().await, Settled::default(), reception());
+        let orders = [send_order(), send_order(), send_order()];
+        let few = Few(orders
+            .iter()
+            .zip(["expired", "maxlen", "expired"])
+            .map(|(order, reason)| delivery(encode(order), reason, &settled))
+            .collect());
+        let sent = Arc::<Sent>::default();
+        drain(store.clone(), sent, Aside::Dead, Box::new(few), take_in, CancellationToken::new()).await;
+        let mut ids = taken.lock().expect("lock").clone();
+        ids.reverse();
+        assert_eq!(ids, orders.map(|order| order.id));
+        assert_eq!(settled.counts(), (3, 0));
+        assert!(store.dead_letters(&DeadFilter::default()).await.expect("read").is_empty(), "it is nobody's fault");
+        let notes = store.policy_notes().await.expect("read");
+        let noted: Vec<_> = notes.iter().map(|note| (note.reason.as_str(), note.count)).collect();
+        assert_eq!(noted, [("expired", 2), ("maxlen", 1)]);
+        assert_eq!(notes[0].queue, "b.interactive.v1");
+        store.db.close().await;
+        let _ = std::fs::remove_file(file);
+    }
+
     async fn drained(what: Aside, body: Vec<u8>, reason: &str) -> DeadLetter {
         let ((store, file), settled) = (store().await, Settled::default());
         let few = Few(vec![delivery(body, reason, &settled)]);
         let sent = Arc::new(Sent::default());
-        drain(store.clone(), sent.clone(), what, Box::new(few), CancellationToken::new()).await;
+        drain(store.clone(), sent.clone(), what, Box::new(few), reception().1, CancellationToken::new()).await;
         assert_eq!(sent.count.load(Ordering::SeqCst), 0);
         assert_eq!(settled.counts(), (1, 0), "stored, then acknowledged");
         let found = store.dead_letters(&DeadFilter::default()).await.expect("read").remove(0);
@@ -280,7 +360,8 @@ mod tests {
         stray.death.as_mut().expect("put aside").queue = "interactive.SendOrder".to_owned();
         let few = Few(vec![stray]);
         let sent = Arc::new(Sent { away, ..Sent::default() });
-        drain(store.clone(), sent.clone(), Aside::Unrouted, Box::new(few), CancellationToken::new()).await;
+        let stop = CancellationToken::new();
+        drain(store.clone(), sent.clone(), Aside::Unrouted, Box::new(few), reception().1, stop).await;
         let dead = store.dead_letters(&DeadFilter::default()).await.expect("read").len();
         store.db.close().await;
         let _ = std::fs::remove_file(file);
@@ -324,7 +405,8 @@ mod tests {
         tokio::time::pause();
         let few = Few(vec![delivery(encode(&send_order()), "unrouted", &settled)]);
         let stop = CancellationToken::new();
-        let draining = tokio::spawn(drain(store, Arc::<Sent>::default(), Aside::Unrouted, Box::new(few), stop.clone()));
+        let sent = Arc::<Sent>::default();
+        let draining = tokio::spawn(drain(store, sent, Aside::Unrouted, Box::new(few), reception().1, stop.clone()));
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(settled.counts(), (0, 0), "it waits for the store");
         stop.cancel();

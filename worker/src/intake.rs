@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use shared::domain::IntegrationId;
 use shared::message::{Candidate, Command, Envelope, Kind, Lane, decode};
@@ -62,6 +63,14 @@ pub async fn run(
         record(&tools, &hints, &other, std::mem::take(&mut group), &stop).await;
     }
     let _ = pumping.await;
+}
+
+/// Takes single deliveries as the lane's are taken: what the broker put aside before anybody saw it.
+pub fn take_in(tools: Tools, hints: mpsc::Sender<Hint>, other: Other, stop: CancellationToken) -> drains::TakeIn {
+    Arc::new(move |delivery| {
+        let (tools, hints, other, stop) = (tools.clone(), hints.clone(), other.clone(), stop.clone());
+        async move { record(&tools, &hints, &other, vec![delivery], &stop).await }.boxed()
+    })
 }
 
 async fn record(

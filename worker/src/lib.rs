@@ -130,7 +130,8 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
     let drained = tokio_util::sync::CancellationToken::new();
     let alive = tokio::spawn(lifeline::run(tools.store.clone(), tools.owner.clone(), drained.clone()));
     let Opened { queue, publisher, callbacks } = queue;
-    let drains = tokio::spawn(drains::run(tools.store.clone(), queue.clone(), ctx.stop.clone()));
+    let take_in = intake::take_in(tools.clone(), hints.clone(), other.clone(), ctx.stop.clone());
+    let drains = tokio::spawn(drains::run(tools.store.clone(), queue.clone(), take_in, ctx.stop.clone()));
     let queue = WatchedQueue::new(queue, ctx.health.clone(), ctx.stop.clone());
     let bulk =
         tokio::spawn(errands::run(tools.clone(), shops.clone(), queue.clone(), publisher, errands, ctx.stop.clone()));

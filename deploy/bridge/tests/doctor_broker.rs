@@ -25,7 +25,15 @@ fn broker_url() -> String {
     })
 }
 
+/// The same broker's management API.
+fn management_url() -> String {
+    std::env::var("TEST_RABBITMQ_MANAGEMENT").unwrap_or_else(|_| {
+        panic!("TEST_RABBITMQ_MANAGEMENT is not set: this test needs a RabbitMQ; run ./tests/run, which starts one")
+    })
+}
+
 struct Stage {
+    management: String,
     prefix: String,
     folder: PathBuf,
     channel: Channel,
@@ -45,7 +53,8 @@ impl Stage {
         let connection =
             Connection::connect(&broker_url(), ConnectionProperties::default()).await.expect("the broker answers");
         let channel = connection.create_channel().await.expect("a channel");
-        Self { folder: std::env::temp_dir().join(&prefix), prefix, channel, _connection: connection }
+        let folder = std::env::temp_dir().join(&prefix);
+        Self { management: management_url(), folder, prefix, channel, _connection: connection }
     }
 
     /// Everything is declared, as a worker does it.
@@ -86,6 +95,7 @@ impl Stage {
             .env("DATA_DIR", &self.folder)
             .env("AMQP_URL", url)
             .env("AMQP_PREFIX", &self.prefix)
+            .env("AMQP_MANAGEMENT_URL", &self.management)
             .env("RETRY_RUNGS_S", "2")
             .stdin(Stdio::null())
             .output()
@@ -121,6 +131,32 @@ async fn a_broker_as_it_should_be_is_well() {
         broker.iter().any(|f| f["what"].as_str().is_some_and(|text| text.starts_with("RabbitMQ 3."))),
         "{broker:#?}"
     );
+}
+
+/// The API tells of nodes and members; without it that is said, and nothing is worse for it.
+#[tokio::test]
+async fn members_are_counted_against_the_nodes_and_what_could_not_be_known_is_said() {
+    let _hold = BROKER.read().await;
+    let mut stage = Stage::new().await;
+    let says = |findings: &[Value], text: &str| {
+        findings.iter().any(|f| f["area"] == "broker" && f["what"].as_str().is_some_and(|what| what.contains(text)))
+    };
+    let (_, findings) = stage.doctor(&broker_url()).await;
+    assert!(says(&findings, "RabbitMQ is one node: what waits in its queues is worth its disk"), "{findings:#?}");
+
+    let pattern = format!("^{}\\.bulk", stage.prefix);
+    rabbitmqctl(&["set_policy", "--apply-to", "queues", &stage.prefix, &pattern, r#"{"expires":3600000}"#]).await;
+    let named = format!("the policy «{}» sets expires on {}", stage.prefix, stage.name("bulk.v1"));
+    let seen = async { while !says(&stage.doctor(&broker_url()).await.1, &named) {} };
+    tokio::time::timeout(Duration::from_secs(30), seen).await.expect("the policy is named");
+    rabbitmqctl(&["clear_policy", &stage.prefix]).await;
+
+    // Port 1 of the own machine: refused at once.
+    stage.management = "http://127.0.0.1:1".to_owned();
+    let (_, findings) = stage.doctor(&broker_url()).await;
+    assert!(says(&findings, "the management API at http://127.0.0.1:1 tells nothing"), "{findings:#?}");
+    let worse = findings.iter().any(|f| f["area"] == "broker" && f["level"] != "ok");
+    assert!(!worse, "{findings:#?}");
 }
 
 #[tokio::test]

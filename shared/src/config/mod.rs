@@ -99,6 +99,8 @@ pub struct Config {
     pub database_set_by: Option<String>,
     pub amqp_url: Option<Secret>,
     pub amqp_prefix: String,
+    /// RabbitMQ's management API, where it is not beside the broker; `bridge doctor` asks it.
+    pub amqp_management_url: Option<String>,
     pub data_dir: PathBuf,
     pub ingress_listen: SocketAddr,
     pub public_url: String,
@@ -286,6 +288,12 @@ impl Config {
             let fine = text.len() <= 60 && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
             fine.then(|| text.to_owned())
         });
+        let amqp_management_url =
+            r.parsed("AMQP_MANAGEMENT_URL", None, "an http(s) URL without user and password", |text| {
+                let url = Url::parse(text).ok()?;
+                let plain = url.username().is_empty() && url.password().is_none();
+                (matches!(url.scheme(), "http" | "https") && url.has_host() && plain).then(|| Some(text.to_owned()))
+            });
         let ingress_listen = r.address("INGRESS_LISTEN", "127.0.0.1:8080");
         let public_url = r.parsed("PUBLIC_URL", format!("http://{ingress_listen}"), "an http(s) URL", |text| {
             let url = Url::parse(text).ok()?;
@@ -345,6 +353,7 @@ impl Config {
             database_set_by,
             amqp_url: amqp_url.map(Secret::new),
             amqp_prefix,
+            amqp_management_url,
             data_dir,
             ingress_listen,
             public_url,

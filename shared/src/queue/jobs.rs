@@ -13,15 +13,20 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
-use crate::message::{Envelope, Lane};
+use crate::message::{Envelope, Lane, decode};
 use crate::queue::{Consumer, Delivery, PublishError, Publisher, Queue, QueueState, Settle, Subscription};
+use crate::reason;
 use crate::store::Store;
-use crate::store::jobs::NewJob;
+use crate::store::dead_letters::NewDeadLetter;
+use crate::store::jobs::{Job, NewJob};
 
 /// How long a delivery may stay unsettled before it is handed out again.
 const LEASE: Duration = Duration::from_secs(120);
 /// Longest pause between two looks at an idle table: other processes write into it too.
 const IDLE: Duration = Duration::from_millis(250);
+/// A message is handed out again so often at most: one that kills its process each time must not
+/// do so for ever.
+const DELIVERY_LIMIT: i64 = 20;
 /// Rows of one commit.
 const GROUP: usize = 256;
 
@@ -143,27 +148,36 @@ impl Publisher for JobQueue {
 
 impl Consumer for JobQueue {
     fn subscribe(&self, lane: Lane, prefetch: u16) -> Box<dyn Subscription> {
-        Box::new(JobSubscription {
+        Box::new(self.take_overdue(lane, prefetch, Duration::ZERO))
+    }
+}
+
+impl JobQueue {
+    /// Takes what has been due for at least so long.
+    pub(super) fn take_overdue(&self, lane: Lane, prefetch: u16, overdue: Duration) -> JobSubscription {
+        JobSubscription {
             store: self.store.clone(),
             writer: self.writer.clone(),
             bell: self.wake.bell(lane),
             owner: Uuid::now_v7().to_string(),
             lane,
+            overdue,
             permits: Arc::new(tokio::sync::Semaphore::new(usize::from(prefetch.max(1)))),
             buffer: Vec::new(),
             stopped: false,
-        })
+        }
     }
 }
 
-struct JobSubscription {
+pub(super) struct JobSubscription {
     store: Store,
     writer: mpsc::Sender<Write>,
     bell: Arc<Notify>,
     owner: String,
     lane: Lane,
+    overdue: Duration,
     permits: Arc<tokio::sync::Semaphore>,
-    buffer: Vec<(crate::store::jobs::Job, tokio::sync::OwnedSemaphorePermit)>,
+    buffer: Vec<(Job, tokio::sync::OwnedSemaphorePermit)>,
     stopped: bool,
 }
 
@@ -176,9 +190,60 @@ impl JobSubscription {
             permits.push(more);
         }
         let limit = u32::try_from(permits.len()).unwrap_or(u32::MAX);
-        match self.store.claim_jobs(Some(self.lane), &self.owner, LEASE, limit).await {
-            Ok(jobs) => self.buffer = jobs.into_iter().rev().zip(permits).collect(),
+        match self.store.claim_jobs_overdue(Some(self.lane), &self.owner, LEASE, limit, self.overdue).await {
+            Ok(jobs) => {
+                let (poison, jobs): (Vec<Job>, Vec<Job>) =
+                    jobs.into_iter().partition(|job| job.deliveries > DELIVERY_LIMIT);
+                self.buffer = jobs.into_iter().rev().zip(permits).collect();
+                for job in poison {
+                    self.put_aside(job).await;
+                }
+            }
             Err(error) => tracing::warn!(%error, lane = self.lane.as_str(), "the job table cannot be read"),
+        }
+    }
+}
+
+impl JobSubscription {
+    /// What is there now and fits into the window.
+    pub(super) async fn take_now(&mut self) -> Option<Delivery> {
+        if self.buffer.is_empty() && self.permits.available_permits() > 0 {
+            self.fill().await;
+        }
+        self.pop()
+    }
+
+    fn pop(&mut self) -> Option<Delivery> {
+        let (job, permit) = self.buffer.pop()?;
+        let held = Held { writer: self.writer.clone(), owner: self.owner.clone(), id: Some(job.id), permit };
+        Some(Delivery::new(job.body, job.deliveries > 0, Box::new(held)))
+    }
+
+    /// As a broker does with what was handed out too often, and where a person finds it.
+    async fn put_aside(&self, job: Job) {
+        let words = format!("the {} lane, handed out {} times", self.lane.as_str(), job.deliveries);
+        let decoded = decode(&job.body).ok();
+        let give_up = reason::give_up(reason::POISON, words);
+        let dead = NewDeadLetter {
+            integration: decoded.as_ref().and_then(|envelope| envelope.integration),
+            delivery: None,
+            number: decoded.as_ref().and_then(|e| e.command.number().map(|number| number.as_str().to_owned())),
+            kind: decoded.as_ref().map_or("message", |envelope| envelope.command.kind().as_str()).to_owned(),
+            reason: give_up.reason.to_owned(),
+            fault: give_up.fault,
+            detail: give_up.detail,
+            tries: u32::try_from(job.deliveries).unwrap_or(u32::MAX),
+            command: decoded.as_ref().and_then(|envelope| serde_json::to_string(envelope).ok()),
+            raw: decoded.is_none().then_some(job.body),
+        };
+        let buried = match self.store.bury(&dead).await {
+            Ok(_) => self.store.finish_jobs(&self.owner, std::slice::from_ref(&job.id)).await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        match buried {
+            Ok(()) => tracing::error!(kind = dead.kind, "a message was handed out too often and is put aside"),
+            // It comes again with its lease.
+            Err(error) => tracing::warn!(%error, "a message could not be put aside yet"),
         }
     }
 }
@@ -198,10 +263,8 @@ impl Subscription for JobSubscription {
                 if self.stopped {
                     return None;
                 }
-                if let Some((job, permit)) = self.buffer.pop() {
-                    let held =
-                        Held { writer: self.writer.clone(), owner: self.owner.clone(), id: Some(job.id), permit };
-                    return Some(Delivery::new(job.body, job.deliveries > 0, Box::new(held)));
+                if let Some(delivery) = self.pop() {
+                    return Some(delivery);
                 }
                 let bell = self.bell.clone();
                 let rung = bell.notified();

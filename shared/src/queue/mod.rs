@@ -12,11 +12,13 @@ pub mod amqp;
 pub mod contract;
 pub mod jobs;
 pub mod local_rpc;
+mod lost_queues;
 mod oldest_due;
 pub mod open;
 mod pending_calls;
 pub mod relay;
 pub mod spill;
+mod spilled;
 pub mod watched;
 
 use std::sync::Arc;
@@ -36,6 +38,9 @@ pub enum PublishError {
     /// No confirm came in time: it may be stored. Publish again with the same id.
     #[error("the queue did not confirm in time")]
     Unknown,
+    /// Longer than the queue takes; it was not sent.
+    #[error("the message is longer than the queue takes")]
+    TooLarge,
 }
 
 /// A durable publisher.
@@ -44,9 +49,9 @@ pub trait Publisher: Send + Sync {
     /// after it; a broker rounds the delay up to its next ladder rung.
     fn publish(&self, envelope: Envelope, delay: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>>;
 
-    /// Whether a publish has a chance right now: false while a broker is away or blocks
-    /// its publishers. Must not wait.
-    fn accepts(&self) -> bool {
+    /// Whether a publish into a lane has a chance right now: false while a broker is away, blocks
+    /// its publishers or refuses that lane. Must not wait.
+    fn accepts(&self, _lane: Lane) -> bool {
         true
     }
 }
@@ -140,6 +145,12 @@ pub struct QueueState {
     /// When the newest message this process has taken off a lane had been received: what
     /// waits there came later. Only where the queue cannot be asked for its oldest.
     pub taken: Vec<(Lane, Timestamp)>,
+    /// Lanes that cannot be used now.
+    pub refused: Vec<Lane>,
+    /// Queues that cannot be used now, by name, and why.
+    pub trouble: Vec<(String, String)>,
+    /// How often this process found the queue of a lane missing and made it anew, by its name.
+    pub made_anew: Vec<(String, Lane, u64)>,
 }
 
 /// A queue as a process holds it: publisher, consumer and health of one adapter.
@@ -177,6 +188,11 @@ pub trait Rpc: Send + Sync {
 
 /// Answers a request; takes [`Delivery::reply_to`] and [`Delivery::correlation_id`].
 pub trait Replier: Send + Sync {
+    /// The longest answer that can go there, bytes.
+    fn longest(&self, _reply_to: &str) -> usize {
+        usize::MAX
+    }
+
     /// Best effort: an asker that has given up hears nothing, and nobody is told.
     fn reply(&self, reply_to: &str, correlation_id: &str, body: Vec<u8>) -> BoxFuture<'_, ()>;
 }

@@ -8,13 +8,16 @@ use futures_util::FutureExt as _;
 
 use crate::bootstrap::Ctx;
 use crate::config::{Config, Role};
+use crate::message::Lane;
 use crate::queue::amqp::{AmqpConfig, AmqpQueue};
 use crate::queue::jobs::JobQueue;
 use crate::queue::local_rpc::LocalRpc;
+use crate::queue::lost_queues::LostQueues;
 use crate::queue::oldest_due::OldestDue;
 use crate::queue::relay::Relay;
 use crate::queue::spill::SpillingPublisher;
-use crate::queue::{Consumer, Publisher, Replier, Rpc, SharedQueue};
+use crate::queue::spilled::Spilled;
+use crate::queue::{Consumer, Publisher, QueueState, Replier, Rpc, SharedQueue};
 use crate::store::Store;
 
 /// How often the queue is asked for its depth.
@@ -82,20 +85,27 @@ pub async fn open(config: &Config, store: &Store) -> anyhow::Result<(SharedQueue
 pub async fn start(ctx: &Ctx) -> anyhow::Result<Opened> {
     let (queue, callbacks) = open(&ctx.config, &ctx.store).await?;
     watch(ctx, &queue, &callbacks.rpc);
-    let publisher: Arc<dyn Publisher> = match ctx.config.amqp_url {
-        None => queue.clone(),
-        Some(_) => with_spill(ctx, queue.clone()),
-    };
+    if ctx.config.amqp_url.is_none() {
+        return Ok(Opened { publisher: queue.clone(), queue, callbacks });
+    }
+    let (publisher, queue) = with_spill(ctx, queue);
     Ok(Opened { queue, publisher, callbacks })
 }
 
-/// A publisher that spills, with the relay that empties the spill.
-pub fn with_spill(ctx: &Ctx, broker: Arc<dyn Publisher>) -> Arc<dyn Publisher> {
+/// A publisher that spills, with the relay that empties the spill, and the queue whose lanes hold
+/// what is spilled as well.
+fn with_spill(ctx: &Ctx, broker: SharedQueue) -> (Arc<dyn Publisher>, SharedQueue) {
     let publisher = SpillingPublisher::new(broker.clone(), ctx.store.clone());
-    let relay = Relay::new(ctx.store.clone(), broker, publisher.outbox(), ctx.metrics.clone());
+    let outbox = publisher.outbox();
+    let relay = Relay::new(ctx.store.clone(), broker.clone(), outbox.clone(), ctx.metrics.clone());
     let stop = ctx.stop.clone();
     ctx.spawn_loop("relay", Duration::from_secs(60), |beat| relay.run(stop, beat));
-    Arc::new(publisher)
+    (Arc::new(publisher), Arc::new(Spilled::new(broker, ctx.store.clone(), outbox)))
+}
+
+fn troubles(state: &QueueState) -> String {
+    let all: Vec<String> = state.trouble.iter().map(|(queue, why)| format!("{queue} cannot be used: {why}")).collect();
+    all.join("; ")
 }
 
 fn watch(ctx: &Ctx, queue: &SharedQueue, rpc: &Arc<dyn Rpc>) {
@@ -104,15 +114,26 @@ fn watch(ctx: &Ctx, queue: &SharedQueue, rpc: &Arc<dyn Rpc>) {
         let queue = checked.clone();
         async move {
             let state = queue.state().await;
+            let refused = state.refused.contains(&Lane::Interactive);
             match (state.connected, state.blocked) {
                 (false, _) if broker => Err("the broker is not reachable".to_owned()),
                 (false, _) => Err("the job table cannot be read".to_owned()),
                 (true, true) => Err("the broker blocks its publishers: memory or disk alarm".to_owned()),
+                (true, false) if refused => Err(troubles(&state)),
                 (true, false) => Ok(()),
             }
         }
         .boxed()
     };
+    if broker {
+        // One queue that cannot be used costs what goes through it, not the process.
+        let queue = queue.clone();
+        ctx.health.note("lanes", move || {
+            let queue = queue.clone();
+            async move { Some(queue.state().await).filter(|s| !s.trouble.is_empty()).map_or(Ok(()), |s| Err(troubles(&s))) }
+                .boxed()
+        });
+    }
     if ctx.config.role == Role::Ingress && broker {
         ctx.health.note("queue", look.clone());
         // Either of the two is enough to accept a trigger.
@@ -133,12 +154,16 @@ fn watch(ctx: &Ctx, queue: &SharedQueue, rpc: &Arc<dyn Rpc>) {
     // Only who takes commands knows how long those that wait have done so.
     let mut oldest = matches!(ctx.config.role, Role::Worker | Role::Bridge)
         .then(|| OldestDue::new(ctx.store.clone(), broker.then(|| ctx.clock.now())));
+    let mut lost = broker.then(|| LostQueues::new(ctx.store.clone()));
     let (queue, rpc, metrics, stop) = (queue.clone(), rpc.clone(), ctx.metrics.clone(), ctx.stop.clone());
     ctx.spawn(async move {
         loop {
             let state = queue.state().await;
             if state.connected {
                 metrics.set_queue_depth(&state.depth);
+            }
+            if let Some(lost) = &mut lost {
+                lost.look(&state).await;
             }
             if let Some(oldest) = &mut oldest {
                 for (lane, age) in oldest.look(&state, rpc.oldest_waiting()).await {

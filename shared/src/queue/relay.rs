@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::domain::Fault;
 use crate::message::{Lane, decode};
-use crate::queue::Publisher;
 use crate::queue::spill::Outbox;
+use crate::queue::{PublishError, Publisher};
 use crate::store::dead_letters::NewDeadLetter;
 use crate::store::jobs::Job;
 use crate::store::{Result, Store};
@@ -92,20 +92,24 @@ impl Relay {
             self.metrics.set_outbox_depth(rows);
             *counted = Some(Instant::now());
         }
-        if self.outbox.depth() == 0 || !self.broker.accepts() {
+        if self.outbox.depth() == 0 {
             return Ok(0);
         }
-        // Lane by lane: triggers go first, and the index of the table serves each.
+        // Lane by lane: triggers go first, and the index of the table serves each. A lane that the
+        // broker does not take holds up no other, and one row finds out when it does again: the
+        // rest is for the workers, who take it from the table.
+        let failed: [AtomicBool; Lane::ALL.len()] = Default::default();
         let mut jobs = Vec::new();
-        for lane in Lane::ALL {
-            jobs.extend(self.store.claim_jobs(Some(lane), &self.owner, LEASE, BATCH).await?);
+        for lane in Lane::ALL.into_iter().filter(|lane| self.broker.accepts(*lane)) {
+            let limit = if self.outbox.circuit(lane).is_open() { 1 } else { BATCH };
+            let claimed = self.store.claim_jobs(Some(lane), &self.owner, LEASE, limit).await?;
+            jobs.extend(claimed.into_iter().map(|job| (lane, job)));
         }
         if jobs.is_empty() {
             return Ok(0);
         }
-        let failed = AtomicBool::new(false);
         let fates: Vec<Fate> = futures_util::stream::iter(jobs)
-            .map(|job| self.forward(job, &failed))
+            .map(|(lane, job)| self.forward(lane, job, &failed[lane as usize]))
             .buffer_unordered(PARALLEL)
             .collect()
             .await;
@@ -122,12 +126,12 @@ impl Relay {
         self.outbox.set_depth(self.outbox.depth().saturating_sub(gone.len() as u64));
         self.metrics.set_outbox_depth(self.outbox.depth());
         if !kept.is_empty() {
-            self.store.hand_back_jobs(&self.owner, &kept).await?;
+            self.store.return_jobs(&self.owner, &kept).await?;
         }
         Ok(gone.len())
     }
 
-    async fn forward(&self, job: Job, failed: &AtomicBool) -> Fate {
+    async fn forward(&self, lane: Lane, job: Job, failed: &AtomicBool) -> Fate {
         let envelope = match decode(&job.body) {
             Ok(envelope) => envelope,
             Err(error) => return self.bury(job, &error.to_string()).await,
@@ -138,10 +142,13 @@ impl Relay {
         }
         match tokio::time::timeout(CONFIRM_LIMIT, self.broker.publish(envelope, None)).await {
             Ok(Ok(())) => {
-                self.outbox.circuit.succeeded();
+                self.outbox.circuit(lane).succeeded();
                 Fate::Gone(job.id)
             }
+            // One that the broker never takes says nothing of the others.
+            Ok(Err(PublishError::TooLarge)) => Fate::Kept(job.id),
             _ => {
+                self.outbox.circuit(lane).tripped(Instant::now());
                 failed.store(true, Ordering::Relaxed);
                 Fate::Kept(job.id)
             }
@@ -277,10 +284,10 @@ mod tests {
     async fn a_forwarded_row_closes_the_circuit() {
         let world = World::new(Mode::Refuses).await;
         world.publisher.publish(message(), None).await.expect("stored");
-        assert!(world.publisher.outbox().circuit.is_open());
+        assert!(world.publisher.outbox().circuit(Lane::Interactive).is_open());
         world.broker.set(Mode::Works);
         let _relay = world.relay();
-        world.until("closed", async |w| !w.publisher.outbox().circuit.is_open()).await;
+        world.until("closed", async |w| !w.publisher.outbox().circuit(Lane::Interactive).is_open()).await;
     }
 
     #[tokio::test]

@@ -37,11 +37,17 @@ pub struct SpillingPublisher {
 /// What publisher and relay know in common.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    pub circuit: Circuit,
+    /// One for each lane: what cannot be published into one says nothing of the others.
+    circuits: [Circuit; Lane::ALL.len()],
     depth: AtomicU64,
 }
 
 impl Outbox {
+    #[must_use]
+    pub const fn circuit(&self, lane: Lane) -> &Circuit {
+        &self.circuits[lane as usize]
+    }
+
     /// Rows waiting, as last counted.
     #[must_use]
     pub fn depth(&self) -> u64 {
@@ -106,6 +112,11 @@ impl Circuit {
         }
     }
 
+    /// What is forwarded later was not taken either.
+    pub(crate) fn tripped(&self, now: Instant) {
+        self.failed(Admission::Yes, now);
+    }
+
     fn failed(&self, admission: Admission, now: Instant) {
         let mut state = self.state();
         match &mut *state {
@@ -139,10 +150,12 @@ impl SpillingPublisher {
     }
 
     async fn to_broker(&self, envelope: Envelope, delay: Option<Duration>) -> Result<(), PublishError> {
-        if !self.broker.accepts() {
+        let lane = envelope.lane();
+        if !self.broker.accepts(lane) {
             return Err(PublishError::Unavailable);
         }
-        let admission = self.outbox.circuit.admit(Instant::now);
+        let circuit = self.outbox.circuit(lane);
+        let admission = circuit.admit(Instant::now);
         if admission == Admission::No {
             return Err(PublishError::Unavailable);
         }
@@ -151,8 +164,8 @@ impl SpillingPublisher {
             Err(_) => Err(PublishError::Unknown),
         };
         match done {
-            Ok(()) => self.outbox.circuit.succeeded(),
-            Err(_) => self.outbox.circuit.failed(admission, Instant::now()),
+            Ok(()) => circuit.succeeded(),
+            Err(_) => circuit.failed(admission, Instant::now()),
         }
         done
     }
@@ -218,6 +231,10 @@ pub(crate) mod tests {
         /// Takes the message and never says so.
         Swallows = 3,
         Away = 4,
+        /// Takes everything but the bulk lane, which it says.
+        RefusesBulk = 5,
+        /// Takes everything but the bulk lane, which only a try shows.
+        HangsOnBulk = 6,
     }
 
     impl FakeBroker {
@@ -241,10 +258,13 @@ pub(crate) mod tests {
                 if self.is(Mode::Refuses) || self.is(Mode::Away) {
                     return Err(PublishError::Unavailable);
                 }
-                if self.is(Mode::Works) || self.is(Mode::Swallows) {
+                let bulk = envelope.lane() == Lane::Bulk;
+                let works =
+                    self.is(Mode::Works) || (!bulk && (self.is(Mode::RefusesBulk) || self.is(Mode::HangsOnBulk)));
+                if works || self.is(Mode::Swallows) {
                     self.got.lock().expect("not poisoned").push(envelope);
                 }
-                if !self.is(Mode::Works) {
+                if !works {
                     std::future::pending::<()>().await;
                 }
                 Ok(())
@@ -252,8 +272,8 @@ pub(crate) mod tests {
             .boxed()
         }
 
-        fn accepts(&self) -> bool {
-            !self.is(Mode::Away)
+        fn accepts(&self, lane: Lane) -> bool {
+            !(self.is(Mode::Away) || self.is(Mode::RefusesBulk) && lane == Lane::Bulk)
         }
     }
 
@@ -286,6 +306,10 @@ pub(crate) mod tests {
     pub(crate) fn message() -> Envelope {
         let command = Command::SendOrder { number: OrderNumber::parse("1234A").expect("number"), declared: None };
         Envelope::new(command, Some(IntegrationId(1)), jiff::Timestamp::now())
+    }
+
+    pub(crate) fn bulk() -> Envelope {
+        Envelope::new(Command::SyncStatuses {}, Some(IntegrationId(1)), jiff::Timestamp::now())
     }
 
     #[tokio::test]
@@ -339,6 +363,20 @@ pub(crate) mod tests {
         assert_eq!(publisher.publish(message(), None).await, Err(PublishError::Unavailable));
         assert!(began.elapsed() < Duration::from_secs(2));
         drop(held);
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_takes_nothing_sends_no_other_lane_into_the_store() {
+        for mode in [Mode::RefusesBulk, Mode::HangsOnBulk] {
+            let (scratch, broker) = (Scratch::new().await, Arc::new(FakeBroker::default()));
+            broker.set(mode);
+            let publisher = SpillingPublisher::new(broker.clone(), scratch.store.clone());
+            publisher.publish(bulk(), None).await.expect("stored");
+            let order = message();
+            publisher.publish(order.clone(), None).await.expect("confirmed");
+            assert_eq!(broker.got(), [order.id]);
+            assert_eq!(scratch.rows().await, 1);
+        }
     }
 
     #[tokio::test]

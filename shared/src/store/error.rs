@@ -1,6 +1,8 @@
 //! Why the database did not do it, in words that say whose trouble it is and never hold values
 //! of a row.
 
+use crate::tls_trouble;
+
 /// Why the store did not do it. The text never holds values of a row.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -51,6 +53,7 @@ impl From<sqlx::Error> for StoreError {
             };
         };
         let meaning = match &code {
+            Code::Postgres(state) if state == "28000" => Meaning::Closed(of_login(message(&error))),
             Code::Postgres(state) => of_postgres(state),
             Code::Sqlite(code) => of_sqlite(*code),
         };
@@ -86,9 +89,8 @@ fn of_postgres(state: &str) -> Meaning {
             Meaning::Closed("the database that DATABASE_URL names does not exist: create it, or correct the URL")
         }
         "28P01" => Meaning::Closed("PostgreSQL refuses the user name or password of DATABASE_URL"),
-        "28000" => Meaning::Closed(
-            "PostgreSQL refuses the user name or password of DATABASE_URL, our address, or no encryption",
-        ),
+        // Which rule it was, its words say: see `of_login`.
+        "28000" => Meaning::Closed("PostgreSQL does not let the user of DATABASE_URL log in"),
         "42501" => {
             Meaning::Closed("the user of DATABASE_URL may not use the tables: grant it the rights of their owner")
         }
@@ -111,6 +113,27 @@ fn of_postgres(state: &str) -> Meaning {
             Some("58" | "XX" | "F0") => Meaning::Failing("PostgreSQL is in trouble: its own log says more"),
             _ => Meaning::Statement,
         },
+    }
+}
+
+/// What PostgreSQL's file of who may log in from where says no to, by its words (its source,
+/// `auth.c`; «SSL off» before version 14).
+fn of_login(words: &str) -> &'static str {
+    let by_rule = words.contains("pg_hba.conf");
+    if by_rule && (words.contains("no encryption") || words.contains("SSL off")) {
+        return "PostgreSQL takes only encrypted connections from here (pg_hba.conf): put sslmode=require into \
+                DATABASE_URL, and see that its `ssl` is on";
+    }
+    if by_rule {
+        return "PostgreSQL's pg_hba.conf lets this user into this database from our address not at all: add a line for it";
+    }
+    "PostgreSQL does not let the user of DATABASE_URL log in"
+}
+
+fn message(error: &sqlx::Error) -> &str {
+    match error {
+        sqlx::Error::Database(db) => db.message(),
+        _ => "",
     }
 }
 
@@ -154,8 +177,8 @@ fn words(error: &sqlx::Error) -> String {
             format!(" (SQLite: {}; code {code})", db.message())
         }
         (_, Some(Code::Sqlite(code))) => format!(" (SQLite code {code})"),
-        (sqlx::Error::Io(error), None) => format!(": {error}"),
-        (sqlx::Error::Tls(error), None) => format!(": TLS: {error}"),
+        (sqlx::Error::Io(error), None) => format!(": {}", tls_trouble::explained(&error.to_string())),
+        (sqlx::Error::Tls(error), None) => format!(": TLS: {}", tls_trouble::explained(&error.to_string())),
         (sqlx::Error::PoolTimedOut, None) => ": no connection became free in time".to_owned(),
         _ => String::new(),
     }
@@ -228,6 +251,19 @@ mod tests {
             assert_eq!(of_postgres(state), Meaning::Statement);
         }
         assert_eq!(of_sqlite(2067), Meaning::Statement, "a unique key");
+    }
+
+    #[test]
+    fn a_rule_of_who_may_log_in_is_told_from_a_wrong_password() {
+        let unencrypted = [
+            r#"no pg_hba.conf entry for host "10.0.0.7", user "u", database "d", no encryption"#,
+            r#"pg_hba.conf rejects connection for host "10.0.0.7", user "u", database "d", no encryption"#,
+            r#"no pg_hba.conf entry for host "10.0.0.7", user "u", database "d", SSL off"#,
+        ];
+        assert!(unencrypted.iter().all(|words| of_login(words).contains("sslmode=require")));
+        let address = r#"no pg_hba.conf entry for host "10.0.0.7", user "u", database "d", SSL encryption"#;
+        assert!(of_login(address).contains("add a line"));
+        assert!(of_login("role \"u\" is not permitted to log in").contains("log in"));
     }
 
     #[test]

@@ -65,7 +65,23 @@ impl Store {
     /// # Errors
     /// [`crate::store::StoreError`].
     pub async fn claim_jobs(&self, lane: Option<Lane>, owner: &str, lease: Duration, limit: u32) -> Result<Vec<Job>> {
+        self.claim_jobs_overdue(lane, owner, lease, limit, Duration::ZERO).await
+    }
+
+    /// The same of messages that have been due for at least so long.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn claim_jobs_overdue(
+        &self,
+        lane: Option<Lane>,
+        owner: &str,
+        lease: Duration,
+        limit: u32,
+        overdue: Duration,
+    ) -> Result<Vec<Job>> {
         let now = self.clock.now_ms();
+        let since = now - i64::try_from(overdue.as_millis()).unwrap_or(0);
         let lock = match self.db.dialect() {
             Dialect::Postgres => "FOR UPDATE SKIP LOCKED",
             Dialect::Sqlite => "",
@@ -79,12 +95,12 @@ impl Store {
             .exec_returning(
                 format!(
                     "UPDATE jobs SET lease_by = $1, lease_until = $2, deliveries = deliveries + 1 WHERE id IN (\
-                     SELECT id FROM jobs WHERE {condition} AND {} AND {} ORDER BY run_at LIMIT $5 {lock}) \
-                     RETURNING id, body, deliveries, run_at",
+                     SELECT id FROM jobs WHERE {condition} AND {} AND (run_at <= $6 OR run_at > $3) AND {} \
+                     ORDER BY run_at LIMIT $5 {lock}) RETURNING id, body, deliveries, run_at",
                     self.due("run_at", 3),
                     free(3)
                 ),
-                args![owner, now + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX), now, lane, limit],
+                args![owner, now + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX), now, lane, limit, since],
             )
             .await?;
         let mut jobs: Vec<(i64, Job)> = rows.iter().map(read).collect::<Result<_>>()?;
@@ -108,11 +124,24 @@ impl Store {
     /// # Errors
     /// [`crate::store::StoreError`].
     pub async fn hand_back_jobs(&self, owner: &str, ids: &[String]) -> Result<()> {
+        self.give_back(owner, ids, 0).await
+    }
+
+    /// Puts back messages that nobody has looked at: they count as never handed out.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn return_jobs(&self, owner: &str, ids: &[String]) -> Result<()> {
+        self.give_back(owner, ids, 1).await
+    }
+
+    async fn give_back(&self, owner: &str, ids: &[String], uncounted: i64) -> Result<()> {
         let mut tx = self.db.begin().await?;
         for id in ids {
             tx.exec(
-                "UPDATE jobs SET lease_by = NULL, lease_until = 0 WHERE id = $1 AND lease_by = $2",
-                args![id, owner],
+                "UPDATE jobs SET lease_by = NULL, lease_until = 0, deliveries = deliveries - $3 \
+                 WHERE id = $1 AND lease_by = $2",
+                args![id, owner, uncounted],
             )
             .await?;
         }

@@ -3,6 +3,7 @@
 
 pub mod again;
 pub mod breakers;
+pub mod broker_notes;
 pub mod budgets;
 pub mod cursors;
 pub mod db;

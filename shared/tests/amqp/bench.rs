@@ -67,6 +67,14 @@ impl AmqpBench {
         AmqpConfig::new(&Secret::new(url), &self.prefix, rungs).expect("a good configuration")
     }
 
+    /// Sets a policy on queues of this bench, `queue` being what follows the prefix, and waits until
+    /// it applies. It goes when the bench's queues are forgotten with the run's broker.
+    pub(crate) async fn policy(&self, queue: &str, definition: &str) {
+        let pattern = format!("^{}\\.{queue}", self.prefix);
+        rabbitmqctl(&["set_policy", "--apply-to", "queues", &format!("{}-{queue}", self.prefix), &pattern, definition])
+            .await;
+    }
+
     /// Connected already.
     pub(crate) async fn queue(&self) -> Arc<AmqpQueue> {
         connected(self.config(&broker_url())).await

@@ -3,7 +3,9 @@
 
 mod bench;
 mod faults;
+mod lanes;
 mod order;
+mod policies;
 mod put_aside;
 mod requests;
 

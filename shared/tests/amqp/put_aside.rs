@@ -4,15 +4,13 @@
 use std::time::Duration;
 
 use lapin::BasicProperties;
-use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
-use lapin::types::FieldTable;
+use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
 use shared::message::{Lane, decode};
-use shared::queue::amqp::AmqpQueue;
 use shared::queue::contract::send_order;
 use shared::queue::{Consumer as _, Death, Delivery, Publisher as _, Queue as _, QueueState, Subscription};
 use tokio::time::timeout;
 
-use crate::bench::{AmqpBench, broker_url};
+use crate::bench::AmqpBench;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -125,19 +123,4 @@ async fn a_queue_that_is_deleted_is_declared_and_taken_from_again() {
     .await
     .expect("taken from again in time");
     assert_eq!(decode(&waiting.await.expect("taken")), Ok(sent));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_queue_with_other_arguments_keeps_it_from_starting_until_it_is_gone() {
-    let bench = AmqpBench::new().await;
-    let name = format!("{}.bulk.v1", bench.prefix);
-    let (_connection, channel) = bench.channel().await;
-    let durable = QueueDeclareOptions { durable: true, ..Default::default() };
-    channel.queue_declare(name.as_str().into(), durable, FieldTable::default()).await.expect("declared");
-
-    let queue = AmqpQueue::start(bench.config(&broker_url()));
-    assert!(!queue.connected(Duration::from_secs(1)).await);
-    assert!(!queue.state().await.connected);
-    channel.queue_delete(name.into(), QueueDeleteOptions::default()).await.expect("deleted");
-    assert!(queue.connected(LIMIT).await);
 }

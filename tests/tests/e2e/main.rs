@@ -3,7 +3,9 @@
 
 mod backlog;
 mod bad_input;
+mod broker_queues;
 mod by_hand;
+mod cluster;
 mod courier_outage;
 mod crowds;
 mod embedded;

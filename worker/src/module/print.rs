@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use lopdf::{Document, Object, ObjectId};
 use shared::domain::{Language, OrderNo};
+use shared::measoft::MeasoftError;
 use shared::message::CallbackReply;
 use shared::retailcrm::wire::callbacks::PrintRequest;
 
@@ -52,6 +53,10 @@ pub async fn print(desk: &Desk, request: &Request) -> Answered {
 async fn waybill(desk: &Desk, shop: &Shop, orders: &[OrderNo], form: &str) -> Result<Vec<u8>, Refusal> {
     match desk.tools.ask(shop, shop.vendors.courier.waybill(orders, form)).await {
         Err(held) => Err(words::held_back(shop.integration.settings.language, &held)),
+        Ok(Err(MeasoftError::TooLarge { limit, .. })) => {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            Err(words::too_large(shop.integration.settings.language, limit.saturating_add(1), limit))
+        }
         Ok(Err(error)) => Err(words::courier(desk, shop, None, &error).await),
         Ok(Ok(pdf)) => Ok(pdf),
     }

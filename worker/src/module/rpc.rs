@@ -32,6 +32,8 @@ use crate::shops::Shops;
 pub const AT_ONCE: u16 = 512;
 /// An answer has to travel back before the caller gives up.
 const TRAVEL: Duration = Duration::from_millis(250);
+/// What a reply has besides its body, bytes.
+const HEAD_ROOM: usize = 256;
 
 /// The desk of a worker.
 #[must_use]
@@ -69,8 +71,9 @@ pub async fn run(desk: Desk, callbacks: Callbacks, stop: CancellationToken) {
 
 async fn serve(desk: Desk, replier: Arc<dyn Replier>, delivery: Delivery) {
     let address = delivery.reply_to.clone().zip(delivery.correlation_id.clone());
+    let longest = address.as_ref().map_or(usize::MAX, |(reply_to, _)| replier.longest(reply_to));
     let reply = match decode(&delivery.body) {
-        Ok(envelope) => attend(&desk, envelope).await,
+        Ok(envelope) => attend(&desk, envelope, longest).await,
         Err(_) => error(&words::unavailable(Language::Ru)),
     };
     if let Some((reply_to, id)) = address {
@@ -79,8 +82,8 @@ async fn serve(desk: Desk, replier: Arc<dyn Replier>, delivery: Delivery) {
     delivery.ack().await;
 }
 
-/// One request from its envelope to its answer, journalled and measured.
-async fn attend(desk: &Desk, envelope: Envelope) -> CallbackReply {
+/// One request from its envelope to its answer of at most so many bytes, journalled and measured.
+async fn attend(desk: &Desk, envelope: Envelope, longest: usize) -> CallbackReply {
     let started = desk.tools.clock.now();
     let Command::Callback { action, request } = envelope.command else {
         return error(&words::unavailable(Language::Ru));
@@ -115,6 +118,12 @@ async fn attend(desk: &Desk, envelope: Envelope) -> CallbackReply {
             }
         }
     };
+    // What the queue does not take is refused here, in words: sent, it would take along what else
+    // is on its way.
+    let answered = answered.and_then(|reply| {
+        let bytes = reply.body.len().saturating_add(HEAD_ROOM);
+        if bytes > longest { Err(words::too_large(language, bytes, longest)) } else { Ok(reply) }
+    });
     let now = desk.tools.clock.now();
     let took = Duration::try_from(now.duration_since(started)).unwrap_or_default();
     let (label, outcome) = match &answered {

@@ -51,6 +51,25 @@ pub fn too_many(language: Language) -> Refusal {
     Refusal::new("too_many", text)
 }
 
+/// A document that is longer than can be handed over; `bytes` may be unknown.
+#[must_use]
+pub fn too_large(language: Language, bytes: usize, longest: usize) -> Refusal {
+    let mib = |bytes: usize| bytes.div_ceil(1024 * 1024);
+    let text = match language {
+        Language::Ru => format!(
+            "Документ слишком большой: {} МиБ, передать можно до {} МиБ. Выберите меньше заказов и повторите",
+            mib(bytes),
+            longest / (1024 * 1024)
+        ),
+        Language::En => format!(
+            "The document is too large: {} MiB, up to {} MiB can be handed over. Choose fewer orders and try again",
+            mib(bytes),
+            longest / (1024 * 1024)
+        ),
+    };
+    Refusal::new("too_large", text)
+}
+
 #[must_use]
 pub fn courier_away(language: Language) -> Refusal {
     let text = pick(
@@ -241,6 +260,16 @@ mod tests {
         let refusal = gave_up(Language::Ru, reason::SUM_MISMATCH, "goods 1.00, to collect 2.00");
         assert!(refusal.text.ends_with("(goods 1.00, to collect 2.00)"), "{}", refusal.text);
         assert_eq!(refusal.status, 200);
+    }
+
+    #[test]
+    fn a_document_that_is_too_large_is_refused_with_both_sizes() {
+        let mib = 1024 * 1024;
+        for language in [Language::Ru, Language::En] {
+            let refusal = too_large(language, 70 * mib + 1, 64 * mib);
+            assert!(refusal.text.contains("71") && refusal.text.contains("64"), "{}", refusal.text);
+            assert_eq!(refusal.label, "too_large");
+        }
     }
 
     #[test]

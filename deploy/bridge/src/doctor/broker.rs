@@ -4,6 +4,7 @@ use shared::config::Config;
 use shared::domain::Secret;
 use shared::queue::amqp::AmqpConfig;
 use shared::queue::amqp::inspection::{Found, Inspection, Part, Refusal, inspect};
+use shared::tls_trouble::TlsTrouble;
 
 use super::{Area, Finding};
 
@@ -18,6 +19,13 @@ pub enum Facts {
         inspection: Inspection,
         prefix: String,
     },
+}
+
+impl Facts {
+    /// Whether the broker let us in.
+    pub const fn is_connected(&self) -> bool {
+        matches!(self, Self::Looked { inspection, .. } if inspection.refusal.is_none())
+    }
 }
 
 pub async fn gather(config: &Config, url: &Secret) -> Facts {
@@ -44,11 +52,18 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(refusal) = &inspection.refusal {
         let (what, remedy) = match refusal {
-            Refusal::NoConnection(why) => (
-                format!("RabbitMQ cannot be reached: {why}"),
-                "check that it runs and that host, port and scheme (amqp or amqps) of AMQP_URL are right; \
-                 until then triggers are kept in the database and nothing is lost",
-            ),
+            Refusal::NoConnection(why) => match TlsTrouble::in_words(why) {
+                Some(trouble) => {
+                    let what = format!("RabbitMQ answers, and no encrypted connection comes about: {trouble} ({why})");
+                    findings.push(Finding::error(area, what, trouble.remedy("AMQP_URL")));
+                    return findings;
+                }
+                None => (
+                    format!("RabbitMQ cannot be reached: {why}"),
+                    "check that it runs and that host, port and scheme (amqp or amqps) of AMQP_URL are right; \
+                     until then triggers are kept in the database and nothing is lost",
+                ),
+            },
             Refusal::Credentials => (
                 "RabbitMQ refuses the user name or password".to_owned(),
                 "correct them in AMQP_URL (special characters percent-encoded); the user `guest` may log in from \
@@ -141,6 +156,15 @@ fn topology(inspection: &Inspection, prefix: &str) -> Vec<Finding> {
                     "the user needs rights to configure, write and read names that begin with «{prefix}.» \
                      (`rabbitmqctl set_permissions`)"
                 ),
+            )),
+            Found::Away(words) => findings.push(Finding::error(
+                area,
+                match words {
+                    Some(words) => format!("{} is there and cannot be had: {words}", inspected.name),
+                    None => format!("nobody answers for {}: is the node up that it lives on?", inspected.name),
+                },
+                "look at the nodes with `rabbitmqctl cluster_status` and start the one that is away; only what goes through \
+                 this queue waits (the rpc lane: forms and printing in RetailCRM), orders go on",
             )),
             Found::Missing | Found::Fine { .. } => {}
         }

@@ -6,6 +6,7 @@
 mod broker;
 mod causes;
 mod clock;
+mod cluster;
 mod in_use;
 mod integration;
 mod setup;
@@ -191,7 +192,14 @@ pub async fn examine(
     findings.extend(store::judge(&facts, clock.now()));
     if let Some(url) = &config.amqp_url {
         progress.say("looking at the broker");
-        findings.extend(broker::judge(&broker::gather(config, url).await));
+        let broker = broker::gather(config, url).await;
+        findings.extend(broker::judge(&broker));
+        // A broker that lets nobody in says nothing of its nodes.
+        if broker.is_connected() {
+            let base = config.amqp_management_url.as_deref();
+            let cluster = cluster::gather(url, base, &config.amqp_prefix).await;
+            findings.extend(cluster.iter().flat_map(|facts| cluster::judge(facts, &config.amqp_prefix)));
+        }
     }
     // Without the ledger nobody knows the integrations.
     let Some(store) = open else { return Ok(findings) };

@@ -6,8 +6,10 @@ use jiff::Timestamp;
 use shared::clock::Clock;
 use shared::config::{Config, Database};
 use shared::crypto::SecretKey;
+use shared::store::broker_notes::{LostQueue, PolicyNote};
 use shared::store::promotion::Window;
 use shared::store::{Store, StoreError, migrations};
+use shared::tls_trouble::TlsTrouble;
 use shared::{bootstrap, existing};
 
 use super::{Area, Finding};
@@ -35,6 +37,10 @@ pub struct Facts {
     pub takeover: Option<Window>,
     /// Replicas follow that confirm nothing.
     pub replicates_behind: bool,
+    /// Policies of the broker that took commands out of a queue.
+    pub policies: Vec<PolicyNote>,
+    /// Queues of the broker that had to be made anew.
+    pub lost_queues: Vec<LostQueue>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +79,8 @@ pub async fn gather(config: &Config, clock: Clock) -> (Facts, Option<Store>) {
         with_broker: config.amqp_url.is_some(),
         takeover: None,
         replicates_behind: false,
+        policies: Vec::new(),
+        lost_queues: Vec::new(),
     };
     if let Err(sentence) = existing::check(config).await {
         facts.state = State::Missing(sentence);
@@ -103,6 +111,8 @@ pub async fn gather(config: &Config, clock: Clock) -> (Facts, Option<Store>) {
     facts.replays = replays.first().map(|next| (replays.len(), next.due));
     facts.takeover = store.last_takeover().await.ok().flatten();
     facts.replicates_behind = store.replicates_behind().await.unwrap_or(false);
+    facts.policies = store.policy_notes().await.unwrap_or_default();
+    facts.lost_queues = store.lost_queues().await.unwrap_or_default();
     (facts, Some(store))
 }
 
@@ -152,9 +162,15 @@ pub fn judge(facts: &Facts, now: Timestamp) -> Vec<Finding> {
             if facts.is_sqlite {
                 "check DATA_DIR and DATABASE_URL: the folder must be writable and the file an SQLite database of ours; \
                  a damaged file is replaced by the latest backup"
+                    .to_owned()
+            } else if let Some(trouble) = TlsTrouble::in_words(why) {
+                trouble.remedy("DATABASE_URL")
+            } else if why.contains("pg_hba.conf") {
+                "do what it says in pg_hba.conf or DATABASE_URL; the password is not what it minds".to_owned()
             } else {
                 "check that PostgreSQL runs and that host, user, password and database in DATABASE_URL are right \
                  (`psql \"$DATABASE_URL\" -c 'select 1'` shows its own words)"
+                    .to_owned()
             },
         ),
         State::Schema { found, newest } => Finding::error(
@@ -217,6 +233,7 @@ pub fn judge(facts: &Facts, now: Timestamp) -> Vec<Finding> {
              look in RetailCRM for orders of that time that were not sent, and save them again",
         ));
     }
+    findings.extend(notes_of_the_broker(facts, now));
     if let Some(oldest) = facts.oldest_job {
         let minutes = now.duration_since(oldest).as_mins();
         if minutes >= OLD_JOB_MINUTES {
@@ -234,6 +251,38 @@ pub fn judge(facts: &Facts, now: Timestamp) -> Vec<Finding> {
             };
             findings.push(Finding::warning(area, what, remedy));
         }
+    }
+    findings
+}
+
+/// What processes have noted of the broker's queues.
+fn notes_of_the_broker(facts: &Facts, now: Timestamp) -> Vec<Finding> {
+    let lately = |at: Timestamp| now.duration_since(at).as_hours() < TOLD_HOURS;
+    let mut findings = Vec::new();
+    for note in facts.policies.iter().filter(|note| lately(note.last)) {
+        let policy = bridge_worker::drains::policy_of(&note.reason).unwrap_or("a limit");
+        findings.push(Finding::warning(
+            Area::Broker,
+            format!(
+                "a policy of RabbitMQ with {policy} takes commands out of {} ({}): {} so far, the last at {}; they were \
+                 taken in all the same",
+                note.queue, note.reason, note.count, note.last
+            ),
+            "see `rabbitmqctl list_policies` and `rabbitmqctl list_operator_policies`, and narrow the pattern so that it \
+             leaves out our queues: while no worker runs, the same policy may drop what was put aside",
+        ));
+    }
+    for lost in facts.lost_queues.iter().filter(|lost| lately(lost.window.until)) {
+        findings.push(Finding::warning(
+            Area::Broker,
+            format!(
+                "the queue {} was gone and was made anew: triggers accepted between {} and {} may be missing",
+                lost.queue, lost.window.from, lost.window.until
+            ),
+            "the reconcile was started by itself and finds those of integrations with send_statuses; for the others look \
+             in RetailCRM for orders of that time that were not sent, and save them again. A policy with expires \
+             (`rabbitmqctl list_policies`), a deleted queue or a lost disk of the broker does this",
+        ));
     }
     findings
 }

@@ -34,6 +34,9 @@ pub(super) enum Failure {
     Broker(#[from] lapin::Error),
     #[error("{0} did not end within its time limit")]
     Limit(&'static str),
+    /// The connection answers; whoever answers for that queue does not.
+    #[error("{0} was not answered")]
+    Silent(&'static str),
     #[error("{0}")]
     Lost(&'static str),
 }
@@ -68,6 +71,29 @@ impl Live {
                 Err(Failure::Limit(operation))
             }
         }
+    }
+
+    /// Awaits something of lapin that concerns one queue. When no answer comes, the connection
+    /// itself is asked: a queue whose node is away is no reason to drop the connection of all
+    /// others. The channel it was asked on is of no use then.
+    ///
+    /// # Errors
+    /// lapin's error, [`Failure::Silent`], or that the connection does not answer either.
+    pub(super) async fn of_one_queue<T>(
+        &self,
+        operation: &'static str,
+        limit: Duration,
+        future: impl Future<Output = lapin::Result<T>>,
+    ) -> Result<T, Failure> {
+        if let Ok(result) = timeout(limit, future).await {
+            return Ok(result?);
+        }
+        self.events.await_timeout(operation);
+        // A blocked connection answers nothing, and is none that is to be dropped.
+        if !self.connection.status().blocked() {
+            self.channel().await?;
+        }
+        Err(Failure::Silent(operation))
     }
 
     /// A new channel.

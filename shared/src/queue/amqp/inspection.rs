@@ -18,7 +18,8 @@ use tokio::time::timeout;
 use crate::message::Lane;
 use crate::queue::amqp::AmqpConfig;
 use crate::queue::amqp::connection::{CONNECT_LIMIT, DECLARE_LIMIT};
-use crate::queue::amqp::topology::{Piece, Topology};
+use crate::queue::amqp::topology::{Exchange, Topology};
+use crate::tls_trouble;
 
 /// A broker that takes messages confirms one in milliseconds.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(3);
@@ -26,7 +27,7 @@ const CONFIRM_LIMIT: Duration = Duration::from_secs(3);
 const GREETING_CAP: usize = 64 * 1024;
 /// Codes of AMQP replies (AMQP 0-9-1, section 1.2).
 const ACCESS_REFUSED: u16 = 403;
-const NOT_FOUND: u16 = 404;
+pub(super) const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
 
@@ -82,6 +83,8 @@ pub enum Found {
         consumers: u32,
     },
     Missing,
+    /// There, and its node is not (or nobody answers for it): the broker's words, if it said any.
+    Away(Option<String>),
     /// There, of another type or with other arguments: the broker's words.
     Different(String),
     /// It could not be looked at.
@@ -107,21 +110,15 @@ pub async fn inspect(config: &AmqpConfig) -> Inspection {
     };
     let topology = Topology::new(&config.prefix, config.rungs.clone());
     let mut look = Look { connection: &connection, channel: None };
-    for piece in topology.pieces() {
-        match piece {
-            Piece::Exchange { name, kind, arguments } => {
-                let found = look.exchange(&name, kind, arguments).await;
-                inspection.exchanges.push(Inspected { name, part: None, found });
-            }
-            Piece::Queue { name, arguments } => {
-                let found = look.queue(&name, arguments).await;
-                let part = part(&topology, &name);
-                inspection.queues.push(Inspected { name, part, found });
-            }
-            // A broker cannot be asked about bindings in AMQP; declaring one again is what
-            // every start does.
-            Piece::Binding { .. } => {}
-        }
+    for Exchange { name, kind, arguments } in topology.exchanges() {
+        let found = look.exchange(&name, kind, arguments).await;
+        inspection.exchanges.push(Inspected { name, part: None, found });
+    }
+    // A broker cannot be asked about bindings in AMQP; declaring one again is what every start
+    // does.
+    for queue in topology.queues() {
+        let found = look.queue(&queue.name, queue.arguments).await;
+        inspection.queues.push(Inspected { name: queue.name, part: queue.part, found });
     }
     // Last: under an alarm the broker reads nothing more from who has published.
     match timeout(CONFIRM_LIMIT, there_and_back(&connection, &config.prefix)).await {
@@ -139,16 +136,6 @@ pub async fn inspect(config: &AmqpConfig) -> Inspection {
         let _ = timeout(DECLARE_LIMIT, connection.close(200, "bye".into())).await;
     }
     inspection
-}
-
-fn part(topology: &Topology, queue: &str) -> Option<Part> {
-    if queue == topology.dead_queue() {
-        return Some(Part::Dead);
-    }
-    if queue == topology.unrouted_queue() {
-        return Some(Part::Unrouted);
-    }
-    Lane::ALL.into_iter().find(|lane| topology.lane_queue(*lane) == queue).map(Part::Lane)
 }
 
 /// A channel that is opened anew after the broker closed it over an answer.
@@ -182,7 +169,7 @@ impl Look<'_> {
             }
             Err(_) => {
                 self.channel = None;
-                Err(Found::Unknown("no answer in time".to_owned()))
+                Err(Found::Away(None))
             }
         }
     }
@@ -216,11 +203,17 @@ impl Look<'_> {
     }
 }
 
-fn reply_code(error: &Error) -> Option<u16> {
+pub(super) fn reply_code(error: &Error) -> Option<u16> {
     match error.kind() {
         ErrorKind::ProtocolError(error) => Some(error.get_id()),
         _ => None,
     }
+}
+
+/// «NOT_FOUND - home node 'rabbit@b' of durable queue 'q' in vhost '/' is down or inaccessible»: a
+/// queue that is there and cannot be had. It must not be taken for one that is gone.
+pub(super) fn is_of_a_lost_node(words: &str) -> bool {
+    words.contains("home node") || words.contains("is down") || words.contains("process is stopped")
 }
 
 fn refused(error: &Error) -> Found {
@@ -229,6 +222,7 @@ fn refused(error: &Error) -> Found {
         _ => error.to_string(),
     };
     match reply_code(error) {
+        Some(NOT_FOUND) if is_of_a_lost_node(&words) => Found::Away(Some(words)),
         Some(NOT_FOUND) => Found::Missing,
         Some(PRECONDITION_FAILED) => Found::Different(words),
         _ => Found::Unknown(words),
@@ -238,7 +232,7 @@ fn refused(error: &Error) -> Found {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoConnection(why) => write!(f, "no connection comes about: {why}"),
+            Self::NoConnection(why) => write!(f, "no connection comes about: {}", tls_trouble::explained(why)),
             Self::Credentials => f.write_str("it refuses the user name or password of AMQP_URL"),
             Self::VirtualHost(why) => write!(f, "it does not let us into the virtual host of AMQP_URL: {why}"),
             Self::Other(why) => f.write_str(why),
@@ -246,9 +240,23 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// What the TLS library says lies below the library's own words.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        let more = cause.to_string();
+        if !words.contains(&more) {
+            words = format!("{words}: {more}");
+        }
+        below = cause.source();
+    }
+    words
+}
+
 pub(super) fn refusal(error: &Error, config: &AmqpConfig) -> Refusal {
     match error.kind() {
-        ErrorKind::IOError(error) => Refusal::NoConnection(format!("{}: {error}", config.server())),
+        ErrorKind::IOError(error) => Refusal::NoConnection(format!("{}: {}", config.server(), with_causes(error))),
         ErrorKind::ProtocolError(said) => {
             let words = said.get_message().to_string();
             match said.get_id() {

@@ -10,19 +10,19 @@ mod publisher;
 mod rpc;
 mod subscription;
 mod topology;
+mod upkeep;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::uri::AMQPUri;
-use lapin::{BasicProperties, Channel};
+use lapin::{BasicProperties, ErrorKind};
 use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -31,11 +31,13 @@ use uuid::Uuid;
 
 use crate::domain::Secret;
 use crate::message::{Envelope, Lane, encode};
-use crate::queue::amqp::connection::{DECLARE_LIMIT, Failure, Link, Live, supervise};
+use crate::queue::amqp::connection::{Link, Live, supervise};
+use crate::queue::amqp::inspection::Part;
 use crate::queue::amqp::publisher::{Ask, INBOX, Outgoing, Publishing, channel_of};
 use crate::queue::amqp::rpc::Consuming;
 use crate::queue::amqp::subscription::{AmqpSubscription, Source};
 use crate::queue::amqp::topology::{Topology, routing_key};
+use crate::queue::amqp::upkeep::Upkept;
 use crate::queue::pending_calls::PendingCalls;
 use crate::queue::{Aside, Consumer, PublishError, Publisher, Queue, QueueState, Subscription};
 
@@ -45,8 +47,9 @@ pub use topology::jittered;
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 /// Longest wait of [`AmqpQueue::close`] for the two connections.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(5);
-/// How long counted queue lengths are good for.
-const DEPTH_AGE: Duration = Duration::from_secs(5);
+/// Longest message that a broker takes unless it is told otherwise, bytes: 16 MiB from 4.0 on, 128
+/// before.
+const LARGEST: usize = 16 * 1024 * 1024;
 /// Longest prefix: names are at most 255 bytes, ours add up to 50.
 const LONGEST_PREFIX: usize = 200;
 /// Who published a message, for people who look into the queue.
@@ -89,6 +92,9 @@ pub struct AmqpConfig {
     pub confirm_timeout: Duration,
     /// Shortest and longest wait between two tries to connect.
     pub reconnect: (Duration, Duration),
+    /// How often a queue is counted and kept in use. One that nobody takes from is used with the
+    /// second look: a policy with `expires` must not be shorter than three.
+    pub look_every: Duration,
     pub events: Arc<dyn QueueEvents>,
 }
 
@@ -125,6 +131,7 @@ impl AmqpConfig {
             rungs,
             confirm_timeout: Duration::from_secs(2),
             reconnect: (Duration::from_millis(200), Duration::from_secs(10)),
+            look_every: Duration::from_secs(5),
             events: Arc::new(NoEvents),
         })
     }
@@ -166,10 +173,10 @@ struct Shared {
     progress: Marks,
     publishing: watch::Sender<Option<Arc<Live>>>,
     consuming: watch::Sender<Option<Arc<Live>>>,
-    /// Whether the topology was declared at least once.
-    declared: watch::Sender<bool>,
-    /// Rung by a subscription that found its queue missing.
-    redeclare: Notify,
+    /// Each queue, and how it stands.
+    queues: Vec<Arc<Upkept>>,
+    /// Longest message that the broker takes, as far as we know; bytes.
+    largest: AtomicUsize,
     /// Rung by a connection that came about: the broker is there.
     answered: Notify,
     calls: PendingCalls,
@@ -187,9 +194,42 @@ impl Shared {
         }
     }
 
+    fn queue(&self, name: &str) -> Option<&Arc<Upkept>> {
+        self.queues.iter().find(|queue| queue.own.name == name)
+    }
+
+    fn part(&self, part: Part) -> Option<&Arc<Upkept>> {
+        self.queues.iter().find(|queue| queue.own.part == Some(part))
+    }
+
+    /// Whether it makes sense to publish into a lane.
+    fn takes(&self, lane: Lane) -> bool {
+        self.part(Part::Lane(lane)).is_some_and(|queue| queue.takes())
+    }
+
+    fn largest(&self) -> usize {
+        self.largest.load(Ordering::Relaxed)
+    }
+
+    /// A broker that refused a message for its length said how long one may be.
+    fn learn_largest(&self, error: &lapin::Error) {
+        if let ErrorKind::ProtocolError(said) = error.kind()
+            && let Some(bytes) = largest_in(&said.get_message().to_string())
+        {
+            tracing::warn!(bytes, "RabbitMQ takes no message longer than this");
+            self.largest.store(bytes, Ordering::Relaxed);
+        }
+    }
+
     fn set_stand(&self, stand: Stand) {
         self.stand.store(stand as u8, Ordering::Release);
     }
+}
+
+/// «PRECONDITION_FAILED - message size 20971520 is larger than configured max size 16777216».
+fn largest_in(words: &str) -> Option<usize> {
+    let rest = words.split_once("max size ")?.1;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// Ends the tasks with the last handle.
@@ -280,17 +320,7 @@ pub struct AmqpQueue {
     shared: Arc<Shared>,
     inbox: mpsc::Sender<Ask>,
     alive: Arc<Alive>,
-    depths: Mutex<Depths>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
-}
-
-/// Counted queue lengths, and the channel they are counted on.
-#[derive(Default)]
-struct Depths {
-    counted: Option<Instant>,
-    lanes: Vec<(Lane, u64)>,
-    unrouted: u64,
-    channel: Option<(Arc<Live>, Channel)>,
 }
 
 impl AmqpQueue {
@@ -299,6 +329,7 @@ impl AmqpQueue {
     #[must_use]
     pub fn start(config: AmqpConfig) -> Arc<Self> {
         let topology = Topology::new(&config.prefix, config.rungs.clone());
+        let queues = topology.queues().into_iter().map(|queue| Arc::new(Upkept::new(queue))).collect();
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared {
             config,
@@ -307,8 +338,8 @@ impl AmqpQueue {
             progress: Marks::new(),
             publishing: watch::Sender::new(None),
             consuming: watch::Sender::new(None),
-            declared: watch::Sender::new(false),
-            redeclare: Notify::new(),
+            queues,
+            largest: AtomicUsize::new(LARGEST),
             answered: Notify::new(),
             calls: PendingCalls::default(),
             reply_to: watch::Sender::new(None),
@@ -321,16 +352,10 @@ impl AmqpQueue {
             tokio::spawn(supervise(shared.clone(), Link::Publishing, publishing)),
             tokio::spawn(supervise(shared.clone(), Link::Consuming, consuming)),
         ];
-        Arc::new(Self {
-            shared,
-            inbox,
-            alive: Arc::new(Alive(stop)),
-            depths: Mutex::default(),
-            tasks: Mutex::new(tasks),
-        })
+        Arc::new(Self { shared, inbox, alive: Arc::new(Alive(stop)), tasks: Mutex::new(tasks) })
     }
 
-    /// Returns once both connections stand and everything is declared; `false` when that
+    /// Returns once both connections stand and every queue was looked at; `false` when that
     /// takes longer than `limit`.
     pub async fn connected(&self, limit: Duration) -> bool {
         let (mut publishing, mut consuming) = (self.shared.publishing.subscribe(), self.shared.consuming.subscribe());
@@ -370,6 +395,9 @@ impl AmqpQueue {
         body: Vec<u8>,
         delay: Option<Duration>,
     ) -> Result<(), PublishError> {
+        if !self.shared.takes(lane) {
+            return Err(PublishError::Unavailable);
+        }
         let key = ShortString::try_new(routing_key(lane, kind)).map_err(|_| PublishError::Unavailable)?;
         let properties = BasicProperties::default()
             .with_message_id(id.to_string().into())
@@ -421,6 +449,9 @@ impl AmqpQueue {
         properties: BasicProperties,
         limit: Duration,
     ) -> Result<(), PublishError> {
+        if !self.shared.takes(envelope.lane()) {
+            return Err(PublishError::Unavailable);
+        }
         let message = Outgoing {
             channel: channel_of(&envelope.key),
             exchange: self.shared.topology.entry(delay).into(),
@@ -431,32 +462,6 @@ impl AmqpQueue {
         };
         self.submit(message, limit).await
     }
-
-    /// Asks the broker for the lengths of the queues.
-    async fn count(&self, depths: &mut Depths) -> Result<(), Failure> {
-        let Some(live) = self.shared.publishing.borrow().clone() else {
-            return Err(Failure::Lost("there is no connection"));
-        };
-        let channel = match depths.channel.take() {
-            Some((owner, channel)) if Arc::ptr_eq(&owner, &live) && channel.status().connected() => channel,
-            _ => live.channel().await?,
-        };
-        let mut lanes = Vec::with_capacity(Lane::ALL.len());
-        for lane in Lane::ALL {
-            lanes.push((lane, length(&live, &channel, &self.shared.topology.lane_queue(lane)).await?));
-        }
-        depths.unrouted = length(&live, &channel, &self.shared.topology.unrouted_queue()).await?;
-        depths.lanes = lanes;
-        depths.channel = Some((live, channel));
-        Ok(())
-    }
-}
-
-/// Messages ready in a queue.
-async fn length(live: &Live, channel: &Channel, queue: &str) -> Result<u64, Failure> {
-    let options = QueueDeclareOptions { passive: true, ..Default::default() };
-    let asking = channel.queue_declare(queue.into(), options, FieldTable::default());
-    Ok(live.limited("queue.declare", DECLARE_LIMIT, asking).await?.message_count().into())
 }
 
 /// AMQP's delivery mode.
@@ -507,8 +512,9 @@ impl Publisher for AmqpQueue {
         .boxed()
     }
 
-    fn accepts(&self) -> bool {
+    fn accepts(&self, lane: Lane) -> bool {
         self.shared.publishing.borrow().as_ref().is_some_and(|live| !live.connection.status().blocked())
+            && self.shared.takes(lane)
     }
 }
 
@@ -526,28 +532,27 @@ impl Consumer for AmqpQueue {
 }
 
 impl Queue for AmqpQueue {
-    /// `connected` means both connections. Queue lengths are up to 5 s old, older while
-    /// the broker is away or blocked.
+    /// `connected` means both connections, and that the lane of the orders is not refused. Queue
+    /// lengths are up to 5 s old, older while the broker is away or blocked; a lane that cannot be
+    /// counted has none.
     fn state(&self) -> BoxFuture<'_, QueueState> {
-        async move {
-            let progress = self.progress();
-            let mut depths = self.depths.lock().await;
-            let old = depths.counted.is_none_or(|counted| counted.elapsed() > DEPTH_AGE);
-            if old && progress.publishing && !progress.blocked {
-                match self.count(&mut depths).await {
-                    Ok(()) => depths.counted = Some(Instant::now()),
-                    Err(error) => tracing::debug!(%error, "the queues could not be counted"),
-                }
-            }
-            QueueState {
-                connected: progress.publishing && progress.consuming,
-                blocked: progress.blocked,
-                depth: depths.lanes.clone(),
-                unrouted: depths.unrouted,
-                taken: self.shared.progress.newest_taken(),
-            }
-        }
-        .boxed()
+        let shared = &self.shared;
+        let progress = self.progress();
+        let lanes = || Lane::ALL.into_iter().filter_map(|lane| Some((lane, shared.part(Part::Lane(lane))?)));
+        let length = |part| shared.part(part).and_then(|queue| queue.length());
+        let trouble: Vec<(String, String)> =
+            shared.queues.iter().filter_map(|queue| Some((queue.own.name.clone(), queue.trouble()?))).collect();
+        let state = QueueState {
+            connected: progress.publishing && progress.consuming,
+            blocked: progress.blocked,
+            depth: lanes().filter_map(|(lane, queue)| Some((lane, queue.length()?))).collect(),
+            unrouted: length(Part::Unrouted).unwrap_or(0),
+            taken: shared.progress.newest_taken(),
+            refused: lanes().filter(|(_, queue)| queue.trouble().is_some()).map(|(lane, _)| lane).collect(),
+            trouble,
+            made_anew: lanes().map(|(lane, queue)| (queue.own.name.clone(), lane, queue.found_missing())).collect(),
+        };
+        std::future::ready(state).boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -596,6 +601,13 @@ mod tests {
         assert_eq!(config("amqp://h/?heartbeat=4").expect("valid").uri.query.heartbeat, Some(4));
         assert_eq!(config("amqp://h/").expect("valid").uri.query.frame_max, Some(FRAME_MAX));
         assert_eq!(config("amqp://h/?frame_max=8192").expect("valid").uri.query.frame_max, Some(8192));
+    }
+
+    #[test]
+    fn a_broker_that_refuses_a_long_message_says_how_long_one_may_be() {
+        let words = "PRECONDITION_FAILED - message size 20971520 is larger than configured max size 16777216";
+        assert_eq!(largest_in(words), Some(16_777_216));
+        assert_eq!(largest_in("PRECONDITION_FAILED - inequivalent arg 'x-max-length'"), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use tokio::time::{Instant as Deadline, MissedTickBehavior, timeout_at};
 
 use crate::queue::PublishError;
 use crate::queue::amqp::connection::{DECLARE_LIMIT, EventStream, Failure, Link, Live, Session};
-use crate::queue::amqp::{Shared, Stand};
+use crate::queue::amqp::{Shared, Stand, upkeep};
 
 /// Unconfirmed messages at a time: more buys latency only (messaging.md «Figures»).
 const WINDOW: usize = 256;
@@ -68,6 +68,9 @@ pub(super) async fn submit(
     if shared.stand() != Stand::Up {
         return Err(PublishError::Unavailable);
     }
+    if message.body.len() > shared.largest() {
+        return Err(PublishError::TooLarge);
+    }
     let deadline = Deadline::now() + limit;
     let (done, confirmed) = oneshot::channel();
     let ask = Ask::Publish(Box::new(message), done);
@@ -109,11 +112,13 @@ type Sending<'c> = BoxFuture<'c, (usize, lapin::Result<Confirmation>)>;
 struct Window {
     places: Vec<Option<InFlight>>,
     free: Vec<usize>,
+    /// The last confirm.
+    confirmed: Option<Instant>,
 }
 
 impl Window {
     fn new() -> Self {
-        Self { places: (0..WINDOW).map(|_| None).collect(), free: (0..WINDOW).collect() }
+        Self { places: (0..WINDOW).map(|_| None).collect(), free: (0..WINDOW).collect(), confirmed: None }
     }
 
     fn take(&mut self, message: InFlight) -> Option<usize> {
@@ -128,17 +133,22 @@ impl Window {
         Some(message)
     }
 
-    fn oldest(&self) -> Option<Instant> {
-        self.places.iter().flatten().map(|message| message.since).min()
+    /// Whether the connection is to blame for what is not confirmed: nothing is, or so little that
+    /// the window fills up. Otherwise it is one queue, whose senders have given up long ago.
+    fn is_stuck(&self, now: Instant) -> bool {
+        let overdue = |since: Instant| now.saturating_duration_since(since) > CONFIRM_LIMIT;
+        let late = self.places.iter().flatten().filter(|message| overdue(message.since)).count();
+        late > WINDOW / 2 || (late > 0 && self.confirmed.is_none_or(overdue))
     }
 }
 
 impl Session for Publishing {
     fn run(&mut self, live: Arc<Live>, events: EventStream) -> BoxFuture<'_, Result<(), Failure>> {
         async move {
-            declare(&self.shared, &live).await?;
+            declare_exchanges(&self.shared, &live).await?;
+            let _upkeep = upkeep::start(&self.shared, &live);
+            upkeep::first_looks(&self.shared).await;
             let channels = [confirm_channel(&live).await?, confirm_channel(&live).await?];
-            self.shared.declared.send_replace(true);
             self.shared.set_stand(Stand::Up);
             self.shared.publishing.send_replace(Some(live.clone()));
             let mut window = Window::new();
@@ -163,10 +173,10 @@ async fn confirm_channel(live: &Live) -> Result<Channel, Failure> {
     Ok(channel)
 }
 
-/// Declares everything on a channel of its own: a refusal closes the channel.
-async fn declare(shared: &Shared, live: &Live) -> Result<(), Failure> {
+/// On a channel of its own: a refusal closes the channel.
+async fn declare_exchanges(shared: &Shared, live: &Live) -> Result<(), Failure> {
     let channel = live.channel().await?;
-    shared.topology.declare(live, &channel).await?;
+    shared.topology.declare_exchanges(live, &channel).await?;
     live.limited("channel.close", DECLARE_LIMIT, channel.close(200, "declared".into())).await
 }
 
@@ -185,7 +195,6 @@ impl Publishing {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut broken, mut stopped) = (pin!(live.broken()), pin!(shared.stop.cancelled()));
-        let mut redeclare = pin!(shared.redeclare.notified());
         // Off once the queue's last publishing handle has gone; a subscription may live on.
         let mut taking = true;
         // Handed over to lapin and not yet asked for their confirm.
@@ -207,23 +216,20 @@ impl Publishing {
                         tracing::info!("RabbitMQ takes messages again");
                         shared.set_stand(Stand::Up);
                     }
-                    Some(Event::Error(error)) => return Err(error.into()),
+                    // Errors of every channel come here, also of one on which a queue was asked
+                    // for that does not exist.
+                    Some(Event::Error(error)) => {
+                        shared.learn_largest(&error);
+                        let alive = live.connection.status().connected();
+                        if !alive || channels.iter().any(|channel| !channel.status().connected()) {
+                            return Err(error.into());
+                        }
+                    }
                     Some(_) => {}
                     None => return Err(Failure::Lost("lapin stopped telling what happens")),
                 },
                 () = &mut broken => return Err(Failure::Lost("somebody found it broken")),
                 () = &mut stopped => return Ok(()),
-                () = &mut redeclare => {
-                    redeclare.set(shared.redeclare.notified());
-                    // Beside the messages, not before them.
-                    let (shared, live) = (shared.clone(), live.clone());
-                    tokio::spawn(async move {
-                        if let Err(error) = declare(&shared, &live).await {
-                            tracing::warn!(%error, "queues could not be declared again");
-                            live.break_off();
-                        }
-                    });
-                }
                 Some((place, result)) = flight.next(), if !flight.is_empty() => {
                     let now = Instant::now();
                     self.settle(window, place, result, now)?;
@@ -299,11 +305,12 @@ impl Publishing {
         result: lapin::Result<Confirmation>,
         now: Instant,
     ) -> Result<(), Failure> {
-        let confirmation = result?;
+        let confirmation = result.inspect_err(|error| self.shared.learn_largest(error))?;
         let Some(InFlight { since, done }) = window.release(place) else { return Ok(()) };
         let events = &self.shared.config.events;
         let answer = match confirmation {
             Confirmation::Ack(None) => {
+                window.confirmed = Some(now);
                 events.confirmed(now.saturating_duration_since(since));
                 self.shared.progress.confirmed();
                 Ok(())
@@ -332,7 +339,7 @@ impl Publishing {
             return Err(Failure::Lost("one of its channels was closed"));
         }
         let blocked = live.connection.status().blocked();
-        if !blocked && window.oldest().is_some_and(|since| since.elapsed() > CONFIRM_LIMIT) {
+        if !blocked && window.is_stuck(Instant::now()) {
             self.shared.config.events.await_timeout("confirm");
             return Err(Failure::Limit("a confirm"));
         }
@@ -372,12 +379,27 @@ mod tests {
         let mut window = Window::new();
         let places: Vec<usize> = (0..WINDOW).map(|_| window.take(message()).expect("place")).collect();
         assert!(window.take(message()).is_none());
-        assert!(window.oldest().is_some());
         for place in places {
             assert!(window.release(place).is_some());
             assert!(window.release(place).is_none());
         }
         assert_eq!(window.free.len(), WINDOW);
-        assert!(window.oldest().is_none());
+    }
+
+    #[test]
+    fn what_one_queue_does_not_confirm_is_no_fault_of_the_connection() {
+        let (mut window, begun) = (Window::new(), Instant::now());
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        let sent = |at| InFlight { since: at, done: oneshot::channel().0 };
+        assert!(!window.is_stuck(after(60)), "nothing is on its way");
+        window.take(sent(begun)).expect("place");
+        assert!(!window.is_stuck(after(5)));
+        assert!(window.is_stuck(after(6)), "nothing at all is confirmed");
+        window.confirmed = Some(after(4));
+        assert!(!window.is_stuck(after(6)), "others are confirmed");
+        assert!(window.is_stuck(after(10)), "not any more");
+        while window.take(sent(begun)).is_some() {}
+        window.confirmed = Some(after(60));
+        assert!(window.is_stuck(after(60)), "there is no room for others");
     }
 }

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::{FutureExt as _, StreamExt as _};
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Acker, Channel, ErrorKind};
+use lapin::{Acker, BasicProperties, Channel, ErrorKind};
 use tokio::time::timeout;
 
 use crate::message::Lane;
 use crate::queue::amqp::connection::{DECLARE_LIMIT, Failure, Live, SETTLE_LIMIT};
+use crate::queue::amqp::topology::DELIVERY_LIMIT;
+use crate::queue::amqp::upkeep::is_missing;
 use crate::queue::amqp::{Alive, Shared};
 use crate::queue::{Death, Delivery, Settle, Subscription};
 use crate::retry::Waits;
@@ -19,8 +21,8 @@ use crate::retry::Waits;
 /// How long the first subscription waits for the topology before it tries all the same:
 /// another process may have declared it.
 const DECLARED_LIMIT: Duration = Duration::from_secs(5);
-/// The broker's code for «no such queue».
-const NOT_FOUND: u16 = 404;
+/// Longest wait between two tries to take from a queue.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What is taken from: it decides how a delivery is described.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub(super) struct AmqpSubscription {
     active: Option<Active>,
     backoff: Waits,
     stopped: bool,
+    /// What was last said about why nothing can be taken.
+    told: Option<String>,
 }
 
 /// A consumer on one connection.
@@ -53,14 +57,16 @@ struct Active {
 impl AmqpSubscription {
     pub(super) fn new(shared: Arc<Shared>, alive: Arc<Alive>, queue: String, source: Source, prefetch: u16) -> Self {
         let (shortest, longest) = shared.config.reconnect;
-        let backoff = Waits::between(shortest, longest);
-        Self { shared, _alive: alive, queue, source, prefetch: prefetch.max(1), active: None, backoff, stopped: false }
+        let backoff = Waits::between(shortest, longest.min(LONGEST_PAUSE));
+        let prefetch = prefetch.max(1);
+        Self { shared, _alive: alive, queue, source, prefetch, active: None, backoff, stopped: false, told: None }
     }
 
     /// Subscribes on the connection of the moment.
     async fn open(&self) -> Result<Active, Failure> {
-        let mut declared = self.shared.declared.subscribe();
-        let _ = timeout(DECLARED_LIMIT, declared.wait_for(|declared| *declared)).await;
+        if let Some(queue) = self.shared.queue(&self.queue) {
+            let _ = timeout(DECLARED_LIMIT, queue.was_declared()).await;
+        }
         let mut consuming = self.shared.consuming.subscribe();
         let live = match consuming.wait_for(Option::is_some).await {
             Ok(live) => live.clone().ok_or(Failure::Lost("there is no connection"))?,
@@ -68,24 +74,38 @@ impl AmqpSubscription {
         };
         let channel = live.channel().await?;
         let qos = channel.basic_qos(self.prefetch, BasicQosOptions::default());
-        live.limited("basic.qos", DECLARE_LIMIT, qos).await?;
+        live.of_one_queue("basic.qos", DECLARE_LIMIT, qos).await?;
         let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
         let consume = channel.basic_consume(self.queue.as_str().into(), "".into(), options, none);
-        let consumer = live.limited("basic.consume", DECLARE_LIMIT, consume).await?;
+        let consumer = live.of_one_queue("basic.consume", DECLARE_LIMIT, consume).await?;
         Ok(Active { live, channel: Arc::new(channel), consumer })
+    }
+
+    /// The queue has a limit, and brokers count differently towards it: what was handed out more
+    /// often by any count is put aside by ourselves.
+    fn is_handed_out_too_often(&self, message: &lapin::message::Delivery) -> bool {
+        matches!(self.source, Source::Lane(_))
+            && times_handed_out(message.properties.headers().as_ref()) > u64::from(DELIVERY_LIMIT)
+    }
+
+    fn look_again(&self) {
+        if let Some(queue) = self.shared.queue(&self.queue) {
+            queue.look_again();
+        }
     }
 
     fn delivery(&self, active: &Active, message: lapin::message::Delivery) -> Delivery {
         self.shared.progress.delivered();
         let held = Held { acker: Some(message.acker), live: active.live.clone(), channel: active.channel.clone() };
-        let mut delivery = Delivery::new(message.data, message.redelivered, Box::new(held));
         let properties = &message.properties;
+        let redelivered = message.redelivered || times_handed_out(properties.headers().as_ref()) > 0;
+        let mut delivery = Delivery::new(message.data, redelivered, Box::new(held));
         delivery.reply_to = properties.reply_to().as_ref().map(ToString::to_string);
         delivery.correlation_id = properties.correlation_id().as_ref().map(ToString::to_string);
         delivery.death = match self.source {
             Source::Lane(lane) => {
                 // One that came back says nothing about those behind it.
-                if let (false, Some(at)) = (message.redelivered, properties.timestamp()) {
+                if let (false, Some(at)) = (redelivered, properties.timestamp()) {
                     self.shared.progress.taken(lane, i64::try_from(*at).unwrap_or(0));
                 }
                 None
@@ -94,6 +114,45 @@ impl AmqpSubscription {
             Source::Unrouted => Some(Death { queue: message.routing_key.to_string(), reason: "unrouted".to_owned() }),
         };
         delivery
+    }
+}
+
+/// How often a message was handed out before it was published anew by ourselves.
+const HANDED_OUT: &str = "x-handed-out";
+
+/// The properties of a copy of a message that was handed out so often.
+pub(super) fn handed_out(properties: BasicProperties, times: u64) -> BasicProperties {
+    if times == 0 {
+        return properties;
+    }
+    let mut headers = properties.headers().clone().unwrap_or_default();
+    headers.insert(HANDED_OUT.into(), AMQPValue::LongLongInt(i64::try_from(times).unwrap_or(i64::MAX)));
+    properties.with_headers(headers)
+}
+
+/// How often a message was handed out before, by the broker's counts: 4.3 counts each time
+/// (`x-acquired-count`) beside those that failed (`x-delivery-count`); before, the latter is all.
+/// Those of the message it is a copy of are added.
+pub(super) fn times_handed_out(headers: Option<&FieldTable>) -> u64 {
+    let count = |name: &str| match headers?.inner().get(name)? {
+        AMQPValue::LongLongInt(n) => u64::try_from(*n).ok(),
+        AMQPValue::LongInt(n) => u64::try_from(*n).ok(),
+        AMQPValue::ShortInt(n) => u64::try_from(*n).ok(),
+        AMQPValue::ShortShortInt(n) => u64::try_from(*n).ok(),
+        AMQPValue::LongUInt(n) => Some(u64::from(*n)),
+        AMQPValue::ShortUInt(n) => Some(u64::from(*n)),
+        AMQPValue::ShortShortUInt(n) => Some(u64::from(*n)),
+        _ => None,
+    };
+    count("x-acquired-count").max(count("x-delivery-count")).unwrap_or(0) + count(HANDED_OUT).unwrap_or(0)
+}
+
+/// Rejects a message for good: the broker takes it to what was put aside.
+async fn put_aside(queue: &str, active: &Active, acker: Acker) {
+    tracing::warn!(queue, limit = DELIVERY_LIMIT, "a message was handed out too often and is put aside");
+    let rejecting = acker.reject(BasicRejectOptions { requeue: false });
+    if let Err(failure) = active.live.limited("basic.reject", SETTLE_LIMIT, rejecting).await {
+        tracing::debug!(%failure, "a message was not put aside; it comes again");
     }
 }
 
@@ -111,16 +170,20 @@ fn death(headers: Option<&FieldTable>, routing_key: &str) -> Death {
         AMQPValue::ShortString(text) => Some(text.to_string()),
         _ => None,
     };
+    // A message that was published again may have lost the list.
+    let noted = |what: &str| {
+        ["last", "first"].into_iter().find_map(|which| {
+            match headers?.inner().get(format!("x-{which}-death-{what}").as_str())? {
+                AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
+                AMQPValue::ShortString(text) => Some(text.to_string()),
+                _ => None,
+            }
+        })
+    };
     Death {
-        queue: word("queue").unwrap_or_else(|| routing_key.to_owned()),
-        reason: word("reason").unwrap_or_else(|| "unknown".to_owned()),
+        queue: word("queue").or_else(|| noted("queue")).unwrap_or_else(|| routing_key.to_owned()),
+        reason: word("reason").or_else(|| noted("reason")).unwrap_or_else(|| "unknown".to_owned()),
     }
-}
-
-/// Whether the broker said that the queue does not exist.
-fn is_missing_queue(failure: &Failure) -> bool {
-    matches!(failure, Failure::Broker(error)
-        if matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == NOT_FOUND))
 }
 
 impl Subscription for AmqpSubscription {
@@ -129,15 +192,23 @@ impl Subscription for AmqpSubscription {
             while !self.stopped {
                 let Some(active) = &mut self.active else {
                     match self.open().await {
-                        Ok(active) => self.active = Some(active),
+                        Ok(active) => {
+                            self.active = Some(active);
+                            self.told = None;
+                        }
                         Err(_) if self.shared.stop.is_cancelled() => {
                             // Closed for good: nothing will ever come.
                             return std::future::pending().await;
                         }
                         Err(failure) => {
-                            tracing::warn!(queue = %self.queue, %failure, "cannot take messages");
-                            if is_missing_queue(&failure) {
-                                self.shared.redeclare.notify_one();
+                            // Said once, not with every try.
+                            let why = failure.to_string();
+                            if self.told.as_ref() != Some(&why) {
+                                tracing::warn!(queue = %self.queue, why, "cannot take messages");
+                                self.told = Some(why);
+                            }
+                            if is_missing(&failure) {
+                                self.look_again();
                             }
                             tokio::time::sleep(self.backoff.next_wait()).await;
                         }
@@ -155,6 +226,10 @@ impl Subscription for AmqpSubscription {
                     Some(Ok(message)) => {
                         self.backoff.reset();
                         let Some(active) = &self.active else { continue };
+                        if self.is_handed_out_too_often(&message) {
+                            put_aside(&self.queue, active, message.acker).await;
+                            continue;
+                        }
                         return Some(self.delivery(active, message));
                     }
                     Some(Err(error)) => {
@@ -163,7 +238,7 @@ impl Subscription for AmqpSubscription {
                     // The broker cancelled the consumer: the queue was deleted, or moved.
                     None => {
                         tracing::warn!(queue = %self.queue, "the broker ended the subscription");
-                        self.shared.redeclare.notify_one();
+                        self.look_again();
                         tokio::time::sleep(self.backoff.next_wait()).await;
                     }
                 }
@@ -213,9 +288,11 @@ impl Active {
     }
 }
 
+/// By `basic.reject`: every release of the broker counts it towards the delivery limit. From 4.3
+/// on `basic.nack` is not counted, and what is handed back for ever would never be put aside.
 async fn hand_back(live: Arc<Live>, acker: Acker) {
-    let options = BasicNackOptions { requeue: true, multiple: false };
-    if let Err(failure) = live.limited("basic.nack", SETTLE_LIMIT, acker.nack(options)).await {
+    let options = BasicRejectOptions { requeue: true };
+    if let Err(failure) = live.limited("basic.reject", SETTLE_LIMIT, acker.reject(options)).await {
         tracing::debug!(%failure, "a message was not handed back; it comes back with the connection");
     }
 }
@@ -291,6 +368,26 @@ mod tests {
         headers.insert("x-death".into(), AMQPValue::FieldArray(deaths));
         let expected = Death { queue: "p.interactive.v1".to_owned(), reason: "delivery_limit".to_owned() };
         assert_eq!(death(Some(&headers), "interactive.SendOrder"), expected);
+    }
+
+    #[test]
+    fn what_was_handed_out_is_counted_by_whatever_count_the_broker_has() {
+        let of = |counts: &[(&str, AMQPValue)]| {
+            let mut headers = FieldTable::default();
+            for (name, count) in counts {
+                headers.insert((*name).into(), count.clone());
+            }
+            times_handed_out(Some(&headers))
+        };
+        assert_eq!(times_handed_out(None), 0);
+        assert_eq!(of(&[("x-delivery-count", AMQPValue::LongLongInt(3))]), 3);
+        let both =
+            [("x-delivery-count", AMQPValue::ShortShortUInt(2)), ("x-acquired-count", AMQPValue::LongLongInt(14))];
+        assert_eq!(of(&both), 14);
+        let copy = handed_out(BasicProperties::default(), 14);
+        assert_eq!(times_handed_out(copy.headers().as_ref()), 14, "a copy has been handed out as often");
+        assert_eq!(handed_out(BasicProperties::default(), 0).headers(), &None);
+        assert_eq!(of(&[("x-delivery-count", AMQPValue::Boolean(true))]), 0);
     }
 
     #[test]

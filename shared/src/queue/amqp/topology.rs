@@ -1,5 +1,5 @@
-//! Names and arguments of every exchange and queue, and the one function that declares
-//! them (messaging.md «Topology»). Arguments of an existing queue can never change: what
+//! Names and arguments of every exchange and queue, and what declares them
+//! (messaging.md «Topology»). Arguments of an existing queue can never change: what
 //! must change gets a new `.v<n>`.
 
 use std::time::Duration;
@@ -10,13 +10,16 @@ use lapin::{Channel, ExchangeKind};
 
 use crate::message::Lane;
 use crate::queue::amqp::connection::{DECLARE_LIMIT, Failure, Live};
+use crate::queue::amqp::inspection::Part;
 
 /// A work queue hands a message out at most this often before it is put aside: a net for
 /// messages that kill the worker, not a count of business retries.
-const DELIVERY_LIMIT: i64 = 20;
+pub(super) const DELIVERY_LIMIT: u32 = 20;
 /// A full queue refuses (nack), so that its publisher spills instead of the broker
 /// dropping something.
 const MAX_BYTES: i64 = 1 << 30;
+/// What is in the name of a queue of answers.
+const ANSWERS: &str = "answers";
 /// Requests nobody takes are worth nothing soon: their caller has given up.
 const RPC_TTL: Duration = Duration::from_secs(30);
 
@@ -60,9 +63,15 @@ impl Topology {
     }
 
     /// A new name for the queue this process gets its answers from; it goes away with
-    /// the connection.
-    pub(super) fn new_reply_queue(&self) -> String {
-        format!("{}.reply.{}", self.prefix, uuid::Uuid::new_v4())
+    /// the connection. The name says that answers may come in pieces: the previous release
+    /// called its queues `reply` and knows no pieces.
+    pub(super) fn new_answer_queue(&self) -> String {
+        format!("{}.{ANSWERS}.{}", self.prefix, uuid::Uuid::new_v4())
+    }
+
+    /// Whether whoever takes answers from this queue puts pieces together.
+    pub(super) fn takes_pieces(&self, queue: &str) -> bool {
+        queue.strip_prefix(&self.prefix).is_some_and(|rest| rest.starts_with(&format!(".{ANSWERS}.")))
     }
 
     fn wait(&self, rung: Duration) -> String {
@@ -77,81 +86,103 @@ impl Topology {
         }
     }
 
-    /// Everything there is to declare, in an order in which it can be declared.
-    pub(super) fn pieces(&self) -> Vec<Piece> {
+    /// The exchanges, in an order in which they can be declared. Every node of a cluster knows
+    /// them, so that they can be declared whichever node is down.
+    pub(super) fn exchanges(&self) -> Vec<Exchange> {
         let unrouted = text(&self.unrouted());
-        let aside = |unrouted: &AMQPValue| vec![("alternate-exchange", unrouted.clone())];
-        let mut pieces = vec![
-            Piece::exchange(self.unrouted(), ExchangeKind::Fanout, vec![]),
-            Piece::queue(self.unrouted_queue(), vec![quorum()]),
-            Piece::binding(self.unrouted_queue(), self.unrouted(), ""),
-            Piece::exchange(self.dead(), ExchangeKind::Topic, aside(&unrouted)),
-            Piece::queue(self.dead_queue(), vec![quorum()]),
-            Piece::binding(self.dead_queue(), self.dead(), "#"),
-            Piece::exchange(self.jobs(), ExchangeKind::Topic, aside(&unrouted)),
+        let aside = || vec![("alternate-exchange", unrouted.clone())];
+        let mut exchanges = vec![
+            Exchange::new(self.unrouted(), ExchangeKind::Fanout, vec![]),
+            Exchange::new(self.dead(), ExchangeKind::Topic, aside()),
+            Exchange::new(self.jobs(), ExchangeKind::Topic, aside()),
+        ];
+        exchanges.extend(self.rungs.iter().map(|rung| Exchange::new(self.wait(*rung), ExchangeKind::Fanout, aside())));
+        exchanges
+    }
+
+    /// The queues, each with what is bound to it. No one needs another.
+    pub(super) fn queues(&self) -> Vec<OwnQueue> {
+        let mut queues = vec![
+            OwnQueue::new(Some(Part::Unrouted), self.unrouted_queue(), vec![quorum()], (self.unrouted(), "")),
+            OwnQueue::new(Some(Part::Dead), self.dead_queue(), vec![quorum()], (self.dead(), "#")),
         ];
         for lane in Lane::ALL {
             let arguments = match lane {
                 Lane::Interactive | Lane::Bulk => {
                     let mut arguments = at_least_once(&self.dead());
-                    arguments.push(("x-delivery-limit", AMQPValue::LongLongInt(DELIVERY_LIMIT)));
+                    arguments.push(("x-delivery-limit", AMQPValue::LongLongInt(DELIVERY_LIMIT.into())));
                     arguments
                 }
                 // Speed matters, survival does not: classic, and the messages are not persistent.
                 Lane::Rpc => vec![("x-queue-type", text("classic")), ("x-message-ttl", millis(RPC_TTL))],
             };
-            pieces.push(Piece::queue(self.lane_queue(lane), arguments));
-            pieces.push(Piece::binding(self.lane_queue(lane), self.jobs(), &format!("{}.#", lane.as_str())));
+            let binding = (self.jobs(), format!("{}.#", lane.as_str()));
+            queues.push(OwnQueue::new(Some(Part::Lane(lane)), self.lane_queue(lane), arguments, binding));
         }
         for rung in &self.rungs {
-            let entry = self.wait(*rung);
-            let name = format!("{entry}.v1");
             // No routing key of its own: the message goes back to the lane it came from.
             let mut arguments = at_least_once(&self.jobs());
             arguments.push(("x-message-ttl", millis(*rung)));
-            pieces.push(Piece::exchange(entry.clone(), ExchangeKind::Fanout, aside(&unrouted)));
-            pieces.push(Piece::queue(name.clone(), arguments));
-            pieces.push(Piece::binding(name, entry, ""));
+            queues.push(OwnQueue::new(None, format!("{}.v1", self.wait(*rung)), arguments, (self.wait(*rung), "")));
         }
-        pieces
+        queues
     }
 
-    /// Declares everything; what exists already is left as it is.
+    /// Declares the exchanges; what exists already is left as it is.
     ///
     /// # Errors
-    /// The broker's refusal (406 when a queue exists with other arguments), which closes
-    /// the channel, or a time limit.
-    pub(super) async fn declare(&self, live: &Live, channel: &Channel) -> Result<(), Failure> {
-        let on = On { live, channel };
-        for piece in self.pieces() {
-            match piece {
-                Piece::Exchange { name, kind, arguments } => on.exchange(&name, kind, arguments).await?,
-                Piece::Queue { name, arguments } => on.queue(&name, arguments).await?,
-                Piece::Binding { queue, exchange, key } => on.bind(&queue, &exchange, &key).await?,
-            }
+    /// The broker's refusal, which closes the channel, or a time limit.
+    pub(super) async fn declare_exchanges(&self, live: &Live, channel: &Channel) -> Result<(), Failure> {
+        for Exchange { name, kind, arguments } in self.exchanges() {
+            let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
+            let declaring = channel.exchange_declare(name.into(), kind, options, arguments);
+            live.limited("exchange.declare", DECLARE_LIMIT, declaring).await?;
         }
         Ok(())
     }
 }
 
-/// One declaration of the topology.
-pub(super) enum Piece {
-    Exchange { name: String, kind: ExchangeKind, arguments: FieldTable },
-    Queue { name: String, arguments: FieldTable },
-    Binding { queue: String, exchange: String, key: String },
+/// One exchange of the topology.
+pub(super) struct Exchange {
+    pub(super) name: String,
+    pub(super) kind: ExchangeKind,
+    pub(super) arguments: FieldTable,
 }
 
-impl Piece {
-    fn exchange(name: String, kind: ExchangeKind, arguments: Arguments) -> Self {
-        Self::Exchange { name, kind, arguments: table(arguments) }
+impl Exchange {
+    fn new(name: String, kind: ExchangeKind, arguments: Arguments) -> Self {
+        Self { name, kind, arguments: table(arguments) }
+    }
+}
+
+/// One queue of the topology.
+pub(super) struct OwnQueue {
+    /// `None`: a rung of the ladder.
+    pub(super) part: Option<Part>,
+    pub(super) name: String,
+    pub(super) arguments: FieldTable,
+    exchange: String,
+    key: String,
+}
+
+impl OwnQueue {
+    fn new(part: Option<Part>, name: String, arguments: Arguments, binding: (String, impl Into<String>)) -> Self {
+        Self { part, name, arguments: table(arguments), exchange: binding.0, key: binding.1.into() }
     }
 
-    fn queue(name: String, arguments: Arguments) -> Self {
-        Self::Queue { name, arguments: table(arguments) }
-    }
-
-    fn binding(queue: String, exchange: String, key: &str) -> Self {
-        Self::Binding { queue, exchange, key: key.to_owned() }
+    /// Declares the queue and binds it; what exists already is left as it is.
+    ///
+    /// # Errors
+    /// The broker's refusal (406 when it exists with other arguments), which closes the channel,
+    /// or no answer.
+    pub(super) async fn declare(&self, live: &Live, channel: &Channel) -> Result<(), Failure> {
+        let options = QueueDeclareOptions { durable: true, ..Default::default() };
+        let declaring = channel.queue_declare(self.name.as_str().into(), options, self.arguments.clone());
+        live.of_one_queue("queue.declare", DECLARE_LIMIT, declaring).await?;
+        let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+        let (queue, exchange, key) = (self.name.as_str(), self.exchange.as_str(), self.key.as_str());
+        let binding = channel.queue_bind(queue.into(), exchange.into(), key.into(), options, none);
+        live.of_one_queue("queue.bind", DECLARE_LIMIT, binding).await
     }
 }
 
@@ -222,32 +253,6 @@ fn table(arguments: Arguments) -> FieldTable {
     table
 }
 
-/// Where it is declared.
-struct On<'a> {
-    live: &'a Live,
-    channel: &'a Channel,
-}
-
-impl On<'_> {
-    async fn exchange(&self, name: &str, kind: ExchangeKind, arguments: FieldTable) -> Result<(), Failure> {
-        let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
-        let declaring = self.channel.exchange_declare(name.into(), kind, options, arguments);
-        self.live.limited("exchange.declare", DECLARE_LIMIT, declaring).await
-    }
-
-    async fn queue(&self, name: &str, arguments: FieldTable) -> Result<(), Failure> {
-        let options = QueueDeclareOptions { durable: true, ..Default::default() };
-        let declaring = self.channel.queue_declare(name.into(), options, arguments);
-        self.live.limited("queue.declare", DECLARE_LIMIT, declaring).await.map(|_| ())
-    }
-
-    async fn bind(&self, queue: &str, exchange: &str, key: &str) -> Result<(), Failure> {
-        let (options, none) = (QueueBindOptions::default(), FieldTable::default());
-        let binding = self.channel.queue_bind(queue.into(), exchange.into(), key.into(), options, none);
-        self.live.limited("queue.bind", DECLARE_LIMIT, binding).await
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,11 +302,15 @@ mod tests {
             topology.dead_queue(),
             topology.unrouted_queue(),
             topology.lane_queue(Lane::Interactive),
-            topology.new_reply_queue(),
+            topology.new_answer_queue(),
             topology.entry(Some(Duration::from_secs(1))),
         ];
         assert!(names.iter().all(|name| name.starts_with("shop.a.")), "{names:?}");
+        assert!(topology.exchanges().iter().all(|exchange| exchange.name.starts_with("shop.a.")));
+        assert!(topology.queues().iter().all(|queue| queue.name.starts_with("shop.a.")));
         assert_eq!(topology.lane_queue(Lane::Bulk), "shop.a.bulk.v1");
+        assert!(topology.takes_pieces(&topology.new_answer_queue()));
+        assert!(!topology.takes_pieces("shop.a.reply.1") && !topology.takes_pieces("other.answers.1"));
         assert_eq!(routing_key(Lane::Interactive, "SendOrder"), "interactive.SendOrder");
     }
 }
