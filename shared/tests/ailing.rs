@@ -176,8 +176,9 @@ async fn a_statement_that_gave_way_to_another_transaction_is_done_at_once() {
 #[tokio::test]
 async fn a_transaction_with_a_failed_statement_is_never_called_committed() {
     let server = Server::new().await;
-    let file = std::env::temp_dir().join(format!("bridge-ailing-{}.db", Uuid::new_v4().simple()));
-    let sqlite = store(Db::open_sqlite(&file).await.expect("opens"));
+    let folder = std::env::temp_dir().join(format!("bridge-ailing-{}", Uuid::new_v4().simple()));
+    std::fs::create_dir(&folder).expect("a folder");
+    let sqlite = store(Db::open_sqlite(&folder.join("bridge.db")).await.expect("opens"));
     sqlite.db.migrate().await.expect("migrated");
     for store in [server.store("").await, sqlite] {
         let mut tx = store.db.begin().await.expect("begun");
@@ -188,7 +189,7 @@ async fn a_transaction_with_a_failed_statement_is_never_called_committed() {
         tx.commit().await.expect_err("nothing of it happened, and it says so");
         assert!(store.db.fetch("SELECT name FROM cursors WHERE name = 'a'", vec![]).await.expect("read").is_empty());
     }
-    let _ = std::fs::remove_file(file);
+    let _ = std::fs::remove_dir_all(folder);
     server.clear().await;
 }
 

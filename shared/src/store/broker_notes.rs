@@ -169,25 +169,26 @@ mod tests {
     use crate::store::Db;
 
     struct Scratch {
-        file: std::path::PathBuf,
+        folder: std::path::PathBuf,
         clock: Clock,
         store: Store,
     }
 
     impl Scratch {
         async fn new() -> Self {
-            let file = std::env::temp_dir().join(format!("bridge-notes-{}.db", uuid::Uuid::new_v4()));
-            let db = Db::open_sqlite(&file).await.expect("a database");
+            let folder = std::env::temp_dir().join(format!("bridge-notes-{}", uuid::Uuid::new_v4()));
+            std::fs::create_dir(&folder).expect("a folder");
+            let db = Db::open_sqlite(&folder.join("bridge.db")).await.expect("a database");
             db.migrate().await.expect("migrated");
             let clock = Clock::standing_at(Timestamp::from_second(1_700_000_000).expect("a moment"));
             let store = Store::new(db, SecretKey::from_bytes([7; 32]), clock.clone());
-            Self { file, clock, store }
+            Self { folder, clock, store }
         }
     }
 
     impl Drop for Scratch {
         fn drop(&mut self) {
-            let _ = std::fs::remove_file(&self.file);
+            let _ = std::fs::remove_dir_all(&self.folder);
         }
     }
 

@@ -312,6 +312,9 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
+        // With the browser itself, which would write into its folder for a while yet.
+        let group = format!("-{}", self.driver.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.driver.kill();
         let _ = self.driver.wait();
         let _ = std::fs::remove_dir_all(&self.profile);

@@ -283,10 +283,10 @@ pub(super) fn is_missing(failure: &Failure) -> bool {
 }
 
 /// Keeps a queue that nobody takes from in use: a policy with `expires` deletes an unused one with
-/// all it holds. Declaring a quorum queue again does not count as use, nor does counting it
-///; taking a message does. It goes back as a new one at the
-/// end, confirmed before the old one is removed, since handing it back would count towards its
-/// delivery limit; how often it was handed out before goes along.
+/// all it holds. Declaring a quorum queue again does not count as use, nor does counting it; taking
+/// a message does. It goes back as a new one at the end, confirmed before the old one is removed,
+/// since handing it back would count towards its delivery limit; how often it was handed out before
+/// goes along.
 async fn stir(live: &Live, channel: &Channel, name: &str, hand: &mut Hand) -> Result<(), Failure> {
     if !hand.confirms {
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
