@@ -42,9 +42,10 @@ cluster_node() {
             printf 'start)\n    setsid env'
             printf ' %q' "${node_env[@]}" "SERVICES_DIR=$services_dir" "$rabbit_sbin/rabbitmq-server"
             printf ' </dev/null >>%q 2>&1 &\n    echo $! >%q\n' "$services_dir/rabbitmq-2.log" "$services_dir/rabbitmq-2.pid"
-            printf '    exec env'
+            # Nobody answers for a node that has only just been started.
+            printf '    for _ in {1..60}; do env'
             printf ' %q' "${node_env[@]}" "$rabbit_sbin/rabbitmqctl" -q
-            printf ' await_startup --timeout 60\n    ;;\nesac\n'
+            printf ' await_startup --timeout 60 && exit; sleep 1; done\n    exit 1\n    ;;\nesac\n'
         } >"$services_dir/cluster-node"
         chmod 755 "$services_dir/cluster-node"
         export TEST_CLUSTER_NODE=$services_dir/cluster-node

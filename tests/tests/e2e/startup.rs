@@ -368,7 +368,7 @@ async fn a_database_that_is_not_there_or_not_ours_is_named_by_its_reason() {
     stranger.set_password(Some(PLANTED)).expect("a password");
     for (url, words) in [
         (missing.to_string(), "the database that DATABASE_URL names does not exist"),
-        (stranger.to_string(), "PostgreSQL refuses the user name or password of DATABASE_URL"),
+        (stranger.to_string(), "PostgreSQL does not let the user of DATABASE_URL log in"),
     ] {
         let settings =
             [("DATABASE_URL", url.as_str()), ("BRIDGE_SECRET_KEY", key.as_str()), ("AMQP_URL", amqp.as_str())];
