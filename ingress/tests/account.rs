@@ -7,9 +7,8 @@ use std::time::Duration;
 use installation::{Installation, Plan};
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
-use shared::domain::{Integration, IntegrationState, PausedBy, Secret, Settings};
+use shared::domain::{Integration, IntegrationState, PausedBy, Secret};
 use shared::store::StoreError;
-use shared::store::integrations::NewIntegration;
 use shared::store::journal::Search;
 use simulators::harness::{LONG, eventually};
 use simulators::retailcrm::an_order;
@@ -278,27 +277,16 @@ async fn a_save_undoes_neither_a_rotated_key_nor_a_pause_of_the_same_moment() {
     }
 }
 
-/// Another tenant at the same address of RetailCRM, with a key and a cabinet of its own.
-async fn neighbour(world: &Installation) -> Integration {
+/// Another tenant, whose RetailCRM account is there.
+async fn neighbour_of(world: &Installation) -> Integration {
     world.crm.add_account("key-of-another");
-    let new = NewIntegration {
-        title: "Сосед".to_owned(),
-        crm_url: world.crm.url(),
-        crm_api_key: Secret::new("key-of-another"),
-        measoft_url: world.courier.url(),
-        extra: "8".to_owned(),
-        login: "neighbour".to_owned(),
-        password: Secret::new("pass-of-another"),
-        prefix: "N-".to_owned(),
-        settings: Settings { delivery_types: vec!["theirs".to_owned()], ..Settings::default() },
-    };
-    world.ctx.store.add_integration(new).await.expect("added")
+    world.neighbour().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_never_shows_a_key_of_another_account_whatever_address_it_names() {
     let world = Installation::new().await;
-    let other = neighbour(&world).await;
+    let other = neighbour_of(&world).await;
     let browser = Browser::new(&world);
     browser.open(&world).await;
     let page = browser.get("/retailcrm/account/triggers").await;
@@ -321,7 +309,7 @@ async fn an_address_is_taken_over_only_with_a_key_that_works_there_and_both_side
     let there = simulators::retailcrm::RetailcrmSim::start(Default::default()).await.expect("another CRM");
     there.add_account("key-there");
     let address = there.url();
-    let mut theirs = neighbour(&world).await;
+    let mut theirs = neighbour_of(&world).await;
     let moves = |i: &mut Integration| -> Result<(), StoreError> {
         i.crm_url = address.clone();
         Ok(())
@@ -354,7 +342,7 @@ async fn an_address_is_taken_over_only_with_a_key_that_works_there_and_both_side
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cabinet_of_another_integration_is_not_shared_by_guessing_its_login() {
     let world = Installation::new().await;
-    let other = neighbour(&world).await;
+    let other = neighbour_of(&world).await;
     let browser = Browser::new(&world);
     let page = browser.open(&world).await;
     let (token, values) = (page.token(), stored(&page));

@@ -7,9 +7,8 @@ use installation::{Installation, Plan};
 use reqwest::header::{COOKIE, SET_COOKIE};
 use reqwest::redirect::Policy;
 use serde_json::{Value, json};
-use shared::domain::{CrmOrderId, Delivery, Integration, Secret, Settings};
+use shared::domain::{CrmOrderId, Delivery, Integration};
 use shared::store::dead_letters::DeadFilter;
-use shared::store::integrations::NewIntegration;
 use simulators::measoft::Account;
 use simulators::retailcrm::{AccountId, an_order};
 
@@ -56,18 +55,7 @@ impl Tenants {
         let mut cabinet = Account::new("8", "neighbour", "pass-of-another");
         cabinet.sync_after_ms = Some(0);
         world.courier.add_account(cabinet);
-        let new = NewIntegration {
-            title: "Сосед".to_owned(),
-            crm_url: world.crm.url(),
-            crm_api_key: Secret::new("key-of-another"),
-            measoft_url: world.courier.url(),
-            extra: "8".to_owned(),
-            login: "neighbour".to_owned(),
-            password: Secret::new("pass-of-another"),
-            prefix: String::new(),
-            settings: Settings { delivery_types: vec!["theirs".to_owned()], ..Settings::default() },
-        };
-        let theirs = world.ctx.store.add_integration(new).await.expect("added");
+        let theirs = world.neighbour().await;
         let an_order = |number: &str| an_order().number(number).delivery_type("theirs").text("lastName", "Соседкина");
         let placed = an_order("N-7").text("phone", "+7 903 765-43-21");
         let their_order = world.crm.add_order(their_account, placed);
@@ -83,7 +71,7 @@ impl Tenants {
             .until("their key is known", async || tenants.fire("trigger", "N-7", &key).await.status == 200)
             .await;
         assert_eq!(tenants.fire("trigger", "N-8", &key).await.status, 200);
-        tenants.world.until("theirs is placed", async || tenants.world.courier.order("N-7").is_some()).await;
+        tenants.world.until("theirs is placed", async || tenants.world.courier.order("N-N-7").is_some()).await;
         tenants.world.until("theirs has failed", async || !tenants.letters().await.is_empty()).await;
         tenants.world.at_rest().await;
         tenants.their_letter = tenants.letters().await[0];

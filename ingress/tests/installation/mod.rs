@@ -117,6 +117,23 @@ impl Installation {
         world
     }
 
+    /// Another tenant at the same address of RetailCRM, with a key and a cabinet of its own; not
+    /// known to RetailCRM's simulator yet.
+    pub(crate) async fn neighbour(&self) -> Integration {
+        let new = NewIntegration {
+            title: "Сосед".to_owned(),
+            crm_url: self.crm.url(),
+            crm_api_key: Secret::new("key-of-another"),
+            measoft_url: self.courier.url(),
+            extra: "8".to_owned(),
+            login: "neighbour".to_owned(),
+            password: Secret::new("pass-of-another"),
+            prefix: "N-".to_owned(),
+            settings: Settings { delivery_types: vec!["theirs".to_owned()], ..Settings::default() },
+        };
+        self.ctx.store.add_integration(new).await.expect("added")
+    }
+
     /// The module's instance code.
     pub(crate) fn module(&self) -> String {
         self.integration.code(&self.ctx.config.module_code)

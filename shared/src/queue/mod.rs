@@ -8,6 +8,8 @@
 //! * nothing is settled twice: settling takes the delivery by value.
 
 pub mod amqp;
+#[cfg(test)]
+mod by_hand;
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
 pub mod jobs;

@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
     use crate::message::decode;
-    use crate::queue::Settle;
+    use crate::queue::by_hand::{Nothing, Taking};
     use crate::queue::spill::tests::{Scratch, bulk, message};
     use crate::store::jobs::NewJob;
 
@@ -179,38 +179,6 @@ mod tests {
     /// A broker whose messages are put in by hand.
     #[derive(Default)]
     struct Broker(Arc<Mutex<Vec<Delivery>>>);
-
-    struct Taking(Arc<Mutex<Vec<Delivery>>>);
-
-    impl Subscription for Taking {
-        fn next(&mut self) -> BoxFuture<'_, Option<Delivery>> {
-            async move {
-                loop {
-                    let next = self.0.lock().expect("lock").pop();
-                    match next {
-                        Some(delivery) => return Some(delivery),
-                        None => tokio::time::sleep(Duration::from_millis(5)).await,
-                    }
-                }
-            }
-            .boxed()
-        }
-
-        fn stop(&mut self) -> BoxFuture<'_, ()> {
-            async {}.boxed()
-        }
-    }
-
-    struct Nothing;
-
-    impl Settle for Nothing {
-        fn ack(self: Box<Self>) -> BoxFuture<'static, ()> {
-            async {}.boxed()
-        }
-        fn requeue(self: Box<Self>) -> BoxFuture<'static, ()> {
-            async {}.boxed()
-        }
-    }
 
     impl Publisher for Broker {
         fn publish(&self, _: Envelope, _: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>> {

@@ -213,6 +213,7 @@ mod tests {
 
     use super::*;
     use crate::message::Envelope;
+    use crate::queue::by_hand::{Nothing, Taking};
     use crate::queue::{Consumer, PublishError, Publisher, Queue};
 
     /// A queue whose subscription yields what is put into it by hand, and whose state is
@@ -236,38 +237,8 @@ mod tests {
         }
 
         fn deliver(&self) {
-            struct Nothing;
-            impl Settle for Nothing {
-                fn ack(self: Box<Self>) -> BoxFuture<'static, ()> {
-                    async {}.boxed()
-                }
-                fn requeue(self: Box<Self>) -> BoxFuture<'static, ()> {
-                    async {}.boxed()
-                }
-            }
             let delivery = Delivery::new(Vec::new(), false, Box::new(Nothing));
             self.deliveries.lock().expect("lock").push(delivery);
-        }
-    }
-
-    struct Hanging(Arc<Mutex<Vec<Delivery>>>);
-
-    impl Subscription for Hanging {
-        fn next(&mut self) -> BoxFuture<'_, Option<Delivery>> {
-            async move {
-                loop {
-                    let delivery = self.0.lock().expect("lock").pop();
-                    match delivery {
-                        Some(delivery) => return Some(delivery),
-                        None => tokio::time::sleep(Duration::from_millis(1)).await,
-                    }
-                }
-            }
-            .boxed()
-        }
-
-        fn stop(&mut self) -> BoxFuture<'_, ()> {
-            async {}.boxed()
         }
     }
 
@@ -279,7 +250,7 @@ mod tests {
 
     impl Consumer for Fake {
         fn subscribe(&self, _: Lane, _: u16) -> Box<dyn Subscription> {
-            Box::new(Hanging(self.deliveries.clone()))
+            Box::new(Taking(self.deliveries.clone()))
         }
     }
 
