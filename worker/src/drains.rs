@@ -43,6 +43,8 @@ pub fn policy_of(reason: &str) -> Option<&'static str> {
 const RESENDS: u32 = 5;
 /// From one to the next, doubled each time: queues are declared anew meanwhile.
 const PAUSE: Duration = Duration::from_millis(500);
+/// After a message that the broker did not take again, others are not tried for so long.
+const REFUSED: Duration = Duration::from_secs(10);
 /// Messages whose resends are remembered.
 const REMEMBERED: usize = 50_000;
 
@@ -67,6 +69,7 @@ async fn drain(
     stop: CancellationToken,
 ) {
     let mut resends = Resends::default();
+    let mut refused: Option<Instant> = None;
     let mut told: HashMap<(String, String), Instant> = HashMap::new();
     loop {
         let delivery = tokio::select! {
@@ -80,6 +83,12 @@ async fn drain(
         if let Some(envelope) = strayed(what, &delivery)
             && let Some(at) = resends.next(envelope.id, Instant::now())
         {
+            // What the broker does not take back now is taken in without it: each would wait for
+            // a confirm that does not come, and those behind it as well.
+            if refused.is_some_and(|at| at.elapsed() < REFUSED) {
+                take_in(delivery).await;
+                continue;
+            }
             let sent = async {
                 tokio::time::sleep_until(at).await;
                 publisher.publish(envelope.clone(), None).await
@@ -92,7 +101,10 @@ async fn drain(
                     );
                     delivery.ack().await;
                 }
-                Err(_) => delivery.requeue().await,
+                Err(_) => {
+                    refused = Some(Instant::now());
+                    take_in(delivery).await;
+                }
             }
             continue;
         }
@@ -352,26 +364,34 @@ mod tests {
         assert_eq!(decode(dead.command.expect("a command").as_bytes()), Ok(envelope));
     }
 
-    /// A message out of the catch-all queue: how often it was published, acknowledged and handed
-    /// back, and how many dead letters came of it.
-    async fn stray(away: bool) -> (u32, (u32, u32), usize) {
-        let ((store, file), settled) = (store().await, Settled::default());
-        let mut stray = delivery(encode(&send_order()), "unrouted", &settled);
-        stray.death.as_mut().expect("put aside").queue = "interactive.SendOrder".to_owned();
-        let few = Few(vec![stray]);
+    /// Two messages out of the catch-all queue: how often was published, how many were taken in,
+    /// acknowledged and handed back, and how many dead letters came of them.
+    async fn strays(away: bool) -> (u32, usize, (u32, u32), usize) {
+        let ((store, file), settled, (taken, take_in)) = (store().await, Settled::default(), reception());
+        let stray = || {
+            let mut stray = delivery(encode(&send_order()), "unrouted", &settled);
+            stray.death.as_mut().expect("put aside").queue = "interactive.SendOrder".to_owned();
+            stray
+        };
+        let few = Few(vec![stray(), stray()]);
         let sent = Arc::new(Sent { away, ..Sent::default() });
         let stop = CancellationToken::new();
-        drain(store.clone(), sent.clone(), Aside::Unrouted, Box::new(few), reception().1, stop).await;
+        drain(store.clone(), sent.clone(), Aside::Unrouted, Box::new(few), take_in, stop).await;
         let dead = store.dead_letters(&DeadFilter::default()).await.expect("read").len();
         store.db.close().await;
         let _ = std::fs::remove_file(file);
-        (sent.count.load(Ordering::SeqCst), settled.counts(), dead)
+        let taken = taken.lock().expect("lock").len();
+        (sent.count.load(Ordering::SeqCst), taken, settled.counts(), dead)
     }
 
     #[tokio::test]
     async fn what_found_its_queue_missing_is_sent_again() {
-        assert_eq!(stray(false).await, (1, (1, 0), 0));
-        assert_eq!(stray(true).await, (1, (0, 1), 0), "a broker that takes nothing keeps it");
+        assert_eq!(strays(false).await, (2, 0, (2, 0), 0));
+    }
+
+    #[tokio::test]
+    async fn what_the_broker_does_not_take_again_is_taken_in_and_holds_up_nothing() {
+        assert_eq!(strays(true).await, (1, 2, (2, 0), 0), "the second is not tried with the broker");
     }
 
     #[test]
