@@ -35,7 +35,7 @@ async fn placed(world: &World, orders: &[Placed]) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a cluster: ./tests/run cluster"]
+#[ignore = "kills a node of a three-node RabbitMQ, which only ./tests/run cluster starts"]
 async fn orders_flow_while_the_node_with_the_callback_lane_is_away() {
     let world = World::scaled("cluster").with(Role::Worker, 2).start().await;
     let orders = world.place_many(4 * ORDERS);
