@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use shared::domain::{CrmOrderId, DeliveryState as S, IntegrationState, Kopecks, PausedBy};
+use shared::domain::{CrmOrderId, DeliveryState as S, IntegrationId, IntegrationState, Kopecks, PausedBy};
 use shared::message::{Command, RECONCILE_HISTORY};
 use shared::store::intents::Want;
 use simulators::measoft::{FaultAction, FaultRule};
@@ -24,10 +24,20 @@ async fn dead_reasons(world: &World) -> Vec<String> {
 
 /// Works until nothing waits.
 async fn settle(world: &World) {
+    settle_all(world, &[world.id]).await;
+}
+
+async fn settle_all(world: &World, shops: &[IntegrationId]) {
     world
         .until("nothing waits", async || {
-            world.work(world.id).await;
-            world.store().backlog_of(world.id).await.expect("read").0 == 0
+            let mut waiting = 0;
+            for shop in shops {
+                world.work(*shop).await;
+            }
+            for shop in shops {
+                waiting += world.store().backlog_of(*shop).await.expect("read").0;
+            }
+            waiting == 0
         })
         .await;
 }
@@ -538,6 +548,37 @@ async fn an_order_that_leaves_and_is_renumbered_at_once_leaves_no_parcel_behind(
     settle(&world).await;
     assert_eq!(world.delivery(order).await.state, S::Cancelled);
     assert_eq!((world.courier.count("neworder"), world.courier.count("cancelorder")), (1, 1));
+    assert_eq!(dead_reasons(&world).await, [""; 0]);
+}
+
+/// The states of one order's deliveries at two shops.
+async fn at_both(world: &World, shops: [IntegrationId; 2], order: i64) -> [Option<S>; 2] {
+    let mut states = [None; 2];
+    for (state, shop) in states.iter_mut().zip(shops) {
+        let kept = world.store().delivery_by_order(shop, CrmOrderId(order)).await.expect("read");
+        *state = kept.map(|d| d.state);
+    }
+    states
+}
+
+#[tokio::test]
+async fn an_order_that_moves_between_shops_under_ever_new_numbers_has_one_parcel() {
+    let world = World::new().await;
+    let other = world.add_shop("B", "incity-b", |_| {}).await;
+    let shops = [world.id, other];
+    let order = world.place("A-1").await;
+    settle(&world).await;
+    // Each time the cancel trigger speaks of the last number, which another order bears by then.
+    let moves = [(other, "incity-b", "A-2"), (world.id, "incity", "A-3"), (other, "incity-b", "A-4")];
+    for (shop, delivery_type, number) in moves {
+        world.crm.edit(world.account, order, |order| order.set_delivery_type(delivery_type));
+        world.crm.edit(world.account, order, |order| order.set_number(number));
+        world.send(shop, number).await;
+        settle_all(&world, &shops).await;
+        let expected = shops.map(|id| Some(if id == shop { S::Created } else { S::Cancelled }));
+        assert_eq!(at_both(&world, shops, order).await, expected, "{number}");
+    }
+    assert_eq!((world.courier.count("neworder"), world.courier.count("cancelorder")), (4, 3));
     assert_eq!(dead_reasons(&world).await, [""; 0]);
 }
 

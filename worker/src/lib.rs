@@ -26,6 +26,7 @@ pub mod gather;
 mod identity_stories;
 pub mod intake;
 pub mod kinship;
+pub mod left_behind;
 mod lifeline;
 pub mod module;
 pub mod money;

@@ -37,9 +37,17 @@ pub trait Connect: Send + Sync {
 pub struct Shop {
     pub integration: Arc<Integration>,
     pub vendors: Vendors,
+    /// The other integrations of its RetailCRM account: an order may move between them.
+    pub siblings: Arc<[IntegrationId]>,
 }
 
 impl Shop {
+    /// Alone in its RetailCRM account, as far as is known.
+    #[must_use]
+    pub fn new(integration: impl Into<Arc<Integration>>, vendors: Vendors) -> Self {
+        Self { integration: integration.into(), vendors, siblings: Arc::default() }
+    }
+
     #[must_use]
     pub fn id(&self) -> IntegrationId {
         self.integration.id

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::domain::delivery::{DeliveryState as S, Event, Fingerprint};
-use shared::domain::{CrmOrderId, Delivery, IntegrationId, IntegrationState, OrderNo, OrderNumber, PausedBy};
-use shared::message::{Candidate, Command, Envelope, GiveUp, Kind, Outcome, RetryWhy};
+use shared::domain::{Delivery, IntegrationId, IntegrationState, OrderNo, OrderNumber, PausedBy};
+use shared::message::{Command, Envelope, GiveUp, Kind, Outcome, RetryWhy};
 use shared::planted::{Bug, is_planted};
 use shared::reason;
 use shared::retailcrm::CrmError;
@@ -19,20 +19,19 @@ use shared::retry::Waits;
 use shared::store;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::deliveries::{DeliveryKey, Leased};
-use shared::store::intents::{Held, Intent, Leave, Want, Wish};
+use shared::store::intents::{Held, Intent, Leave};
 use shared::store::journal::{Entry, What};
 use shared::store::numbers::{numbers, numbers_by_id};
 use shared::store::past_deliveries::PastDelivery;
-use uuid::Uuid;
 
 use crate::case::Case;
 use crate::confidential;
 use crate::convert;
 use crate::courier::{next_generation, year_changed};
 use crate::crm::{self, shown};
-use crate::decide::Wanted;
 use crate::decide::{Decision, Known, REREADS, Shown, Situation, decide};
 use crate::gather::gather;
+use crate::left_behind::{clear_elsewhere, clearing_up, is_found_gone};
 use crate::module::towns;
 use crate::money;
 use crate::overlay::Overlay;
@@ -574,8 +573,13 @@ async fn store_result(
     leave: Leave,
     now: Timestamp,
 ) -> store::Result<bool> {
-    let mut tx = tools.store.db.begin().await?;
     let number = case.intent.number.as_str();
+    let is_here = case.order.as_ref().map(|read| shown(read, case, shop, &tools.module_code) == Shown::Ours);
+    // Before this shop's own result: a wish too many is served without effect.
+    if let (Some(true), Some(order), Leave::Served) = (is_here, case.intent.order, leave) {
+        clear_elsewhere(tools, shop, case, outcome, order).await?;
+    }
+    let mut tx = tools.store.db.begin().await?;
     // In the order that everybody keeps to: intents, then deliveries.
     let mut held = tx.leave_intent(&case.intent, leave, now).await?;
     if held && let Some(d) = &case.delivery {
@@ -624,7 +628,6 @@ async fn store_result(
         }
         _ => {}
     }
-    let is_here = case.order.as_ref().map(|read| shown(read, case, shop, &tools.module_code) == Shown::Ours);
     let has_left = case.is_withdrawn() || is_here == Some(false);
     let wanted = case.wanted();
     let is_cancel = wanted.cancel && !wanted.send_after_cancel;
@@ -634,10 +637,10 @@ async fn store_result(
     if let (Outcome::Done(_) | Outcome::AlreadyDone(_), Some(order)) = (outcome, case.intent.order) {
         tx.resolve_ambiguous(shop.id(), order, has_left, now).await?;
     }
-    let left_behind = case.delivery.as_ref().filter(|d| is_here == Some(false) && is_left_behind(d, outcome, wanted));
-    if let (Some(d), Some(order), Leave::Served) = (left_behind, case.intent.order, leave) {
+    let left_behind = case.delivery.as_ref().filter(|d| is_here == Some(false) && is_found_gone(d, outcome, wanted));
+    if let (Some(d), Some(_), Leave::Served) = (left_behind, case.intent.order, leave) {
         let due_at = now.checked_add(tools.limits.settle).unwrap_or(now);
-        tx.record_wish(&clearing_up(case, d, order, due_at, now), now).await?;
+        tx.record_wish(&clearing_up(d, case.intent.number.clone(), &case.intent, due_at, now), now).await?;
     }
     let mut entry = Entry::new(now, What::Decision, words(case, outcome, leave)).about(shop.id(), number);
     if let Some(d) = &case.delivery {
@@ -646,30 +649,6 @@ async fn store_result(
     tx.append_journal(&entry.outcome(outcome.label())).await?;
     tx.commit().await?;
     Ok(true)
-}
-
-/// An order is found gone to another carrier while MeaSoft has it. The cancel that should tell
-/// so names a number, which may be another order's by now.
-fn is_left_behind(d: &Delivery, outcome: &Outcome, wanted: Wanted) -> bool {
-    matches!(outcome, Outcome::Superseded(_)) && d.state == S::Created && !wanted.cancel
-}
-
-/// The wish to cancel what an order left behind.
-fn clearing_up(case: &Case, d: &Delivery, order: CrmOrderId, due_at: Timestamp, now: Timestamp) -> Wish {
-    let integration = case.intent.integration;
-    Wish {
-        integration,
-        number: case.intent.number.clone(),
-        order: Some(order),
-        want: Want::Cancel,
-        declared: None,
-        candidates: vec![Candidate { delivery_type: d.delivery_type.clone(), integration }],
-        due_at,
-        received_at: now,
-        generation: case.intent.generation,
-        traceparent: case.intent.traceparent.clone(),
-        command_id: Uuid::now_v7().to_string(),
-    }
 }
 
 /// What the database refuses to store of an attempt ends as a dead letter all the same, without

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use shared::domain::crm_account::Access;
 use shared::domain::{Integration, IntegrationId};
 use shared::store::{self, Store};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,17 @@ struct Seen {
     version: i64,
     active: bool,
     shop: Result<Shop, String>,
+}
+
+/// Tells every shop which others are of its RetailCRM account.
+fn relate(seen: &mut HashMap<IntegrationId, Seen>) {
+    let shops = seen.values().filter_map(|seen| seen.shop.as_ref().ok());
+    let accounts: Vec<(IntegrationId, Access)> = shops.map(|shop| (shop.id(), Access::of(&shop.integration))).collect();
+    for shop in seen.values_mut().filter_map(|seen| seen.shop.as_mut().ok()) {
+        let (own, id) = (Access::of(&shop.integration), shop.id());
+        let others = accounts.iter().filter(|(other, access)| *other != id && access.is_one_with(&own));
+        shop.siblings = others.map(|(other, _)| *other).collect();
+    }
 }
 
 /// A registry of integrations; cheap to clone.
@@ -68,13 +80,14 @@ impl Shops {
             }
             seen.insert(id, Seen { version, active, shop });
         }
+        relate(&mut seen);
         *self.stamp.write().expect("never poisoned") = Some(stamp);
         Ok(true)
     }
 
     fn open(&self, integration: Integration) -> Result<Shop, String> {
         let vendors = self.connect.connect(&integration)?;
-        Ok(Shop { integration: Arc::new(integration), vendors })
+        Ok(Shop::new(integration, vendors))
     }
 
     /// An integration that is not stored so (yet).

@@ -157,7 +157,7 @@ impl Installation {
         let (store, metrics) = (self.ctx.store.clone(), self.ctx.metrics.clone());
         let clients = bridge_worker::connect::Clients::new(&self.ctx.config, store, journal, metrics).expect("clients");
         let vendors = clients.connect(&self.integration).expect("vendors");
-        let shop = Shop { integration: Arc::new(self.integration.clone()), vendors };
+        let shop = Shop::new(self.integration.clone(), vendors);
         let done = registration::register(&shop, &self.ctx.config.public_url, &self.ctx.config.module_code)
             .await
             .expect("registered");

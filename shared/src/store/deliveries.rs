@@ -383,6 +383,22 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// What several integrations have of one order of their RetailCRM account.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn deliveries_of_order(&self, among: &[IntegrationId], crm_order: CrmOrderId) -> Result<Vec<Delivery>> {
+        if among.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<String> = among.iter().map(ToString::to_string).collect();
+        let sql = format!(
+            "SELECT {COLUMNS} FROM deliveries WHERE crm_order_id = $1 AND integration_id IN ({}) ORDER BY id",
+            ids.join(", ")
+        );
+        self.db.fetch(sql, args![crm_order]).await?.iter().map(read).collect()
+    }
+
     async fn one_delivery(&self, condition: &str, args: Vec<crate::store::Value>) -> Result<Option<Delivery>> {
         let row = self.db.fetch_one(format!("SELECT {COLUMNS} FROM deliveries WHERE {condition}"), args).await?;
         row.as_ref().map(read).transpose()

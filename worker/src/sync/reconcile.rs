@@ -32,6 +32,7 @@ use shared::telemetry::metrics::Repair;
 use crate::budget::Priority;
 use crate::convert;
 use crate::crm;
+use crate::left_behind::is_left_behind;
 use crate::ports::{Shop, Tools};
 use crate::references::References;
 use crate::shops::Shops;
@@ -155,13 +156,6 @@ pub fn missed(found: &Changed<'_>, integration: &Integration) -> Option<Missed> 
             _ => None,
         },
     }
-}
-
-/// Whether the parcel of an order that is gone is still to be cleared up. Pure.
-#[must_use]
-pub fn is_left_behind(d: &Delivery, intent: Option<&Intent>) -> bool {
-    let asked = intent.is_some_and(|intent| intent.cancel_seq > intent.send_seq);
-    matches!(d.state, S::Sending | S::Unknown | S::Created | S::InWork) && !asked
 }
 
 /// Walks the history of orders since the cursor.

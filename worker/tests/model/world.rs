@@ -186,7 +186,7 @@ impl World {
         let store = Store::new(db, SecretKey::from_bytes([7; 32]), clock.clone());
         let journal = Journal::start(store.clone());
         let crm = FakeCrm::new(clock.clone(), said.clone());
-        let (mut accounts, mut shops) = (Vec::new(), Vec::new());
+        let (mut accounts, mut fakes) = (Vec::new(), Vec::new());
         for n in 0..history.integrations {
             let settings = Settings {
                 delivery_types: vec![format!("courier-{n}")],
@@ -205,14 +205,15 @@ impl World {
                 prefix: String::new(),
                 settings,
             };
-            let integration = Arc::new(store.add_integration(new).await.expect("an integration"));
+            let integration = store.add_integration(new).await.expect("an integration");
             let account = Account::new(integration.id, clock.clone(), store.clone(), crm.clone(), said.clone());
             accounts.push(account.clone());
-            shops.push(Shop { integration, vendors: Vendors { courier: account, crm: crm.clone() } });
+            fakes.push((integration.id, Vendors { courier: account, crm: crm.clone() }));
         }
-        let fakes = shops.iter().map(|shop: &Shop| (shop.id(), shop.vendors.clone())).collect();
-        let registry = Shops::new(store.clone(), Arc::new(Fakes(fakes)));
+        let ids: Vec<IntegrationId> = fakes.iter().map(|(id, _)| *id).collect();
+        let registry = Shops::new(store.clone(), Arc::new(Fakes(fakes.into_iter().collect())));
         registry.refresh().await.expect("integrations");
+        let shops = ids.into_iter().map(|id| registry.any(id).expect("a shop")).collect();
         let mut world = Self {
             clock,
             store,
