@@ -37,6 +37,12 @@ impl Clock {
         self.now().as_millisecond()
     }
 
+    /// Whether it is the system's, which may be wrong.
+    #[must_use]
+    pub const fn is_system(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Moves a standing clock on; the system's clock is left alone.
     pub fn advance(&self, by: std::time::Duration) {
         if let Some(ms) = &self.0 {

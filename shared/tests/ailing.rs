@@ -227,6 +227,27 @@ async fn rows_are_locked_in_the_order_of_their_ids() {
 }
 
 #[tokio::test]
+async fn what_several_processes_did_is_put_in_order_by_the_databases_clock() {
+    let server = Server::new().await;
+    let schema = &server.schema;
+    // A server an hour behind this process.
+    let behind = format!(
+        "CREATE FUNCTION {schema}.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS \
+         'SELECT pg_catalog.clock_timestamp() - make_interval(hours => 1)'"
+    );
+    server.admin.exec(behind, vec![]).await.expect("made");
+    let store = server.store(&format!("search_path={schema},pg_catalog")).await;
+    let agreed = store.agreed_now().await.expect("asked");
+    let off = store.clock.now().duration_since(agreed).as_secs();
+    assert!((3590..3700).contains(&off), "{off} s");
+    // A clock that tests set is everybody's.
+    let still = "2026-09-01T10:00:00Z".parse().expect("a moment");
+    let store = Store::new(store.db.clone(), SecretKey::from_bytes([7; 32]), Clock::standing_at(still));
+    assert_eq!(store.agreed_now().await.expect("asked"), still);
+    server.clear().await;
+}
+
+#[tokio::test]
 async fn a_server_that_took_over_is_noticed_once_and_both_sides_are_compared_anew() {
     let server = Server::new().await;
     let store = server.store("").await;

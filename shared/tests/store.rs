@@ -17,7 +17,7 @@ use shared::domain::{
     OrderNo, OrderNumber, PausedBy, Secret,
 };
 use shared::message::{Candidate, Lane};
-use shared::store::budgets::{SLICES, Taken, Window};
+use shared::store::budgets::{SHARED_BY, SLICES, Taken, Window};
 use shared::store::dead_letters::{DeadFilter, DeadState, NewDeadLetter, name_orders};
 use shared::store::deliveries::{DeliveryKey, Leased};
 use shared::store::integrations::NewIntegration;
@@ -1043,7 +1043,8 @@ mod cases {
         let ahead = ahead_by(bench, DAY);
         let lease = ahead.take_lease("stream|test", "ahead", bench.after(DAY + 90)).await.expect("asked");
         let lease = lease.expect("nobody holds it");
-        let batch = ahead.begin_batch(&lease, CABINET, 100).await.expect("begun").expect("the lease holds");
+        let batch =
+            ahead.begin_batch(&lease, CABINET, 100, ahead.clock.now()).await.expect("begun").expect("the lease holds");
         let row = NewRow {
             delivery: Some((d.id, id)),
             state: RowState::Pending,
@@ -1102,7 +1103,7 @@ mod cases {
         let take =
             async |store: &Store| store.take_budget(&minute, 10, false).await.expect("asked").map(|taken| taken.count);
         assert_eq!(take(&ahead_by(bench, DAY)).await, Ok(10));
-        assert_eq!(bench.store.budget_used(&minute[0]).await.expect("asked"), 0);
+        assert_eq!(used(bench, &minute[0]).await, 0);
         assert_eq!(take(&bench.store).await, Ok(10));
         bench.pass(600);
         assert_eq!(take(&ahead_by(bench, 5)).await, Ok(10));
@@ -1927,7 +1928,17 @@ mod cases {
     // Budgets.
 
     fn window(scope: &str, limit: u32, seconds: u64) -> Window {
-        Window { scope: scope.to_owned(), limit, slice: Duration::from_secs(seconds) / SLICES }
+        Window::new(scope.to_owned(), limit, Duration::from_secs(seconds) / SLICES)
+    }
+
+    /// Requests that count in a window now.
+    async fn used(bench: &Bench, window: &Window) -> i64 {
+        let length = i64::try_from(window.slice.as_millis()).expect("short");
+        let now = bench.now().as_millisecond().div_euclid(length);
+        let sql = "SELECT CAST(COALESCE(SUM(used), 0) AS BIGINT) AS used FROM budget_slices WHERE scope = $1 AND slice \
+                   BETWEEN $2 AND $3";
+        let row = bench.store.db.fetch_one(sql, args![&window.scope, now - i64::from(SLICES) - 1, now]).await;
+        row.expect("read").expect("a row").int("used").expect("a number")
     }
 
     async fn take_of(bench: &Bench, windows: &[Window], block: u32, leave_some: bool) -> Result<u32, Timestamp> {
@@ -1985,7 +1996,7 @@ mod cases {
         assert_eq!(take(4, false).await, Ok(4));
         bench.pass(12);
         assert_eq!(take(100, false).await, Ok(6), "as many as there are");
-        assert_eq!(bench.store.budget_used(&minute[0]).await.expect("asked"), 10);
+        assert_eq!(used(bench, &minute[0]).await, 10);
         let free_at = take(1, false).await.expect_err("used up");
         assert!(free_at > bench.after(30) && free_at <= bench.after(60), "{free_at}");
         let pause = free_at.as_millisecond() - bench.now().as_millisecond();
@@ -2000,9 +2011,27 @@ mod cases {
         assert_eq!(take_of(bench, &minute, 100, true).await, Ok(8));
         assert!(take_of(bench, &minute, 1, true).await.is_err());
         assert_eq!(take_of(bench, &minute, 100, false).await, Ok(2));
-        assert_eq!(bench.store.budget_used(&minute[1]).await.expect("asked"), 10, "all windows count alike");
+        assert_eq!(used(bench, &minute[1]).await, 10, "all windows count alike");
         let elsewhere = [window("account", 5, 60)];
         assert_eq!(take_of(bench, &elsewhere, 9, false).await, Ok(5), "scopes are apart");
+    }
+
+    pub(super) async fn who_floods_a_shared_window_leaves_the_others_their_share(bench: &Bench) {
+        let of = |who: &str| {
+            [Window { share: Some(format!("share_minute:s{SHARED_BY}{who}")), ..window("minute:s", 100, 60) }]
+        };
+        // Alone it may have everything.
+        assert_eq!(take_of(bench, &of("flood"), 30, false).await, Ok(30));
+        assert_eq!(take_of(bench, &of("small"), 1, false).await, Ok(1));
+        assert_eq!(take_of(bench, &of("flood"), 500, false).await, Ok(49), "all but the last fifth");
+        assert!(take_of(bench, &of("flood"), 1, false).await.is_err(), "it has had more than its share");
+        assert_eq!(take_of(bench, &of("small"), 3, false).await, Ok(3), "which is kept for who had less");
+        assert_eq!(take_of(bench, &of("third"), 3, false).await, Ok(3), "and for who comes anew");
+        assert_eq!(take_of(bench, &of("third"), 500, false).await, Ok(14), "as much as there is");
+        assert!(take_of(bench, &of("small"), 1, false).await.is_err(), "the limit is the limit");
+        assert_eq!(used(bench, &window("minute:s", 100, 60)).await, 100);
+        bench.pass(120);
+        assert_eq!(take_of(bench, &of("flood"), 500, false).await, Ok(100), "alone again");
     }
 
     pub(super) async fn the_fullest_window_of_many_accounts_is_told(bench: &Bench) {
@@ -2022,7 +2051,8 @@ mod cases {
     pub(super) async fn segments_wait_in_their_order_and_are_unpacked_once(bench: &Bench) {
         let (store, stream) = (&bench.store, 417);
         let lease = bench.lease_of_stream("w1").await;
-        let batch = store.begin_batch(&lease, CABINET, stream).await.expect("begun").expect("the lease holds");
+        let batch =
+            store.begin_batch(&lease, CABINET, stream, bench.now()).await.expect("begun").expect("the lease holds");
         let segments = vec![(0, "first\n".to_owned()), (64, "second\n".to_owned())];
         assert!(store.store_segments(&lease, CABINET, stream, batch, segments).await.expect("stored"));
         assert!(
@@ -2056,7 +2086,8 @@ mod cases {
     pub(super) async fn who_lost_the_stream_stores_and_unpacks_nothing(bench: &Bench) {
         let (store, stream) = (&bench.store, 417);
         let lost = bench.lease_of_stream("w1").await;
-        let batch = store.begin_batch(&lost, CABINET, stream).await.expect("begun").expect("the lease holds");
+        let batch =
+            store.begin_batch(&lost, CABINET, stream, bench.now()).await.expect("begun").expect("the lease holds");
         assert!(store.store_segments(&lost, CABINET, stream, batch, vec![(0, "x".to_owned())]).await.expect("stored"));
         let segment = store.next_segment(CABINET, stream).await.expect("read").expect("waits");
         bench.pass(91);
@@ -2230,7 +2261,7 @@ mod cases {
         for _ in 0..5 {
             assert!(take_of(bench, &both, 5, false).await.is_err());
         }
-        assert_eq!(bench.store.budget_used(&wide).await.expect("asked"), 1);
+        assert_eq!(used(bench, &wide).await, 1);
     }
 }
 
@@ -2348,6 +2379,7 @@ contract![
     a_budget_is_never_exceeded_in_any_window,
     a_used_up_budget_says_when_it_is_free_again,
     work_that_can_wait_leaves_some_of_the_budget,
+    who_floods_a_shared_window_leaves_the_others_their_share,
     the_fullest_window_of_many_accounts_is_told,
     everything_is_sealed_with_another_key_beside_running_processes,
     a_refused_take_uses_nothing,

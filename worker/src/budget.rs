@@ -1,5 +1,6 @@
-//! MeaSoft's fair-usage limits as a budget (measoft-api.md §5): one for our address, one
-//! per account, shared by all workers through the store.
+//! MeaSoft's fair-usage limits as a budget (measoft-api.md §5): one for our address at each
+//! server of MeaSoft, one per account, shared by all workers through the store. Accounts at one
+//! server share its budget, and none can use the others' part up.
 //!
 //! Each limit is a sliding window of ten slices. A request is counted in the slice it is
 //! made in, and is made only while the eleven slices that any such window can touch, and one
@@ -13,8 +14,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use shared::config::Budgets;
 use shared::store::Store;
-use shared::store::budgets::{SLICES, Window};
+use shared::store::budgets::{SHARED_BY, SLICES, Window};
 use shared::telemetry::metrics::BudgetScope;
+use url::{Host, Url};
 
 /// Who may use what is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +47,8 @@ const BLOCK: u32 = 5;
 impl Budget {
     #[must_use]
     pub fn new(store: Store, limits: &Budgets) -> Self {
-        let window = |scope: &str, limit: u32, seconds: u64| Window {
-            scope: scope.to_owned(),
-            limit,
-            slice: Duration::from_secs(seconds) / SLICES / limits.time_scale,
+        let window = |scope: &str, limit: u32, seconds: u64| {
+            Window::new(scope.to_owned(), limit, Duration::from_secs(seconds) / SLICES / limits.time_scale)
         };
         Self {
             store,
@@ -110,24 +110,66 @@ impl Budget {
     }
 
     fn windows(&self, account: &str) -> Vec<Window> {
-        let mine = self.per_account.iter().map(|w| Window { scope: format!("{}:{account}", w.scope), ..w.clone() });
-        self.address.iter().cloned().chain(mine).collect()
+        let server = server_of(account);
+        let of_server = |w: &Window| Window {
+            share: Some(format!("share_{}:{server}{SHARED_BY}{account}", w.scope)),
+            ..Window::new(format!("{}:{server}", w.scope), w.limit, w.slice)
+        };
+        let mine = |w: &Window| Window::new(format!("{}:{account}", w.scope), w.limit, w.slice);
+        self.address.iter().map(of_server).chain(self.per_account.iter().map(mine)).collect()
     }
 
-    /// What is left of each window of our address, and of the account that has used most,
-    /// for the metric.
+    /// What is left of each window at the server, and of the account, that has used most, for
+    /// the metric.
     pub async fn left(&self) -> Vec<(BudgetScope, u32)> {
+        let scopes = [BudgetScope::IpMinute, BudgetScope::Ip20Min, BudgetScope::AccountHour];
         let mut out = Vec::new();
-        for (scope, window) in [BudgetScope::IpMinute, BudgetScope::Ip20Min].into_iter().zip(&self.address) {
-            if let Ok(used) = self.store.budget_used(window).await {
+        for (scope, window) in scopes.into_iter().zip(self.address.iter().chain(&self.per_account)) {
+            if let Ok(used) = self.store.budget_used_most(window).await {
                 out.push((scope, window.limit.saturating_sub(used)));
             }
         }
-        if let Some(window) = self.per_account.first()
-            && let Ok(used) = self.store.budget_used_most(window).await
-        {
-            out.push((BudgetScope::AccountHour, window.limit.saturating_sub(used)));
-        }
         out
+    }
+}
+
+/// Whose limit it is: the last two labels of an account's host, since a vendor may answer under
+/// several names, and counts what comes from one address under all of them.
+fn server_of(account: &str) -> String {
+    let url = account.split('|').next().unwrap_or_default();
+    let Some(host) = Url::parse(url).ok().and_then(|url| url.host().map(|host| host.to_owned())) else {
+        return url.to_owned();
+    };
+    match host {
+        Host::Domain(name) => {
+            let labels: Vec<&str> = name.rsplitn(3, '.').take(2).collect();
+            labels.into_iter().rev().collect::<Vec<_>>().join(".")
+        }
+        // Servers of one machine are told apart by their ports.
+        address => Url::parse(url)
+            .ok()
+            .and_then(|url| url.port())
+            .map_or(address.to_string(), |port| format!("{address}:{port}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_its_vendor_s_domain_or_its_address() {
+        for (account, server) in [
+            ("https://home.courierexe.ru/api/|8|login", "courierexe.ru"),
+            ("https://www.courierexe.ru:8443/api/|9|login", "courierexe.ru"),
+            ("https://courier.example/api/|9|login", "courier.example"),
+            ("http://127.0.0.1:18080/|9|login", "127.0.0.1:18080"),
+            ("http://127.0.0.1/|9|login", "127.0.0.1"),
+            ("http://[::1]:8080/|9|login", "[::1]:8080"),
+            ("http://localhost:8080/|9|login", "localhost"),
+            ("nothing|9|login", "nothing"),
+        ] {
+            assert_eq!(server_of(account), server, "{account}");
+        }
     }
 }

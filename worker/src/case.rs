@@ -52,6 +52,8 @@ pub struct Case {
     pub read_again: bool,
     /// It gave up, and RetailCRM could not be told at the moment: it is told later.
     pub untold: bool,
+    /// When MeaSoft was last asked for it, by the clock that all processes see.
+    pub looked_at: Option<Timestamp>,
     /// A look-up already answered a request to verify.
     pub verified: bool,
     /// The delivery had been withdrawn before anything of it was known to be at MeaSoft, and
@@ -86,6 +88,7 @@ impl Case {
             outcome: None,
             read_again: false,
             untold: false,
+            looked_at: None,
             verified: false,
             withdrawn: false,
             recreated: false,

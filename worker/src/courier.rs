@@ -335,7 +335,7 @@ impl Tools {
             return case.retry(RetryWhy::UnknownOutcome, Some(not_before));
         }
         delivery_mut(case).requests += 1;
-        match self.ask(shop, shop.vendors.courier.status_by_orderno(&orderno)).await {
+        match self.look(shop, case, &orderno).await {
             Err(closed) => case.close(closed),
             Ok(Err(error)) => {
                 let outcome = self.failure(shop, &error).await;
@@ -408,7 +408,7 @@ impl Tools {
             let late = d.sending.as_ref().and_then(|sent| sent.late_until).filter(|until| *until > now);
             case.late_until = case.late_until.max(late);
         }
-        take_over(case, row, now);
+        take_over(case, row);
     }
 
     fn absent(&self, shop: &Shop, case: &mut Case, now: Timestamp) {
@@ -441,7 +441,7 @@ impl Tools {
         let Some(desired) = wish(case).cloned() else { return };
         let Some(row) = self.read(shop, case).await else { return };
         let before = delivery(case).state;
-        take_over(case, &row, self.clock.now());
+        take_over(case, &row);
         if delivery(case).state != S::Created || !phase(&row).is_editable() {
             // The ledger was behind; decide again on what is true now.
             if delivery(case).state == before {
@@ -484,7 +484,7 @@ impl Tools {
                     .verdict(Op::EditOrder)
                     .map(|v| (v, answer.text(shared::measoft::Lang::Ru).unwrap_or_default().to_owned()));
                 let Some(row) = self.read(shop, case).await else { return };
-                take_over(case, &row, self.clock.now());
+                take_over(case, &row);
                 match refusal {
                     None if shows(&row, &desired) => {
                         let d = delivery_mut(case);
@@ -554,7 +554,7 @@ impl Tools {
                 return case.close(outcome);
             }
         };
-        let row = match self.ask(shop, shop.vendors.courier.status_by_orderno(&orderno)).await {
+        let row = match self.look(shop, case, &orderno).await {
             Err(closed) => return case.close(closed),
             Ok(Err(error)) => {
                 let outcome = self.failure(shop, &error).await;
@@ -574,13 +574,14 @@ impl Tools {
             Some(row) => match (phase(&row), refusal) {
                 (Phase::NotDelivered, None) => {
                     cancelled(case);
-                    remember_status(delivery_mut(case), &row, now);
+                    let looked_at = case.looked_at;
+                    remember_status(delivery_mut(case), &row, looked_at);
                     case.effect_at = Some(now);
                     case.close(Outcome::Done(Change::Cancelled));
                 }
                 (Phase::NotDelivered, Some(_)) => {
                     delivery_mut(case).cancelled_by_us = asked_before;
-                    take_over(case, &row, now);
+                    take_over(case, &row);
                     case.close(Outcome::AlreadyDone("cancelled before"));
                 }
                 (Phase::New, None) if case.intent.attempt < 3 => {
@@ -593,7 +594,7 @@ impl Tools {
                     self.refused_change(shop, case, verdict, &text).await;
                 }
                 _ => {
-                    take_over(case, &row, now);
+                    take_over(case, &row);
                     case.give_up(reason::give_up(reason::TOO_LATE, status_words(&row)));
                 }
             },
@@ -623,10 +624,25 @@ impl Tools {
         }
     }
 
+    /// Asks MeaSoft for what it has under a number, and notes when: a row of the status stream
+    /// that was asked for before says nothing new.
+    async fn look(
+        &self,
+        shop: &Shop,
+        case: &mut Case,
+        orderno: &OrderNo,
+    ) -> Result<Result<Vec<StatusRow>, MeasoftError>, Outcome> {
+        case.looked_at = match self.store.agreed_now().await {
+            Ok(now) => Some(now),
+            Err(_) => return Err(Outcome::RetryLater { why: RetryWhy::Internal, not_before: None }),
+        };
+        self.ask(shop, shop.vendors.courier.status_by_orderno(orderno)).await
+    }
+
     /// The order as MeaSoft has it; the case is closed when that cannot be told.
     async fn read(&self, shop: &Shop, case: &mut Case) -> Option<StatusRow> {
         let orderno = delivery(case).orderno.clone();
-        match self.ask(shop, shop.vendors.courier.status_by_orderno(&orderno)).await {
+        match self.look(shop, case, &orderno).await {
             Err(closed) => case.close(closed),
             Ok(Err(error)) => {
                 let outcome = self.failure(shop, &error).await;
@@ -774,22 +790,23 @@ fn status_words(row: &StatusRow) -> String {
     row.status.as_ref().map_or_else(|| "no status".to_owned(), |status| format!("status {}", status.code))
 }
 
-fn remember_status(d: &mut Delivery, row: &StatusRow, seen_at: Timestamp) {
+fn remember_status(d: &mut Delivery, row: &StatusRow, looked_at: Option<Timestamp>) {
     // A code that nobody knows says nothing about where the order is.
     if let Some(status) = row.status.as_ref().filter(|status| status.code.is_known()) {
         d.status = Some(status.code.as_str().to_owned());
         d.status_at = status.createtime_gmt.or(d.status_at);
-        d.status_seen_at = Some(seen_at);
+        d.status_seen_at = looked_at;
     }
     d.ordercode = row.ordercode.clone().or_else(|| d.ordercode.take());
 }
 
 /// Takes over what a row shows: number, line codes, sum, status and the state it implies.
-fn take_over(case: &mut Case, row: &StatusRow, now: Timestamp) {
+fn take_over(case: &mut Case, row: &StatusRow) {
+    let looked_at = case.looked_at;
     let d = delivery(case);
     let asked = case.intent.cancel_seq > 0 || d.sending.as_ref().is_some_and(|sent| sent.cancel_unheard);
     let d = delivery_mut(case);
-    remember_status(d, row, now);
+    remember_status(d, row, looked_at);
     let codes = item_codes(row);
     if !codes.is_empty() {
         d.item_codes = codes;

@@ -59,7 +59,7 @@ impl Rates {
 
     fn open(&self, name: &str) -> Arc<dyn retailcrm::Gate> {
         if self.store.db.dialect() == Dialect::Postgres {
-            let window = |scope: String| Window { scope, limit: self.per_second, slice: SECOND / SLICES };
+            let window = |scope: String| Window::new(scope, self.per_second, SECOND / SLICES);
             return Arc::new(SharedGate {
                 store: self.store.clone(),
                 windows: [window("crm_address".to_owned()), window(format!("crm_key:{name}"))],

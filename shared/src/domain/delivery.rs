@@ -260,7 +260,8 @@ pub struct Delivery {
     /// Last MeaSoft status code and when it was made there.
     pub status: Option<String>,
     pub status_at: Option<Timestamp>,
-    /// When that was read there: what was asked for later shows the present, whatever its time.
+    /// When MeaSoft was asked for that, by the clock that all processes see: what was asked for
+    /// later shows the present, whatever its time.
     pub status_seen_at: Option<Timestamp>,
     /// We asked MeaSoft to cancel it; in state `created` the outcome is not known yet, in
     /// state `planned` there was nothing to cancel.

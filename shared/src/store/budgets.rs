@@ -19,9 +19,29 @@ pub struct Window {
     pub limit: u32,
     /// Length of one slice.
     pub slice: Duration,
+    /// Under which name one of several who share the window is counted apart; what stands before
+    /// [`SHARED_BY`] is common to them all.
+    pub share: Option<String>,
 }
 
+/// Between the name of a shared window's counts and that of who is counted.
+pub const SHARED_BY: char = '/';
+
+/// The part of a shared window that is kept for who has used less than an equal share of it.
+const KEPT: u32 = 5;
+
 impl Window {
+    /// One that nobody shares.
+    #[must_use]
+    pub const fn new(scope: String, limit: u32, slice: Duration) -> Self {
+        Self { scope, limit, slice, share: None }
+    }
+
+    /// The window under which one of those who share it is counted.
+    fn own(&self) -> Option<Self> {
+        self.share.clone().map(|share| Self::new(share, u32::MAX, self.slice))
+    }
+
     fn millis(&self) -> i64 {
         i64::try_from(self.slice.as_millis()).unwrap_or(i64::MAX).max(1)
     }
@@ -58,8 +78,9 @@ pub struct Taken {
 
 impl Store {
     /// Takes up to `block` requests out of every window at once, as many as all of them
-    /// allow; with `leave_some` a fifth of each window stays untouched. The inner error is
-    /// the moment the first used-up slice leaves its window.
+    /// allow; with `leave_some` a fifth of each window stays untouched. Who has had more than an
+    /// equal share of a shared window leaves the last fifth of it to the others. The inner error
+    /// is the moment the first used-up slice leaves its window.
     ///
     /// # Errors
     /// [`crate::store::StoreError`].
@@ -82,14 +103,24 @@ impl Store {
         }
         // Only now: waiting for one's turn must not make what is taken old.
         let now = self.clock.now();
-        let used = used(&mut tx, windows, now).await?;
+        let counted_in: Vec<Window> = windows.iter().cloned().chain(windows.iter().filter_map(Window::own)).collect();
+        let used = used(&mut tx, &counted_in, now).await?;
         let mut allowed = block;
         let mut free_at: Option<i64> = None;
         for window in windows {
             let never = Used { used: 0, first: window.current(now), last: 0 };
-            let Used { used, first, .. } = used.get(&window.scope).copied().unwrap_or(never);
+            let Used { used: used_of_all, first, .. } = used.get(&window.scope).copied().unwrap_or(never);
             let limit = if leave_some { window.limit - window.limit / 5 } else { window.limit };
-            let left = limit.saturating_sub(used);
+            let mut left = limit.saturating_sub(used_of_all);
+            let kept = window.limit / KEPT;
+            if left > 0
+                && left - left.min(kept) < allowed
+                && let Some(own) = window.own()
+            {
+                let had = used.get(&own.scope).map_or(0, |used| used.used);
+                let sharers = sharers(&mut tx, &own, had == 0, now).await?;
+                left = left.min(share_left(window.limit, left, had, sharers));
+            }
             if left == 0 {
                 let at = (first + i64::from(SLICES) + 2) * window.millis();
                 free_at = Some(free_at.map_or(at, |other| other.max(at)));
@@ -99,6 +130,7 @@ impl Store {
         if allowed == 0 {
             return Ok(Err(moment(free_at.unwrap_or_else(|| now.as_millisecond() + 1000))));
         }
+        let windows = &counted_in[..];
         let mut counted = Vec::with_capacity(windows.len() * 3);
         windows.iter().for_each(|w| counted.extend(args![&w.scope, w.current(now), allowed]));
         tx.exec(
@@ -121,18 +153,6 @@ impl Store {
         Ok(Ok(Taken { count: allowed, at: now }))
     }
 
-    /// Requests counted in a window now.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
-    pub async fn budget_used(&self, window: &Window) -> Result<u32> {
-        let now = self.clock.now();
-        let row = self.db.fetch_one(USED, args![&window.scope, window.oldest(now), window.newest(now)]).await?;
-        Ok(row.map(|row| row.int("used")).transpose()?.and_then(|n| u32::try_from(n).ok()).unwrap_or(0))
-    }
-}
-
-impl Store {
     /// Requests counted now in the fullest of the windows whose scope is `window.scope`, a
     /// colon and somebody's name.
     ///
@@ -147,7 +167,25 @@ impl Store {
     }
 }
 
-const USED: &str = "SELECT CAST(COALESCE(SUM(used), 0) AS BIGINT) AS used FROM budget_slices WHERE scope = $1 AND slice BETWEEN $2 AND $3";
+/// What one of `sharers` may take of the `left` that all of them have: everything as long as it
+/// stays within an equal share of the limit, and the last fifth of the window only then. Pure.
+fn share_left(limit: u32, left: u32, had: u32, sharers: u32) -> u32 {
+    if sharers <= 1 {
+        return left;
+    }
+    let within = (limit / sharers).saturating_sub(had);
+    within.max(left.saturating_sub(limit / KEPT)).min(left)
+}
+
+/// How many have used a shared window, with one who comes `anew`.
+async fn sharers(tx: &mut Tx, own: &Window, anew: bool, now: Timestamp) -> Result<u32> {
+    let all = own.scope.split_inclusive(SHARED_BY).next().unwrap_or_default();
+    let sql = "SELECT COUNT(DISTINCT scope) AS n FROM budget_slices WHERE SUBSTR(scope, 1, LENGTH($1)) = $1 \
+               AND slice BETWEEN $2 AND $3 AND used > 0";
+    let row = tx.fetch_one(sql, args![all, own.oldest(now), own.newest(now)]).await?;
+    let n = row.map(|row| row.int("n")).transpose()?.unwrap_or(0);
+    Ok(u32::try_from(n).unwrap_or(u32::MAX).saturating_add(u32::from(anew)))
+}
 
 /// The rows that count in some windows: those of the slices that they reach.
 fn bounds(windows: &[Window], now: Timestamp) -> (String, Vec<Value>) {

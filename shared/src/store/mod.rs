@@ -86,6 +86,16 @@ impl Store {
         self
     }
 
+    /// The moment by the one clock that all processes see: PostgreSQL's, or that of the machine
+    /// SQLite is on. What different processes did is put into its order by this one alone.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn agreed_now(&self) -> Result<Timestamp> {
+        let server = if self.clock.is_system() { self.db.server_clock().await? } else { None };
+        Ok(server.unwrap_or_else(|| self.clock.now()))
+    }
+
     /// The latest moment that something may honestly be put off to; what says later was
     /// written while a clock was ahead.
     const fn latest(&self, from_ms: i64) -> i64 {

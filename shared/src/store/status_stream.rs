@@ -123,8 +123,6 @@ pub struct PendingRow {
     pub asked_at: Timestamp,
     /// When it was read first.
     pub created_at: Timestamp,
-    /// When it was read last.
-    pub updated_at: Timestamp,
 }
 
 /// Whose order a number is.
@@ -189,7 +187,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn begin_batch(&self, lease: &Lease, account: &str, stream: u32) -> Result<Option<i64>> {
+    pub async fn begin_batch(
+        &self,
+        lease: &Lease,
+        account: &str,
+        stream: u32,
+        asked_at: Timestamp,
+    ) -> Result<Option<i64>> {
         let mut tx = self.db.begin().await?;
         if !tx.holds_lease(lease).await? {
             return Ok(None);
@@ -203,7 +207,7 @@ impl Store {
             .fetch_one(
                 "INSERT INTO status_batches (account, stream_id, state, created_at) VALUES ($1, $2, 'filling', $3) \
                  RETURNING id",
-                args![account, stream, self.clock.now_ms()],
+                args![account, stream, asked_at.as_millisecond()],
             )
             .await?
             .ok_or(StoreError::BadRow("id"))?;
@@ -428,7 +432,7 @@ impl Store {
             .db
             .fetch(
                 format!(
-                    "SELECT r.id, r.delivery_id, r.facts, r.attempt, r.created_at, r.updated_at, b.created_at AS asked_at \
+                    "SELECT r.id, r.delivery_id, r.facts, r.attempt, r.created_at, b.created_at AS asked_at \
                      FROM status_rows r LEFT JOIN status_batches b ON b.id = r.batch_id WHERE r.account = $1 \
                      AND r.state = 'pending' AND r.delivery_id IN ({ids}) ORDER BY r.seq"
                 ),
@@ -652,6 +656,5 @@ fn read_pending(row: &Row) -> Result<PendingRow> {
         attempt: u32::try_from(row.int("attempt")?).unwrap_or(u32::MAX),
         asked_at: moment(row.opt_int("asked_at")?.map_or_else(|| row.int("created_at"), Ok)?),
         created_at: moment(row.int("created_at")?),
-        updated_at: moment(row.int("updated_at")?),
     })
 }

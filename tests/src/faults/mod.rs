@@ -255,7 +255,10 @@ async fn statuses_arrive(traffic: &Traffic) {
 async fn write_timelines(world: &World, more: &[String], records: &[verdict::Record], summary: &mut Summary) {
     let wrong = || summary.lost.iter().chain(&summary.doubled).chain(&summary.unexplained).chain(more);
     let is_named = |record: &&verdict::Record| {
-        wrong().any(|sentence| record.numbers.iter().any(|number| sentence.contains(number.as_str())))
+        let by_id = format!("R{}", record.id);
+        let is_in =
+            |sentence: &String| record.numbers.iter().chain([&by_id]).any(|name| sentence.contains(name.as_str()));
+        wrong().any(is_in)
     };
     let mut page = String::new();
     for record in records.iter().filter(is_named).take(TIMELINES) {

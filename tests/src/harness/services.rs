@@ -67,13 +67,19 @@ impl Server {
     /// When it does not within a minute.
     pub async fn is_up(self) {
         eventually(&format!("{self:?} is up"), LONG, || async {
-            let connected = match self {
-                Self::Broker => Queues::connect().await.map(drop),
-                Self::Database => {
-                    PgConnection::connect(&variable("TEST_DATABASE_URL")).await.map(drop).map_err(Into::into)
+            let connected = async {
+                match self {
+                    Self::Broker => Queues::connect().await.map(drop),
+                    Self::Database => {
+                        PgConnection::connect(&variable("TEST_DATABASE_URL")).await.map(drop).map_err(Into::into)
+                    }
                 }
             };
-            connected.map_err(|error| format!("{error:#}"))
+            // One that dies in the middle of a handshake may leave its client waiting for ever.
+            match tokio::time::timeout(std::time::Duration::from_secs(5), connected).await {
+                Ok(connected) => connected.map_err(|error: anyhow::Error| format!("{error:#}")),
+                Err(_) => Err("it does not finish the handshake".to_owned()),
+            }
         })
         .await;
     }

@@ -91,15 +91,13 @@ impl Telling {
 pub struct Reading {
     /// The answer was asked for then: it shows what was true then or later.
     pub asked_at: Timestamp,
-    /// It was stored then.
-    pub read_at: Timestamp,
     /// The same row was read first then.
     pub first_at: Timestamp,
 }
 
 impl Reading {
     fn of(row: &PendingRow) -> Self {
-        Self { asked_at: row.asked_at, read_at: row.updated_at, first_at: row.created_at }
+        Self { asked_at: row.asked_at, first_at: row.created_at }
     }
 }
 
@@ -140,7 +138,7 @@ pub fn merge(
         if phase != Phase::Unclear {
             d.status = Some(present.code.clone());
             d.status_at = present.at.or(d.status_at);
-            d.status_seen_at = Some(reading.read_at);
+            d.status_seen_at = d.status_seen_at.max(Some(reading.asked_at));
         }
         let unheard = d.sending.as_ref().is_some_and(|sent| sent.cancel_unheard);
         let ours = d.cancelled_by_us || (unheard && is_cancelled_by_client(facts.reason.as_deref()));
@@ -511,7 +509,7 @@ mod tests {
     use shared::domain::{Kopecks, OrderNo};
 
     fn taken(d: &Delivery, orderno: &str, code: &str) -> Taken {
-        let reading = Reading { asked_at: at(99), read_at: at(100), first_at: at(100) };
+        let reading = Reading { asked_at: at(99), first_at: at(100) };
         merge(d, &Facts::of(&status_row(orderno, code, 100)), &Settings::default(), None, reading, at(101))
     }
 

@@ -155,7 +155,8 @@ impl<'a> Stream<'a> {
     pub async fn fetch(&self) -> Result<Fetched, Stop> {
         let store = &self.tools.store;
         let mut ticket = self.pass().await?;
-        let batch = store.begin_batch(&self.lease, &self.account, self.id).await?.ok_or(Stop::LeaseLost)?;
+        let asked_at = store.agreed_now().await?;
+        let batch = store.begin_batch(&self.lease, &self.account, self.id, asked_at).await?.ok_or(Stop::LeaseLost)?;
         ticket.sends();
         let read = self.read(batch).await;
         match read {

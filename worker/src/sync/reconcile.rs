@@ -375,20 +375,22 @@ async fn look_at_courier(tools: &Tools, shops: &Shops, shop: &Shop, lease: &Leas
     let mut seen: BTreeSet<String> = BTreeSet::new();
     let mut news = 0;
     for (from, to) in windows(day(oldest.created_at), day(now)) {
+        let asked_at = tools.store.agreed_now().await?;
         let asked =
             tools.ask_as(shop, Priority::Bulk, shop.vendors.courier.status_by_created(from, to, Done::OnlyDelivery));
         let rows = answered(tools, shop, asked.await).await?;
         seen.extend(rows.iter().filter_map(|row| row.orderno.as_ref()).map(ToString::to_string));
-        news += keep(tools, lease, &account, &ids, rows).await?;
+        news += keep(tools, lease, &account, &ids, (asked_at, rows)).await?;
     }
     let missing = open.iter().filter(|d| !seen.contains(d.orderno.as_str()) && !is_young(d, now));
     for d in missing.take(LOOK_UPS) {
+        let asked_at = tools.store.agreed_now().await?;
         let asked = tools.ask_as(shop, Priority::Bulk, shop.vendors.courier.status_by_orderno(&d.orderno));
         let rows = answered(tools, shop, asked.await).await?;
         if rows.is_empty() {
             vanished(tools, d, now).await?;
         }
-        news += keep(tools, lease, &account, &ids, rows).await?;
+        news += keep(tools, lease, &account, &ids, (asked_at, rows)).await?;
     }
     Ok(if news > 0 { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone("nothing was missed") })
 }
@@ -436,7 +438,7 @@ async fn keep(
     lease: &Lease,
     account: &str,
     integrations: &[IntegrationId],
-    rows: Vec<StatusRow>,
+    (asked_at, rows): (Timestamp, Vec<StatusRow>),
 ) -> Result<u64, Stop> {
     let rows: Vec<Result<StatusRow, PoisonRow>> = rows.into_iter().map(Ok).collect();
     let numbers: Vec<&str> =
@@ -449,7 +451,7 @@ async fn keep(
     }
     let gone = || Stop::Outcome(Outcome::Superseded("another worker took the reconcile over"));
     let known = tools.store.known_marks(account, ours.iter().map(|row| row.mark.as_str())).await?;
-    let batch = tools.store.begin_batch(lease, account, NO_STREAM).await?.ok_or_else(gone)?;
+    let batch = tools.store.begin_batch(lease, account, NO_STREAM, asked_at).await?.ok_or_else(gone)?;
     let mut news = 0;
     for (part, chunk) in ours.chunks(poll::CHUNK).enumerate() {
         let first = part * poll::CHUNK;
