@@ -1,8 +1,10 @@
 //! The command line (design §6, fixed).
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use shared::domain::Secret;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -168,44 +170,38 @@ pub enum IntegrationCommand {
     },
 }
 
-#[derive(Debug, Args)]
-pub struct Add {
-    /// What people call it
-    #[arg(long)]
-    pub title: String,
-    /// Address of the account, like `https://shop.retailcrm.ru`
-    #[arg(long)]
-    pub crm_url: String,
+/// Not shown by `Debug` from here on.
+fn secret(text: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::new(text))
+}
+
+/// Where the two secrets of an integration come from.
+#[derive(Debug, Default, Args)]
+pub struct SecretArgs {
     /// RetailCRM API key (better: --crm-key-stdin or --crm-key-file)
-    #[arg(long, group = "key", required_unless_present_any = ["crm_key_file", "crm_key_stdin"])]
-    pub crm_key: Option<String>,
+    #[arg(long, group = "key", value_parser = secret)]
+    pub crm_key: Option<Secret>,
     /// Read the RetailCRM API key from a file
     #[arg(long, group = "key", value_name = "FILE")]
     pub crm_key_file: Option<PathBuf>,
     /// Read the RetailCRM API key from standard input; with --password-stdin it is the first line
     #[arg(long, group = "key")]
     pub crm_key_stdin: bool,
-    /// Code of the courier service: the number in its cabinet's address
-    #[arg(long)]
-    pub extra: String,
-    /// Login of the client's cabinet
-    #[arg(long)]
-    pub login: String,
     /// Password of the client's cabinet (better: --password-stdin)
-    #[arg(long, conflicts_with = "password_stdin", required_unless_present = "password_stdin")]
-    pub password: Option<String>,
+    #[arg(long, conflicts_with = "password_stdin", value_parser = secret)]
+    pub password: Option<Secret>,
     /// Read the password from standard input
     #[arg(long)]
     pub password_stdin: bool,
-    /// MeaSoft API address of its own; without one it is reached at MEASOFT_URL, whatever that is
-    #[arg(long)]
-    pub measoft_url: Option<String>,
-    /// Symbolic code of a delivery type handed to this cabinet (repeat for several)
+}
+
+/// Settings of an integration.
+#[derive(Debug, Default, Args)]
+pub struct SettingArgs {
+    /// Symbolic code of a delivery type handed to this cabinet; repeat for several, they are the
+    /// whole list then
     #[arg(long = "delivery-type", value_name = "CODE")]
     pub delivery_types: Vec<String>,
-    /// Put before every order number at MeaSoft
-    #[arg(long, default_value = "")]
-    pub prefix: String,
     /// RetailCRM payment status to set after delivery
     #[arg(long, value_name = "CODE")]
     pub payment_status: Option<String>,
@@ -224,6 +220,34 @@ pub struct Add {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("some key").args(["crm_key", "crm_key_file", "crm_key_stdin"]).required(true)))]
+#[command(group(ArgGroup::new("some password").args(["password", "password_stdin"]).required(true)))]
+pub struct Add {
+    /// What people call it
+    #[arg(long)]
+    pub title: String,
+    /// Address of the account, like `https://shop.retailcrm.ru`
+    #[arg(long)]
+    pub crm_url: String,
+    /// Code of the courier service: the number in its cabinet's address
+    #[arg(long)]
+    pub extra: String,
+    /// Login of the client's cabinet
+    #[arg(long)]
+    pub login: String,
+    /// MeaSoft API address of its own; without one it is reached at MEASOFT_URL, whatever that is
+    #[arg(long)]
+    pub measoft_url: Option<String>,
+    /// Put before every order number at MeaSoft
+    #[arg(long, default_value = "")]
+    pub prefix: String,
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+#[derive(Debug, Args)]
 pub struct Edit {
     /// Number of the integration
     pub id: i64,
@@ -233,51 +257,22 @@ pub struct Edit {
     /// Address of the account, like `https://shop.retailcrm.ru`
     #[arg(long)]
     pub crm_url: Option<String>,
-    /// RetailCRM API key (better: --crm-key-stdin or --crm-key-file)
-    #[arg(long, group = "key")]
-    pub crm_key: Option<String>,
-    /// Read the RetailCRM API key from a file
-    #[arg(long, group = "key", value_name = "FILE")]
-    pub crm_key_file: Option<PathBuf>,
-    /// Read the RetailCRM API key from standard input; with --password-stdin it is the first line
-    #[arg(long, group = "key")]
-    pub crm_key_stdin: bool,
     /// Code of the courier service: the number in its cabinet's address
     #[arg(long)]
     pub extra: Option<String>,
     /// Login of the client's cabinet
     #[arg(long)]
     pub login: Option<String>,
-    /// Password of the client's cabinet (better: --password-stdin)
-    #[arg(long, conflicts_with = "password_stdin")]
-    pub password: Option<String>,
-    /// Read the password from standard input
-    #[arg(long)]
-    pub password_stdin: bool,
     /// MeaSoft API address of its own (--set follows_measoft_url=true takes MEASOFT_URL again)
     #[arg(long)]
     pub measoft_url: Option<String>,
-    /// Replaces the whole list
-    #[arg(long = "delivery-type", value_name = "CODE")]
-    pub delivery_types: Vec<String>,
     /// Put before the numbers of orders placed from now on
     #[arg(long)]
     pub prefix: Option<String>,
-    /// RetailCRM payment status to set after delivery
-    #[arg(long, value_name = "CODE")]
-    pub payment_status: Option<String>,
-    /// Bring delivery statuses back
-    #[arg(long, value_name = "BOOL")]
-    pub receive_statuses: Option<bool>,
-    /// Bring payment type and sum back
-    #[arg(long, value_name = "BOOL")]
-    pub receive_payment: Option<bool>,
-    /// by_payment_type or as_vendor
-    #[arg(long, value_name = "POLICY")]
-    pub cod_policy: Option<String>,
-    /// Any setting, for example --set payment_type_map.CARD=bank-card
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+    #[command(flatten)]
+    pub settings: SettingArgs,
 }
 
 #[derive(Debug, Args)]

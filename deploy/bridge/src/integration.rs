@@ -17,12 +17,11 @@ use shared::store::jobs::NewJob;
 use shared::store::journal::Journal;
 use shared::telemetry::Metrics;
 
-use crate::args::{Add, Edit, IntegrationCommand, SyncArgs};
-use crate::codes;
+use crate::args::{Add, Edit, IntegrationCommand, SettingArgs, SyncArgs};
 use crate::filters::{live_integration, one_of};
 use crate::output::{Failure, Output, bold, green, red};
-use crate::secrets::Asked;
 use crate::stdout::say;
+use crate::{codes, secrets};
 
 pub async fn run(
     command: IntegrationCommand,
@@ -67,17 +66,7 @@ fn good_measoft_url(url: &str) -> Result<String, Failure> {
     }
 }
 
-/// What `add` and `edit` share.
-struct Changes<'a> {
-    delivery_types: &'a [String],
-    payment_status: Option<&'a str>,
-    receive_statuses: Option<bool>,
-    receive_payment: Option<bool>,
-    cod_policy: Option<&'a str>,
-    set: &'a [String],
-}
-
-fn apply(changes: &Changes<'_>, settings: &mut Settings) -> Result<(), Failure> {
+fn apply(changes: &SettingArgs, settings: &mut Settings) -> Result<(), Failure> {
     let usage = |text: String| Failure::Usage(text);
     if !changes.delivery_types.is_empty() {
         let read = |code: &String| {
@@ -90,7 +79,7 @@ fn apply(changes: &Changes<'_>, settings: &mut Settings) -> Result<(), Failure> 
         };
         settings.delivery_types = changes.delivery_types.iter().map(read).collect::<Result<_, _>>()?;
     }
-    if let Some(code) = changes.payment_status {
+    if let Some(code) = &changes.payment_status {
         settings.set("payment_status", code).map_err(|bad| usage(format!("--payment-status: {bad}")))?;
     }
     if let Some(on) = changes.receive_statuses {
@@ -99,13 +88,13 @@ fn apply(changes: &Changes<'_>, settings: &mut Settings) -> Result<(), Failure> 
     if let Some(on) = changes.receive_payment {
         settings.receive_payment = on;
     }
-    match changes.cod_policy {
+    match changes.cod_policy.as_deref() {
         None => {}
         Some("by_payment_type") => settings.cod_policy = CodPolicy::ByPaymentType,
         Some("as_vendor") => settings.cod_policy = CodPolicy::AsVendor,
         Some(other) => return Err(one_of("--cod-policy", other, &["by_payment_type", "as_vendor"])),
     }
-    for pair in changes.set {
+    for pair in &changes.set {
         let (key, value) = pair.split_once('=').ok_or_else(|| usage(format!("--set: «{pair}» is not KEY=VALUE")))?;
         settings.set(key.trim(), value).map_err(|bad| usage(format!("--set: {bad}")))?;
     }
@@ -129,36 +118,19 @@ fn own_stream(all: &[Integration], account: &str) -> u32 {
 
 async fn add(args: Add, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let mut settings = Settings::default();
-    apply(
-        &Changes {
-            delivery_types: &args.delivery_types,
-            payment_status: args.payment_status.as_deref(),
-            receive_statuses: args.receive_statuses,
-            receive_payment: args.receive_payment,
-            cod_policy: args.cod_policy.as_deref(),
-            set: &args.set,
-        },
-        &mut settings,
-    )?;
+    apply(&args.settings, &mut settings)?;
     let measoft_url = good_measoft_url(args.measoft_url.as_deref().unwrap_or(&config.measoft_url))?;
-    if !names(&args.set, "follows_measoft_url") {
+    if !names(&args.settings.set, "follows_measoft_url") {
         settings.follows_measoft_url = args.measoft_url.is_none();
     }
-    if !names(&args.set, "stream_id") {
+    if !names(&args.settings.set, "stream_id") {
         let account = [measoft_url.as_str(), &args.extra, &args.login].join("|");
         settings.stream_id = own_stream(&store.integrations().await?, &account);
     }
     if !args.prefix.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') || args.prefix.len() > 10 {
         return Err(Failure::Usage("--prefix: at most 10 Latin letters, digits and «-»".to_owned()));
     }
-    let asked = Asked {
-        crm_key: args.crm_key.as_deref(),
-        crm_key_file: args.crm_key_file.as_deref(),
-        crm_key_stdin: args.crm_key_stdin,
-        password: args.password.as_deref(),
-        password_stdin: args.password_stdin,
-    };
-    let given = asked.read(&mut std::io::stdin())?;
+    let given = secrets::read(&args.secrets, &mut std::io::stdin())?;
     let crm_url = good_crm_url(&args.crm_url, config)?;
     let crm_api_key = given.crm_key.unwrap_or_else(|| Secret::new(""));
     let warning = codes::verify(&settings, &Settings::default(), &crm_url, &crm_api_key, config).await?;
@@ -194,31 +166,16 @@ async fn add(args: Add, config: &Config, store: &Store, out: &Output) -> Result<
 async fn edit(args: Edit, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let crm_url = args.crm_url.as_deref().map(|url| good_crm_url(url, config)).transpose()?;
     let measoft_url = args.measoft_url.as_deref().map(good_measoft_url).transpose()?;
-    let asked = Asked {
-        crm_key: args.crm_key.as_deref(),
-        crm_key_file: args.crm_key_file.as_deref(),
-        crm_key_stdin: args.crm_key_stdin,
-        password: args.password.as_deref(),
-        password_stdin: args.password_stdin,
-    };
-    let given = asked.read(&mut std::io::stdin())?;
-    let changes = Changes {
-        delivery_types: &args.delivery_types,
-        payment_status: args.payment_status.as_deref(),
-        receive_statuses: args.receive_statuses,
-        receive_payment: args.receive_payment,
-        cod_policy: args.cod_policy.as_deref(),
-        set: &args.set,
-    };
+    let given = secrets::read(&args.secrets, &mut std::io::stdin())?;
     let found = live_integration(args.id, store).await?;
     let mut trial = found.settings.clone();
-    apply(&changes, &mut trial)?;
+    apply(&args.settings, &mut trial)?;
     let (url, key) = (crm_url.as_deref().unwrap_or(&found.crm_url), given.crm_key.as_ref());
     let key = key.unwrap_or(&found.secrets.crm_api_key);
     let warning = codes::verify(&trial, &found.settings, url, key, config).await?;
     let saved = store
         .change_integration(found.id, |changed| -> Result<(), Failure> {
-            apply(&changes, &mut changed.settings)?;
+            apply(&args.settings, &mut changed.settings)?;
             for (slot, given) in [
                 (&mut changed.title, &args.title),
                 (&mut changed.extra, &args.extra),
@@ -231,7 +188,7 @@ async fn edit(args: Edit, config: &Config, store: &Store, out: &Output) -> Resul
                     slot.clone_from(given);
                 }
             }
-            if measoft_url.is_some() && !names(&args.set, "follows_measoft_url") {
+            if measoft_url.is_some() && !names(&args.settings.set, "follows_measoft_url") {
                 changed.settings.follows_measoft_url = false;
             }
             if let Some(key) = &given.crm_key {
