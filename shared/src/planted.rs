@@ -8,6 +8,8 @@
 pub enum Bug {
     /// A holder whose lease was lost writes all the same.
     FenceUnchecked,
+    /// Fences count from 1, and a write goes by the row's id alone.
+    FencesCounted,
     /// After a lost answer the order is sent again without asking MeaSoft.
     ResentUnseen,
     /// That we cancelled an order ourselves is not kept.

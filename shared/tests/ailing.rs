@@ -266,6 +266,7 @@ async fn a_server_that_took_over_is_noticed_once_and_both_sides_are_compared_ane
     assert_eq!(jobs.len(), 1);
     let asked = shared::message::decode(&jobs[0].body).expect("an envelope");
     assert_eq!((asked.integration, asked.command.kind()), (Some(id), shared::message::Kind::Reconcile));
+    assert_ne!(asked.key, shared::message::RECONCILE_HISTORY, "MeaSoft's side as well");
     assert!(!store.replicates_behind().await.expect("asked"));
     server.clear().await;
 }

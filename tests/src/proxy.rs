@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -37,6 +38,7 @@ impl Path {
 /// A listening proxy; it ends when it is dropped, and cuts what runs through it.
 pub struct Proxy {
     address: SocketAddr,
+    target: Arc<Mutex<String>>,
     path: watch::Sender<Path>,
     accepting: JoinHandle<()>,
 }
@@ -47,7 +49,8 @@ impl Proxy {
     /// # Errors
     /// When there is no port to listen on.
     pub async fn start(target: impl Into<String>) -> io::Result<Self> {
-        let target = target.into();
+        let target = Arc::new(Mutex::new(target.into()));
+        let aimed = Arc::clone(&target);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let path = watch::Sender::new(Path::Pass);
@@ -55,19 +58,27 @@ impl Proxy {
         let accepting = tokio::spawn(async move {
             loop {
                 match listener.accept().await {
-                    Ok((client, _)) => drop(tokio::spawn(serve(client, target.clone(), watched.clone()))),
+                    Ok((client, _)) => {
+                        let target = aimed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                        drop(tokio::spawn(serve(client, target, watched.clone())));
+                    }
                     // Out of file handles: they come back.
                     Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                 }
             }
         });
-        Ok(Self { address, path, accepting })
+        Ok(Self { address, target, path, accepting })
     }
 
     /// Where clients connect to.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Connections from now on go to another server; present ones are left alone.
+    pub fn aim(&self, target: impl Into<String>) {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target.into();
     }
 
     /// Changes the path, for present and new connections.
@@ -229,6 +240,14 @@ mod tests {
         let mut answer = [0; 5];
         timeout(SOON, stream.read_exact(&mut answer)).await.expect("back").expect("bytes");
         assert_eq!(&answer, b"lost?");
+    }
+
+    #[tokio::test]
+    async fn what_is_aimed_anew_goes_there() {
+        let proxy = Proxy::start("127.0.0.1:1").await.expect("proxy");
+        assert!(timeout(SOON, say(&mut connect(&proxy).await, b"x")).await.expect("refused").is_err());
+        proxy.aim(echo().await.to_string());
+        assert_eq!(say(&mut connect(&proxy).await, b"hello").await.expect("echo"), b"hello");
     }
 
     #[tokio::test]

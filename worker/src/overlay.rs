@@ -24,6 +24,8 @@ use crate::receiver::country;
 
 /// How long a saved request may speak louder than REST.
 const TRUSTED_MIN: i64 = 15;
+/// REST may show an order late by so much after RetailCRM has its answer, or has given up on it.
+const LAG_S: i64 = 15;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -152,6 +154,19 @@ impl Overlay {
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.request.is_some() && self.seen.is_none()
+    }
+
+    /// A `save` that nobody worked on while RetailCRM waited, and REST has moved on since: a
+    /// process may have stood still with it.
+    #[must_use]
+    pub fn is_late(&self, now: Timestamp) -> bool {
+        self.answer_by.is_some_and(|by| by + LAG_S.seconds() < now)
+    }
+
+    /// What is left of one that came late: what REST shows as well, it says.
+    #[must_use]
+    pub fn overtaken(self) -> Self {
+        Self { collect: None, cod_type: None, declared: None, saved_at: None, ..self }
     }
 
     /// What RetailCRM said is to be collected, while the payments stand as they did.
@@ -460,4 +475,29 @@ fn new_item(said: &CallbackItem, number: i64) -> Item {
 #[must_use]
 pub fn rounding_of(order: &Order) -> i64 {
     order.items.iter().filter(|item| !item.is_canceled).map(|item| units(item.quantity)).sum::<i64>().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_save_that_came_late_says_only_what_rest_does_not() {
+        let now: Timestamp = "2026-11-28T12:00:00Z".parse().expect("a moment");
+        let save = Overlay {
+            collect: Some(Kopecks(100)),
+            cod_type: Some("cash".to_owned()),
+            declared: Some(Kopecks(200)),
+            tariff: Some("express".to_owned()),
+            saved_at: Some(now),
+            answer_by: Some(now + 4.seconds()),
+            ..Overlay::default()
+        };
+        assert!(!save.is_late(now + 19.seconds()), "REST may still show what was before");
+        assert!(save.is_late(now + 20.seconds()));
+        assert!(!Overlay::default().is_late(now));
+        let left = save.overtaken();
+        assert_eq!((left.collect, left.declared, left.saved_at), (None, None, None));
+        assert_eq!(left.tariff.as_deref(), Some("express"));
+    }
 }

@@ -112,8 +112,12 @@ async fn lay_over(tools: &Tools, shop: &Shop, case: &mut Case) {
     let now = tools.clock.now();
     let mut overlay = Overlay::of_delivery(d);
     if overlay.is_new() {
-        case.saving = true;
-        case.answer_by = overlay.answer_by;
+        if overlay.is_late(now) {
+            overlay = overlay.overtaken();
+        } else {
+            case.saving = true;
+            case.answer_by = overlay.answer_by;
+        }
         overlay = overlay.noted(order);
         let noted = overlay.text();
         match tools.store.swap_overlay(d.id, &text, &noted).await {

@@ -488,7 +488,7 @@ impl Tx {
                     generation,
                     lease.map(|(owner, _)| owner),
                     lease.map_or(0, |(_, until)| until.as_millisecond()),
-                    lease.map_or(0, |_| random_number()),
+                    lease.map_or(0, |_| if is_planted(Bug::FencesCounted) { 1 } else { random_number() }),
                     overlay,
                     now.as_millisecond()
                 ],
@@ -510,6 +510,7 @@ impl Tx {
         let now = now.as_millisecond();
         let finished = d.state.is_ended() || d.state == DeliveryState::Cancelled;
         let held = if is_planted(Bug::FenceUnchecked) { "(fence > 0 OR fence = $2)" } else { "fence = $2" };
+        let both = if is_planted(Bug::FencesCounted) { "OR" } else { "AND" };
         let changed = self
             .exec(
                 format!(
@@ -520,7 +521,7 @@ impl Tx {
                  finished_at = CASE WHEN $23 = 1 THEN COALESCE(finished_at, $22) ELSE NULL END, \
                  lease_until = CASE WHEN $24 = 1 THEN 0 ELSE lease_until END, \
                  lease_owner = CASE WHEN $24 = 1 THEN NULL ELSE lease_owner END \
-                 WHERE id = $1 AND {held} AND integration_id = $26 AND crm_order_id = $27"
+                 WHERE id = $1 AND {held} AND (integration_id = $26 {both} crm_order_id = $27)"
                 ),
                 args![
                     d.id,

@@ -16,7 +16,7 @@ use crate::message::Candidate;
 use crate::planted::{Bug, is_planted};
 use crate::store::again::at_once;
 use crate::store::db::{Dialect, Result, Row, StoreError, Tx, Value};
-use crate::store::row_lease::Claim;
+use crate::store::row_lease::{Claim, drawn};
 use crate::store::{Store, free, moment};
 
 /// Which trigger a wish came from.
@@ -101,6 +101,9 @@ impl Intent {
     /// The condition that a row is of this integration and key, arguments from `place` on.
     fn its_own(&self, place: usize) -> String {
         let column = if self.order.is_some() { "crm_order_id" } else { "number" };
+        if is_planted(Bug::FencesCounted) {
+            return format!("(integration_id = ${place} OR {column} <> ${})", place + 1);
+        }
         format!("integration_id = ${place} AND {column} = ${}", place + 1)
     }
 
@@ -236,9 +239,10 @@ impl Store {
             .db
             .exec_returning(
                 format!(
-                    "UPDATE {table} SET lease_owner = $1, lease_until = $2, fence = $6 WHERE id IN (\
+                    "UPDATE {table} SET lease_owner = $1, lease_until = $2, {} WHERE id IN (\
                      SELECT id FROM {table} WHERE integration_id = $3 AND requested > served \
                      AND due_at <= $4 AND {} ORDER BY due_at LIMIT $5 {lock}) RETURNING {}",
+                    drawn(table, 6),
                     free(4),
                     columns(table)
                 ),

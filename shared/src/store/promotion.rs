@@ -2,6 +2,8 @@
 //! the server's log. A replica that was behind has not seen the last of what was accepted: the
 //! window is told, and both sides are compared anew.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::args;
@@ -55,11 +57,16 @@ impl Store {
         tx.exec(put, args![SEEN, timeline, now.as_millisecond()]).await?;
         if let Some(window) = window {
             tx.exec(put, args![TAKEN_OVER, window.from.as_millisecond().to_string(), now.as_millisecond()]).await?;
+            let mut accounts = BTreeSet::new();
             let jobs: Vec<NewJob> = active
                 .iter()
                 .map(|integration| {
                     let mut envelope = Envelope::new(Command::Reconcile {}, Some(integration.id), now);
-                    envelope.key = RECONCILE_HISTORY.to_owned();
+                    // What was acknowledged to MeaSoft does not come again by itself: one look
+                    // at each of its accounts.
+                    if !accounts.insert(integration.courier_account()) {
+                        envelope.key = RECONCILE_HISTORY.to_owned();
+                    }
                     NewJob::of(&envelope, now)
                 })
                 .collect();

@@ -7,6 +7,7 @@
 mod chance;
 mod inject;
 mod lives;
+mod promotion;
 mod report;
 mod schedule;
 mod traffic;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Role, World};
 
+pub use promotion::{Promotion, promotion};
 pub use report::{Told, last_line, markdown};
 pub use schedule::{Blow, Schedule, short};
 

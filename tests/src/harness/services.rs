@@ -226,9 +226,16 @@ impl Database {
     /// # Errors
     /// When the server does not answer.
     pub async fn create() -> anyhow::Result<Self> {
-        let server = variable("TEST_DATABASE_URL");
+        Self::create_on(variable("TEST_DATABASE_URL")).await
+    }
+
+    /// The same on a server of the story's own.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn create_on(server: String) -> anyhow::Result<Self> {
         let name = format!("e2e_{}", uuid::Uuid::new_v4().simple());
-        let mut connection = PgConnection::connect(&server).await.context("TEST_DATABASE_URL does not answer")?;
+        let mut connection = PgConnection::connect(&server).await.context("the PostgreSQL does not answer")?;
         sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await?;
         connection.close().await?;
         let mut url = Url::parse(&server)?;

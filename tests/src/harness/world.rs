@@ -57,6 +57,7 @@ pub struct Builder {
     later: Vec<String>,
     time_scale: f64,
     registered: bool,
+    server: Option<String>,
     environment: Vec<(String, String)>,
 }
 
@@ -83,6 +84,14 @@ impl Builder {
     pub const fn proxied(mut self) -> Self {
         self.proxied = true;
         self
+    }
+
+    /// On another PostgreSQL server than the run's, which may be replaced: everybody goes to it by
+    /// way of the proxy, the harness too.
+    #[must_use]
+    pub fn on_server(mut self, url: &str) -> Self {
+        self.server = Some(url.to_owned());
+        self.proxied()
     }
 
     /// So many CRM accounts with two shops each, instead of one.
@@ -299,6 +308,7 @@ impl World {
             later: Vec::new(),
             time_scale: 1.0,
             registered: true,
+            server: None,
             environment: Vec::new(),
         }
     }
@@ -337,10 +347,14 @@ impl World {
         let mut of_roles = Vec::new();
         if plan.scaled {
             let own = Queues::new(plan.alone).await;
-            let made = Database::create().await.expect("a database for the story");
-            let (mut amqp, mut postgres) = (broker_url(), made.url.to_string());
+            let made = match &plan.server {
+                Some(server) => Database::create_on(server.clone()).await,
+                None => Database::create().await,
+            };
+            let made = made.expect("a database for the story");
+            let (mut amqp, direct) = (broker_url(), made.url.to_string());
+            let mut postgres = direct.clone();
             environment.push(("AMQP_PREFIX".to_owned(), own.prefix.clone()));
-            environment.push(("DATABASE_URL".to_owned(), postgres.clone()));
             if plan.proxied {
                 let path = before(&amqp).await;
                 amqp = by_way_of(&amqp, &path);
@@ -349,8 +363,11 @@ impl World {
                 postgres = made.by_way_of(path.address());
                 database_path = Some(path);
             }
+            // What is broken on the way to the product's processes is not broken for us.
+            let ours = if plan.server.is_some() { &postgres } else { &direct };
+            environment.push(("DATABASE_URL".to_owned(), ours.clone()));
+            ledger = Ledger::postgres(ours).expect("the database's URL");
             of_roles = vec![("AMQP_URL".to_owned(), amqp), ("DATABASE_URL".to_owned(), postgres)];
-            ledger = Ledger::postgres(made.url.as_str()).expect("the database's URL");
             (queues, database) = (Some(own), Some(made));
         } else {
             ledger = Ledger::sqlite(&data.join("bridge.db"));
@@ -936,8 +953,28 @@ impl World {
         }
     }
 
+    /// Waits until nothing is wanted and nothing queued, whatever became of what was accepted: a
+    /// database may have lost it.
+    ///
+    /// # Errors
+    /// With what still waits when `limit` is over.
+    pub async fn nothing_waits(&self, limit: Duration) -> Result<(), String> {
+        let begun = Instant::now();
+        while let Err(seen) = self.look_queued().await {
+            if begun.elapsed() > limit {
+                return Err(seen);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
     async fn look_served(&self) -> Result<(), String> {
         self.all_recorded().await?;
+        self.look_queued().await
+    }
+
+    async fn look_queued(&self) -> Result<(), String> {
         let (intents, _) = self.ledger.waiting().await.map_err(|error| format!("{error:#}"))?;
         let spilled = self.ledger.count("SELECT COUNT(*) AS n FROM jobs WHERE lane = 'interactive'").await;
         let spilled = spilled.map_err(|error| format!("{error:#}"))?;

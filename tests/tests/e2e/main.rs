@@ -17,6 +17,7 @@ mod module;
 mod operator;
 mod order_show;
 mod outages;
+mod promotion;
 mod put_aside;
 mod reconcile;
 mod rolling;

@@ -191,6 +191,16 @@ impl FakeCrm {
         state.saves.get(&id).is_some_and(|saves| saves.iter().any(|(_, saved)| is(saved)))
     }
 
+    /// Whether the order ever had this sum to collect.
+    pub fn ever_cost(&self, id: i64, sum: Kopecks) -> bool {
+        let state = self.state.lock().expect("lock");
+        let left = sum == Kopecks::ZERO && state.paid.contains_key(&id);
+        left || state
+            .saves
+            .get(&id)
+            .is_some_and(|saves| saves.iter().any(|(_, s)| Kopecks::roubles(s.total(id)) == sum))
+    }
+
     /// Whether a declared value can be the order's: it once cost so, or a namesake's trigger
     /// may have been taken for its own.
     pub fn may_declare(&self, id: i64, value: Kopecks) -> bool {
@@ -216,7 +226,8 @@ impl FakeCrm {
     /// An order as the API would show it had it been saved so.
     pub fn document(&self, id: i64, saved: &Saved) -> Value {
         let state = self.state.lock().expect("lock");
-        document(id, saved, state.external_ids.get(&id).cloned(), state.paid.get(&id).copied())
+        let made = state.saves.get(&id).and_then(|saves| saves.first()).map(|(at, _)| *at);
+        document(id, saved, made, state.external_ids.get(&id).cloned(), state.paid.get(&id).copied())
     }
 
     pub fn trouble(&self, fault: CrmFault) {
@@ -253,7 +264,8 @@ impl FakeCrm {
                 return None;
             }
             let (_, saved) = saves.iter().rfind(|(shows, _)| *shows <= now)?;
-            let document = document(*id, saved, state.external_ids.get(id).cloned(), state.paid.get(id).copied());
+            let (made, paid) = (saves.first().map(|(at, _)| *at), state.paid.get(id).copied());
+            let document = document(*id, saved, made, state.external_ids.get(id).cloned(), paid);
             Some(Shown { id: *id, saved: saved.clone(), document })
         });
         shown.collect()
@@ -341,7 +353,11 @@ fn payment_of(id: i64) -> i64 {
     id * 10
 }
 
-fn document(id: i64, saved: &Saved, external_id: Option<String>, paid: Option<i64>) -> Value {
+fn local(at: Timestamp) -> String {
+    at.to_zoned_datetime(TimeZone::fixed(offset(3))).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn document(id: i64, saved: &Saved, made: Option<Timestamp>, external_id: Option<String>, paid: Option<i64>) -> Value {
     let lines = saved.lines(id);
     let items: Vec<Value> = lines
         .iter()
@@ -354,7 +370,7 @@ fn document(id: i64, saved: &Saved, external_id: Option<String>, paid: Option<i6
     let payment = payment_of(id);
     let status = if paid.is_some() { PAID } else { "not-paid" };
     json!({
-        "id": id, "number": saved.number, "site": format!("shop-{id}"), "status": if saved.to_be_sent { TO_BE_SENT } else { "new" }, "firstName": "Анна",
+        "id": id, "createdAt": made.map(local), "number": saved.number, "site": format!("shop-{id}"), "status": if saved.to_be_sent { TO_BE_SENT } else { "new" }, "firstName": "Анна",
         "phone": saved.phone_text(id), "totalSumm": total, "prepaySum": paid.unwrap_or(0), "items": items,
         "payments": {payment.to_string(): {
             "id": payment, "type": "cash", "status": status, "amount": paid.unwrap_or(total),
@@ -491,7 +507,6 @@ impl Crm for FakeCrm {
                 HistoryFrom::After(id) => usize::try_from(id).unwrap_or(0),
                 HistoryFrom::Since(_) => 0,
             };
-            let local = |at: Timestamp| at.to_zoned_datetime(TimeZone::fixed(offset(3)));
             let records: Vec<Value> = state
                 .log
                 .iter()
@@ -500,7 +515,7 @@ impl Crm for FakeCrm {
                 .take_while(|(_, change)| change.at <= now)
                 .map(|(n, change)| {
                     let mut record = json!({
-                        "id": n + 1, "createdAt": local(change.at).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+                        "id": n + 1, "createdAt": local(change.at),
                         "source": "user", "deleted": change.deleted, "order": {"id": change.order},
                     });
                     if let Some(into) = change.combined_to {

@@ -472,12 +472,13 @@ pub fn histories() -> impl Strategy<Value = History> {
     })
 }
 
-fn stopping(stop: Option<Stop>) -> String {
+pub fn stopping(stop: Option<Stop>) -> String {
     let Some((spot, how)) = stop else { return String::new() };
     let how = match how {
         How::Crash => "dies",
         How::Pause => "stands still",
         How::StoreFails => "is refused by the database",
+        How::Cut => "loses its database and stands still",
     };
     match spot {
         Spot::Step(step) => format!(", {how} at step {step}"),

@@ -8,8 +8,11 @@ mod back;
 mod crm;
 mod history;
 mod measoft;
+mod own_rows;
 mod rules;
+mod standby;
 mod steps;
+mod takeovers;
 mod world;
 
 use std::cell::OnceCell;

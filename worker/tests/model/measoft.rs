@@ -67,7 +67,7 @@ pub struct Content {
 #[derive(Debug, Clone)]
 pub struct Shipment {
     pub orderno: OrderNo,
-    ordercode: String,
+    pub ordercode: String,
     /// The CRM order it was made for.
     pub order: i64,
     pub status: &'static str,
@@ -252,6 +252,19 @@ impl Account {
             let (orderno, order) = (&shipment.orderno, shipment.order);
             self.said.broke(format!("{orderno} is insured with {declared}, which order {order} never cost"));
         }
+    }
+
+    /// Everything that was ever placed.
+    pub fn all(&self) -> Vec<Shipment> {
+        self.state.lock().expect("lock").shipments.clone()
+    }
+
+    /// The ledger may have lost what it knew of sends: only MeaSoft knows by now whether a number
+    /// was sent before.
+    pub fn ledger_forgot(&self) {
+        let mut state = self.state.lock().expect("lock");
+        state.unsettled.clear();
+        state.looked_up.clear();
     }
 
     pub fn shipments(&self, order: i64) -> Vec<Shipment> {
@@ -601,9 +614,13 @@ impl Account {
         answer
     }
 
-    /// A look-up; `None` asks for everything.
-    async fn look(&self, orderno: Option<&OrderNo>) -> Result<Vec<StatusRow>, MeasoftError> {
+    /// A look-up; without a number it asks for everything that was made on some days.
+    async fn look(&self, orderno: Option<&OrderNo>, days: [Date; 2]) -> Result<Vec<StatusRow>, MeasoftError> {
         let op = Op::StatusReq;
+        let is_asked = |s: &Shipment| match orderno {
+            Some(number) => *number == s.orderno,
+            None => (days[0]..=days[1]).contains(&s.made_at.to_zoned_datetime(TimeZone::UTC).date()),
+        };
         vendor_step().await;
         let answer = {
             let mut state = self.state.lock().expect("lock");
@@ -619,7 +636,7 @@ impl Account {
                 None => {
                     if let Some(run) = Run::current() {
                         let now = self.clock.now();
-                        let shown = |s: &&Shipment| orderno.is_none_or(|n| *n == s.orderno) && s.shown_from <= now;
+                        let shown = |s: &&Shipment| is_asked(s) && s.shown_from <= now;
                         for s in state.shipments.iter().filter(shown) {
                             state.seen.insert((run.id, s.orderno.clone()), s.status);
                         }
@@ -631,7 +648,7 @@ impl Account {
                             state.looked_up.insert(n, at);
                         }
                     }
-                    Ok(self.rows(state, |s| orderno.is_none_or(|n| *n == s.orderno)))
+                    Ok(self.rows(state, is_asked))
                 }
             }
         };
@@ -787,13 +804,11 @@ impl Courier for Account {
     }
 
     fn status_by_orderno<'a>(&'a self, orderno: &'a OrderNo) -> Answer<'a, Vec<StatusRow>> {
-        self.look(Some(orderno)).boxed()
+        self.look(Some(orderno), [Date::ZERO; 2]).boxed()
     }
 
     fn status_by_created(&self, from: Date, to: Date, _: Done) -> Answer<'_, Vec<StatusRow>> {
-        let today = self.clock.now().to_zoned_datetime(TimeZone::UTC).date();
-        assert!(from <= today.saturating_sub(1.day()) && to > today, "the window of days is too narrow");
-        self.look(None).boxed()
+        self.look(None, [from, to]).boxed()
     }
 
     fn only_last(&self, _: u32) -> Answer<'_, StatusStream> {

@@ -9,6 +9,8 @@ use shared::store::StoreError;
 use shared::store::steps::{Step, Watch, watched};
 use tokio::sync::Notify;
 
+use crate::standby::Standby;
+
 /// What happens to a run at a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
@@ -18,6 +20,9 @@ pub enum How {
     Pause,
     /// The database refuses this step.
     StoreFails,
+    /// Its connection to the database breaks, and with it a transaction that is open; then it
+    /// stands still.
+    Cut,
 }
 
 /// Where a run is stopped.
@@ -41,6 +46,9 @@ pub struct Run {
     pub id: usize,
     taken: AtomicUsize,
     stop: Mutex<Option<Stop>>,
+    /// From its n-th step on the standby gets no more.
+    behind: Mutex<Option<(usize, Arc<Standby>)>>,
+    stopped_at: Mutex<Option<usize>>,
     stopped: Notify,
     stopped_how: Mutex<How>,
     wake: Notify,
@@ -57,10 +65,32 @@ impl Run {
             id,
             taken: AtomicUsize::new(0),
             stop: Mutex::new(stop),
+            behind: Mutex::default(),
+            stopped_at: Mutex::default(),
             stopped: Notify::new(),
             stopped_how: Mutex::new(How::Crash),
             wake: Notify::new(),
         })
+    }
+
+    /// From its n-th step on the standby gets no more.
+    pub fn falls_behind(&self, step: usize, standby: Arc<Standby>) {
+        *self.behind.lock().expect("lock") = Some((step, standby));
+    }
+
+    /// The standby still gets everything.
+    pub fn is_ahead(&self) -> bool {
+        self.behind.lock().expect("lock").is_some()
+    }
+
+    /// The step at which it was stopped last.
+    pub fn stopped_at(&self) -> Option<usize> {
+        *self.stopped_at.lock().expect("lock")
+    }
+
+    /// Steps since it began, or was woken.
+    pub fn steps(&self) -> usize {
+        self.taken.load(Ordering::SeqCst)
     }
 
     /// The run the caller belongs to.
@@ -100,12 +130,13 @@ impl Run {
             spot => spot == at,
         };
         let may = match how {
-            How::Crash => true,
+            How::Crash | How::Cut => true,
             How::Pause => may_pause,
             How::StoreFails => may_fail,
         };
         if there && may {
             *stop = None;
+            *self.stopped_at.lock().expect("lock") = Some(step);
             return Some(how);
         }
         None
@@ -115,7 +146,7 @@ impl Run {
         *self.stopped_how.lock().expect("lock") = how;
         self.stopped.notify_one();
         match how {
-            How::Pause => self.wake.notified().await,
+            How::Pause | How::Cut => self.wake.notified().await,
             _ => std::future::pending().await,
         }
     }
@@ -123,7 +154,15 @@ impl Run {
     async fn database_step(&self, step: Step) -> Result<(), StoreError> {
         // Asleep inside a transaction a process would keep the others out of the table.
         let may_pause = matches!(step, Step::Statement | Step::Begin);
+        if may_pause {
+            self.standby_sees().await;
+        }
         match self.stop_here(ANYWHERE, may_pause, true) {
+            // It hears of it now, and stands still at what it does next.
+            Some(How::Cut) if !may_pause => {
+                *self.stop.lock().expect("lock") = Some((ANYWHERE, How::Pause));
+                Err(StoreError::Silent { what: "a statement".to_owned(), seconds: 0 })
+            }
             Some(How::StoreFails) => Err(StoreError::Config("not now".to_owned())),
             Some(how) => {
                 self.stay(how).await;
@@ -133,7 +172,21 @@ impl Run {
         }
     }
 
+    /// What is stored by now is all that the standby gets, if that is so from this step on.
+    async fn standby_sees(&self) {
+        let next = self.steps();
+        let behind = {
+            let mut behind = self.behind.lock().expect("lock");
+            if behind.as_ref().is_some_and(|(step, _)| next >= *step) { behind.take() } else { None }
+        };
+        if let Some((_, standby)) = behind {
+            // In a task of its own the look is no step of the run.
+            tokio::spawn(async move { standby.copy().await }).await.expect("copied");
+        }
+    }
+
     async fn vendor_step(&self, at: Spot) {
+        self.standby_sees().await;
         if let Some(how) = self.stop_here(at, true, false) {
             self.stay(how).await;
         }

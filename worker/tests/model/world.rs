@@ -58,7 +58,7 @@ impl Said {
         self.words.lock().expect("lock").1.push(rule);
     }
 
-    fn verdict(&self) -> Result<(), String> {
+    pub fn verdict(&self) -> Result<(), String> {
         let words = self.words.lock().expect("lock");
         match words.1.first() {
             None => Ok(()),
@@ -94,11 +94,11 @@ pub struct Save {
     pub saved: Saved,
 }
 
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-struct Worker {
-    tools: Tools,
-    asleep: Option<(Arc<Run>, Task)>,
+pub struct Worker {
+    pub tools: Tools,
+    pub asleep: Option<(Arc<Run>, Task)>,
 }
 
 pub struct World {
@@ -109,16 +109,17 @@ pub struct World {
     pub accounts: Vec<Arc<Account>>,
     pub shops: Vec<Shop>,
     /// The same as the workers' registry of them.
-    registry: Shops,
+    pub registry: Shops,
     one_number: bool,
     declared: bool,
     pub send_statuses: bool,
-    workers: Vec<Worker>,
-    journal: Journal,
-    held: Vec<(Envelope, What, i64)>,
+    pub workers: Vec<Worker>,
+    pub journal: Journal,
+    /// Commands that are still in the queue.
+    pub held: Vec<(Envelope, What, i64)>,
     pub accepted: Vec<Accepted>,
     pub saves: BTreeMap<i64, Vec<Save>>,
-    runs: usize,
+    pub runs: usize,
     /// What ended before is not kept any more.
     pub forgotten_before: Option<Timestamp>,
 }
@@ -146,7 +147,9 @@ fn metrics() -> Arc<Metrics> {
 pub fn live(history: &History) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     runtime.block_on(async {
-        let mut world = World::new(history).await;
+        let db = Db::open_in_memory().await.expect("a database");
+        db.migrate().await.expect("a schema");
+        let mut world = World::on(db, history).await;
         world.said.line("the history".to_owned());
         for op in &history.ops {
             world.said.line(format!("· {op}"));
@@ -167,7 +170,7 @@ pub fn live(history: &History) -> Result<(), String> {
         }
         if world.saves.keys().any(|id| world.crm.is_gone(*id)) {
             world.said.line("the walk through RetailCRM's history".to_owned());
-            world.reconcile().await;
+            world.reconcile(false).await;
             world.come_to_rest().await;
             back::of_what_is_gone(&world).await;
             world.said.verdict()?;
@@ -177,12 +180,11 @@ pub fn live(history: &History) -> Result<(), String> {
 }
 
 impl World {
-    async fn new(history: &History) -> Self {
+    /// On a database that is empty but for its schema.
+    pub async fn on(db: Db, history: &History) -> Self {
         let start = if history.eve { "2026-12-31T20:30:00Z" } else { "2026-06-15T09:00:00Z" };
         let clock = Clock::standing_at(start.parse().expect("a moment"));
         let said = Said { clock: clock.clone(), words: Arc::default() };
-        let db = Db::open_in_memory().await.expect("a database");
-        db.migrate().await.expect("a schema");
         let store = Store::new(db, SecretKey::from_bytes([7; 32]), clock.clone());
         let journal = Journal::start(store.clone());
         let crm = FakeCrm::new(clock.clone(), said.clone());
@@ -277,7 +279,7 @@ impl World {
         (0..self.shops.len()).find(|n| kind == format!("courier-{n}"))
     }
 
-    async fn perform(&mut self, op: &Op) {
+    pub async fn perform(&mut self, op: &Op) {
         match op {
             Op::Save { order, change, fire, lag, held } => self.save(*order, *change, *fire, *lag, *held).await,
             Op::Trigger { order, what, at } => {
@@ -363,7 +365,7 @@ impl World {
 
     /// A request that leaves in one year and arrives in the next is beyond what numbers can
     /// protect; nobody stands still over midnight.
-    fn pass(&mut self, time: Duration) {
+    pub fn pass(&mut self, time: Duration) {
         let zone = TimeZone::fixed(offset(3));
         let now = self.clock.now();
         if now.to_zoned_datetime(zone.clone()).year() != (now + time).to_zoned_datetime(zone).year() {
@@ -537,13 +539,16 @@ impl World {
         self.drive(by, run, Box::pin(task)).await;
     }
 
-    /// Looks for what no trigger announced, and has it done.
-    async fn reconcile(&mut self) {
+    /// Looks for what no trigger announced, and has it done; `both`: and for what the stream of
+    /// statuses did not bring.
+    pub async fn reconcile(&mut self, both: bool) {
         self.pass(Duration::from_secs(60));
         for at in 0..self.shops.len() {
             let tools = self.workers[0].tools.clone();
             let mut envelope = Envelope::new(Command::Reconcile {}, Some(self.shops[at].id()), self.clock.now());
-            envelope.key = RECONCILE_HISTORY.to_owned();
+            if !both {
+                envelope.key = RECONCILE_HISTORY.to_owned();
+            }
             let done = sync::reconcile::run(&tools, &self.registry, &envelope).await;
             self.said.line(format!("   the walk for integration {at}: {}", done.label()));
         }
@@ -559,7 +564,7 @@ impl World {
         self.store.finish_jobs("test", &ids).await.expect("finished");
     }
 
-    async fn drive(&mut self, by: usize, run: Arc<Run>, mut task: Task) {
+    pub async fn drive(&mut self, by: usize, run: Arc<Run>, mut task: Task) {
         let ended = tokio::time::timeout(Duration::from_secs(30), async {
             tokio::select! {
                 biased;
@@ -569,7 +574,7 @@ impl World {
         });
         match ended.await {
             Ok(None) => {}
-            Ok(Some(How::Pause)) => {
+            Ok(Some(How::Pause | How::Cut)) => {
                 self.said.line(format!("   {} stands still", run.owner));
                 self.workers[by].asleep = Some((run, task));
             }
@@ -591,7 +596,7 @@ impl World {
     }
 
     /// Nothing goes wrong any more; workers work until nothing is due.
-    async fn come_to_rest(&mut self) {
+    pub async fn come_to_rest(&mut self) {
         self.accounts.iter().for_each(|account| account.heal());
         self.crm.heal();
         self.perform(&Op::Deliver).await;

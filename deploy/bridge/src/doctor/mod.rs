@@ -12,6 +12,8 @@ mod integration;
 mod setup;
 mod store;
 #[cfg(test)]
+mod store_tests;
+#[cfg(test)]
 mod tests;
 mod towns;
 
