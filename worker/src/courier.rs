@@ -782,7 +782,7 @@ fn is_young(d: &Delivery, now: Timestamp) -> bool {
     d.sent_at.is_some_and(|at| now.duration_since(at).unsigned_abs() < NOT_SHOWN_YET)
 }
 
-fn phase(row: &StatusRow) -> Phase {
+pub(crate) fn phase(row: &StatusRow) -> Phase {
     row.status.as_ref().map_or(Phase::New, |status| Phase::of(status.code.as_str()))
 }
 
@@ -801,7 +801,7 @@ fn remember_status(d: &mut Delivery, row: &StatusRow, looked_at: Option<Timestam
 }
 
 /// Takes over what a row shows: number, line codes, sum, status and the state it implies.
-fn take_over(case: &mut Case, row: &StatusRow) {
+pub(crate) fn take_over(case: &mut Case, row: &StatusRow) {
     let looked_at = case.looked_at;
     let d = delivery(case);
     let asked = case.intent.cancel_seq > 0 || d.sending.as_ref().is_some_and(|sent| sent.cancel_unheard);

@@ -28,6 +28,9 @@ pub mod intake;
 pub mod kinship;
 pub mod left_behind;
 mod lifeline;
+pub mod lost_sends;
+#[cfg(test)]
+mod lost_stories;
 pub mod module;
 pub mod money;
 #[cfg(test)]

@@ -32,6 +32,7 @@ use crate::crm::{self, shown};
 use crate::decide::{Decision, Known, REREADS, Shown, Situation, decide};
 use crate::gather::gather;
 use crate::left_behind::{clear_elsewhere, clearing_up, is_found_gone};
+use crate::lost_sends;
 use crate::module::towns;
 use crate::money;
 use crate::overlay::Overlay;
@@ -177,7 +178,9 @@ async fn work(tools: &Tools, shop: &Shop, references: &Arc<References>, cases: &
             towns::place(tools, shop, case).await;
         }
         creates.retain(|case| case.is_open());
-        if creates.is_empty() && singles.is_empty() {
+        let decided_anew = lost_sends::find(tools, shop, &mut creates).await;
+        creates.retain(|case| case.is_open() && is_as_decided(case));
+        if creates.is_empty() && singles.is_empty() && !decided_anew {
             break;
         }
         for (case, decision) in singles {
@@ -197,6 +200,13 @@ async fn work(tools: &Tools, shop: &Shop, references: &Arc<References>, cases: &
         case.told.push("no decision led to an end".to_owned());
         case.retry(RetryWhy::Internal, None);
     }
+}
+
+/// Whether what is about to be created bears the number it has by now.
+fn is_as_decided(case: &Case) -> bool {
+    let wanted = case.desired.as_ref().and_then(|desired| desired.as_ref().ok());
+    let number = wanted.map(|desired| &desired.order.orderno);
+    case.delivery.as_ref().is_some_and(|d| matches!(d.state, S::Planned | S::Rejected) && Some(&d.orderno) == number)
 }
 
 /// Whether the order can be handed over as it is; closes the case if not.

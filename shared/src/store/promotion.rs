@@ -76,6 +76,32 @@ impl Store {
         Ok(window)
     }
 
+    /// Whether another server has taken over and nobody has said so yet. Only read: cheap enough
+    /// to be asked before each send.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    pub async fn is_taken_over_unnoticed(&self) -> Result<bool> {
+        if self.db.dialect() == Dialect::Sqlite {
+            return Ok(false);
+        }
+        let sql = "SELECT value FROM cursors WHERE name = $1 \
+                   AND value <> SUBSTR(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
+        Ok(self.db.fetch_one(sql, args![SEEN]).await?.is_some())
+    }
+
+    /// Notes a takeover that the log of the server does not show.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError`].
+    #[cfg(feature = "testing")]
+    pub async fn note_takeover(&self, window: Window) -> Result<()> {
+        let put = "INSERT INTO cursors (name, value, updated_at) VALUES ($1, $2, $3) \
+                   ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at";
+        let from = window.from.as_millisecond().to_string();
+        self.db.exec(put, args![TAKEN_OVER, from, window.until.as_millisecond()]).await.map(|_| ())
+    }
+
     /// The last takeover, for whoever asks how the installation is.
     ///
     /// # Errors

@@ -15,22 +15,25 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bridge_worker::crm::module_status;
 use bridge_worker::intake::wishes_of;
 use bridge_worker::module::{Desk, Request};
 use bridge_worker::runner::BATCH;
 use bridge_worker::serve::serve;
 use bridge_worker::{errands, module, sync};
+use jiff::ToSpan as _;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestError};
 use serde_json::json;
-use shared::domain::CrmOrderId;
+use shared::domain::{CrmOrderId, Delivery};
 use shared::message::{Command, Envelope, Lane, decode};
 use shared::planted::{Bug, plant};
 use shared::retailcrm::AllowedHosts;
 use shared::store::Db;
 use shared::store::dead_letters::DeadFilter;
+use shared::store::promotion::Window;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -62,12 +65,16 @@ const ERRANDS: [Errand; 6] =
 
 /// No errand of these tries takes more steps.
 const STEPS: usize = 120;
+/// Bytes.
+const STACK: usize = 32 << 20;
 /// A server that takes over has been away for so long at least.
 const AWAY: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone)]
 pub struct Try {
     integrations: usize,
+    /// All orders have one number: they are of different shops.
+    one_number: bool,
     errand: Errand,
     /// Where it is stopped.
     step: usize,
@@ -88,6 +95,9 @@ impl fmt::Display for Try {
         let part = |f: &mut fmt::Formatter<'_>, name: &str, ops: &[Op]| {
             ops.iter().try_for_each(|op| writeln!(f, "  {name}: {op}"))
         };
+        if self.one_number {
+            writeln!(f, "  all orders with one number")?;
+        }
         part(f, "before", &self.before)?;
         part(f, if self.behind.is_none() { "lost" } else { "then" }, &self.lost)?;
         part(f, "then", &self.prepare)?;
@@ -181,7 +191,7 @@ fn tries(errand: Errand, step: usize) -> impl Strategy<Value = Try> {
                 std::iter::once(new).chain(next).chain(more).chain(ends).collect::<Vec<_>>()
             });
         (
-            (how, behind),
+            (how, behind, prop::bool::weighted(0.3)),
             vec(event(0..3, integrations), 0..6),
             vec(event(0..5, integrations), 0..5),
             prepared(errand, integrations),
@@ -189,11 +199,30 @@ fn tries(errand: Errand, step: usize) -> impl Strategy<Value = Try> {
             option::weighted(0.4, 0..40usize),
             vec(event(0..7, integrations), 0..4),
         )
-            .prop_map(move |((how, behind), mut before, lost, prepare, meanwhile, again, between)| {
-                // There is always something that was placed.
-                before.extend([told(0, Change::Kind(0), Fire::Send), told(1, Change::Kind(0), Fire::Send), Op::Rest]);
-                Try { integrations, errand, step, how, behind, before, lost, prepare, meanwhile, again, between }
-            })
+            .prop_map(
+                move |((how, behind, one_number), mut before, lost, prepare, meanwhile, again, between)| {
+                    // There is always something that was placed.
+                    before.extend([
+                        told(0, Change::Kind(0), Fire::Send),
+                        told(1, Change::Kind(0), Fire::Send),
+                        Op::Rest,
+                    ]);
+                    Try {
+                        integrations,
+                        one_number,
+                        errand,
+                        step,
+                        how,
+                        behind,
+                        before,
+                        lost,
+                        prepare,
+                        meanwhile,
+                        again,
+                        between,
+                    }
+                },
+            )
     })
 }
 
@@ -285,7 +314,7 @@ impl Drop for Ground {
 async fn live(a: &Try, db: Db) -> Result<Lived, String> {
     let history = History {
         eve: false,
-        one_number: false,
+        one_number: a.one_number,
         send_statuses: true,
         declared: false,
         integrations: a.integrations,
@@ -320,6 +349,9 @@ async fn live(a: &Try, db: Db) -> Result<Lived, String> {
     world.pass(AWAY);
     world.said.line("· the standby takes over".to_owned());
     standby.promote().await;
+    let until = world.clock.now();
+    // The standby notes every five seconds that it is there.
+    world.store.note_takeover(Window { from: until - 5.minutes(), until }).await.expect("noted");
     world.accounts.iter().for_each(|account| account.ledger_forgot());
     perform(&mut world, &a.meanwhile).await;
     if world.workers[0].asleep.is_some() {
@@ -438,7 +470,10 @@ async fn effects(world: &World) {
             let is_told = all.iter().any(|dead| {
                 dead.integration == Some(shop.id()) && dead.number.as_deref().is_some_and(|n| numbers.contains(n))
             });
-            if touched || is_told {
+            // What we cancelled ourselves and forgot that we did: the manager sees it cancelled.
+            let shown = world.crm.statuses_of(&Delivery::external_id(shop.id(), CrmOrderId(*id)));
+            let is_shown = shown.last().is_some_and(|last| *last == module_status(shop, "CANCELED"));
+            if touched || is_told || (is_shown && live.is_empty()) {
                 continue;
             }
             let ours = last.saved.kind == format!("courier-{at}");
@@ -509,7 +544,7 @@ fn all(ground: fn() -> Ground) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| {
+            let live = || {
                 let ground = ground();
                 while broken.lock().expect("lock").is_empty() {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -521,7 +556,9 @@ fn all(ground: fn() -> Ground) {
                         Err(story) => drop(broken.lock().expect("lock").insert(seed, story)),
                     }
                 }
-            });
+            };
+            // Not optimised, what a worker does takes more than a thread usually has.
+            std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, live).expect("a thread");
         }
     });
     if let Some((seed, story)) = broken.into_inner().expect("lock").pop_first() {
