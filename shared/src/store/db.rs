@@ -4,7 +4,7 @@
 
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -171,9 +171,14 @@ enum Open {
     Postgres(Transaction<'static, Postgres>),
 }
 
-/// The last time the database said that it cannot do its work, for whoever asks how it is.
+/// What the database said last of its own trouble.
 #[derive(Debug, Clone, Default)]
-struct Trouble(Arc<Mutex<Option<(Instant, String)>>>);
+struct Trouble {
+    /// When it said that it cannot do its work, for whoever asks how it is.
+    last: Arc<Mutex<Option<(Instant, String)>>>,
+    /// SQLite's write connection was opened for reading alone.
+    only_reads: Arc<AtomicBool>,
+}
 
 impl Trouble {
     fn noted<T>(&self, result: Result<T>) -> Result<T> {
@@ -181,7 +186,10 @@ impl Trouble {
         if let Err(error @ StoreError::Failing(..)) = &result
             && !error.is_locked()
         {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), error.to_string()));
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), error.to_string()));
+            if error.is_of_a_read_only_connection() {
+                self.only_reads.store(true, Ordering::Relaxed);
+            }
         }
         result
     }
@@ -208,11 +216,13 @@ async fn within<T>(limit: Duration, what: &str, work: impl Future<Output = Resul
     }
 }
 
-/// The write connection goes back to its pool only without a transaction. SQLite ends one by
-/// itself when the disk is full or fails, `sqlx` goes on counting it, and would refuse every
-/// later one on this connection.
-fn only_at_rest(options: SqlitePoolOptions) -> SqlitePoolOptions {
-    options.after_release(|connection, _| {
+/// The write connection goes back to its pool only without a transaction, and only if it writes.
+/// SQLite ends a transaction by itself when the disk is full or fails, `sqlx` goes on counting it,
+/// and would refuse every later one on this connection. And a file that may not be written to is
+/// opened for reading instead, which stays so when the file may be written to again.
+fn only_fit(options: SqlitePoolOptions, only_reads: Arc<AtomicBool>) -> SqlitePoolOptions {
+    options.after_release(move |connection, _| {
+        let only_reads = only_reads.swap(false, Ordering::Relaxed);
         Box::pin(async move {
             // What is under way, a rollback for one, is over then.
             connection.ping().await?;
@@ -220,14 +230,21 @@ fn only_at_rest(options: SqlitePoolOptions) -> SqlitePoolOptions {
             if !rest {
                 tracing::warn!("the write connection to the database lost its transaction and is opened anew");
             }
-            Ok(rest)
+            if only_reads {
+                tracing::warn!("the write connection to the database may only read and is opened anew");
+            }
+            Ok(rest && !only_reads)
         })
     })
 }
 
 impl Db {
     fn new(pools: Pools) -> Self {
-        Self { pools, limit: STATEMENT_LIMIT, trouble: Trouble::default(), sessions: Arc::default() }
+        Self::with_trouble(pools, Trouble::default())
+    }
+
+    fn with_trouble(pools: Pools, trouble: Trouble) -> Self {
+        Self { pools, limit: STATEMENT_LIMIT, trouble, sessions: Arc::default() }
     }
 
     /// Opens a SQLite file, creating it when missing.
@@ -242,7 +259,8 @@ impl Db {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10));
-        let write = only_at_rest(SqlitePoolOptions::new())
+        let trouble = Trouble::default();
+        let write = only_fit(SqlitePoolOptions::new(), trouble.only_reads.clone())
             .max_connections(1)
             .min_connections(1)
             .idle_timeout(None)
@@ -250,7 +268,7 @@ impl Db {
             .connect_with(options.clone())
             .await?;
         let read = SqlitePoolOptions::new().max_connections(4).connect_lazy_with(options.read_only(true));
-        Ok(Self::new(Pools::Sqlite { write, read }))
+        Ok(Self::with_trouble(Pools::Sqlite { write, read }, trouble))
     }
 
     /// Whether a SQLite file holds a database of ours, whatever its version. The file is only
@@ -333,7 +351,7 @@ impl Db {
     /// What the database said of itself in the last moments, if it could not do its work.
     #[must_use]
     pub fn recent_trouble(&self, within: Duration) -> Option<String> {
-        let last = self.trouble.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.trouble.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().filter(|(at, _)| at.elapsed() <= within).map(|(_, words)| words.clone())
     }
 

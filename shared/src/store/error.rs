@@ -207,6 +207,13 @@ impl StoreError {
         matches!(self, Self::Failing(_, error) if matches!(code(error), Some(Code::Postgres(state)) if state == "55P03"))
     }
 
+    /// The connection may only read: SQLite opened its file so, because it could not be written
+    /// to at that moment, and never looks again.
+    #[must_use]
+    pub fn is_of_a_read_only_connection(&self) -> bool {
+        matches!(self, Self::Failing(_, error) if matches!(code(error), Some(Code::Sqlite(code)) if code & 0xff == 8))
+    }
+
     /// A pooler of transactions stands before PostgreSQL.
     #[must_use]
     pub fn is_without_sessions(&self) -> bool {
