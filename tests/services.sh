@@ -8,6 +8,9 @@
 #   services_start     returns when both answer; exports what tests read (services_exports)
 #   services_stop      ends both and removes their data; safe to call at any time
 #
+# With services_disk set, PostgreSQL lies on a disk that can be made bad through the file that
+# TEST_DISK_FILE names (tests/shim/disk.c).
+#
 # Either is started again at once when it is killed; "$TEST_CRASH rabbitmq" and
 # "$TEST_CRASH postgres" kill it.
 
@@ -280,7 +283,14 @@ pg_begin() {
             >"$services_dir/initdb.log" 2>&1 ||
             fail "initdb failed: $(tail -n 3 "$services_dir/initdb.log")"
     )
-    start_group postgres "${as[@]}" bash -c "$keep_alive" keep-alive "$services_pgdir/crashed" \
+    local -a disk=()
+    if [[ -n ${services_disk-} ]]; then
+        # Where its user can read it.
+        cc -O1 -shared -fPIC -o "$services_pgdir/disk.so" tests/shim/disk.c -ldl
+        disk=(env LD_PRELOAD="$services_pgdir/disk.so" TEST_DISK="$services_pgdir/disk" TEST_DISK_OF=/base/)
+        export TEST_DISK_FILE=$services_pgdir/disk
+    fi
+    start_group postgres "${as[@]}" "${disk[@]}" bash -c "$keep_alive" keep-alive "$services_pgdir/crashed" \
         "$pg_bin/postgres" -D "$services_pgdir/data" -p "$pg_port" -h 127.0.0.1 \
         -k "$sockets" -c fsync=on -c max_connections=300 -c log_min_messages=warning
     pg_pid=$REPLY
@@ -323,7 +333,8 @@ services_start() {
 
 services_exports() {
     local name
-    for name in TEST_AMQP_URL TEST_RABBITMQ_MANAGEMENT TEST_DATABASE_URL TEST_RABBITMQCTL TEST_CRASH; do
+    for name in TEST_AMQP_URL TEST_RABBITMQ_MANAGEMENT TEST_DATABASE_URL TEST_RABBITMQCTL TEST_CRASH TEST_DISK_FILE; do
+        [[ -v $name ]] || continue
         printf 'export %s=%q\n' "$name" "${!name}"
     done
 }

@@ -69,6 +69,8 @@ pub struct Breaker {
     first_pause: Duration,
     /// Longest pause of our own making.
     longest: Duration,
+    /// Longest pause that the server is believed.
+    longest_asked: Duration,
     bad: u32,
     pause: Duration,
     open_until: Option<Timestamp>,
@@ -78,7 +80,21 @@ pub struct Breaker {
 impl Breaker {
     #[must_use]
     pub const fn new(first_pause: Duration) -> Self {
-        Self { first_pause, longest: LONGEST, bad: 0, pause: first_pause, open_until: None, probing: None }
+        Self {
+            first_pause,
+            longest: LONGEST,
+            longest_asked: LONGEST,
+            bad: 0,
+            pause: first_pause,
+            open_until: None,
+            probing: None,
+        }
+    }
+
+    #[must_use]
+    pub const fn with_longest_asked(mut self, longest: Duration) -> Self {
+        self.longest_asked = longest;
+        self
     }
 
     #[must_use]
@@ -165,7 +181,7 @@ impl Breaker {
     }
 
     fn close(&mut self) {
-        *self = Self::new(self.first_pause).with_longest(self.longest);
+        *self = Self::new(self.first_pause).with_longest(self.longest).with_longest_asked(self.longest_asked);
     }
 
     /// Opens, or opens again for longer. `asked`: the server named a time, and nothing goes out
@@ -175,7 +191,7 @@ impl Breaker {
             self.pause = (self.pause * 2).min(self.longest);
         }
         self.probing = None;
-        let until = now + self.pause.max(asked.unwrap_or_default()).min(LONGEST);
+        let until = now + self.pause.max(asked.unwrap_or_default()).min(self.longest_asked);
         self.open_until = Some(self.open_until.unwrap_or(until).max(until));
     }
 }
@@ -210,6 +226,12 @@ impl Address {
             good: BTreeMap::new(),
             tried: BTreeMap::new(),
         }
+    }
+
+    #[must_use]
+    pub fn with_longest_asked(mut self, longest: Duration) -> Self {
+        self.breaker = self.breaker.with_longest_asked(longest);
+        self
     }
 
     #[must_use]

@@ -14,6 +14,7 @@ use url::Url;
 pub use crate::breaker::BreakerState;
 use crate::breaker::{Address, Breaker, Came};
 use crate::budget::{Budget, Priority};
+use crate::settle::LONGEST_ASKED;
 
 /// A request that was given up by its caller counts as silence when it took this long.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -60,13 +61,33 @@ pub struct Gate {
     clock: Clock,
     budget: Budget,
     first_pause: Duration,
+    longest_asked: Duration,
     circuits: Mutex<Circuits>,
 }
 
 impl Gate {
     #[must_use]
     pub fn new(clock: Clock, budget: Budget, breaker_open: Duration) -> Arc<Self> {
-        Arc::new(Self { clock, budget, first_pause: breaker_open, circuits: Mutex::default() })
+        Self::with_longest_asked(clock, budget, breaker_open, LONGEST_ASKED)
+    }
+
+    /// With another longest pause that a server is believed.
+    #[must_use]
+    pub fn with_longest_asked(
+        clock: Clock,
+        budget: Budget,
+        breaker_open: Duration,
+        longest_asked: Duration,
+    ) -> Arc<Self> {
+        Arc::new(Self { clock, budget, first_pause: breaker_open, longest_asked, circuits: Mutex::default() })
+    }
+
+    fn new_address(&self) -> (Address, String) {
+        (Address::new(self.first_pause).with_longest_asked(self.longest_asked), String::new())
+    }
+
+    fn new_account(&self) -> (Breaker, String) {
+        (Breaker::new(self.first_pause).with_longest_asked(self.longest_asked), String::new())
     }
 
     #[must_use]
@@ -102,8 +123,7 @@ impl Gate {
         {
             let mut circuits = self.circuits();
             let Circuits { addresses, accounts } = &mut *circuits;
-            let address =
-                addresses.entry(address_of(account)).or_insert_with(|| (Address::new(self.first_pause), String::new()));
+            let address = addresses.entry(address_of(account)).or_insert_with(|| self.new_address());
             let own = accounts.get_mut(account);
             let passed = match own {
                 // The address is asked last: it may let one through alone.
@@ -125,16 +145,14 @@ impl Gate {
         let now = self.clock.now();
         let mut circuits = self.circuits();
         let Circuits { addresses, accounts } = &mut *circuits;
-        let (address, address_why) =
-            addresses.entry(address_of(account)).or_insert_with(|| (Address::new(self.first_pause), String::new()));
+        let (address, address_why) = addresses.entry(address_of(account)).or_insert_with(|| self.new_address());
         address.report(account, came, whole, now);
         why.clone_into(address_why);
         if came == Came::Good {
             accounts.remove(account);
             return;
         }
-        let (breaker, own_why) =
-            accounts.entry(account.to_owned()).or_insert_with(|| (Breaker::new(self.first_pause), String::new()));
+        let (breaker, own_why) = accounts.entry(account.to_owned()).or_insert_with(|| self.new_account());
         breaker.report(came, now);
         why.clone_into(own_why);
     }

@@ -83,13 +83,14 @@ pub async fn run(ctx: Ctx, queue: Opened) -> anyhow::Result<()> {
 pub fn tools(ctx: &Ctx, journal: Journal) -> Tools {
     let config = &ctx.config;
     let budget = Budget::new(ctx.store.clone(), &config.budgets);
+    let longest_asked = settle::LONGEST_ASKED / config.budgets.time_scale;
     Tools {
         store: ctx.store.clone(),
         clock: ctx.clock.clone(),
         journal,
         metrics: ctx.metrics.clone(),
-        gate: Gate::new(ctx.clock.clone(), budget, config.timing.breaker_open),
-        policy: Policy::new(config.timing.rungs.clone()),
+        gate: Gate::with_longest_asked(ctx.clock.clone(), budget, config.timing.breaker_open, longest_asked),
+        policy: Policy::new(config.timing.rungs.clone()).with_longest_asked(longest_asked),
         limits: Limits {
             settle: config.timing.settle,
             lease: config.timing.lease,

@@ -11,6 +11,8 @@ pub struct Policy {
     pub rungs: Vec<Duration>,
     /// A command that keeps failing gives up when so much time was spent trying.
     pub give_up_after: Duration,
+    /// Longest wait that another side may ask for.
+    pub longest_asked: Duration,
 }
 
 impl Policy {
@@ -18,7 +20,13 @@ impl Policy {
 
     #[must_use]
     pub fn new(rungs: Vec<Duration>) -> Self {
-        Self { rungs, give_up_after: Self::DAY }
+        Self { rungs, give_up_after: Self::DAY, longest_asked: LONGEST_ASKED }
+    }
+
+    #[must_use]
+    pub const fn with_longest_asked(mut self, longest: Duration) -> Self {
+        self.longest_asked = longest;
+        self
     }
 
     /// Nothing is put off for longer.
@@ -85,7 +93,7 @@ pub fn settle(outcome: &Outcome, attempt: u32, spent: Duration, until_due: Durat
                 | RetryWhy::CourierBlocked
                 | RetryWhy::Internal => policy.rung(attempt as usize),
             };
-            Settlement::Wait { pause: pause.max(until_due.min(LONGEST_ASKED)), counts }
+            Settlement::Wait { pause: pause.max(until_due.min(policy.longest_asked)), counts }
         }
     }
 }

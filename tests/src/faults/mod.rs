@@ -4,14 +4,20 @@
 //!
 //! [`run`] plays one seed; `src/bin/faults.rs` plays several and writes the report.
 
+mod broker;
 mod chance;
+mod crowd;
+mod database;
 mod inject;
 mod lives;
+mod outages;
 mod promotion;
 mod report;
 mod schedule;
+mod told;
 mod traffic;
 mod verdict;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,11 +29,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Role, World};
 
+pub use outages::{Outage, line, outages, page};
 pub use promotion::{Promotion, promotion};
 pub use report::{Told, last_line, markdown};
-pub use schedule::{Blow, Schedule, short};
+pub use schedule::{Blow, Kind, Mode, Schedule, kinds, short};
+pub use told::Named;
+pub use waiting::Waits;
 
-use schedule::Kind;
+use inject::{Care, Seen};
 use traffic::Traffic;
 
 /// Every component is back by then, or the suite fails.
@@ -41,6 +50,12 @@ const WALKED: Duration = Duration::from_secs(60);
 /// Between two looks at a status.
 const SYNC_S: u64 = 4;
 
+/// How many times shorter than in reality the longest pause is that a courier may ask for: nine
+/// seconds instead of a quarter of an hour.
+const TIME_SCALE: u32 = 100;
+/// File descriptors of a process; crowds come for more.
+const DESCRIPTORS: u64 = 512;
+
 /// Timelines written of orders that went wrong.
 const TIMELINES: usize = 20;
 
@@ -48,10 +63,17 @@ const TIMELINES: usize = 20;
 pub struct Plan {
     /// Of the orders' lives, and of the schedule unless one is given.
     pub seed: u64,
+    /// How the installation runs.
+    pub mode: Mode,
     /// The blows in turn.
     pub blows: Box<dyn Iterator<Item = Blow> + Send>,
     /// When no further blow begins.
     pub lasts: Duration,
+    /// Triggers that are accepted at least; the first blow comes after a quarter of them.
+    pub triggers: u64,
+    /// What a fault destroys with the broker is lost to triggers: the walk through RetailCRM's
+    /// history runs and makes it good.
+    pub walked: bool,
     /// Triggers a second, about.
     pub rate: f64,
     /// Name of the folder with the logs.
@@ -67,6 +89,10 @@ pub struct Recovery {
     pub ready: Duration,
     /// Until an order of each account had arrived at MeaSoft.
     pub served: Duration,
+    /// How it was named while it lasted, if that was asked.
+    pub named: Option<Named>,
+    /// How long neighbours waited, if it was one tenant's.
+    pub waits: Option<Waits>,
 }
 
 /// What a run showed.
@@ -80,6 +106,8 @@ pub struct Summary {
     pub faults: BTreeMap<String, u64>,
     /// Every recovery.
     pub recoveries: Vec<Recovery>,
+    /// From trigger to parcel while all is well.
+    pub usual: Waits,
     /// Triggers answered with 200.
     pub accepted: u64,
     /// Triggers fired again because they were not.
@@ -110,94 +138,162 @@ impl Summary {
     }
 }
 
-/// Plays one run. `say` hears how it goes on.
-pub async fn run(mut plan: Plan, say: Told) -> Summary {
-    let world = World::scaled(&plan.folder)
-        .with(Role::Ingress, 2)
-        .with(Role::Worker, 3)
-        .with(Role::Scheduler, 2)
-        .alone()
+async fn world(mode: Mode, folder: &str) -> World {
+    let builder = match mode {
+        Mode::Scaled => World::scaled(folder)
+            .with(Role::Ingress, 2)
+            .with(Role::Worker, 3)
+            .with(Role::Scheduler, 2)
+            .alone()
+            .own_vhost(),
+        Mode::Embedded => World::embedded(folder).own_disk(),
+    };
+    builder
         .proxied()
         .accounts(2)
+        .descriptors(DESCRIPTORS)
+        .time_scale(TIME_SCALE)
         .setting(&format!("send_statuses={}", lives::TO_BE_SENT))
         .set("SYNC_INTERVAL_S", &SYNC_S.to_string())
         .set("RUST_LOG", "info,shared=debug,bridge_worker=debug")
         .start()
-        .await;
-    let world = Arc::new(world);
+        .await
+}
+
+/// Plays one run. `say` hears how it goes on.
+pub async fn run(mut plan: Plan, say: Told) -> Summary {
+    let world = Arc::new(world(plan.mode, &plan.folder).await);
     let mut summary = Summary { seed: plan.seed, ..Summary::default() };
-    // What the walk through RetailCRM's history makes good, the suite would not see.
-    let hours = plan.lasts + Duration::from_secs(3_600);
-    if let Err(error) = world.take_history_slots(SYNC_S, hours).await {
+    // What the walk through RetailCRM's history makes good, the suite would not see. Clocks may be
+    // a day ahead.
+    let hours = plan.lasts + Duration::from_secs(26 * 3_600);
+    if !plan.walked
+        && let Err(error) = world.take_history_slots(SYNC_S, hours).await
+    {
         summary.unexplained.push(format!("the history's slots cannot be taken: {error:#}"));
     }
     let begun = Instant::now();
     let traffic = Traffic::new(Arc::clone(&world), plan.seed);
     let stop = CancellationToken::new();
     let flowing = tokio::spawn(Arc::clone(&traffic).flow(plan.rate, stop.clone()));
+    match waiting::usual(&traffic, world.shops.len()).await {
+        Ok(usual) => summary.usual = usual,
+        Err(why) => summary.unexplained.push(format!("while all was well: {why}")),
+    }
+    accepted(&world, plan.triggers / 4, begun + plan.lasts).await;
     while begun.elapsed() < plan.lasts {
         let Some(blow) = plan.blows.next() else { break };
-        strike(&world, &traffic, &blow, &mut summary, say).await;
+        strike(&world, &traffic, &blow, plan.walked, &mut summary, say).await;
         tokio::time::sleep(blow.quiet).await;
     }
+    accepted(&world, plan.triggers, begun + plan.lasts).await;
     stop.cancel();
     if let Err(error) = flowing.await {
         summary.unexplained.push(format!("the traffic broke off: {error}"));
     }
-    let stuck = world.triggers_served(SETTLED).await.err();
+    let stuck = match plan.walked {
+        // What was destroyed with the broker is in no table until the walk has found it.
+        true => made_good(&world, &traffic).await.err(),
+        false => world.triggers_served(SETTLED).await.err(),
+    };
     let settled = stuck.is_none();
-    summary.unexplained.extend(stuck.map(|seen| format!("not all was served within {SETTLED:?}: {seen}")));
+    summary.unexplained.extend(stuck.map(|seen| format!("not all was served in time: {seen}")));
     say(&format!("everything is served after {:.0} s; statuses follow", begun.elapsed().as_secs_f64()));
     statuses_arrive(&traffic).await;
-    conclude(world, traffic, &mut summary, settled).await;
+    conclude(world, traffic, &mut summary, settled && !plan.walked, !plan.walked).await;
     summary.took = begun.elapsed();
     summary
 }
 
+/// Waits until so many triggers were accepted, or the time is over.
+async fn accepted(world: &World, triggers: u64, until: Instant) {
+    while (world.accepted().len() as u64) < triggers && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Waits until the walk through RetailCRM's history has made good what was destroyed.
+async fn made_good(world: &World, traffic: &Traffic) -> Result<(), String> {
+    let begun = Instant::now();
+    loop {
+        let records = traffic.records();
+        let lost = verdict::judge(&records, &world.shops, &world.measoft.orders(), true).lost;
+        let Some(first) = lost.first() else { return Ok(()) };
+        if begun.elapsed() > SETTLED {
+            return Err(format!("{} orders, {first}", lost.len()));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 /// Makes the faults of a blow happen at once and measures the recovery from the end of the last.
-async fn strike(world: &Arc<World>, traffic: &Arc<Traffic>, blow: &Blow, summary: &mut Summary, say: Told) {
+async fn strike(
+    world: &Arc<World>,
+    traffic: &Arc<Traffic>,
+    blow: &Blow,
+    walked: bool,
+    summary: &mut Summary,
+    say: Told,
+) {
     let labels: Vec<String> = blow.faults.iter().map(|fault| fault.kind.label()).collect();
     let number: u64 = summary.faults.values().sum();
+    let care = Care { watched: blow.faults.len() == 1, sparing: !walked };
     let mut under_way = tokio::task::JoinSet::new();
     for fault in blow.faults.clone() {
         let (world, traffic, seed) = (Arc::clone(world), Arc::clone(traffic), summary.seed ^ number);
-        under_way.spawn(async move { inject::happen(&world, &traffic, fault, seed).await });
+        under_way.spawn(async move { inject::happen(&world, &traffic, fault, seed, care).await });
     }
+    let (mut slow, mut seen) = (Vec::new(), Seen::default());
     while let Some(ended) = under_way.join_next().await {
-        if let Err(error) = ended {
-            summary.unexplained.push(format!("{}: {error}", labels.join(" and ")));
+        match ended {
+            Ok(of_one) => {
+                slow.extend(of_one.wrong);
+                seen.named = seen.named.or(of_one.named);
+                seen.waits = seen.waits.or(of_one.waits);
+            }
+            Err(error) => summary.unexplained.push(format!("{}: {error}", labels.join(" and "))),
         }
     }
     for label in &labels {
         *summary.faults.entry(label.clone()).or_default() += 1;
     }
+    if let Some(waits) = &seen.waits
+        && waits.quantile(95) > summary.usual.limit()
+    {
+        let (waited, usual) = (waits.quantile(95), summary.usual.quantile(95));
+        slow.push(format!("neighbours waited {waited:.1?} (p95 of {}), as a rule {usual:.1?}", waits.count()));
+    }
     let ended = Instant::now();
     let (ready, served) = tokio::join!(all_ready(world, ended), traffic.canary(GIVE_UP));
-    let mut slow = Vec::new();
-    let ready = ready.unwrap_or_else(|seen| {
-        slow.push(seen);
-        GIVE_UP
-    });
-    let served = served.unwrap_or_else(|seen| {
-        slow.push(seen);
-        GIVE_UP
-    });
-    if slow.is_empty() && ready.max(served) > RECOVERY {
-        slow.push(format!("ready after {ready:.1?}, serving after {served:.1?}"));
+    let mut late = Vec::new();
+    let mut keep = |took: Result<Duration, String>| {
+        took.unwrap_or_else(|seen| {
+            late.push(seen);
+            GIVE_UP
+        })
+    };
+    let (ready, served) = (keep(ready), keep(served));
+    if late.is_empty() && ready.max(served) > RECOVERY {
+        late.push(format!("ready after {ready:.1?}, serving after {served:.1?}"));
     }
+    slow.extend(late);
     let deleted = blow.faults.iter().any(|fault| fault.kind == Kind::QueueDeleted);
     if deleted && let Err(seen) = replay_unroutable(world).await {
         slow.push(seen);
     }
     let accepted = world.accepted().len();
     say(&format!(
-        "{number:>4} {}: ready after {:.1} s, serving after {:.1} s, {accepted} triggers so far",
+        "{number:>4} {}: {}ready after {:.1} s, serving after {:.1} s, {accepted} triggers so far",
         labels.join(" and "),
+        report::told(&seen),
         ready.as_secs_f64(),
         served.as_secs_f64()
     ));
-    summary.unexplained.extend(slow.into_iter().map(|seen| format!("after {}: {seen}", labels.join(" and "))));
-    summary.recoveries.push(Recovery { labels, ready, served });
+    for sentence in &slow {
+        say(&format!("     {sentence}"));
+    }
+    summary.unexplained.extend(slow.into_iter().map(|seen| format!("{}: {seen}", labels.join(" and "))));
+    summary.recoveries.push(Recovery { labels, ready, served, named: seen.named, waits: seen.waits });
 }
 
 async fn all_ready(world: &World, since: Instant) -> Result<Duration, String> {
@@ -283,7 +379,8 @@ async fn write_timelines(world: &World, more: &[String], records: &[verdict::Rec
 /// What the workers logged of their attempts at an order, each with the worker's name.
 fn served(world: &World, record: &verdict::Record) -> Vec<String> {
     let mut lines = Vec::new();
-    for name in world.process_names().into_iter().filter(|name| name.starts_with("worker")) {
+    let serves = |name: &String| name.starts_with("worker") || name == "bridge";
+    for name in world.process_names().into_iter().filter(serves) {
         let log = world.log(&name);
         let about = |line: &&str| {
             line.contains("attempt.finished")
@@ -323,7 +420,8 @@ async fn walk(world: &World, traffic: &Traffic) -> Result<(), String> {
     }
 }
 
-async fn conclude(world: Arc<World>, traffic: Arc<Traffic>, summary: &mut Summary, settled: bool) {
+/// `apart`: what triggers did is judged before the walk through RetailCRM's history runs.
+async fn conclude(world: Arc<World>, traffic: Arc<Traffic>, summary: &mut Summary, settled: bool, apart: bool) {
     let records = traffic.records();
     summary.accepted = world.accepted().len() as u64;
     summary.repeated = traffic.repeated.load(Ordering::Relaxed);
@@ -340,7 +438,7 @@ async fn conclude(world: Arc<World>, traffic: Arc<Traffic>, summary: &mut Summar
     summary.deleted = records.iter().filter(|record| record.wanted.deleted).count() as u64;
     // The walk would make good what triggers did not: first without it.
     let before = verdict::judge(&records, &world.shops, &world.measoft.orders(), false);
-    if summary.deleted > 0 {
+    if apart && summary.deleted > 0 {
         summary.unexplained.extend(walk(&world, &traffic).await.err());
     }
     let gone: Vec<verdict::Record> = records.iter().filter(|record| record.wanted.deleted).cloned().collect();

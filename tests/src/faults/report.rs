@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::inject::Seen;
+use super::told::Named;
 use super::{RECOVERY, Summary};
 
 /// Hears how a run goes on.
@@ -11,6 +13,22 @@ pub type Told = fn(&str);
 
 /// Sentences shown of one failure.
 const SHOWN: usize = 20;
+
+/// How a fault was named and what it cost neighbours, for the line of its blow.
+pub(super) fn told(seen: &Seen) -> String {
+    let mut line = String::new();
+    if let Some(named) = &seen.named {
+        for (who, took) in [("/ready", named.ready), ("doctor", named.doctor), ("metric", named.held)] {
+            if let Some(took) = took {
+                let _ = write!(line, "{who} told after {:.1} s, ", took.as_secs_f64());
+            }
+        }
+    }
+    if let Some(waits) = &seen.waits {
+        let _ = write!(line, "neighbours waited {:.1} s (p95), ", waits.quantile(95).as_secs_f64());
+    }
+    line
+}
 
 /// The last line of the suite.
 #[must_use]
@@ -85,6 +103,7 @@ pub fn markdown(runs: &[Summary], command: &str, built: &str) -> String {
         let [p50, p99, max] = [50, 99, 100].map(|share| quantile(&times, share).as_secs_f64());
         let _ = writeln!(page, "| {label} | {} | {p50:.1} | {p99:.1} | {max:.1} |", times.len());
     }
+    page.push_str(&named_and_waited(runs));
     for run in runs.iter().filter(|run| !run.is_well()) {
         let _ = writeln!(page, "\n## What does not hold with seed {}\n", run.seed);
         for (name, all) in [("lost", &run.lost), ("doubled", &run.doubled), ("unexplained", &run.unexplained)] {
@@ -92,6 +111,52 @@ pub fn markdown(runs: &[Summary], command: &str, built: &str) -> String {
                 let _ = writeln!(page, "* {name}: {sentence}");
             }
         }
+    }
+    page
+}
+
+/// Who named a fault that came alone, and how long the neighbours of a tenant in trouble waited.
+fn named_and_waited(runs: &[Summary]) -> String {
+    // What neighbours waited, as a rule, and at most.
+    type Row = (usize, Named, Option<[Duration; 3]>);
+    let mut page = String::new();
+    let _ = writeln!(
+        page,
+        "\n## Told, and what it cost others\n\nSeconds until all of `/ready`, `bridge doctor` and the breakers' metric that had to name a fault which came\n\
+         alone did so (the latest of so many; 10 at most), and how long orders of other tenants took from trigger to\n\
+         parcel while one was in trouble (p95). The limit is twice the usual time and a second.\n"
+    );
+    let _ = writeln!(page, "| fault | times | /ready | doctor | metric | neighbours | usual | limit |");
+    let _ = writeln!(page, "|---|---:|---:|---:|---:|---:|---:|---:|");
+    let mut by_label: BTreeMap<&str, Row> = BTreeMap::new();
+    for run in runs {
+        for recovery in run.recoveries.iter().filter(|r| r.named.is_some() || r.waits.is_some()) {
+            let row = by_label.entry(recovery.labels[0].as_str()).or_default();
+            let named = recovery.named.unwrap_or_default();
+            row.0 += 1;
+            row.1 = Named {
+                ready: row.1.ready.max(named.ready),
+                doctor: row.1.doctor.max(named.doctor),
+                held: row.1.held.max(named.held),
+            };
+            if let Some(waits) = &recovery.waits {
+                let these = [waits.quantile(95), run.usual.quantile(95), run.usual.limit()];
+                row.2 = Some(row.2.map_or(these, |before| before.max(these)));
+            }
+        }
+    }
+    let seconds = |took: Option<Duration>| took.map_or_else(String::new, |took| format!("{:.1}", took.as_secs_f64()));
+    for (label, (times, named, waits)) in by_label {
+        let _ = writeln!(
+            page,
+            "| {label} | {times} | {} | {} | {} | {} | {} | {} |",
+            seconds(named.ready),
+            seconds(named.doctor),
+            seconds(named.held),
+            seconds(waits.map(|waits| waits[0])),
+            seconds(waits.map(|waits| waits[1])),
+            seconds(waits.map(|waits| waits[2])),
+        );
     }
     page
 }
@@ -113,6 +178,8 @@ mod tests {
             labels: vec!["kill -9 of worker".into()],
             ready: Duration::from_secs(ready),
             served: Duration::from_secs(1),
+            named: Some(Named { ready: Some(Duration::from_secs(ready)), ..Named::default() }),
+            waits: None,
         };
         let well = Summary {
             seed: 1,
@@ -126,6 +193,7 @@ mod tests {
         assert_eq!(last_line(&runs), "faults=2 accepted=150 lost=1 doubled=0");
         let page = markdown(&runs, "./tests/run faults", "release");
         assert!(page.contains("| kill -9 of worker | 2 | 2.0 | 3.0 | 3.0 |"), "{page}");
+        assert!(page.contains("| kill -9 of worker | 2 | 3.0 |  |  |  |  |  |"), "{page}");
         assert!(page.contains("seed 2") && page.contains("* lost: 1001A is not there"), "{page}");
     }
 }

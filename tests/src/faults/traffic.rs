@@ -94,6 +94,24 @@ impl Traffic {
         }
     }
 
+    /// Sends one order of a shop and answers how long it took from the trigger until MeaSoft had it.
+    ///
+    /// # Errors
+    /// When `limit` is over.
+    pub async fn placed(&self, shop: usize, limit: Duration) -> Result<Duration, String> {
+        let begun = Instant::now();
+        // Of the numbers that no other order has: the sides differ.
+        let n = self.next.fetch_add(1, Ordering::Relaxed);
+        let record = self.live_in(Life::plain(shop % 2), n, shop / 2).await;
+        while self.parcel(&record).is_none() {
+            if begun.elapsed() > limit {
+                return Err(format!("{} did not arrive within {limit:?}", record.name()));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(begun.elapsed())
+    }
+
     /// Orders whose lives are over, as they must be now.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
-use sqlx::{AssertSqlSafe, Column as _, Row as _};
+use sqlx::{AssertSqlSafe, Column as _, Row as _, ValueRef as _};
 
 /// A row: numbers, texts (bytes as text, readable or not) and nulls by column.
 pub type Line = BTreeMap<String, Value>;
@@ -29,7 +29,10 @@ macro_rules! line {
     ($row:expr) => {{
         let mut line = Line::new();
         for (place, column) in $row.columns().iter().enumerate() {
-            let value = if let Ok(number) = $row.try_get::<i64, _>(place) {
+            // SQLite's driver reads a number from nothing.
+            let value = if $row.try_get_raw(place).is_ok_and(|value| value.is_null()) {
+                Value::Null
+            } else if let Ok(number) = $row.try_get::<i64, _>(place) {
                 Value::from(number)
             } else if let Ok(text) = $row.try_get::<String, _>(place) {
                 Value::from(text)
@@ -47,7 +50,9 @@ macro_rules! line {
 impl Ledger {
     pub(super) fn sqlite(file: &Path) -> Self {
         let options = SqliteConnectOptions::new().filename(file).busy_timeout(Duration::from_secs(10));
-        Self::Sqlite(SqlitePoolOptions::new().max_connections(2).connect_lazy_with(options))
+        // Opened anew each time: another file may have the name by then.
+        let pool = SqlitePoolOptions::new().max_connections(2).after_release(|_, _| Box::pin(async { Ok(false) }));
+        Self::Sqlite(pool.connect_lazy_with(options))
     }
 
     pub(super) fn postgres(url: &str) -> anyhow::Result<Self> {

@@ -7,6 +7,7 @@
 //! and its tables.
 
 pub mod browser;
+mod disk;
 mod eventually;
 mod finish;
 mod hold;
@@ -16,8 +17,11 @@ mod process;
 mod secrets;
 mod services;
 mod shop;
+mod vhost;
+mod watching;
 mod world;
 
+pub use disk::{BadDisk, Disk};
 pub use eventually::{LONG, eventually};
 pub use hold::Hold;
 pub use ledger::{Ledger, Line};
@@ -25,4 +29,6 @@ pub use process::programs;
 pub use secrets::Secrets;
 pub use services::{Database, Outage, Server, broker_url, rabbitmqctl};
 pub use shop::{Collect, Placed, Shop, a_parcel};
+pub use vhost::{Right, Vhost};
+pub use watching::Readiness;
 pub use world::{Answer, Builder, Cli, Fired, Role, World};

@@ -93,6 +93,22 @@ impl Process {
         self.signal(if frozen { "STOP" } else { "CONT" });
     }
 
+    /// SIGHUP, as when a terminal is closed.
+    pub(super) fn hang_up(&self) {
+        self.signal("HUP");
+    }
+
+    /// From now on it may have so many file descriptors open, or with `None` as many as its hard
+    /// limit allows: what the product raises its own to at its start.
+    pub(super) fn limit_now(&self, most: Option<u64>) {
+        let Some(child) = &self.child else { return };
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap_or_default();
+        let hard = limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().nth(1));
+        let soft = most.map(|most| most.to_string()).or(hard.map(str::to_owned)).unwrap_or_default();
+        let set = Command::new("prlimit").args([format!("--pid={}", child.id()), format!("--nofile={soft}:")]).status();
+        assert!(set.is_ok_and(|status| status.success()), "the descriptors of {} cannot be limited", self.name);
+    }
+
     /// SIGTERM; [`Process::ended`] tells when it is through.
     pub(super) fn terminate(&self) {
         self.signal("TERM");

@@ -10,6 +10,7 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use url::Url;
 
 use super::eventually::{LONG, eventually};
+use super::vhost::Vhost;
 
 fn variable(name: &str) -> String {
     // Without it the story fails: a skipped one would look like a pass.
@@ -69,7 +70,7 @@ impl Server {
         eventually(&format!("{self:?} is up"), LONG, || async {
             let connected = async {
                 match self {
-                    Self::Broker => Queues::connect().await.map(drop),
+                    Self::Broker => connect(&broker_url()).await.map(drop),
                     Self::Database => {
                         PgConnection::connect(&variable("TEST_DATABASE_URL")).await.map(drop).map_err(Into::into)
                     }
@@ -135,21 +136,33 @@ enum Hold {
     Alone(RwLockWriteGuard<'static, ()>),
 }
 
+/// A connection of the harness's own.
+async fn connect(url: &str) -> anyhow::Result<Connection> {
+    Ok(Connection::connect(url, ConnectionProperties::default()).await?)
+}
+
 /// A prefix on the broker.
 pub(super) struct Queues {
     pub(super) prefix: String,
+    /// Instead of the broker's default one.
+    pub(super) vhost: Option<Vhost>,
     _hold: Hold,
 }
 
 impl Queues {
-    pub(super) async fn new(alone: bool) -> Self {
+    pub(super) async fn new(alone: bool, vhost: bool) -> Self {
         let hold = if alone { Hold::Alone(BROKER.write().await) } else { Hold::Shared(BROKER.read().await) };
-        Self { prefix: format!("e2e-{}", uuid::Uuid::new_v4().simple()), _hold: hold }
+        let vhost = if vhost { Some(Vhost::create().await) } else { None };
+        Self { prefix: format!("e2e-{}", uuid::Uuid::new_v4().simple()), vhost, _hold: hold }
     }
 
-    /// A connection of the harness's own.
-    pub(super) async fn connect() -> anyhow::Result<Connection> {
-        Ok(Connection::connect(&broker_url(), ConnectionProperties::default()).await?)
+    /// Where the product finds them.
+    pub(super) fn url(&self) -> String {
+        self.vhost.as_ref().map_or_else(broker_url, Vhost::url)
+    }
+
+    async fn connect(&self) -> anyhow::Result<Connection> {
+        connect(&self.vhost.as_ref().map_or_else(broker_url, Vhost::own_url)).await
     }
 
     /// Messages ready in the queues that hold work, by queue; those in somebody's hands
@@ -162,7 +175,7 @@ impl Queues {
     /// Queues with messages ready, among these. Asked of the queues themselves: what
     /// `rabbitmqctl` lists is up to five seconds old.
     pub(super) async fn ready(&self, names: &[String]) -> anyhow::Result<Vec<(String, u32)>> {
-        let connection = Self::connect().await?;
+        let connection = self.connect().await?;
         let channel = connection.create_channel().await?;
         let mut found = Vec::new();
         for name in names {
@@ -178,7 +191,9 @@ impl Queues {
 
     /// Every queue of the prefix.
     pub(super) async fn names(&self) -> Vec<String> {
-        let listed = rabbitmqctl(&["list_queues", "name", "--formatter", "json"]).await;
+        let mut arguments = vec!["list_queues", "name", "--formatter", "json"];
+        arguments.extend(self.vhost.iter().flat_map(|vhost| ["-p", vhost.name()]));
+        let listed = rabbitmqctl(&arguments).await;
         let rows: Vec<Value> = serde_json::from_str(&listed).expect("rabbitmqctl answers JSON");
         let own = format!("{}.", self.prefix);
         rows.iter()
@@ -190,7 +205,7 @@ impl Queues {
 
     /// Deletes one queue, with whatever it holds.
     pub(super) async fn delete(&self, name: &str) -> anyhow::Result<()> {
-        let connection = Self::connect().await?;
+        let connection = self.connect().await?;
         let channel = connection.create_channel().await?;
         channel.queue_delete(name.into(), QueueDeleteOptions::default()).await?;
         connection.close(200, "done".into()).await?;
@@ -199,7 +214,7 @@ impl Queues {
 
     /// Removes what the prefix has left on the broker.
     pub(super) async fn remove(&self, queues: &[String]) -> anyhow::Result<()> {
-        let connection = Self::connect().await?;
+        let connection = self.connect().await?;
         let channel = connection.create_channel().await?;
         for name in queues {
             channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await?;

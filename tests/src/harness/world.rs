@@ -15,12 +15,13 @@ use crate::measoft::{Account, MeasoftSim};
 use crate::proxy::Proxy;
 use crate::retailcrm::{AccountId, OrderBuilder, RetailcrmSim, TriggerKind};
 
+use super::disk::{self, BadDisk, Disk};
 use super::eventually::{LONG, eventually};
 use super::hold::Hold;
 use super::ledger::Ledger;
 use super::process::{Guard, Port, Process, programs};
 use super::secrets::Secrets;
-use super::services::{Database, Queues, broker_url};
+use super::services::{Database, Queues};
 use super::shop::{Collect, Placed, Shop, a_parcel, module};
 
 /// What a process does.
@@ -58,6 +59,9 @@ pub struct Builder {
     time_scale: f64,
     registered: bool,
     server: Option<String>,
+    vhost: bool,
+    disk: bool,
+    descriptors: Option<u64>,
     environment: Vec<(String, String)>,
 }
 
@@ -76,6 +80,27 @@ impl Builder {
     #[must_use]
     pub const fn alone(mut self) -> Self {
         self.alone = true;
+        self
+    }
+
+    /// On a virtual host of its own, as a user of its own (scaled only).
+    #[must_use]
+    pub const fn own_vhost(mut self) -> Self {
+        self.vhost = true;
+        self
+    }
+
+    /// Each process may have so many file descriptors open.
+    #[must_use]
+    pub const fn descriptors(mut self, most: u64) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+
+    /// Its SQLite lies on a disk that can be made bad: see [`World::bad_disk`].
+    #[must_use]
+    pub const fn own_disk(mut self) -> Self {
+        self.disk = true;
         self
     }
 
@@ -234,7 +259,9 @@ pub struct World {
     pub(super) said: Mutex<Vec<(String, String)>>,
     pub(super) accepted: Mutex<Vec<Fired>>,
     pub(super) expected_dead: Mutex<Vec<(String, String)>>,
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
+    /// Where the roles find broker and database, by way of the proxies.
+    pub(super) of_roles: Vec<(String, String)>,
     ingresses: Vec<SocketAddr>,
     turn: AtomicUsize,
     crm_key: String,
@@ -309,6 +336,9 @@ impl World {
             time_scale: 1.0,
             registered: true,
             server: None,
+            vhost: false,
+            disk: false,
+            descriptors: None,
             environment: Vec::new(),
         }
     }
@@ -346,13 +376,13 @@ impl World {
         let ledger;
         let mut of_roles = Vec::new();
         if plan.scaled {
-            let own = Queues::new(plan.alone).await;
+            let own = Queues::new(plan.alone, plan.vhost).await;
             let made = match &plan.server {
                 Some(server) => Database::create_on(server.clone()).await,
                 None => Database::create().await,
             };
             let made = made.expect("a database for the story");
-            let (mut amqp, direct) = (broker_url(), made.url.to_string());
+            let (mut amqp, direct) = (own.url(), made.url.to_string());
             let mut postgres = direct.clone();
             environment.push(("AMQP_PREFIX".to_owned(), own.prefix.clone()));
             if plan.proxied {
@@ -372,6 +402,9 @@ impl World {
         } else {
             ledger = Ledger::sqlite(&data.join("bridge.db"));
         }
+        if plan.disk {
+            environment.extend(disk::environment(&folder.join("disk"), ".db"));
+        }
         environment.extend(plan.environment);
         let mut world = Self {
             measoft,
@@ -389,6 +422,7 @@ impl World {
             accepted: Mutex::default(),
             expected_dead: Mutex::default(),
             http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().expect("a client"),
+            of_roles: of_roles.clone(),
             ingresses: Vec::new(),
             turn: AtomicUsize::new(0),
             crm_key: format!("crm-{}", uuid::Uuid::new_v4().simple()),
@@ -423,6 +457,9 @@ impl World {
             keys.push(key);
         }
         world.add_processes(&plan.processes, &of_roles);
+        if let Some(most) = plan.descriptors {
+            locked(&world.processes).0.iter_mut().for_each(|process| process.descriptors = Some(most));
+        }
         for (shops, key) in world.shops.chunks(plan.shops).zip(&keys).filter(|_| plan.registered) {
             for shop in shops {
                 world.register_module(shop, key).await;
@@ -448,8 +485,7 @@ impl World {
         prefix: &str,
         settings: &[String],
     ) {
-        let crm_url = self.crm_path.as_ref().map_or(self.crm.url(), |path| by_way_of(&self.crm.url(), path));
-        let crm_url = crm_url.trim_end_matches('/').to_owned();
+        let crm_url = self.crm_address();
         let password = format!("pass-{}", uuid::Uuid::new_v4().simple());
         self.secrets.plant("MeaSoft's password", &password);
         self.measoft.add_account(Account::new(extra, login, &password));
@@ -597,6 +633,81 @@ impl World {
         self.with_process(name, |process, _| process.freeze(frozen));
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&self, name: &str) {
+        self.with_process(name, |process, _| process.hang_up());
+    }
+
+    /// From now on the process may have so many file descriptors open; with `None` as many as at
+    /// its start.
+    pub fn limit_descriptors_now(&self, name: &str, most: Option<u64>) {
+        self.with_process(name, |process, _| process.limit_now(most));
+    }
+
+    /// Waits until a process has ended by itself, and answers its exit code.
+    ///
+    /// # Errors
+    /// When it has not within `limit`.
+    pub async fn has_ended(&self, name: &str, limit: Duration) -> Result<i32, String> {
+        let begun = Instant::now();
+        loop {
+            let ended = self.with_process(name, |process, guard| {
+                let ended = process.ended();
+                if ended.is_some() {
+                    process.forget(guard);
+                }
+                ended
+            });
+            match ended {
+                Some(status) => return Ok(status.code().unwrap_or(-1)),
+                None if begun.elapsed() > limit => return Err(format!("{name} has not ended within {limit:?}")),
+                None => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    /// The disk under the SQLite of the story, until the answer is dropped.
+    #[must_use]
+    pub fn bad_disk(&self, disk: Disk) -> BadDisk {
+        BadDisk::begin(&self.folder.join("disk"), disk)
+    }
+
+    /// The file of the story's SQLite.
+    #[must_use]
+    pub fn database_file(&self) -> PathBuf {
+        self.folder.join("data").join("bridge.db")
+    }
+
+    /// The database of the story on the run's server.
+    ///
+    /// # Panics
+    /// In the one-process mode.
+    #[must_use]
+    pub fn postgres(&self) -> &Database {
+        self.database.as_ref().expect("a story with PostgreSQL")
+    }
+
+    /// The virtual host of the story's own.
+    ///
+    /// # Panics
+    /// Without one.
+    #[must_use]
+    pub fn vhost(&self) -> &super::vhost::Vhost {
+        self.queues.as_ref().and_then(|queues| queues.vhost.as_ref()).expect("a story with a virtual host of its own")
+    }
+
+    /// Whether it is one process on SQLite.
+    #[must_use]
+    pub const fn is_embedded(&self) -> bool {
+        self.database.is_none()
+    }
+
+    /// Where the public ports are.
+    #[must_use]
+    pub fn public_ports(&self) -> &[SocketAddr] {
+        &self.ingresses
+    }
+
     /// Sets the clock of a process wrong by so much; zero sets it right. The binaries must
     /// have the feature `testing`.
     ///
@@ -712,7 +823,7 @@ impl World {
         self.run_with(arguments, input, &[]).await
     }
 
-    async fn run_with(&self, arguments: &[&str], input: Option<&str>, more: &[(String, String)]) -> Cli {
+    pub(super) async fn run_with(&self, arguments: &[&str], input: Option<&str>, more: &[(String, String)]) -> Cli {
         use tokio::io::AsyncWriteExt as _;
         let mut command = tokio::process::Command::new(programs().join("bridge"));
         command
@@ -904,6 +1015,23 @@ impl World {
         Ok(true)
     }
 
+    /// Whether no lane holds anything and what was accepted lately is recorded.
+    ///
+    /// # Errors
+    /// When the broker or the database does not answer.
+    pub async fn is_at_rest(&self) -> anyhow::Result<bool> {
+        let Some(queues) = &self.queues else { return Ok(true) };
+        Ok(queues.waiting().await?.is_empty() && self.are_recorded().await?)
+    }
+
+    /// The address under which the integrations find RetailCRM.
+    #[must_use]
+    pub fn crm_address(&self) -> String {
+        let url = self.crm.url();
+        let url = self.crm_path.as_ref().map_or_else(|| url.clone(), |path| by_way_of(&url, path));
+        url.trim_end_matches('/').to_owned()
+    }
+
     /// Whether what was accepted lately stands in the ledger. The broker counts messages that are
     /// ready; those in a worker's hand it tells seconds later. The journal may miss what a killed
     /// worker had recorded; then the wish still names it.
@@ -1009,12 +1137,13 @@ impl World {
         let (from, to) = (now / every - 3, (now + i64::try_from(ahead.as_millis())?) / every + 1);
         for shop in &self.shops {
             let job = format!("history:{}", shop.integration);
-            self.ledger
-                .rows(&format!(
-                    "INSERT INTO slots (job, slot, created_at, published_at) SELECT '{job}', slot, {now}, {now} \
-                     FROM generate_series({from}::bigint, {to}::bigint) AS slot ON CONFLICT DO NOTHING RETURNING slot"
-                ))
-                .await?;
+            // Both databases know it.
+            let slots = format!(
+                "WITH RECURSIVE ahead (slot) AS (SELECT CAST({from} AS BIGINT) UNION ALL SELECT slot + 1 FROM ahead \
+                 WHERE slot < {to}) INSERT INTO slots (job, slot, created_at, published_at) \
+                 SELECT '{job}', slot, {now}, {now} FROM ahead WHERE true ON CONFLICT DO NOTHING RETURNING slot"
+            );
+            self.ledger.rows(&slots).await?;
         }
         Ok(())
     }

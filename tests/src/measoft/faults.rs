@@ -24,6 +24,8 @@ pub enum FaultAction {
         /// Milliseconds.
         ms: u64,
     },
+    /// Neither act nor answer until the rules are changed; then the connection is closed.
+    Hang,
     /// Answer an HTML page.
     Html {
         /// HTTP status of the page.
@@ -193,6 +195,7 @@ impl Plan {
         let ending = self.ending.as_ref().map(|action| match action {
             FaultAction::FailBefore => "fail_before".to_owned(),
             FaultAction::FailAfter => "fail_after".to_owned(),
+            FaultAction::Hang => "hang".to_owned(),
             FaultAction::Html { status, .. } => format!("html {status}"),
             FaultAction::CutXml => "cut_xml".to_owned(),
             FaultAction::Empty { .. } => "empty".to_owned(),
@@ -256,11 +259,18 @@ fn unit(seed: u64, position: u64) -> f64 {
 #[derive(Default)]
 pub(crate) struct FaultSet {
     rules: Vec<Counted>,
+    changes: u64,
 }
 
 impl FaultSet {
     pub(crate) fn replace(&mut self, rules: Vec<FaultRule>) {
+        self.changes += 1;
         self.rules = rules.into_iter().map(|rule| Counted { rule, matched: 0, fired: 0 }).collect();
+    }
+
+    /// How often the rules were replaced.
+    pub(crate) const fn changes(&self) -> u64 {
+        self.changes
     }
 
     pub(crate) fn rules(&self) -> Vec<FaultRule> {

@@ -207,8 +207,16 @@ async fn serve(platform: Arc<Platform>, ip: IpAddr, body: Bytes) -> Reply {
     if plan.delay_before_ms > 0 {
         tokio::time::sleep(Duration::from_millis(plan.delay_before_ms)).await;
     }
+    if plan.ending == Some(FaultAction::Hang) {
+        let changes = platform.lock().faults.changes();
+        while platform.lock().faults.changes() == changes {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
     let acts = match &plan.ending {
-        Some(FaultAction::FailBefore | FaultAction::AuthError | FaultAction::RootError { .. }) => false,
+        Some(FaultAction::FailBefore | FaultAction::Hang | FaultAction::AuthError | FaultAction::RootError { .. }) => {
+            false
+        }
         Some(FaultAction::Html { act, .. } | FaultAction::Empty { act } | FaultAction::Status { act, .. }) => *act,
         _ => true,
     };
@@ -313,7 +321,7 @@ fn answer(
     ending: Option<&FaultAction>,
 ) -> Reply {
     match ending {
-        Some(FaultAction::FailBefore | FaultAction::FailAfter) => return Reply::Silence,
+        Some(FaultAction::FailBefore | FaultAction::FailAfter | FaultAction::Hang) => return Reply::Silence,
         Some(FaultAction::Html { status, .. }) => return Reply::Answer(html(*status)),
         Some(FaultAction::Empty { .. }) => return Reply::Answer(xml_response(Body::empty())),
         Some(FaultAction::Status { status, retry_after, .. }) => {

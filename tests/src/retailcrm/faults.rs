@@ -12,12 +12,22 @@ pub struct FaultRule {
     pub when: When,
     /// What happens to them.
     pub action: Action,
+    /// Only requests of this account, counted from zero; absent = of any.
+    #[serde(default)]
+    pub account: Option<usize>,
 }
 
 impl FaultRule {
     /// A rule from its three parts.
     pub fn new(op: &str, when: When, action: Action) -> Self {
-        Self { op: op.to_owned(), when, action }
+        Self { op: op.to_owned(), when, action, account: None }
+    }
+
+    /// Only requests with a key of this account.
+    #[must_use]
+    pub const fn account(mut self, account: usize) -> Self {
+        self.account = Some(account);
+        self
     }
 }
 
@@ -49,6 +59,8 @@ pub enum When {
 pub enum Action {
     /// The connection is closed and nothing happened.
     FailBefore,
+    /// Nothing happens and nothing is said until the rules are changed; then the connection is closed.
+    Hang,
     /// The request is carried out and the connection closed without an answer.
     LoseAnswer,
     /// The request waits before it is carried out.
@@ -103,6 +115,7 @@ impl Action {
     pub fn name(&self) -> &'static str {
         match self {
             Action::FailBefore => "fail_before",
+            Action::Hang => "hang",
             Action::LoseAnswer => "lose_answer",
             Action::Delay { .. } => "delay",
             Action::DelayAnswer { .. } => "delay_answer",
@@ -119,7 +132,11 @@ impl Action {
     /// Whether the request's change takes place.
     pub fn acts(&self) -> bool {
         match self {
-            Action::FailBefore | Action::RateLimited { .. } | Action::Forbidden | Action::Refuse { .. } => false,
+            Action::FailBefore
+            | Action::Hang
+            | Action::RateLimited { .. }
+            | Action::Forbidden
+            | Action::Refuse { .. } => false,
             Action::Html { acted, .. } | Action::ServerError { acted } => *acted,
             Action::LoseAnswer
             | Action::Delay { .. }
@@ -145,6 +162,7 @@ pub struct Verdict {
 #[derive(Default)]
 pub struct FaultBook {
     rules: Vec<Armed>,
+    changes: u64,
 }
 
 struct Armed {
@@ -156,6 +174,7 @@ struct Armed {
 impl FaultBook {
     /// Puts `rules` in place of all former ones; counters start anew.
     pub fn replace(&mut self, rules: Vec<FaultRule>) {
+        self.changes += 1;
         self.rules = rules
             .into_iter()
             .map(|rule| {
@@ -165,15 +184,21 @@ impl FaultBook {
             .collect();
     }
 
+    /// How often the rules were replaced.
+    pub const fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// The rules in force.
     pub fn rules(&self) -> Vec<FaultRule> {
         self.rules.iter().map(|armed| armed.rule.clone()).collect()
     }
 
-    /// Counts one request of `op` and says what becomes of it.
-    pub fn judge(&mut self, op: &str) -> Verdict {
+    /// Counts one request of `op` with a key of `account` and says what becomes of it.
+    pub fn judge(&mut self, op: &str, account: Option<usize>) -> Verdict {
         let mut verdict = Verdict::default();
-        for armed in self.rules.iter_mut().filter(|armed| matches(&armed.rule.op, op)) {
+        let is_meant = |rule: &FaultRule| matches(&rule.op, op) && (rule.account.is_none() || rule.account == account);
+        for armed in self.rules.iter_mut().filter(|armed| is_meant(&armed.rule)) {
             if verdict.action.is_some() {
                 break;
             }
@@ -231,11 +256,20 @@ mod tests {
             FaultRule::new("payments.*", When::EveryNth(2), Action::LoseAnswer),
             FaultRule::new("tracking", When::FirstN(1), Action::FailBefore),
         ]);
-        assert!(book.judge("payments.create").action.is_none());
-        assert!(matches!(book.judge("payments.delete").action, Some(Action::LoseAnswer)));
-        assert!(matches!(book.judge("tracking").action, Some(Action::FailBefore)));
-        assert!(book.judge("tracking").action.is_none());
-        assert!(book.judge("orders.list").action.is_none());
+        assert!(book.judge("payments.create", None).action.is_none());
+        assert!(matches!(book.judge("payments.delete", None).action, Some(Action::LoseAnswer)));
+        assert!(matches!(book.judge("tracking", None).action, Some(Action::FailBefore)));
+        assert!(book.judge("tracking", None).action.is_none());
+        assert!(book.judge("orders.list", None).action.is_none());
+    }
+
+    #[test]
+    fn a_rule_may_be_one_accounts() {
+        let mut book = FaultBook::default();
+        book.replace(vec![FaultRule::new("*", When::Always, Action::Hang).account(1)]);
+        assert!(book.judge("orders.list", Some(0)).action.is_none());
+        assert!(book.judge("orders.list", None).action.is_none());
+        assert!(book.judge("orders.list", Some(1)).action.is_some_and(|action| !action.acts()));
     }
 
     #[test]
@@ -243,7 +277,7 @@ mod tests {
         let series = |seed| {
             let mut book = FaultBook::default();
             book.replace(vec![FaultRule::new("*", When::Probability { p: 0.3, seed }, Action::Empty)]);
-            (0..200).map(|_| book.judge("orders.list").action.is_some()).collect::<Vec<_>>()
+            (0..200).map(|_| book.judge("orders.list", None).action.is_some()).collect::<Vec<_>>()
         };
         assert_eq!(series(7), series(7));
         assert_ne!(series(7), series(8));
@@ -258,7 +292,7 @@ mod tests {
             FaultRule::new("*", When::Always, Action::Delay { ms: 5 }),
             FaultRule::new("*", When::Always, Action::Html { status: 502, acted: false }),
         ]);
-        let verdict = book.judge("settings");
+        let verdict = book.judge("settings", None);
         assert_eq!(verdict.delay_ms, 5);
         assert!(verdict.action.is_some_and(|action| !action.acts()));
     }

@@ -78,11 +78,18 @@ async fn api(sim: &RetailcrmSim, peer: &Peer, request: ApiRequest) -> Response {
         let mut world = sim.world();
         let key = request.key.as_deref().and_then(|key| world.key_index(key));
         let limit = world.over_the_limit(key, peer.address.ip(), Instant::now());
-        let verdict = if limit.is_none() { world.faults.judge(op) } else { Verdict::default() };
+        let account = key.map(|key| world.key_rows[key].account);
+        let verdict = if limit.is_none() { world.faults.judge(op, account) } else { Verdict::default() };
         (key, limit, verdict)
     };
     if verdict.delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(verdict.delay_ms)).await;
+    }
+    if matches!(verdict.action, Some(Action::Hang)) {
+        let changes = sim.world().faults.changes();
+        while sim.world().faults.changes() == changes {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
     let acts = limit.is_none() && verdict.action.as_ref().is_none_or(Action::acts);
     let reply = if acts { Some(act(sim, &request, key).await) } else { None };
@@ -90,7 +97,7 @@ async fn api(sim: &RetailcrmSim, peer: &Peer, request: ApiRequest) -> Response {
         tokio::time::sleep(Duration::from_millis(verdict.delay_answer_ms)).await;
     }
     let order_ids = reply.as_ref().map(|reply| reply.order_ids.clone()).unwrap_or_default();
-    let lost = matches!(verdict.action, Some(Action::FailBefore | Action::LoseAnswer));
+    let lost = matches!(verdict.action, Some(Action::FailBefore | Action::Hang | Action::LoseAnswer));
     let response = if lost {
         peer.cut.store(true, Ordering::Relaxed);
         answer(500, "text/plain", String::new())
@@ -143,7 +150,10 @@ fn spoil(reply: Option<Reply>, limit: Option<RateLimit>, action: Option<&Action>
         (reply.status, reply.body)
     };
     match action {
-        None | Some(Action::Delay { .. } | Action::DelayAnswer { .. } | Action::FailBefore | Action::LoseAnswer) => {
+        None
+        | Some(
+            Action::Delay { .. } | Action::DelayAnswer { .. } | Action::FailBefore | Action::Hang | Action::LoseAnswer,
+        ) => {
             let (status, body) = good();
             json(status, body)
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use simulators::faults::{Plan, run, short};
+use simulators::faults::{Mode, Plan, run, short};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn broker_wide_a_minute_of_faults_loses_and_doubles_nothing() {
@@ -10,8 +10,11 @@ async fn broker_wide_a_minute_of_faults_loses_and_doubles_nothing() {
     let faults = blows.len() as u64;
     let plan = Plan {
         seed: 1,
+        mode: Mode::Scaled,
         blows: Box::new(blows.into_iter()),
         lasts: Duration::from_secs(75),
+        triggers: 0,
+        walked: false,
         rate: 12.0,
         folder: "faults-short".to_owned(),
     };

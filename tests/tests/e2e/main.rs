@@ -2,6 +2,7 @@
 //! PostgreSQL. Each ends with [`simulators::harness::World::finish`].
 
 mod backlog;
+mod bad_disk;
 mod bad_input;
 mod broker_queues;
 mod by_hand;
