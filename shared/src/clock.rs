@@ -1,7 +1,8 @@
 //! The one clock. Nothing else asks the system for the time, so that tests can set it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -35,6 +36,18 @@ impl Clock {
     #[must_use]
     pub fn now_ms(&self) -> i64 {
         self.now().as_millisecond()
+    }
+
+    /// A moment that comes after every earlier one of this process, whoever sets the system's
+    /// clock meanwhile: good for telling what came first, and for nothing else.
+    #[must_use]
+    pub fn steady(&self) -> Timestamp {
+        static BEGAN: OnceLock<(Instant, Timestamp)> = OnceLock::new();
+        if !self.is_system() {
+            return self.now();
+        }
+        let (began, at) = *BEGAN.get_or_init(|| (Instant::now(), self.now()));
+        at.checked_add(began.elapsed()).unwrap_or(at)
     }
 
     /// Whether it is the system's, which may be wrong.

@@ -86,14 +86,15 @@ impl Store {
         self
     }
 
-    /// The moment by the one clock that all processes see: PostgreSQL's, or that of the machine
-    /// SQLite is on. What different processes did is put into its order by this one alone.
+    /// The moment by the one clock that all processes see: PostgreSQL's, or the process's steady
+    /// one with SQLite. What was done is put into its order by this one alone: a clock that is
+    /// wrong, or was put right, mixes nothing up.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn agreed_now(&self) -> Result<Timestamp> {
         let server = if self.clock.is_system() { self.db.server_clock().await? } else { None };
-        Ok(server.unwrap_or_else(|| self.clock.now()))
+        Ok(server.unwrap_or_else(|| self.clock.steady()))
     }
 
     /// The latest moment that something may honestly be put off to; what says later was

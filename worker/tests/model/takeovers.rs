@@ -585,9 +585,16 @@ fn all(ground: fn() -> Ground) {
 /// What the tries are worth: they find that ids and fences repeat.
 #[test]
 fn fences_that_count_and_rows_without_their_order_are_found() {
-    plant(Some(Bug::FencesCounted));
-    let found = (1..400).find_map(|seed| attempt(&Ground::Memory, seed, 0).err());
-    plant(None);
+    let search = || {
+        plant(Some(Bug::FencesCounted));
+        let found = (1..400).find_map(|seed| attempt(&Ground::Memory, seed, 0).err());
+        plant(None);
+        found
+    };
+    let found = std::thread::scope(|scope| {
+        let search = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, search).expect("a thread");
+        search.join().expect("searched")
+    });
     let story = found.expect("400 tries do not show it");
     let broken = story.lines().next().unwrap_or_default();
     let signs = ["is that of order", "another's", "never cost", "never had", "never bore", "a second shipment"];
