@@ -291,6 +291,8 @@ impl Address {
     pub fn report(&mut self, account: &str, came: Came, whole: bool, now: Timestamp) {
         self.tried.remove(account);
         match came {
+            // The server asked this account for a pause; it has sent nothing since.
+            Came::Good if self.asked.contains(account) && self.state(now) == BreakerState::Open => return,
             Came::Good => {
                 self.row.clear();
                 self.asked.clear();
@@ -344,6 +346,18 @@ mod tests {
         assert_eq!(b.pass(at(3)), Ok(()));
         b.report(Came::Good, at(3));
         assert_eq!(b.state(at(3)), BreakerState::Closed);
+    }
+
+    #[test]
+    fn nor_a_pause_of_the_whole_address() {
+        let mut only = Address::new(Duration::from_millis(50));
+        assert_eq!(only.pass("a", at(0)), Ok(()));
+        only.report("a", Came::Asked(Duration::from_secs(2)), true, at(0));
+        only.report("a", Came::Good, true, at(1));
+        assert_eq!(only.state(at(1)), BreakerState::Open);
+        assert_eq!(only.pass("a", at(3)), Ok(()));
+        only.report("a", Came::Good, true, at(3));
+        assert_eq!(only.state(at(3)), BreakerState::Closed);
     }
 
     #[test]

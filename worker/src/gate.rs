@@ -149,7 +149,10 @@ impl Gate {
         address.report(account, came, whole, now);
         why.clone_into(address_why);
         if came == Came::Good {
-            accounts.remove(account);
+            // Of a request that was under way before, it takes back nothing that was asked for since.
+            if accounts.get(account).is_some_and(|(own, _)| own.state(now) != BreakerState::Open) {
+                accounts.remove(account);
+            }
             return;
         }
         let (breaker, own_why) = accounts.entry(account.to_owned()).or_insert_with(|| self.new_account());
@@ -272,6 +275,33 @@ mod tests {
         ] {
             assert_eq!(address_of(account), address, "{account}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_good_answer_to_an_earlier_request_takes_back_no_pause_of_the_account() {
+        use shared::crypto::SecretKey;
+        use shared::store::{Db, Store};
+        const ACCOUNT: &str = "https://home.courierexe.ru/api/|8|shop";
+        let clock = Clock::standing_at("2026-09-01T10:00:00Z".parse().expect("a moment"));
+        let db = Db::open_in_memory().await.expect("a database");
+        db.migrate().await.expect("a schema");
+        let limits = shared::config::Budgets {
+            measoft_per_minute: 100,
+            measoft_per_20min: 100,
+            measoft_account_per_hour: 100,
+            crm_rps: 10,
+            time_scale: 1,
+        };
+        let budget = Budget::new(Store::new(db, SecretKey::from_bytes([7; 32]), clock.clone()), &limits);
+        let gate = Gate::new(clock.clone(), budget, Duration::from_millis(50));
+        let asks = async || gate.pass(ACCOUNT, Priority::Interactive).await.map(|mut ticket| ticket.is_used = true);
+        gate.report(ACCOUNT, Came::Asked(Duration::from_secs(2)), false, "429");
+        gate.report(ACCOUNT, Came::Good, false, "");
+        assert!(asks().await.is_err(), "the pause that was asked for is kept");
+        clock.advance(Duration::from_secs(3));
+        assert!(asks().await.is_ok(), "then one may try");
+        gate.report(ACCOUNT, Came::Good, false, "");
+        assert!(asks().await.is_ok() && asks().await.is_ok());
     }
 
     #[test]
