@@ -95,9 +95,10 @@ impl Ledger {
     pub async fn waiting(&self) -> anyhow::Result<(i64, i64)> {
         let waiting = "SELECT (SELECT COUNT(*) FROM intents WHERE requested > served) \
                        + (SELECT COUNT(*) FROM order_intents WHERE requested > served) AS n";
-        let intents = self.count(waiting).await?;
         let soon = (jiff::Timestamp::now() + SOON).as_millisecond();
-        Ok((intents, self.count(&format!("SELECT COUNT(*) AS n FROM jobs WHERE run_at <= {soon}")).await?))
+        // In the order in which work goes: what left the first between the two is in the second.
+        let jobs = self.count(&format!("SELECT COUNT(*) AS n FROM jobs WHERE run_at <= {soon}")).await?;
+        Ok((self.count(waiting).await?, jobs))
     }
 
     pub(super) async fn close(&self) {
