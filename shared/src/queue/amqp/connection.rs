@@ -16,6 +16,7 @@ use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Event};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::queue::amqp::fallback_runtime;
 use crate::queue::amqp::inspection::refusal;
 use crate::queue::amqp::{QueueEvents, Shared};
 use crate::retry::Waits;
@@ -181,6 +182,7 @@ impl Drop for AbandonOnDrop {
 }
 
 async fn open(shared: &Shared, link: Link) -> Result<(Arc<Live>, EventStream), Failure> {
+    fallback_runtime::ensure();
     let socket = Arc::new(Socket::default());
     let mut guard = AbandonOnDrop(Some(socket.clone()));
     let handle = socket.clone();

@@ -5,6 +5,7 @@
 //! here fails because the broker is away: publishing is refused, consuming waits.
 
 mod connection;
+mod fallback_runtime;
 pub mod inspection;
 mod publisher;
 mod rpc;
