@@ -1,6 +1,7 @@
 //! The vendors' real clients, with every exchange going to the journal and the metrics.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::config::Config;
 use shared::domain::{Integration, IntegrationId};
@@ -20,6 +21,8 @@ const KEPT: usize = 16 * 1024;
 pub struct Clients {
     courier: reqwest::Client,
     crm: retailcrm::CrmHttp,
+    /// How long an answer is waited for, where it is not the clients' own.
+    patience: Option<Duration>,
     allowed: retailcrm::AllowedHosts,
     journal: Journal,
     metrics: Arc<Metrics>,
@@ -34,11 +37,19 @@ impl Clients {
         Ok(Self {
             courier: measoft::http_client(&measoft::Timeouts::default())?,
             crm: retailcrm::CrmHttp::new()?,
+            patience: None,
             allowed,
             journal,
             metrics,
             rates: Rates::new(store, config.budgets.crm_rps, config.timing.breaker_open),
         })
+    }
+
+    /// Clients that wait no longer than this for an answer, for who only wants to know whether
+    /// one comes.
+    #[must_use]
+    pub fn within(self, patience: Duration) -> Self {
+        Self { crm: self.crm.with_timeout(patience), patience: Some(patience), ..self }
     }
 }
 
@@ -56,7 +67,11 @@ impl Connect for Clients {
         }
         let tap =
             Arc::new(Tap { integration: integration.id, journal: self.journal.clone(), metrics: self.metrics.clone() });
-        let courier = measoft::MeasoftClient::new(self.courier.clone(), account, tap.clone());
+        let mut courier = measoft::MeasoftClient::new(self.courier.clone(), account, tap.clone());
+        if let Some(patience) = self.patience {
+            let timeouts = measoft::Timeouts { call: patience, long: patience, ..measoft::Timeouts::default() };
+            courier = courier.with_timeouts(timeouts);
+        }
         let url = retailcrm::check(&integration.crm_url, &self.allowed).map_err(|bad| bad.to_string())?;
         let gate = self.rates.gate(url.as_str(), integration.secrets.crm_api_key.expose());
         let crm = retailcrm::CrmClient::new(self.crm.clone(), url, integration.secrets.crm_api_key.clone(), tap, gate);

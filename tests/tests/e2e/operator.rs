@@ -2,10 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use simulators::harness::{Collect, LONG, World, eventually, programs};
-use simulators::retailcrm::TriggerKind;
+use simulators::measoft::{FaultAction, FaultRule};
+use simulators::retailcrm::{self, TriggerKind};
+
+/// A worker waits 45 s for MeaSoft; who looks for what is wrong does not.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// Files of a folder with their text.
 fn files(folder: &str) -> Vec<(String, String)> {
@@ -124,5 +129,26 @@ async fn one_trace_leads_from_the_request_through_the_queue_to_the_workers_attem
         .flat_map(|worker| fields(&world.log(worker), &format!("order=\"{}\"", order.number), "traceparent"))
         .collect();
     assert_eq!(attempts, accepted, "{}{}", world.log("worker-1"), world.log("worker-2"));
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_comes_to_an_end_and_names_both_vendors_while_they_take_requests_and_never_answer() {
+    let world = World::embedded("doctor-hanging").start().await;
+    world.measoft.set_faults(vec![FaultRule::new(FaultAction::Hang)]);
+    world.crm.set_faults(vec![retailcrm::FaultRule::new("*", retailcrm::When::Always, retailcrm::Action::Hang)]);
+    let asked = world.bridge(&["doctor", "--json"]);
+    let said = tokio::time::timeout(LOOK, asked).await.expect("it comes to an end");
+    assert_eq!(said.code, 1, "{}", said.stdout);
+    let found: Vec<Value> = serde_json::from_str(&said.stdout).expect("findings");
+    for vendor in ["MeaSoft", "RetailCRM"] {
+        let is_told = |finding: &Value| {
+            let what = finding["what"].as_str().unwrap_or_default();
+            finding["level"] == "error" && what.contains(vendor) && what.contains("answer")
+        };
+        assert!(found.iter().any(is_told), "{vendor}: {}", said.stdout);
+    }
+    world.measoft.set_faults(vec![]);
+    world.crm.clear_faults();
     world.finish().await;
 }

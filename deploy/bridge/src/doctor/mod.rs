@@ -20,6 +20,7 @@ mod towns;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -36,7 +37,10 @@ use crate::output::{Failure, Output, Progress, bold, dim, green, red, yellow};
 use crate::stdout::say;
 
 /// Integrations looked at side by side: each waits for two vendors.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 16;
+/// How long a vendor may take to answer. A worker waits longer; who looks for what is wrong has
+/// found it by then.
+const PATIENCE: Duration = Duration::from_secs(6);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -225,10 +229,13 @@ pub async fn examine(
     let clients =
         bridge_worker::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()));
     // An unreadable CRM_ALLOWED_HOSTS is among the findings of the settings.
-    let Ok(clients) = clients else { return Ok(findings) };
+    let Ok(clients) = clients.map(|clients| clients.within(PATIENCE)) else { return Ok(findings) };
     let mut looks = futures_util::stream::iter(wanted.iter().map(|wanted| async {
-        let facts = integration::gather(wanted, &all, config, &store, &clients).await;
-        (integration::judge(&facts), clock::gather(wanted, config, &store.clock).await)
+        let (facts, clock) = tokio::join!(
+            integration::gather(wanted, &all, config, &store, &clients),
+            clock::gather(wanted, config, &store.clock),
+        );
+        (integration::judge(&facts), clock)
     }))
     .buffered(AT_ONCE);
     let mut clocks: Vec<_> = clock::gather_database(&store, config, &store.clock).await.into_iter().collect();
