@@ -21,8 +21,10 @@
 static const char *told, *part;
 
 __attribute__((constructor)) static void begin(void) {
-    told = getenv("TEST_DISK");
-    part = getenv("TEST_DISK_OF");
+    const char *file = getenv("TEST_DISK"), *of = getenv("TEST_DISK_OF");
+    /* Copies: PostgreSQL writes its title over the environment it was started with. */
+    told = file ? strdup(file) : NULL;
+    part = of ? strdup(of) : NULL;
 }
 
 /* The first letter of what is said; 0: all is well. */

@@ -50,6 +50,12 @@ pub fn of_program(world: &World, program: Program) -> Vec<String> {
     world.process_names().into_iter().filter(|name| name.starts_with(prefix)).collect()
 }
 
+/// One of its processes; `which` is counted round.
+pub fn the_process(world: &World, program: Program, which: usize) -> String {
+    let of_it = of_program(world, program);
+    of_it[which % of_it.len()].clone()
+}
+
 struct Happening<'a> {
     world: &'a World,
     traffic: &'a Traffic,
@@ -59,8 +65,7 @@ struct Happening<'a> {
 
 impl Happening<'_> {
     fn process(&self, program: Program) -> String {
-        let of_it = of_program(self.world, program);
-        of_it[self.fault.which % of_it.len()].clone()
+        the_process(self.world, program, self.fault.which)
     }
 
     /// While it lasts: its time, and until it was told.

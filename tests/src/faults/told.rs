@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Readiness, World};
 
-use super::inject::of_program;
+use super::inject::{of_program, the_process};
 use super::schedule::{Ails, Fault, Kind, Link, Mode, Program, Vendor};
 
 /// A fault that lasts is named by then.
@@ -25,8 +25,8 @@ pub struct Expected {
     pub noted: Vec<(Program, &'static str)>,
     /// Part of a finding of `bridge doctor`, one of them.
     pub doctor: Vec<String>,
-    /// By whose clock and settings doctor is asked.
-    pub by: Option<Program>,
+    /// By the clock and settings of which of a program's processes doctor is asked.
+    pub by: Option<(Program, usize)>,
     /// Part of a line of `bridge_breaker_held` of some worker.
     pub held: Option<String>,
     /// What nobody can know before.
@@ -96,12 +96,16 @@ pub fn expected(fault: &Fault, at: &Addresses) -> Option<Expected> {
         },
         Kind::Reset(Link::Database) => database(&["PostgreSQL cannot be used"]),
         Kind::BlackHole(Link::Database) => database(&["PostgreSQL cannot be used"]),
-        Kind::Database(Ails::DiskFull) => database(&["No space left on device", "SQLSTATE 53100"]),
+        // Who only changes what is there already goes on: a page takes it.
+        Kind::Database(Ails::DiskFull) => Expected {
+            unready: vec![(Program::Worker, "database")],
+            ..doctor(&["No space left on device", "SQLSTATE 53100"])
+        },
         Kind::Database(Ails::ReadOnly) => database(&["SQLSTATE 25006"]),
         Kind::Database(Ails::FailingWrites) => database(&["SQLSTATE 58030"]),
         Kind::Database(Ails::Locked) => database(&["SQLSTATE 55P03"]),
         Kind::Sqlite(_) => database(&["takes no writes", "cannot be used"]),
-        Kind::DayAhead(program) => Expected { by: Some(program), ..doctor(&["s ahead of"]) },
+        Kind::DayAhead(program) => Expected { by: Some((program, fault.which)), ..doctor(&["s ahead of"]) },
         Kind::Hanging(Vendor::Measoft) | Kind::YearsPause => Expected {
             silent: if fault.kind == Kind::YearsPause { Duration::ZERO } else { SILENCE.1 },
             held: Some(format!("login {}\"", at.login)),
@@ -159,9 +163,10 @@ async fn ready(world: &World, expected: &Expected, begun: Instant) -> Result<Opt
         return Ok(None);
     }
     loop {
+        // At the same time: each may take seconds to find out.
+        let answers = futures_util::future::join_all(left.iter().map(|(name, ..)| world.readiness(name))).await;
         let mut seen = Vec::new();
-        for (name, check, must_refuse) in left {
-            let answer = world.readiness(&name).await;
+        for ((name, check, must_refuse), answer) in left.into_iter().zip(answers) {
             if !answer.as_ref().is_ok_and(|answer| is_said(answer, check, must_refuse)) {
                 let said = answer.map_or_else(|why| why, |answer| format!("{} {}", answer.status, answer.body));
                 seen.push(((name, check, must_refuse), said));
@@ -184,7 +189,7 @@ async fn doctor(world: &World, expected: &Expected, begun: Instant) -> Result<Op
         return Ok(None);
     }
     let first = world.process_names()[0].clone();
-    let by = expected.by.map_or(first, |program| of_program(world, program)[0].clone());
+    let by = expected.by.map_or(first, |(program, which)| the_process(world, program, which));
     loop {
         let found = world.doctor_of(&by, HANGS).await;
         let took = begun.elapsed();
