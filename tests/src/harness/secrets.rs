@@ -48,7 +48,7 @@ impl Secrets {
         let mut seen = Vec::new();
         for (what, secret) in planted.iter() {
             let mut found = text.match_indices(secret.as_str()).map(|(at, _)| at);
-            if let Some(at) = found.find(|at| !is_of_a_moment(&text[..*at])) {
+            if let Some(at) = found.find(|at| !is_of_a_moment(&text[..*at]) && !is_of_an_id(text, *at)) {
                 let line = text[..at].rfind('\n').map_or(0, |start| start + 1);
                 let before: String =
                     text[line..at].chars().rev().take(160).collect::<Vec<_>>().into_iter().rev().collect();
@@ -67,6 +67,15 @@ fn is_of_a_moment(before: &str) -> bool {
     whole.trim_end_matches(is_digit).ends_with(':') && whole.ends_with(is_digit)
 }
 
+/// Whether the digits there are of a random id (UUID, trace): in 32 hexadecimal digits or more any
+/// phone's beginning comes up by chance.
+fn is_of_an_id(text: &str, at: usize) -> bool {
+    let is_of_it = |c: char| c.is_ascii_hexdigit() || c == '-';
+    let before = text[..at].chars().rev().take_while(|c| is_of_it(*c));
+    let after = text[at..].chars().take_while(|c| is_of_it(*c));
+    before.chain(after).filter(|c| *c != '-').count() >= 32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +92,7 @@ mod tests {
         assert_eq!(secrets.seen_in("x", "tel +79165557001").len(), 1);
         assert!(secrets.seen_in("x", "2026-11-26T09:13:16.916555Z at=2026-11-26T09:13:17.239165551Z").is_empty());
         assert_eq!(secrets.seen_in("x", "2026-11-26T09:13:16.916555Z tel.9165557001").len(), 1);
+        assert!(secrets.seen_in("x", "id=01a223d9-6adc-76b0-81da-483591655571").is_empty());
+        assert_eq!(secrets.seen_in("x", "id=01a223d9-6adc-76b0-81da-483591655571 +79165557001").len(), 1);
     }
 }
