@@ -11,7 +11,7 @@ use jiff::{Timestamp, ToSpan};
 use shared::args;
 use shared::clock::Clock;
 use shared::crypto::SecretKey;
-use shared::domain::delivery::{CrmWritten, Fingerprint};
+use shared::domain::delivery::{CALL_LIMIT, CrmWritten, Fingerprint};
 use shared::domain::{
     CrmOrderId, Delivery, DeliveryId, DeliveryState, Fault, Integration, IntegrationId, IntegrationState, Kopecks,
     OrderNo, OrderNumber, PausedBy, Secret,
@@ -1114,9 +1114,12 @@ mod cases {
         let id = bench.integration("").await.id;
         let mut d = bench.lease(id, 1, "1", "", "w").await.expect("leased");
         (d.sent_at, d.status_seen_at) = (Some(bench.after(DAY)), Some(bench.after(DAY)));
+        d.sending = Some(Fingerprint { late_until: Some(bench.after(DAY + 45)), ..Fingerprint::default() });
         assert!(bench.save(&d, true).await);
         let mut d = bench.lease(id, 1, "1", "", "w").await.expect("leased");
         assert_eq!((d.sent_at, d.status_seen_at), (Some(bench.now()), None));
+        let late_until = d.sending.as_ref().and_then(|sent| sent.late_until);
+        assert_eq!(late_until, Some(bench.now() + CALL_LIMIT), "a write of now may be late by one call");
         (d.sent_at, d.status_seen_at) = (Some(bench.after(DAY)), Some(bench.after(2)));
         assert!(bench.save(&d, true).await);
         let leased = bench.store.lease_deliveries(&[d.id], "w", bench.after(90)).await.expect("leased");

@@ -1,8 +1,6 @@
 //! What to do about an order: a pure function of what is wanted, what the order is now,
 //! and what the ledger knows. Written to be read beside design §3 «Triggers».
 
-use std::time::Duration;
-
 use shared::domain::delivery::DeliveryState as S;
 use shared::message::{GiveUp, RetryWhy};
 use shared::reason;
@@ -105,10 +103,6 @@ impl Decision {
         }
     }
 }
-
-/// Pause before a look-up that a cancel waits for: no sooner than one call limit after the
-/// last send, since a slow first request may still be under way.
-pub const CALL_LIMIT: Duration = Duration::from_secs(45);
 
 #[must_use]
 pub fn decide(s: &Situation) -> Decision {

@@ -56,6 +56,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::bootstrap::Ctx;
+use shared::domain::delivery::CALL_LIMIT;
 use shared::queue::open::Opened;
 use shared::queue::watched::WatchedQueue;
 use shared::store::journal::Journal;
@@ -96,7 +97,7 @@ pub fn tools(ctx: &Ctx, journal: Journal) -> Tools {
             lease: config.timing.lease,
             unknown_recheck: config.timing.unknown_recheck,
             sync_interval: config.timing.sync_interval,
-            call_limit: decide::CALL_LIMIT.min(config.timing.lease),
+            call_limit: CALL_LIMIT.min(config.timing.lease),
         },
         owner: format!("worker-{}", uuid::Uuid::now_v7()),
         module_code: config.module_code.clone(),

@@ -26,6 +26,8 @@ use crate::receiver::country;
 const TRUSTED_MIN: i64 = 15;
 /// REST may show an order late by so much after RetailCRM has its answer, or has given up on it.
 const LAG_S: i64 = 15;
+/// RetailCRM waits for no answer longer, seconds, clocks that differ included.
+const LONGEST_WAIT_S: i64 = 60;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -199,10 +201,18 @@ impl Overlay {
         Some(overlay.text())
     }
 
-    /// The same, with what REST showed beside it.
+    /// The same, with what REST showed beside it. Saved it was by now, whatever the clock said of
+    /// who took it in.
     #[must_use]
-    pub fn noted(&self, order: &Order) -> Self {
-        Self { payments_mark: payments_mark(order), seen: Some(seen(order)), answer_by: None, ..self.clone() }
+    pub fn noted(&self, order: &Order, now: Timestamp) -> Self {
+        let saved_at = self.saved_at.map(|at| at.min(now));
+        Self { payments_mark: payments_mark(order), seen: Some(seen(order)), answer_by: None, saved_at, ..self.clone() }
+    }
+
+    /// Until when RetailCRM waits for the answer; unknown when a clock that was ahead wrote it.
+    #[must_use]
+    pub fn awaited_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.answer_by.filter(|by| *by <= now + LONGEST_WAIT_S.seconds())
     }
 
     /// Order and overlay as they are to be converted: the saved request laid over what
@@ -499,5 +509,18 @@ mod tests {
         let left = save.overtaken();
         assert_eq!((left.collect, left.declared, left.saved_at), (None, None, None));
         assert_eq!(left.tariff.as_deref(), Some("express"));
+    }
+
+    #[test]
+    fn a_save_of_a_clock_that_was_ahead_is_trusted_no_longer_than_any_other() {
+        let now: Timestamp = "2026-11-28T12:00:00Z".parse().expect("a moment");
+        let tomorrow = now + 24.hours();
+        let order: Order = serde_json::from_str(r#"{"id":1,"number":"1","totalSumm":0}"#).expect("an order");
+        let save = Overlay { saved_at: Some(tomorrow), answer_by: Some(tomorrow), ..Overlay::default() };
+        assert_eq!(save.awaited_until(now), None);
+        assert_eq!(save.noted(&order, now).saved_at, Some(now));
+        let usual = Overlay { saved_at: Some(now - 1.seconds()), answer_by: Some(now + 4.seconds()), ..save };
+        assert_eq!(usual.awaited_until(now), Some(now + 4.seconds()));
+        assert_eq!(usual.noted(&order, now).saved_at, Some(now - 1.seconds()));
     }
 }

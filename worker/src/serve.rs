@@ -117,9 +117,9 @@ async fn lay_over(tools: &Tools, shop: &Shop, case: &mut Case) {
             overlay = overlay.overtaken();
         } else {
             case.saving = true;
-            case.answer_by = overlay.answer_by;
+            case.answer_by = overlay.awaited_until(now);
         }
-        overlay = overlay.noted(order);
+        overlay = overlay.noted(order, now);
         let noted = overlay.text();
         match tools.store.swap_overlay(d.id, &text, &noted).await {
             Ok(_) => d.overlay = Some(noted),

@@ -2,6 +2,7 @@
 //! its state may make.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -228,6 +229,10 @@ pub struct Fingerprint {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Fingerprint>,
 }
+
+/// The longest a request to MeaSoft may be under way. A look-up that a cancel waits for comes no
+/// sooner after the last send: a slow first request may still be on its way.
+pub const CALL_LIMIT: Duration = Duration::from_secs(45);
 
 /// What RetailCRM was last told of a delivery.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

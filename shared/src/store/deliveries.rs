@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::args;
 use crate::crypto::random_number;
+use crate::domain::delivery::CALL_LIMIT;
 use crate::domain::{CrmOrderId, Delivery, DeliveryId, DeliveryState, IntegrationId, Kopecks, OrderNo, OrderNumber};
 use crate::planted::{Bug, is_planted};
 use crate::store::db::{Result, Row, StoreError, Tx, Value};
@@ -564,6 +565,10 @@ fn not_ahead(mut d: Delivery, now: Timestamp) -> Delivery {
     d.sent_at = d.sent_at.map(|at| at.min(now));
     d.created_at = d.created_at.min(now);
     d.status_seen_at = d.status_seen_at.filter(|at| *at <= now + CLOCKS_DIFFER);
+    // Whatever was sent was sent by now.
+    if let Some(sent) = &mut d.sending {
+        sent.late_until = sent.late_until.map(|until| until.min(now + CALL_LIMIT));
+    }
     d
 }
 

@@ -261,7 +261,7 @@ impl World {
                 lease: LEASE,
                 unknown_recheck: UNKNOWN_RECHECK,
                 sync_interval: Duration::from_secs(300),
-                call_limit: bridge_worker::decide::CALL_LIMIT,
+                call_limit: shared::domain::delivery::CALL_LIMIT,
             },
             owner,
             module_code: "measoft".to_owned(),
