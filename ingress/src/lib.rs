@@ -4,13 +4,15 @@
 //! Start reading at [`triggers`]; [`server`] is the shell around it.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
-pub mod account;
+pub mod ask;
+pub mod body;
 pub mod callbacks;
 pub mod failures;
 mod finish;
 pub mod keys;
 pub mod reply;
 pub mod server;
+pub mod settings_page;
 pub mod triggers;
 
 use std::sync::Arc;
@@ -29,9 +31,9 @@ use shared::telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
+use crate::body::Patience;
 use crate::failures::FailureLimit;
 use crate::keys::Keys;
-use crate::server::Patience;
 
 /// What a request may touch. Cheap to clone.
 #[derive(Clone)]

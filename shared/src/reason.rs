@@ -303,11 +303,7 @@ pub fn explain(reason: &str, language: Language) -> Explanation {
             Language::En => *en,
         };
     }
-    let lang = match language {
-        Language::Ru => codes::Lang::Ru,
-        Language::En => codes::Lang::En,
-    };
-    let found = codes::explain(reason, lang);
+    let found = codes::explain(reason, language);
     Explanation { text: found.text, next_step: found.next_step }
 }
 

@@ -1,56 +1,29 @@
 //! Consumes commands, talks to MeaSoft and RetailCRM, records, settles. All business rules
 //! live here.
 //!
-//! A trigger's way: `intake` records what it wants, `runner` gives it a slot when it is
-//! due, `gather` reads the orders that bear its number and takes them in hand, `decide` says what to do, `courier` does it at MeaSoft,
-//! `crm` tells RetailCRM, and `serve` records the result as `settle` says.
+//! A trigger's way: [`consume::triggers`] records what it wants, [`dispatch`] gives it a slot when it
+//! is due. Then [`order`] has it, a batch at a time: `gather` reads the orders that bear its number and
+//! takes them in hand, `decide` says what to do, `courier` does it at MeaSoft, `report` tells
+//! RetailCRM, and `batch` records the result as `settle` says.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
-pub mod breaker;
-pub mod breakers;
-pub mod budget;
-pub mod case;
-pub mod confidential;
-pub mod connect;
-pub mod convert;
-pub mod courier;
-pub mod crm;
-pub mod crm_breaker;
-pub mod crm_rate;
-pub mod decide;
-pub mod drains;
-pub mod errands;
-pub mod gate;
-pub mod gather;
-#[cfg(test)]
-mod identity_stories;
-pub mod intake;
-pub mod kinship;
-pub mod left_behind;
+pub mod callbacks;
+pub mod consume;
+pub mod dispatch;
+pub mod hint;
+pub mod jobs;
 mod lifeline;
-pub mod lost_sends;
+pub mod notifier;
+pub mod order;
+pub mod policy;
 #[cfg(test)]
-mod lost_stories;
-pub mod module;
-pub mod money;
-#[cfg(test)]
-mod neighbour_stories;
-pub mod overlay;
-pub mod ports;
-mod pump;
-pub mod receiver;
-pub mod recognise;
-pub mod references;
-pub mod resolve;
-pub mod runner;
-pub mod serve;
-pub mod settle;
-pub mod shops;
-pub mod slots;
+mod stories;
 pub mod sync;
 mod takeover;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tools;
+pub mod vendor;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,12 +35,15 @@ use shared::queue::watched::WatchedQueue;
 use shared::store::journal::Journal;
 use tokio::sync::mpsc;
 
-use crate::budget::Budget;
-use crate::gate::Gate;
-use crate::ports::{Connect, Limits, Tools};
-use crate::references::ReferenceCache;
-use crate::settle::Policy;
-use crate::shops::Shops;
+use crate::consume::{dead_letters, triggers};
+use crate::policy::Policy;
+use crate::tools::{Limits, Tools};
+use crate::vendor::Connect;
+use crate::vendor::budget::Budget;
+use crate::vendor::integrations::Shops;
+use crate::vendor::limiter::Gate;
+use crate::vendor::references::ReferenceCache;
+use crate::vendor::{connect, held, kinship};
 
 /// Starts a worker with the vendors' real clients and runs until the context stops.
 ///
@@ -84,7 +60,7 @@ pub async fn run(ctx: Ctx, queue: Opened) -> anyhow::Result<()> {
 pub fn tools(ctx: &Ctx, journal: Journal) -> Tools {
     let config = &ctx.config;
     let budget = Budget::new(ctx.store.clone(), &config.budgets);
-    let longest_asked = settle::LONGEST_ASKED / config.budgets.time_scale;
+    let longest_asked = policy::LONGEST_ASKED / config.budgets.time_scale;
     Tools {
         store: ctx.store.clone(),
         clock: ctx.clock.clone(),
@@ -136,19 +112,19 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
     let drained = tokio_util::sync::CancellationToken::new();
     let alive = tokio::spawn(lifeline::run(tools.store.clone(), tools.owner.clone(), drained.clone()));
     let Opened { queue, publisher, callbacks } = queue;
-    let take_in = intake::take_in(tools.clone(), hints.clone(), other.clone(), ctx.stop.clone());
-    let drains = tokio::spawn(drains::run(tools.store.clone(), queue.clone(), take_in, ctx.stop.clone()));
+    let take_in = triggers::take_in(tools.clone(), hints.clone(), other.clone(), ctx.stop.clone());
+    let drains = tokio::spawn(dead_letters::run(tools.store.clone(), queue.clone(), take_in, ctx.stop.clone()));
     let queue = WatchedQueue::new(queue, ctx.health.clone(), ctx.stop.clone());
     let bulk =
-        tokio::spawn(errands::run(tools.clone(), shops.clone(), queue.clone(), publisher, errands, ctx.stop.clone()));
-    let desk = module::rpc::desk(&ctx, tools.clone(), shops.clone(), hints.clone());
-    let answering = tokio::spawn(module::rpc::run(desk, callbacks, ctx.stop.clone()));
-    let pressed = Arc::new(intake::Pressed::default());
+        tokio::spawn(jobs::run(tools.clone(), shops.clone(), queue.clone(), publisher, errands, ctx.stop.clone()));
+    let desk = callbacks::rpc::desk(&ctx, tools.clone(), shops.clone(), hints.clone());
+    let answering = tokio::spawn(callbacks::rpc::run(desk, callbacks, ctx.stop.clone()));
+    let pressed = Arc::new(hint::Pressed::default());
     let intake =
-        tokio::spawn(intake::run(tools.clone(), queue.clone(), hints, other, pressed.clone(), ctx.stop.clone()));
+        tokio::spawn(triggers::run(tools.clone(), queue.clone(), hints, other, pressed.clone(), ctx.stop.clone()));
     let beat = ctx.health.heartbeat("runner", Duration::from_secs(60));
     let concurrency = usize::from(ctx.config.worker_concurrency);
-    runner::run(tools, shops, hinted, concurrency, pressed, beat, ctx.stop.clone()).await;
+    dispatch::run(tools, shops, hinted, concurrency, pressed, beat, ctx.stop.clone()).await;
     // In hand is finished; what was received and not recorded goes back.
     let _ = intake.await;
     let _ = answering.await;
@@ -174,9 +150,9 @@ async fn observe(ctx: Ctx, tools: Tools, shops: Shops) {
         if let Ok(open) = tools.store.open_dead_letters_by_integration().await {
             metrics.set_dead_letters(&open);
         }
-        let held = breakers::held(&tools, &shops);
+        let held = held::held(&tools, &shops);
         for target in [BreakerTarget::Measoft, BreakerTarget::Account, BreakerTarget::Retailcrm] {
-            metrics.set_breaker(target, breakers::worst(&held, target));
+            metrics.set_breaker(target, held::worst(&held, target));
         }
         metrics.set_held(&held.iter().map(|h| (h.target, h.name.as_str(), h.state)).collect::<Vec<_>>());
         if let Err(error) = tools.store.note_breakers(&tools.owner, &held).await {

@@ -33,9 +33,10 @@ use shared::store::{Db, Store};
 use simulators::measoft::{Account, MeasoftSim, Options as MeasoftOptions};
 use simulators::retailcrm::{AccountId, Options as CrmOptions, OrderBuilder, RetailcrmSim, an_order};
 
-use crate::ports::{Shop, Tools};
-use crate::shops::Shops;
-use crate::{connect, serve};
+use crate::order::batch;
+use crate::tools::Tools;
+use crate::vendor::integrations::Shops;
+use crate::vendor::{Shop, connect};
 
 /// A moment in whole seconds, counted from one that suits deliveries made by hand.
 pub(crate) fn at(seconds: i64) -> Timestamp {
@@ -368,7 +369,7 @@ impl World {
         let intents = self.store().claim_intents(shop.id(), &self.tools.owner, until, 50).await.expect("claimed");
         let any = !intents.is_empty();
         if any {
-            serve::serve(&self.tools, shop, intents).await;
+            batch::serve(&self.tools, shop, intents).await;
         }
         any
     }
@@ -396,7 +397,7 @@ impl World {
         for job in jobs.expect("claimed") {
             let envelope = decode(&job.body).expect("readable");
             kinds.push(envelope.command.kind().as_str());
-            let wishes = crate::intake::wishes_of(&self.tools, &envelope);
+            let wishes = crate::consume::triggers::wishes_of(&self.tools, &envelope);
             integrations.extend(wishes.iter().map(|wish| wish.integration));
             self.store().record_wishes(&wishes).await.expect("recorded");
             ids.push(job.id);

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use bridge_worker::connect::Clients;
-use bridge_worker::module::registration;
-use bridge_worker::ports::Connect as _;
+use bridge_worker::callbacks::registration;
+use bridge_worker::vendor::Connect as _;
+use bridge_worker::vendor::connect::Clients;
 use futures_util::StreamExt as _;
 use serde_json::json;
 use shared::bootstrap::Ctx;
 use shared::config::{BadConfig, Config, Role, Source};
 use shared::domain::{Delivery, Integration, Secret, Settings};
-use shared::queue::amqp::AmqpConfig;
+use shared::queue::amqp::config::AmqpConfig;
 use shared::queue::amqp::inspection::inspect;
 use shared::queue::open;
 use shared::store::dead_letters::DeadFilter;
@@ -234,7 +234,7 @@ async fn register(ctx: &Ctx, shops: &[Shop]) -> anyhow::Result<()> {
     for shop in shops {
         let integration = Arc::new(shop.integration.clone());
         let vendors = clients.connect(&integration).map_err(anyhow::Error::msg)?;
-        let shop = bridge_worker::ports::Shop::new(integration, vendors);
+        let shop = bridge_worker::vendor::Shop::new(integration, vendors);
         registration::register(&shop, &ctx.config.public_url, &ctx.config.module_code).await?;
     }
     journal.flush().await;

@@ -310,11 +310,11 @@ async fn register(id: i64, config: &Config, store: &Store, out: &Output) -> Resu
     let integration = live_integration(id, store).await?;
     let journal = Journal::start(store.clone());
     let clients =
-        bridge_worker::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()))?;
-    let vendors = bridge_worker::ports::Connect::connect(&clients, &integration).map_err(Failure::sentence)?;
+        bridge_worker::vendor::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()))?;
+    let vendors = bridge_worker::vendor::Connect::connect(&clients, &integration).map_err(Failure::sentence)?;
     let account_url = format!("{}/retailcrm/account", config.public_url);
-    let shop = bridge_worker::ports::Shop::new(integration, vendors);
-    let done = bridge_worker::module::registration::register(&shop, &config.public_url, &config.module_code).await;
+    let shop = bridge_worker::vendor::Shop::new(integration, vendors);
+    let done = bridge_worker::callbacks::registration::register(&shop, &config.public_url, &config.module_code).await;
     journal.flush().await;
     let done = done.map_err(|error| Failure::sentence(format!("RetailCRM does not register the module: {error}")))?;
     let document = json!({
@@ -351,8 +351,8 @@ async fn check(
     let integration = live_integration(id, store).await?;
     let journal = Journal::start(store.clone());
     let clients =
-        bridge_worker::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()))?;
-    let vendors = bridge_worker::ports::Connect::connect(&clients, &integration).map_err(Failure::sentence)?;
+        bridge_worker::vendor::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()))?;
+    let vendors = bridge_worker::vendor::Connect::connect(&clients, &integration).map_err(Failure::sentence)?;
     let mut findings = Vec::new();
     let mut say = |what, result: Result<String, String>| {
         let good = result.is_ok();

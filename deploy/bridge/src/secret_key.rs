@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use bridge_worker::overlay::Overlay;
+use bridge_worker::order::saved_request::Overlay;
 use serde_json::json;
 use shared::store::Store;
 

@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bridge_worker::connect::Clients;
-use bridge_worker::ports::Connect as _;
+use bridge_worker::vendor::Connect as _;
+use bridge_worker::vendor::connect::Clients;
 use serde_json::{Value, json};
 use shared::config::Config;
 use shared::domain::{Integration, crm_account};

@@ -6,7 +6,6 @@ pub mod form;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -14,15 +13,15 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use futures_util::FutureExt as _;
 use serde_json::{Map, Value};
-use shared::domain::{IntegrationId, Language};
-use shared::message::{CallbackReply, Command, Envelope, Media};
+use shared::domain::Language;
+use shared::message::{CallbackReply, Media};
 use shared::queue::RpcError;
 
-use crate::State;
+use crate::ask::call;
 use crate::callbacks::form::{Fields, Unreadable};
 use crate::keys::Found;
 use crate::reply::Reply;
-use crate::server;
+use crate::{State, body};
 
 /// Longest body of a callback, bytes (design §8).
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -149,7 +148,7 @@ async fn handle(state: &State, action: Option<&'static str>, request: Request) -
     if !matches!(head.method, Method::GET | Method::POST) {
         return Told::Error(StatusCode::METHOD_NOT_ALLOWED, Say::NotAllowed);
     }
-    let body = match server::read_body(body, BODY_LIMIT, state.0.patience.body).await {
+    let body = match body::read_body(body, BODY_LIMIT, state.0.patience.body).await {
         Ok(body) => body,
         Err(Reply::TooLarge) => return Told::Error(StatusCode::PAYLOAD_TOO_LARGE, Say::TooLarge),
         Err(Reply::TimedOut) => return Told::Error(StatusCode::REQUEST_TIMEOUT, Say::TimedOut),
@@ -202,30 +201,6 @@ fn plain(fields: &Fields) -> Map<String, Value> {
         .filter(|(name, _)| *name != "clientId")
         .map(|(name, value)| (name.to_owned(), value.clone()))
         .collect()
-}
-
-/// Asks a worker and waits for its answer.
-///
-/// # Errors
-/// [`RpcError`] when none can be had.
-pub async fn call(
-    state: &State,
-    integration: IntegrationId,
-    action: &str,
-    request: Value,
-    traceparent: Option<String>,
-) -> Result<CallbackReply, RpcError> {
-    let _counted = state.0.metrics.callback_in_flight();
-    let deadline = deadline(state, action);
-    let command = Command::Callback { action: action.to_owned(), request };
-    let mut envelope = Envelope::new(command, Some(integration), state.0.clock.now());
-    envelope.traceparent = traceparent;
-    let bytes = state.0.rpc.call(envelope, deadline).await?;
-    CallbackReply::decode(&bytes).ok_or(RpcError::Unavailable)
-}
-
-fn deadline(state: &State, action: &str) -> Duration {
-    if action == "calculate" { state.0.deadlines.calculate } else { state.0.deadlines.callback }
 }
 
 fn from_worker(reply: CallbackReply) -> Response {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bridge_ingress::State;
-use bridge_ingress::server::Patience;
+use bridge_ingress::body::Patience;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use shared::bootstrap::Ctx;

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bridge_worker::module::registration::{self, Registered};
-use bridge_worker::ports::{Connect as _, Shop};
+use bridge_worker::callbacks::registration::{self, Registered};
+use bridge_worker::vendor::{Connect as _, Shop};
 use shared::bootstrap::Ctx;
 use shared::clock::Clock;
 use shared::config::{Config, Role, Source};
@@ -155,7 +155,8 @@ impl Installation {
     pub(crate) async fn register(&self) -> Registered {
         let journal = Journal::start(self.ctx.store.clone());
         let (store, metrics) = (self.ctx.store.clone(), self.ctx.metrics.clone());
-        let clients = bridge_worker::connect::Clients::new(&self.ctx.config, store, journal, metrics).expect("clients");
+        let clients =
+            bridge_worker::vendor::connect::Clients::new(&self.ctx.config, store, journal, metrics).expect("clients");
         let vendors = clients.connect(&self.integration).expect("vendors");
         let shop = Shop::new(self.integration.clone(), vendors);
         let done = registration::register(&shop, &self.ctx.config.public_url, &self.ctx.config.module_code)

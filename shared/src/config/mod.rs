@@ -19,7 +19,7 @@ use url::Url;
 
 use crate::crypto::SecretKey;
 use crate::domain::Secret;
-use crate::queue::amqp::AmqpConfig;
+use crate::queue::amqp::config::AmqpConfig;
 use crate::retailcrm::AllowedHosts;
 
 /// Which process reads the settings; it decides a default port.

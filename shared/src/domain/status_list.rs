@@ -2,8 +2,8 @@
 //! (retailcrm-api.md E.4). Which order status follows from which is the manager's map in
 //! RetailCRM, not ours.
 
+use crate::domain::StatusCode;
 use crate::domain::{Language, Settings};
-use crate::measoft::StatusCode;
 
 /// Code of what gave up: its comment says why.
 pub const ERROR: &str = "ERROR";

@@ -4,85 +4,32 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::civil::Date;
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::CONTENT_TYPE;
 
-use super::account::Account;
-use super::courier::Courier;
-use super::envelope;
-use super::error::{Break, MeasoftError};
-use super::mask;
-use super::op::Op;
-use super::stream::{Row, StatusStream, means_nothing_found};
-use super::tap::{ExchangeTap, Recorder};
-use super::wire::calculator::{self, CalcRequest, Tariff};
-use super::wire::cancelorder::{self, CancelRow};
-use super::wire::element::{Element, Unreadable};
-use super::wire::lists::{self, Limit, PickupFilter, PickupPoint, Region, Service, Street, Town, TownQuery};
-use super::wire::neworder::{self, CreateRow, NewOrder};
-use super::wire::probe;
-use super::wire::statusreq::{self, Done, StatusRow};
-use super::wire::waybill;
 use crate::domain::OrderNo;
-use crate::hidden::Known;
-
-/// How long to wait (measoft-api.md §3 leaves this to us).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    pub connect: Duration,
-    /// A whole exchange.
-    pub call: Duration,
-    /// A whole `waybill`; for a stream, the time spent waiting for the server.
-    pub long: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self { connect: Duration::from_secs(10), call: Duration::from_secs(45), long: Duration::from_secs(180) }
-    }
-}
-
-/// Longest answers accepted, in bytes after decompression.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    pub answer: u64,
-    /// Reference lists, whose length is the courier service's.
-    pub list: u64,
-    pub waybill: u64,
-    /// Everything that is read row by row.
-    pub stream: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        const MIB: u64 = 1024 * 1024;
-        Self { answer: MIB, list: 16 * MIB, waybill: 32 * MIB, stream: 256 * MIB }
-    }
-}
+use crate::measoft::account::Account;
+use crate::measoft::courier::Courier;
+use crate::measoft::error::{Break, MeasoftError};
+use crate::measoft::exchange::{Incoming, Limits, Timeouts, retry_after, transport};
+use crate::measoft::op::Op;
+use crate::measoft::stream::{Row, StatusStream, means_nothing_found};
+use crate::measoft::tap::{ExchangeTap, Recorder};
+use crate::measoft::wire::calculator::{self, CalcRequest, Tariff};
+use crate::measoft::wire::cancelorder::{self, CancelRow};
+use crate::measoft::wire::element::{Element, Unreadable};
+use crate::measoft::wire::lists::{self, Limit, PickupFilter, PickupPoint, Region, Service, Street, Town, TownQuery};
+use crate::measoft::wire::neworder::{self, CreateRow, NewOrder};
+use crate::measoft::wire::statusreq::{self, Done, StatusRow};
+use crate::measoft::wire::{probe, waybill};
+use crate::measoft::{envelope, mask};
 
 /// Rows about one number, which repeats over the years: more is no honest answer.
 const MOST_OF_A_NUMBER: usize = 1000;
 /// Rows of some days: an empty one is a few bytes on the wire and over a thousand here.
 const MOST_OF_DAYS: usize = 50_000;
-
-/// The HTTP client to share among all accounts. Redirects are never followed: they would
-/// carry credentials to another host and turn a POST into a GET.
-///
-/// # Errors
-/// When the TLS back end cannot be set up.
-pub fn http_client(timeouts: &Timeouts) -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(timeouts.connect)
-        // A connection that the server closes while idle turns a harmless send into an
-        // unknown outcome: let go of it first.
-        .pool_idle_timeout(Duration::from_secs(15))
-        .user_agent(concat!("measoft-bridge/", env!("CARGO_PKG_VERSION")))
-        .build()
-}
 
 /// One account's access to MeaSoft. Cheap to clone.
 #[derive(Clone)]
@@ -484,83 +431,6 @@ impl MeasoftClient {
     }
 }
 
-/// An answer that is being received.
-pub(crate) struct Incoming {
-    op: Op,
-    response: reqwest::Response,
-    retry_after: Option<Duration>,
-    /// What is left of the time for waiting.
-    left: Duration,
-    recorder: Recorder,
-    account: Arc<Account>,
-    /// The first bytes, for the journal.
-    start: Vec<u8>,
-    /// What the request said of people: an error's text may quote it.
-    known: Known,
-}
-
-/// How much of an answer the journal gets to see.
-const JOURNAL_BYTES: usize = 33 * 1024;
-
-impl Incoming {
-    /// The next bytes; `None` at the end.
-    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, MeasoftError> {
-        let begun = Instant::now();
-        let received = tokio::time::timeout(self.left, self.response.chunk()).await;
-        self.left = self.left.saturating_sub(begun.elapsed());
-        let op = self.op;
-        match received {
-            Ok(Ok(Some(bytes))) => {
-                let room = JOURNAL_BYTES.saturating_sub(self.start.len());
-                self.start.extend_from_slice(&bytes[..bytes.len().min(room)]);
-                Ok(Some(bytes))
-            }
-            Ok(Ok(None)) => Ok(None),
-            Ok(Err(error)) if error.is_timeout() => Err(MeasoftError::NoAnswer { op, how: Break::Timeout }),
-            Ok(Err(_)) => Err(MeasoftError::NoAnswer { op, how: Break::Cut }),
-            Err(_) => Err(MeasoftError::NoAnswer { op, how: Break::Timeout }),
-        }
-    }
-
-    async fn whole(&mut self, limit: u64) -> Result<Vec<u8>, MeasoftError> {
-        let mut body = Vec::new();
-        while let Some(chunk) = self.chunk().await? {
-            if (body.len() + chunk.len()) as u64 > limit {
-                return Err(MeasoftError::TooLarge { op: self.op, limit });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
-    }
-
-    async fn require_200(&mut self) -> Result<(), MeasoftError> {
-        let status = self.response.status().as_u16();
-        if status == 200 {
-            return Ok(());
-        }
-        // The page is worth a look in the journal, but not a long wait.
-        self.left = self.left.min(Duration::from_secs(5));
-        while self.start.len() < 2048 {
-            match self.chunk().await {
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => break,
-            }
-        }
-        let excerpt = mask::excerpt(&self.start);
-        Err(MeasoftError::Http { op: self.op, status, retry_after: self.retry_after, excerpt })
-    }
-
-    /// Reports the exchange; later calls do nothing.
-    pub(crate) fn finish(&mut self, result: Result<(), &MeasoftError>) {
-        self.finish_as(result.map_or_else(MeasoftError::outcome, |()| "ok"));
-    }
-
-    fn finish_as(&mut self, outcome: &'static str) {
-        let secrets = [self.account.login.as_str(), self.account.password.as_str()];
-        self.recorder.finish(outcome, || self.known.hide(&mask::body(&self.start, &secrets)));
-    }
-}
-
 /// Parses on a thread for blocking work when the body is long enough to hold others up.
 async fn in_background<T: Send + 'static>(
     op: Op,
@@ -574,42 +444,6 @@ async fn in_background<T: Send + 'static>(
         Ok(result) => result,
         Err(_) => Err(envelope::bad_format(op, Unreadable::Broken, b"")),
     }
-}
-
-/// A failure between here and the head of the answer (measoft-api.md §15.4).
-fn transport(op: Op, error: &reqwest::Error) -> MeasoftError {
-    if error.is_builder() {
-        MeasoftError::NotBuilt { op }
-    } else if error.is_dns() {
-        MeasoftError::NotSent { op, cause: "name not found" }
-    } else if error.is_connect() {
-        MeasoftError::NotSent {
-            op,
-            cause: if error.is_timeout() { "connection timed out" } else { "connection failed" },
-        }
-    } else if error.is_timeout() {
-        MeasoftError::NoAnswer { op, how: Break::Timeout }
-    } else {
-        MeasoftError::NoAnswer { op, how: Break::Reset }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "an HTTP date is compared with the wall clock it was made by")]
-fn retry_after(response: &reqwest::Response) -> Option<Duration> {
-    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    parse_retry_after(value, jiff::Timestamp::now())
-}
-
-/// Seconds or an HTTP date, at most a day: more is a mistake of the sender.
-fn parse_retry_after(value: &str, now: jiff::Timestamp) -> Option<Duration> {
-    const LONGEST: Duration = Duration::from_secs(24 * 3600);
-    let value = value.trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds).min(LONGEST));
-    }
-    let moment = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(value).ok()?;
-    let seconds = u64::try_from(moment.as_second() - now.as_second()).unwrap_or(0);
-    Some(Duration::from_secs(seconds).min(LONGEST))
 }
 
 impl Courier for MeasoftClient {
@@ -691,6 +525,7 @@ impl Courier for MeasoftClient {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measoft::exchange::parse_retry_after;
 
     #[test]
     fn retry_after_is_read_as_seconds_or_as_a_date() {

@@ -3,31 +3,12 @@
 //! Two of the vendor's tables share the same numbers (measoft-api.md §15), so a code is
 //! read together with the operation; a few answers carry only a text.
 
-use super::error::Class;
-use super::op::Op;
-use crate::domain::Fault;
-
-/// Stands for a code that was no number. It is in no table.
-pub const UNREADABLE_CODE: i64 = -1;
+use crate::domain::{Fault, Language};
+use crate::measoft::class::{Class, Verdict};
+use crate::measoft::op::Op;
 
 /// Reason of a code that no table knows.
 pub const UNKNOWN_CODE: &str = "unknown_code";
-
-/// Language of texts for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Lang {
-    #[default]
-    Ru,
-    En,
-}
-
-/// What a refusal comes down to. `reason` is stable and also a metric label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
-    pub reason: &'static str,
-    pub class: Class,
-    pub fault: Fault,
-}
 
 /// Words for people about a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,10 +168,10 @@ const fn unknown() -> Verdict {
 }
 
 /// The words in the wanted language, else the other ones.
-pub(crate) fn pick_text<'a>(lang: Lang, ru: Option<&'a str>, en: Option<&'a str>) -> Option<&'a str> {
+pub(crate) fn pick_text<'a>(lang: Language, ru: Option<&'a str>, en: Option<&'a str>) -> Option<&'a str> {
     match lang {
-        Lang::Ru => ru.or(en),
-        Lang::En => en.or(ru),
+        Language::Ru => ru.or(en),
+        Language::En => en.or(ru),
     }
 }
 
@@ -202,12 +183,12 @@ pub(crate) fn search_text(ru: Option<&str>, en: Option<&str>) -> String {
 /// What to tell people about a reason of [`classify`] or of `MeasoftError::reason`. A reason from
 /// elsewhere gets the words of [`UNKNOWN_CODE`].
 #[must_use]
-pub fn explain(reason: &str, lang: Lang) -> Explanation {
+pub fn explain(reason: &str, lang: Language) -> Explanation {
     let found = REASONS.iter().find(|entry| entry.0 == reason);
     let (_, ru, en) = found.or_else(|| REASONS.iter().find(|entry| entry.0 == UNKNOWN_CODE)).unwrap_or(&REASONS[0]);
     let (text, next_step) = match lang {
-        Lang::Ru => *ru,
-        Lang::En => *en,
+        Language::Ru => *ru,
+        Language::En => *en,
     };
     Explanation { text, next_step }
 }
@@ -530,6 +511,7 @@ const REASONS: &[(&str, Words, Words)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measoft::class::UNREADABLE_CODE;
     use std::collections::HashSet;
 
     const ORDER_OPS: [Op; 3] = [Op::NewOrder, Op::EditOrder, Op::CancelOrder];
@@ -661,7 +643,7 @@ mod tests {
         for (_, _, reason, ..) in TABLE {
             assert!(seen.contains(reason), "{reason} has no words");
         }
-        assert_eq!(explain("bad_phone", Lang::En).text, "MeaSoft did not accept the phone");
-        assert_eq!(explain("never heard of", Lang::Ru), explain(UNKNOWN_CODE, Lang::Ru));
+        assert_eq!(explain("bad_phone", Language::En).text, "MeaSoft did not accept the phone");
+        assert_eq!(explain("never heard of", Language::Ru), explain(UNKNOWN_CODE, Language::Ru));
     }
 }

@@ -4,14 +4,14 @@
 use futures_util::future::BoxFuture;
 use jiff::civil::Date;
 
-use super::error::MeasoftError;
-use super::stream::StatusStream;
-use super::wire::calculator::{CalcRequest, Tariff};
-use super::wire::cancelorder::CancelRow;
-use super::wire::lists::{Limit, PickupFilter, PickupPoint, Region, Service, Street, Town, TownQuery};
-use super::wire::neworder::{CreateRow, NewOrder};
-use super::wire::statusreq::{Done, StatusRow};
 use crate::domain::OrderNo;
+use crate::measoft::error::MeasoftError;
+use crate::measoft::stream::StatusStream;
+use crate::measoft::wire::calculator::{CalcRequest, Tariff};
+use crate::measoft::wire::cancelorder::CancelRow;
+use crate::measoft::wire::lists::{Limit, PickupFilter, PickupPoint, Region, Service, Street, Town, TownQuery};
+use crate::measoft::wire::neworder::{CreateRow, NewOrder};
+use crate::measoft::wire::statusreq::{Done, StatusRow};
 
 /// One account at MeaSoft. Meanings and errors are those of `MeasoftClient`'s methods of
 /// the same names.

@@ -1,11 +1,12 @@
 //! From the body of an HTTP 200 to the answer's root element, through the five shapes in
 //! which this API reports errors (measoft-api.md §6).
 
-use super::codes::{self, UNREADABLE_CODE};
-use super::error::{Break, MeasoftError};
-use super::mask;
-use super::op::Op;
-use super::wire::element::{self, Element, Unreadable};
+use crate::measoft::class::UNREADABLE_CODE;
+use crate::measoft::codes;
+use crate::measoft::error::{Break, MeasoftError};
+use crate::measoft::mask;
+use crate::measoft::op::Op;
+use crate::measoft::wire::element::{self, Element, Unreadable};
 
 /// Reads an answer of `op`. Rows with their own errors are left to the caller.
 pub(crate) fn open(op: Op, body: &[u8]) -> Result<Element<'static>, MeasoftError> {
@@ -102,8 +103,8 @@ fn shortened(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::Class;
     use super::*;
+    use crate::measoft::class::Class;
 
     fn error(op: Op, body: &str) -> MeasoftError {
         open(op, body.as_bytes()).expect_err("an error")

@@ -3,47 +3,10 @@
 
 use std::time::Duration;
 
-use super::codes::Verdict;
-use super::op::Op;
-use super::wire::statusreq::PoisonRow;
 use crate::domain::Fault;
-
-/// What a caller does about a failure (measoft-api.md §23.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// Nothing happened at MeaSoft: the same request may be sent again.
-    Transient,
-    /// A write that may or may not have happened: look before sending again.
-    UnknownOutcome,
-    /// MeaSoft shuts this address out: every request waits.
-    Blocked { retry_after: Option<Duration> },
-    /// The account's settings are wrong: all its requests would fail alike.
-    Config,
-    /// This request will never succeed as it is.
-    Permanent,
-    /// The number or barcode is taken: possibly by an earlier attempt of ours.
-    AlreadyExists,
-    /// MeaSoft knows no such order.
-    NotFound,
-    /// A mistake of this program.
-    Bug,
-}
-
-impl Class {
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Transient => "transient",
-            Self::UnknownOutcome => "unknown",
-            Self::Blocked { .. } => "blocked",
-            Self::Config => "config",
-            Self::Permanent => "permanent",
-            Self::AlreadyExists => "already_exists",
-            Self::NotFound => "not_found",
-            Self::Bug => "bug",
-        }
-    }
-}
+use crate::measoft::class::{Class, Verdict};
+use crate::measoft::op::Op;
+use crate::measoft::wire::statusreq::PoisonRow;
 
 /// How an exchange broke off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -234,7 +197,8 @@ impl MeasoftError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measoft::codes::{self, Lang};
+    use crate::domain::Language;
+    use crate::measoft::codes;
 
     fn http(op: Op, status: u16) -> MeasoftError {
         MeasoftError::Http { op, status, retry_after: Some(Duration::from_secs(7)), excerpt: String::new() }
@@ -299,7 +263,7 @@ mod tests {
             MeasoftError::NotBuilt { op: Op::Client },
         ] {
             assert!(codes::reasons().any(|reason| reason == error.reason()), "{error}");
-            assert!(!codes::explain(error.reason(), Lang::Ru).text.is_empty());
+            assert!(!codes::explain(error.reason(), Language::Ru).text.is_empty());
         }
     }
 }

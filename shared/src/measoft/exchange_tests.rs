@@ -7,15 +7,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use url::Url;
 
-use super::account::Account;
-use super::client::{Limits, MeasoftClient, Timeouts, http_client};
-use super::courier::Courier;
-use super::error::{Class, MeasoftError};
-use super::op::Op;
-use super::tap::{Exchange, ExchangeTap};
-use super::wire::neworder::{Item, NewOrder, PayType, Receiver};
-use super::wire::statusreq::Done;
 use crate::domain::{Kopecks, OrderNo};
+use crate::measoft::account::Account;
+use crate::measoft::class::Class;
+use crate::measoft::client::MeasoftClient;
+use crate::measoft::courier::Courier;
+use crate::measoft::error::MeasoftError;
+use crate::measoft::exchange::{Limits, Timeouts, http_client};
+use crate::measoft::op::Op;
+use crate::measoft::tap::{Exchange, ExchangeTap};
+use crate::measoft::wire::neworder::{Item, NewOrder, PayType, Receiver};
+use crate::measoft::wire::statusreq::Done;
 
 #[derive(Default)]
 struct Seen(Mutex<Vec<Exchange>>);

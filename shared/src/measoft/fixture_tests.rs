@@ -5,22 +5,21 @@ use bytes::Bytes;
 use jiff::civil::date;
 use url::Url;
 
-use super::account::Account;
-use super::codes::Lang;
-use super::error::{Break, Class, MeasoftError};
-use super::op::Op;
-use super::status_code::StatusCode;
-use super::stream::RowReader;
-use super::wire::calculator::{self, CalcRequest};
-use super::wire::element::{self, Element};
-use super::wire::lists::{self, Limit, NamePart, PickupFilter, TownQuery};
-use super::wire::neworder::{
+use crate::domain::{Grams, Kopecks, Language, Millimetres, OrderNo, StatusCode};
+use crate::measoft::account::Account;
+use crate::measoft::class::Class;
+use crate::measoft::error::{Break, MeasoftError};
+use crate::measoft::op::Op;
+use crate::measoft::stream::RowReader;
+use crate::measoft::wire::calculator::{self, CalcRequest};
+use crate::measoft::wire::element::{self, Element};
+use crate::measoft::wire::lists::{self, Limit, NamePart, PickupFilter, TownQuery};
+use crate::measoft::wire::neworder::{
     self, AdvPrice, CreateRow, DeliverySet, Fee, Item, ItemKind, NewOrder, Package, PayType, Receiver, Sender,
 };
-use super::wire::statusreq::{self, Done, StatusRow};
-use super::wire::{cancelorder, probe, waybill};
-use super::{envelope, mask};
-use crate::domain::{Grams, Kopecks, Millimetres, OrderNo};
+use crate::measoft::wire::statusreq::{self, Done, StatusRow};
+use crate::measoft::wire::{cancelorder, probe, waybill};
+use crate::measoft::{envelope, mask};
 
 fn sample(name: &str) -> Vec<u8> {
     let path = format!("{}/fixtures/measoft/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -112,7 +111,7 @@ fn neworder_answers_are_read() {
         let rows = rows(Op::NewOrder, name);
         let verdict = rows[0].verdict(Op::NewOrder).expect("a refusal");
         assert_eq!((rows.len(), rows[0].code, verdict.class, verdict.reason), (1, code, class, reason), "{name}");
-        assert!(rows[0].text(Lang::Ru).is_some() && rows[0].text(Lang::En).is_some(), "{name}");
+        assert!(rows[0].text(Language::Ru).is_some() && rows[0].text(Language::En).is_some(), "{name}");
     }
 }
 
@@ -142,7 +141,7 @@ fn cancelorder_answers_are_read() {
     let root = answer(Op::CancelOrder, "cancelorder-mixed.response.xml");
     let row = cancelorder::read_cancel_row(&root, &no("RC-2026-999999"), None).expect("row");
     assert_eq!(row.verdict().map(|verdict| verdict.class), Some(Class::NotFound));
-    assert_eq!(row.text(Lang::Ru), Some("Заказ не найден"));
+    assert_eq!(row.text(Language::Ru), Some("Заказ не найден"));
     assert_eq!(cancelorder::read_cancel_row(&root, &no("RC-2026-000777"), None), None);
 }
 

@@ -2,13 +2,12 @@
 
 use bytes::Bytes;
 
-use super::error::MeasoftError;
-use super::mask;
-use super::op::Op;
-use super::stream::{Row, RowReader};
-use super::wire::{calculator, cancelorder, element, lists, neworder, probe, statusreq, waybill};
-use super::{codes, envelope};
 use crate::domain::OrderNo;
+use crate::measoft::error::MeasoftError;
+use crate::measoft::op::Op;
+use crate::measoft::stream::{Row, RowReader};
+use crate::measoft::wire::{calculator, cancelorder, element, lists, neworder, probe, statusreq, waybill};
+use crate::measoft::{envelope, mask};
 
 /// Most bytes of an answer here.
 const LIMIT: u64 = 1 << 20;
@@ -43,7 +42,9 @@ fn rows_of(op: Op, root: &element::Element) -> &'static str {
     let count = match op {
         Op::NewOrder | Op::EditOrder => {
             let rows = neworder::read_create_rows(root);
-            rows.iter().filter(|row| row.verdict(op).is_none() || row.text(codes::Lang::Ru).is_some()).count()
+            rows.iter()
+                .filter(|row| row.verdict(op).is_none() || row.text(crate::domain::Language::Ru).is_some())
+                .count()
         }
         Op::CancelOrder => usize::from(cancelorder::read_cancel_row(root, &number, None).is_some()),
         Op::Calculator => calculator::read_tariffs(root).len(),

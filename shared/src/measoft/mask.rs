@@ -2,11 +2,11 @@
 //! their presence and length stay visible (`[hidden 12]`). What is not known to be
 //! harmless is hidden, and broken documents are masked like whole ones.
 
-use crate::hidden::Known;
 use std::borrow::Cow;
 
-use super::op::Op;
-use super::wire::element::{self, Unreadable};
+use crate::hidden::Known;
+use crate::measoft::op::Op;
+use crate::measoft::wire::element::{self, Unreadable};
 
 /// Longest body kept in the journal, in bytes before masking.
 const JOURNAL_BYTES: usize = 32 * 1024;

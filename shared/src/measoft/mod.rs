@@ -5,11 +5,13 @@
 //! journal).
 
 pub mod account;
+pub mod class;
 pub mod client;
 pub mod codes;
 pub mod courier;
 mod envelope;
 pub mod error;
+mod exchange;
 #[cfg(test)]
 mod exchange_tests;
 #[cfg(test)]
@@ -18,18 +20,19 @@ mod fixture_tests;
 pub mod fuzzing;
 mod mask;
 pub mod op;
-pub mod status_code;
 pub mod stream;
 pub mod tap;
 pub mod wire;
 
+pub use crate::domain::StatusCode;
 pub use account::Account;
-pub use client::{Limits, MeasoftClient, Timeouts, http_client};
-pub use codes::{Explanation, Lang, Verdict, classify, explain};
+pub use class::{Class, Verdict};
+pub use client::MeasoftClient;
+pub use codes::{Explanation, classify, explain};
 pub use courier::Courier;
-pub use error::{Break, Class, MeasoftError};
+pub use error::{Break, MeasoftError};
+pub use exchange::{Limits, Timeouts, http_client};
 pub use op::Op;
-pub use status_code::StatusCode;
 pub use stream::{RawRow, Row, StatusStream};
 pub use tap::{Exchange, ExchangeTap, NoTap};
 pub use wire::calculator::{CalcRequest, Tariff};

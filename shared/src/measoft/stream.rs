@@ -7,14 +7,14 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use memchr::{memchr, memchr3};
 
-use super::client::Incoming;
-use super::codes;
-use super::envelope;
-use super::error::{Break, MeasoftError};
-use super::op::Op;
-use super::wire::element::{self, Element, Unreadable};
-use super::wire::statusreq::{PoisonRow, StatusRow, read_status_row};
 use crate::domain::OrderNo;
+use crate::measoft::class::{Class, Verdict};
+use crate::measoft::envelope;
+use crate::measoft::error::{Break, MeasoftError};
+use crate::measoft::exchange::Incoming;
+use crate::measoft::op::Op;
+use crate::measoft::wire::element::{self, Element, Unreadable};
+use crate::measoft::wire::statusreq::{PoisonRow, StatusRow, read_status_row};
 
 /// A row, or why it is set aside. Rows after a poisoned one still count.
 pub type Row = Result<StatusRow, PoisonRow>;
@@ -642,16 +642,16 @@ impl Lexer {
 
 /// Whether a refusal says only that there is nothing to report (§15.2, code 11).
 pub(crate) fn means_nothing_found(error: &MeasoftError) -> bool {
-    matches!(error, MeasoftError::Refused { verdict: codes::Verdict { class: super::error::Class::NotFound, .. }, .. })
+    matches!(error, MeasoftError::Refused { verdict: Verdict { class: Class::NotFound, .. }, .. })
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::error::Class;
     use super::*;
     use crate::domain::Kopecks;
+    use crate::measoft::class::Class;
 
     const LIMIT: u64 = 64 * 1024 * 1024;
 

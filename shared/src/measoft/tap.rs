@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::op::Op;
 use crate::domain::OrderNo;
+use crate::measoft::op::Op;
 
 /// One HTTP exchange, failed ones included. Bodies are masked.
 #[derive(Debug, Clone, PartialEq, Eq)]

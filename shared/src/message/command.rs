@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::{IntegrationId, Kopecks, OrderNumber};
-use crate::message::envelope::Lane;
+use crate::message::lane::Lane;
 
 /// One pair of a cancel trigger whose key is known: an integration the order may have
 /// been handed to (retailcrm-api.md H.1).

@@ -3,11 +3,13 @@
 pub mod codec;
 pub mod command;
 pub mod envelope;
+pub mod lane;
 pub mod outcome;
 pub mod reply;
 
 pub use codec::{Undecodable, decode, encode};
 pub use command::{Candidate, Command, Kind, RECONCILE_HISTORY};
-pub use envelope::{Envelope, Lane};
+pub use envelope::Envelope;
+pub use lane::Lane;
 pub use outcome::{Change, GiveUp, Outcome, RetryWhy};
 pub use reply::{CallbackReply, Media};

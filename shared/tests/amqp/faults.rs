@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use shared::message::{Lane, decode};
-use shared::queue::amqp::{AmqpConfig, AmqpQueue, QueueEvents};
+use shared::queue::amqp::AmqpQueue;
+use shared::queue::amqp::config::{AmqpConfig, QueueEvents};
 use shared::queue::contract::send_order;
 use shared::queue::{Consumer as _, PublishError, Publisher as _, Queue as _, Rpc as _, RpcError};
 use simulators::proxy::{Path, Proxy};

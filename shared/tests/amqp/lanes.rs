@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use shared::message::{Command, Envelope, Lane, decode};
-use shared::queue::amqp::{AmqpConfig, AmqpQueue, QueueEvents};
+use shared::queue::amqp::AmqpQueue;
+use shared::queue::amqp::config::{AmqpConfig, QueueEvents};
 use shared::queue::contract::send_order;
 use shared::queue::{
     Consumer as _, PublishError, Publisher as _, Queue as _, Replier as _, Rpc as _, RpcError, Subscription,

@@ -162,7 +162,7 @@ async fn main() -> ExitCode {
         runs.push(summary);
         // After each seed: what ran is told even if the rest does not come to its end.
         if let Some(file) = &arguments.report
-            && !write(file, markdown(&runs, &command(), profile()))
+            && !write(file, markdown(&runs, mode, &command(), profile()))
         {
             return ExitCode::FAILURE;
         }

@@ -121,11 +121,12 @@ pub fn page(runs: &[(Outage, Summary)], command: &str, built: &str) -> String {
     let _ = writeln!(
         page,
         "# Outages\n\nMade by `{command}` ({built}).\n\n\
-         Each fault in an installation of its own: it comes after a quarter of the triggers, while the others flow, and\n\
-         heals when it was told, after {} s at least. Orders are counted at MeaSoft's simulator against the triggers that\n\
-         were answered with 200. «Recovered»: seconds from its end until every process is ready and a new order of each\n\
-         account is at MeaSoft. «Told»: seconds from its beginning until all processes that cannot work say so on\n\
-         `/ready`, and until `bridge doctor` has said it; within {} s.\n",
+         Each fault in an installation of its own: it comes after a quarter of the triggers, while the others\n\
+         flow, and heals when it was told, after {} s at least. Orders are counted at MeaSoft's simulator\n\
+         against the triggers that were answered with 200. «Recovered»: seconds from its end until every\n\
+         process is ready and a new order of each account is at MeaSoft. «Told»: seconds from its beginning\n\
+         until all processes that cannot work say so on `/ready`, and until `bridge doctor` has said it;\n\
+         within {} s.\n",
         LASTS.as_secs(),
         told::NAMED.as_secs()
     );

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::inject::Seen;
+use super::schedule::Mode;
 use super::told::Named;
 use super::{RECOVERY, Summary};
 
@@ -45,18 +46,26 @@ pub fn last_line(runs: &[Summary]) -> String {
 
 /// The report, with the command that made it and what it ran on.
 #[must_use]
-pub fn markdown(runs: &[Summary], command: &str, built: &str) -> String {
+pub fn markdown(runs: &[Summary], mode: Mode, command: &str, built: &str) -> String {
     let mut page = String::new();
     let _ = writeln!(page, "# Fault suite\n\nMade by `{command}` ({built}).\n\n    {}\n", last_line(runs));
+    let installation = match mode {
+        Mode::Scaled => {
+            "Two ingresses, three workers and two schedulers on RabbitMQ and PostgreSQL, with a TCP proxy before\n\
+             each of the two and of MeaSoft and RetailCRM;"
+        }
+        Mode::Embedded => "One process (`bridge up`) on SQLite, with a TCP proxy before each of MeaSoft and RetailCRM;",
+    };
     let _ = writeln!(
         page,
-        "Two ingresses, three workers and two schedulers on RabbitMQ and PostgreSQL, four integrations of two RetailCRM\n\
-         accounts, a TCP proxy before each of RabbitMQ, PostgreSQL, MeaSoft and RetailCRM; both vendors simulated. Orders\n\
-         and cancels are counted where they must have their effect: in MeaSoft's simulator, against the triggers answered\n\
-         with 200. Whose a parcel is, its lines say, by RetailCRM's ids: every fifth order of an integration is of a\n\
-         second site and has the number of another («same number»), others get a new number in the middle of their lives,\n\
-         half of them one that a repeated shipment of a neighbour would get. The walk through RetailCRM's history, which\n\
-         makes missed triggers good, is kept from running; in the end it runs once, for orders that were deleted.\n"
+        "{installation}\n\
+         four integrations of two RetailCRM accounts; both vendors simulated. Orders and cancels are counted\n\
+         where they must have their effect: in MeaSoft's simulator, against the triggers answered with 200.\n\
+         Whose a parcel is, its lines say, by RetailCRM's ids: every fifth order of an integration is of a\n\
+         second site and has the number of another («same number»), others get a new number in the middle of\n\
+         their lives, half of them one that a repeated shipment of a neighbour would get. The walk through\n\
+         RetailCRM's history, which makes missed triggers good, is kept from running; in the end it runs\n\
+         once, for orders that were deleted.\n"
     );
     let _ = writeln!(
         page,
@@ -86,9 +95,10 @@ pub fn markdown(runs: &[Summary], command: &str, built: &str) -> String {
     }
     let _ = writeln!(
         page,
-        "\n«Fired again»: triggers that got no 200 (no answer within 4 s, a cut connection, 503) and were repeated; those\n\
-         are not counted as accepted.\n\n## Recovery\n\nSeconds from a fault's end until every process says it is ready and a new order of each account has arrived at\n\
-         MeaSoft; of two faults at once, from the end of the later one. The limit is {} s.\n",
+        "\n«Fired again»: triggers that got no 200 (no answer within 4 s, a cut connection, 503) and were\n\
+         repeated; those are not counted as accepted.\n\n## Recovery\n\n\
+         Seconds from a fault's end until every process says it is ready and a new order of each account has\n\
+         arrived at MeaSoft; of two faults at once, from the end of the later one. The limit is {} s.\n",
         RECOVERY.as_secs()
     );
     let _ = writeln!(page, "| fault | times | p50 | p99 | max |\n|---|---:|---:|---:|---:|");
@@ -122,9 +132,11 @@ fn named_and_waited(runs: &[Summary]) -> String {
     let mut page = String::new();
     let _ = writeln!(
         page,
-        "\n## Told, and what it cost others\n\nSeconds until all of `/ready`, `bridge doctor` and the breakers' metric that had to name a fault which came\n\
-         alone did so (the latest of so many; 10 at most), and how long orders of other tenants took from trigger to\n\
-         parcel while one was in trouble (p95). The limit is twice the usual time and a second.\n"
+        "\n## Told, and what it cost others\n\n\
+         Seconds until all of `/ready`, `bridge doctor` and the breakers' metric that had to name a fault\n\
+         which came alone did so (the latest of so many; 10 at most), and how long orders of other tenants\n\
+         took from trigger to parcel while one was in trouble (p95). The limit is twice the usual time and a\n\
+         second.\n"
     );
     let _ = writeln!(page, "| fault | times | /ready | doctor | metric | neighbours | usual | limit |");
     let _ = writeln!(page, "|---|---:|---:|---:|---:|---:|---:|---:|");
@@ -191,7 +203,7 @@ mod tests {
         let ill = Summary { seed: 2, lost: vec!["1001A is not there".into()], accepted: 50, ..Summary::default() };
         let runs = [well, ill];
         assert_eq!(last_line(&runs), "faults=2 accepted=150 lost=1 doubled=0");
-        let page = markdown(&runs, "./tests/run faults", "release");
+        let page = markdown(&runs, Mode::Scaled, "./tests/run faults", "release");
         assert!(page.contains("| kill -9 of worker | 2 | 2.0 | 3.0 | 3.0 |"), "{page}");
         assert!(page.contains("| kill -9 of worker | 2 | 3.0 |  |  |  |  |  |"), "{page}");
         assert!(page.contains("seed 2") && page.contains("* lost: 1001A is not there"), "{page}");

@@ -3,7 +3,7 @@
 //!
 //! That a single order waits for nobody needs no story: an order is taken as soon as it is
 //! due, together with whatever else is due then, and no pause is made to let more come
-//! (`Turns` in `worker/src/runner.rs`).
+//! (`Turns` in `worker/src/dispatch/mod.rs`).
 
 use simulators::harness::{LONG, Placed, World, eventually};
 use simulators::measoft::{Enforcement, Limits};

@@ -13,18 +13,17 @@ use shared::domain::{Delivery, DeliveryId, Integration, IntegrationId, Settings}
 use shared::measoft::StatusCode;
 use shared::message::{Change, Command, Envelope, Kind, Outcome};
 use shared::planted::{Bug, is_planted};
-use shared::reason;
-use shared::store;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::journal::{Entry, What};
 use shared::store::status_stream::{PendingRow, RowState};
 use shared::store::tracking_outbox::{NewTracking, TrackingState, UNKNOWN_CODE};
 use shared::telemetry::metrics::StatusRowResult;
+use shared::{reason, store};
 
-use crate::ports::Tools;
-use crate::recognise::is_cancelled_by_client;
+use crate::order::recognise::is_cancelled_by_client;
 use crate::sync::facts::{Event, Facts};
 use crate::sync::{internal, of_account};
+use crate::tools::Tools;
 
 /// Deliveries taken over in one commit.
 const BATCH: u32 = 100;

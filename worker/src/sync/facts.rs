@@ -9,7 +9,7 @@ use shared::crypto::sha256_hex;
 use shared::domain::Kopecks;
 use shared::measoft::{Status, StatusCode, StatusRow};
 
-use crate::recognise::item_codes;
+use crate::order::recognise::item_codes;
 
 /// One status record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use shared::store;
 use shared::store::leases::Lease;
 
-use crate::ports::Tools;
+use crate::tools::Tools;
 
 /// A lease that is renewed until it is let go or dropped.
 pub struct Keeper {

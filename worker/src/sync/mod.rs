@@ -27,8 +27,9 @@ use shared::message::{Change, Command, Envelope, Outcome, RetryWhy};
 use shared::store;
 use shared::store::jobs::NewJob;
 
-use crate::ports::{Shop, Tools};
-use crate::shops::{Found, Shops};
+use crate::tools::Tools;
+use crate::vendor::Shop;
+use crate::vendor::integrations::{Found, Shops};
 
 /// One status sync: poll the integration's stream, then bring what came to its end for
 /// every integration of that cabinet.

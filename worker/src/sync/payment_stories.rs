@@ -7,7 +7,7 @@ use shared::message::{Command, Envelope};
 use shared::store::payment_moves::MoveState;
 use simulators::retailcrm::{Action, FaultRule, Payment, When};
 
-use super::{deliver, push_statuses, sync_payments, sync_statuses};
+use crate::sync::{deliver, push_statuses, sync_payments, sync_statuses};
 use crate::testing::World;
 
 fn both(settings: &mut Settings) {
@@ -127,8 +127,8 @@ async fn a_replacement_that_an_earlier_release_began_by_removing_is_carried_to_i
     let old = payments(&world, order)[0].clone();
     // Its journal: the removal was begun, and happened or not.
     for removed in [true, false] {
-        super::poll::run(&world.tools, &world.first()).await;
-        super::apply::run(&world.tools, &world.first().integration.courier_account()).await;
+        crate::sync::poll::run(&world.tools, &world.first()).await;
+        crate::sync::apply::run(&world.tools, &world.first().integration.courier_account()).await;
         let (tag, id) = (format!("measoft-{}-{order}-1", world.id), old.id);
         let plan = serde_json::json!({"moves": [{"do": "delete", "payment": id},
             {"do": "create", "tag": tag, "kind": "bank-card", "amount": old.amount, "status": "paid"}],
@@ -242,7 +242,7 @@ async fn a_correction_after_the_payment_was_settled_is_a_persons() {
 async fn two_workers_settle_one_payment_once() {
     let world = World::with(both).await;
     let order = delivered(&world, "CARD", 100).await;
-    super::poll::run(&world.tools, &world.first()).await;
+    crate::sync::poll::run(&world.tools, &world.first()).await;
     let (other, third) = (world.another_worker(), world.another_worker());
     let envelope = world.command(Command::PushStatuses {});
     tokio::join!(

@@ -12,19 +12,19 @@ use content::ContentSum;
 use shared::domain::IntegrationId;
 use shared::measoft::{MeasoftError, RawRow, Row, StatusStream};
 use shared::message::{Change, Kind, Outcome};
-use shared::reason;
-use shared::store;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::leases::Lease;
 use shared::store::status_stream::{BatchState, NewRow, RowState, Stored};
 use shared::telemetry::metrics::StatusRowResult;
+use shared::{reason, store};
 
-use crate::budget::Priority;
-use crate::gate::Ticket;
-use crate::ports::{Shop, Tools};
 use crate::sync::keeper::Keeper;
 use crate::sync::segment::{self, by_number};
 use crate::sync::{internal, of_account};
+use crate::tools::Tools;
+use crate::vendor::Shop;
+use crate::vendor::budget::Priority;
+use crate::vendor::limiter::Ticket;
 
 /// Rows stored in one commit, at most.
 pub const CHUNK: usize = 1000;

@@ -11,20 +11,20 @@ use jiff::tz::TimeZone;
 use shared::domain::status_list::module_code;
 use shared::domain::{CrmOrderId, Delivery, DeliveryId, DeliveryState};
 use shared::message::{Change, Command, Envelope, Kind, Outcome, RetryWhy};
-use shared::reason;
 use shared::retailcrm::CrmError;
 use shared::retailcrm::error::Class;
 use shared::retailcrm::wire::tracking::{MAX_UPDATES, TrackingEntry, TrackingUpdate};
-use shared::store;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::journal::{Entry, What};
 use shared::store::tracking_outbox::{TrackingState, UNKNOWN_CODE, Waiting};
+use shared::{reason, store};
 
-use crate::crm;
-use crate::ports::{Shop, Tools};
-use crate::references::References;
+use crate::order::report;
 use crate::sync::keeper::Keeper;
 use crate::sync::{internal, next_try};
+use crate::tools::Tools;
+use crate::vendor::Shop;
+use crate::vendor::references::References;
 
 /// Until the delivery's id is on the order, and while the module is off.
 const MODULE_OFF: Duration = Duration::from_secs(600);
@@ -88,7 +88,7 @@ async fn later(tools: &Tools, shop: &Shop, error: &CrmError) -> Outcome {
         let attempt = waiting.iter().map(|w| w.attempt).min().unwrap_or(0);
         let _ = tools.store.postpone_tracking(&ids, next_try(tools, attempt)).await;
     }
-    crm::failure(tools, shop, error).await
+    report::failure(tools, shop, error).await
 }
 
 async fn push(tools: &Tools, shop: &Shop, zone: &TimeZone, keeper: &Keeper) -> Result<Outcome, Halt> {
@@ -191,7 +191,7 @@ fn send<'a>(
         if error.class() != Class::Park {
             let attempt = parcels.iter().flat_map(|p| p.statuses.iter().map(|s| s.attempt)).min().unwrap_or(0);
             tools.store.postpone_tracking(&ids, next_try(tools, attempt)).await?;
-            return Err(Halt::Later(crm::failure(tools, shop, &error).await));
+            return Err(Halt::Later(report::failure(tools, shop, &error).await));
         }
         // Before a hundred deliveries are blamed: is there a module to push to at all?
         if !module_seen {
@@ -290,7 +290,7 @@ async fn module_is_on(tools: &Tools, shop: &Shop, ids: &[i64]) -> Result<(), Hal
         Err(error) if error.class() == Class::Park => false,
         Err(error) => {
             tools.store.postpone_tracking(ids, next_try(tools, 1)).await?;
-            return Err(Halt::Later(crm::failure(tools, shop, &error).await));
+            return Err(Halt::Later(report::failure(tools, shop, &error).await));
         }
     };
     if !off {

@@ -16,11 +16,9 @@ use shared::domain::{CrmOrderId, Delivery, Integration, IntegrationId, OrderNumb
 use shared::measoft::wire::statusreq::Done;
 use shared::measoft::{PoisonRow, StatusRow};
 use shared::message::{Candidate, Change, Command, Envelope, Kind, Outcome, RECONCILE_HISTORY};
-use shared::reason;
 use shared::retailcrm::CrmError;
 use shared::retailcrm::wire::history::{HistoryFrom, HistoryPage};
 use shared::retailcrm::wire::order::Order;
-use shared::store;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::intents::Intent;
 use shared::store::jobs::NewJob;
@@ -28,18 +26,18 @@ use shared::store::journal::{Entry, What};
 use shared::store::leases::Lease;
 use shared::store::status_stream::{NO_STREAM, NewRow, RowState};
 use shared::telemetry::metrics::Repair;
+use shared::{reason, store};
 
-use crate::budget::Priority;
-use crate::convert;
-use crate::crm;
-use crate::left_behind::is_left_behind;
-use crate::ports::{Shop, Tools};
-use crate::references::References;
-use crate::shops::Shops;
+use crate::order::left_behind::is_left_behind;
+use crate::order::{report, request};
 use crate::sync::keeper::Keeper;
-use crate::sync::poll;
 use crate::sync::segment::{Kept, by_number};
-use crate::sync::{active_siblings, deliver, internal, of_account, shop_of};
+use crate::sync::{active_siblings, deliver, internal, of_account, poll, shop_of};
+use crate::tools::Tools;
+use crate::vendor::Shop;
+use crate::vendor::budget::Priority;
+use crate::vendor::integrations::Shops;
+use crate::vendor::references::References;
 
 /// Records of the history in one request.
 const RECORDS: u32 = 100;
@@ -324,7 +322,7 @@ async fn look_at(
     let intent = tools.store.intent(shop.id(), order.id).await?;
     let declared = intent.as_ref().and_then(|intent| intent.declared);
     let desired = match &delivery {
-        Some(d) => convert::desired(order, &shop.integration, references, declared, d).ok(),
+        Some(d) => request::desired(order, &shop.integration, references, declared, d).ok(),
         None => None,
     };
     let found = Changed {
@@ -355,7 +353,7 @@ fn is_ours(order: &Order, shop: &Shop, module_code: &str, delivery: Option<&Deli
 }
 
 async fn failed(tools: &Tools, shop: &Shop, error: &CrmError) -> Stop {
-    Stop::Outcome(crm::failure(tools, shop, error).await)
+    Stop::Outcome(report::failure(tools, shop, error).await)
 }
 
 /// Compares what is open here with what is open at MeaSoft.

@@ -8,7 +8,7 @@ use shared::message::{Command, Envelope};
 use shared::store::payment_moves::MoveState;
 use simulators::retailcrm::{Action, FaultRule, Payment, When};
 
-use super::{deliver, sync_payments, sync_statuses};
+use crate::sync::{deliver, sync_payments, sync_statuses};
 use crate::testing::World;
 
 fn both(settings: &mut Settings) {
@@ -478,7 +478,7 @@ async fn a_side_field_that_could_not_be_read_is_noted_and_holds_nothing_up() {
     let order = world.place("A-1").await;
     let sum = to_collect(&world, "A-1");
     report(&world, "A-1", "COMPLETE", "CASH", sum, 1);
-    super::poll::run(&world.tools, &world.first()).await;
+    crate::sync::poll::run(&world.tools, &world.first()).await;
     // As if the row had come with a weight of «н/д».
     let row = world.store().db.fetch_one("SELECT id, facts FROM status_rows WHERE state = 'pending'", vec![]).await;
     let row = row.expect("read").expect("a row");

@@ -7,9 +7,9 @@ use shared::store::status_stream::{BatchState, RowState};
 use shared::store::tracking_outbox::TrackingState;
 use simulators::measoft::{CommitMode, FaultAction, FaultRule};
 
-use super::keeper::Keeper;
-use super::poll::{self, Stream};
-use super::{deliver, sync_statuses};
+use crate::sync::keeper::Keeper;
+use crate::sync::poll::{self, Stream};
+use crate::sync::{deliver, sync_statuses};
 use crate::testing::World;
 
 fn soon(world: &World, seconds: i64) -> Timestamp {
@@ -83,7 +83,7 @@ async fn a_status_that_lay_for_days_is_taken_over_like_a_new_one() {
     assert_eq!(world.store().count_status_rows(RowState::Parked).await.expect("counted"), 1);
 }
 
-async fn stream<'a>(world: &'a World, shop: &'a crate::ports::Shop) -> (Keeper, Stream<'a>) {
+async fn stream<'a>(world: &'a World, shop: &'a crate::vendor::Shop) -> (Keeper, Stream<'a>) {
     let keeper = Keeper::take(&world.tools, "stream|test").await.expect("store").expect("free");
     let stream = Stream::open(&world.tools, shop, keeper.lease.clone()).await.expect("open");
     (keeper, stream)
@@ -509,7 +509,7 @@ async fn who_lost_an_order_before_anything_of_it_was_noted_announces_nothing() {
         .await;
     // What the first had read of RetailCRM before is what it goes on with.
     world.crm.edit(world.account, order, |order| order.set_delivery_type(&ours));
-    crate::serve::serve(&world.another_worker(), &shop, taken).await;
+    crate::order::batch::serve(&world.another_worker(), &shop, taken).await;
     assert_eq!(world.courier.count("neworder"), 0);
     let known = world.store().delivery_by_order(world.id, CrmOrderId(order)).await.expect("read");
     assert!(known.is_none_or(|d| d.state != S::Sending), "nobody would look for it");
@@ -533,7 +533,7 @@ async fn what_gave_up_is_shown_once_retailcrm_can_be_told() {
         })
         .await;
     let shown = world.crm.tracking(world.account, order).pop().expect("told");
-    assert_eq!(shown.code, crate::crm::ERROR_STATUS);
+    assert_eq!(shown.code, crate::order::report::ERROR_STATUS);
     assert!(shown.comment.is_some_and(|words| words.contains("уже")), "in words");
     world.work(world.id).await;
     assert_eq!(world.told(order).len(), 3, "once");

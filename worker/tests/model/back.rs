@@ -1,7 +1,7 @@
 //! The reference for the way back: what RetailCRM must show once every status has been
 //! brought, and what must have become of orders that it has no more.
 
-use bridge_worker::crm::{ERROR_STATUS, module_status};
+use bridge_worker::order::report::{ERROR_STATUS, module_status};
 use shared::domain::{CrmOrderId, Delivery};
 use shared::measoft::StatusCode;
 use shared::message::Kind;

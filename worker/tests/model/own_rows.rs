@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use bridge_worker::crm::{ERROR_STATUS, module_status};
-use shared::args;
+use bridge_worker::order::report::{ERROR_STATUS, module_status};
 use shared::domain::{CrmOrderId, Delivery, Kopecks};
 use shared::message::decode;
-use shared::reason;
 use shared::store::Row;
 use shared::store::dead_letters::{DeadFilter, named_orders};
+use shared::{args, reason};
 
 use crate::measoft::Shipment;
 use crate::world::World;

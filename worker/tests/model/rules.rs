@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use bridge_worker::convert::desired;
-use bridge_worker::references::References;
+use bridge_worker::order::request::desired;
+use bridge_worker::vendor::references::References;
 use jiff::Timestamp;
 use shared::domain::{CrmOrderId, Delivery, DeliveryState as S};
 use shared::message::Kind;

@@ -15,12 +15,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bridge_worker::crm::module_status;
-use bridge_worker::intake::wishes_of;
-use bridge_worker::module::{Desk, Request};
-use bridge_worker::runner::BATCH;
-use bridge_worker::serve::serve;
-use bridge_worker::{errands, module, sync};
+use bridge_worker::callbacks::{self, Desk, Request};
+use bridge_worker::consume::triggers::wishes_of;
+use bridge_worker::dispatch::BATCH;
+use bridge_worker::order::batch::serve;
+use bridge_worker::order::report::module_status;
+use bridge_worker::{jobs, sync};
 use jiff::ToSpan as _;
 use proptest::collection::vec;
 use proptest::option;
@@ -428,7 +428,7 @@ fn errand(world: &mut World, errand: Errand) -> Task {
             let request = Request { shop, body, command, received_at: now, answer_by: now + desk.callback_deadline };
             let said = world.said.clone();
             Box::pin(async move {
-                if let Err(refusal) = module::save::save(&desk, &request).await {
+                if let Err(refusal) = callbacks::save::save(&desk, &request).await {
                     said.line(format!("   the save is refused: {}", refusal.label));
                 }
             })
@@ -447,7 +447,7 @@ fn errand(world: &mut World, errand: Errand) -> Task {
             }
         }),
         Errand::Retention => Box::pin(async move {
-            errands::retention(&tools).await;
+            jobs::retention(&tools).await;
         }),
     }
 }

@@ -6,17 +6,17 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use bridge_worker::budget::Budget;
-use bridge_worker::errands;
-use bridge_worker::gate::Gate;
-use bridge_worker::intake::wishes_of;
-use bridge_worker::ports::{Connect, Limits, Shop, Tools, Vendors};
-use bridge_worker::references::ReferenceCache;
-use bridge_worker::runner::BATCH;
-use bridge_worker::serve::serve;
-use bridge_worker::settle::Policy;
-use bridge_worker::shops::Shops;
-use bridge_worker::sync;
+use bridge_worker::consume::triggers::wishes_of;
+use bridge_worker::dispatch::BATCH;
+use bridge_worker::order::batch::serve;
+use bridge_worker::policy::Policy;
+use bridge_worker::tools::{Limits, Tools};
+use bridge_worker::vendor::budget::Budget;
+use bridge_worker::vendor::integrations::Shops;
+use bridge_worker::vendor::limiter::Gate;
+use bridge_worker::vendor::references::ReferenceCache;
+use bridge_worker::vendor::{Connect, Shop, Vendors};
+use bridge_worker::{jobs, sync};
 use jiff::tz::{TimeZone, offset};
 use jiff::{Timestamp, ToSpan};
 use shared::clock::Clock;
@@ -29,12 +29,11 @@ use shared::store::journal::Journal;
 use shared::store::{Db, Store};
 use shared::telemetry::Metrics;
 
-use crate::back;
 use crate::crm::{FakeCrm, PAID, Saved, TO_BE_SENT};
 use crate::history::{self, Change, Fire, History, Op, What};
 use crate::measoft::{Account, UNKNOWN_RECHECK};
-use crate::rules;
 use crate::steps::{How, Run, Stop};
+use crate::{back, rules};
 
 /// The first reading waits this long after its trigger.
 pub const SETTLE: Duration = Duration::from_millis(1500);
@@ -345,7 +344,7 @@ impl World {
                 Box::pin(self.perform(&Op::Rest)).await;
                 self.pass(Duration::from_secs(100 * 24 * 3600));
                 self.forgotten_before = Some(self.clock.now());
-                let done = errands::retention(&self.workers[0].tools).await;
+                let done = jobs::retention(&self.workers[0].tools).await;
                 self.said.line(format!("   what is old is forgotten: {}", done.label()));
             }
             Op::NewYear => {

@@ -2,8 +2,10 @@
 
 use shared::config::Config;
 use shared::domain::Secret;
-use shared::queue::amqp::AmqpConfig;
-use shared::queue::amqp::inspection::{Found, Inspection, Part, Refusal, inspect};
+use shared::queue::amqp::config::AmqpConfig;
+use shared::queue::amqp::inspection::{Found, Inspection, inspect};
+use shared::queue::amqp::refusal::Refusal;
+use shared::queue::amqp::topology::Part;
 use shared::tls_trouble::TlsTrouble;
 
 use super::{Area, Finding};

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bridge_worker::money::{is_at_the_door, is_usual_status};
-use bridge_worker::references::References;
+use bridge_worker::order::money::{is_at_the_door, is_usual_status};
+use bridge_worker::vendor::references::References;
 use jiff::civil::{Date, DateTime, date};
 use jiff::{Span, Timestamp};
 use shared::domain::Settings;
@@ -12,7 +12,7 @@ use shared::domain::integration::CodPolicy;
 use shared::retailcrm::wire::order::Order;
 use shared::retailcrm::{Crm, CrmError, VatRate};
 
-use super::integration::Say;
+use super::say::Say;
 
 /// Pages of a hundred orders that are looked at.
 const PAGES: u64 = 3;

@@ -4,28 +4,26 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bridge_worker::vendor::connect::Clients;
+use bridge_worker::vendor::{Connect as _, Vendors, held};
 use jiff::Timestamp;
 use shared::config::Config;
+use shared::domain::Language;
 use shared::domain::crm_account::Access;
 use shared::domain::integration::{CodPolicy, PayKind};
 use shared::domain::{Fault, Integration, IntegrationState, PausedBy};
-use shared::measoft::{Class, Lang, MeasoftError, StatusCode, explain};
-use shared::reason;
-use shared::retailcrm::{
-    Credentials, CrmError, DeliveryType, IntegrationModule, ModuleSettings, Order, PaymentStatus, PaymentType, Status,
-};
+use shared::measoft::{Class, MeasoftError, StatusCode, explain};
+use shared::retailcrm::{Credentials, CrmError, DeliveryType, IntegrationModule, Order};
 use shared::store::Store;
 use shared::store::breakers::Held;
 use shared::store::dead_letters::{DeadFilter, DeadState};
 use shared::telemetry::metrics::BreakerTarget;
-use shared::trigger_forms;
+use shared::{reason, trigger_forms};
 
-use bridge_worker::breakers;
-use bridge_worker::connect::Clients;
-use bridge_worker::ports::{Connect as _, Vendors};
-
+use super::references::References;
+use super::say::Say;
 use super::setup::is_loopback;
-use super::{Area, Finding, in_use, towns};
+use super::{Finding, in_use, towns};
 
 /// An order that has been due for longer waits for something.
 const WAITS_TOO_LONG_MINUTES: i64 = 10;
@@ -86,25 +84,6 @@ pub struct CrmSide {
     pub recent: Result<Vec<Order>, CrmError>,
 }
 
-pub struct References {
-    pub delivery_types: Vec<DeliveryType>,
-    pub payment_types: Vec<PaymentType>,
-    pub payment_statuses: Vec<PaymentStatus>,
-    pub statuses: Vec<Status>,
-}
-
-impl References {
-    /// As the workers read them.
-    fn lists(&self, module: Option<&ModuleSettings>) -> bridge_worker::references::References {
-        bridge_worker::references::References::of_lists(
-            self.payment_statuses.clone(),
-            self.payment_types.clone(),
-            self.delivery_types.clone(),
-            module,
-        )
-    }
-}
-
 pub async fn gather(
     integration: &Integration,
     all: &[Integration],
@@ -134,7 +113,7 @@ pub async fn gather(
         refused_by_courier: 0,
         towns: towns::gather(store, integration.id, store.clock.now()).await,
         missed_by_stream: 0,
-        held: breakers::of(store.breakers().await.unwrap_or_default(), integration),
+        held: held::of(store.breakers().await.unwrap_or_default(), integration),
         waiting: store.backlog_of(integration.id).await.unwrap_or((0, None)),
         now: store.clock.now(),
     };
@@ -221,22 +200,6 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     work(facts, &mut say);
     let id = Some(facts.integration.id.0);
     say.0.into_iter().map(|finding| Finding { integration: id, ..finding }).collect()
-}
-
-pub struct Say(Vec<Finding>);
-
-impl Say {
-    fn ok(&mut self, what: impl Into<String>) {
-        self.0.push(Finding::ok(Area::Integration, what));
-    }
-
-    pub fn warning(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
-        self.0.push(Finding::warning(Area::Integration, what, remedy));
-    }
-
-    pub fn error(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
-        self.0.push(Finding::error(Area::Integration, what, remedy));
-    }
 }
 
 fn state(facts: &Facts, say: &mut Say) {
@@ -605,7 +568,7 @@ fn courier_side(facts: &Facts, courier: &Result<String, MeasoftError>, say: &mut
                     "check --extra (the number in the cabinet's address), --login and --password-stdin and correct them with \
                      `bridge integration edit {id}`: they are those of the client's cabinet at this courier service"
                 ),
-                _ => explain(error.reason(), Lang::En).next_step.to_owned(),
+                _ => explain(error.reason(), Language::En).next_step.to_owned(),
             };
             say.error(format!("MeaSoft ({}, courier {}): {error}", i.measoft_url, i.extra), remedy);
         }

@@ -9,6 +9,8 @@ mod clock;
 mod cluster;
 mod in_use;
 mod integration;
+mod references;
+mod say;
 mod setup;
 mod store;
 #[cfg(test)]
@@ -227,7 +229,7 @@ pub async fn examine(
     }
     let journal = Journal::start(store.clone());
     let clients =
-        bridge_worker::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()));
+        bridge_worker::vendor::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()));
     // An unreadable CRM_ALLOWED_HOSTS is among the findings of the settings.
     let Ok(clients) = clients.map(|clients| clients.within(PATIENCE)) else { return Ok(findings) };
     let mut looks = futures_util::stream::iter(wanted.iter().map(|wanted| async {

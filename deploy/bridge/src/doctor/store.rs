@@ -260,7 +260,7 @@ fn notes_of_the_broker(facts: &Facts, now: Timestamp) -> Vec<Finding> {
     let lately = |at: Timestamp| now.duration_since(at).as_hours() < TOLD_HOURS;
     let mut findings = Vec::new();
     for note in facts.policies.iter().filter(|note| lately(note.last)) {
-        let policy = bridge_worker::drains::policy_of(&note.reason).unwrap_or("a limit");
+        let policy = bridge_worker::consume::dead_letters::policy_of(&note.reason).unwrap_or("a limit");
         findings.push(Finding::warning(
             Area::Broker,
             format!(

@@ -691,7 +691,7 @@ const CASES: &[Case] = &[
         broken: |s| {
             Box::pin(async {
                 let account = s.integration.courier_account();
-                let address = bridge_worker::gate::address_of(&account);
+                let address = bridge_worker::vendor::limiter::address_of(&account);
                 let held = |name: String| Held {
                     target: BreakerTarget::Account,
                     name,

@@ -7,7 +7,7 @@ use shared::domain::IntegrationId;
 use shared::store::Store;
 use shared::store::journal::NO_TOWN;
 
-use super::integration::Say;
+use super::say::Say;
 
 const LOOKED_BACK_DAYS: i64 = 30;
 /// Journal rows looked at.

@@ -4,13 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::document::{Auth, Document, given};
-use super::element::Element;
-use super::neworder::{Package, PayType, write_packages, write_town};
-use super::value::{count, date_text, kilograms, money};
 use crate::domain::{Grams, Kopecks};
 use crate::measoft::account::Account;
 use crate::measoft::op::Op;
+use crate::measoft::wire::document::{Auth, Document, given};
+use crate::measoft::wire::element::Element;
+use crate::measoft::wire::neworder::{Package, PayType, write_packages, write_town};
+use crate::measoft::wire::value::{count, date_text, kilograms, money};
 
 /// What is to be delivered, and where to. With `town_from` the documented form of the
 /// request is used; without it the newer one, which starts at the client's own address.

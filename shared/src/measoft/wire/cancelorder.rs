@@ -3,14 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::document::{Auth, Document};
-use super::element::Element;
-use super::value::error_code;
-use crate::domain::OrderNo;
+use crate::domain::{Language, OrderNo};
 use crate::measoft::account::Account;
-use crate::measoft::codes::{self, Lang, Verdict};
-use crate::measoft::mask;
+use crate::measoft::class::Verdict;
 use crate::measoft::op::Op;
+use crate::measoft::wire::document::{Auth, Document};
+use crate::measoft::wire::element::Element;
+use crate::measoft::wire::value::error_code;
+use crate::measoft::{codes, mask};
 
 /// The answer for one order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ impl CancelRow {
 
     /// The vendor's own words in the wanted language, else in the other one.
     #[must_use]
-    pub fn text(&self, lang: Lang) -> Option<&str> {
+    pub fn text(&self, lang: Language) -> Option<&str> {
         codes::pick_text(lang, self.text_ru.as_deref(), self.text_en.as_deref())
     }
 }

@@ -4,10 +4,9 @@
 
 use std::borrow::Cow;
 
-use quick_xml::Reader;
-use quick_xml::XmlVersion;
 use quick_xml::events::attributes::Attributes;
 use quick_xml::events::{BytesStart, Event};
+use quick_xml::{Reader, XmlVersion};
 
 /// Deepest nesting accepted. Real answers stay below 8.
 pub(crate) const MAX_DEPTH: usize = 64;

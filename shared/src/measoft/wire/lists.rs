@@ -4,13 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::document::{Auth, Document, yes_no as yes_no_word};
-use super::element::Element;
-use super::neworder::write_town;
-use super::value::{kilograms, yes_no};
 use crate::domain::Grams;
 use crate::measoft::account::Account;
 use crate::measoft::op::Op;
+use crate::measoft::wire::document::{Auth, Document, yes_no as yes_no_word};
+use crate::measoft::wire::element::Element;
+use crate::measoft::wire::neworder::write_town;
+use crate::measoft::wire::value::{kilograms, yes_no};
 
 /// A delivery mode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,14 +4,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::document::{Auth, Document, given};
-use super::element::Element;
-use super::value::{error_code, money};
-use crate::domain::{Grams, Kopecks, Millimetres, OrderNo};
+use crate::domain::{Grams, Kopecks, Language, Millimetres, OrderNo};
 use crate::measoft::account::Account;
-use crate::measoft::codes::{self, Lang, Verdict};
-use crate::measoft::mask;
+use crate::measoft::class::Verdict;
 use crate::measoft::op::Op;
+use crate::measoft::wire::document::{Auth, Document, given};
+use crate::measoft::wire::element::Element;
+use crate::measoft::wire::value::{error_code, money};
+use crate::measoft::{codes, mask};
 
 /// Everything MeaSoft is told about a shipment. The worker stores and hashes it, so the
 /// serialised form is stable: new fields are optional.
@@ -322,7 +322,7 @@ pub struct AdvPrice {
 pub struct CreateRow {
     pub orderno: OrderNo,
     pub barcode: Option<String>,
-    /// 0 is success; [`codes::UNREADABLE_CODE`] when it was no number.
+    /// 0 is success; [`class::UNREADABLE_CODE`] when it was no number.
     pub code: i64,
     /// The vendor's words, without phones and e-mail addresses.
     pub text_ru: Option<String>,
@@ -345,7 +345,7 @@ impl CreateRow {
 
     /// The vendor's own words in the wanted language, else in the other one.
     #[must_use]
-    pub fn text(&self, lang: Lang) -> Option<&str> {
+    pub fn text(&self, lang: Language) -> Option<&str> {
         codes::pick_text(lang, self.text_ru.as_deref(), self.text_en.as_deref())
     }
 

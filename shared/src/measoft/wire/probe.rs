@@ -1,9 +1,9 @@
 //! `client`: the client's own code; the cheap check of credentials (measoft-api.md §4).
 
-use super::document::{Auth, Document};
-use super::element::Element;
 use crate::measoft::account::Account;
 use crate::measoft::op::Op;
+use crate::measoft::wire::document::{Auth, Document};
+use crate::measoft::wire::element::Element;
 
 #[must_use]
 pub fn write_client(account: &Account) -> String {

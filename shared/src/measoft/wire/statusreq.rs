@@ -5,13 +5,13 @@ use std::fmt;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::document::{Auth, Document, given};
-use super::element::Element;
-use super::value::{BadValue, count, date_text, kilograms, moment_gmt, money, percent, yes_no};
+use crate::domain::status_code::StatusCode;
 use crate::domain::{Grams, Kopecks, OrderNo};
 use crate::measoft::account::Account;
 use crate::measoft::op::Op;
-use crate::measoft::status_code::StatusCode;
+use crate::measoft::wire::document::{Auth, Document, given};
+use crate::measoft::wire::element::Element;
+use crate::measoft::wire::value::{BadValue, count, date_text, kilograms, moment_gmt, money, percent, yes_no};
 
 /// A snapshot of one shipment. `Debug` shows no personal data.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -7,8 +7,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 use crate::domain::{Grams, Kopecks};
-
-use super::element::Element;
+use crate::measoft::wire::element::Element;
 
 /// A value that is present but cannot be read. The text itself is not kept: it may be
 /// personal data in the wrong place.
@@ -74,7 +73,7 @@ pub(crate) fn yes_no(text: Option<&str>) -> Option<bool> {
 /// Code and texts of an `error`/`errormsg`/`errormsgru` triple. `None` when there is no
 /// `error` attribute.
 pub(crate) fn error_code(element: &Element) -> Option<i64> {
-    element.attribute("error").map(|code| code.parse().unwrap_or(super::super::codes::UNREADABLE_CODE))
+    element.attribute("error").map(|code| code.parse().unwrap_or(crate::measoft::class::UNREADABLE_CODE))
 }
 
 #[cfg(test)]

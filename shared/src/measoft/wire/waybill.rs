@@ -4,11 +4,11 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::document::{Auth, Document};
-use super::element::Element;
 use crate::domain::OrderNo;
 use crate::measoft::account::Account;
 use crate::measoft::op::Op;
+use crate::measoft::wire::document::{Auth, Document};
+use crate::measoft::wire::element::Element;
 
 /// What every PDF begins with.
 pub(crate) const PDF_START: &[u8] = b"%PDF";

@@ -2,7 +2,6 @@
 //! whether what we need is there as we need it. Changes nothing: a missing queue stays
 //! missing.
 
-use std::fmt;
 use std::time::Duration;
 
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -15,21 +14,17 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Error, ErrorKind};
 use tokio::time::timeout;
 
-use crate::message::Lane;
-use crate::queue::amqp::AmqpConfig;
-use crate::queue::amqp::connection::{CONNECT_LIMIT, DECLARE_LIMIT};
-use crate::queue::amqp::topology::{Exchange, Topology};
-use crate::tls_trouble;
+use crate::queue::amqp::config::AmqpConfig;
+use crate::queue::amqp::limits::{CONNECT_LIMIT, DECLARE_LIMIT};
+use crate::queue::amqp::refusal::{
+    ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, Refusal, is_of_a_lost_node, refusal, reply_code,
+};
+use crate::queue::amqp::topology::{Exchange, Part, Topology};
 
 /// A broker that takes messages confirms one in milliseconds.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(3);
 /// Longest greeting that is read.
 const GREETING_CAP: usize = 64 * 1024;
-/// Codes of AMQP replies (AMQP 0-9-1, section 1.2).
-const ACCESS_REFUSED: u16 = 403;
-pub(super) const NOT_FOUND: u16 = 404;
-const PRECONDITION_FAILED: u16 = 406;
-const NOT_ALLOWED: u16 = 530;
 
 /// What was found out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,18 +41,6 @@ pub struct Inspection {
     pub queues: Vec<Inspected>,
 }
 
-/// Why a connection did not come about. The texts hold nothing of the URL but its host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// Nobody listens there, or the name is unknown, or TLS failed.
-    NoConnection(String),
-    /// User or password are wrong.
-    Credentials,
-    /// The virtual host is missing, or this user may not use it.
-    VirtualHost(String),
-    Other(String),
-}
-
 /// One exchange or queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspected {
@@ -65,14 +48,6 @@ pub struct Inspected {
     /// What the queue is for; `None` for exchanges and delay rungs.
     pub part: Option<Part>,
     pub found: Found,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    Lane(Lane),
-    /// What the broker put aside.
-    Dead,
-    Unrouted,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,19 +178,6 @@ impl Look<'_> {
     }
 }
 
-pub(super) fn reply_code(error: &Error) -> Option<u16> {
-    match error.kind() {
-        ErrorKind::ProtocolError(error) => Some(error.get_id()),
-        _ => None,
-    }
-}
-
-/// «NOT_FOUND - home node 'rabbit@b' of durable queue 'q' in vhost '/' is down or inaccessible»: a
-/// queue that is there and cannot be had. It must not be taken for one that is gone.
-pub(super) fn is_of_a_lost_node(words: &str) -> bool {
-    words.contains("home node") || words.contains("is down") || words.contains("process is stopped")
-}
-
 fn refused(error: &Error) -> Found {
     let words = match error.kind() {
         ErrorKind::ProtocolError(error) => error.get_message().to_string(),
@@ -226,47 +188,6 @@ fn refused(error: &Error) -> Found {
         Some(NOT_FOUND) => Found::Missing,
         Some(PRECONDITION_FAILED) => Found::Different(words),
         _ => Found::Unknown(words),
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoConnection(why) => write!(f, "no connection comes about: {}", tls_trouble::explained(why)),
-            Self::Credentials => f.write_str("it refuses the user name or password of AMQP_URL"),
-            Self::VirtualHost(why) => write!(f, "it does not let us into the virtual host of AMQP_URL: {why}"),
-            Self::Other(why) => f.write_str(why),
-        }
-    }
-}
-
-/// What the TLS library says lies below the library's own words.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut below = error.source();
-    while let Some(cause) = below {
-        let more = cause.to_string();
-        if !words.contains(&more) {
-            words = format!("{words}: {more}");
-        }
-        below = cause.source();
-    }
-    words
-}
-
-pub(super) fn refusal(error: &Error, config: &AmqpConfig) -> Refusal {
-    match error.kind() {
-        ErrorKind::IOError(error) => Refusal::NoConnection(format!("{}: {}", config.server(), with_causes(error))),
-        ErrorKind::ProtocolError(said) => {
-            let words = said.get_message().to_string();
-            match said.get_id() {
-                _ if words.contains("vhost") => Refusal::VirtualHost(words),
-                NOT_ALLOWED => Refusal::VirtualHost(words),
-                ACCESS_REFUSED => Refusal::Credentials,
-                _ => Refusal::Other(words),
-            }
-        }
-        _ => Refusal::Other(error.to_string()),
     }
 }
 

@@ -17,8 +17,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as Deadline, MissedTickBehavior, timeout_at};
 
 use crate::queue::PublishError;
-use crate::queue::amqp::connection::{DECLARE_LIMIT, EventStream, Failure, Link, Live, Session};
-use crate::queue::amqp::{Shared, Stand, upkeep};
+use crate::queue::amqp::connection::{EventStream, Failure, Link, Live};
+use crate::queue::amqp::limits::DECLARE_LIMIT;
+use crate::queue::amqp::state::{Shared, Stand};
+use crate::queue::amqp::supervise::Session;
+use crate::queue::amqp::upkeep;
 
 /// Unconfirmed messages at a time: more buys latency only (messaging.md «Figures»).
 const WINDOW: usize = 256;

@@ -1,33 +1,27 @@
 //! Requests over the rpc lane, and their answers: the request names the asker's exclusive
 //! queue on its consuming connection; the answer goes there through the default exchange.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, StreamExt as _};
-use lapin::options::{BasicConsumeOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Event};
-use tokio::time::{Instant, MissedTickBehavior, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::message::Envelope;
-use crate::queue::amqp::connection::{DECLARE_LIMIT, EventStream, Failure, Link, Live, Session};
+use crate::queue::amqp::AmqpQueue;
+use crate::queue::amqp::consuming::{PIECE_NUMBER, PIECES};
+use crate::queue::amqp::message::{Persistence, properties};
 use crate::queue::amqp::publisher::{Outgoing, channel_of};
-use crate::queue::amqp::{AmqpQueue, Persistence, Shared, properties};
 use crate::queue::{PublishError, Replier, Rpc, RpcError};
 
 /// How long an answer is tried to be handed over; its asker will not wait much longer.
 const REPLY_LIMIT: Duration = Duration::from_secs(3);
 const REPLY_PAUSE: Duration = Duration::from_millis(100);
-const TICK: Duration = Duration::from_secs(1);
 /// A longer answer goes in pieces of this many bytes: other messages pass between them.
 const PIECE: usize = 512 * 1024;
 /// The longest answer, bytes: it is held in memory at both ends.
 pub const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
-/// Headers of a piece.
-const PIECE_NUMBER: &str = "x-piece";
-const PIECES: &str = "x-pieces";
 
 impl Rpc for AmqpQueue {
     fn call(&self, envelope: Envelope, deadline: Duration) -> BoxFuture<'_, Result<Vec<u8>, RpcError>> {
@@ -114,92 +108,10 @@ fn piece_headers(number: usize, of: usize) -> FieldTable {
     headers
 }
 
-/// Which piece of how many, from zero; `None` for a whole answer.
-fn piece_of(headers: Option<&FieldTable>) -> Option<(usize, usize)> {
-    let value = |name: &str| match headers?.inner().get(name)? {
-        AMQPValue::LongLongInt(n) => usize::try_from(*n).ok(),
-        _ => None,
-    };
-    Some((value(PIECE_NUMBER)?, value(PIECES)?))
-}
-
-/// What the consuming connection does for itself: it takes the answers.
-pub(super) struct Consuming {
-    pub(super) shared: Arc<Shared>,
-}
-
-impl Session for Consuming {
-    fn run(&mut self, live: Arc<Live>, events: EventStream) -> BoxFuture<'_, Result<(), Failure>> {
-        async move {
-            let (name, _channel, answers) = self.subscribe(&live).await?;
-            self.shared.reply_to.send_replace(Some(name));
-            self.shared.consuming.send_replace(Some(live.clone()));
-            let result = self.take_answers(&live, events, answers).await;
-            self.shared.consuming.send_replace(None);
-            self.shared.reply_to.send_replace(None);
-            // The queue went with the connection: no answer to an earlier request can come.
-            self.shared.calls.abandon_all();
-            result
-        }
-        .boxed()
-    }
-}
-
-impl Consuming {
-    async fn subscribe(&self, live: &Live) -> Result<(ShortString, Channel, lapin::Consumer), Failure> {
-        let channel = live.channel().await?;
-        let name = ShortString::from(self.shared.topology.new_answer_queue());
-        let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-        let declaring = channel.queue_declare(name.clone(), options, FieldTable::default());
-        live.limited("queue.declare", DECLARE_LIMIT, declaring).await?;
-        let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..Default::default() };
-        let consuming = channel.basic_consume(name.clone(), "".into(), options, FieldTable::default());
-        let answers = live.limited("basic.consume", DECLARE_LIMIT, consuming).await?;
-        Ok((name, channel, answers))
-    }
-
-    async fn take_answers(
-        &self,
-        live: &Live,
-        mut events: EventStream,
-        mut answers: lapin::Consumer,
-    ) -> Result<(), Failure> {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = tick.tick() => {
-                    self.shared.progress.beat(Link::Consuming);
-                    if !live.connection.status().connected() {
-                        return Err(Failure::Lost("it is not open any more"));
-                    }
-                }
-                event = events.next() => match event {
-                    // A channel's errors come here as well, and one of a lane that cannot be taken
-                    // from is that lane's.
-                    Some(Event::Error(error)) if !live.connection.status().connected() => return Err(error.into()),
-                    Some(_) => {}
-                    None => return Err(Failure::Lost("lapin stopped telling what happens")),
-                },
-                () = live.broken() => return Err(Failure::Lost("somebody found it broken")),
-                () = self.shared.stop.cancelled() => return Ok(()),
-                answer = answers.next() => {
-                    let answer = answer.ok_or(Failure::Lost("the queue of answers is gone"))??;
-                    if let Some(id) = answer.properties.correlation_id() {
-                        match piece_of(answer.properties.headers().as_ref()) {
-                            None => self.shared.calls.answer(id.as_str(), answer.data),
-                            Some((number, of)) => self.shared.calls.piece(id.as_str(), number, of, answer.data),
-                        };
-                    }
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::amqp::consuming::piece_of;
 
     #[test]
     fn pieces_are_the_whole_in_order_and_an_empty_answer_is_one() {

@@ -7,14 +7,16 @@ use futures_util::future::{BoxFuture, join_all};
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Acker, BasicProperties, Channel, ErrorKind};
+use lapin::{Acker, Channel, ErrorKind};
 use tokio::time::timeout;
 
 use crate::message::Lane;
-use crate::queue::amqp::connection::{DECLARE_LIMIT, Failure, Live, SETTLE_LIMIT};
+use crate::queue::amqp::connection::{Failure, Live};
+use crate::queue::amqp::limits::{DECLARE_LIMIT, SETTLE_LIMIT};
+use crate::queue::amqp::message::times_handed_out;
+use crate::queue::amqp::state::{Alive, Shared};
 use crate::queue::amqp::topology::DELIVERY_LIMIT;
 use crate::queue::amqp::upkeep::is_missing;
-use crate::queue::amqp::{Alive, Shared};
 use crate::queue::{Death, Delivery, Settle, Subscription};
 use crate::retry::Waits;
 
@@ -115,36 +117,6 @@ impl AmqpSubscription {
         };
         delivery
     }
-}
-
-/// How often a message was handed out before it was published anew by ourselves.
-const HANDED_OUT: &str = "x-handed-out";
-
-/// The properties of a copy of a message that was handed out so often.
-pub(super) fn handed_out(properties: BasicProperties, times: u64) -> BasicProperties {
-    if times == 0 {
-        return properties;
-    }
-    let mut headers = properties.headers().clone().unwrap_or_default();
-    headers.insert(HANDED_OUT.into(), AMQPValue::LongLongInt(i64::try_from(times).unwrap_or(i64::MAX)));
-    properties.with_headers(headers)
-}
-
-/// How often a message was handed out before, by the broker's counts: 4.3 counts each time
-/// (`x-acquired-count`) beside those that failed (`x-delivery-count`); before, the latter is all.
-/// Those of the message it is a copy of are added.
-pub(super) fn times_handed_out(headers: Option<&FieldTable>) -> u64 {
-    let count = |name: &str| match headers?.inner().get(name)? {
-        AMQPValue::LongLongInt(n) => u64::try_from(*n).ok(),
-        AMQPValue::LongInt(n) => u64::try_from(*n).ok(),
-        AMQPValue::ShortInt(n) => u64::try_from(*n).ok(),
-        AMQPValue::ShortShortInt(n) => u64::try_from(*n).ok(),
-        AMQPValue::LongUInt(n) => Some(u64::from(*n)),
-        AMQPValue::ShortUInt(n) => Some(u64::from(*n)),
-        AMQPValue::ShortShortUInt(n) => Some(u64::from(*n)),
-        _ => None,
-    };
-    count("x-acquired-count").max(count("x-delivery-count")).unwrap_or(0) + count(HANDED_OUT).unwrap_or(0)
 }
 
 /// Rejects a message for good: the broker takes it to what was put aside.
@@ -349,6 +321,8 @@ impl Drop for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::amqp::message::handed_out;
+    use lapin::BasicProperties;
     use lapin::types::FieldArray;
 
     fn table(words: &[(&str, &str)]) -> AMQPValue {

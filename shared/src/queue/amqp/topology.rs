@@ -9,8 +9,8 @@ use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{Channel, ExchangeKind};
 
 use crate::message::Lane;
-use crate::queue::amqp::connection::{DECLARE_LIMIT, Failure, Live};
-use crate::queue::amqp::inspection::Part;
+use crate::queue::amqp::connection::{Failure, Live};
+use crate::queue::amqp::limits::DECLARE_LIMIT;
 
 /// A work queue hands a message out at most this often before it is put aside: a net for
 /// messages that kill the worker, not a count of business retries.
@@ -251,6 +251,14 @@ fn table(arguments: Arguments) -> FieldTable {
         table.insert(name.into(), value);
     }
     table
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Lane(Lane),
+    /// What the broker put aside.
+    Dead,
+    Unrouted,
 }
 
 #[cfg(test)]

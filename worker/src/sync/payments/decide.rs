@@ -10,10 +10,10 @@ use shared::message::GiveUp;
 use shared::reason;
 use shared::retailcrm::wire::order::{Order, Payment};
 
-use super::plan::Move;
-use crate::money::is_at_the_door;
-use crate::references::References;
+use crate::order::money::is_at_the_door;
 use crate::sync::facts::Facts;
+use crate::sync::payments::plan::Move;
+use crate::vendor::references::References;
 
 /// What is done about an order's payments.
 #[derive(Debug, Clone, PartialEq)]

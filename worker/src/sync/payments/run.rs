@@ -5,24 +5,24 @@ use std::collections::HashMap;
 use jiff::ZonedDateTime;
 use shared::domain::CrmOrderId;
 use shared::message::{Change, GiveUp, Kind, Outcome};
-use shared::reason;
 use shared::retailcrm::error::Class;
 use shared::retailcrm::wire::order::Order;
 use shared::retailcrm::wire::payments::{Deleted, NewPayment, PaymentPatch};
 use shared::retailcrm::{CrmError, Unreadable};
-use shared::store;
 use shared::store::journal::{Entry, What};
 use shared::store::payment_moves::{MoveState, PaymentMove};
+use shared::{reason, store};
 
-use super::decide::{Decision, Question};
-use super::plan::{LeftBehind, Move, Plan};
-use crate::crm;
-use crate::ports::{Shop, Tools};
-use crate::references::References;
+use crate::order::report;
 use crate::sync::apply::payment_letter;
 use crate::sync::facts::Facts;
 use crate::sync::keeper::Keeper;
+use crate::sync::payments::decide::{Decision, Question};
+use crate::sync::payments::plan::{LeftBehind, Move, Plan};
 use crate::sync::{internal, next_try};
+use crate::tools::Tools;
+use crate::vendor::Shop;
+use crate::vendor::references::References;
 
 /// Orders read in one request.
 const BATCH: u32 = 50;
@@ -80,7 +80,7 @@ pub async fn run(tools: &Tools, shop: &Shop) -> Outcome {
     };
     let outcome = match settle_due(tools, shop, &keeper).await {
         Ok(()) => Outcome::Done(Change::Synced),
-        Err(Trouble::Halt(error)) => crm::failure(tools, shop, &error).await,
+        Err(Trouble::Halt(error)) => report::failure(tools, shop, &error).await,
         Err(Trouble::Store(error)) => {
             tracing::warn!(%error, "payments wait for the database");
             internal()

@@ -1,0 +1,230 @@
+//! «Проверить соединение»: both logins, the key's rights, and a sample tariff. Also for an
+//! integration that is paused: that is when one wants to know.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+use shared::domain::{Grams, Kopecks, Language, Settings};
+use shared::draft::Draft;
+use shared::measoft::{CalcRequest, MeasoftError};
+use shared::reason;
+use shared::retailcrm::CrmError;
+use shared::retailcrm::codes::{self, Lists};
+use shared::retailcrm::wire::order::Address;
+
+use crate::callbacks::{Answered, Desk, Request, calculate, result, tariff, texts};
+use crate::vendor::Shop;
+
+/// One thing looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub what: &'static str,
+    pub ok: bool,
+    /// What was found, for people.
+    pub text: String,
+}
+
+/// Body: `{"town": "…", "weight": grams, "language": "ru" | "en", "draft": "…"}`, all optional:
+/// the page may be read in another language than the integration's messages are, and what was
+/// entered on it need not be saved yet.
+///
+/// # Errors
+/// None; what fails is a finding.
+pub async fn check(desk: &Desk, request: &Request) -> Answered {
+    let text = |name: &str| request.body.get(name).and_then(Value::as_str);
+    let mut findings = Vec::new();
+    let mut say = |what, ok, text: String| findings.push(Finding { what, ok, text });
+    let (shop, on_trial) = match entered(desk, &request.shop, text("draft")) {
+        None => (request.shop.clone(), false),
+        Some(Ok(shop)) => (shop, true),
+        Some(Err(why)) => {
+            say("crm_key", false, why);
+            return Ok(result(findings));
+        }
+    };
+    let shop = &spoken(&shop, text("language"));
+    let language = shop.integration.settings.language;
+    let ru = language == Language::Ru;
+    let mut crm_answers = false;
+    match shop.vendors.crm.credentials().await {
+        Ok(credentials) => {
+            crm_answers = true;
+            let missing = credentials.missing_scopes();
+            say("crm_key", true, if ru { "Ключ API принят" } else { "The API key is accepted" }.to_owned());
+            if missing.is_empty() {
+                say("crm_rights", true, if ru { "Прав достаточно" } else { "It has all rights needed" }.to_owned());
+            } else {
+                let missing = missing.join(", ");
+                let text = if ru {
+                    format!("Не хватает прав: {missing}")
+                } else {
+                    format!("Rights are missing: {missing}")
+                };
+                say("crm_rights", false, text);
+            }
+        }
+        Err(error) => say("crm_key", false, crm_words(ru, &error)),
+    }
+    if crm_answers && codes::has_new(&shop.integration.settings, &Settings::default()) {
+        let (ok, text) = known_codes(shop).await;
+        say("crm_codes", ok, text);
+    }
+    let mut logged_in = false;
+    match desk.tools.ask(shop, shop.vendors.courier.probe()).await {
+        Ok(Ok(client)) => {
+            logged_in = true;
+            let text = if ru {
+                format!("Вход выполнен, клиент {client}")
+            } else {
+                format!("Logged in, client {client}")
+            };
+            say("courier_login", true, text);
+        }
+        Ok(Err(error)) => {
+            let said = match &error {
+                // What is only tried must not pause the integration that is stored.
+                MeasoftError::Refused { text, verdict, .. } if on_trial => {
+                    texts::gave_up(language, verdict.reason, text).text
+                }
+                _ => texts::courier(desk, shop, None, &error).await.text,
+            };
+            let text = match &error {
+                MeasoftError::Refused { verdict, .. } => {
+                    format!("{}. {}", said.trim_end_matches('.'), reason::explain(verdict.reason, language).next_step)
+                }
+                _ => said,
+            };
+            say("courier_login", false, text);
+        }
+        Err(held) => say("courier_login", false, texts::held_back(language, &held).text),
+    }
+    if let Some(town) = text("town").map(str::trim).filter(|town| logged_in && !town.is_empty()) {
+        let weight = request.body.get("weight").and_then(Value::as_u64).and_then(|g| u32::try_from(g).ok());
+        let (ok, text) = tariffs(desk, shop, town, weight.unwrap_or(shop.integration.settings.default_weight_g)).await;
+        say("tariffs", ok, text);
+    }
+    Ok(result(findings))
+}
+
+/// Whether RetailCRM accepts the key of a draft at its address: an address is taken over only
+/// with a key that works there. Answers `{"ok": bool, "text": "…"}`. Body: `{"draft", "language"}`.
+///
+/// # Errors
+/// None; a refusal is an answer.
+pub async fn prove(desk: &Desk, request: &Request) -> Answered {
+    let text = |name: &str| request.body.get(name).and_then(Value::as_str);
+    let said = match entered(desk, &request.shop, text("draft")) {
+        None => Err(String::new()),
+        Some(Err(why)) => Err(why),
+        Some(Ok(shop)) => match accepted(&shop).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                Err(crm_words(spoken(&shop, text("language")).integration.settings.language == Language::Ru, &error))
+            }
+        },
+    };
+    Ok(result(serde_json::json!({ "ok": said.is_ok(), "text": said.err().unwrap_or_default() })))
+}
+
+/// Whether RetailCRM has the code of a payment status that is to be saved. Answers
+/// `{"ok": bool, "text": "…"}`. Body: `{"payment_status", "draft", "language"}`.
+///
+/// # Errors
+/// None; a refusal is an answer, and a RetailCRM that is away refuses nothing.
+pub async fn code(desk: &Desk, request: &Request) -> Answered {
+    let text = |name: &str| request.body.get(name).and_then(Value::as_str);
+    let shop = match entered(desk, &request.shop, text("draft")) {
+        Some(Ok(shop)) => shop,
+        _ => request.shop.clone(),
+    };
+    let language = spoken(&shop, text("language")).integration.settings.language;
+    let wanted = Settings { payment_status: text("payment_status").map(str::to_owned), ..Settings::default() };
+    let wrong = match Lists::read(&*shop.vendors.crm).await {
+        Ok(lists) => lists.wrong(&wanted),
+        Err(_) => Vec::new(),
+    };
+    let said: Vec<String> = wrong.iter().map(|wrong| wrong.text(language)).collect();
+    Ok(result(serde_json::json!({ "ok": said.is_empty(), "text": said.join("; ") })))
+}
+
+/// Whether RetailCRM has every code that the settings name.
+async fn known_codes(shop: &Shop) -> (bool, String) {
+    let settings = &shop.integration.settings;
+    let ru = settings.language == Language::Ru;
+    match Lists::read(&*shop.vendors.crm).await {
+        Err(error) => (false, crm_words(ru, &error)),
+        Ok(lists) => {
+            let wrong: Vec<String> = lists.wrong(settings).iter().map(|wrong| wrong.text(settings.language)).collect();
+            match (wrong.is_empty(), ru) {
+                (true, true) => (true, "Все коды настроек есть в RetailCRM".to_owned()),
+                (true, false) => (true, "RetailCRM has every code of the settings".to_owned()),
+                (false, _) => (false, wrong.join("; ")),
+            }
+        }
+    }
+}
+
+/// # Errors
+/// Why RetailCRM does not let the shop's key in.
+pub async fn accepted(shop: &Shop) -> Result<(), CrmError> {
+    shop.vendors.crm.credentials().await.map(|_| ())
+}
+
+/// The shop with the connection of a draft; `None` without one.
+fn entered(desk: &Desk, shop: &Shop, draft: Option<&str>) -> Option<Result<Shop, String>> {
+    let draft = Draft::open(draft?, shop.id(), &desk.tools.store.key)?;
+    let mut integration = (*shop.integration).clone();
+    draft.put_into(&mut integration);
+    Some(desk.shops.trial(integration))
+}
+
+/// The shop with answers in this language.
+fn spoken(shop: &Shop, language: Option<&str>) -> Shop {
+    let mut shop = shop.clone();
+    let language = match language {
+        Some("en") => Language::En,
+        Some("ru") => Language::Ru,
+        _ => return shop,
+    };
+    Arc::make_mut(&mut shop.integration).settings.language = language;
+    shop
+}
+
+async fn tariffs(desk: &Desk, shop: &Shop, town: &str, grams: u32) -> (bool, String) {
+    let language = shop.integration.settings.language;
+    let address = Address { city: Some(town.to_owned()), ..Address::default() };
+    let town = match tariff::resolved(desk, shop, &address).await {
+        Ok(town) => town,
+        Err(refusal) => return (false, refusal.text),
+    };
+    let parcel = calculate::parcel(&shop.integration.settings, &town, Kopecks::ZERO);
+    let question = CalcRequest { weight: Some(Grams(grams)), ..parcel };
+    match desk.tools.ask(shop, shop.vendors.courier.calculate(&question)).await {
+        Err(held) => (false, texts::held_back(language, &held).text),
+        Ok(Err(error)) => (false, texts::courier(desk, shop, None, &error).await.text),
+        Ok(Ok(tariffs)) if tariffs.is_empty() => {
+            let text = match language {
+                Language::Ru => "Тарифов нет: обратитесь в курьерскую службу для их настройки",
+                Language::En => "There are no tariffs: ask the courier service to set them up",
+            };
+            (false, text.to_owned())
+        }
+        Ok(Ok(tariffs)) => {
+            let named = |t: &shared::measoft::Tariff| {
+                let name = t.service_name.as_deref().or(t.service.as_deref()).unwrap_or("?");
+                format!("{name}: {}", t.price)
+            };
+            (true, tariffs.iter().map(named).collect::<Vec<_>>().join("; "))
+        }
+    }
+}
+
+fn crm_words(ru: bool, error: &CrmError) -> String {
+    let text = if ru {
+        "RetailCRM не отвечает или не принимает ключ"
+    } else {
+        "RetailCRM does not answer or refuses the key"
+    };
+    format!("{text} ({error})")
+}

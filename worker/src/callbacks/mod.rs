@@ -1,0 +1,190 @@
+//! The delivery module inside RetailCRM: requests in which a manager waits for the answer
+//! (retailcrm-api.md E, F). They come over the rpc lane; everything that changes an order
+//! goes the way of the triggers, so that both make one delivery.
+
+pub mod activity;
+pub mod calculate;
+pub mod check;
+pub mod delete;
+pub mod delivery_types;
+pub mod get;
+pub mod in_hand;
+pub mod lists;
+pub mod print;
+pub mod registration;
+pub mod rpc;
+pub mod save;
+pub mod tariff;
+pub mod texts;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use shared::domain::{CrmOrderId, Delivery, IntegrationId};
+use shared::message::CallbackReply;
+use shared::retailcrm::AllowedHosts;
+use shared::retailcrm::wire::callbacks::Answer;
+use shared::store::intents::Progress;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::hint::Hint;
+use crate::tools::Tools;
+use crate::vendor::Shop;
+use crate::vendor::integrations::Shops;
+
+/// Code of the field through which triggers learn their key (retailcrm-api.md E.5).
+pub const KEY_FIELD: &str = "deliveryApiKey";
+
+/// What the callbacks work with.
+#[derive(Clone)]
+pub struct Desk {
+    pub tools: Tools,
+    pub shops: Shops,
+    /// Tells the runner that something is due.
+    pub hints: mpsc::Sender<Hint>,
+    pub allowed: Arc<AllowedHosts>,
+    pub callback_deadline: Duration,
+    pub calculate_deadline: Duration,
+    pub kept: Arc<calculate::Kept>,
+    pub in_hand: in_hand::InHand,
+    /// The process is about to stop: nobody is waited for.
+    pub stop: CancellationToken,
+}
+
+/// One request in hand.
+pub struct Request {
+    pub shop: Shop,
+    pub body: Value,
+    /// Id of the command: a redelivery is the same wish.
+    pub command: String,
+    pub received_at: Timestamp,
+    /// The caller gives up then.
+    pub answer_by: Timestamp,
+}
+
+impl Request {
+    #[must_use]
+    pub fn language(&self) -> shared::domain::Language {
+        self.shop.integration.settings.language
+    }
+}
+
+/// Why a request is answered with an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// HTTP status: 200 for what managers are to read, so that nothing on the way replaces
+    /// the body (retailcrm-api.md F.1).
+    pub status: u16,
+    /// For the journal; a closed set.
+    pub label: &'static str,
+    /// Complete, for people.
+    pub text: String,
+}
+
+impl Refusal {
+    #[must_use]
+    pub fn new(label: &'static str, text: impl Into<String>) -> Self {
+        Self { status: 200, label, text: text.into() }
+    }
+
+    #[must_use]
+    pub const fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+}
+
+/// What a handler comes to.
+pub type Answered = Result<CallbackReply, Refusal>;
+
+fn json<T: Serialize>(answer: &Answer<T>) -> Vec<u8> {
+    serde_json::to_vec(answer).expect("answers serialise")
+}
+
+/// `{"success":true,"result":…}`
+#[must_use]
+pub fn result<T: Serialize>(result: T) -> CallbackReply {
+    CallbackReply::json(200, json(&Answer::Result(result)))
+}
+
+/// `{"success":true}`
+#[must_use]
+pub fn done() -> CallbackReply {
+    CallbackReply::json(200, json(&Answer::<()>::Done))
+}
+
+/// `{"success":false,"errorMsg":…}`
+#[must_use]
+pub fn error(refusal: &Refusal) -> CallbackReply {
+    CallbackReply::json(refusal.status, json(&Answer::<()>::Error(refusal.text.clone())))
+}
+
+/// The extra field every tariff and every saved delivery carries.
+#[must_use]
+pub fn key_field(shop: &Shop) -> BTreeMap<String, String> {
+    let key = shop.integration.secrets.delivery_api_key.expose().to_owned();
+    [(KEY_FIELD.to_owned(), key)].into()
+}
+
+/// The delivery behind an id of ours; `None` for ids of others and for unknown ones.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn delivery_of(desk: &Desk, shop: &Shop, id: &str) -> Result<Option<Delivery>, Refusal> {
+    let Some(order) = Delivery::parse_external_id(shop.id(), id.trim()) else { return Ok(None) };
+    by_order(desk, shop.id(), order, shop).await
+}
+
+async fn by_order(
+    desk: &Desk,
+    integration: IntegrationId,
+    order: CrmOrderId,
+    shop: &Shop,
+) -> Result<Option<Delivery>, Refusal> {
+    desk.tools
+        .store
+        .delivery_by_order(integration, order)
+        .await
+        .map_err(|_| texts::unavailable(shop.integration.settings.language))
+}
+
+/// How waiting for an order's intent ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waited {
+    Served,
+    /// It goes on without the caller.
+    GoesOn,
+}
+
+/// Waits until everything wished for so far is served, whichever worker serves it; no
+/// longer than the caller does, and not for what is put off beyond that.
+pub async fn wait_served(desk: &Desk, integration: IntegrationId, order: CrmOrderId, until: Timestamp) -> Waited {
+    /// Another process tells us nothing: its work is seen by looking.
+    const LOOK: Duration = Duration::from_millis(150);
+    let store = &desk.tools.store;
+    let bell = desk.tools.bell.listen(integration, order);
+    let Ok(Some(Progress { requested: wanted, .. })) = store.intent_progress(integration, order).await else {
+        return Waited::GoesOn;
+    };
+    loop {
+        let rung = bell.rung();
+        let now = desk.tools.clock.now();
+        match store.intent_progress(integration, order).await {
+            Ok(Some(progress)) if progress.served >= wanted => return Waited::Served,
+            Ok(Some(p)) if !p.held && (p.due_at > until || p.rereads > 0 && p.due_at > now) => return Waited::GoesOn,
+            Ok(None) => return Waited::GoesOn,
+            // A database that hiccups is asked again.
+            Ok(Some(_)) | Err(_) => {}
+        }
+        if now >= until || desk.stop.is_cancelled() {
+            return Waited::GoesOn;
+        }
+        let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+        let _ = tokio::time::timeout(LOOK.min(left), rung).await;
+    }
+}

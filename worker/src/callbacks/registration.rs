@@ -1,0 +1,177 @@
+//! Tells RetailCRM what the module offers (retailcrm-api.md E).
+
+use std::collections::BTreeMap;
+
+use shared::domain::{Integration, Language, status_list};
+use shared::retailcrm::wire::module::{
+    DataField, DeliveryConfiguration, IntegrationModule, Integrations, ModulePaymentType, ModuleSettings, ModuleStatus,
+    Plate,
+};
+use shared::retailcrm::wire::order::PayerType;
+use shared::retailcrm::{Crm, CrmError};
+
+use crate::callbacks::{KEY_FIELD, print};
+use crate::vendor::Shop;
+
+/// Delivery callbacks we answer; what is not listed is not called.
+pub const ACTIONS: [&str; 7] = ["calculate", "save", "get", "delete", "print", "tariffList", "shipmentPointList"];
+
+/// What a registration came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// Instance code, `measoft-17`.
+    pub code: String,
+    /// RetailCRM did not know the module before; only then our default settings are sent.
+    pub first_time: bool,
+    /// The delivery type RetailCRM tied to the module by itself, if any.
+    pub delivery_type: Option<String>,
+}
+
+/// Registers the module of an integration, or brings its registration up to date.
+///
+/// # Errors
+/// What RetailCRM says. Safe to repeat.
+pub async fn register(shop: &Shop, public_url: &str, module_code: &str) -> Result<Registered, CrmError> {
+    let crm = &shop.vendors.crm;
+    let code = shop.integration.code(module_code);
+    let first_time = match crm.module(&code).await {
+        Ok(_) => false,
+        Err(CrmError::NotFound { .. }) => true,
+        Err(error) => return Err(error),
+    };
+    let settings = if first_time { Some(first_settings(crm.as_ref(), &shop.integration).await) } else { None };
+    let module = module(&shop.integration, public_url, module_code, settings);
+    let info = crm.edit_module(&module).await?;
+    Ok(Registered { code, first_time, delivery_type: info.delivery_type.map(|(_, code)| code) })
+}
+
+/// The whole configuration. Without `settings` the manager's choice stays.
+#[must_use]
+pub fn module(
+    integration: &Integration,
+    public_url: &str,
+    module_code: &str,
+    settings: Option<ModuleSettings>,
+) -> IntegrationModule {
+    let language = integration.settings.language;
+    let ru = language == Language::Ru;
+    let base = public_url.trim_end_matches('/');
+    let paths = |pairs: &[(&str, String)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, path)| ((*name).to_owned(), path.clone())).collect()
+    };
+    let callbacks: Vec<(&str, String)> =
+        ACTIONS.iter().map(|action| (*action, format!("/retailcrm/callback/{action}"))).collect();
+    let delivery = DeliveryConfiguration {
+        description: Some(
+            if ru {
+                "Передача заказов в курьерскую службу"
+            } else {
+                "Hands orders over to the courier service"
+            }
+            .to_owned(),
+        ),
+        actions: paths(&callbacks),
+        payer_type: vec![PayerType::Receiver, PayerType::Sender],
+        plate_print_limit: i64::try_from(print::LIMIT).ok(),
+        rate_delivery_cost: true,
+        allow_packages: true,
+        cod_available: true,
+        self_shipment_available: true,
+        allow_track_number: true,
+        duplicate_order_product_supported: true,
+        available_countries: Vec::new(),
+        // MeaSoft needs them in every order (measoft-api.md §7.1).
+        required_fields: ["firstName", "phone"].map(str::to_owned).to_vec(),
+        status_list: statuses(integration),
+        plate_list: integration
+            .settings
+            .print_forms
+            .iter()
+            .map(|form| Plate { kind: "order".to_owned(), code: form.code.clone(), label: form.label.clone() })
+            .collect(),
+        delivery_data_field_list: vec![DataField {
+            code: KEY_FIELD.to_owned(),
+            label: if ru { "API ключ службы доставки" } else { "Delivery service API key" }.to_owned(),
+            hint: Some(
+                if ru {
+                    "Значение для параметра key в триггерах"
+                } else {
+                    "Value of the triggers' parameter key"
+                }
+                .to_owned(),
+            ),
+            kind: "text".to_owned(),
+            visible: true,
+            ..DataField::default()
+        }],
+        shipment_data_field_list: Vec::new(),
+        settings,
+    };
+    IntegrationModule {
+        code: integration.code(module_code),
+        integration_code: module_code.to_owned(),
+        active: true,
+        freeze: false,
+        name: Some("Курьерская служба 2008".to_owned()),
+        logo: Some(format!("{base}/retailcrm/logo.svg")),
+        client_id: Some(integration.secrets.client_id.clone()),
+        base_url: Some(base.to_owned()),
+        actions: paths(&[
+            ("activity", "/retailcrm/activity".to_owned()),
+            ("settings", "/retailcrm/settings".to_owned()),
+        ]),
+        account_url: Some(format!("{base}/retailcrm/account")),
+        available_countries: Vec::new(),
+        integrations: Integrations { delivery: Some(delivery) },
+    }
+}
+
+/// Every status tracking may name, those of the integration's own map too.
+fn statuses(integration: &Integration) -> Vec<ModuleStatus> {
+    let language = integration.settings.language;
+    let mut list: Vec<ModuleStatus> = status_list::all()
+        .into_iter()
+        .map(|status| ModuleStatus {
+            code: status.code.to_owned(),
+            name: status.name(language).to_owned(),
+            // What failed has to be corrected, and saving it again is how that is done.
+            is_editable: status.is_editable || status.is_error,
+            is_error: status.is_error,
+            is_preprocessing: status.is_preprocessing,
+        })
+        .collect();
+    for code in integration.settings.status_map.values().filter(|code| !code.is_empty()) {
+        if !list.iter().any(|status| status.code == *code) {
+            list.push(ModuleStatus { code: code.clone(), name: code.clone(), ..ModuleStatus::default() });
+        }
+    }
+    list
+}
+
+/// What a new registration begins with: every active payment type usable, those collected
+/// at the door as the delivery types have it, orders sent by triggers.
+async fn first_settings(crm: &dyn Crm, integration: &Integration) -> ModuleSettings {
+    let types = crm.payment_types().await.unwrap_or_default();
+    let cod = |code: &str| matches!(code, "cash" | "bank-card");
+    ModuleSettings {
+        default_payer_type: Some(PayerType::Sender),
+        cost_calculate_by: Some("auto".to_owned()),
+        null_declared_value: Some(false),
+        locked_by_default: Some(true),
+        payment_types: types
+            .into_iter()
+            .filter(|kind| kind.active)
+            .map(|kind| ModulePaymentType {
+                active: true,
+                cod: cod(&kind.code) && !kind.integration_module,
+                code: kind.code,
+            })
+            .collect(),
+        delivery_extra_data: [(
+            KEY_FIELD.to_owned(),
+            serde_json::Value::String(integration.secrets.delivery_api_key.expose().to_owned()),
+        )]
+        .into(),
+        ..ModuleSettings::default()
+    }
+}

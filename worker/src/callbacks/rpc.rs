@@ -1,0 +1,215 @@
+//! Takes requests off the rpc lane, many at once, and answers each before its caller gives
+//! up. Whatever happens, an answer is well-formed.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use jiff::Timestamp;
+use serde_json::Value;
+use shared::bootstrap::Ctx;
+use shared::domain::{IntegrationState, Language};
+use shared::message::{CallbackReply, Change, Command, Envelope, Lane, Outcome, decode};
+use shared::queue::open::Callbacks;
+use shared::queue::{Delivery, Replier};
+use shared::retailcrm::AllowedHosts;
+use shared::store::journal::{Entry, What};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::callbacks::{
+    Answered, Desk, Refusal, Request, activity, calculate, check, delete, delivery_types, error, get, lists, print,
+    save, texts,
+};
+use crate::consume::forward;
+use crate::hint::Hint;
+use crate::tools::Tools;
+use crate::vendor::integrations::Shops;
+
+/// Requests answered at once by one worker; each integration has a share of its own.
+pub const AT_ONCE: u16 = 512;
+/// An answer has to travel back before the caller gives up.
+const TRAVEL: Duration = Duration::from_millis(250);
+/// What a reply has besides its body, bytes.
+const HEAD_ROOM: usize = 256;
+
+/// The desk of a worker.
+#[must_use]
+pub fn desk(ctx: &Ctx, tools: Tools, shops: Shops, hints: mpsc::Sender<Hint>) -> Desk {
+    Desk {
+        tools,
+        shops,
+        hints,
+        // Unreadable settings were refused when the vendors' clients were made.
+        allowed: Arc::new(AllowedHosts::parse(&ctx.config.crm_allowed_hosts).unwrap_or_default()),
+        callback_deadline: ctx.config.callback_deadline,
+        calculate_deadline: ctx.config.calculate_deadline,
+        kept: Arc::default(),
+        in_hand: Default::default(),
+        stop: ctx.stop.clone(),
+    }
+}
+
+/// Runs until `stop`; what is in hand then is answered.
+pub async fn run(desk: Desk, callbacks: Callbacks, stop: CancellationToken) {
+    let (mut inbox, pumping) = forward::start(callbacks.requests.subscribe(Lane::Rpc, AT_ONCE), 1, stop.clone());
+    let mut running: JoinSet<()> = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(delivery) = inbox.recv() => {
+                running.spawn(serve(desk.clone(), callbacks.replier.clone(), delivery));
+            }
+            Some(_) = running.join_next(), if !running.is_empty() => {}
+            else => break,
+        }
+    }
+    while running.join_next().await.is_some() {}
+    let _ = pumping.await;
+}
+
+async fn serve(desk: Desk, replier: Arc<dyn Replier>, delivery: Delivery) {
+    let address = delivery.reply_to.clone().zip(delivery.correlation_id.clone());
+    let longest = address.as_ref().map_or(usize::MAX, |(reply_to, _)| replier.longest(reply_to));
+    let reply = match decode(&delivery.body) {
+        Ok(envelope) => attend(&desk, envelope, longest).await,
+        Err(_) => error(&texts::unavailable(Language::Ru)),
+    };
+    if let Some((reply_to, id)) = address {
+        replier.reply(&reply_to, &id, reply.encode()).await;
+    }
+    delivery.ack().await;
+}
+
+/// One request from its envelope to its answer of at most so many bytes, journalled and measured.
+async fn attend(desk: &Desk, envelope: Envelope, longest: usize) -> CallbackReply {
+    let started = desk.tools.clock.now();
+    let Command::Callback { action, request } = envelope.command else {
+        return error(&texts::unavailable(Language::Ru));
+    };
+    let Some(shop) = envelope.integration.and_then(|id| desk.shops.any(id)) else {
+        return error(&texts::unavailable(Language::Ru));
+    };
+    let deadline = if action == "calculate" { desk.calculate_deadline } else { desk.callback_deadline };
+    let number = number_of(&request);
+    let request = Request {
+        answer_by: answer_by(started, envelope.received_at, deadline),
+        shop: shop.clone(),
+        body: request,
+        command: envelope.id.to_string(),
+        received_at: envelope.received_at,
+    };
+    let language = shop.integration.settings.language;
+    let answered = match desk.in_hand.take(shop.id()) {
+        None => Err(texts::too_many(language)),
+        Some(_place) => {
+            // Nobody waits for it after that. What waits for an order of its own accord answers
+            // a moment before.
+            let left = Duration::try_from(request.answer_by.duration_since(started)).unwrap_or_default();
+            let handled = AssertUnwindSafe(dispatch(desk, &action, request)).catch_unwind();
+            match tokio::time::timeout(left + TRAVEL / 5, handled).await {
+                Ok(Ok(answered)) => answered,
+                Ok(Err(_)) => {
+                    tracing::error!(integration = shop.id().0, action, "a callback's handler broke off");
+                    Err(texts::unavailable(language))
+                }
+                Err(_) => Err(texts::courier_away(language)),
+            }
+        }
+    };
+    // What the queue does not take is refused here, in words: sent, it would take along what else
+    // is on its way.
+    let answered = answered.and_then(|reply| {
+        let bytes = reply.body.len().saturating_add(HEAD_ROOM);
+        if bytes > longest { Err(texts::too_large(language, bytes, longest)) } else { Ok(reply) }
+    });
+    let now = desk.tools.clock.now();
+    let took = Duration::try_from(now.duration_since(started)).unwrap_or_default();
+    let (label, outcome) = match &answered {
+        Ok(_) => ("ok", Outcome::Done(Change::Synced)),
+        Err(refusal) => (refusal.label, Outcome::AlreadyDone(refusal.label)),
+    };
+    desk.tools.metrics.command(shared::message::Kind::Callback, &outcome, took);
+    let said = match &answered {
+        Ok(_) => format!("callback {action} answered"),
+        Err(refusal) => format!("callback {action} refused: {}", refusal.text),
+    };
+    let mut entry = Entry::new(started, What::Trigger, said).outcome(label);
+    entry.integration = Some(shop.id());
+    entry.number = number;
+    entry.op = Some(format!("callback.{action}"));
+    entry.duration = Some(took);
+    desk.tools.journal.write(entry);
+    tracing::info!(
+        integration = shop.id().0,
+        action,
+        outcome = label,
+        traceparent = envelope.traceparent.as_deref(),
+        duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "callback.answered"
+    );
+    answered.unwrap_or_else(|refusal| error(&refusal))
+}
+
+/// Clocks of two machines may differ: a worker never believes that more time is left than
+/// a whole deadline, nor that none is.
+fn answer_by(now: Timestamp, received_at: Timestamp, deadline: Duration) -> Timestamp {
+    let least = now + deadline / 4;
+    let most = now + deadline;
+    (received_at + deadline).clamp(least, most) - TRAVEL.min(deadline / 8)
+}
+
+/// The order a request is about, for the journal.
+fn number_of(request: &Value) -> Option<String> {
+    ["orderNumber", "deliveryId"].iter().find_map(|name| request.get(*name)?.as_str().map(str::to_owned))
+}
+
+async fn dispatch(desk: &Desk, action: &str, request: Request) -> Answered {
+    let language = request.language();
+    // What concerns the connection itself, or only reads our own ledger, is always answered.
+    match action {
+        "activity" => return activity::activity(desk, &request).await,
+        "settings" => return activity::settings(desk, &request).await,
+        "get" => return get::get(desk, &request).await,
+        "check" => return check::check(desk, &request).await,
+        "prove" => return check::prove(desk, &request).await,
+        "code" => return check::code(desk, &request).await,
+        "deliveryTypes" => return delivery_types::delivery_types(desk, &request).await,
+        _ => {}
+    }
+    if let IntegrationState::Paused { by, .. } = &request.shop.integration.state {
+        return Err(texts::paused(language, *by));
+    }
+    match action {
+        "calculate" => calculate::calculate(desk, &request).await,
+        "save" => save::save(desk, &request).await,
+        "delete" => delete::delete(desk, &request).await,
+        "print" => print::print(desk, &request).await,
+        "tariffList" => lists::tariffs(desk, &request).await,
+        "shipmentPointList" => lists::points(desk, &request).await,
+        _ => Err(Refusal::new("unknown_action", texts::unknown_action(language)).with_status(404)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millisecond(ms).expect("moment")
+    }
+
+    #[test]
+    fn an_answer_leaves_before_its_caller_gives_up_whatever_the_clocks_say() {
+        let deadline = Duration::from_secs(12);
+        assert_eq!(answer_by(at(100), at(0), deadline), at(11_750));
+        assert_eq!(answer_by(at(0), at(60_000), deadline), at(11_750), "the sender's clock is ahead");
+        assert_eq!(answer_by(at(60_000), at(0), deadline), at(62_750), "it is behind, or the queue was slow");
+    }
+
+    #[test]
+    fn a_short_deadline_leaves_time_to_answer() {
+        assert_eq!(answer_by(at(0), at(0), Duration::from_millis(400)), at(350));
+    }
+}

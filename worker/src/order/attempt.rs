@@ -1,0 +1,188 @@
+//! One intent while it is worked on.
+
+use jiff::Timestamp;
+use shared::domain::Delivery;
+use shared::message::{GiveUp, Outcome, RetryWhy};
+use shared::retailcrm::wire::order::Order;
+use shared::store::intents::Intent;
+use shared::store::past_deliveries::PastDelivery;
+
+use crate::order::decide::Wanted;
+use crate::order::desired::Desired;
+use crate::order::saved_request::Overlay;
+
+#[derive(Debug)]
+pub struct Case {
+    pub intent: Intent,
+    pub order: Option<Order>,
+    pub delivery: Option<Delivery>,
+    /// The delivery is over and forgotten.
+    pub past: Option<PastDelivery>,
+    /// The number it had before it is placed anew.
+    pub retired: Option<PastDelivery>,
+    /// `Err`: the order cannot be handed over as it is.
+    pub desired: Option<Result<Desired, GiveUp>>,
+    /// What a `save` said, as far as RetailCRM has not overtaken it.
+    pub overlay: Overlay,
+    /// A `save` waits for this attempt.
+    pub saving: bool,
+    /// RetailCRM hears the result by the answer to its `save`, if it comes before this.
+    pub answer_by: Option<Timestamp>,
+    /// A write to MeaSoft or RetailCRM was begun under the present lease.
+    pub began: bool,
+    /// Until then an earlier edit or cancel, of which nobody heard again, may still be under way.
+    pub late_until: Option<Timestamp>,
+    /// It is a cancel, and MeaSoft did not show it yet.
+    pub cancel_open: bool,
+    pub outcome: Option<Outcome>,
+    /// The outcome is a reading that concluded nothing.
+    pub read_again: bool,
+    /// It gave up, and RetailCRM could not be told at the moment: it is told later.
+    pub untold: bool,
+    /// When MeaSoft was last asked for it, by the clock that all processes see.
+    pub looked_at: Option<Timestamp>,
+    /// A look-up already answered a request to verify.
+    pub verified: bool,
+    /// The delivery had been withdrawn before anything of it was known to be at MeaSoft, and
+    /// a create that came late has put it there.
+    pub withdrawn: bool,
+    /// It is placed anew under the next number.
+    pub recreated: bool,
+    /// The delivery as it was before it was placed anew.
+    pub cancelled: Option<Box<Delivery>>,
+    /// When MeaSoft confirmed a change.
+    pub effect_at: Option<Timestamp>,
+    /// The decision in words, for the journal.
+    pub told: Vec<String>,
+}
+
+impl Case {
+    #[must_use]
+    pub fn new(intent: Intent) -> Self {
+        Self {
+            intent,
+            order: None,
+            delivery: None,
+            past: None,
+            retired: None,
+            desired: None,
+            overlay: Overlay::default(),
+            saving: false,
+            answer_by: None,
+            began: false,
+            late_until: None,
+            cancel_open: false,
+            outcome: None,
+            read_again: false,
+            untold: false,
+            looked_at: None,
+            verified: false,
+            withdrawn: false,
+            recreated: false,
+            cancelled: None,
+            effect_at: None,
+            told: Vec::new(),
+        }
+    }
+
+    /// MeaSoft was sent what would be sent now.
+    #[must_use]
+    pub fn is_as_wanted(&self) -> bool {
+        let wanted =
+            self.desired.as_ref().and_then(|desired| desired.as_ref().ok()).map(|desired| desired.hash.as_str());
+        wanted.is_some() && self.delivery.as_ref().is_some_and(|d| d.sent_hash.as_deref() == wanted)
+    }
+
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.outcome.is_none()
+    }
+
+    pub fn close(&mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
+
+    pub fn retry(&mut self, why: RetryWhy, not_before: Option<Timestamp>) {
+        self.close(Outcome::RetryLater { why, not_before });
+    }
+
+    pub fn give_up(&mut self, give_up: GiveUp) {
+        self.close(Outcome::GiveUp(give_up));
+    }
+
+    /// RetailCRM itself withdrew the delivery, and nothing newer wants it again.
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        let wanted = self.wanted();
+        wanted.cancel && !wanted.send_after_cancel && self.intent.candidates.iter().any(|c| c.is_withdrawn())
+    }
+
+    /// What of the intent is not served yet. A request to verify opens the last cancel
+    /// again, a create that came late may have passed it; or the send that followed it, which
+    /// a late cancel may have undone.
+    #[must_use]
+    pub const fn wanted(&self) -> Wanted {
+        let i = &self.intent;
+        Wanted {
+            send: i.send_seq > i.served || self.recreated,
+            update: i.update_seq > i.served,
+            cancel: i.cancel_seq > i.served || self.withdrawn || (i.verify && i.cancel_seq > i.send_seq),
+            send_after_cancel: i.send_seq > i.cancel_seq,
+            send_again: i.verify && i.cancel_seq > 0 && i.send_seq > i.cancel_seq,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use shared::domain::{CrmOrderId, IntegrationId, OrderNumber};
+
+    use super::*;
+
+    fn wanted(served: i64, send: i64, update: i64, cancel: i64, verify: bool) -> Wanted {
+        let at = Timestamp::UNIX_EPOCH;
+        Case::new(Intent {
+            id: 1,
+            integration: IntegrationId(1),
+            number: OrderNumber::parse("1").expect("a number"),
+            order: Some(CrmOrderId(1)),
+            delivery: None,
+            requested: served.max(send).max(update).max(cancel),
+            served,
+            send_seq: send,
+            update_seq: update,
+            cancel_seq: cancel,
+            candidates: Vec::new(),
+            declared: None,
+            verify,
+            due_at: at,
+            attempt: 0,
+            rereads: 0,
+            spent: Duration::ZERO,
+            wanted_at: at,
+            send_at: None,
+            generation: 0,
+            traceparent: None,
+            fence: 1,
+        })
+        .wanted()
+    }
+
+    #[test]
+    fn what_was_served_is_not_wanted_again() {
+        let w = wanted(2, 1, 3, 2, false);
+        assert_eq!((w.send, w.update, w.cancel, w.send_after_cancel), (false, true, false, false));
+        let w = wanted(2, 3, 0, 2, false);
+        assert_eq!((w.send, w.update, w.cancel, w.send_after_cancel), (true, false, false, true));
+    }
+
+    #[test]
+    fn a_doubt_opens_the_last_cancel_again_unless_a_send_followed_it() {
+        assert!(wanted(2, 1, 0, 2, true).cancel);
+        assert!(!wanted(2, 2, 0, 1, true).cancel);
+        assert!(!wanted(2, 2, 0, 0, true).cancel, "nothing was ever cancelled");
+        assert!(!wanted(2, 1, 0, 2, true).send && !wanted(2, 1, 0, 2, true).update);
+    }
+}

@@ -1,0 +1,498 @@
+//! From due wishes to orders in hand: what the ledger says, what RetailCRM shows, whose order
+//! a number is, and the leases.
+//!
+//! Wishes by number become wishes of orders in the commit that also takes the leases, so that
+//! a crash at any moment leaves them on one side or the other.
+
+use std::collections::BTreeMap;
+
+use shared::domain::delivery::DeliveryState as S;
+use shared::domain::{CrmOrderId, Delivery, OrderNumber};
+use shared::message::RetryWhy;
+use shared::planted::{Bug, is_planted};
+use shared::reason;
+use shared::retailcrm::wire::order::{Order, Unreadable};
+use shared::store::again::at_once;
+use shared::store::deliveries::{DeliveryKey, Glance, Leased};
+use shared::store::intents::{HandOver, Intent, Leave};
+use shared::store::past_deliveries::PastDelivery;
+use shared::store::{self, StoreError};
+
+use crate::order::attempt::Case;
+use crate::order::decide::{REREADS, Shown};
+use crate::order::lease::LeaseKeeper;
+use crate::order::report::{self, Whose, fail_all, whose};
+use crate::order::resolve::{Asked, Bearer, Resolved, Share, Standing, resolve};
+use crate::tools::Tools;
+use crate::vendor::Shop;
+
+/// Tries after which what the database refuses for one order is a person's.
+const REFUSED_TRIES: u32 = 3;
+
+/// Reads the orders of the batch and takes them in hand. What comes back are the orders to be
+/// worked on, and wishes by number that came to an outcome of their own.
+pub(crate) async fn gather(tools: &Tools, shop: &Shop, keeper: &LeaseKeeper, mut cases: Vec<Case>) -> Vec<Case> {
+    let Some(seen) = Seen::before(tools, shop, &cases).await else {
+        cases.iter_mut().for_each(|case| case.retry(RetryWhy::Internal, None));
+        return cases;
+    };
+    let Some((read, seen)) = read(tools, shop, seen, &mut cases).await else { return cases };
+    let mut done = Vec::new();
+    let mut units = Vec::new();
+    for case in cases {
+        match unit(tools, shop, &read, &seen, case) {
+            Ok(unit) => units.push(unit),
+            Err(case) => done.push(*case),
+        }
+    }
+    // In the order of their keys, as everybody who writes several of these rows.
+    units.sort_by(|a, b| a.case.intent.number.cmp(&b.case.intent.number));
+    let mut taken = match at_once(|| take(tools, shop, &read, &units)).await {
+        Ok(taken) => taken,
+        // One order's refused statement holds up no other.
+        Err(_) if units.len() > 1 => {
+            let mut all = Vec::new();
+            for (n, unit) in units.iter().enumerate() {
+                let one = std::slice::from_ref(unit);
+                match at_once(|| take(tools, shop, &read, one)).await {
+                    Ok(one) => all.extend(one.into_iter().map(|taken| Taken { unit: n, ..taken })),
+                    Err(error) => all.push(Taken { unit: n, got: Got::Failed(error) }),
+                }
+            }
+            all
+        }
+        Err(error) => vec![Taken { unit: 0, got: Got::Failed(error) }],
+    };
+    for (n, unit) in units.into_iter().enumerate() {
+        let (mine, others): (Vec<Taken>, Vec<Taken>) = taken.into_iter().partition(|taken| taken.unit == n);
+        taken = others;
+        assemble(&read, &seen, keeper, unit, mine, &mut done);
+    }
+    // As everybody writes them.
+    done.sort_by_key(|case| case.intent.order);
+    read_stale(tools, shop, &seen, &mut done).await;
+    done
+}
+
+/// What the ledger said of the batch's orders before they were read.
+struct Seen {
+    deliveries: Vec<Glance>,
+    past: Vec<PastDelivery>,
+    /// Looked at before anything was read: what nobody has held since then was read fresh.
+    early: Vec<CrmOrderId>,
+}
+
+impl Seen {
+    async fn before(tools: &Tools, shop: &Shop, cases: &[Case]) -> Option<Self> {
+        let spellings: Vec<OrderNumber> = cases.iter().flat_map(spellings).collect();
+        let numbers: Vec<&str> = spellings.iter().map(OrderNumber::as_str).collect();
+        let orders: Vec<CrmOrderId> = cases.iter().filter_map(|case| case.intent.order).collect();
+        let deliveries = tools.store.glance(shop.id(), &numbers, &orders).await.ok()?;
+        let early = deliveries.iter().map(|seen| seen.crm_order).collect();
+        Some(Self { deliveries, past: Vec::new(), early })
+    }
+
+    /// What is said of orders that came up by reading.
+    async fn complete(
+        &mut self,
+        tools: &Tools,
+        shop: &Shop,
+        orders: &[CrmOrderId],
+        several: bool,
+    ) -> store::Result<()> {
+        let new: Vec<CrmOrderId> = orders.iter().copied().filter(|order| self.of(*order).is_none()).collect();
+        self.deliveries.extend(tools.store.glance(shop.id(), &[], &new).await?);
+        // Which of several is meant depends on what is over as well.
+        if several {
+            self.past = tools.store.past_deliveries(shop.id(), orders).await?;
+        }
+        Ok(())
+    }
+
+    fn of(&self, order: CrmOrderId) -> Option<&Glance> {
+        self.deliveries.iter().find(|seen| seen.crm_order == order)
+    }
+
+    /// Whether a reading that followed this look is of the time of the lease taken after it.
+    fn is_fresh(&self, d: &Delivery) -> bool {
+        match self.of(d.crm_order) {
+            Some(seen) => self.early.contains(&d.crm_order) && !seen.held && seen.fence == d.prior_fence,
+            None => d.prior_fence == 0,
+        }
+    }
+}
+
+/// The number as it came, and without the HTML codes that Twig puts in by default
+/// (retailcrm-api.md H.2).
+fn spellings(case: &Case) -> Vec<OrderNumber> {
+    if case.intent.order.is_some() {
+        return Vec::new();
+    }
+    let came = case.intent.number.clone();
+    let plain = came.unescaped();
+    std::iter::once(came).chain(plain).collect()
+}
+
+/// What RetailCRM shows.
+struct Read {
+    orders: BTreeMap<CrmOrderId, Order>,
+    unreadable: Vec<Unreadable>,
+}
+
+/// Reads all orders of the batch in as few requests as possible. `None`: nothing was read, and
+/// every case has its outcome.
+async fn read(tools: &Tools, shop: &Shop, mut seen: Seen, cases: &mut [Case]) -> Option<(Read, Seen)> {
+    let mut numbers: Vec<OrderNumber> = cases.iter().flat_map(spellings).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let mut ids: Vec<CrmOrderId> = cases.iter().filter_map(|case| case.intent.order).collect();
+    // Nobody bore the number at the last reading either: it was edited, and whoever bore it is
+    // found by id.
+    for case in cases.iter().filter(|case| case.intent.order.is_none() && case.intent.rereads >= REREADS) {
+        let came = spellings(case);
+        let bore = |seen: &&Glance| {
+            case.intent.delivery == Some(seen.id) || came.iter().any(|number| number.as_str() == seen.number)
+        };
+        if let Some(id) = case.intent.delivery
+            && !seen.deliveries.iter().any(|seen| seen.id == id)
+            && let Ok(Some(d)) = tools.store.delivery(id).await
+            && let Ok(more) = tools.store.glance(shop.id(), &[], &[d.crm_order]).await
+        {
+            seen.early.extend(more.iter().map(|seen| seen.crm_order));
+            seen.deliveries.extend(more);
+        }
+        ids.extend(seen.deliveries.iter().filter(bore).map(|seen| seen.crm_order));
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    let crm = &shop.vendors.crm;
+    let mut rows = Vec::new();
+    let by_number = if numbers.is_empty() { Ok(Vec::new()) } else { crm.orders_by_numbers(&numbers).await };
+    match by_number {
+        Ok(found) => rows.extend(found),
+        Err(error) => {
+            fail_all(tools, shop, cases, &error).await;
+            return None;
+        }
+    }
+    let by_id = if ids.is_empty() { Ok(Vec::new()) } else { crm.orders_by_ids(&ids).await };
+    match by_id {
+        Ok(found) => rows.extend(found),
+        Err(error) => {
+            fail_all(tools, shop, cases, &error).await;
+            return None;
+        }
+    }
+    let mut read = Read { orders: BTreeMap::new(), unreadable: Vec::new() };
+    for row in rows {
+        match row {
+            Ok(order) => {
+                read.orders.insert(order.id, order);
+            }
+            Err(bad) => read.unreadable.push(bad),
+        }
+    }
+    let found: Vec<CrmOrderId> = read.orders.keys().copied().collect();
+    let several = cases.iter().any(|case| bearers_of(case, &read, &seen).len() > 1);
+    if seen.complete(tools, shop, &found, several).await.is_err() {
+        cases.iter_mut().for_each(|case| case.retry(RetryWhy::Internal, None));
+        return None;
+    }
+    Some((read, seen))
+}
+
+/// Orders that bear a case's number; those that bore it, once it is believed that none does.
+fn bearers_of(case: &Case, read: &Read, seen: &Seen) -> Vec<(CrmOrderId, bool)> {
+    let came = spellings(case);
+    let bears = |number: &str| came.iter().position(|c| c.as_str() == number);
+    let now: Vec<(CrmOrderId, bool)> =
+        read.orders.values().filter_map(|o| Some((o.id, bears(o.number.as_str())? == 0))).collect();
+    if !now.is_empty() || case.intent.rereads < REREADS {
+        return now;
+    }
+    seen.deliveries
+        .iter()
+        .filter(|seen| case.intent.delivery == Some(seen.id) || bears(&seen.number).is_some())
+        .map(|seen| (seen.crm_order, true))
+        .collect()
+}
+
+/// One intent and what it is about.
+struct Unit {
+    case: Case,
+    /// Of wishes by number: whose they are.
+    resolved: Option<Resolved>,
+    /// Orders it may be about that are ours: their rows are made if there are none.
+    ours: Vec<CrmOrderId>,
+}
+
+/// `Err`: the case has its outcome.
+fn unit(tools: &Tools, shop: &Shop, read: &Read, seen: &Seen, mut case: Case) -> Result<Unit, Box<Case>> {
+    if let Some(id) = case.intent.order {
+        match read.orders.get(&id) {
+            Some(order) => case.order = Some(order.clone()),
+            None => {
+                if let Some(bad) = read.unreadable.iter().find(|bad| bad.id == Some(id)) {
+                    case.give_up(reason::give_up(reason::UNREADABLE_ORDER, bad.why.to_string()));
+                    return Err(Box::new(case));
+                }
+            }
+        }
+        let ours = case.order.iter().filter(|order| is_ours(tools, shop, seen, &case.intent, order));
+        let ours = ours.map(|order| order.id).collect();
+        return Ok(Unit { resolved: None, ours, case });
+    }
+    let bearers: Vec<Bearer> = bearers_of(&case, read, seen)
+        .into_iter()
+        .map(|(id, exact)| {
+            let order = read.orders.get(&id);
+            let foreign = order.is_some_and(|order| report::foreign(order).is_some());
+            Bearer {
+                order: id,
+                exact,
+                ours: order.is_some_and(|order| is_ours(tools, shop, seen, &case.intent, order)),
+                standing: standing(seen, id, foreign),
+                to_be_sent: order.is_some_and(|o| shop.integration.settings.send_statuses.contains(&o.status)),
+                total: order.map(|order| order.total_summ).unwrap_or_default(),
+            }
+        })
+        .collect();
+    if bearers.is_empty() {
+        let came = spellings(&case);
+        let bad = |bad: &&Unreadable| bad.number.as_deref().is_some_and(|n| came.iter().any(|c| c.as_str() == n));
+        if let Some(bad) = read.unreadable.iter().find(bad) {
+            case.give_up(reason::give_up(reason::UNREADABLE_ORDER, bad.why.to_string()));
+        } else if case.intent.rereads < REREADS {
+            // RetailCRM may be behind.
+            case.read_again = true;
+            case.retry(RetryWhy::CrmLag, None);
+        } else {
+            case.give_up(reason::give_up(reason::ORDER_NOT_FOUND, ""));
+        }
+        return Err(Box::new(case));
+    }
+    let wants = case.intent.unserved();
+    let several = case.intent.requested - case.intent.served > 1;
+    let asked = Asked {
+        wants: &wants,
+        several,
+        declared: case.intent.declared,
+        by_status: !shop.integration.settings.send_statuses.is_empty(),
+        once_more: case.intent.rereads < REREADS && !is_planted(Bug::AmbiguityBelieved),
+    };
+    let resolved = resolve(asked, &bearers);
+    if resolved.read_again {
+        case.told.push("several orders bear the number, and which one is meant does not show yet".to_owned());
+        case.read_again = true;
+        case.retry(RetryWhy::CrmLag, None);
+        return Err(Box::new(case));
+    }
+    let ours = bearers.iter().filter(|bearer| bearer.ours).map(|bearer| bearer.order).collect();
+    Ok(Unit { resolved: Some(resolved), ours, case })
+}
+
+fn is_ours(tools: &Tools, shop: &Shop, seen: &Seen, intent: &Intent, order: &Order) -> bool {
+    let known = seen.of(order.id).map(|seen| seen.delivery_type.as_str());
+    let cancel = intent.cancel_seq > intent.served;
+    let told = Whose { candidates: &intent.candidates, known_type: known, cancel };
+    whose(order, &told, shop, &tools.module_code) == Shown::Ours
+}
+
+fn standing(seen: &Seen, order: CrmOrderId, foreign: bool) -> Standing {
+    match seen.of(order) {
+        Some(d) => match d.state {
+            S::Planned | S::Rejected => Standing::Open,
+            S::Cancelled if d.cancelled_by_us => Standing::Open,
+            _ => Standing::Settled,
+        },
+        None => match seen.past.iter().find(|past| past.crm_order == order) {
+            Some(past) if past.is_final() => Standing::Settled,
+            Some(_) => Standing::Open,
+            None if foreign => Standing::Settled,
+            None => Standing::Unknown,
+        },
+    }
+}
+
+/// What taking one order in hand came to.
+struct Taken {
+    unit: usize,
+    got: Got,
+}
+
+enum Got {
+    /// The order's own intent, when its wishes came by number; its delivery, as far as there
+    /// is one.
+    Order(CrmOrderId, Option<Box<Intent>>, Delivered),
+    /// The lease of the intent was lost meanwhile.
+    Lost,
+    Failed(StoreError),
+}
+
+enum Delivered {
+    Here(Box<Delivery>),
+    /// Another works on it.
+    Held,
+    Over(PastDelivery),
+    /// There is none, and the order is not ours.
+    None,
+}
+
+/// One commit for all: wishes by number go to their orders, and the leases are taken. Rows
+/// are written in the order that everybody keeps to: numbers, intents, deliveries.
+async fn take(tools: &Tools, shop: &Shop, read: &Read, units: &[Unit]) -> store::Result<Vec<Taken>> {
+    let now = tools.clock.now();
+    let until = tools.lease_until();
+    let mut taken = Vec::new();
+    let mut shares: Vec<(usize, &Share)> = Vec::new();
+    let mut orders: BTreeMap<CrmOrderId, (usize, Option<Intent>)> = BTreeMap::new();
+    let mut tx = tools.store.db.begin().await?;
+    for (n, unit) in units.iter().enumerate() {
+        match &unit.resolved {
+            Some(resolved) => {
+                // What cannot be told stays with the number until its letter is written.
+                if resolved.give_up.is_none() && !tx.leave_intent(&unit.case.intent, Leave::Served, now).await? {
+                    taken.push(Taken { unit: n, got: Got::Lost });
+                    continue;
+                }
+                shares.extend(resolved.shares.iter().map(|share| (n, share)));
+            }
+            None => {
+                orders.extend(unit.case.intent.order.map(|order| (order, (n, None))));
+            }
+        }
+    }
+    shares.sort_by_key(|(_, share)| share.order);
+    let number = |order: CrmOrderId, n: usize| {
+        let came = &units[n].case.intent.number;
+        read.orders.get(&order).map_or(came, |order| &order.number)
+    };
+    for (n, share) in &shares {
+        let wishes = HandOver {
+            from: &units[*n].case.intent,
+            order: share.order,
+            number: number(share.order, *n).as_str(),
+            wants: &share.wants,
+            with_declared: share.with_declared,
+        };
+        tx.hand_over(&wishes, now).await?;
+    }
+    for (n, share) in &shares {
+        if let Some(intent) = tx.claim_order(shop.id(), share.order, &tools.owner, until, now).await? {
+            orders.insert(share.order, (*n, Some(intent)));
+        }
+    }
+    for (order, (n, intent)) in orders {
+        let delivered = if units[n].ours.contains(&order) {
+            let key = DeliveryKey {
+                integration: shop.id(),
+                crm_order: order,
+                number: number(order, n),
+                prefix: &shop.integration.prefix,
+            };
+            match tx.lease_delivery(&key, &tools.owner, until, now).await? {
+                Leased::Taken(d) => Delivered::Here(d),
+                Leased::Held => Delivered::Held,
+                Leased::Over(past) => Delivered::Over(past),
+            }
+        } else {
+            // A row is made only for orders that were ever with this integration.
+            match tx.lease_order(shop.id(), order, &tools.owner, until, now).await? {
+                Some(d) => Delivered::Here(Box::new(d)),
+                None => Delivered::None,
+            }
+        };
+        if let (Delivered::Here(d), true) = (&delivered, intent.is_some()) {
+            tx.note_delivery(&units[n].case.intent, d.id).await?;
+        }
+        taken.push(Taken { unit: n, got: Got::Order(order, intent.map(Box::new), delivered) });
+    }
+    tx.commit().await?;
+    Ok(taken)
+}
+
+/// Makes the cases that are worked on.
+fn assemble(read: &Read, seen: &Seen, keeper: &LeaseKeeper, unit: Unit, taken: Vec<Taken>, done: &mut Vec<Case>) {
+    let mut own = Some(unit.case);
+    let by_number = unit.resolved.is_some();
+    for taken in taken {
+        match taken.got {
+            Got::Order(order, intent, delivered) => {
+                let case = match intent {
+                    Some(intent) => {
+                        keeper.add_intent(&intent);
+                        Some(Case::new(*intent))
+                    }
+                    None => own.take(),
+                };
+                let Some(mut case) = case else { continue };
+                case.order = read.orders.get(&order).cloned();
+                if let Some(order) = &case.order {
+                    case.intent.number.clone_from(&order.number);
+                }
+                match delivered {
+                    Delivered::Here(d) => {
+                        keeper.add_delivery(d.id.0);
+                        case.delivery = Some(*d);
+                    }
+                    Delivered::Over(past) => case.past = Some(past),
+                    Delivered::None if seen.of(order).is_none() => {}
+                    Delivered::None | Delivered::Held => case.retry(RetryWhy::LeaseHeld, None),
+                }
+                done.push(case);
+            }
+            // Another works on it.
+            Got::Lost => own = None,
+            Got::Failed(error) => {
+                tracing::warn!(%error, "an order could not be taken in hand");
+                let Some(mut case) = own.take() else { continue };
+                // What the database refuses again and again it will go on refusing.
+                if matches!(error, StoreError::Refused(_) | StoreError::Config(_) | StoreError::BadRow(_))
+                    && case.intent.attempt >= REFUSED_TRIES
+                {
+                    case.give_up(reason::give_up(reason::INTERNAL, error.to_string()));
+                } else {
+                    case.retry(RetryWhy::Internal, None);
+                }
+                done.push(case);
+            }
+        }
+    }
+    let give_up = unit.resolved.and_then(|resolved| resolved.give_up);
+    if let (true, Some(give_up), Some(mut case)) = (by_number, give_up, own) {
+        case.give_up(give_up);
+        done.push(case);
+    }
+}
+
+/// What others have worked on since the look makes the reading stale: it is read anew under
+/// the lease.
+async fn read_stale(tools: &Tools, shop: &Shop, seen: &Seen, cases: &mut [Case]) {
+    let stale: Vec<CrmOrderId> = cases
+        .iter()
+        .filter(|case| case.is_open())
+        .filter_map(|case| case.delivery.as_ref())
+        .filter(|d| !seen.is_fresh(d))
+        .map(|d| d.crm_order)
+        .collect();
+    if stale.is_empty() {
+        return;
+    }
+    let of_stale =
+        |case: &&mut Case| case.is_open() && case.delivery.as_ref().is_some_and(|d| stale.contains(&d.crm_order));
+    match shop.vendors.crm.orders_by_ids(&stale).await {
+        Ok(rows) => {
+            for order in rows.into_iter().flatten() {
+                for case in cases.iter_mut().filter(of_stale) {
+                    if case.delivery.as_ref().is_some_and(|d| d.crm_order == order.id) {
+                        case.order = Some(order.clone());
+                    }
+                }
+            }
+        }
+        Err(error) => {
+            let outcome = report::failure(tools, shop, &error).await;
+            cases.iter_mut().filter(of_stale).for_each(|case| case.close(outcome.clone()));
+        }
+    }
+}

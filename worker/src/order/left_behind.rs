@@ -1,0 +1,80 @@
+//! Parcels that MeaSoft still has of orders that went to another carrier, another shop, or
+//! nowhere. The trigger that should tell so names a number, which may be another order's by then.
+
+use jiff::Timestamp;
+use shared::domain::delivery::DeliveryState as S;
+use shared::domain::{CrmOrderId, Delivery, OrderNumber};
+use shared::message::{Candidate, Outcome};
+use shared::store;
+use shared::store::intents::{Intent, Want, Wish};
+use uuid::Uuid;
+
+use crate::order::attempt::Case;
+use crate::order::decide::Wanted;
+use crate::tools::Tools;
+use crate::vendor::Shop;
+
+/// Whether MeaSoft may have it and nobody has asked for its cancel yet. Pure.
+#[must_use]
+pub fn is_left_behind(d: &Delivery, intent: Option<&Intent>) -> bool {
+    let asked = intent.is_some_and(|intent| intent.cancel_seq > intent.send_seq);
+    matches!(d.state, S::Sending | S::Unknown | S::Created | S::InWork) && !asked
+}
+
+/// An order is found gone to another carrier while MeaSoft has it. Pure.
+#[must_use]
+pub fn is_found_gone(d: &Delivery, outcome: &Outcome, wanted: Wanted) -> bool {
+    matches!(outcome, Outcome::Superseded(_)) && d.state == S::Created && !wanted.cancel
+}
+
+/// The wish to cancel what an order left behind. Whoever serves it reads the order first: one
+/// that is back by then keeps its parcel.
+#[must_use]
+pub fn clearing_up(d: &Delivery, number: OrderNumber, like: &Intent, due_at: Timestamp, now: Timestamp) -> Wish {
+    Wish {
+        integration: d.integration,
+        number,
+        order: Some(d.crm_order),
+        want: Want::Cancel,
+        declared: None,
+        candidates: vec![Candidate { delivery_type: d.delivery_type.clone(), integration: d.integration }],
+        due_at,
+        received_at: now,
+        generation: like.generation,
+        traceparent: like.traceparent.clone(),
+        command_id: Uuid::now_v7().to_string(),
+    }
+}
+
+/// Whether this shop has placed the order. Pure.
+fn is_served_here(case: &Case, outcome: &Outcome) -> bool {
+    let placed = case.delivery.as_ref().is_some_and(|d| matches!(d.state, S::Created | S::InWork));
+    placed && matches!(outcome, Outcome::Done(_) | Outcome::AlreadyDone(_))
+}
+
+/// What other shops of the same RetailCRM account still have of an order that this one serves.
+///
+/// # Errors
+/// [`store::StoreError`].
+pub async fn clear_elsewhere(
+    tools: &Tools,
+    shop: &Shop,
+    case: &Case,
+    outcome: &Outcome,
+    order: CrmOrderId,
+) -> store::Result<()> {
+    if !is_served_here(case, outcome) {
+        return Ok(());
+    }
+    let now = tools.clock.now();
+    let due_at = now.checked_add(tools.limits.settle).unwrap_or(now);
+    let mut wishes = Vec::new();
+    for d in tools.store.deliveries_of_order(&shop.siblings, order).await? {
+        let intent = tools.store.intent(d.integration, order).await?;
+        if let (true, Ok(number)) = (is_left_behind(&d, intent.as_ref()), OrderNumber::parse(&d.number)) {
+            let like = intent.as_ref().unwrap_or(&case.intent);
+            wishes.push(clearing_up(&d, number, like, due_at, now));
+        }
+    }
+    if wishes.is_empty() { Ok(()) } else { tools.store.record_wishes(&wishes).await }
+}

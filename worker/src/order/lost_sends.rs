@@ -1,0 +1,168 @@
+//! What was sent and then lost by the database: for a while after another server took over, the
+//! first send of an order is preceded by a look at what MeaSoft has. The number that the ledger
+//! would give it now may be another order's there, and the order may be there under one that the
+//! ledger would not think of. Whose a parcel is, its lines say.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan, ZonedDateTime};
+use shared::domain::OrderNumber;
+use shared::domain::delivery::{DeliveryState as S, Phase};
+use shared::measoft::{Done, StatusRow};
+use shared::message::RetryWhy;
+use shared::store::numbers::{numbers, numbers_by_id};
+use shared::store::{self, StoreError};
+
+use crate::order::attempt::Case;
+use crate::order::courier::{phase, take_over};
+use crate::order::prepayment::PREPAYMENT;
+use crate::order::recognise::is_cancelled_by_client;
+use crate::takeover;
+use crate::tools::Tools;
+use crate::vendor::Shop;
+
+/// Whatever was lost is wanted again by then: the reconcile over the window has run.
+const DOUBTED: Duration = Duration::from_secs(3600);
+
+/// Answers whether any is to be decided on anew: it was found, or has another number now.
+pub async fn find(tools: &Tools, shop: &Shop, cases: &mut [&mut Case]) -> bool {
+    let mut doubtful: Vec<&mut Case> =
+        cases.iter_mut().map(|case| &mut **case).filter(|case| is_first_send(case)).collect();
+    if doubtful.is_empty() {
+        return false;
+    }
+    let now = tools.clock.now();
+    let window = match takeover::since(&tools.store, now - DOUBTED).await {
+        Ok(Some(window)) => window,
+        Ok(None) => return false,
+        Err(error) => {
+            tracing::warn!(%error, "whether another server took over is not known; nothing was sent");
+            doubtful.iter_mut().for_each(|case| case.retry(RetryWhy::Internal, None));
+            return false;
+        }
+    };
+    let Ok(looked_at) = tools.store.agreed_now().await else {
+        doubtful.iter_mut().for_each(|case| case.retry(RetryWhy::Internal, None));
+        return false;
+    };
+    // The courier's day may be ahead of or behind ours.
+    let day = |at: Timestamp| ZonedDateTime::new(at, TimeZone::UTC).date();
+    let (from, to) = (day(window.from - 24.hours()), day(now + 24.hours()));
+    let rows = match tools.ask(shop, shop.vendors.courier.status_by_created(from, to, Done::All)).await {
+        Ok(Ok(rows)) => rows,
+        Ok(Err(error)) => {
+            let outcome = tools.failure(shop, &error).await;
+            doubtful.iter_mut().for_each(|case| case.close(outcome.clone()));
+            return false;
+        }
+        Err(closed) => {
+            doubtful.iter_mut().for_each(|case| case.close(closed.clone()));
+            return false;
+        }
+    };
+    let mut anew = false;
+    // Who gives a number up goes before who gets it.
+    doubtful.sort_by_key(|case| own(case, &rows).is_some());
+    for case in doubtful {
+        let before = case.delivery.clone();
+        let settled = match own(case, &rows).cloned() {
+            Some(row) => {
+                anew = true;
+                case.looked_at = Some(looked_at);
+                adopted(tools, case, &row, now).await
+            }
+            None if is_anothers(case, &rows) => {
+                anew = true;
+                renumbered(tools, shop, case, &rows, now).await
+            }
+            None => Ok(()),
+        };
+        if let Err(error) = settled {
+            // The number is another's row still, which gives it up in its turn.
+            let expected = matches!(error, StoreError::Refused(_));
+            tracing::info!(%error, expected, "an order that may have been sent before is looked at again");
+            case.delivery = before;
+            case.retry(RetryWhy::Internal, None);
+        }
+    }
+    anew
+}
+
+fn is_first_send(case: &Case) -> bool {
+    case.is_open()
+        && case.delivery.as_ref().is_some_and(|d| {
+            matches!(d.state, S::Planned | S::Rejected) && d.sent_at.is_none() && d.sent_hash.is_none()
+        })
+}
+
+/// RetailCRM's ids of the lines: what is added to them tells pieces of one apart.
+fn lines<'a>(codes: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
+    codes.filter(|code| !code.is_empty() && *code != PREPAYMENT).filter_map(|code| code.split('-').next()).collect()
+}
+
+/// The order's parcel among the rows, the newest of several. One that we cancelled is none any
+/// more.
+fn own<'a>(case: &Case, rows: &'a [StatusRow]) -> Option<&'a StatusRow> {
+    let desired = case.desired.as_ref()?.as_ref().ok()?;
+    let wanted = lines(desired.order.items.iter().map(|item| item.extcode.as_str()));
+    rows.iter()
+        .filter(|row| {
+            let there = lines(row.items.iter().filter_map(|item| item.extcode.as_deref()));
+            row.orderno.is_some() && !wanted.is_disjoint(&there)
+        })
+        .filter(|row| phase(row) != Phase::NotDelivered || !is_cancelled_by_client(row.deliveredto.as_deref()))
+        .max_by_key(|row| row.status.as_ref().and_then(|status| status.createtime_gmt))
+}
+
+/// Whether MeaSoft has something else under the number that the ledger chose.
+fn is_anothers(case: &Case, rows: &[StatusRow]) -> bool {
+    let number = case.delivery.as_ref().map(|d| &d.orderno);
+    rows.iter().any(|row| row.orderno.as_ref() == number)
+}
+
+async fn adopted(tools: &Tools, case: &mut Case, row: &StatusRow, now: Timestamp) -> store::Result<()> {
+    let Some(d) = &mut case.delivery else { return Ok(()) };
+    d.orderno = row.orderno.clone().unwrap_or_else(|| d.orderno.clone());
+    d.state = S::Created;
+    d.reject_reason = None;
+    // What was sent is not known in full: only a complete edit makes sure.
+    d.sent_hash = None;
+    take_over(case, row);
+    case.told.push("MeaSoft has it from before another PostgreSQL server took over: taken over".to_owned());
+    saved(tools, case, now).await
+}
+
+/// Another order has the number at MeaSoft, or an earlier parcel of this one: the next is taken.
+async fn renumbered(
+    tools: &Tools,
+    shop: &Shop,
+    case: &mut Case,
+    rows: &[StatusRow],
+    now: Timestamp,
+) -> store::Result<()> {
+    let Some(d) = &mut case.delivery else { return Ok(()) };
+    let taken: BTreeSet<&str> = rows.iter().filter_map(|row| row.orderno.as_ref()).map(|no| no.as_str()).collect();
+    let (prefix, first) = (&shop.integration.prefix, d.generation);
+    let free = |(_, orderno): &(u32, shared::domain::OrderNo)| !taken.contains(orderno.as_str());
+    let (generation, orderno) = match OrderNumber::parse(&d.number) {
+        Ok(number) => {
+            tools.store.free_number(shop.id(), numbers(prefix, &number, d.crm_order, first).filter(free)).await?
+        }
+        Err(_) => tools.store.free_number(shop.id(), numbers_by_id(prefix, d.crm_order, first).filter(free)).await?,
+    };
+    case.told.push(format!("MeaSoft has another order under {}: new number {orderno}", d.orderno));
+    (d.generation, d.orderno) = (generation, orderno);
+    saved(tools, case, now).await
+}
+
+async fn saved(tools: &Tools, case: &mut Case, now: Timestamp) -> store::Result<()> {
+    let Some(d) = &case.delivery else { return Ok(()) };
+    let mut tx = tools.store.db.begin().await?;
+    if tx.save_delivery(d, false, now).await? {
+        return tx.commit().await;
+    }
+    case.retry(RetryWhy::LeaseHeld, None);
+    Ok(())
+}

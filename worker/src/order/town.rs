@@ -1,0 +1,157 @@
+//! The town of an order in MeaSoft's list: looked up, or asked about.
+
+use shared::domain::Language;
+use shared::measoft::{Limit, MeasoftError, NamePart, Town, TownQuery};
+use shared::message::{GiveUp, Outcome, RetryWhy};
+use shared::reason;
+use shared::retailcrm::address;
+use shared::retailcrm::wire::order::Address;
+use shared::store::journal::NO_TOWN;
+
+use crate::order::attempt::Case;
+use crate::tools::Tools;
+use crate::vendor::Shop;
+use crate::vendor::towns::{Choices, KEPT, Lookup, by_index, choose, question};
+
+/// Rows looked at; the list is sorted by importance.
+const ROWS: u32 = 100;
+
+/// Why a town could not be looked up.
+#[derive(Debug)]
+pub enum Failed {
+    /// The gate is closed.
+    Held(Outcome),
+    Courier(MeasoftError),
+}
+
+/// The town of an address; `None` when the address names none.
+///
+/// # Errors
+/// [`Failed`] when MeaSoft could not be asked.
+pub async fn resolve(tools: &Tools, shop: &Shop, address: &Address) -> Result<Option<Lookup>, Failed> {
+    let Some(asked) = question(address) else { return Ok(None) };
+    let found = kept(tools, shop, &asked.key, async || {
+        let mut country = asked.country.clone();
+        let mut rows = ask(tools, shop, &by_name(&asked.name, country.clone())).await?;
+        // Lists without countries are of the courier's own.
+        if rows.is_empty() && country.as_deref() == Some(HOME) {
+            country = None;
+            rows = ask(tools, shop, &by_name(&asked.name, None)).await?;
+        }
+        Ok(choose(address, &rows).listed_in(country.as_deref()))
+    })
+    .await?;
+    let (Lookup::Several(choices), Some(index)) = (&found, index(address)) else { return Ok(Some(found)) };
+    let key = format!("{}:{index}", asked.key);
+    let decided = kept(tools, shop, &key, async || {
+        Ok(by_index(choices, &ask(tools, shop, &TownQuery::Zipcode(index.to_owned())).await?))
+    });
+    decided.await.map(Some)
+}
+
+/// Whose towns may be listed without a country.
+const HOME: &str = "RU";
+
+fn index(address: &Address) -> Option<&str> {
+    let index = address.index.as_deref()?.trim();
+    (index.len() >= 4 && index.len() <= 10 && index.bytes().all(|b| b.is_ascii_digit())).then_some(index)
+}
+
+fn by_name(name: &str, country: Option<String>) -> TownQuery {
+    TownQuery::Name {
+        part: NamePart::Starts,
+        text: name.to_owned(),
+        region: None,
+        country,
+        limit: Some(Limit { from: 0, count: ROWS }),
+    }
+}
+
+async fn ask(tools: &Tools, shop: &Shop, query: &TownQuery) -> Result<Vec<Town>, Failed> {
+    match tools.ask(shop, shop.vendors.courier.towns(query)).await {
+        Err(held) => Err(Failed::Held(held)),
+        Ok(Err(error)) => Err(Failed::Courier(error)),
+        Ok(Ok(rows)) => Ok(rows),
+    }
+}
+
+/// What was found before under a name, else what is found now.
+async fn kept(
+    tools: &Tools,
+    shop: &Shop,
+    name: &str,
+    find: impl AsyncFnOnce() -> Result<Lookup, Failed>,
+) -> Result<Lookup, Failed> {
+    let now = tools.clock.now();
+    let key = (shop.id(), name.to_owned());
+    if let Some(found) = tools.towns.get(&key, now) {
+        return Ok(found);
+    }
+    if let Ok(Some((text, at))) = tools.store.reference(key.0, &key.1).await
+        && now.duration_since(at).unsigned_abs() < KEPT
+        && let Ok(found) = serde_json::from_str::<Lookup>(&text)
+        && matches!(found, Lookup::Found(_))
+    {
+        tools.towns.put(key, found.clone(), at);
+        return Ok(found);
+    }
+    let found = find().await?;
+    if let Lookup::Found(_) = &found {
+        let text = serde_json::to_string(&found).expect("a town serialises");
+        if let Err(error) = tools.store.keep_reference(key.0, &key.1, &text).await {
+            tracing::debug!(%error, "a town could not be kept");
+        }
+    }
+    tools.towns.put(key, found.clone(), now);
+    Ok(found)
+}
+
+/// «несколько городов…», for people.
+#[must_use]
+pub fn several(language: Language, city: &str, choices: &Choices) -> String {
+    let shown = choices.shown.join(", ");
+    match language {
+        Language::Ru => {
+            format!(
+                "Городов «{city}» несколько ({shown}): укажите в адресе доставки регион, тип населённого пункта или индекс"
+            )
+        }
+        Language::En => format!(
+            "There are several towns «{city}» ({shown}): enter the region, the type of the town or the postal index in the \
+             delivery address"
+        ),
+    }
+}
+
+/// Puts the town into an order about to be sent. The case is closed when it must not go.
+/// A town the list does not have goes as it was written: MeaSoft itself has the last word.
+pub async fn place(tools: &Tools, shop: &Shop, case: &mut Case) {
+    let Some(address) = case.order.as_ref().map(|order| order.delivery.address.clone()) else { return };
+    let found = match resolve(tools, shop, &address).await {
+        Ok(found) => found,
+        Err(Failed::Held(outcome)) => return case.close(outcome),
+        Err(Failed::Courier(error)) => {
+            tracing::debug!(error = error.outcome(), "a town could not be looked up");
+            return case.retry(RetryWhy::CourierUnavailable, None);
+        }
+    };
+    match found {
+        Some(Lookup::Found(town)) => {
+            if let Some(Ok(desired)) = &mut case.desired {
+                desired.order.receiver.town = Some(town.name);
+                desired.order.receiver.regioncode = town.region_code;
+            }
+        }
+        Some(Lookup::Several(choices)) => {
+            let city = address.city.as_deref().unwrap_or("");
+            let detail = several(shop.integration.settings.language, city, &choices);
+            let fault = reason::give_up(reason::TOWN_UNCLEAR, "").fault;
+            case.give_up(GiveUp { reason: reason::TOWN_UNCLEAR, fault, detail });
+        }
+        Some(Lookup::Nowhere) => {
+            let town = address::town(&address).unwrap_or_default();
+            case.told.push(format!("{NO_TOWN} «{town}»"));
+        }
+        None => {}
+    }
+}

@@ -1,0 +1,42 @@
+//! How long and how often a command is tried.
+
+use crate::Duration;
+
+/// How long and how often a command is tried.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// The ladder of pauses, ascending.
+    pub rungs: Vec<Duration>,
+    /// A command that keeps failing gives up when so much time was spent trying.
+    pub give_up_after: Duration,
+    /// Longest wait that another side may ask for.
+    pub longest_asked: Duration,
+}
+
+impl Policy {
+    pub const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    #[must_use]
+    pub fn new(rungs: Vec<Duration>) -> Self {
+        Self { rungs, give_up_after: Self::DAY, longest_asked: LONGEST_ASKED }
+    }
+
+    #[must_use]
+    pub const fn with_longest_asked(mut self, longest: Duration) -> Self {
+        self.longest_asked = longest;
+        self
+    }
+
+    /// Nothing is put off for longer.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.rungs.iter().copied().max().unwrap_or_default().max(LONGEST_ASKED)
+    }
+
+    pub(crate) fn rung(&self, index: usize) -> Duration {
+        self.rungs.get(index).or(self.rungs.last()).copied().unwrap_or(Duration::from_secs(15))
+    }
+}
+
+/// Longest wait that another side may ask for; then it is asked again.
+pub const LONGEST_ASKED: Duration = Duration::from_secs(15 * 60);

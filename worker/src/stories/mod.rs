@@ -1,0 +1,5 @@
+//! Stories over both simulators, told of the whole worker.
+
+pub(crate) mod identity;
+pub(crate) mod lost;
+pub(crate) mod neighbours;

@@ -1,0 +1,86 @@
+//! What this worker holds back, named as people know it.
+
+use std::collections::BTreeMap;
+
+use shared::domain::Integration;
+use shared::store::breakers::Held;
+use shared::telemetry::metrics::{BreakerState, BreakerTarget};
+
+use crate::tools::Tools;
+use crate::vendor::integrations::Shops;
+use crate::vendor::limiter::{self, Target};
+
+/// Addresses and accounts of MeaSoft, and RetailCRM accounts.
+#[must_use]
+pub fn held(tools: &Tools, shops: &Shops) -> Vec<Held> {
+    let now = tools.clock.now();
+    let courier = tools.gate.held().into_iter().map(|held| Held {
+        target: match held.what {
+            Target::Address => BreakerTarget::Measoft,
+            Target::Account => BreakerTarget::Account,
+        },
+        name: named(&held.name),
+        state: state(held.state),
+        until: held.until,
+        why: held.why,
+    });
+    let crm: BTreeMap<String, Held> = shops
+        .all()
+        .into_iter()
+        .filter_map(|shop| {
+            let resting = shop.vendors.crm.resting()?;
+            let name = shop.integration.crm_url.clone();
+            let state = if resting.until > now { BreakerState::Open } else { BreakerState::HalfOpen };
+            let target = BreakerTarget::Retailcrm;
+            Some((name.clone(), Held { target, name, state, until: resting.until, why: resting.why }))
+        })
+        .collect();
+    courier.chain(crm.into_values()).collect()
+}
+
+/// Those that an integration waits for.
+#[must_use]
+pub fn of(held: Vec<Held>, integration: &Integration) -> Vec<Held> {
+    let account = integration.courier_account();
+    let names = [
+        (BreakerTarget::Measoft, limiter::address_of(&account)),
+        (BreakerTarget::Account, named(&account)),
+        (BreakerTarget::Retailcrm, integration.crm_url.clone()),
+    ];
+    held.into_iter()
+        .filter(|held| names.iter().any(|(target, name)| *target == held.target && *name == held.name))
+        .collect()
+}
+
+/// `https://host/api/|8|shop` is MeaSoft's address, the courier's number and the login.
+fn named(name: &str) -> String {
+    match name.split('|').collect::<Vec<_>>().as_slice() {
+        [url, extra, login] => format!("{} courier {extra} login {login}", limiter::address_of(url)),
+        _ => name.to_owned(),
+    }
+}
+
+const fn state(state: limiter::BreakerState) -> BreakerState {
+    match state {
+        limiter::BreakerState::Closed => BreakerState::Closed,
+        limiter::BreakerState::HalfOpen => BreakerState::HalfOpen,
+        limiter::BreakerState::Open => BreakerState::Open,
+    }
+}
+
+/// The worst of a kind.
+#[must_use]
+pub fn worst(held: &[Held], target: BreakerTarget) -> BreakerState {
+    held.iter().filter(|held| held.target == target).map(|held| held.state).max().unwrap_or(BreakerState::Closed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_named_as_people_know_it() {
+        assert_eq!(named("https://a.example/api/|8|shop"), "https://a.example:443 courier 8 login shop");
+        assert_eq!(named("https://a.example:443"), "https://a.example:443");
+    }
+}

@@ -1,0 +1,133 @@
+//! The integrations as a worker sees them, kept fresh in the background.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use shared::domain::crm_account::Access;
+use shared::domain::{Integration, IntegrationId};
+use shared::store::{self, Store};
+use tokio_util::sync::CancellationToken;
+
+use crate::vendor::{Connect, Shop};
+
+/// How old the picture may get.
+const EVERY: Duration = Duration::from_millis(900);
+
+/// What became of an integration.
+#[derive(Clone)]
+pub enum Found {
+    Active(Shop),
+    /// Its commands wait.
+    Paused,
+    /// Removed, or never there.
+    Unknown,
+}
+
+struct Seen {
+    version: i64,
+    active: bool,
+    shop: Result<Shop, String>,
+}
+
+/// Tells every shop which others are of its RetailCRM account.
+fn relate(seen: &mut HashMap<IntegrationId, Seen>) {
+    let shops = seen.values().filter_map(|seen| seen.shop.as_ref().ok());
+    let accounts: Vec<(IntegrationId, Access)> = shops.map(|shop| (shop.id(), Access::of(&shop.integration))).collect();
+    for shop in seen.values_mut().filter_map(|seen| seen.shop.as_mut().ok()) {
+        let (own, id) = (Access::of(&shop.integration), shop.id());
+        let others = accounts.iter().filter(|(other, access)| *other != id && access.is_one_with(&own));
+        shop.siblings = others.map(|(other, _)| *other).collect();
+    }
+}
+
+/// A registry of integrations; cheap to clone.
+#[derive(Clone)]
+pub struct Shops {
+    store: Store,
+    connect: Arc<dyn Connect>,
+    seen: Arc<RwLock<HashMap<IntegrationId, Seen>>>,
+    stamp: Arc<RwLock<Option<(i64, i64)>>>,
+}
+
+impl Shops {
+    #[must_use]
+    pub fn new(store: Store, connect: Arc<dyn Connect>) -> Self {
+        Self { store, connect, seen: Arc::default(), stamp: Arc::default() }
+    }
+
+    /// Reads what has changed since the last look. Answers whether anything had.
+    ///
+    /// # Errors
+    /// [`store::StoreError`]; the picture stays as it was.
+    pub async fn refresh(&self) -> store::Result<bool> {
+        let stamp = self.store.integrations_stamp().await?;
+        if *self.stamp.read().expect("never poisoned") == Some(stamp) {
+            return Ok(false);
+        }
+        let integrations = self.store.integrations().await?;
+        let mut seen = self.seen.write().expect("never poisoned");
+        seen.retain(|id, _| integrations.iter().any(|i| i.id == *id));
+        for integration in integrations {
+            let known = seen.get(&integration.id);
+            if known.is_some_and(|known| known.version == integration.version) {
+                continue;
+            }
+            let (id, version, active) = (integration.id, integration.version, integration.is_active());
+            let shop = self.open(integration);
+            if let Err(why) = &shop {
+                tracing::error!(integration = id.0, why, "integration cannot be worked for");
+            }
+            seen.insert(id, Seen { version, active, shop });
+        }
+        relate(&mut seen);
+        *self.stamp.write().expect("never poisoned") = Some(stamp);
+        Ok(true)
+    }
+
+    fn open(&self, integration: Integration) -> Result<Shop, String> {
+        let vendors = self.connect.connect(&integration)?;
+        Ok(Shop::new(integration, vendors))
+    }
+
+    /// An integration that is not stored so (yet).
+    ///
+    /// # Errors
+    /// A sentence for people when its addresses are not usable.
+    pub fn trial(&self, integration: Integration) -> Result<Shop, String> {
+        self.open(integration)
+    }
+
+    #[must_use]
+    pub fn find(&self, id: IntegrationId) -> Found {
+        match self.seen.read().expect("never poisoned").get(&id) {
+            None => Found::Unknown,
+            Some(Seen { active: true, shop: Ok(shop), .. }) => Found::Active(shop.clone()),
+            Some(_) => Found::Paused,
+        }
+    }
+
+    /// Whatever state it is in, if its vendors can be reached.
+    #[must_use]
+    pub fn any(&self, id: IntegrationId) -> Option<Shop> {
+        self.seen.read().expect("never poisoned").get(&id).and_then(|seen| seen.shop.as_ref().ok().cloned())
+    }
+
+    #[must_use]
+    pub fn all(&self) -> Vec<Shop> {
+        self.seen.read().expect("never poisoned").values().filter_map(|s| s.shop.as_ref().ok().cloned()).collect()
+    }
+
+    /// Keeps the picture fresh until `stop`.
+    pub async fn keep_fresh(self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            if let Err(error) = self.refresh().await {
+                tracing::debug!(%error, "integrations could not be read; the last picture stands");
+            }
+        }
+    }
+}
