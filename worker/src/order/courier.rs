@@ -400,9 +400,11 @@ impl Tools {
         }
         if case.intent.verify {
             // Another holder may have changed it and told RetailCRM so: only a complete edit
-            // and telling it again make sure. Nobody changes what is not known to be placed.
+            // and telling it again make sure. Nobody changes what is not known to be placed,
+            // and what nobody can change any more is as it was confirmed, if it looks so.
+            let stays = !phase(row).is_editable() && wish(case).is_some_and(|desired| shows(row, desired));
             let d = delivery_mut(case);
-            if !lost {
+            if !lost && !stays {
                 d.sent_hash = None;
             }
             d.crm_written = shared::domain::delivery::CrmWritten::default();

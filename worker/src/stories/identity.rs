@@ -631,3 +631,21 @@ async fn an_order_found_after_a_lost_answer_and_a_lost_lease_is_not_edited() {
     doubt(&world, order, "UPDATE deliveries SET number = number").await;
     assert_eq!(world.courier.count("editorder"), 1);
 }
+
+#[tokio::test]
+async fn a_doubt_about_what_nobody_can_change_any_more_makes_no_letter_and_a_change_does() {
+    let world = World::new().await;
+    let order = world.place("7001").await;
+    world.send(world.id, "7001").await;
+    settle(&world).await;
+    assert!(world.courier.set_status("7001", "ACCEPTED", world.tools.clock.now()));
+    world.wish(world.id, "7001", Want::Update).await;
+    doubt(&world, order, "UPDATE deliveries SET number = number").await;
+    assert_eq!(world.delivery(order).await.state, S::InWork);
+    assert_eq!(dead_reasons(&world).await, [""; 0], "nothing was to be changed");
+    world.crm.edit(world.account, order, |order| order.set_address("Москва", "Другая ул., д. 9"));
+    world.wish(world.id, "7001", Want::Update).await;
+    doubt(&world, order, "UPDATE deliveries SET number = number").await;
+    assert_eq!(dead_reasons(&world).await, ["too_late"], "and the shop hears of what cannot be");
+    assert_eq!(world.courier.count("editorder"), 0);
+}
