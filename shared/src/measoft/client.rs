@@ -48,13 +48,13 @@ impl std::fmt::Debug for MeasoftClient {
 }
 
 impl MeasoftClient {
-    /// `http` is shared between accounts and comes from [`http_client`].
+    /// `http` is shared between accounts and comes from [`super::http_client`].
     #[must_use]
     pub fn new(http: reqwest::Client, account: Account, tap: Arc<dyn ExchangeTap>) -> Self {
         Self { http, account: Arc::new(account), timeouts: Timeouts::default(), limits: Limits::default(), tap }
     }
 
-    /// `connect` is a matter of [`http_client`] and ignored here.
+    /// `connect` is a matter of [`super::http_client`] and ignored here.
     #[must_use]
     pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;

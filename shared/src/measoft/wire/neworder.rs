@@ -322,7 +322,7 @@ pub struct AdvPrice {
 pub struct CreateRow {
     pub orderno: OrderNo,
     pub barcode: Option<String>,
-    /// 0 is success; [`class::UNREADABLE_CODE`] when it was no number.
+    /// 0 is success; [`crate::measoft::class::UNREADABLE_CODE`] when it was no number.
     pub code: i64,
     /// The vendor's words, without phones and e-mail addresses.
     pub text_ru: Option<String>,
