@@ -165,9 +165,11 @@ async fn work(tools: &Tools, shop: &Shop, references: &Arc<References>, cases: &
             town::place(tools, shop, case).await;
         }
         creates.retain(|case| case.is_open());
-        let decided_anew = lost_sends::find(tools, shop, &mut creates).await;
+        let seen = lost_sends::find(tools, shop, &mut creates).await;
         creates.retain(|case| case.is_open() && is_as_decided(case));
-        if creates.is_empty() && singles.is_empty() && !decided_anew {
+        let decided = singles.len();
+        singles.retain_mut(|(case, _)| !seen.tell(case));
+        if creates.is_empty() && singles.is_empty() && singles.len() == decided && !seen.anew {
             break;
         }
         for (case, decision) in singles {

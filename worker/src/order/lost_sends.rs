@@ -26,26 +26,49 @@ use crate::vendor::Shop;
 /// Whatever was lost is wanted again by then: the reconcile over the window has run.
 const DOUBTED: Duration = Duration::from_secs(3600);
 
-/// Answers whether any is to be decided on anew: it was found, or has another number now.
-pub async fn find(tools: &Tools, shop: &Shop, cases: &mut [&mut Case]) -> bool {
+/// What the look showed.
+#[derive(Default)]
+pub struct Seen {
+    /// Whether any is to be decided on anew: it was found, or has another number now.
+    pub anew: bool,
+    /// What MeaSoft has, as of a moment.
+    rows: Vec<StatusRow>,
+    looked_at: Option<Timestamp>,
+}
+
+impl Seen {
+    /// Takes over what it showed of an order that is known to be placed: the ledger may have lost
+    /// that as well. Answers whether that was news.
+    pub fn tell(&self, case: &mut Case) -> bool {
+        let Some(d) = case.delivery.as_ref().filter(|d| d.state == S::Created) else { return false };
+        let before = (d.state, d.status.clone());
+        let Some(row) = self.rows.iter().find(|row| row.orderno.as_ref() == Some(&d.orderno)) else { return false };
+        case.looked_at = self.looked_at;
+        take_over(case, row);
+        case.delivery.as_ref().is_some_and(|d| (d.state, d.status.clone()) != before)
+    }
+}
+
+/// Looks for the parcels of first sends.
+pub async fn find(tools: &Tools, shop: &Shop, cases: &mut [&mut Case]) -> Seen {
     let mut doubtful: Vec<&mut Case> =
         cases.iter_mut().map(|case| &mut **case).filter(|case| is_first_send(case)).collect();
     if doubtful.is_empty() {
-        return false;
+        return Seen::default();
     }
     let now = tools.clock.now();
     let window = match takeover::since(&tools.store, now - DOUBTED).await {
         Ok(Some(window)) => window,
-        Ok(None) => return false,
+        Ok(None) => return Seen::default(),
         Err(error) => {
             tracing::warn!(%error, "whether another server took over is not known; nothing was sent");
             doubtful.iter_mut().for_each(|case| case.retry(RetryWhy::Internal, None));
-            return false;
+            return Seen::default();
         }
     };
     let Ok(looked_at) = tools.store.agreed_now().await else {
         doubtful.iter_mut().for_each(|case| case.retry(RetryWhy::Internal, None));
-        return false;
+        return Seen::default();
     };
     // The courier's day may be ahead of or behind ours.
     let day = |at: Timestamp| ZonedDateTime::new(at, TimeZone::UTC).date();
@@ -55,11 +78,11 @@ pub async fn find(tools: &Tools, shop: &Shop, cases: &mut [&mut Case]) -> bool {
         Ok(Err(error)) => {
             let outcome = tools.failure(shop, &error).await;
             doubtful.iter_mut().for_each(|case| case.close(outcome.clone()));
-            return false;
+            return Seen::default();
         }
         Err(closed) => {
             doubtful.iter_mut().for_each(|case| case.close(closed.clone()));
-            return false;
+            return Seen::default();
         }
     };
     let mut anew = false;
@@ -87,7 +110,7 @@ pub async fn find(tools: &Tools, shop: &Shop, cases: &mut [&mut Case]) -> bool {
             case.retry(RetryWhy::Internal, None);
         }
     }
-    anew
+    Seen { anew, rows, looked_at: Some(looked_at) }
 }
 
 fn is_first_send(case: &Case) -> bool {

@@ -23,7 +23,7 @@ use shared::clock::Clock;
 use shared::config::Budgets;
 use shared::crypto::SecretKey;
 use shared::domain::{Integration, IntegrationId, Kopecks, OrderNumber, Secret, Settings};
-use shared::message::{Candidate, Command, Envelope, Lane, RECONCILE_HISTORY, decode};
+use shared::message::{Candidate, Command, Envelope, Lane, Outcome, RECONCILE_HISTORY, decode};
 use shared::store::integrations::NewIntegration;
 use shared::store::journal::Journal;
 use shared::store::{Db, Store};
@@ -38,6 +38,8 @@ use crate::{back, rules};
 /// The first reading waits this long after its trigger.
 pub const SETTLE: Duration = Duration::from_millis(1500);
 pub const LEASE: Duration = Duration::from_secs(90);
+/// A walk through a long time is cut in pieces by the budgets.
+const WALKS: usize = 20;
 
 /// What happened, for people, and what should not have.
 #[derive(Clone)]
@@ -548,7 +550,15 @@ impl World {
             if !both {
                 envelope.key = RECONCILE_HISTORY.to_owned();
             }
-            let done = sync::reconcile::run(&tools, &self.registry, &envelope).await;
+            let mut done = sync::reconcile::run(&tools, &self.registry, &envelope).await;
+            // Tried again as its job is, whose pauses are minutes.
+            for _ in 0..WALKS {
+                if !matches!(done, Outcome::RetryLater { .. }) {
+                    break;
+                }
+                self.pass(Duration::from_secs(300));
+                done = sync::reconcile::run(&tools, &self.registry, &envelope).await;
+            }
             self.said.line(format!("   the walk for integration {at}: {}", done.label()));
         }
         let published = self.store.claim_jobs(Some(Lane::Interactive), "test", LEASE, 1000).await.expect("jobs");
