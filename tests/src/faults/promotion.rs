@@ -207,7 +207,8 @@ async fn conclude(world: &World, traffic: &Traffic, seen: &mut Promotion) {
     seen.lost = verdict.lost;
     seen.doubled = verdict.doubled;
     seen.wrong.extend(traffic.strange());
-    seen.wrong.extend(world.differences().await.unwrap_or_else(|error| vec![format!("{error:#}")]));
+    let differences = world.differences().await.unwrap_or_else(|error| vec![format!("{error:#}")]);
+    seen.wrong.extend(differences.into_iter().filter(|sentence| !is_of_nothing_wanted(sentence)));
     seen.wrong.extend(others_goods(world, &records).await.unwrap_or_else(|error| vec![format!("{error:#}")]));
     let sql = "SELECT outcome AS id FROM journal WHERE what = 'trigger' UNION SELECT command_id FROM intents \
                UNION SELECT command_id FROM order_intents";
@@ -227,6 +228,12 @@ async fn conclude(world: &World, traffic: &Traffic, seen: &mut Promotion) {
     if !doctor.contains("took over") && !doctor.contains("taken over") {
         seen.wrong.push(format!("the doctor does not tell the takeover: {doctor}"));
     }
+}
+
+/// An order that was sent and cancelled within what was lost: nobody wants it, and its parcel is
+/// cancelled there as it is here. Nothing says that it ever was ours, and nothing is to be done.
+fn is_of_nothing_wanted(difference: &str) -> bool {
+    difference.ends_with("(CANCELED), which the ledger does not know")
 }
 
 /// Rows that hold another order's number, sum or goods. Whose a parcel is, its goods say.
