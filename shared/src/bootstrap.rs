@@ -48,7 +48,6 @@ pub struct Ctx {
 impl Ctx {
     /// A context over an open store, without signals or ops server. The store's clock is
     /// the context's.
-    #[must_use]
     pub fn new(config: Arc<Config>, store: Store) -> Self {
         let clock = store.clock.clone();
         Self {
@@ -131,9 +130,6 @@ impl Ctx {
 
 /// Opens the database. SQLite is created and migrated; PostgreSQL is connected lazily and
 /// left as it is, since several releases may share it.
-///
-/// # Errors
-/// One sentence naming the file or the variable.
 pub async fn open_store(config: &Config, key: SecretKey, clock: Clock) -> anyhow::Result<Store> {
     let db = match &config.database {
         Database::Sqlite(path) => {
@@ -167,7 +163,6 @@ fn complain(text: impl std::fmt::Display) {
 }
 
 /// An error with its causes, in one line.
-#[must_use]
 pub fn sentence(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {

@@ -12,18 +12,15 @@ pub struct Clock(Option<Arc<AtomicI64>>);
 
 impl Clock {
     /// The system's clock.
-    #[must_use]
     pub const fn system() -> Self {
         Self(None)
     }
 
     /// A clock that stands still until it is moved.
-    #[must_use]
     pub fn standing_at(at: Timestamp) -> Self {
         Self(Some(Arc::new(AtomicI64::new(at.as_millisecond()))))
     }
 
-    #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
@@ -33,14 +30,12 @@ impl Clock {
     }
 
     /// UTC milliseconds: the form the store keeps.
-    #[must_use]
     pub fn now_ms(&self) -> i64 {
         self.now().as_millisecond()
     }
 
     /// A moment that comes after every earlier one of this process, whoever sets the system's
     /// clock meanwhile: good for telling what came first, and for nothing else.
-    #[must_use]
     pub fn steady(&self) -> Timestamp {
         static BEGAN: OnceLock<(Instant, Timestamp)> = OnceLock::new();
         if !self.is_system() {
@@ -51,7 +46,6 @@ impl Clock {
     }
 
     /// Whether it is the system's, which may be wrong.
-    #[must_use]
     pub const fn is_system(&self) -> bool {
         self.0.is_none()
     }

@@ -52,7 +52,6 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// Random bytes from the operating system (through uuid's generator, which uses it).
-#[must_use]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut out = [0u8; N];
     for chunk in out.chunks_mut(8) {
@@ -67,31 +66,26 @@ pub fn random<const N: usize>() -> [u8; N] {
 }
 
 /// A random positive number of 63 bits: what is drawn so does not repeat.
-#[must_use]
 pub fn random_number() -> i64 {
     (i64::from_be_bytes(random::<8>()) & i64::MAX).max(1)
 }
 
 /// A random lower-case hex text of `2 × N` characters.
-#[must_use]
 pub fn random_hex<const N: usize>() -> String {
     hex(&random::<N>())
 }
 
-#[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
-#[must_use]
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
 /// SHA-256 in lower-case hex.
-#[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&sha256(bytes))
 }
@@ -104,7 +98,6 @@ impl SecretKey {
         Ok(Self::from_bytes(bytes.try_into().map_err(|_| BadKey)?))
     }
 
-    #[must_use]
     pub fn from_bytes(key: [u8; 32]) -> Self {
         let lookup = hmac(&key, &[b"lookup"]);
         let id = hmac(&key, &[b"key id"]);
@@ -112,25 +105,21 @@ impl SecretKey {
     }
 
     /// The same key, which also opens what another one has sealed.
-    #[must_use]
     pub fn beside(mut self, other: Self) -> Self {
         self.other = Some(Arc::new(other));
         self
     }
 
     /// Whether a sealed secret names this very key as its own.
-    #[must_use]
     pub fn has_sealed(&self, sealed: &[u8]) -> bool {
         sealed.first() == Some(&VERSION) && sealed.get(1..5) == Some(&self.id[..])
     }
 
     /// A new key as its text form.
-    #[must_use]
     pub fn generate() -> String {
         STANDARD.encode(random::<32>())
     }
 
-    #[must_use]
     pub fn seal(&self, place: &str, secret: &Secret) -> Vec<u8> {
         let nonce = random::<24>();
         let cipher = XChaCha20Poly1305::new(&self.key.into());
@@ -162,26 +151,22 @@ impl SecretKey {
 
     /// What a presented key is looked up by: a keyed hash, so that the table of keys is of
     /// no use to who reads it and the look-up's timing says nothing about a key.
-    #[must_use]
     pub fn lookup_hash(&self, presented: &str) -> String {
         hex(&hmac(&self.lookup, &[presented.as_bytes()]))
     }
 
     /// A signature over a text, good for one purpose only.
-    #[must_use]
     pub fn sign(&self, purpose: &str, text: &str) -> String {
         let key = hmac(&self.key, &[b"sign ", purpose.as_bytes()]);
         hex(&hmac(&key, &[text.as_bytes()]))
     }
 
     /// A keyed hash for comparing personal data without keeping it.
-    #[must_use]
     pub fn blind(&self, text: &str) -> String {
         hex(&hmac(&self.lookup, &[b"blind", text.as_bytes()])[..12])
     }
 
     /// Whether a kept hash is this text's.
-    #[must_use]
     pub fn is_blinded(&self, text: &str, kept: &str) -> bool {
         self.blind(text) == kept || self.other.as_ref().is_some_and(|other| other.is_blinded(text, kept))
     }

@@ -23,7 +23,6 @@ fn place(id: IntegrationId) -> String {
 }
 
 impl Draft {
-    #[must_use]
     pub fn of(i: &Integration) -> Self {
         Self {
             crm_url: i.crm_url.clone(),
@@ -34,12 +33,10 @@ impl Draft {
         }
     }
 
-    #[must_use]
     pub fn crm_api_key(&self) -> &Secret {
         &self.crm_api_key
     }
 
-    #[must_use]
     pub fn password(&self) -> &Secret {
         &self.password
     }
@@ -53,14 +50,12 @@ impl Draft {
         i.secrets.password = self.password;
     }
 
-    #[must_use]
     pub fn seal(&self, id: IntegrationId, key: &SecretKey) -> String {
         let plain = json!([self.crm_url, self.crm_api_key.expose(), self.extra, self.login, self.password.expose()]);
         BASE64.encode(key.seal(&place(id), &Secret::new(plain.to_string())))
     }
 
     /// `None` unless this installation sealed it for this integration.
-    #[must_use]
     pub fn open(sealed: &str, id: IntegrationId, key: &SecretKey) -> Option<Self> {
         let plain = key.open(&place(id), &BASE64.decode(sealed).ok()?).ok()?;
         let fields: Vec<Value> = serde_json::from_str(plain.expose()).ok()?;

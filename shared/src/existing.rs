@@ -41,7 +41,6 @@ pub async fn check(config: &Config) -> Result<(), String> {
 }
 
 /// The sentence about a database whose key is not where it was.
-#[must_use]
 pub fn no_key(config: &Config) -> BadConfig {
     BadConfig(vec![format!(
         "BRIDGE_SECRET_KEY: it is not set and there is no {}, but the database was sealed with a key: put that file back \
@@ -51,7 +50,6 @@ pub fn no_key(config: &Config) -> BadConfig {
 }
 
 /// A path as it is from anywhere.
-#[must_use]
 pub fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string()
 }

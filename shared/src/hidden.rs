@@ -42,7 +42,6 @@ impl Known {
 
     /// The text without any of it, in whatever case it is written. A word of it inside a longer
     /// word is left: «Роза» does not hide in «прозаично».
-    #[must_use]
     pub fn hide(&self, text: &str) -> String {
         let (shown, small) = (text.chars().collect::<Vec<_>>(), lower(text));
         let mut known: Vec<&Vec<char>> = self.0.iter().collect();

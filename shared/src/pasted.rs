@@ -6,7 +6,6 @@ use std::borrow::Cow;
 /// Unicode's default ignorable ones, such as zero-width spaces, marks of direction, soft
 /// hyphens and a byte order mark. Variation selectors and tags change how their neighbour
 /// looks and are left alone.
-#[must_use]
 pub const fn is_unseen(c: char) -> bool {
     c.is_whitespace()
         || matches!(
@@ -27,13 +26,11 @@ pub const fn is_unseen(c: char) -> bool {
 }
 
 /// Without what is unseen at its ends.
-#[must_use]
 pub fn trim(text: &str) -> &str {
     text.trim_matches(is_unseen)
 }
 
 /// Without anything unseen: for keys and codes, which have none inside.
-#[must_use]
 pub fn compact(text: &str) -> Cow<'_, str> {
     if text.contains(is_unseen) { text.chars().filter(|c| !is_unseen(*c)).collect() } else { text.into() }
 }

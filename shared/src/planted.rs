@@ -55,7 +55,6 @@ mod switch {
         PLANTED.set(bug);
     }
 
-    #[must_use]
     pub fn is_planted(bug: Bug) -> bool {
         PLANTED.get() == Some(bug)
     }
@@ -65,7 +64,6 @@ mod switch {
 pub use switch::{is_planted, plant};
 
 #[cfg(not(feature = "planted-bugs"))]
-#[must_use]
 pub const fn is_planted(_: Bug) -> bool {
     false
 }

@@ -283,7 +283,6 @@ type in the order, save, choose the old one again and send it anew.";
 }
 
 /// A give-up for one of our own reasons, with its usual fault.
-#[must_use]
 pub fn give_up(reason: &'static str, detail: impl Into<String>) -> GiveUp {
     let fault = OURS.iter().find(|(label, ..)| *label == reason).map_or(Fault::Bridge, |(_, fault, ..)| *fault);
     GiveUp { reason, fault, detail: detail.into() }
@@ -295,7 +294,6 @@ pub fn all() -> impl Iterator<Item = &'static str> {
 }
 
 /// The words for a reason, ours or MeaSoft's.
-#[must_use]
 pub fn explain(reason: &str, language: Language) -> Explanation {
     if let Some((_, _, ru, en)) = OURS.iter().find(|(label, ..)| *label == reason) {
         return match language {

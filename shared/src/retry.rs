@@ -19,7 +19,6 @@ pub struct Waits {
 impl Waits {
     /// Doubling from the shorter to the longer; each wait is between half and one and a
     /// half of its step and never above the longer.
-    #[must_use]
     pub fn between(shortest: Duration, longest: Duration) -> Self {
         let schedule = ExponentialBackoffBuilder::new()
             .with_initial_interval(shortest)

@@ -8,9 +8,6 @@ use tokio_util::task::TaskTracker;
 /// Turns SIGTERM and SIGINT into a soft stop; the second signal asks for the hard one. A
 /// terminal that is closed (SIGHUP) does not end a process that serves shops; settings are read
 /// at start alone, so there is nothing to read anew either.
-///
-/// # Errors
-/// The system's, when signals cannot be watched.
 pub fn watch_signals(stop: CancellationToken, hard: CancellationToken) -> std::io::Result<()> {
     let mut signals = Signals::new()?;
     tokio::spawn(async move {

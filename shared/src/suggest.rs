@@ -26,14 +26,12 @@ fn least<'a>(
 }
 
 /// The nearest word that is no more than two slips of the hand away.
-#[must_use]
 pub fn slip<'a>(given: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     least(given, words, slips)
 }
 
 /// The nearest word by slips of the hand, or one of which this is the beginning or that is the
 /// beginning of this.
-#[must_use]
 pub fn nearest<'a>(given: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     least(given, words, |given, word| {
         slips(given, word).or_else(|| {
@@ -44,7 +42,6 @@ pub fn nearest<'a>(given: &str, words: impl IntoIterator<Item = &'a str>) -> Opt
 }
 
 /// The end of a sentence about an unknown word: «; did you mean bad_phone?», or nothing.
-#[must_use]
 pub fn did_you_mean<'a>(given: &str, words: impl IntoIterator<Item = &'a str>) -> String {
     nearest(given, words).map(|word| format!("; did you mean {word}?")).unwrap_or_default()
 }

@@ -20,7 +20,6 @@ pub enum TlsTrouble {
 
 impl TlsTrouble {
     /// From an error's words.
-    #[must_use]
     pub fn in_words(words: &str) -> Option<Self> {
         let has = |part: &str| words.contains(part);
         Some(match () {
@@ -35,7 +34,6 @@ impl TlsTrouble {
     }
 
     /// What to do about it, for whoever is meant by the setting `url`.
-    #[must_use]
     pub fn remedy(self, url: &str) -> String {
         let trust = if url == "DATABASE_URL" {
             "name the authority's certificate in DATABASE_URL (`sslmode=verify-full&sslrootcert=/path/ca.pem`)"
@@ -76,7 +74,6 @@ impl fmt::Display for TlsTrouble {
 }
 
 /// An error's words, behind what they mean where that is known.
-#[must_use]
 pub fn explained(words: &str) -> String {
     match TlsTrouble::in_words(words) {
         Some(trouble) => format!("{trouble} ({words})"),

@@ -81,7 +81,6 @@ pub enum Which {
 }
 
 impl Which {
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Send => "send",
@@ -131,7 +130,6 @@ pub struct Served<'a> {
 }
 
 impl<'a> Served<'a> {
-    #[must_use]
     pub fn of(integration: &'a Integration, module_code: &str, tied: &[Tied]) -> Self {
         let code = integration.code(module_code);
         let tied = tied.iter().map(|(kind, instance)| (kind.as_str(), Some(instance.as_str())));
@@ -140,7 +138,6 @@ impl<'a> Served<'a> {
     }
 
     /// All integrations of one CRM account.
-    #[must_use]
     pub fn all(account: &'a [Integration], module_code: &str, tied: &[Tied]) -> Vec<Self> {
         account.iter().map(|integration| Self::of(integration, module_code, tied)).collect()
     }
@@ -151,13 +148,11 @@ impl<'a> Served<'a> {
 }
 
 /// Whether RetailCRM must be asked which delivery types are whose.
-#[must_use]
 pub fn must_ask(account: &[Integration]) -> bool {
     account.iter().any(|integration| integration.settings.delivery_types.is_empty())
 }
 
 /// Integrations whose types nobody knows: their forms have gaps.
-#[must_use]
 pub fn without_types<'a>(account: &[Served<'a>]) -> Vec<&'a Integration> {
     account.iter().filter(|served| served.types.is_empty()).map(|served| served.integration).collect()
 }
@@ -186,7 +181,6 @@ fn changed(fields: impl IntoIterator<Item = &'static str>) -> String {
 /// The forms of the integration `id`. `account`: all integrations of its CRM account, itself too,
 /// since a cancel names every pair there is (the type that was left is not told). An
 /// integration without types gets a pair of its own with [`GAP`].
-#[must_use]
 pub fn forms(id: IntegrationId, account: &[Served<'_>], public_url: &str) -> Vec<TriggerForm> {
     let Some(own) = account.iter().find(|served| served.integration.id == id) else { return Vec::new() };
     let sent = &own.integration.settings.send_statuses;

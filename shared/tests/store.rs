@@ -1334,10 +1334,7 @@ mod cases {
         assert_eq!(find("1234A", Some(other)).await, [other.0]);
         assert_eq!(find("1234", None).await, [0_i64; 0]);
         let by_order = bench.store.delivery_by_order(id, CrmOrderId(4817)).await.expect("read");
-        let by_orderno = bench.store.delivery_by_orderno(id, "S-1234A").await.expect("read");
         assert_eq!(by_order.map(|d| d.id), Some(d.id));
-        assert_eq!(by_orderno.map(|d| d.id), Some(d.id));
-        assert!(bench.store.delivery_by_orderno(other, "S-1234A").await.expect("read").is_none());
     }
 
     // Journal.

@@ -33,7 +33,6 @@ pub enum Role {
 }
 
 impl Role {
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bridge => "bridge",
@@ -213,7 +212,6 @@ fn rungs(text: &str) -> Option<Vec<Duration>> {
 }
 
 /// Plain http only where nobody can listen: a password travels in the body.
-#[must_use]
 pub fn is_safe_measoft_url(text: &str) -> bool {
     let Ok(url) = Url::parse(text) else { return false };
     match url.scheme() {
@@ -240,7 +238,6 @@ impl Config {
     }
 
     /// Variables that look like ours and that nothing reads.
-    #[must_use]
     pub fn unknown_variables(role: Role, source: &Source) -> Vec<UnknownVariable> {
         let mut r = Reader::new(source);
         // What is read is what is known; a list of its own would be forgotten.
@@ -414,7 +411,6 @@ impl Config {
     }
 
     /// Where the key is kept that no setting gives.
-    #[must_use]
     pub fn key_file(&self) -> PathBuf {
         self.data_dir.join("secret.key")
     }

@@ -10,12 +10,10 @@ pub struct Source(BTreeMap<String, String>);
 
 impl Source {
     /// The process's environment, read once.
-    #[must_use]
     pub fn environment() -> Self {
         Self(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect())
     }
 
-    #[must_use]
     pub fn from_pairs<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
         Self(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
     }
@@ -26,7 +24,6 @@ impl Source {
     }
 
     /// The variable that a value of this name comes from: itself or the one of its file.
-    #[must_use]
     pub fn variable(&self, name: &str) -> Option<String> {
         [name.to_owned(), format!("{name}_FILE")].into_iter().find(|name| self.names().any(|set| set == name))
     }

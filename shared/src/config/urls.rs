@@ -33,7 +33,6 @@ fn is_option(name: &str) -> bool {
 }
 
 /// What is wrong with `DATABASE_URL`, a `postgres://` one.
-#[must_use]
 pub fn postgres_problem(text: &str) -> Option<String> {
     let Ok(url) = Url::parse(text) else {
         return Some(if text.contains(',') {
@@ -53,7 +52,6 @@ pub fn postgres_problem(text: &str) -> Option<String> {
 }
 
 /// What is wrong with `AMQP_URL`.
-#[must_use]
 pub fn amqp_problem(text: &str) -> Option<String> {
     let Ok(url) = Url::parse(text) else {
         return Some("AMQP_URL: not a valid amqp:// or amqps:// URL".to_owned());

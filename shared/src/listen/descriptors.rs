@@ -25,7 +25,6 @@ pub struct Descriptors {
 
 impl Descriptors {
     /// What a soft limit of `limit` descriptors is worth.
-    #[must_use]
     pub fn of(limit: u64) -> Self {
         let own = (limit / 4).clamp(OWN_LEAST, OWN_MOST);
         let ops = (limit / 16).clamp(OPS_LEAST, OPS_MOST);
@@ -35,7 +34,6 @@ impl Descriptors {
     }
 
     /// The shares under the limit that this process has now.
-    #[must_use]
     pub fn now() -> Self {
         // Where limits are not kept, a common one is assumed.
         Self::of(rlimit::Resource::NOFILE.get_soft().unwrap_or(1_024))

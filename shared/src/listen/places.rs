@@ -58,7 +58,6 @@ pub struct Place {
 }
 
 /// The addresses that belong to one customer of a network: an IPv6 customer owns a /64.
-#[must_use]
 pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
@@ -68,7 +67,6 @@ pub fn network_of(address: IpAddr) -> IpAddr {
 
 impl Places {
     /// `most` connections, half of them for one address.
-    #[must_use]
     pub fn new(most: usize) -> Self {
         let most = most.max(2);
         Self(Arc::new(Inner {
@@ -182,7 +180,6 @@ impl Place {
     }
 
     /// Nothing was ever asked on it.
-    #[must_use]
     pub fn unused(&self) -> bool {
         self.seat.served.load(Ordering::Acquire) == 0
     }

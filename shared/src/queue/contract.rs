@@ -63,7 +63,6 @@ macro_rules! queue_contract {
 }
 
 /// A command of the interactive lane about the order `number`.
-#[must_use]
 pub fn send_order(number: usize) -> Envelope {
     let number = OrderNumber::parse(&format!("T{number}")).expect("an order number");
     envelope(Command::SendOrder { number, declared: None })

@@ -57,7 +57,6 @@ impl Wake {
 
 impl JobQueue {
     /// Starts the writer task; it ends with the last handle.
-    #[must_use]
     pub fn start(store: Store) -> Self {
         let (writer, inbox) = mpsc::channel(4096);
         let wake = Arc::new(Wake::default());

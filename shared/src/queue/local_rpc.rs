@@ -64,13 +64,11 @@ impl Inner {
 }
 
 impl LocalRpc {
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Callers that wait for an answer.
-    #[must_use]
     pub fn pending(&self) -> usize {
         self.0.calls.len()
     }

@@ -99,7 +99,6 @@ pub trait Settle: Send + Sync {
 }
 
 impl Delivery {
-    #[must_use]
     pub fn new(body: Vec<u8>, redelivered: bool, settle: Box<dyn Settle>) -> Self {
         Self { body, redelivered, reply_to: None, correlation_id: None, death: None, settle }
     }

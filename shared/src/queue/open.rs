@@ -51,7 +51,6 @@ impl Callbacks {
     }
 
     /// Inside one process.
-    #[must_use]
     pub fn local() -> Self {
         Self::over(Arc::new(LocalRpc::new()))
     }
@@ -64,9 +63,6 @@ impl Opened {
 }
 
 /// Opens the adapter the settings ask for. A broker that is away is no error.
-///
-/// # Errors
-/// One sentence naming the variable.
 pub async fn open(config: &Config, store: &Store) -> anyhow::Result<(SharedQueue, Callbacks)> {
     match &config.amqp_url {
         None => Ok((Arc::new(JobQueue::start(store.clone())), Callbacks::local())),
@@ -80,9 +76,6 @@ pub async fn open(config: &Config, store: &Store) -> anyhow::Result<(SharedQueue
 
 /// Opens the queue, and with a broker also the spill and the relay; adds what `/ready` and
 /// the gauges need.
-///
-/// # Errors
-/// As [`open`].
 pub async fn start(ctx: &Ctx) -> anyhow::Result<Opened> {
     let (queue, callbacks) = open(&ctx.config, &ctx.store).await?;
     watch(ctx, &queue, &callbacks.rpc);

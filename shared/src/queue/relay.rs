@@ -47,7 +47,6 @@ enum Fate {
 }
 
 impl Relay {
-    #[must_use]
     pub fn new(store: Store, broker: Arc<dyn Publisher>, outbox: Arc<Outbox>, metrics: Arc<Metrics>) -> Self {
         Self { store, broker, outbox, metrics, owner: format!("relay:{}", Uuid::now_v7()) }
     }

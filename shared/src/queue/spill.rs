@@ -43,13 +43,11 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    #[must_use]
     pub const fn circuit(&self, lane: Lane) -> &Circuit {
         &self.circuits[lane as usize]
     }
 
     /// Rows waiting, as last counted.
-    #[must_use]
     pub fn depth(&self) -> u64 {
         self.depth.load(Ordering::Relaxed)
     }
@@ -88,7 +86,6 @@ impl Circuit {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    #[must_use]
     pub fn is_open(&self) -> bool {
         self.state().is_some()
     }
@@ -137,14 +134,12 @@ impl Circuit {
 
 impl SpillingPublisher {
     /// Must be called inside the runtime.
-    #[must_use]
     pub fn new(broker: Arc<dyn Publisher>, store: Store) -> Self {
         let clock = store.clock.clone();
         Self { broker, rows: JobQueue::start(store), outbox: Arc::default(), clock }
     }
 
     /// For the relay that empties what this fills.
-    #[must_use]
     pub fn outbox(&self) -> Arc<Outbox> {
         self.outbox.clone()
     }

@@ -32,7 +32,6 @@ pub struct Spilled {
 
 impl Spilled {
     /// Must be called inside the runtime. `outbox` is the relay's: it knows whether there are rows.
-    #[must_use]
     pub fn new(broker: SharedQueue, store: Store, outbox: Arc<Outbox>) -> Self {
         Self { broker, rows: JobQueue::start(store), outbox }
     }

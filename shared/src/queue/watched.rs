@@ -41,12 +41,10 @@ pub struct WatchedQueue {
 
 impl WatchedQueue {
     /// `stop` is the process's: what ends after it has not died.
-    #[must_use]
     pub fn new(queue: SharedQueue, health: Health, stop: CancellationToken) -> Self {
         Self { queue, health, stop, pace: Pace::default() }
     }
 
-    #[must_use]
     pub const fn with_pace(mut self, pace: Pace) -> Self {
         self.pace = pace;
         self
@@ -54,7 +52,6 @@ impl WatchedQueue {
 
     /// [`crate::queue::Consumer::subscribe`], with a heartbeat named after the lane. Must
     /// be called inside a tokio runtime.
-    #[must_use]
     pub fn subscribe(&self, lane: Lane, prefetch: u16) -> Box<dyn Subscription> {
         let marks = Arc::new(Marks::default());
         let beat = self.health.heartbeat(format!("{} lane", lane.as_str()), self.pace.limit);

@@ -7,9 +7,6 @@ use crate::store::error::Result;
 const TRIES: u32 = 4;
 
 /// Runs a whole transaction, and again while it has to give way.
-///
-/// # Errors
-/// Its own.
 pub async fn at_once<T, F>(mut transaction: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,

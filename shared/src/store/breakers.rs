@@ -24,9 +24,6 @@ pub struct Held {
 
 impl Store {
     /// Replaces what a process holds back.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn note_breakers(&self, process: &str, held: &[Held]) -> Result<()> {
         let now = self.clock.now_ms();
         let mut tx = self.db.begin().await?;
@@ -43,9 +40,6 @@ impl Store {
     }
 
     /// What any worker holds back, once each, with the latest moment.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn breakers(&self) -> Result<Vec<Held>> {
         let now = self.clock.now_ms();
         let rows = self

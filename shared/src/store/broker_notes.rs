@@ -43,9 +43,6 @@ pub struct LostQueue {
 
 impl Store {
     /// Counts a command that was put aside by a policy.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn note_policy(&self, queue: &str, reason: &str) -> Result<()> {
         let sql = "INSERT INTO cursors (name, value, updated_at) VALUES ($1, '1', $2) \
                    ON CONFLICT (name) DO UPDATE SET \
@@ -54,9 +51,6 @@ impl Store {
     }
 
     /// Policies that were noted, by queue and reason.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn policy_notes(&self) -> Result<Vec<PolicyNote>> {
         let mut notes = Vec::new();
         for row in self.named(POLICY).await? {
@@ -77,9 +71,6 @@ impl Store {
     /// Notes that nothing waits in a queue: what is accepted from now on is what it could lose. Not
     /// of one that was made a moment ago, or is seen for the first time, since others are about to
     /// notice the same; answers whether it was noted.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn saw_empty(&self, queue: &str) -> Result<bool> {
         let now = self.clock.now_ms();
         let sql = "INSERT INTO cursors (name, value, updated_at) VALUES ($1, $3, $2) ON CONFLICT (name) DO UPDATE SET \
@@ -91,9 +82,6 @@ impl Store {
     /// Notes that a queue was missing and was made anew. Where it had been before, what may be lost
     /// is told, once for everybody who noticed, and the reconcile of every active integration is
     /// asked for in the same commit.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn lost_queue(&self, queue: &str) -> Result<Option<Window>> {
         let now = moment(self.clock.now_ms());
         let active: Vec<_> = self.integrations().await?.into_iter().filter(Integration::is_active).collect();
@@ -129,9 +117,6 @@ impl Store {
     }
 
     /// The last loss of each queue.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn lost_queues(&self) -> Result<Vec<LostQueue>> {
         let mut lost = Vec::new();
         for row in self.named(LOST).await? {

@@ -32,7 +32,6 @@ const KEPT: u32 = 5;
 
 impl Window {
     /// One that nobody shares.
-    #[must_use]
     pub const fn new(scope: String, limit: u32, slice: Duration) -> Self {
         Self { scope, limit, slice, share: None }
     }
@@ -51,7 +50,6 @@ impl Window {
     }
 
     /// When the current slice ends, in UTC milliseconds.
-    #[must_use]
     pub fn slice_end(&self, now: Timestamp) -> i64 {
         (self.current(now) + 1) * self.millis()
     }
@@ -81,9 +79,6 @@ impl Store {
     /// allow; with `leave_some` a fifth of each window stays untouched. Who has had more than an
     /// equal share of a shared window leaves the last fifth of it to the others. The inner error
     /// is the moment the first used-up slice leaves its window.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn take_budget(
         &self,
         windows: &[Window],
@@ -155,9 +150,6 @@ impl Store {
 
     /// Requests counted now in the fullest of the windows whose scope is `window.scope`, a
     /// colon and somebody's name.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn budget_used_most(&self, window: &Window) -> Result<u32> {
         let sql = "SELECT CAST(COALESCE(MAX(used), 0) AS BIGINT) AS used FROM (SELECT SUM(used) AS used FROM budget_slices \
                    WHERE scope LIKE $1 AND slice BETWEEN $2 AND $3 GROUP BY scope) AS windows";

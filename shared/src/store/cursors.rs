@@ -8,9 +8,6 @@ use crate::store::{Store, moment};
 
 impl Store {
     /// A cursor and when it was last moved.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn cursor(&self, name: &str) -> Result<Option<(String, Timestamp)>> {
         let row = self.db.fetch_one("SELECT value, updated_at FROM cursors WHERE name = $1", args![name]).await?;
         row.map(|row| Ok((row.text("value")?, moment(row.int("updated_at")?)))).transpose()
@@ -19,9 +16,6 @@ impl Store {
 
 impl Tx {
     /// Moves a cursor with whatever else the transaction does.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn set_cursor(&mut self, name: &str, value: &str, now: Timestamp) -> Result<()> {
         self.exec(
             "INSERT INTO cursors (name, value, updated_at) VALUES ($1, $2, $3) \

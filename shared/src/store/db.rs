@@ -111,8 +111,6 @@ impl Row {
     getter!(bytes, Vec<u8>);
     getter!(opt_bytes, Option<Vec<u8>>);
 
-    /// # Errors
-    /// As [`Row::int`].
     pub fn flag(&self, column: &'static str) -> Result<bool> {
         Ok(self.int(column)? != 0)
     }
@@ -286,9 +284,6 @@ impl Db {
     }
 
     /// A SQLite database that lives in memory and ends with its last handle.
-    ///
-    /// # Errors
-    /// [`StoreError::Failing`].
     #[cfg(feature = "testing")]
     pub async fn open_in_memory() -> Result<Self> {
         let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true);
@@ -320,13 +315,11 @@ impl Db {
     }
 
     /// With another limit of one statement.
-    #[must_use]
     pub fn with_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    #[must_use]
     pub const fn dialect(&self) -> Dialect {
         match self.pools {
             Pools::Sqlite { .. } => Dialect::Sqlite,
@@ -335,7 +328,6 @@ impl Db {
     }
 
     /// Host and port of the server; `None`: a file.
-    #[must_use]
     pub fn server(&self) -> Option<String> {
         match &self.pools {
             Pools::Sqlite { .. } => None,
@@ -349,7 +341,6 @@ impl Db {
     }
 
     /// What the database said of itself in the last moments, if it could not do its work.
-    #[must_use]
     pub fn recent_trouble(&self, within: Duration) -> Option<String> {
         let last = self.trouble.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().filter(|(at, _)| at.elapsed() <= within).map(|(_, words)| words.clone())
@@ -357,9 +348,6 @@ impl Db {
 
     /// A connection beside the pool, made now: the server's own answer to whoever asks it to
     /// come in, where the pool only knows that none came free. Nothing for a file.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn knock(&self, limit: Duration) -> Result<()> {
         let Pools::Postgres(pool) = &self.pools else { return Ok(()) };
         let options = pool.connect_options();
@@ -390,9 +378,6 @@ impl Db {
     }
 
     /// Runs a statement; answers how many rows it changed.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn exec(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<u64> {
         let sql: Arc<str> = sql.into().into();
         self.attempt(&sql, || async {
@@ -406,9 +391,6 @@ impl Db {
     }
 
     /// Reads rows.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn fetch(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<Vec<Row>> {
         let sql: Arc<str> = sql.into().into();
         self.attempt(&sql, || async {
@@ -422,17 +404,11 @@ impl Db {
     }
 
     /// Reads at most one row.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn fetch_one(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<Option<Row>> {
         Ok(self.fetch(sql, args).await?.into_iter().next())
     }
 
     /// What time it is for PostgreSQL; SQLite has no clock of its own.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn server_clock(&self) -> Result<Option<Timestamp>> {
         if self.dialect() == Dialect::Sqlite {
             return Ok(None);
@@ -443,9 +419,6 @@ impl Db {
     }
 
     /// A writing statement with `RETURNING`.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn exec_returning(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<Vec<Row>> {
         let sql: Arc<str> = sql.into().into();
         self.attempt(&sql, || async {
@@ -459,9 +432,6 @@ impl Db {
     }
 
     /// Begins a write transaction (on SQLite with the write lock taken at once).
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn begin(&self) -> Result<Tx> {
         about_to(Step::Begin).await?;
         let begun = within(self.limit, "BEGIN", async {
@@ -494,7 +464,6 @@ fn postgres_rows(rows: Vec<PgRow>) -> Vec<Row> {
 }
 
 impl Tx {
-    #[must_use]
     pub const fn dialect(&self) -> Dialect {
         match self.inner {
             Open::Sqlite(_) => Dialect::Sqlite,
@@ -514,8 +483,6 @@ impl Tx {
         self.trouble.noted(done)
     }
 
-    /// # Errors
-    /// [`StoreError`].
     pub async fn exec(&mut self, sql: impl Into<String>, args: Vec<Value>) -> Result<u64> {
         let sql: Arc<str> = sql.into().into();
         let query = AssertSqlSafe(sql.clone());
@@ -528,8 +495,6 @@ impl Tx {
         .await
     }
 
-    /// # Errors
-    /// [`StoreError`].
     pub async fn fetch(&mut self, sql: impl Into<String>, args: Vec<Value>) -> Result<Vec<Row>> {
         let sql: Arc<str> = sql.into().into();
         let query = AssertSqlSafe(sql.clone());
@@ -542,15 +507,11 @@ impl Tx {
         .await
     }
 
-    /// # Errors
-    /// [`StoreError`].
     pub async fn fetch_one(&mut self, sql: impl Into<String>, args: Vec<Value>) -> Result<Option<Row>> {
         Ok(self.fetch(sql, args).await?.into_iter().next())
     }
 
-    /// # Errors
-    /// [`StoreError`]; then nothing of the transaction happened, or (lost connection) it is
-    /// not known.
+    /// On an error nothing of the transaction happened, or (lost connection) it is not known.
     pub async fn commit(self) -> Result<()> {
         about_to(Step::Commit).await?;
         if self.broken {

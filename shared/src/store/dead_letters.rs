@@ -20,7 +20,6 @@ pub enum DeadState {
 }
 
 impl DeadState {
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -30,7 +29,6 @@ impl DeadState {
         }
     }
 
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Open, Self::Replayed, Self::Discarded, Self::Resolved].into_iter().find(|s| s.as_str() == text)
     }
@@ -92,8 +90,6 @@ const COLUMNS: &str = "id, integration_id, delivery_id, number, kind, reason, fa
                        raw, created_at, updated_at, closed_why, crm_order_id";
 
 impl Store {
-    /// # Errors
-    /// [`StoreError`].
     pub async fn dead_letters(&self, filter: &DeadFilter) -> Result<Vec<DeadLetter>> {
         let mut sql = format!("SELECT {COLUMNS} FROM dead_letters WHERE created_at >= $1");
         let mut args: Vec<Value> = args![filter.since.map_or(0, Timestamp::as_millisecond)];
@@ -120,9 +116,6 @@ impl Store {
 
     /// The dead letter of an order that was opened or repeated last, at or after a moment,
     /// and is open still.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn newest_dead_letter(
         &self,
         integration: IntegrationId,
@@ -142,26 +135,18 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    /// # Errors
-    /// [`StoreError`].
     pub async fn dead_letter(&self, id: i64) -> Result<Option<DeadLetter>> {
         let row = self.db.fetch_one(format!("SELECT {COLUMNS} FROM dead_letters WHERE id = $1"), args![id]).await?;
         row.as_ref().map(read).transpose()
     }
 
     /// Every reason that a letter bears, open or closed.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn reasons_of_dead_letters(&self) -> Result<Vec<String>> {
         let rows = self.db.fetch("SELECT DISTINCT reason FROM dead_letters", vec![]).await?;
         rows.iter().map(|row| row.text("reason")).collect()
     }
 
     /// Open dead letters by integration and fault, for the metrics.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn open_dead_letters_by_integration(&self) -> Result<Vec<(Option<IntegrationId>, Fault, i64)>> {
         let sql = "SELECT integration_id, fault, COUNT(*) AS n FROM dead_letters WHERE state = 'open' \
                    GROUP BY integration_id, fault";
@@ -175,9 +160,6 @@ impl Store {
     }
 
     /// Stores a dead letter on its own.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn bury(&self, dead: &NewDeadLetter) -> Result<i64> {
         let mut tx = self.db.begin().await?;
         let id = tx.bury(dead, self.clock.now()).await?;
@@ -188,18 +170,12 @@ impl Store {
 
 impl Tx {
     /// Opens a dead letter, or counts one more occurrence of an open one. Answers its id.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn bury(&mut self, dead: &NewDeadLetter, now: Timestamp) -> Result<i64> {
         self.bury_of(None, dead, now).await
     }
 
     /// The same for an order that is known, whether it has a delivery or not: two orders may
     /// bear one number.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn bury_of(&mut self, order: Option<CrmOrderId>, dead: &NewDeadLetter, now: Timestamp) -> Result<i64> {
         let now = now.as_millisecond();
         let order = match (order, dead.delivery) {
@@ -281,9 +257,6 @@ impl Tx {
 
     /// Opens a dead letter about a thing that is told once: not while one is open, nor after a
     /// person has discarded it.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn bury_once(&mut self, dead: &NewDeadLetter, now: Timestamp) -> Result<()> {
         let known = self
             .fetch_one(
@@ -299,9 +272,6 @@ impl Tx {
     }
 
     /// Closes one dead letter. Answers false when it was not open.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn close_dead_letter(&mut self, id: i64, state: DeadState, why: &str, now: Timestamp) -> Result<bool> {
         let closed = self
             .exec(
@@ -316,9 +286,6 @@ impl Tx {
     /// their own successes, and a cancel that never came in concerns several integrations: a
     /// success at one of them is no answer to it. What was about a number that no order could be
     /// told by is closed as well; that several bear it is not ([`Tx::resolve_ambiguous`]).
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn resolve_dead_letters(
         &mut self,
         integration: IntegrationId,
@@ -340,9 +307,6 @@ impl Tx {
     /// Closes letters about a number on several orders, once every order they name is settled:
     /// a trigger meant each of them, as far as anybody can tell. Looked at when one of them is,
     /// or has left the integration: then it is not named any more.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn resolve_ambiguous(
         &mut self,
         integration: IntegrationId,
@@ -406,9 +370,6 @@ impl Tx {
 
     /// A success of one kind of work with an order closes what that kind left open for it, by
     /// whatever number the order went then.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn resolve_dead_letters_of_order(
         &mut self,
         integration: IntegrationId,
@@ -428,9 +389,6 @@ impl Tx {
 
     /// A success of one kind of work that is about no order closes what that kind left open for
     /// the same thing.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn resolve_dead_letters_of(
         &mut self,
         integration: IntegrationId,
@@ -449,7 +407,6 @@ impl Tx {
 }
 
 /// How a letter about several orders names them.
-#[must_use]
 pub fn name_orders(orders: &[CrmOrderId]) -> String {
     let mut orders = orders.to_vec();
     orders.sort_unstable();
@@ -459,7 +416,6 @@ pub fn name_orders(orders: &[CrmOrderId]) -> String {
 }
 
 /// [`name_orders`] read back; none when the text is something else.
-#[must_use]
 pub fn named_orders(detail: &str) -> Vec<CrmOrderId> {
     let ids = detail.strip_prefix(NAMED).unwrap_or_default();
     ids.split(", ").filter_map(|id| id.parse().ok()).map(CrmOrderId).collect()

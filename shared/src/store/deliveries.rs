@@ -42,7 +42,6 @@ pub enum Leased {
 }
 
 impl Leased {
-    #[must_use]
     pub fn taken(self) -> Option<Delivery> {
         match self {
             Self::Taken(delivery) => Some(*delivery),
@@ -62,9 +61,6 @@ pub struct DeliveryKey<'a> {
 
 impl Store {
     /// Takes the lease of a delivery, creating its row when there is none.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn lease_delivery(&self, key: &DeliveryKey<'_>, owner: &str, lease_until: Timestamp) -> Result<Leased> {
         let mut tx = self.db.begin().await?;
         let leased = tx.lease_delivery(key, owner, lease_until, self.clock.now()).await?;
@@ -74,9 +70,6 @@ impl Store {
 
     /// What the ledger says of orders, by the numbers they bore when they were last read and by
     /// their ids, without holding them.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn glance(
         &self,
         integration: IntegrationId,
@@ -129,9 +122,6 @@ impl Store {
     }
 
     /// Takes the lease of a known delivery; `None` when another holds it or it is gone.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn lease_known_delivery(
         &self,
         id: DeliveryId,
@@ -154,9 +144,6 @@ impl Store {
     }
 
     /// Takes the leases of several known deliveries; those that others hold are left out.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn lease_deliveries(
         &self,
         ids: &[DeliveryId],
@@ -183,9 +170,6 @@ impl Store {
     }
 
     /// Deliveries that MeaSoft holds and has not ended, oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn open_deliveries(&self, integrations: &[IntegrationId]) -> Result<Vec<Delivery>> {
         let ids = integrations.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(",");
         if ids.is_empty() {
@@ -206,9 +190,6 @@ impl Store {
 
     /// Forgets deliveries that ended before a moment, with what was wanted of them. That they
     /// were, and how they ended, stays for good. Answers how many, at most `limit`.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn forget_deliveries(&self, before: Timestamp, limit: u32) -> Result<u64> {
         let mut tx = self.db.begin().await?;
         let rows = tx
@@ -249,9 +230,6 @@ impl Store {
     }
 
     /// Keeps the leases of deliveries alive.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn renew_deliveries(&self, owner: &str, ids: &[i64], lease_until: Timestamp) -> Result<u64> {
         let list = ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
         if list.is_empty() {
@@ -269,9 +247,6 @@ impl Store {
     }
 
     /// The orders of those deliveries whose lease is still the caller's.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn still_held(&self, deliveries: &[&Delivery]) -> Result<Vec<CrmOrderId>> {
         let mine: Vec<String> = deliveries
             .iter()
@@ -286,9 +261,6 @@ impl Store {
     }
 
     /// Lets go of a delivery; a lost lease is left alone.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn release_delivery(&self, delivery: &Delivery) -> Result<()> {
         self.db
             .exec(
@@ -304,9 +276,6 @@ impl Store {
     /// delivery that is over and forgotten stays so: then nothing is stored.
     /// No lease is needed: holders never write the overlay back, and a wish recorded after
     /// this makes the next one read it.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn put_overlay(&self, key: &DeliveryKey<'_>, overlay: &str) -> Result<()> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
@@ -326,9 +295,6 @@ impl Store {
     }
 
     /// Replaces an overlay unless a newer one has come meanwhile; answers whether it did.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn swap_overlay(&self, id: DeliveryId, seen: &str, overlay: &str) -> Result<bool> {
         let changed = self
             .db
@@ -337,14 +303,10 @@ impl Store {
         Ok(changed == 1)
     }
 
-    /// # Errors
-    /// [`StoreError`].
     pub async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>> {
         self.one_delivery("id = $1", args![id]).await
     }
 
-    /// # Errors
-    /// [`StoreError`].
     pub async fn delivery_by_order(
         &self,
         integration: IntegrationId,
@@ -353,18 +315,7 @@ impl Store {
         self.one_delivery("integration_id = $1 AND crm_order_id = $2", args![integration, crm_order]).await
     }
 
-    /// The live row of a MeaSoft number at one integration.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn delivery_by_orderno(&self, integration: IntegrationId, orderno: &str) -> Result<Option<Delivery>> {
-        self.one_delivery("integration_id = $1 AND orderno = $2", args![integration, orderno]).await
-    }
-
     /// Everything the ledger knows of an order number (RetailCRM's or ours).
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn deliveries_by_number(
         &self,
         number: &str,
@@ -385,9 +336,6 @@ impl Store {
     }
 
     /// What several integrations have of one order of their RetailCRM account.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn deliveries_of_order(&self, among: &[IntegrationId], crm_order: CrmOrderId) -> Result<Vec<Delivery>> {
         if among.is_empty() {
             return Ok(Vec::new());
@@ -418,9 +366,6 @@ enum Made {
 impl Tx {
     /// Takes the lease of a delivery, creating its row when there is none: under the first
     /// number that no order has or had.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn lease_delivery(
         &mut self,
         key: &DeliveryKey<'_>,
@@ -443,9 +388,6 @@ impl Tx {
     }
 
     /// Takes the lease of an order's delivery; `None` when another holds it or there is none.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn lease_order(
         &mut self,
         integration: IntegrationId,
@@ -504,9 +446,6 @@ impl Tx {
     /// Writes a held delivery back, all but its overlay (see [`Store::put_overlay`]); with
     /// `release` it also lets go. Answers false when the lease was lost: then nothing was
     /// written.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn save_delivery(&mut self, d: &Delivery, release: bool, now: Timestamp) -> Result<bool> {
         let now = now.as_millisecond();
         let finished = d.state.is_ended() || d.state == DeliveryState::Cancelled;

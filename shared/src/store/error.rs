@@ -185,15 +185,8 @@ fn words(error: &sqlx::Error) -> String {
 }
 
 impl StoreError {
-    /// A unique or foreign key stood against it.
-    #[must_use]
-    pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Refused(sqlx::Error::Database(db)) if db.is_unique_violation())
-    }
-
     /// The database's own trouble, whatever it was asked: the same is worth asking again later,
     /// and nothing is said about an order.
-    #[must_use]
     pub const fn is_the_databases(&self) -> bool {
         matches!(
             self,
@@ -202,27 +195,23 @@ impl StoreError {
     }
 
     /// A lock that another session holds did not end in time.
-    #[must_use]
     pub fn is_locked(&self) -> bool {
         matches!(self, Self::Failing(_, error) if matches!(code(error), Some(Code::Postgres(state)) if state == "55P03"))
     }
 
     /// The connection may only read: SQLite opened its file so, because it could not be written
     /// to at that moment, and never looks again.
-    #[must_use]
     pub fn is_of_a_read_only_connection(&self) -> bool {
         matches!(self, Self::Failing(_, error) if matches!(code(error), Some(Code::Sqlite(code)) if code & 0xff == 8))
     }
 
     /// A pooler of transactions stands before PostgreSQL.
-    #[must_use]
     pub fn is_without_sessions(&self) -> bool {
         matches!(self, Self::Closed(why, _) if *why == NO_SESSIONS)
             || matches!(self, Self::Config(why) if why == NO_SESSIONS)
     }
 
     /// The statement names a table that is not there.
-    #[must_use]
     pub fn is_missing_table(&self) -> bool {
         let Self::Refused(error @ sqlx::Error::Database(db)) = self else { return false };
         match code(error) {
@@ -233,7 +222,6 @@ impl StoreError {
     }
 
     /// Worth the same again at once.
-    #[must_use]
     pub const fn is_contention(&self) -> bool {
         matches!(self, Self::Contended(_))
     }

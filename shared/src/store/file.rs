@@ -63,9 +63,6 @@ fn private() -> OpenOptions {
 }
 
 /// Makes a folder and what is above it, for its owner alone; one that is there stays as it is.
-///
-/// # Errors
-/// The system's.
 pub fn make_folder(path: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
@@ -79,9 +76,6 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
 
 /// Makes the file when it is missing, readable by its owner alone: what SQLite puts beside it
 /// takes its mode. An empty one is refused where there was an installation.
-///
-/// # Errors
-/// One sentence.
 pub fn prepare(path: &Path) -> anyhow::Result<()> {
     match private().create_new(true).open(path) {
         Ok(_) => return Ok(()),
@@ -100,9 +94,6 @@ pub fn prepare(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Leaves the sign that an installation lives in the file.
-///
-/// # Errors
-/// The system's.
 pub fn settle_in(path: &Path) -> io::Result<()> {
     let mut file = private().create(true).truncate(false).open(lock_path(path))?;
     if file.metadata()?.len() == 0 {
@@ -144,14 +135,12 @@ fn id(path: &Path) -> io::Result<(u64, u64)> {
 
 impl Watched {
     /// The file that has the name now.
-    #[must_use]
     pub fn new(path: &Path) -> Self {
         Self { path: path.to_path_buf(), id: id(path).ok() }
     }
 
     /// Whether the name leads to another file by now, or to none. A folder that cannot be
     /// looked into says nothing.
-    #[must_use]
     pub fn lost(&self) -> Option<Lost> {
         match id(&self.path) {
             Ok(now) => (self.id.is_some_and(|before| before != now)).then_some(Lost::Replaced),

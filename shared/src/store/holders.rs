@@ -36,7 +36,6 @@ impl SignOfLife {
     }
 
     /// Long enough for others to have come back as well, had the server been away.
-    #[must_use]
     pub fn is_settled(&self) -> bool {
         self.since.elapsed() >= SETTLING
     }
@@ -65,9 +64,6 @@ impl Db {
 
 impl Store {
     /// Gives a process its sign of life, and writes down whose it is.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn announce(&self, owner: &str, key: i64) -> Result<Option<SignOfLife>> {
         let Some(sign) = self.db.sign_of_life(key).await? else { return Ok(None) };
         self.db
@@ -81,17 +77,11 @@ impl Store {
     }
 
     /// Strikes a process off that ends in good order and holds nothing any more.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn depart(&self, owner: &str) -> Result<()> {
         self.db.exec("DELETE FROM holders WHERE owner = $1", args![owner]).await.map(|_| ())
     }
 
     /// Holders whose lock nobody holds. Nobody while the server has only just started.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn dead_holders(&self) -> Result<Vec<String>> {
         if self.db.dialect() == Dialect::Sqlite {
             return Ok(Vec::new());
@@ -113,9 +103,6 @@ impl Store {
     /// Frees what a dead holder held, for whoever asks next. What it may have sent and did not
     /// settle is looked at first. Answers how many orders' wishes that were; `None` when another
     /// has done it, or the holder lives after all.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn take_over(&self, owner: &str) -> Result<Option<u64>> {
         let mut tx = self.db.begin().await?;
         let dead = match self.db.dialect() {
@@ -134,9 +121,6 @@ impl Store {
 
     /// Frees every lease: only for a process that holds the whole installation alone (one
     /// process on SQLite, guarded by the lock of its file), so that a crash costs no waiting.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn free_all_leases(&self) -> Result<()> {
         let mut tx = self.db.begin().await?;
         tx.free_leases(None).await?;

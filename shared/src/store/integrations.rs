@@ -79,17 +79,12 @@ impl Store {
         self.integration(IntegrationId(id)).await?.ok_or(StoreError::BadRow("id"))
     }
 
-    /// # Errors
-    /// [`StoreError`].
     pub async fn integration(&self, id: IntegrationId) -> Result<Option<Integration>> {
         let row = self.db.fetch_one(format!("SELECT {COLUMNS} FROM integrations WHERE id = $1"), args![id]).await?;
         row.map(|row| self.read_integration(&row)).transpose()
     }
 
     /// All integrations that are not removed, by id.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn integrations(&self) -> Result<Vec<Integration>> {
         let rows = self
             .db
@@ -99,9 +94,6 @@ impl Store {
     }
 
     /// `(count, sum of versions)`: changes whenever any integration does. Cheap to poll.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn integrations_stamp(&self) -> Result<(i64, i64)> {
         let row = self
             .db
@@ -113,9 +105,6 @@ impl Store {
 
     /// Whether our key is the one the stored secrets were sealed with. True while there are
     /// none.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn key_fits(&self) -> Result<bool> {
         // All of them: a change of keys may have stopped half-way.
         for row in self.db.fetch("SELECT id, client_id FROM integrations ORDER BY id", vec![]).await? {
@@ -206,9 +195,6 @@ impl Store {
 
     /// A new version of an integration in which nothing differs: whoever keeps something that
     /// belongs to it forgets it.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn touch_integration(&self, id: IntegrationId) -> Result<()> {
         let sql = "UPDATE integrations SET version = version + 1, updated_at = $2 WHERE id = $1";
         self.db.exec(sql, args![id, self.clock.now_ms()]).await.map(|_| ())
@@ -274,9 +260,6 @@ impl Store {
     }
 
     /// Notes that two integrations are of one RetailCRM account, if both are as they were seen.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn prove_accounts(&self, proofs: [(&Integration, &str); 2]) -> Result<bool> {
         let mut tx = self.db.begin().await?;
         for (seen, proof) in proofs {
@@ -292,9 +275,6 @@ impl Store {
 
     /// Tells in the journal of both sides that an integration names another RetailCRM address:
     /// its own, and of whoever works for the account there.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn tell_of_move(&self, moved: &Integration, from: &str, who: &str) -> Result<()> {
         let (from, to) = (crm_account::address(from), crm_account::address(&moved.crm_url));
         let there = self.integrations().await?.into_iter().filter(|i| crm_account::address(&i.crm_url) == to);
@@ -313,9 +293,6 @@ impl Store {
     }
 
     /// Pauses or resumes without touching anything else. Answers whether the state changed.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn set_integration_state(&self, id: IntegrationId, state: &IntegrationState) -> Result<bool> {
         self.write_state(id, state, None).await
     }
@@ -323,9 +300,6 @@ impl Store {
     /// The same for what was concluded from an integration as it was seen: if it has changed
     /// since, nothing is done. A pause for an old password must not stop one with a new one, nor
     /// may a probe resume what a person paused meanwhile.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn set_state_as_seen(&self, seen: &Integration, state: &IntegrationState) -> Result<bool> {
         self.write_state(seen.id, state, Some(seen.version)).await
     }

@@ -108,7 +108,6 @@ impl Intent {
     }
 
     /// The unserved wishes, oldest first.
-    #[must_use]
     pub fn unserved(&self) -> Vec<Want> {
         let mut wants = [(self.send_seq, Want::Send), (self.update_seq, Want::Update), (self.cancel_seq, Want::Cancel)];
         wants.sort_by_key(|(seq, _)| *seq);
@@ -171,9 +170,7 @@ const WAITING: &str = "(SELECT integration_id, due_at, lease_until FROM intents 
 impl Store {
     /// Records wishes; each raises its intent's `requested` once, whatever is delivered
     /// how often. All of them are durable when this returns.
-    ///
-    /// # Errors
-    /// [`StoreError`]; then none is recorded.
+    /// On an error none is recorded.
     pub async fn record_wishes(&self, wishes: &[Wish]) -> Result<()> {
         at_once(|| self.record_once(wishes)).await
     }
@@ -198,9 +195,6 @@ impl Store {
 
     /// Takes the lease of up to `limit` due intents of one integration, oldest first. While
     /// many wait, what is tried again has at most half of the places.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn claim_intents(
         &self,
         integration: IntegrationId,
@@ -253,9 +247,6 @@ impl Store {
     }
 
     /// What is known to be wanted for an order, without holding it.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn intent(&self, integration: IntegrationId, order: CrmOrderId) -> Result<Option<Intent>> {
         let row = self
             .db
@@ -271,9 +262,6 @@ impl Store {
     }
 
     /// Wishes by a number that wait for the orders that bear it to be read.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn waiting_by_number(&self, integration: IntegrationId, number: &str) -> Result<Option<Intent>> {
         let row = self
             .db
@@ -290,9 +278,6 @@ impl Store {
 
     /// Integrations with unserved, unheld intents and when their next one is due. What is put off
     /// for longer than anything may be was written while a clock was ahead, and is due now.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn integrations_with_work(&self) -> Result<Vec<(IntegrationId, Timestamp)>> {
         let now = self.clock.now_ms();
         let rows = self
@@ -326,9 +311,6 @@ impl Store {
     }
 
     /// How far the intent of an order has come; takes no lease.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn intent_progress(&self, integration: IntegrationId, order: CrmOrderId) -> Result<Option<Progress>> {
         let row = self
             .db
@@ -356,9 +338,6 @@ impl Store {
 
     /// Forgets wishes that were served before a moment: those by number, and those of orders that
     /// no delivery came of. Answers how many, at most `limit` of either.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn forget_intents(&self, before: Timestamp, limit: u32) -> Result<u64> {
         let mut forgotten = 0;
         for (table, kept) in [
@@ -384,9 +363,6 @@ impl Store {
     }
 
     /// Keeps the leases of a batch alive. Answers how many.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn renew_intents(&self, owner: &str, held: &[Held], lease_until: Timestamp) -> Result<u64> {
         let mut renewed = 0;
         for (table, by_id) in [(NUMBERS, false), (ORDERS, true)] {
@@ -410,9 +386,6 @@ impl Store {
     }
 
     /// Hands a held intent back untouched (shutdown).
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn release_intent(&self, intent: &Intent) -> Result<()> {
         self.db
             .exec(
@@ -428,9 +401,6 @@ impl Store {
     }
 
     /// Unserved intents: how many, and since when the oldest due one has been due.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn backlog(&self) -> Result<(i64, Option<Timestamp>)> {
         let row = self
             .db
@@ -444,9 +414,6 @@ impl Store {
     }
 
     /// [`Store::backlog`] of one integration.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn backlog_of(&self, integration: IntegrationId) -> Result<(i64, Option<Timestamp>)> {
         let row = self
             .db
@@ -463,9 +430,6 @@ impl Store {
     }
 
     /// Intents past due that nobody holds, for the sweep.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn stale_intents(&self, due_before: Timestamp, limit: u32) -> Result<Vec<(IntegrationId, OrderNumber)>> {
         let rows = self
             .db
@@ -601,9 +565,6 @@ impl From<&Intent> for Held {
 impl Tx {
     /// Leaves a held intent. Answers false when the lease was lost: then nothing changed
     /// and another holder decides.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn leave_intent(&mut self, intent: &Intent, leave: Leave, now: Timestamp) -> Result<bool> {
         let now = now.as_millisecond();
         let table = intent.table();
@@ -653,9 +614,6 @@ impl Tx {
 
     /// Remembers which delivery a number spoke of last: should the order's number be edited
     /// meanwhile, a trigger that still names the old one finds it.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn note_delivery(&mut self, number: &Intent, delivery: DeliveryId) -> Result<()> {
         self.exec(
             format!("UPDATE intents SET delivery_id = $3 WHERE id = $1 AND fence = $2 AND {}", number.its_own(4)),
@@ -667,9 +625,6 @@ impl Tx {
 
     /// Hands wishes by number over to an order that bears it. A send that is older than the
     /// order's withdrawal is none any more.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn hand_over(&mut self, wishes: &HandOver<'_>, now: Timestamp) -> Result<()> {
         let from = wishes.from;
         let place = |want: Want| wishes.wants.iter().position(|w| *w == want).map_or(0, |at| at as i64 + 1);
@@ -721,9 +676,6 @@ impl Tx {
 
     /// Takes the lease of an order's intent if something of it is unserved; `None` when another
     /// holds it.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn claim_order(
         &mut self,
         integration: IntegrationId,
@@ -739,9 +691,6 @@ impl Tx {
 
     /// MeaSoft reports on an order that by the ledger was never placed: whoever takes the
     /// order next looks at MeaSoft first. Nothing is wanted by this alone.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn doubt_delivery(&mut self, d: &Delivery, now: Timestamp) -> Result<()> {
         self.exec(
             "INSERT INTO order_intents (integration_id, crm_order_id, number, requested, verify, due_at, wanted_at, \
@@ -758,9 +707,6 @@ impl Tx {
 
     /// An intent that was served is looked at once more: RetailCRM is owed a word about it.
     /// Nothing is wanted by this alone.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn wake_intent(&mut self, intent: &Intent, due_at: Timestamp, now: Timestamp) -> Result<()> {
         self.exec(
             format!(
@@ -778,27 +724,18 @@ impl Tx {
 
     /// A cancel by number that was served turned out to mean another order: nobody takes this
     /// one for cancelled on its account. A newer cancel stays.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn forget_cancel(&mut self, intent: &Intent) -> Result<()> {
         let sql = "UPDATE order_intents SET cancel_seq = 0 WHERE id = $1 AND crm_order_id = $2 AND cancel_seq = $3";
         self.exec(sql, args![intent.id, intent.order.map_or(0, |order| order.0), intent.cancel_seq]).await.map(|_| ())
     }
 
     /// Records a wish about one order together with what else the holder found out.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn record_wish(&mut self, wish: &Wish, now: Timestamp) -> Result<()> {
         record(self, ORDERS, &[wish], now.as_millisecond()).await
     }
 
     /// A holder that began a write and lost its lease asks the next one to look first, but
     /// not before what it sent can be there.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn ask_to_verify(&mut self, intent: &Intent, due_at: Timestamp, now: Timestamp) -> Result<()> {
         self.exec(
             format!(

@@ -30,7 +30,6 @@ pub struct NewJob {
 }
 
 impl NewJob {
-    #[must_use]
     pub fn of(envelope: &Envelope, run_at: Timestamp) -> Self {
         // A retry of one command is another message; its first copy may still be there.
         let id = format!("{}:{}:{}", envelope.id, envelope.generation, envelope.attempt);
@@ -40,17 +39,13 @@ impl NewJob {
 
 impl Store {
     /// Stores messages in one commit.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`]; then none is stored.
+    /// On an error none is stored.
     pub async fn enqueue(&self, jobs: &[NewJob]) -> Result<()> {
         self.turn_over(jobs, &[]).await
     }
 
     /// Stores messages and removes settled ones that their owners still hold, in one commit.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`]; then neither.
+    /// On an error neither happens.
     pub async fn turn_over(&self, put: &[NewJob], done: &[(String, Vec<String>)]) -> Result<()> {
         let mut tx = self.db.begin().await?;
         tx.enqueue_all(put, self.clock.now()).await?;
@@ -61,17 +56,11 @@ impl Store {
     }
 
     /// Hands out due messages of a lane, oldest first.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn claim_jobs(&self, lane: Option<Lane>, owner: &str, lease: Duration, limit: u32) -> Result<Vec<Job>> {
         self.claim_jobs_overdue(lane, owner, lease, limit, Duration::ZERO).await
     }
 
     /// The same of messages that have been due for at least so long.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn claim_jobs_overdue(
         &self,
         lane: Option<Lane>,
@@ -109,9 +98,6 @@ impl Store {
     }
 
     /// Removes settled messages that this owner still holds.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn finish_jobs(&self, owner: &str, ids: &[String]) -> Result<u64> {
         let mut tx = self.db.begin().await?;
         let done = tx.finish_jobs(owner, ids).await?;
@@ -120,17 +106,11 @@ impl Store {
     }
 
     /// Puts messages back for anybody to take now.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn hand_back_jobs(&self, owner: &str, ids: &[String]) -> Result<()> {
         self.give_back(owner, ids, 0).await
     }
 
     /// Puts back messages that nobody has looked at: they count as never handed out.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn return_jobs(&self, owner: &str, ids: &[String]) -> Result<()> {
         self.give_back(owner, ids, 1).await
     }
@@ -149,9 +129,6 @@ impl Store {
     }
 
     /// Messages per lane, those in hand and those not due yet included.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn job_counts(&self) -> Result<Vec<(Lane, u64)>> {
         let rows = self.db.fetch("SELECT lane, COUNT(*) AS n FROM jobs GROUP BY lane", vec![]).await?;
         let mut counts = Vec::new();
@@ -164,9 +141,6 @@ impl Store {
     }
 
     /// Messages per lane that anybody could take now.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn waiting_jobs(&self) -> Result<Vec<(Lane, u64)>> {
         let now = self.clock.now_ms();
         let sql = format!("SELECT lane, COUNT(*) AS n FROM jobs WHERE {} GROUP BY lane", self.waits());
@@ -181,9 +155,6 @@ impl Store {
     }
 
     /// Since when the oldest message that nobody has taken has been due.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn oldest_waiting_job(&self) -> Result<Option<Timestamp>> {
         let sql = format!("SELECT MIN({}) AS oldest FROM jobs WHERE {}", self.due_when("run_at", 1), self.waits());
         let row = self.db.fetch_one(sql, args![self.clock.now_ms()]).await?;
@@ -191,9 +162,6 @@ impl Store {
     }
 
     /// [`Store::oldest_waiting_job`] by lane; lanes without one are left out.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn oldest_waiting_jobs(&self) -> Result<Vec<(Lane, Timestamp)>> {
         let (due, waits) = (self.due_when("run_at", 1), self.waits());
         let sql = format!("SELECT lane, MIN({due}) AS oldest FROM jobs WHERE {waits} GROUP BY lane");
@@ -212,9 +180,6 @@ impl Store {
     }
 
     /// When the next message can be taken: it becomes due, or its holder's lease runs out.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn next_job_due(&self, lane: Lane) -> Result<Option<Timestamp>> {
         let row = self
             .db
@@ -233,17 +198,11 @@ impl Store {
 
 impl Tx {
     /// A message stored with whatever else the transaction does (the outbox).
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn enqueue(&mut self, job: &NewJob, now: Timestamp) -> Result<()> {
         self.enqueue_all(std::slice::from_ref(job), now).await
     }
 
     /// Several at once.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn enqueue_all(&mut self, jobs: &[NewJob], now: Timestamp) -> Result<()> {
         for piece in many::pieces(jobs) {
             let mut args = Vec::with_capacity(piece.len() * 5);

@@ -23,7 +23,6 @@ pub enum What {
 }
 
 impl What {
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Trigger => "trigger",
@@ -35,7 +34,6 @@ impl What {
         }
     }
 
-    #[must_use]
     pub fn parse(text: &str) -> Self {
         [Self::Trigger, Self::Decision, Self::Status, Self::Crm, Self::Operator]
             .into_iter()
@@ -65,7 +63,6 @@ pub struct Entry {
 }
 
 impl Entry {
-    #[must_use]
     pub fn new(at: Timestamp, what: What, text: impl Into<String>) -> Self {
         Self {
             at,
@@ -84,20 +81,17 @@ impl Entry {
         }
     }
 
-    #[must_use]
     pub fn about(mut self, integration: IntegrationId, number: impl Into<String>) -> Self {
         self.integration = Some(integration);
         self.number = Some(number.into());
         self
     }
 
-    #[must_use]
     pub fn outcome(mut self, outcome: impl Into<String>) -> Self {
         self.outcome = Some(outcome.into());
         self
     }
 
-    #[must_use]
     pub fn orderno(mut self, orderno: impl Into<String>) -> Self {
         self.orderno = Some(orderno.into());
         self
@@ -141,9 +135,6 @@ pub const NO_TOWN: &str = "the courier's list has no town";
 impl Store {
     /// What orders and callbacks of an integration were told about towns that were not found
     /// or not clear: texts with the town in «», newest first, at most `limit`.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn town_complaints(
         &self,
         integration: IntegrationId,
@@ -161,8 +152,6 @@ impl Store {
         rows.iter().map(|row| row.text("text")).collect()
     }
 
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn append_journal(&self, entries: &[Entry]) -> Result<()> {
         let mut tx = self.db.begin().await?;
         tx.append_all(entries).await?;
@@ -171,9 +160,6 @@ impl Store {
 
     /// Entries of an order, oldest first: those under its number and those under the
     /// MeaSoft numbers given.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn timeline(
         &self,
         number: &str,
@@ -205,9 +191,6 @@ impl Store {
     }
 
     /// Newest first.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn search_journal(&self, search: &Search) -> Result<Vec<Kept>> {
         let like = search
             .text
@@ -235,9 +218,6 @@ impl Store {
     }
 
     /// Forgets entries older than a moment, at most `limit` at once.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn forget_journal(&self, before: Timestamp, limit: u32) -> Result<u64> {
         self.db
             .exec(
@@ -249,14 +229,10 @@ impl Store {
 }
 
 impl Tx {
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn append_journal(&mut self, entry: &Entry) -> Result<()> {
         self.append_all(std::slice::from_ref(entry)).await
     }
 
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn append_all(&mut self, entries: &[Entry]) -> Result<()> {
         for piece in many::pieces(entries) {
             let mut args = Vec::with_capacity(piece.len() * 13);
@@ -327,7 +303,6 @@ impl Journal {
     const GROUP: usize = 200;
 
     /// Starts the writing task; it ends when the last handle is dropped.
-    #[must_use]
     pub fn start(store: Store) -> Self {
         let (lines, mut inbox) = mpsc::channel::<Line>(20_000);
         tokio::spawn(async move {

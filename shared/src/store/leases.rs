@@ -18,9 +18,6 @@ pub struct Lease {
 
 impl Store {
     /// Takes a lease; `None` while another holds it.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn take_lease(&self, name: &str, owner: &str, until: Timestamp) -> Result<Option<Lease>> {
         let rows = self
             .db
@@ -38,9 +35,6 @@ impl Store {
     }
 
     /// Keeps a lease alive; false when it was lost.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn renew_lease(&self, lease: &Lease, until: Timestamp) -> Result<bool> {
         let kept = self
             .db
@@ -53,9 +47,6 @@ impl Store {
     }
 
     /// Lets go of a lease; a lost one is left alone.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn release_lease(&self, lease: &Lease) -> Result<()> {
         self.db
             .exec(
@@ -69,9 +60,6 @@ impl Store {
 
 impl Tx {
     /// Whether the lease is still ours; it cannot be taken over before this transaction ends.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn holds_lease(&mut self, lease: &Lease) -> Result<bool> {
         let held = self
             .exec("UPDATE leases SET fence = fence WHERE name = $1 AND fence = $2", args![&lease.name, lease.fence])

@@ -53,9 +53,6 @@ impl Store {
 
     /// Writes a row that needs room, and takes it back: a disk may be full for all that grows
     /// and still take what fits in a page.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn grow(&self) -> Result<()> {
         // More than SQLite keeps in memory and than its log holds from before; what PostgreSQL
         // cannot make smaller.
@@ -145,9 +142,6 @@ impl Db {
 
     /// Refuses a pooler that gives each transaction another session: locks and settings of a
     /// session would be somebody else's. Asked once; a database that is away is asked later.
-    ///
-    /// # Errors
-    /// [`StoreError`]; see [`StoreError::is_without_sessions`].
     pub async fn needs_sessions(&self) -> Result<()> {
         let Pools::Postgres(pool) = &self.pools else { return Ok(()) };
         if self.sessions.load(Ordering::Relaxed) {
@@ -180,9 +174,7 @@ impl Db {
     }
 
     /// The version the schema is at; 0 for a database without one.
-    ///
-    /// # Errors
-    /// [`StoreError`]; whatever is not «there is no such table» says nothing of the version.
+    /// An error that is not «there is no such table» says nothing of the version.
     pub async fn schema_version(&self) -> Result<i64> {
         match self.fetch_one("SELECT MAX(version) AS version FROM _sqlx_migrations", vec![]).await {
             Ok(row) => Ok(row.map(|row| row.opt_int("version")).transpose()?.flatten().unwrap_or(0)),

@@ -15,7 +15,6 @@ pub fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
 }
 
 /// `($1, $2), ($3, $4)` for two rows of two columns.
-#[must_use]
 pub fn values(rows: usize, columns: usize) -> String {
     let row = |n: usize| {
         let places: Vec<String> = (1..=columns).map(|column| format!("${}", n * columns + column)).collect();

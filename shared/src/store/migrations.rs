@@ -23,7 +23,6 @@ const STEPS: &[(i64, &str, &str)] = &[
 ];
 
 /// The newest version this release knows.
-#[must_use]
 pub fn newest() -> i64 {
     STEPS.last().map_or(0, |(version, ..)| *version)
 }
@@ -76,17 +75,11 @@ async fn on_postgres(pool: &PgPool, migrator: &Migrator) -> std::result::Result<
 
 impl Db {
     /// Brings the schema up to date. Safe to repeat and to run in several processes.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn migrate(&self) -> Result<()> {
         self.migrate_to(newest()).await
     }
 
     /// Brings the schema to a version and no further: what an earlier release left behind.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn migrate_to(&self, last: i64) -> Result<()> {
         let migrator = migrator(self.dialect(), last);
         let done = match &self.pools {

@@ -66,13 +66,11 @@ pub(crate) const CLOCKS_DIFFER: std::time::Duration = std::time::Duration::from_
 const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(3600);
 
 impl Store {
-    #[must_use]
     pub const fn new(db: Db, key: SecretKey, clock: Clock) -> Self {
         Self { db, key, clock, longest_ms: LONGEST_PAUSE.as_millis() as i64, measoft_url: None }
     }
 
     /// With another longest pause, that of the ladder of retries.
-    #[must_use]
     pub fn with_longest_pause(mut self, longest: std::time::Duration) -> Self {
         self.longest_ms = i64::try_from(longest.as_millis()).unwrap_or(i64::MAX).max(self.longest_ms);
         self
@@ -80,7 +78,6 @@ impl Store {
 
     /// With the installation's address of MeaSoft; without it each integration keeps the one it
     /// was added with.
-    #[must_use]
     pub fn with_measoft_url(mut self, url: &str) -> Self {
         self.measoft_url = Some(url.into());
         self
@@ -89,9 +86,6 @@ impl Store {
     /// The moment by the one clock that all processes see: PostgreSQL's, or the process's steady
     /// one with SQLite. What was done is put into its order by this one alone: a clock that is
     /// wrong, or was put right, mixes nothing up.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn agreed_now(&self) -> Result<Timestamp> {
         let server = if self.clock.is_system() { self.db.server_clock().await? } else { None };
         Ok(server.unwrap_or_else(|| self.clock.steady()))
@@ -115,9 +109,6 @@ impl Store {
     }
 
     /// Whether the database answers.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn ping(&self) -> Result<()> {
         self.db.fetch("SELECT 1 AS one", vec![]).await.map(|_| ())
     }

@@ -61,9 +61,6 @@ const TAKEN: &str = "every number of this order is taken";
 
 impl Tx {
     /// The first of the numbers that no order of the integration has or had.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn free_number(
         &mut self,
         integration: IntegrationId,
@@ -92,9 +89,6 @@ impl Tx {
 
 impl Store {
     /// [`Tx::free_number`] on its own: another order may take it until it is written.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn free_number(
         &self,
         integration: IntegrationId,
@@ -107,9 +101,6 @@ impl Store {
     }
 
     /// Whether an order other than this one has, or had, a number at MeaSoft.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn number_is_another_s(
         &self,
         integration: IntegrationId,

@@ -25,7 +25,6 @@ pub struct PastDelivery {
 }
 
 impl PastDelivery {
-    #[must_use]
     pub fn of(d: &Delivery, ended_at: Timestamp) -> Self {
         Self {
             integration: d.integration,
@@ -40,7 +39,6 @@ impl PastDelivery {
     }
 
     /// What we cancelled ourselves may be placed anew; what ended may not.
-    #[must_use]
     pub fn is_final(&self) -> bool {
         self.state != DeliveryState::Cancelled
     }
@@ -50,9 +48,6 @@ const COLUMNS: &str = "integration_id, crm_order_id, number, orderno, generation
 
 impl Store {
     /// What is over of an order, the last one first.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn past_deliveries(
         &self,
         integration: IntegrationId,
@@ -76,9 +71,6 @@ impl Store {
     }
 
     /// What is over under a number, RetailCRM's or ours.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn past_by_number(&self, number: &str, integration: Option<IntegrationId>) -> Result<Vec<PastDelivery>> {
         let rows = self
             .db
@@ -95,8 +87,6 @@ impl Store {
 }
 
 impl Tx {
-    /// # Errors
-    /// [`StoreError`].
     pub async fn past_of(&mut self, integration: IntegrationId, order: CrmOrderId) -> Result<Vec<PastDelivery>> {
         let rows = self
             .fetch(
@@ -111,9 +101,6 @@ impl Tx {
     }
 
     /// Keeps it for good; once is enough.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn keep_past(&mut self, past: &PastDelivery) -> Result<()> {
         self.exec(
             format!(

@@ -26,7 +26,6 @@ pub enum MoveState {
 impl MoveState {
     const ALL: [Self; 5] = [Self::Wanted, Self::Moving, Self::Done, Self::Nothing, Self::Dead];
 
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Wanted => "wanted",
@@ -77,9 +76,6 @@ const NEWER: &str = "EXISTS (SELECT 1 FROM payment_moves n WHERE n.delivery_id =
 impl Store {
     /// Open rows of an integration that are due, oldest first: of each delivery its newest
     /// closing alone.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn due_payments(&self, integration: IntegrationId, limit: u32) -> Result<Vec<PaymentMove>> {
         // A release before this one opens a second move beside the first.
         self.db
@@ -111,9 +107,6 @@ impl Store {
 
     /// Writes down what is about to be done. False when newer facts have come: then nothing
     /// may be.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn begin_payment(&self, id: i64, plan: &str) -> Result<bool> {
         let begun = self
             .db
@@ -127,9 +120,6 @@ impl Store {
     }
 
     /// Takes a plan up again that a person had to see. False when newer facts have come.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn resume_payment(&self, id: i64) -> Result<bool> {
         let resumed = self
             .db
@@ -142,9 +132,6 @@ impl Store {
     }
 
     /// The step after so many is begun. False when newer facts have come: it must not be taken.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn payment_step_begun(&self, id: i64, steps: u32) -> Result<bool> {
         let begun = self
             .db
@@ -158,9 +145,6 @@ impl Store {
     }
 
     /// So many steps are done, also where newer facts have come meanwhile.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn payment_step_done(&self, id: i64, steps: u32) -> Result<()> {
         self.db
             .exec(
@@ -172,9 +156,6 @@ impl Store {
     }
 
     /// The step after so many was refused: it certainly did not happen.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn payment_step_refused(&self, id: i64, steps: u32) -> Result<()> {
         self.db
             .exec(
@@ -186,9 +167,6 @@ impl Store {
     }
 
     /// Writes more into a plan that is under way; its steps stay as they are.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn amend_payment(&self, id: i64, plan: &str) -> Result<()> {
         self.db
             .exec(
@@ -201,9 +179,6 @@ impl Store {
 
     /// Puts another plan in the place of one of which nothing was done. False when newer facts
     /// have come.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn replan_payment(&self, id: i64, plan: &str) -> Result<bool> {
         let replanned = self
             .db
@@ -217,9 +192,6 @@ impl Store {
     }
 
     /// Looks again then.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn postpone_payment(&self, id: i64, due_at: Timestamp, why: &str) -> Result<()> {
         self.db
             .exec(
@@ -231,9 +203,6 @@ impl Store {
     }
 
     /// Integrations with payments that are due.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn integrations_with_payments(&self) -> Result<Vec<IntegrationId>> {
         let rows = self
             .db
@@ -249,9 +218,6 @@ impl Store {
     }
 
     /// When the next payment of an integration is due.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn next_payment_due(&self, integration: IntegrationId) -> Result<Option<Timestamp>> {
         let row = self
             .db
@@ -269,9 +235,6 @@ impl Store {
 
     /// Looks again at payments that a person had to see: what was wrong may be put right. Only
     /// the newest closing of a delivery counts, and none of a delivery that is open again.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn revive_payments(&self, integration: IntegrationId) -> Result<u64> {
         self.db
             .exec(
@@ -286,9 +249,6 @@ impl Store {
     }
 
     /// Rows by what became of them, for tests and diagnosis.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn count_payments(&self, state: MoveState) -> Result<i64> {
         let row = self
             .db
@@ -298,9 +258,6 @@ impl Store {
     }
 
     /// Forgets what ended before a moment.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn forget_payments(&self, before: Timestamp, limit: u32) -> Result<u64> {
         self.db
             .exec(
@@ -315,9 +272,6 @@ impl Store {
 impl Tx {
     /// Notes that a delivery was closed with these facts. What was open with older facts ends;
     /// false when the newest closing had the same and the delivery was closed ever since.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn want_payment(
         &mut self,
         integration: IntegrationId,
@@ -369,9 +323,6 @@ impl Tx {
 
     /// Notes that a delivery is not closed any more: what was open ends. Answers whether a
     /// payment was changed for it, or may have been.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn reopen_payment(&mut self, delivery: DeliveryId, now: Timestamp) -> Result<bool> {
         self.end_open_payment(delivery, "the delivery is not closed any more", now).await?;
         self.exec("UPDATE payment_moves SET reopened = 1 WHERE delivery_id = $1", args![delivery]).await?;
@@ -385,9 +336,6 @@ impl Tx {
     }
 
     /// Forgets a plan that was taken back whole.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn drop_payment_plan(&mut self, id: i64, now: Timestamp) -> Result<()> {
         self.exec(
             "UPDATE payment_moves SET plan = NULL, step = 0, tried = 0, updated_at = $2 WHERE id = $1",
@@ -399,9 +347,6 @@ impl Tx {
 
     /// Closes an open row. False when newer facts, or a reopening, closed it before: what they
     /// say is not overwritten.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn end_payment(&mut self, id: i64, state: MoveState, why: &str, now: Timestamp) -> Result<bool> {
         let ended = self
             .exec(

@@ -29,9 +29,6 @@ const TAKEN_OVER: &str = "taken over";
 impl Store {
     /// Says once for each takeover what may be missing, and asks for the reconcile of every
     /// active integration in the same commit. To be asked every few seconds: each time is noted.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn taken_over(&self) -> Result<Option<Window>> {
         if self.db.dialect() == Dialect::Sqlite {
             return Ok(None);
@@ -78,9 +75,6 @@ impl Store {
 
     /// Whether another server has taken over and nobody has said so yet. Only read: cheap enough
     /// to be asked before each send.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn is_taken_over_unnoticed(&self) -> Result<bool> {
         if self.db.dialect() == Dialect::Sqlite {
             return Ok(false);
@@ -91,9 +85,6 @@ impl Store {
     }
 
     /// Notes a takeover that the log of the server does not show.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     #[cfg(feature = "testing")]
     pub async fn note_takeover(&self, window: Window) -> Result<()> {
         let put = "INSERT INTO cursors (name, value, updated_at) VALUES ($1, $2, $3) \
@@ -103,9 +94,6 @@ impl Store {
     }
 
     /// The last takeover, for whoever asks how the installation is.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn last_takeover(&self) -> Result<Option<Window>> {
         let sql = "SELECT value, updated_at FROM cursors WHERE name = $1";
         let Some(row) = self.db.fetch_one(sql, args![TAKEN_OVER]).await? else { return Ok(None) };
@@ -114,9 +102,6 @@ impl Store {
     }
 
     /// Whether replicas follow that confirm nothing: then a takeover may lose what was accepted.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn replicates_behind(&self) -> Result<bool> {
         if self.db.dialect() == Dialect::Sqlite {
             return Ok(false);

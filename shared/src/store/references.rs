@@ -9,9 +9,6 @@ use crate::store::{Store, moment};
 
 impl Store {
     /// A kept list as its JSON text and when it was fetched.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn reference(&self, integration: IntegrationId, name: &str) -> Result<Option<(String, Timestamp)>> {
         let row = self
             .db
@@ -23,8 +20,6 @@ impl Store {
         row.map(|row| Ok((row.text("body")?, moment(row.int("fetched_at")?)))).transpose()
     }
 
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn keep_reference(&self, integration: IntegrationId, name: &str, body: &str) -> Result<()> {
         self.db
             .exec(

@@ -33,9 +33,6 @@ const REPLAY: &str = "replay:";
 impl Store {
     /// Publishes a dead letter's command anew, one generation on, so that no idempotency
     /// check swallows it. Job row, state and audit entry are one commit.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn replay_dead_letter(&self, dead: &DeadLetter, run_at: Timestamp, who: &str) -> Result<Replay> {
         let command = dead.command.as_deref().and_then(|text| serde_json::from_str::<Envelope>(text).ok());
         let Some(mut envelope) = command else { return Ok(Replay::Nothing) };
@@ -61,9 +58,6 @@ impl Store {
     }
 
     /// The letters that are to be tried again and whose turn has not come, the next one first.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn waiting_replays(&self) -> Result<Vec<WaitingReplay>> {
         let sql = format!("SELECT id, run_at FROM jobs WHERE id LIKE '{REPLAY}%' AND NOT {}", self.due("run_at", 1));
         let mut found = Vec::new();
@@ -80,7 +74,6 @@ impl Store {
 
     /// The latest moment that a message may be put off to now. What says later counts as written
     /// by a clock that was ahead, and is due at once.
-    #[must_use]
     pub fn latest_turn(&self) -> Timestamp {
         moment(self.latest(self.clock.now_ms()))
     }

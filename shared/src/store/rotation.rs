@@ -24,9 +24,7 @@ impl Store {
     /// Seals everything with our key, in rounds until one finds nothing more. `overlay`
     /// gives the new text of a delivery's overlay, `None` where nothing is to be done;
     /// `progress` hears how many rows have been changed.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`]; what was done stays done.
+    /// On an error what was done stays done.
     pub async fn reseal(
         &self,
         overlay: impl Fn(&str, IntegrationId, CrmOrderId) -> Option<String>,

@@ -8,9 +8,6 @@ use crate::store::db::Result;
 
 impl Store {
     /// Whether this process won the slot.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn win_slot(&self, job: &str, slot: i64) -> Result<bool> {
         let won = self
             .db
@@ -22,8 +19,6 @@ impl Store {
         Ok(won == 1)
     }
 
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn slot_published(&self, job: &str, slot: i64) -> Result<()> {
         self.db
             .exec(
@@ -36,9 +31,6 @@ impl Store {
 
     /// Slots won before a moment, or by a clock that was ahead, and never published: their winner
     /// died in between.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn unpublished_slots(&self, before: Timestamp) -> Result<Vec<(String, i64)>> {
         let rows = self
             .db
@@ -51,9 +43,6 @@ impl Store {
     }
 
     /// Forgets fired slots, but never the newest of a job: a restart would fire it again.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError`].
     pub async fn forget_slots(&self, before: Timestamp) -> Result<u64> {
         self.db
             .exec(

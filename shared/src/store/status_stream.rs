@@ -29,7 +29,6 @@ pub enum BatchState {
 }
 
 impl BatchState {
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Filling => "filling",
@@ -65,7 +64,6 @@ pub enum RowState {
 }
 
 impl RowState {
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -140,9 +138,6 @@ const PER_STATEMENT: usize = 64;
 impl Store {
     /// Statuses of an integration since a moment that the stream has not brought, and a look at
     /// the orders has: somebody else acknowledges them.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn missed_by_stream(&self, integration: IntegrationId, since: Timestamp) -> Result<i64> {
         let row = self
             .db
@@ -157,17 +152,11 @@ impl Store {
     }
 
     /// The newest answer of a stream that was begun, if any.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn newest_batch(&self, account: &str, stream: u32) -> Result<Option<Batch>> {
         self.one_batch("account = $1 AND stream_id = $2", args![account, stream]).await
     }
 
     /// The newest acknowledged answer of a stream.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn last_committed_batch(&self, account: &str, stream: u32) -> Result<Option<Batch>> {
         self.one_batch("account = $1 AND stream_id = $2 AND state = 'committed'", args![account, stream]).await
     }
@@ -184,9 +173,6 @@ impl Store {
 
     /// Notes that an answer is about to be fetched; from then on an older one must not be
     /// acknowledged any more. `None` when the lease was lost.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn begin_batch(
         &self,
         lease: &Lease,
@@ -218,9 +204,7 @@ impl Store {
 
     /// Stores rows of a batch as they were fetched, in one commit: each segment with the
     /// place of its first row in the answer. False when the lease was lost.
-    ///
-    /// # Errors
-    /// [`StoreError`]; then nothing is stored.
+    /// On an error nothing is stored.
     pub async fn store_segments(
         &self,
         lease: &Lease,
@@ -251,9 +235,6 @@ impl Store {
     }
 
     /// The segment of a stream that was fetched first.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn next_segment(&self, account: &str, stream: u32) -> Result<Option<Segment>> {
         let sql = "SELECT id, batch_id, first_place, content, created_at FROM status_segments WHERE account = $1 \
                    AND stream_id = $2 ORDER BY id LIMIT 1";
@@ -269,9 +250,7 @@ impl Store {
 
     /// Puts the rows of a segment in its place, in one commit. Done twice, the second changes
     /// nothing. `None` when the lease was lost.
-    ///
-    /// # Errors
-    /// [`StoreError`]; then the segment still waits.
+    /// On an error the segment still waits.
     pub async fn unpack_segment(
         &self,
         lease: &Lease,
@@ -294,9 +273,7 @@ impl Store {
     /// Stores rows of a batch in one commit; `first` is the place of the first of them in
     /// the answer. A snapshot known before is counted as repeated, unless another one of its
     /// order came in between: then it is news again. `None` when the lease was lost.
-    ///
-    /// # Errors
-    /// [`StoreError`]; then none is stored.
+    /// On an error none is stored.
     pub async fn store_status_rows(
         &self,
         lease: &Lease,
@@ -315,9 +292,6 @@ impl Store {
     }
 
     /// Closes an answer that arrived whole. False when the lease was lost.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn seal_batch(&self, lease: &Lease, batch: i64, rows: usize, content: &str) -> Result<bool> {
         let (state, now) = (if rows == 0 { BatchState::Void } else { BatchState::Sealed }, self.clock.now_ms());
         let mut tx = self.db.begin().await?;
@@ -333,8 +307,6 @@ impl Store {
         Ok(true)
     }
 
-    /// # Errors
-    /// [`StoreError`].
     pub async fn batch_committed(&self, batch: i64) -> Result<()> {
         self.db
             .exec(
@@ -347,9 +319,6 @@ impl Store {
 
     /// Whose orders these numbers are, among some integrations. Only the live number of a
     /// delivery counts.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn owners_of(&self, integrations: &[IntegrationId], ordernos: &[&str]) -> Result<Vec<Owner>> {
         let ids = list(integrations.iter().map(|id| id.0));
         let mut owners = Vec::new();
@@ -376,9 +345,6 @@ impl Store {
     }
 
     /// Which of these snapshots are stored already.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn known_marks<'a>(
         &self,
         account: &str,
@@ -400,9 +366,6 @@ impl Store {
 
     /// Deliveries of an account with rows that are due, at most `limit`, in the order of
     /// their arrival.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn deliveries_with_rows(&self, account: &str, limit: u32) -> Result<Vec<DeliveryId>> {
         let rows = self
             .db
@@ -420,9 +383,6 @@ impl Store {
 
     /// All waiting rows of some deliveries, due or not, as they were read: an older snapshot
     /// is never overtaken.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn pending_rows(&self, account: &str, deliveries: &[DeliveryId]) -> Result<Vec<PendingRow>> {
         let ids = list(deliveries.iter().map(|id| id.0));
         if ids.is_empty() {
@@ -443,9 +403,6 @@ impl Store {
     }
 
     /// Puts the rows of a delivery off.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn postpone_rows(&self, account: &str, deliveries: &[DeliveryId], due_at: Timestamp) -> Result<()> {
         let ids = list(deliveries.iter().map(|id| id.0));
         if ids.is_empty() {
@@ -467,9 +424,6 @@ impl Store {
     }
 
     /// When the next waiting row of an account is due.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn next_row_due(&self, account: &str) -> Result<Option<Timestamp>> {
         let row = self
             .db
@@ -485,9 +439,6 @@ impl Store {
     }
 
     /// Accounts with rows that are due.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn accounts_with_rows(&self) -> Result<Vec<String>> {
         let rows = self
             .db
@@ -503,9 +454,6 @@ impl Store {
     }
 
     /// Rows by what became of them, for tests and diagnosis.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn count_status_rows(&self, state: RowState) -> Result<i64> {
         let row =
             self.db.fetch_one("SELECT COUNT(*) AS n FROM status_rows WHERE state = $1", args![state.as_str()]).await?;
@@ -514,9 +462,6 @@ impl Store {
 
     /// Forgets rows and answers: foreign rows last touched before `foreign`, the others
     /// before `others`. Answers how many, at most `limit` of each.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn forget_status_rows(&self, foreign: Timestamp, others: Timestamp, limit: u32) -> Result<u64> {
         let mut gone = self
             .db
@@ -551,9 +496,6 @@ impl Store {
 
 impl Tx {
     /// As [`Store::store_status_rows`], within a transaction.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn store_status_rows(
         &mut self,
         account: &str,
@@ -625,8 +567,6 @@ impl Tx {
         Ok(stored)
     }
 
-    /// # Errors
-    /// [`StoreError`].
     pub async fn settle_status_row(
         &mut self,
         id: i64,

@@ -23,7 +23,6 @@ pub enum TrackingState {
 }
 
 impl TrackingState {
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -87,9 +86,6 @@ const AT: &str = "COALESCE(o.tell_at, CASE WHEN o.made_at = 0 THEN o.seen_at ELS
 impl Store {
     /// Waiting statuses of the due deliveries of an integration, at most `deliveries` of
     /// them; per delivery in order of time.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn waiting_tracking(&self, integration: IntegrationId, deliveries: u32) -> Result<Vec<Waiting>> {
         let due = self
             .db
@@ -126,17 +122,11 @@ impl Store {
     }
 
     /// RetailCRM has them.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn tracking_sent(&self, ids: &[i64]) -> Result<()> {
         self.settle_tracking(ids, TrackingState::Sent, None).await
     }
 
     /// Takes statuses off the way.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn settle_tracking(&self, ids: &[i64], state: TrackingState, why: Option<&str>) -> Result<()> {
         let mut tx = self.db.begin().await?;
         tx.settle_tracking(ids, state, why, self.clock.now()).await?;
@@ -144,9 +134,6 @@ impl Store {
     }
 
     /// Puts statuses off.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn postpone_tracking(&self, ids: &[i64], due_at: Timestamp) -> Result<()> {
         if ids.is_empty() {
             return Ok(());
@@ -165,9 +152,6 @@ impl Store {
 
     /// Sends again what RetailCRM did not take, and at once what waits: what was wrong may be put
     /// right.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn revive_tracking(&self, integration: IntegrationId) -> Result<u64> {
         self.db
             .exec(
@@ -179,9 +163,6 @@ impl Store {
     }
 
     /// Integrations with statuses that are due.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn integrations_with_tracking(&self) -> Result<Vec<IntegrationId>> {
         let rows = self
             .db
@@ -197,9 +178,6 @@ impl Store {
     }
 
     /// When the next status of an integration is due.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn next_tracking_due(&self, integration: IntegrationId) -> Result<Option<Timestamp>> {
         let row = self
             .db
@@ -215,9 +193,6 @@ impl Store {
     }
 
     /// Codes that RetailCRM was not told because nothing maps them, read since a moment.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn unmapped_statuses(&self, integration: IntegrationId, since: Timestamp) -> Result<Vec<String>> {
         let rows = self
             .db
@@ -231,9 +206,6 @@ impl Store {
     }
 
     /// Statuses by where they are, for tests and diagnosis.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn count_tracking(&self, state: TrackingState) -> Result<i64> {
         let row = self
             .db
@@ -243,9 +215,6 @@ impl Store {
     }
 
     /// Forgets statuses that are off the way and were read before a moment.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn forget_tracking(&self, before: Timestamp, limit: u32) -> Result<u64> {
         self.db
             .exec(
@@ -260,9 +229,6 @@ impl Store {
 
 impl Tx {
     /// Notes a status; false when it is known already. None is ever noted twice.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn add_tracking(&mut self, new: &NewTracking) -> Result<bool> {
         let seen = new.seen_at.as_millisecond();
         let added = self
@@ -288,9 +254,6 @@ impl Tx {
 
     /// The newest time that RetailCRM was or will be told of a delivery under its present
     /// number. What is kept back stands in nothing's way.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn newest_tracking(&mut self, delivery: DeliveryId, orderno: &str) -> Result<Option<Timestamp>> {
         let row = self
             .fetch_one(
@@ -303,9 +266,6 @@ impl Tx {
     }
 
     /// Takes statuses off the way.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     pub async fn settle_tracking(
         &mut self,
         ids: &[i64],

@@ -88,7 +88,6 @@ impl Default for Health {
 }
 
 impl Health {
-    #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Inner {
             start: Instant::now(),
@@ -139,7 +138,6 @@ impl Health {
     }
 
     /// `/live`: fails naming each loop that is silent for too long or has died.
-    #[must_use]
     pub fn live(&self) -> Report {
         self.live_at(self.now_ms())
     }
@@ -265,9 +263,6 @@ pub fn router(health: Health, metrics: Arc<Metrics>) -> Router {
 const OPS_HEADERS: Duration = Duration::from_secs(10);
 
 /// Opens `OPS_LISTEN` and serves until the returned task is aborted.
-///
-/// # Errors
-/// The system's, when the address cannot be opened.
 pub async fn serve(
     listen: SocketAddr,
     health: Health,

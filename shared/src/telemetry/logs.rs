@@ -22,9 +22,6 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), BadConfig> {
 }
 
 /// The subscriber itself, writing where it is told.
-///
-/// # Errors
-/// As [`start`].
 pub fn subscriber<W>(
     format: LogFormat,
     filter: &str,

@@ -30,12 +30,10 @@ macro_rules! closed_set {
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
             /// The label's value.
-            #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),* }
             }
 
-            #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 match text { $($text => Some(Self::$variant),)* _ => None }
             }
@@ -298,7 +296,6 @@ impl Metrics {
     pub const BUILD: &'static str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BRIDGE_REVISION"), ")");
 
     /// All families, every closed label combination at zero.
-    #[must_use]
     pub fn new() -> Self {
         let b = Builder(Registry::new());
         let held_help = "Addresses and accounts that are held back: 1 tried out, 2 left alone; others have no sample.";
@@ -554,7 +551,6 @@ impl Metrics {
     }
 
     /// Everything in Prometheus' text format.
-    #[must_use]
     pub fn render(&self) -> String {
         let mut bytes = Vec::with_capacity(64 * 1024);
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut bytes) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use lapin::options::BasicPublishOptions;
 use shared::domain::Secret;
 use shared::message::Lane;
 use shared::queue::SharedQueue;
@@ -103,8 +104,11 @@ impl Bench for AmqpBench {
 
     fn put_raw(&self, lane: Lane, body: Vec<u8>) -> BoxFuture<'_, ()> {
         async move {
-            let queue = self.queue().await;
-            queue.publish_bytes(lane, "unknown", Uuid::now_v7(), body, None).await.expect("published");
+            let (_connection, channel) = self.channel().await;
+            let (exchange, key) = (format!("{}.jobs", self.prefix), format!("{}.unknown", lane.as_str()));
+            let (options, properties) = (BasicPublishOptions::default(), lapin::BasicProperties::default());
+            let publishing = channel.basic_publish(exchange.into(), key.into(), options, &body, properties);
+            publishing.await.expect("sent").await.expect("published");
         }
         .boxed()
     }

@@ -2,13 +2,12 @@
 //! consuming are back within 15 s, and nothing that was confirmed is lost.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use shared::message::{Lane, decode};
 use shared::queue::amqp::AmqpQueue;
-use shared::queue::amqp::config::{AmqpConfig, QueueEvents};
+use shared::queue::amqp::config::AmqpConfig;
 use shared::queue::contract::send_order;
 use shared::queue::{Consumer as _, PublishError, Publisher as _, Queue as _, Rpc as _, RpcError};
 use simulators::proxy::{Path, Proxy};
@@ -23,45 +22,20 @@ use crate::bench::{AmqpBench, broker_url, connected, rabbitmqctl};
 const BACK: Duration = Duration::from_secs(15);
 const PUBLISHERS: usize = 8;
 
-#[derive(Default)]
-struct Events {
-    confirmed: AtomicUsize,
-    reconnected: AtomicUsize,
-    gave_up_connecting: AtomicUsize,
-}
-
-impl QueueEvents for Events {
-    fn confirmed(&self, _after: Duration) {
-        self.confirmed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn reconnected(&self) {
-        self.reconnected.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn await_timeout(&self, operation: &'static str) {
-        if operation == "connect" {
-            self.gave_up_connecting.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
 /// A queue behind a proxy; `parameters` is the URL's query.
-async fn behind_proxy(bench: &AmqpBench, parameters: &str) -> (Proxy, Arc<AmqpQueue>, Arc<Events>) {
-    let (proxy, config, events) = proxied(bench, parameters).await;
-    (proxy, connected(config).await, events)
+async fn behind_proxy(bench: &AmqpBench, parameters: &str) -> (Proxy, Arc<AmqpQueue>) {
+    let (proxy, config) = proxied(bench, parameters).await;
+    (proxy, connected(config).await)
 }
 
-async fn proxied(bench: &AmqpBench, parameters: &str) -> (Proxy, AmqpConfig, Arc<Events>) {
+async fn proxied(bench: &AmqpBench, parameters: &str) -> (Proxy, AmqpConfig) {
     let mut url = Url::parse(&broker_url()).expect("a URL");
     let target = format!("{}:{}", url.host_str().expect("a host"), url.port().unwrap_or(5672));
     let proxy = Proxy::start(target).await.expect("a proxy");
     url.set_port(Some(proxy.address().port())).expect("a port");
     url.set_query(Some(parameters).filter(|parameters| !parameters.is_empty()));
-    let events = Arc::new(Events::default());
-    let mut config = bench.config(url.as_str());
-    config.events = events.clone();
-    (proxy, config, events)
+    let config = bench.config(url.as_str());
+    (proxy, config)
 }
 
 /// Publishers and a consumer that never rest.
@@ -148,20 +122,20 @@ impl Traffic {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_back_end_behind_a_balancer_is_survived() {
     let bench = AmqpBench::new().await;
-    let (proxy, queue, events) = behind_proxy(&bench, "").await;
+    let (proxy, queue) = behind_proxy(&bench, "").await;
     let traffic = Traffic::start(&queue);
     traffic.flows().await;
     proxy.cut(Path::AcceptAndClose, Duration::from_millis(1500)).await;
     traffic.flows().await;
-    assert!(events.reconnected.load(Ordering::Relaxed) >= 2, "both connections were made anew");
-    assert!(events.confirmed.load(Ordering::Relaxed) > 0);
+    assert!(queue.progress().reconnects >= 2, "both connections were made anew");
+    assert!(queue.progress().last_confirm.is_some());
     traffic.nothing_is_lost().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_short_cuts_are_survived() {
     let bench = AmqpBench::new().await;
-    let (proxy, queue, _) = behind_proxy(&bench, "").await;
+    let (proxy, queue) = behind_proxy(&bench, "").await;
     let traffic = Traffic::start(&queue);
     for _ in 0..5 {
         traffic.flows().await;
@@ -174,7 +148,7 @@ async fn five_short_cuts_are_survived() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_black_hole_is_noticed_and_survived() {
     let bench = AmqpBench::new().await;
-    let (proxy, queue, events) = behind_proxy(&bench, "heartbeat=1").await;
+    let (proxy, queue) = behind_proxy(&bench, "heartbeat=1").await;
     let traffic = Traffic::start(&queue);
     traffic.flows().await;
     proxy.set(Path::BlackHole);
@@ -187,14 +161,14 @@ async fn a_black_hole_is_noticed_and_survived() {
     assert_eq!(queue.publish(send_order(1), None).await, Err(PublishError::Unavailable));
     proxy.set(Path::Pass);
     traffic.flows().await;
-    assert!(events.reconnected.load(Ordering::Relaxed) >= 2);
+    assert!(queue.progress().reconnects >= 2);
     traffic.nothing_is_lost().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_path_is_no_reason_to_give_up() {
     let bench = AmqpBench::new().await;
-    let (proxy, queue, events) = behind_proxy(&bench, "").await;
+    let (proxy, queue) = behind_proxy(&bench, "").await;
     let traffic = Traffic::start(&queue);
     traffic.flows().await;
     proxy.set(Path::Slow(Duration::from_millis(60)));
@@ -202,7 +176,7 @@ async fn a_slow_path_is_no_reason_to_give_up() {
         queue.publish(send_order(number), None).await.expect("slow, but confirmed");
     }
     traffic.flows().await;
-    assert_eq!(events.reconnected.load(Ordering::Relaxed), 0);
+    assert_eq!(queue.progress().reconnects, 0);
     proxy.set(Path::Pass);
     traffic.nothing_is_lost().await;
 }
@@ -210,7 +184,7 @@ async fn a_slow_path_is_no_reason_to_give_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_settlement_on_a_lost_connection_does_nothing() {
     let bench = AmqpBench::new().await;
-    let (proxy, queue, _) = behind_proxy(&bench, "").await;
+    let (proxy, queue) = behind_proxy(&bench, "").await;
     let mut lane = queue.subscribe(Lane::Interactive, 1);
     let sent = send_order(1);
     queue.publish(sent.clone(), None).await.expect("published");
@@ -229,7 +203,7 @@ async fn a_late_settlement_on_a_lost_connection_does_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_learns_at_once_that_no_answer_can_come_any_more() {
     let bench = AmqpBench::new().await;
-    let (proxy, queue, _) = behind_proxy(&bench, "").await;
+    let (proxy, queue) = behind_proxy(&bench, "").await;
     let command = shared::message::Command::Callback { action: "save".to_owned(), request: serde_json::Value::Null };
     let envelope = shared::message::Envelope::new(command, None, "2026-09-01T10:00:00Z".parse().expect("a time"));
     let mut requests = bench.queue().await.subscribe(Lane::Rpc, 1);
@@ -257,12 +231,12 @@ async fn a_caller_learns_at_once_that_no_answer_can_come_any_more() {
 async fn a_connection_that_never_came_about_leaves_no_thread() {
     // Alone, because it counts the threads of its process.
     let bench = AmqpBench::alone().await;
-    let (proxy, config, events) = proxied(&bench, "").await;
+    let (proxy, config) = proxied(&bench, "").await;
     proxy.set(Path::BlackHole);
     let queue = AmqpQueue::start(config);
     let tried_again = async {
         // Both connections have run into their limit.
-        while events.gave_up_connecting.load(Ordering::Relaxed) < 2 {
+        while queue.progress().unanswered < 2 {
             sleep(Duration::from_millis(20)).await;
         }
     };

@@ -2,17 +2,16 @@
 //! else: another type under its name, or nobody who answers for it, as when its node is away.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use shared::message::{Command, Envelope, Lane, decode};
 use shared::queue::amqp::AmqpQueue;
-use shared::queue::amqp::config::{AmqpConfig, QueueEvents};
+use shared::queue::amqp::config::AmqpConfig;
 use shared::queue::contract::send_order;
 use shared::queue::{
-    Consumer as _, PublishError, Publisher as _, Queue as _, Replier as _, Rpc as _, RpcError, Subscription,
+    Aside, Consumer as _, PublishError, Publisher as _, Queue as _, Replier as _, Rpc as _, RpcError, Subscription,
 };
 use simulators::amqp_frames::{AmqpFrames, BASIC_NACK, BASIC_REJECT};
 use tokio::time::{sleep, timeout};
@@ -22,25 +21,14 @@ use crate::bench::{AmqpBench, broker_url, connected};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-#[derive(Default)]
-struct Reconnects(AtomicUsize);
-
-impl QueueEvents for Reconnects {
-    fn reconnected(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 /// A client by way of a proxy that reads along.
-async fn read_along(bench: &AmqpBench) -> (AmqpFrames, AmqpConfig, Arc<Reconnects>) {
+async fn read_along(bench: &AmqpBench) -> (AmqpFrames, AmqpConfig) {
     let mut url = Url::parse(&broker_url()).expect("a URL");
     let target = format!("{}:{}", url.host_str().expect("a host"), url.port().unwrap_or(5672));
     let proxy = AmqpFrames::start(target).await.expect("a proxy");
     url.set_port(Some(proxy.address().port())).expect("a port");
-    let events = Arc::new(Reconnects::default());
-    let mut config = bench.config(url.as_str());
-    config.events = events.clone();
-    (proxy, config, events)
+    let config = bench.config(url.as_str());
+    (proxy, config)
 }
 
 fn request() -> Envelope {
@@ -107,7 +95,7 @@ async fn a_lane_that_the_broker_refuses_costs_only_itself() {
     quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     channel.queue_declare(name.as_str().into(), durable, quorum).await.expect("declared");
 
-    let (_proxy, config, events) = read_along(&bench).await;
+    let (_proxy, config) = read_along(&bench).await;
     let queue = connected(config).await;
     let mut lane = queue.subscribe(Lane::Interactive, 4);
     let mut requests = queue.subscribe(Lane::Rpc, 4);
@@ -122,7 +110,7 @@ async fn a_lane_that_the_broker_refuses_costs_only_itself() {
         state.trouble.iter().any(|(queue, why)| *queue == name && why.contains("PRECONDITION_FAILED")),
         "{state:?}"
     );
-    assert_eq!(events.0.load(Ordering::Relaxed), 0, "no connection was dropped for it");
+    assert_eq!(queue.progress().reconnects, 0, "no connection was dropped for it");
 
     channel.queue_delete(name.into(), QueueDeleteOptions::default()).await.expect("deleted");
     answers(&queue, &mut requests).await;
@@ -133,7 +121,7 @@ async fn a_lane_that_the_broker_refuses_costs_only_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lane_that_nobody_answers_for_costs_only_itself() {
     let bench = AmqpBench::new().await;
-    let (proxy, config, events) = read_along(&bench).await;
+    let (proxy, config) = read_along(&bench).await;
     proxy.mute(Some(&format!("{}.rpc.v1", bench.prefix)));
     let queue = connected(config).await;
     let mut lane = queue.subscribe(Lane::Interactive, 4);
@@ -157,7 +145,7 @@ async fn a_lane_that_nobody_answers_for_costs_only_itself() {
     }
     let state = queue.state().await;
     assert!(state.connected && state.depth.iter().any(|(lane, _)| *lane == Lane::Interactive), "{state:?}");
-    assert_eq!(events.0.load(Ordering::Relaxed), 0, "no connection was dropped for it");
+    assert_eq!(queue.progress().reconnects, 0, "no connection was dropped for it");
     proxy.mute(None);
     answers(&queue, &mut requests).await;
 }
@@ -166,7 +154,7 @@ async fn a_lane_that_nobody_answers_for_costs_only_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lane_that_falls_silent_costs_only_itself() {
     let bench = AmqpBench::new().await;
-    let (proxy, config, events) = read_along(&bench).await;
+    let (proxy, config) = read_along(&bench).await;
     let queue = connected(config).await;
     let mut lane = queue.subscribe(Lane::Interactive, 4);
     orders_flow(&queue, &mut lane, 0).await;
@@ -179,7 +167,7 @@ async fn a_lane_that_falls_silent_costs_only_itself() {
         let _ = queue.state().await;
         sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(events.0.load(Ordering::Relaxed), 0, "in {:?}", began.elapsed());
+    assert_eq!(queue.progress().reconnects, 0, "in {:?}", began.elapsed());
     assert_eq!(queue.state().await.refused, [Lane::Bulk]);
     proxy.mute(None);
     let sync = Envelope::new(Command::SyncStatuses {}, None, "2026-09-01T10:00:00Z".parse().expect("a time"));
@@ -215,7 +203,7 @@ async fn a_queue_of_another_type_refuses_its_own_lane_alone_until_it_is_gone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_handed_back_counts_on_every_release_of_the_broker() {
     let bench = AmqpBench::new().await;
-    let (proxy, config, _) = read_along(&bench).await;
+    let (proxy, config) = read_along(&bench).await;
     let queue = connected(config).await;
     let mut lane = queue.subscribe(Lane::Interactive, 2);
     for number in 0..4 {
@@ -262,7 +250,7 @@ async fn what_was_taken_too_often_by_the_brokers_count_is_put_aside_by_ourselves
     let first = timeout(LIMIT, lane.next()).await.expect("in time").expect("a delivery");
     assert_eq!(first.body, b"once more");
     first.ack().await;
-    let mut dead = queue.subscribe_dead(1);
+    let mut dead = queue.subscribe_aside(Aside::Dead, 1).expect("kept");
     let put_aside = tokio::select! {
         taken = lane.next() => panic!("handed out: {:?}", taken.map(|delivery| delivery.body)),
         dead = timeout(LIMIT, dead.next()) => dead.expect("in time").expect("put aside"),

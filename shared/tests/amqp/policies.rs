@@ -7,7 +7,7 @@ use lapin::types::FieldTable;
 use shared::message::{Lane, decode};
 use shared::queue::amqp::AmqpQueue;
 use shared::queue::contract::send_order;
-use shared::queue::{Consumer as _, Death, Publisher as _, Queue as _};
+use shared::queue::{Aside, Consumer as _, Death, Publisher as _, Queue as _};
 use tokio::time::{sleep, timeout};
 
 use crate::bench::{AmqpBench, broker_url, connected};
@@ -71,7 +71,7 @@ async fn what_is_kept_in_use_remembers_how_often_it_was_handed_out() {
     let queue: std::sync::Arc<AmqpQueue> = connected(config).await;
     queue.publish(send_order(1), None).await.expect("published");
     let mut times = 0;
-    let mut dead = queue.subscribe_dead(1);
+    let mut dead = queue.subscribe_aside(Aside::Dead, 1).expect("kept");
     let mut aside = tokio::spawn(async move { dead.next().await.expect("a delivery").ack().await });
     let put_aside = async {
         loop {
@@ -126,7 +126,7 @@ async fn a_lane_that_was_deleted_is_made_anew_and_that_is_told() {
 async fn what_a_policy_takes_out_of_a_lane_says_which_and_why() {
     let bench = AmqpBench::new().await;
     let queue = bench.queue().await;
-    let mut dead = queue.subscribe_dead(8);
+    let mut dead = queue.subscribe_aside(Aside::Dead, 8).expect("kept");
     bench.policy("interactive", r#"{"message-ttl":100}"#).await;
     let sent = send_order(1);
     queue.publish(sent.clone(), None).await.expect("published");
@@ -142,7 +142,7 @@ async fn what_a_policy_takes_out_of_a_lane_says_which_and_why() {
 async fn what_a_short_lane_drops_at_its_head_says_so() {
     let bench = AmqpBench::new().await;
     let queue = bench.queue().await;
-    let mut dead = queue.subscribe_dead(32);
+    let mut dead = queue.subscribe_aside(Aside::Dead, 32).expect("kept");
     bench.policy("interactive", r#"{"max-length":2,"overflow":"drop-head"}"#).await;
     let dropped = async {
         for number in 0.. {

@@ -1,7 +1,6 @@
-//! What the queue on RabbitMQ is told, and who hears what happens inside.
+//! What the queue on RabbitMQ is told.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::uri::AMQPUri;
@@ -10,29 +9,6 @@ use crate::domain::Secret;
 
 /// Longest prefix: names are at most 255 bytes, ours add up to 50.
 const LONGEST_PREFIX: usize = 200;
-
-/// What happened inside, for metrics. Every method does nothing by default and must not
-/// block: they are called from the publisher task.
-pub trait QueueEvents: Send + Sync {
-    /// The broker has stored a message, this long after it was sent.
-    fn confirmed(&self, _after: Duration) {}
-    /// A caller was told that it is unknown whether its message is stored.
-    fn unconfirmed(&self) {}
-    /// The broker refused a message (nack: the queue is full).
-    fn refused(&self) {}
-    /// Some message came back as unroutable; which one, lapin cannot tell.
-    fn returned_unknown(&self) {}
-    /// A connection was lost and is there again.
-    fn reconnected(&self) {}
-    /// Something of lapin's ran into its time limit; the connection is dropped then.
-    fn await_timeout(&self, _operation: &'static str) {}
-}
-
-/// Hears nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoEvents;
-
-impl QueueEvents for NoEvents {}
 
 /// Longest frame that is agreed upon unless the URL says otherwise; a longer message takes
 /// several.
@@ -51,7 +27,6 @@ pub struct AmqpConfig {
     /// How often a queue is counted and kept in use. One that nobody takes from is used with the
     /// second look: a policy with `expires` must not be shorter than three.
     pub look_every: Duration,
-    pub events: Arc<dyn QueueEvents>,
 }
 
 /// Why settings of the adapter cannot be used. The text holds nothing of the URL.
@@ -66,9 +41,6 @@ pub enum BadAmqpConfig {
 impl AmqpConfig {
     /// `rungs`: the ladder of delays. The heartbeat is 10 s unless the URL says otherwise
     /// (`?heartbeat=4`); a URL without a virtual host means the default one.
-    ///
-    /// # Errors
-    /// [`BadAmqpConfig`].
     pub fn new(url: &Secret, prefix: &str, rungs: Vec<Duration>) -> Result<Self, BadAmqpConfig> {
         let mut uri: AMQPUri = url.expose().parse().map_err(|_| BadAmqpConfig::Url)?;
         if uri.vhost.is_empty() {
@@ -88,14 +60,10 @@ impl AmqpConfig {
             confirm_timeout: Duration::from_secs(2),
             reconnect: (Duration::from_millis(200), Duration::from_secs(10)),
             look_every: Duration::from_secs(5),
-            events: Arc::new(NoEvents),
         })
     }
-}
 
-impl AmqpConfig {
     /// Host and port of the broker.
-    #[must_use]
     pub fn server(&self) -> String {
         format!("{}:{}", self.uri.authority.host, self.uri.authority.port)
     }

@@ -13,7 +13,6 @@ use lapin::{Channel, Connection, Event};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::queue::amqp::config::QueueEvents;
 use crate::queue::amqp::limits::{CLOSE_LIMIT, DECLARE_LIMIT};
 
 /// What ended an operation on a connection. Neither text holds the URL.
@@ -37,15 +36,11 @@ pub(super) struct Live {
     pub(super) connection: Connection,
     pub(super) socket: Arc<Socket>,
     pub(super) broken: CancellationToken,
-    pub(super) events: Arc<dyn QueueEvents>,
 }
 
 impl Live {
     /// Awaits something of lapin for at most `limit`. Running into the limit breaks the
     /// connection: lapin was measured to stay silent for good then.
-    ///
-    /// # Errors
-    /// lapin's error, or [`Failure::Limit`].
     pub(super) async fn limited<T>(
         &self,
         operation: &'static str,
@@ -55,7 +50,6 @@ impl Live {
         match timeout(limit, future).await {
             Ok(result) => Ok(result?),
             Err(_) => {
-                self.events.await_timeout(operation);
                 self.break_off();
                 Err(Failure::Limit(operation))
             }
@@ -77,7 +71,6 @@ impl Live {
         if let Ok(result) = timeout(limit, future).await {
             return Ok(result?);
         }
-        self.events.await_timeout(operation);
         // A blocked connection answers nothing, and is none that is to be dropped.
         if !self.connection.status().blocked() {
             self.channel().await?;
@@ -86,9 +79,6 @@ impl Live {
     }
 
     /// A new channel.
-    ///
-    /// # Errors
-    /// As [`Live::limited`].
     pub(super) async fn channel(&self) -> Result<Channel, Failure> {
         self.limited("channel.open", DECLARE_LIMIT, self.connection.create_channel()).await
     }

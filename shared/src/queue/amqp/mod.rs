@@ -22,24 +22,22 @@ mod upkeep;
 mod upkept;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use lapin::BasicProperties;
-use lapin::types::ShortString;
 use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::message::{Envelope, Lane, encode};
 use crate::queue::amqp::config::AmqpConfig;
 use crate::queue::amqp::connection::Link;
 use crate::queue::amqp::consuming::Consuming;
-use crate::queue::amqp::message::{APP_ID, Persistence, properties};
+use crate::queue::amqp::message::{Persistence, properties};
 use crate::queue::amqp::publisher::{Ask, INBOX, Outgoing, Publishing, channel_of};
 use crate::queue::amqp::state::{Alive, LARGEST, Marks, Progress, Shared, Stand};
 use crate::queue::amqp::subscription::{AmqpSubscription, Source};
@@ -48,8 +46,6 @@ use crate::queue::amqp::topology::{Part, Topology, routing_key};
 use crate::queue::amqp::upkept::Upkept;
 use crate::queue::pending_calls::PendingCalls;
 use crate::queue::{Aside, Consumer, PublishError, Publisher, Queue, QueueState, Subscription};
-
-pub use topology::jittered;
 
 /// Longest wait of [`AmqpQueue::close`] for outstanding confirms.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
@@ -67,7 +63,6 @@ pub struct AmqpQueue {
 impl AmqpQueue {
     /// Begins to connect and returns at once; [`Queue::state`] tells how it stands, and
     /// [`AmqpQueue::connected`] waits. Must be called inside a tokio runtime.
-    #[must_use]
     pub fn start(config: AmqpConfig) -> Arc<Self> {
         let topology = Topology::new(&config.prefix, config.rungs.clone());
         let queues = topology.queues().into_iter().map(|queue| Arc::new(Upkept::new(queue))).collect();
@@ -108,7 +103,6 @@ impl AmqpQueue {
     }
 
     /// Signs of life, for the liveness check.
-    #[must_use]
     pub fn progress(&self) -> Progress {
         let marks = &self.shared.progress;
         let stand = self.shared.stand();
@@ -120,57 +114,12 @@ impl AmqpQueue {
             last_confirm: marks.age(&marks.confirm),
             last_delivery: marks.age(&marks.delivery),
             last_beat: beats.0.zip(beats.1).map(|(one, other)| one.max(other)),
+            reconnects: marks.reconnects.load(Ordering::Relaxed),
+            unanswered: marks.unanswered.load(Ordering::Relaxed),
         }
-    }
-
-    /// Publishes bytes as they are: what a relay forwards, or what cannot be decoded.
-    /// `kind` is a [`crate::message::Kind`] word or `unknown`.
-    ///
-    /// # Errors
-    /// [`PublishError`].
-    pub async fn publish_bytes(
-        &self,
-        lane: Lane,
-        kind: &str,
-        id: Uuid,
-        body: Vec<u8>,
-        delay: Option<Duration>,
-    ) -> Result<(), PublishError> {
-        if !self.shared.takes(lane) {
-            return Err(PublishError::Unavailable);
-        }
-        let key = ShortString::try_new(routing_key(lane, kind)).map_err(|_| PublishError::Unavailable)?;
-        let properties = BasicProperties::default()
-            .with_message_id(id.to_string().into())
-            .with_app_id(APP_ID.into())
-            .with_delivery_mode(Persistence::of(lane) as u8);
-        let message = Outgoing {
-            // What bytes are about is not known here.
-            channel: 0,
-            exchange: self.shared.topology.entry(delay).into(),
-            routing_key: key,
-            mandatory: true,
-            body,
-            properties,
-        };
-        self.submit(message, self.shared.config.confirm_timeout).await
-    }
-
-    /// Takes what the broker has put aside: messages handed out too often or rejected.
-    /// [`crate::queue::Delivery::death`] says where and why.
-    #[must_use]
-    pub fn subscribe_dead(&self, prefetch: u16) -> Box<dyn Subscription> {
-        self.subscription(self.shared.topology.dead_queue(), Source::Dead, prefetch)
-    }
-
-    /// Takes what no queue was bound to receive.
-    #[must_use]
-    pub fn subscribe_unrouted(&self, prefetch: u16) -> Box<dyn Subscription> {
-        self.subscription(self.shared.topology.unrouted_queue(), Source::Unrouted, prefetch)
     }
 
     /// Requests of this process that wait for their answer.
-    #[must_use]
     pub fn pending_calls(&self) -> usize {
         self.shared.calls.len()
     }
@@ -229,8 +178,8 @@ impl Consumer for AmqpQueue {
 
     fn subscribe_aside(&self, what: Aside, prefetch: u16) -> Option<Box<dyn Subscription>> {
         Some(match what {
-            Aside::Dead => self.subscribe_dead(prefetch),
-            Aside::Unrouted => self.subscribe_unrouted(prefetch),
+            Aside::Dead => self.subscription(self.shared.topology.dead_queue(), Source::Dead, prefetch),
+            Aside::Unrouted => self.subscription(self.shared.topology.unrouted_queue(), Source::Unrouted, prefetch),
         })
     }
 }
@@ -283,6 +232,7 @@ impl Queue for AmqpQueue {
 mod tests {
     use super::*;
     use crate::domain::Secret;
+    use crate::message::Command;
     use crate::queue::amqp::config::{BadAmqpConfig, FRAME_MAX};
     use crate::queue::amqp::state::largest_in;
 
@@ -329,8 +279,8 @@ mod tests {
     async fn without_a_broker_it_starts_refuses_and_says_so() {
         // Port 1 of the own machine: refused at once.
         let queue = AmqpQueue::start(config("amqp://shop:hunter2@127.0.0.1:1/").expect("valid"));
-        let id = Uuid::now_v7();
-        let published = queue.publish_bytes(Lane::Bulk, "unknown", id, b"x".to_vec(), None).await;
+        let at = "2026-09-01T10:00:00Z".parse().expect("a time");
+        let published = queue.publish(Envelope::new(Command::SyncStatuses {}, None, at), None).await;
         assert_eq!(published, Err(PublishError::Unavailable));
         let state = queue.state().await;
         assert!(!state.connected && !state.blocked);

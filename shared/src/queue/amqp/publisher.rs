@@ -89,10 +89,7 @@ pub(super) async fn submit(
     match timeout_at(deadline, confirmed).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(PublishError::Unknown),
-        Err(_) => {
-            shared.config.events.unconfirmed();
-            Err(PublishError::Unknown)
-        }
+        Err(_) => Err(PublishError::Unknown),
     }
 }
 
@@ -160,7 +157,6 @@ impl Session for Publishing {
             self.shared.publishing.send_replace(None);
             // Whether these were stored, nobody knows.
             for lost in window.places.into_iter().flatten() {
-                self.shared.config.events.unconfirmed();
                 let _ = lost.done.send(Err(PublishError::Unknown));
             }
             result
@@ -309,25 +305,18 @@ impl Publishing {
         now: Instant,
     ) -> Result<(), Failure> {
         let confirmation = result.inspect_err(|error| self.shared.learn_largest(error))?;
-        let Some(InFlight { since, done }) = window.release(place) else { return Ok(()) };
-        let events = &self.shared.config.events;
+        let Some(InFlight { done, .. }) = window.release(place) else { return Ok(()) };
         let answer = match confirmation {
             Confirmation::Ack(None) => {
                 window.confirmed = Some(now);
-                events.confirmed(now.saturating_duration_since(since));
                 self.shared.progress.confirmed();
                 Ok(())
             }
             // Some message was returned, not necessarily this one. It takes both the alternate
             // exchange and a queue to be missing.
-            Confirmation::Ack(Some(_)) => {
-                events.returned_unknown();
-                Err(PublishError::Unknown)
-            }
-            Confirmation::Nack(_) | Confirmation::NotRequested => {
-                events.refused();
-                Err(PublishError::Unavailable)
-            }
+            Confirmation::Ack(Some(_)) => Err(PublishError::Unknown),
+            // The queue is full.
+            Confirmation::Nack(_) | Confirmation::NotRequested => Err(PublishError::Unavailable),
         };
         let _ = done.send(answer);
         Ok(())
@@ -343,7 +332,6 @@ impl Publishing {
         }
         let blocked = live.connection.status().blocked();
         if !blocked && window.is_stuck(Instant::now()) {
-            self.shared.config.events.await_timeout("confirm");
             return Err(Failure::Limit("a confirm"));
         }
         Ok(())

@@ -115,6 +115,8 @@ pub(super) struct Marks {
     pub(super) taken: [AtomicI64; Lane::ALL.len()],
     pub(super) publishing_beat: AtomicU64,
     pub(super) consuming_beat: AtomicU64,
+    pub(super) reconnects: AtomicUsize,
+    pub(super) unanswered: AtomicUsize,
 }
 
 impl Marks {
@@ -127,6 +129,8 @@ impl Marks {
             taken: [const { AtomicI64::new(0) }; Lane::ALL.len()],
             publishing_beat: never(),
             consuming_beat: never(),
+            reconnects: AtomicUsize::new(0),
+            unanswered: AtomicUsize::new(0),
         }
     }
 
@@ -178,4 +182,8 @@ pub struct Progress {
     /// every second while connected and at least every 25 s (time limits and the longest
     /// wait) while the broker is away; more means that a task hangs.
     pub last_beat: Option<Duration>,
+    /// Connections that were lost and are there again.
+    pub reconnects: usize,
+    /// Tries to connect that nobody answered in time.
+    pub unanswered: usize,
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -62,14 +63,14 @@ async fn open(shared: &Shared, link: Link) -> Result<(Arc<Live>, EventStream), F
     let connection = match timeout(CONNECT_LIMIT, connecting).await {
         Ok(connection) => connection?,
         Err(_) => {
-            shared.config.events.await_timeout("connect");
+            shared.progress.unanswered.fetch_add(1, Ordering::Relaxed);
             return Err(Failure::Limit("connecting"));
         }
     };
     let events = Box::pin(connection.events_listener());
     guard.0 = None;
     let broken = CancellationToken::new();
-    Ok((Arc::new(Live { connection, socket, broken, events: shared.config.events.clone() }), events))
+    Ok((Arc::new(Live { connection, socket, broken }), events))
 }
 
 /// What is done on a connection while it lives.
@@ -94,7 +95,7 @@ pub(super) async fn supervise(shared: Arc<Shared>, link: Link, mut session: impl
             Ok((live, events)) => {
                 let since = Instant::now();
                 if connected_before {
-                    shared.config.events.reconnected();
+                    shared.progress.reconnects.fetch_add(1, Ordering::Relaxed);
                     tracing::info!(link = link.name(), "connected to RabbitMQ again");
                 } else {
                     tracing::info!(link = link.name(), "connected to RabbitMQ");

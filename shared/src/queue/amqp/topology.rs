@@ -197,16 +197,6 @@ fn rung_for(rungs: &[Duration], delay: Duration) -> Option<Duration> {
     rungs.iter().find(|rung| **rung >= delay).or(rungs.last()).copied()
 }
 
-/// Spreads retries that would come due together: the delay of `rung_for`, or of its upper
-/// neighbour, as the coin says. (A TTL queue expires at its head only, so there is no
-/// jitter inside a rung.)
-#[must_use]
-pub fn jittered(rungs: &[Duration], delay: Duration, coin: bool) -> Duration {
-    let at = rungs.iter().position(|rung| *rung >= delay).unwrap_or(rungs.len().saturating_sub(1));
-    let at = if coin { (at + 1).min(rungs.len().saturating_sub(1)) } else { at };
-    rungs.get(at).copied().unwrap_or(delay)
-}
-
 /// `2s`, `15m`, `1h`, `250ms`: one name per length.
 fn rung_name(rung: Duration) -> String {
     let millis = rung.as_millis();
@@ -280,17 +270,6 @@ mod tests {
         assert_eq!(entry(36_000_000), "p.wait.1h");
         assert_eq!(entry(0), "p.jobs");
         assert_eq!(topology.entry(None), "p.jobs");
-    }
-
-    #[test]
-    fn jitter_stays_on_the_ladder_and_never_comes_early() {
-        let rungs = seconds(&[2, 15, 45]);
-        let of = |delay, coin| jittered(&rungs, Duration::from_secs(delay), coin).as_secs();
-        assert_eq!((of(1, false), of(1, true)), (2, 15));
-        assert_eq!((of(15, false), of(15, true)), (15, 45));
-        assert_eq!((of(45, false), of(45, true)), (45, 45));
-        assert_eq!((of(99, false), of(99, true)), (45, 45));
-        assert_eq!(jittered(&[], Duration::from_secs(7), true).as_secs(), 7);
     }
 
     #[test]
