@@ -18,7 +18,7 @@ pub enum Bug {
     NumberTakenForOrder,
     /// What ended is forgotten altogether.
     TombstoneForgotten,
-    /// The age of a wish counts from its arrival, whether anybody tried or not.
+    /// The age of a request counts from its arrival, whether anybody tried or not.
     AgeInherited,
     /// A number is used without a look whether another order has it.
     NumberUnchecked,

@@ -14,7 +14,7 @@ use shared::crypto::SecretKey;
 use shared::domain::{CrmOrderId, DeliveryState, Integration, OrderNumber};
 use shared::message::Lane;
 use shared::store::deliveries::DeliveryKey;
-use shared::store::intents::{Leave, Want, Wish};
+use shared::store::intents::{Leave, OrderRequest, RequestKind};
 use shared::store::jobs::NewJob;
 use shared::store::steps::{Watch, watched};
 use shared::store::{Db, Store, StoreError};
@@ -85,11 +85,11 @@ impl Bench {
         let body = vec![b'x'; 4 << 20];
         let job = NewJob { id: format!("job-{n}"), lane: Lane::Interactive, body, run_at: now };
         store.enqueue(&[job]).await?;
-        let wish = Wish {
+        let request = OrderRequest {
             integration,
             number: number.clone(),
             order: Some(CrmOrderId(n as i64)),
-            want: Want::Send,
+            want: RequestKind::Send,
             declared: None,
             candidates: Vec::new(),
             due_at: now,
@@ -98,7 +98,7 @@ impl Bench {
             traceparent: None,
             command_id: Uuid::now_v7().to_string(),
         };
-        store.record_wishes(&[wish]).await?;
+        store.record_requests(&[request]).await?;
         let mut tx = store.db.begin().await?;
         let intent = tx.claim_order(integration, CrmOrderId(n as i64), &owner, until, now).await?.expect("unserved");
         tx.commit().await?;

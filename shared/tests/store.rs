@@ -21,7 +21,7 @@ use shared::store::budgets::{SHARED_BY, SLICES, Taken, Window};
 use shared::store::dead_letters::{DeadFilter, DeadState, NewDeadLetter, name_orders};
 use shared::store::deliveries::{DeliveryKey, Leased};
 use shared::store::integrations::NewIntegration;
-use shared::store::intents::{HandOver, Held, Intent, Leave, Want, Wish};
+use shared::store::intents::{HandOver, Held, Intent, Leave, OrderRequest, RequestKind};
 use shared::store::jobs::NewJob;
 use shared::store::journal::{Entry, Journal, Search, What};
 use shared::store::leases::Lease;
@@ -135,12 +135,12 @@ impl Bench {
         self.store.add_integration(new_integration(prefix)).await.expect("added")
     }
 
-    async fn want(&self, integration: IntegrationId, number: &str, want: Want) {
-        self.record(wish(self, integration, number, want)).await;
+    async fn want(&self, integration: IntegrationId, number: &str, want: RequestKind) {
+        self.record(request(self, integration, number, want)).await;
     }
 
-    async fn record(&self, wish: Wish) {
-        self.store.record_wishes(&[wish]).await.expect("recorded");
+    async fn record(&self, request: OrderRequest) {
+        self.store.record_requests(&[request]).await.expect("recorded");
     }
 
     async fn claim(&self, integration: IntegrationId, owner: &str) -> Vec<Intent> {
@@ -165,7 +165,7 @@ impl Bench {
         held
     }
 
-    async fn doubt(&self, intent: &Intent) {
+    async fn suspect(&self, intent: &Intent) {
         let mut tx = self.store.db.begin().await.expect("begins");
         tx.ask_to_verify(intent, self.now(), self.now()).await.expect("asked");
         tx.commit().await.expect("committed");
@@ -191,8 +191,8 @@ impl Bench {
         held
     }
 
-    async fn bury(&self, dead: &NewDeadLetter) -> i64 {
-        self.store.bury(dead).await.expect("buried")
+    async fn add_dead_letter(&self, dead: &NewDeadLetter) -> i64 {
+        self.store.add_dead_letter(dead).await.expect("buried")
     }
 
     async fn dead(&self, filter: DeadFilter) -> Vec<i64> {
@@ -209,8 +209,8 @@ fn server_url() -> Option<String> {
     variable("TEST_DATABASE_URL")
 }
 
-fn wish(bench: &Bench, integration: IntegrationId, number: &str, want: Want) -> Wish {
-    Wish {
+fn request(bench: &Bench, integration: IntegrationId, number: &str, want: RequestKind) -> OrderRequest {
+    OrderRequest {
         integration,
         number: OrderNumber::parse(number).expect("a number"),
         order: None,
@@ -255,7 +255,7 @@ mod cases {
     pub(super) async fn migrations_may_be_repeated(bench: &Bench) {
         let db = &bench.store.db;
         assert_eq!(db.schema_version().await.expect("asked"), migrations::newest());
-        bench.want(bench.integration("").await.id, "1", Want::Send).await;
+        bench.want(bench.integration("").await.id, "1", RequestKind::Send).await;
         db.migrate().await.expect("repeated");
         assert_eq!(db.schema_version().await.expect("asked"), migrations::newest());
         assert_eq!(bench.store.backlog().await.expect("asked").0, 1, "what was there stays");
@@ -282,7 +282,7 @@ mod cases {
                  '{orderno}', {generation}, '{state}', 'hash', 37900, '{{}}', 'old', {lease}, 3, {at}, {at})"
             )
         };
-        let wish = |number: &str, delivery: &str, requested: i64, served: i64, seqs: &str, lease: i64| {
+        let request = |number: &str, delivery: &str, requested: i64, served: i64, seqs: &str, lease: i64| {
             format!(
                 "INSERT INTO intents (integration_id, number, delivery_id, requested, served, send_seq, update_seq, cancel_seq, \
                  declared, due_at, wanted_at, command_id, lease_owner, lease_until, fence, created_at, updated_at) VALUES \
@@ -306,11 +306,11 @@ mod cases {
             // In the hands of a worker of the old release, and placed anew after a cancel.
             delivery(2, "A-2", "A-2-2", 2, "sending", lease),
             delivery(3, "A-3", "A-3", 1, "rejected", 0),
-            wish("A-1", "1", 2, 2, "1, 2, 0", 0),
-            wish("A-2", "2", 3, 2, "3, 0, 2", lease),
-            wish("A-3", "3", 2, 1, "1, 2, 0", 0),
+            request("A-1", "1", 2, 2, "1, 2, 0", 0),
+            request("A-2", "2", 3, 2, "3, 0, 2", lease),
+            request("A-3", "3", 2, 1, "1, 2, 0", 0),
             // Nobody has read it yet.
-            wish("A-4", "NULL", 1, 0, "1, 0, 0", 0),
+            request("A-4", "NULL", 1, 0, "1, 0, 0", 0),
             letter("3", "A-3", "SendOrder", "bad_phone"),
             letter("NULL", "A-4", "SendOrder", "order_not_found"),
             letter("1", "A-1", "SyncPayments", "payment_conflict"),
@@ -332,12 +332,16 @@ mod cases {
                 .map(|intent| (intent.number.as_str().to_owned(), intent.order, intent.unserved()))
                 .collect()
         };
-        let of_number = |number: &str, want: Want| (number.to_owned(), None, vec![want]);
+        let of_number = |number: &str, want: RequestKind| (number.to_owned(), None, vec![want]);
         let claimed: Vec<_> = due().await;
-        assert_eq!(claimed, [of_number("A-3", Want::Update), of_number("A-4", Want::Send)], "not what is held");
+        assert_eq!(
+            claimed,
+            [of_number("A-3", RequestKind::Update), of_number("A-4", RequestKind::Send)],
+            "not what is held"
+        );
         old.pass(31);
         let all: Vec<_> = due().await;
-        assert!(all.contains(&of_number("A-2", Want::Send)), "its lease has run out: {all:?}");
+        assert!(all.contains(&of_number("A-2", RequestKind::Send)), "its lease has run out: {all:?}");
 
         // The ledger goes on where it was, under the same lease and number.
         let held = old.store.delivery_by_order(id, CrmOrderId(102)).await.expect("read").expect("there");
@@ -345,7 +349,7 @@ mod cases {
             (held.state, held.orderno.as_str(), held.generation, held.fence),
             (DeliveryState::Sending, "A-2-2", 2, 3)
         );
-        assert_eq!(held.overlay.as_deref(), Some("{}"));
+        assert_eq!(held.saved_request.as_deref(), Some("{}"));
         let past = old.store.past_by_number("A-2", None).await.expect("read");
         assert_eq!(
             past.iter().map(|past| past.orderno.as_str()).collect::<Vec<_>>(),
@@ -357,7 +361,7 @@ mod cases {
         let of_3 =
             NewDeadLetter { delivery: Some(DeliveryId(3)), ..dead(Some(id), Some("A-3"), "bad_phone", Fault::Shop) };
         let of_3 = NewDeadLetter { kind: "SendOrder".to_owned(), ..of_3 };
-        let repeated = old.bury(&of_3).await;
+        let repeated = old.add_dead_letter(&of_3).await;
         let read = old.store.dead_letter(repeated).await.expect("read").expect("there");
         assert_eq!((read.attempts, read.order), (2, Some(CrmOrderId(103))));
         let mut tx = db.begin().await.expect("begins");
@@ -436,7 +440,7 @@ mod cases {
         let first = integration.secrets.clone();
         integration.secrets.password = Secret::new(NEW_PASSWORD);
         bench.store.update_integration(&integration).await.expect("updated");
-        bench.want(integration.id, "1234A", Want::Send).await;
+        bench.want(integration.id, "1234A", RequestKind::Send).await;
         let all = everything(bench).await;
         let holds = |text: &str| all.windows(text.len()).any(|window| window == text.as_bytes());
         assert!(holds("shop-demo"), "the search finds what is not secret");
@@ -616,23 +620,24 @@ mod cases {
 
     // Intents.
 
-    pub(super) async fn wishes_for_one_order_are_one_intent(bench: &Bench) {
+    pub(super) async fn requests_for_one_order_are_one_intent(bench: &Bench) {
         let id = bench.integration("").await.id;
         let first = bench.now();
-        let send = Wish { declared: Some(Kopecks::roubles(3790)), ..wish(bench, id, "1234A", Want::Send) };
+        let send =
+            OrderRequest { declared: Some(Kopecks::roubles(3790)), ..request(bench, id, "1234A", RequestKind::Send) };
         bench.record(send).await;
         bench.pass(5);
-        bench.want(id, "1234A", Want::Update).await;
+        bench.want(id, "1234A", RequestKind::Update).await;
         bench.pass(5);
         let candidates = vec![Candidate { delivery_type: "incity".to_owned(), integration: id }];
-        let cancel = Wish {
+        let cancel = OrderRequest {
             candidates: candidates.clone(),
             generation: 2,
             traceparent: Some("00-aa-bb-01".to_owned()),
-            ..wish(bench, id, "1234A", Want::Cancel)
+            ..request(bench, id, "1234A", RequestKind::Cancel)
         };
         bench.record(cancel).await;
-        bench.want(id, "1234B", Want::Send).await;
+        bench.want(id, "1234B", RequestKind::Send).await;
         let claimed = bench.claim(id, "w1").await;
         assert_eq!(claimed.len(), 2);
         let intent = claimed.iter().find(|i| i.number.as_str() == "1234A").expect("claimed");
@@ -645,34 +650,39 @@ mod cases {
         assert_eq!((intent.attempt, intent.rereads, intent.verify, intent.delivery), (0, 0, false, None));
     }
 
-    pub(super) async fn the_same_command_twice_is_one_wish(bench: &Bench) {
+    pub(super) async fn the_same_command_twice_is_one_request(bench: &Bench) {
         let id = bench.integration("").await.id;
-        let send = wish(bench, id, "1", Want::Send);
-        bench.store.record_wishes(&[send.clone(), send.clone()]).await.expect("recorded");
+        let send = request(bench, id, "1", RequestKind::Send);
+        bench.store.record_requests(&[send.clone(), send.clone()]).await.expect("recorded");
         bench.record(send.clone()).await;
         assert_eq!(bench.claim_one(id, "w1").await.requested, 1);
-        bench.record(Wish { generation: 1, ..send }).await;
+        bench.record(OrderRequest { generation: 1, ..send }).await;
         bench.pass(91);
         assert_eq!(bench.claim_one(id, "w1").await.requested, 2, "a replay is a wish of its own");
     }
 
-    pub(super) async fn a_burst_of_wishes_is_recorded_as_if_one_by_one(bench: &Bench) {
+    pub(super) async fn a_burst_of_requests_is_recorded_as_if_one_by_one(bench: &Bench) {
         let id = bench.integration("").await.id;
         let other = bench.integration("B-").await.id;
         // Several statements' worth, some orders often, some commands delivered twice.
         let mut burst = Vec::new();
         for n in 0..200_u32 {
-            let want = [Want::Send, Want::Update, Want::Cancel][usize::try_from(n / 7 % 3).expect("small")];
+            let want = [RequestKind::Send, RequestKind::Update, RequestKind::Cancel]
+                [usize::try_from(n / 7 % 3).expect("small")];
             let number = format!("n{}", n % 90);
             let declared = (n % 2 == 0).then_some(Kopecks(n.into()));
-            burst.push(Wish { declared, due_at: bench.after(-i64::from(n)), ..wish(bench, id, &number, want) });
+            burst.push(OrderRequest {
+                declared,
+                due_at: bench.after(-i64::from(n)),
+                ..request(bench, id, &number, want)
+            });
             if n % 11 == 0 {
                 burst.extend(burst.last().cloned());
             }
         }
-        bench.store.record_wishes(&burst).await.expect("recorded");
-        for wish in &burst {
-            bench.record(Wish { integration: other, ..wish.clone() }).await;
+        bench.store.record_requests(&burst).await.expect("recorded");
+        for request in &burst {
+            bench.record(OrderRequest { integration: other, ..request.clone() }).await;
         }
         let until = bench.after(90);
         let mut both = Vec::new();
@@ -686,14 +696,14 @@ mod cases {
         }
         assert_eq!(both[0].len(), 90);
         assert_eq!(both[0], both[1]);
-        bench.store.record_wishes(&[]).await.expect("nothing is nothing");
+        bench.store.record_requests(&[]).await.expect("nothing is nothing");
     }
 
-    pub(super) async fn wishes_that_cannot_all_be_recorded_are_none(bench: &Bench) {
+    pub(super) async fn requests_that_cannot_all_be_recorded_are_none(bench: &Bench) {
         let id = bench.integration("").await.id;
-        let good = wish(bench, id, "1", Want::Send);
-        let bad = wish(bench, IntegrationId(4040), "2", Want::Send);
-        assert!(bench.store.record_wishes(&[good, bad]).await.is_err());
+        let good = request(bench, id, "1", RequestKind::Send);
+        let bad = request(bench, IntegrationId(4040), "2", RequestKind::Send);
+        assert!(bench.store.record_requests(&[good, bad]).await.is_err());
         assert!(bench.claim(id, "w1").await.is_empty());
     }
 
@@ -701,9 +711,11 @@ mod cases {
         let id = bench.integration("").await.id;
         let other = bench.integration("B-").await.id;
         for (number, seconds) in [("c", 3), ("a", 1), ("d", 60), ("b", 2)] {
-            bench.record(Wish { due_at: bench.after(seconds), ..wish(bench, id, number, Want::Send) }).await;
+            bench
+                .record(OrderRequest { due_at: bench.after(seconds), ..request(bench, id, number, RequestKind::Send) })
+                .await;
         }
-        bench.want(other, "a", Want::Send).await;
+        bench.want(other, "a", RequestKind::Send).await;
         let numbers = |claimed: Vec<Intent>| -> Vec<String> {
             claimed.into_iter().map(|intent| intent.number.as_str().to_owned()).collect()
         };
@@ -719,8 +731,9 @@ mod cases {
 
     pub(super) async fn two_workers_never_hold_one_intent(bench: &Bench) {
         let id = bench.integration("").await.id;
-        let wishes: Vec<Wish> = (0..60).map(|n| wish(bench, id, &format!("n{n}"), Want::Send)).collect();
-        bench.store.record_wishes(&wishes).await.expect("recorded");
+        let requests: Vec<OrderRequest> =
+            (0..60).map(|n| request(bench, id, &format!("n{n}"), RequestKind::Send)).collect();
+        bench.store.record_requests(&requests).await.expect("recorded");
         let owners: Vec<String> = (0..6).map(|n| format!("w{n}")).collect();
         let until = bench.after(90);
         let claims = join_all(owners.iter().map(|owner| bench.store.claim_intents(id, owner, until, 13))).await;
@@ -737,7 +750,7 @@ mod cases {
 
     pub(super) async fn a_holder_whose_lease_ran_out_leaves_no_mark(bench: &Bench) {
         let id = bench.integration("").await.id;
-        bench.want(id, "1", Want::Send).await;
+        bench.want(id, "1", RequestKind::Send).await;
         let late = bench.claim_one(id, "w1").await;
         bench.pass(91);
         let present = bench.claim_one(id, "w2").await;
@@ -754,7 +767,7 @@ mod cases {
 
     pub(super) async fn a_lease_lives_as_long_as_it_is_renewed(bench: &Bench) {
         let id = bench.integration("").await.id;
-        bench.want(id, "1", Want::Send).await;
+        bench.want(id, "1", RequestKind::Send).await;
         let intent = bench.claim_one(id, "w1").await;
         for _ in 0..5 {
             bench.pass(60);
@@ -772,7 +785,7 @@ mod cases {
 
     pub(super) async fn a_released_intent_is_due_at_once(bench: &Bench) {
         let id = bench.integration("").await.id;
-        bench.want(id, "1", Want::Send).await;
+        bench.want(id, "1", RequestKind::Send).await;
         let intent = bench.claim_one(id, "w1").await;
         bench.store.release_intent(&intent).await.expect("released");
         let again = bench.claim_one(id, "w2").await;
@@ -781,7 +794,7 @@ mod cases {
 
     pub(super) async fn what_waits_is_due_when_it_said(bench: &Bench) {
         let id = bench.integration("").await.id;
-        bench.want(id, "1", Want::Send).await;
+        bench.want(id, "1", RequestKind::Send).await;
         let intent = bench.claim_one(id, "w1").await;
         assert!(
             bench.leave(&intent, Leave::Wait { due_at: bench.after(15), attempt: 1, rereads: 2, spent: SPENT }).await
@@ -793,27 +806,27 @@ mod cases {
         assert_eq!(again.wanted_at, intent.wanted_at);
     }
 
-    pub(super) async fn a_wish_that_came_meanwhile_is_not_served_with_the_old_one(bench: &Bench) {
+    pub(super) async fn a_request_that_came_meanwhile_is_not_served_with_the_old_one(bench: &Bench) {
         let id = bench.integration("").await.id;
-        bench.want(id, "1", Want::Send).await;
+        bench.want(id, "1", RequestKind::Send).await;
         let intent = bench.claim_one(id, "w1").await;
         bench.pass(1);
-        bench.want(id, "1", Want::Update).await;
+        bench.want(id, "1", RequestKind::Update).await;
         assert!(bench.leave(&intent, Leave::Served).await);
         let newer = bench.claim_one(id, "w1").await;
         assert_eq!((newer.requested, newer.served), (2, 1));
         assert!(newer.update_seq > newer.served && newer.send_seq <= newer.served);
         assert!(bench.leave(&newer, Leave::Served).await);
         bench.pass(5);
-        bench.want(id, "1", Want::Update).await;
+        bench.want(id, "1", RequestKind::Update).await;
         assert_eq!(bench.claim_one(id, "w1").await.wanted_at, bench.now(), "what was served does not age the new one");
     }
 
-    pub(super) async fn a_wish_that_came_meanwhile_keeps_its_own_time(bench: &Bench) {
+    pub(super) async fn a_request_that_came_meanwhile_keeps_its_own_time(bench: &Bench) {
         let id = bench.integration("").await.id;
-        bench.want(id, "1", Want::Send).await;
+        bench.want(id, "1", RequestKind::Send).await;
         let intent = bench.claim_one(id, "w1").await;
-        bench.record(Wish { due_at: bench.after(2), ..wish(bench, id, "1", Want::Update) }).await;
+        bench.record(OrderRequest { due_at: bench.after(2), ..request(bench, id, "1", RequestKind::Update) }).await;
         assert!(
             bench.leave(&intent, Leave::Wait { due_at: bench.after(3600), attempt: 9, rereads: 9, spent: SPENT }).await
         );
@@ -825,30 +838,32 @@ mod cases {
 
     pub(super) async fn a_doubt_makes_an_intent_due_and_is_settled_by_serving_it(bench: &Bench) {
         let id = bench.integration("").await.id;
-        bench.want(id, "1", Want::Send).await;
+        bench.want(id, "1", RequestKind::Send).await;
         let late = bench.claim_one(id, "w1").await;
         bench.pass(91);
         let present = bench.claim_one(id, "w2").await;
         assert!(bench.leave(&present, Leave::Served).await);
-        bench.doubt(&late).await;
-        let doubted = bench.claim_one(id, "w3").await;
-        assert!(doubted.verify && doubted.requested == 2);
-        assert!(doubted.send_seq <= doubted.served, "it is no new send");
-        assert!(bench.leave(&doubted, Leave::Wait { due_at: bench.now(), attempt: 1, rereads: 0, spent: SPENT }).await);
-        let doubted = bench.claim_one(id, "w3").await;
-        assert!(doubted.verify, "waiting settles no doubt");
-        assert!(bench.leave(&doubted, Leave::Served).await);
-        bench.want(id, "1", Want::Update).await;
+        bench.suspect(&late).await;
+        let suspected = bench.claim_one(id, "w3").await;
+        assert!(suspected.verify && suspected.requested == 2);
+        assert!(suspected.send_seq <= suspected.served, "it is no new send");
+        assert!(
+            bench.leave(&suspected, Leave::Wait { due_at: bench.now(), attempt: 1, rereads: 0, spent: SPENT }).await
+        );
+        let suspected = bench.claim_one(id, "w3").await;
+        assert!(suspected.verify, "waiting settles no doubt");
+        assert!(bench.leave(&suspected, Leave::Served).await);
+        bench.want(id, "1", RequestKind::Update).await;
         assert!(!bench.claim_one(id, "w3").await.verify);
     }
 
     pub(super) async fn a_doubt_that_comes_while_another_holds_is_not_wiped(bench: &Bench) {
         let id = bench.integration("").await.id;
-        bench.want(id, "1", Want::Send).await;
+        bench.want(id, "1", RequestKind::Send).await;
         let late = bench.claim_one(id, "w1").await;
         bench.pass(91);
         let present = bench.claim_one(id, "w2").await;
-        bench.doubt(&late).await;
+        bench.suspect(&late).await;
         assert!(bench.leave(&present, Leave::Served).await);
         assert!(bench.claim_one(id, "w3").await.verify);
     }
@@ -863,9 +878,9 @@ mod cases {
         };
         assert_eq!(due().await, []);
         assert_eq!(bench.store.backlog().await.expect("asked"), (0, None));
-        bench.record(Wish { due_at: bench.after(30), ..wish(bench, id, "1", Want::Send) }).await;
-        bench.record(Wish { due_at: bench.after(10), ..wish(bench, id, "2", Want::Send) }).await;
-        bench.record(Wish { due_at: bench.after(-5), ..wish(bench, other, "3", Want::Send) }).await;
+        bench.record(OrderRequest { due_at: bench.after(30), ..request(bench, id, "1", RequestKind::Send) }).await;
+        bench.record(OrderRequest { due_at: bench.after(10), ..request(bench, id, "2", RequestKind::Send) }).await;
+        bench.record(OrderRequest { due_at: bench.after(-5), ..request(bench, other, "3", RequestKind::Send) }).await;
         assert_eq!(due().await, [(id, bench.after(10)), (other, bench.after(-5))]);
         assert_eq!(bench.store.backlog().await.expect("asked"), (3, Some(bench.after(-5))));
         let stale = bench.store.stale_intents(bench.now(), 10).await.expect("listed");
@@ -880,7 +895,7 @@ mod cases {
 
     pub(super) async fn a_process_that_is_alone_frees_what_it_held_before_a_crash(bench: &Bench) {
         let id = bench.integration("").await.id;
-        bench.want(id, "1", Want::Send).await;
+        bench.want(id, "1", RequestKind::Send).await;
         let held = bench.claim_one(id, "before").await;
         bench.lease(id, 1, "1", "", "before").await.expect("leased");
         bench.store.enqueue(&[job("j", Lane::Bulk, bench.now())]).await.expect("stored");
@@ -896,18 +911,18 @@ mod cases {
         let mut tx = bench.store.db.begin().await.expect("begins");
         let wants = from.unserved();
         let number = from.number.as_str();
-        let wishes = HandOver { from, order: CrmOrderId(order), number, wants: &wants, with_declared };
-        tx.hand_over(&wishes, bench.now()).await.expect("handed over");
+        let requests = HandOver { from, order: CrmOrderId(order), number, wants: &wants, with_declared };
+        tx.hand_over(&requests, bench.now()).await.expect("handed over");
         tx.commit().await.expect("committed");
     }
 
-    pub(super) async fn wishes_by_number_become_those_of_the_orders_that_bear_it(bench: &Bench) {
+    pub(super) async fn requests_by_number_become_those_of_the_orders_that_bear_it(bench: &Bench) {
         let id = bench.integration("").await.id;
         let declared = Some(Kopecks::roubles(790));
-        bench.record(Wish { declared, ..wish(bench, id, "7001", Want::Send) }).await;
-        bench.want(id, "7001", Want::Cancel).await;
+        bench.record(OrderRequest { declared, ..request(bench, id, "7001", RequestKind::Send) }).await;
+        bench.want(id, "7001", RequestKind::Cancel).await;
         let by_number = bench.claim_one(id, "w1").await;
-        assert_eq!((by_number.order, by_number.unserved()), (None, vec![Want::Send, Want::Cancel]));
+        assert_eq!((by_number.order, by_number.unserved()), (None, vec![RequestKind::Send, RequestKind::Cancel]));
         hand_over(bench, &by_number, 1, true).await;
         hand_over(bench, &by_number, 2, false).await;
         assert!(bench.leave(&by_number, Leave::Served).await);
@@ -922,20 +937,23 @@ mod cases {
             assert!(bench.leave(intent, Leave::Served).await);
         }
         // A newer one goes on counting, and its order keeps what it has.
-        bench.want(id, "7001", Want::Update).await;
+        bench.want(id, "7001", RequestKind::Update).await;
         let by_number = bench.claim_one(id, "w1").await;
         hand_over(bench, &by_number, 1, true).await;
         assert!(bench.leave(&by_number, Leave::Served).await);
         let again = bench.claim_one(id, "w1").await;
         assert_eq!((again.requested, again.served, again.update_seq, again.send_seq), (3, 2, 3, 1));
         assert_eq!(again.declared, declared);
-        assert_eq!(again.unserved(), [Want::Update]);
+        assert_eq!(again.unserved(), [RequestKind::Update]);
     }
 
-    pub(super) async fn a_wish_by_id_is_the_order_s_own_whatever_its_number(bench: &Bench) {
+    pub(super) async fn a_request_by_id_is_the_order_s_own_whatever_its_number(bench: &Bench) {
         let id = bench.integration("").await.id;
-        let of = |order, number: &str| Wish { order: Some(CrmOrderId(order)), ..wish(bench, id, number, Want::Send) };
-        bench.store.record_wishes(&[of(1, "7001"), of(2, "7001"), of(1, "7001-A")]).await.expect("recorded");
+        let of = |order, number: &str| OrderRequest {
+            order: Some(CrmOrderId(order)),
+            ..request(bench, id, number, RequestKind::Send)
+        };
+        bench.store.record_requests(&[of(1, "7001"), of(2, "7001"), of(1, "7001-A")]).await.expect("recorded");
         let mut claimed = bench.claim(id, "w1").await;
         claimed.sort_by_key(|intent| intent.order);
         let said = |i: &Intent| (i.order.map(|o| o.0), i.number.as_str().to_owned(), i.requested);
@@ -950,12 +968,12 @@ mod cases {
 
     pub(super) async fn a_send_older_than_the_withdrawal_of_its_order_sends_nothing(bench: &Bench) {
         let id = bench.integration("").await.id;
-        bench.want(id, "1", Want::Send).await;
+        bench.want(id, "1", RequestKind::Send).await;
         bench.pass(1);
-        let withdrawal = Wish {
+        let withdrawal = OrderRequest {
             order: Some(CrmOrderId(7)),
             candidates: vec![Candidate::withdrawn(id)],
-            ..wish(bench, id, "1", Want::Cancel)
+            ..request(bench, id, "1", RequestKind::Cancel)
         };
         bench.record(withdrawal).await;
         let claimed = bench.claim(id, "w1").await;
@@ -967,21 +985,21 @@ mod cases {
         assert_eq!((looked_at.unserved(), looked_at.cancel_seq), (vec![], 1));
         assert!(bench.leave(&looked_at, Leave::Served).await);
         bench.pass(1);
-        bench.want(id, "1", Want::Send).await;
+        bench.want(id, "1", RequestKind::Send).await;
         let newer = bench.claim_one(id, "w1").await;
         hand_over(bench, &newer, 7, true).await;
         assert!(bench.leave(&newer, Leave::Served).await);
-        assert_eq!(bench.claim_one(id, "w1").await.unserved(), [Want::Send], "a newer one does");
+        assert_eq!(bench.claim_one(id, "w1").await.unserved(), [RequestKind::Send], "a newer one does");
     }
 
     pub(super) async fn what_is_tried_again_leaves_room_for_what_is_new(bench: &Bench) {
         let id = bench.integration("").await.id;
-        let of = |order| Wish { order: Some(CrmOrderId(order)), ..wish(bench, id, "x", Want::Send) };
-        let old: Vec<Wish> = (0..20).map(of).collect();
-        bench.store.record_wishes(&old).await.expect("recorded");
+        let of = |order| OrderRequest { order: Some(CrmOrderId(order)), ..request(bench, id, "x", RequestKind::Send) };
+        let old: Vec<OrderRequest> = (0..20).map(of).collect();
+        bench.store.record_requests(&old).await.expect("recorded");
         bench.pass(1);
-        let new: Vec<Wish> = (0..20).map(|n| wish(bench, id, &format!("n{n}"), Want::Send)).collect();
-        bench.store.record_wishes(&new).await.expect("recorded");
+        let new: Vec<OrderRequest> = (0..20).map(|n| request(bench, id, &format!("n{n}"), RequestKind::Send)).collect();
+        bench.store.record_requests(&new).await.expect("recorded");
         let until = bench.after(90);
         let mut sorts = Vec::new();
         for _ in 0..4 {
@@ -993,18 +1011,18 @@ mod cases {
 
     pub(super) async fn a_clock_that_was_ahead_puts_nothing_to_sleep(bench: &Bench) {
         let id = bench.integration("").await.id;
-        let of = |order| Wish { order: Some(CrmOrderId(order)), ..wish(bench, id, "x", Want::Send) };
-        let late = Wish { due_at: bench.after(24 * 3600), ..wish(bench, id, "1", Want::Send) };
+        let of = |order| OrderRequest { order: Some(CrmOrderId(order)), ..request(bench, id, "x", RequestKind::Send) };
+        let late = OrderRequest { due_at: bench.after(24 * 3600), ..request(bench, id, "1", RequestKind::Send) };
         bench.record(late).await;
-        bench.record(Wish { due_at: bench.after(24 * 3600), ..of(1) }).await;
-        bench.record(Wish { due_at: bench.after(3600), ..of(2) }).await;
+        bench.record(OrderRequest { due_at: bench.after(24 * 3600), ..of(1) }).await;
+        bench.record(OrderRequest { due_at: bench.after(3600), ..of(2) }).await;
         assert_eq!(bench.store.integrations_with_work().await.expect("listed"), [(id, bench.after(3600))]);
         let due = bench.claim(id, "w1").await;
         assert_eq!(due.len(), 2, "the honest pause of an hour stays");
         // Leases of a day, taken by that clock.
         let day = bench.after(24 * 3600);
         let id2 = bench.integration("B-").await.id;
-        bench.want(id2, "1", Want::Send).await;
+        bench.want(id2, "1", RequestKind::Send).await;
         assert_eq!(bench.store.claim_intents(id2, "ahead", day, 9).await.expect("claimed").len(), 1);
         assert_eq!(bench.claim(id2, "w1").await.len(), 1);
         let number = OrderNumber::parse("1").expect("a number");
@@ -1170,7 +1188,7 @@ mod cases {
         assert_eq!((past.orderno.as_str(), past.status.as_deref()), ("100", Some("COMPLETE")));
         assert_eq!(past.state, DeliveryState::Delivered);
         // A `save` brings no row back either.
-        bench.store.put_overlay(&key(1), "{}").await.expect("asked");
+        bench.store.put_saved_request(&key(1), "{}").await.expect("asked");
         assert!(bench.store.delivery_by_order(id, CrmOrderId(1)).await.expect("read").is_none());
         assert_eq!(bench.lease(id, 3, "100", "", "w").await.expect("leased").orderno.as_str(), "R3", "a used number");
         let anew = bench.lease(id, 2, "200", "", "w").await.expect("what we cancelled may be placed anew");
@@ -1180,8 +1198,12 @@ mod cases {
 
     pub(super) async fn what_was_wanted_is_forgotten_once_it_is_of_no_use(bench: &Bench) {
         let id = bench.integration("").await.id;
-        let of = |order| Wish { order: Some(CrmOrderId(order)), ..wish(bench, id, "x", Want::Send) };
-        bench.store.record_wishes(&[of(1), of(2), of(3), wish(bench, id, "n", Want::Send)]).await.expect("recorded");
+        let of = |order| OrderRequest { order: Some(CrmOrderId(order)), ..request(bench, id, "x", RequestKind::Send) };
+        bench
+            .store
+            .record_requests(&[of(1), of(2), of(3), request(bench, id, "n", RequestKind::Send)])
+            .await
+            .expect("recorded");
         bench.lease(id, 1, "x", "", "w").await.expect("leased");
         for intent in bench.claim(id, "w").await {
             if intent.order != Some(CrmOrderId(3)) {
@@ -1315,10 +1337,10 @@ mod cases {
         let other = bench.integration("T-").await.id;
         let mut d = bench.lease(id, 4817, "1234A", "S-", "w").await.expect("leased");
         bench.lease(other, 4817, "1234A", "T-", "w").await.expect("leased");
-        // The number was edited; a wish under the old one is bound to it.
+        // The number was edited; a request under the old one is bound to it.
         d.number = "NEW-1".to_owned();
         assert!(bench.save(&d, true).await);
-        bench.want(id, "1234A", Want::Send).await;
+        bench.want(id, "1234A", RequestKind::Send).await;
         let intent = bench.claim_one(id, "w").await;
         let mut tx = bench.store.db.begin().await.expect("begins");
         tx.note_delivery(&intent, d.id).await.expect("noted");
@@ -1441,11 +1463,11 @@ mod cases {
         bench.store.append_journal(&[line]).await.expect("written");
         let found = bench.store.search_journal(&Search { limit: 9, ..Search::default() }).await.expect("found");
         assert_eq!(found[0].text, "broken \u{fffd} answer");
-        bench.want(id, "1\u{0}2", Want::Send).await;
+        bench.want(id, "1\u{0}2", RequestKind::Send).await;
         assert_eq!(bench.claim_one(id, "w").await.number.as_str(), "1\u{fffd}2");
         let letter =
             NewDeadLetter { detail: "\0".to_owned(), ..dead(Some(id), Some("1\u{0}2"), "conflict", Fault::Shop) };
-        bench.bury(&letter).await;
+        bench.add_dead_letter(&letter).await;
         assert_eq!(bench.store.timeline("1\u{0}2", &[], None).await.expect("read").len(), 1);
     }
 
@@ -1476,7 +1498,7 @@ mod cases {
 
     pub(super) async fn a_repeated_failure_is_one_dead_letter_with_a_counter(bench: &Bench) {
         let id = bench.integration("").await.id;
-        let first = bench.bury(&dead(Some(id), Some("1"), "bad_phone", Fault::Shop)).await;
+        let first = bench.add_dead_letter(&dead(Some(id), Some("1"), "bad_phone", Fault::Shop)).await;
         bench.pass(60);
         let again = NewDeadLetter {
             detail: "как стало".to_owned(),
@@ -1484,22 +1506,22 @@ mod cases {
             delivery: Some(DeliveryId(9)),
             ..dead(Some(id), Some("1"), "bad_phone", Fault::Shop)
         };
-        assert_eq!(bench.bury(&again).await, first);
+        assert_eq!(bench.add_dead_letter(&again).await, first);
         let letter = bench.store.dead_letter(first).await.expect("read").expect("there");
         assert_eq!((letter.attempts, letter.tries, letter.detail.as_str()), (2, 5, "как стало"));
         assert_eq!((letter.created_at, letter.updated_at), (bench.after(-60), bench.now()));
         assert_eq!(letter.delivery, Some(DeliveryId(9)));
         let mut others = vec![first];
-        others.push(bench.bury(&dead(Some(id), Some("1"), "no_address", Fault::Shop)).await);
-        others.push(bench.bury(&dead(Some(id), Some("2"), "bad_phone", Fault::Shop)).await);
+        others.push(bench.add_dead_letter(&dead(Some(id), Some("1"), "no_address", Fault::Shop)).await);
+        others.push(bench.add_dead_letter(&dead(Some(id), Some("2"), "bad_phone", Fault::Shop)).await);
         let update =
             NewDeadLetter { kind: "UpdateOrder".to_owned(), ..dead(Some(id), Some("1"), "bad_phone", Fault::Shop) };
-        others.push(bench.bury(&update).await);
+        others.push(bench.add_dead_letter(&update).await);
         others.dedup();
         assert_eq!(others.len(), 4, "another reason, order or kind is another letter");
         let raw = NewDeadLetter { raw: Some(vec![0, 255, 1]), ..dead(None, None, "undecodable", Fault::Bridge) };
-        let unreadable = bench.bury(&raw).await;
-        assert_ne!(bench.bury(&raw).await, unreadable, "messages nobody can read stay apart");
+        let unreadable = bench.add_dead_letter(&raw).await;
+        assert_ne!(bench.add_dead_letter(&raw).await, unreadable, "messages nobody can read stay apart");
         let kept = bench.store.dead_letter(unreadable).await.expect("read").expect("there");
         assert_eq!(kept.raw, Some(vec![0, 255, 1]));
     }
@@ -1507,10 +1529,10 @@ mod cases {
     pub(super) async fn dead_letters_are_listed_as_asked(bench: &Bench) {
         let id = bench.integration("").await.id;
         let other = bench.integration("B-").await.id;
-        let a = bench.bury(&dead(Some(id), Some("1"), "bad_phone", Fault::Shop)).await;
+        let a = bench.add_dead_letter(&dead(Some(id), Some("1"), "bad_phone", Fault::Shop)).await;
         bench.pass(60);
-        let b = bench.bury(&dead(Some(other), Some("2"), "crm_refused", Fault::Crm)).await;
-        let c = bench.bury(&dead(None, None, "undecodable", Fault::Bridge)).await;
+        let b = bench.add_dead_letter(&dead(Some(other), Some("2"), "crm_refused", Fault::Crm)).await;
+        let c = bench.add_dead_letter(&dead(None, None, "undecodable", Fault::Bridge)).await;
         let mut tx = bench.store.db.begin().await.expect("begins");
         assert!(tx.close_dead_letter(c, DeadState::Discarded, "мусор", bench.now()).await.expect("closed"));
         assert!(!tx.close_dead_letter(c, DeadState::Replayed, "", bench.now()).await.expect("asked"), "only once");
@@ -1524,7 +1546,7 @@ mod cases {
         assert_eq!(bench.dead(DeadFilter { since: Some(bench.now()), ..DeadFilter::default() }).await, [b]);
         let none = DeadFilter { integration: Some(id), fault: Some(Fault::Crm), ..DeadFilter::default() };
         assert_eq!(bench.dead(none).await, [0_i64; 0]);
-        bench.bury(&dead(None, None, "poison", Fault::Bridge)).await;
+        bench.add_dead_letter(&dead(None, None, "poison", Fault::Bridge)).await;
         let mut open = bench.store.open_dead_letters_by_integration().await.expect("counted");
         open.sort_unstable();
         let expected = [(None, Fault::Bridge, 1), (Some(id), Fault::Shop, 1), (Some(other), Fault::Crm, 1)];
@@ -1536,45 +1558,46 @@ mod cases {
     pub(super) async fn a_success_resolves_what_was_open_for_its_order(bench: &Bench) {
         let id = bench.integration("").await.id;
         let other = bench.integration("B-").await.id;
-        let mine = bench.bury(&dead(Some(id), Some("1"), "bad_phone", Fault::Shop)).await;
-        bench.bury(&dead(Some(id), Some("1"), "no_address", Fault::Shop)).await;
-        let neighbour = bench.bury(&dead(Some(other), Some("1"), "bad_phone", Fault::Shop)).await;
-        let other_order = bench.bury(&dead(Some(id), Some("2"), "bad_phone", Fault::Shop)).await;
+        let mine = bench.add_dead_letter(&dead(Some(id), Some("1"), "bad_phone", Fault::Shop)).await;
+        bench.add_dead_letter(&dead(Some(id), Some("1"), "no_address", Fault::Shop)).await;
+        let neighbour = bench.add_dead_letter(&dead(Some(other), Some("1"), "bad_phone", Fault::Shop)).await;
+        let other_order = bench.add_dead_letter(&dead(Some(id), Some("2"), "bad_phone", Fault::Shop)).await;
         let of_kind = |kind: &str, reason| NewDeadLetter {
             kind: kind.to_owned(),
             ..dead(Some(id), Some("1"), reason, Fault::Bridge)
         };
         // A cancel that never came in concerns others too; one that was worked on here does not.
-        let never_came_in = bench.bury(&of_kind("CancelOrder", "unroutable")).await;
-        bench.bury(&of_kind("CancelOrder", "too_late")).await;
-        bench.bury(&of_kind("SendOrder", "unroutable")).await;
+        let never_came_in = bench.add_dead_letter(&of_kind("CancelOrder", "unroutable")).await;
+        bench.add_dead_letter(&of_kind("CancelOrder", "too_late")).await;
+        bench.add_dead_letter(&of_kind("SendOrder", "unroutable")).await;
         let mut tx = bench.store.db.begin().await.expect("begins");
         assert_eq!(tx.resolve_dead_letters(id, CrmOrderId(1), "1", bench.now()).await.expect("resolved"), 4);
         tx.commit().await.expect("committed");
         assert_eq!(bench.dead(DeadFilter::default()).await, [neighbour, other_order, never_came_in]);
         let resolved = bench.store.dead_letter(mine).await.expect("read").expect("there");
         assert_eq!(resolved.state, DeadState::Resolved);
-        let anew = bench.bury(&dead(Some(id), Some("1"), "bad_phone", Fault::Shop)).await;
+        let anew = bench.add_dead_letter(&dead(Some(id), Some("1"), "bad_phone", Fault::Shop)).await;
         assert_ne!(anew, mine, "what is closed is not counted on");
     }
 
     pub(super) async fn letters_of_two_orders_with_one_number_are_told_apart(bench: &Bench) {
         let id = bench.integration("").await.id;
         let letter = dead(Some(id), Some("7001"), "bad_phone", Fault::Shop);
-        let bury = async |order: Option<i64>, letter: &NewDeadLetter| {
+        let add_dead_letter = async |order: Option<i64>, letter: &NewDeadLetter| {
             let mut tx = bench.store.db.begin().await.expect("begins");
-            let buried = tx.bury_of(order.map(CrmOrderId), letter, bench.now()).await.expect("buried");
+            let dead_lettered =
+                tx.add_dead_letter_of(order.map(CrmOrderId), letter, bench.now()).await.expect("buried");
             tx.commit().await.expect("committed");
-            buried
+            dead_lettered
         };
-        let (one, two) = (bury(Some(1), &letter).await, bury(Some(2), &letter).await);
+        let (one, two) = (add_dead_letter(Some(1), &letter).await, add_dead_letter(Some(2), &letter).await);
         assert_ne!(one, two);
-        assert_eq!(bury(Some(1), &letter).await, one, "its own repeat is counted");
+        assert_eq!(add_dead_letter(Some(1), &letter).await, one, "its own repeat is counted");
         let newest = bench.store.newest_dead_letter(id, CrmOrderId(2), bench.after(-9)).await.expect("read");
         assert_eq!(newest.map(|letter| letter.id), Some(two));
         let of_number = |reason| dead(Some(id), Some("7001"), reason, Fault::Shop);
-        let not_found = bury(None, &of_number("order_not_found")).await;
-        let ambiguous = bury(None, &of_number("ambiguous_number")).await;
+        let not_found = add_dead_letter(None, &of_number("order_not_found")).await;
+        let ambiguous = add_dead_letter(None, &of_number("ambiguous_number")).await;
         let resolve = async |order: i64| {
             let mut tx = bench.store.db.begin().await.expect("begins");
             tx.resolve_dead_letters(id, CrmOrderId(order), "7001", bench.now()).await.expect("resolved");
@@ -1592,11 +1615,11 @@ mod cases {
             detail: name_orders(&orders.iter().copied().map(CrmOrderId).collect::<Vec<_>>()),
             ..dead(Some(id), Some("7001"), "ambiguous_number", Fault::Shop)
         };
-        let letter = bench.bury(&naming(&[11, 12])).await;
-        assert_eq!(bench.bury(&naming(&[12, 13])).await, letter);
+        let letter = bench.add_dead_letter(&naming(&[11, 12])).await;
+        assert_eq!(bench.add_dead_letter(&naming(&[12, 13])).await, letter);
         let read = bench.store.dead_letter(letter).await.expect("read").expect("there");
         assert_eq!(read.detail, "RetailCRM ids 11, 12, 13", "those named before stay named");
-        let other = bench.bury(&NewDeadLetter { number: Some("7002".into()), ..naming(&[14]) }).await;
+        let other = bench.add_dead_letter(&NewDeadLetter { number: Some("7002".into()), ..naming(&[14]) }).await;
         let look = async |order: i64, has_left: bool, sql: &str| {
             let mut tx = bench.store.db.begin().await.expect("begins");
             tx.exec(sql, vec![]).await.expect("written");
@@ -1637,14 +1660,14 @@ mod cases {
         let id = bench.integration("").await.id;
         let of_payment = dead(Some(id), Some("7001"), "payment_conflict", Fault::Crm);
         let of_payment = NewDeadLetter { kind: "SyncPayments".into(), ..of_payment };
-        let bury = async |order: i64, number: &str| {
+        let add_dead_letter = async |order: i64, number: &str| {
             let mut tx = bench.store.db.begin().await.expect("begins");
             let letter = NewDeadLetter { number: Some(number.into()), ..of_payment.clone() };
-            let id = tx.bury_of(Some(CrmOrderId(order)), &letter, bench.now()).await.expect("buried");
+            let id = tx.add_dead_letter_of(Some(CrmOrderId(order)), &letter, bench.now()).await.expect("buried");
             tx.commit().await.expect("committed");
             id
         };
-        let (_, neighbour) = (bury(1, "7001").await, bury(2, "7001").await);
+        let (_, neighbour) = (add_dead_letter(1, "7001").await, add_dead_letter(2, "7001").await);
         let mut tx = bench.store.db.begin().await.expect("begins");
         let closed = tx
             .resolve_dead_letters_of_order(id, CrmOrderId(1), DeliveryId(99), "SyncPayments", bench.now())
@@ -1796,16 +1819,16 @@ mod cases {
         let integration = bench.integration("").await.id;
         for round in 0..20_i64 {
             let (first, second) = (CrmOrderId(2 * round + 1), CrmOrderId(2 * round + 2));
-            let mut wish = wish(bench, integration, "1A", Want::Send);
-            wish.order = Some(first);
-            bench.record(wish.clone()).await;
+            let mut request = request(bench, integration, "1A", RequestKind::Send);
+            request.order = Some(first);
+            bench.record(request.clone()).await;
             let intent = bench.claim_one(integration, "frozen").await;
             let mut late = bench.lease(integration, first.0, "1A", "", "frozen").await.expect("free");
             let stream = bench.lease_of_stream("frozen").await;
             behind(bench).await;
-            (wish.order, wish.command_id) = (Some(second), Uuid::now_v7().to_string());
-            wish.number = OrderNumber::parse("2A").expect("a number");
-            bench.record(wish).await;
+            (request.order, request.command_id) = (Some(second), Uuid::now_v7().to_string());
+            request.number = OrderNumber::parse("2A").expect("a number");
+            bench.record(request).await;
             let other = bench.claim_one(integration, "other").await;
             let others = bench.lease(integration, second.0, "2A", "", "other").await.expect("free");
             bench.lease_of_stream("other").await;
@@ -1815,7 +1838,7 @@ mod cases {
             // Sent, and only now settled.
             (late.state, late.price) = (DeliveryState::Created, Some(Kopecks(1)));
             assert!(!bench.save(&late, true).await && !bench.leave(&intent, Leave::Served).await);
-            bench.doubt(&intent).await;
+            bench.suspect(&intent).await;
             bench.store.release_intent(&intent).await.expect("harmless");
             bench.store.release_delivery(&late).await.expect("harmless");
             let renewed = bench.store.renew_lease(&stream, bench.after(900)).await.expect("asked");
@@ -1844,9 +1867,9 @@ mod cases {
     pub(super) async fn what_a_dead_holder_held_is_free_and_looked_at_first(bench: &Bench) {
         let integration = bench.integration("").await.id;
         for (order, number) in [(1, "1A"), (2, "2A")] {
-            let mut wish = wish(bench, integration, number, Want::Send);
-            wish.order = Some(CrmOrderId(order));
-            bench.record(wish).await;
+            let mut request = request(bench, integration, number, RequestKind::Send);
+            request.order = Some(CrmOrderId(order));
+            bench.record(request).await;
         }
         let held = bench.claim(integration, "dead").await;
         let mut sending = bench.lease(integration, 1, "1A", "", "dead").await.expect("free");
@@ -2239,7 +2262,7 @@ mod cases {
         let open = async || bench.store.dead_letters(&DeadFilter::default()).await.expect("read");
         let tell = async || {
             let mut tx = bench.store.db.begin().await.expect("begins");
-            tx.bury_once(&dead, bench.now()).await.expect("noted");
+            tx.add_dead_letter_once(&dead, bench.now()).await.expect("noted");
             tx.commit().await.expect("commits");
         };
         tell().await;
@@ -2314,24 +2337,24 @@ contract![
     a_write_of_an_older_copy_undoes_nothing,
     changes_made_at_once_are_all_kept_or_told,
     an_integration_is_paused_resumed_and_removed,
-    wishes_for_one_order_are_one_intent,
-    the_same_command_twice_is_one_wish,
-    a_burst_of_wishes_is_recorded_as_if_one_by_one,
-    wishes_that_cannot_all_be_recorded_are_none,
+    requests_for_one_order_are_one_intent,
+    the_same_command_twice_is_one_request,
+    a_burst_of_requests_is_recorded_as_if_one_by_one,
+    requests_that_cannot_all_be_recorded_are_none,
     due_intents_are_claimed_oldest_first_up_to_a_limit,
     two_workers_never_hold_one_intent,
     a_holder_whose_lease_ran_out_leaves_no_mark,
     a_lease_lives_as_long_as_it_is_renewed,
     a_released_intent_is_due_at_once,
     what_waits_is_due_when_it_said,
-    a_wish_that_came_meanwhile_is_not_served_with_the_old_one,
-    a_wish_that_came_meanwhile_keeps_its_own_time,
+    a_request_that_came_meanwhile_is_not_served_with_the_old_one,
+    a_request_that_came_meanwhile_keeps_its_own_time,
     a_doubt_makes_an_intent_due_and_is_settled_by_serving_it,
     a_doubt_that_comes_while_another_holds_is_not_wiped,
     what_is_due_is_known_per_integration,
     a_process_that_is_alone_frees_what_it_held_before_a_crash,
-    wishes_by_number_become_those_of_the_orders_that_bear_it,
-    a_wish_by_id_is_the_order_s_own_whatever_its_number,
+    requests_by_number_become_those_of_the_orders_that_bear_it,
+    a_request_by_id_is_the_order_s_own_whatever_its_number,
     a_send_older_than_the_withdrawal_of_its_order_sends_nothing,
     what_is_tried_again_leaves_room_for_what_is_new,
     a_clock_that_was_ahead_puts_nothing_to_sleep,

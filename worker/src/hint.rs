@@ -16,15 +16,15 @@ pub struct Hint {
 /// one line there, so that a flood of one would hold the others up: while it lasts, serving
 /// leaves most of the machine to recording.
 #[derive(Debug, Default)]
-pub struct Pressed(AtomicBool);
+pub struct Backlog(AtomicBool);
 
-impl Pressed {
-    pub fn set(&self, pressed: bool) {
-        self.0.store(pressed, Ordering::Relaxed);
+impl Backlog {
+    pub fn set(&self, backlog: bool) {
+        self.0.store(backlog, Ordering::Relaxed);
     }
 
     #[must_use]
-    pub fn is_pressed(&self) -> bool {
+    pub fn is_behind(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -22,8 +22,8 @@ use crate::consume::forward;
 use crate::order::settle::{Settlement, settle, spent_trying};
 use crate::sync;
 use crate::tools::Tools;
-use crate::vendor::Shop;
-use crate::vendor::integrations::Shops;
+use crate::vendor::ActiveIntegration;
+use crate::vendor::integrations::ActiveIntegrations;
 
 /// Errands under way at once.
 const AT_ONCE: usize = 8;
@@ -48,7 +48,7 @@ const AT_A_TIME: u32 = 2000;
 /// Runs until `stop`. Deliveries come from the bulk lane and from the intake.
 pub async fn run(
     tools: Tools,
-    shops: Shops,
+    integrations: ActiveIntegrations,
     queue: WatchedQueue,
     publisher: Arc<dyn Publisher>,
     mut from_intake: mpsc::Receiver<(Envelope, Delivery)>,
@@ -78,7 +78,7 @@ pub async fn run(
                     Ok(envelope) => (envelope, delivery),
                     Err(why) => {
                         let dead = undecodable(&delivery.body, &why.to_string());
-                        if dead_letters::bury(&tools.store, &dead, &stop).await {
+                        if dead_letters::add_dead_letter(&tools.store, &dead, &stop).await {
                             delivery.ack().await;
                         } else {
                             delivery.requeue().await;
@@ -93,9 +93,9 @@ pub async fn run(
             delivery.requeue().await;
             continue;
         }
-        let (tools, shops, publisher) = (tools.clone(), shops.clone(), publisher.clone());
-        let errand = running.spawn(async move { attempt(&tools, &shops, &publisher, envelope, delivery).await });
-        begun.insert(errand.id(), Instant::now());
+        let (tools, integrations, publisher) = (tools.clone(), integrations.clone(), publisher.clone());
+        let job = running.spawn(async move { attempt(&tools, &integrations, &publisher, envelope, delivery).await });
+        begun.insert(job.id(), Instant::now());
     }
     // What is under way may finish; what takes longer is handed back and resumes elsewhere.
     let finishing = async { while running.join_next().await.is_some() {} };
@@ -112,9 +112,15 @@ pub async fn run(
 }
 
 /// One attempt: carry out, record, settle.
-async fn attempt(tools: &Tools, shops: &Shops, publisher: &Arc<dyn Publisher>, envelope: Envelope, delivery: Delivery) {
+async fn attempt(
+    tools: &Tools,
+    integrations: &ActiveIntegrations,
+    publisher: &Arc<dyn Publisher>,
+    envelope: Envelope,
+    delivery: Delivery,
+) {
     let started = tools.clock.now();
-    let outcome = carry_out(tools, shops, &envelope).await;
+    let outcome = carry_out(tools, integrations, &envelope).await;
     let now = tools.clock.now();
     let millis = |from: jiff::Timestamp| {
         Duration::from_millis(u64::try_from(now.as_millisecond() - from.as_millisecond()).unwrap_or(0))
@@ -176,7 +182,7 @@ async fn attempt(tools: &Tools, shops: &Shops, publisher: &Arc<dyn Publisher>, e
                 command: serde_json::to_string(&envelope).ok(),
                 raw: None,
             };
-            match tools.store.bury(&dead).await {
+            match tools.store.add_dead_letter(&dead).await {
                 Ok(_) => delivery.ack().await,
                 Err(_) => delivery.requeue().await,
             }
@@ -207,44 +213,44 @@ async fn resolve(tools: &Tools, integration: IntegrationId, kind: Kind) {
     }
 }
 
-async fn carry_out(tools: &Tools, shops: &Shops, envelope: &Envelope) -> Outcome {
+async fn carry_out(tools: &Tools, integrations: &ActiveIntegrations, envelope: &Envelope) -> Outcome {
     match &envelope.command {
         Command::Retention {} => retention(tools).await,
         Command::ProbeIntegration {} => {
             // A fresh look: the state may have changed since the scheduler's.
-            let _ = shops.refresh().await;
-            match envelope.integration.and_then(|id| shops.any(id)) {
-                Some(shop) => probe(tools, &shop).await,
+            let _ = integrations.refresh().await;
+            match envelope.integration.and_then(|id| integrations.any(id)) {
+                Some(active) => probe(tools, &active).await,
                 None => Outcome::Superseded("the integration is gone"),
             }
         }
         Command::SyncStatuses {} => match envelope.integration {
-            Some(id) => sync::sync_statuses(tools, shops, id).await,
+            Some(id) => sync::sync_statuses(tools, integrations, id).await,
             None => Outcome::Superseded("no integration is named"),
         },
-        Command::PushStatuses {} => sync::push_statuses(tools, shops, envelope).await,
-        Command::SyncPayments {} => sync::sync_payments(tools, shops, envelope).await,
-        Command::Reconcile {} => sync::reconcile::run(tools, shops, envelope).await,
+        Command::PushStatuses {} => sync::push_statuses(tools, integrations, envelope).await,
+        Command::SyncPayments {} => sync::sync_payments(tools, integrations, envelope).await,
+        Command::Reconcile {} => sync::reconcile::run(tools, integrations, envelope).await,
         _ => Outcome::Superseded("nothing to do for this command"),
     }
 }
 
 /// Asks the vendor that refused us whether it still does; a good answer resumes.
-async fn probe(tools: &Tools, shop: &Shop) -> Outcome {
-    let IntegrationState::Paused { by: PausedBy::Credentials(whose), .. } = shop.integration.state else {
+async fn probe(tools: &Tools, active: &ActiveIntegration) -> Outcome {
+    let IntegrationState::Paused { by: PausedBy::Credentials(whose), .. } = active.integration.state else {
         return Outcome::AlreadyDone("not paused for its credentials");
     };
     let good = match whose {
-        Fault::Crm => crm_lets_us_work(shop).await,
-        _ => shop.vendors.courier.probe().await.is_ok(),
+        Fault::Crm => crm_lets_us_work(active).await,
+        _ => active.vendors.courier.probe().await.is_ok(),
     };
     if !good {
         return Outcome::AlreadyDone("still refused");
     }
-    match tools.store.set_state_as_seen(&shop.integration, &IntegrationState::Active).await {
+    match tools.store.set_state_as_seen(&active.integration, &IntegrationState::Active).await {
         Ok(false) => Outcome::Superseded("the integration was changed meanwhile"),
         Ok(true) => {
-            tracing::info!(integration = shop.id().0, "integration resumed: its credentials work again");
+            tracing::info!(integration = active.id().0, "integration resumed: its credentials work again");
             Outcome::Done(Change::Synced)
         }
         Err(_) => Outcome::RetryLater { why: RetryWhy::Internal, not_before: None },
@@ -253,8 +259,8 @@ async fn probe(tools: &Tools, shop: &Shop) -> Outcome {
 
 /// Makes the calls whose refusal pauses an integration: a key that is accepted may still be
 /// denied what every order needs, and would be paused again at once.
-async fn crm_lets_us_work(shop: &Shop) -> bool {
-    let crm = &shop.vendors.crm;
+async fn crm_lets_us_work(active: &ActiveIntegration) -> bool {
+    let crm = &active.vendors.crm;
     let asked = async {
         let may = crm.credentials().await?.lets_us_work();
         crm.payment_statuses().await?;
@@ -306,7 +312,7 @@ mod tests {
         world.crm.set_faults(vec![FaultRule::new("orders.list", When::Always, Action::Forbidden)]);
         world.send(world.id, "A-1").await;
         let state = async || {
-            world.shops.refresh().await.expect("read");
+            world.integrations.refresh().await.expect("read");
             world.first().integration.state.clone()
         };
         let IntegrationState::Paused { reason, .. } = state().await else { panic!("nothing can be done without it") };
@@ -327,7 +333,7 @@ mod tests {
         let delivery = queue.subscribe(lane, 1).next().await.expect("a delivery");
         let envelope = decode(&delivery.body).expect("readable");
         let publisher: Arc<dyn Publisher> = queue.clone();
-        attempt(&world.tools, &world.shops, &publisher, envelope, delivery).await;
+        attempt(&world.tools, &world.integrations, &publisher, envelope, delivery).await;
         queue.close().await;
         tokio::time::sleep(world.tools.policy.rungs.iter().max().copied().unwrap_or_default()).await;
         let mut jobs = world.store().claim_jobs(Some(lane), "test", LEASE, 9).await.expect("claimed");
@@ -367,7 +373,7 @@ mod tests {
         let world = World::new().await;
         let paused = IntegrationState::Paused { by: PausedBy::Operator, reason: String::new() };
         world.store().set_integration_state(world.id, &paused).await.expect("paused");
-        world.shops.refresh().await.expect("read");
+        world.integrations.refresh().await.expect("read");
         for command in [Command::SyncPayments {}, Command::PushStatuses {}, Command::Reconcile {}] {
             let asked = Envelope { generation: 1, spent_ms: 25 * 3_600_000, ..world.command(command.clone()) };
             let again = tried_again(&world, asked).await.expect("it waits");

@@ -40,8 +40,8 @@ use crate::policy::Policy;
 use crate::tools::{Limits, Tools};
 use crate::vendor::Connect;
 use crate::vendor::budget::Budget;
-use crate::vendor::integrations::Shops;
-use crate::vendor::limiter::Gate;
+use crate::vendor::integrations::ActiveIntegrations;
+use crate::vendor::limiter::Limiter;
 use crate::vendor::references::ReferenceCache;
 use crate::vendor::{connect, held, kinship};
 
@@ -66,7 +66,7 @@ pub fn tools(ctx: &Ctx, journal: Journal) -> Tools {
         clock: ctx.clock.clone(),
         journal,
         metrics: ctx.metrics.clone(),
-        gate: Gate::with_longest_asked(ctx.clock.clone(), budget, config.timing.breaker_open, longest_asked),
+        limiter: Limiter::with_longest_asked(ctx.clock.clone(), budget, config.timing.breaker_open, longest_asked),
         policy: Policy::new(config.timing.rungs.clone()).with_longest_asked(longest_asked),
         limits: Limits {
             settle: config.timing.settle,
@@ -79,7 +79,7 @@ pub fn tools(ctx: &Ctx, journal: Journal) -> Tools {
         module_code: config.module_code.clone(),
         references: Arc::new(ReferenceCache::default()),
         towns: Arc::default(),
-        bell: Arc::default(),
+        notifier: Arc::default(),
     }
 }
 
@@ -89,9 +89,9 @@ pub fn tools(ctx: &Ctx, journal: Journal) -> Tools {
 /// None today; the signature is that of every role.
 pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dyn Connect>) -> anyhow::Result<()> {
     let tools = tools(&ctx, journal.clone());
-    let shops = Shops::new(ctx.store.clone(), connect);
+    let integrations = ActiveIntegrations::new(ctx.store.clone(), connect);
     let mut last = None;
-    while let Err(error) = shops.refresh().await {
+    while let Err(error) = integrations.refresh().await {
         let why = error.to_string();
         if last.as_ref() != Some(&why) {
             tracing::warn!(why, "the worker waits for its database");
@@ -103,10 +103,10 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
         }
     }
     let (hints, hinted) = mpsc::channel(4096);
-    let (other, errands) = mpsc::channel(64);
-    let fresh = tokio::spawn(shops.clone().keep_fresh(ctx.stop.clone()));
-    let kin = tokio::spawn(kinship::keep(tools.clone(), shops.clone(), ctx.stop.clone()));
-    let observing = tokio::spawn(observe(ctx.clone(), tools.clone(), shops.clone()));
+    let (other, jobs) = mpsc::channel(64);
+    let fresh = tokio::spawn(integrations.clone().keep_fresh(ctx.stop.clone()));
+    let kin = tokio::spawn(kinship::keep(tools.clone(), integrations.clone(), ctx.stop.clone()));
+    let observing = tokio::spawn(observe(ctx.clone(), tools.clone(), integrations.clone()));
     let takeover = tokio::spawn(takeover::run(tools.store.clone(), ctx.stop.clone()));
     // Until what is in hand is finished, not only until the stop.
     let drained = tokio_util::sync::CancellationToken::new();
@@ -116,15 +116,15 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
     let drains = tokio::spawn(dead_letters::run(tools.store.clone(), queue.clone(), take_in, ctx.stop.clone()));
     let queue = WatchedQueue::new(queue, ctx.health.clone(), ctx.stop.clone());
     let bulk =
-        tokio::spawn(jobs::run(tools.clone(), shops.clone(), queue.clone(), publisher, errands, ctx.stop.clone()));
-    let desk = callbacks::rpc::desk(&ctx, tools.clone(), shops.clone(), hints.clone());
-    let answering = tokio::spawn(callbacks::rpc::run(desk, callbacks, ctx.stop.clone()));
-    let pressed = Arc::new(hint::Pressed::default());
+        tokio::spawn(jobs::run(tools.clone(), integrations.clone(), queue.clone(), publisher, jobs, ctx.stop.clone()));
+    let context = callbacks::rpc::context(&ctx, tools.clone(), integrations.clone(), hints.clone());
+    let answering = tokio::spawn(callbacks::rpc::run(context, callbacks, ctx.stop.clone()));
+    let backlog = Arc::new(hint::Backlog::default());
     let intake =
-        tokio::spawn(triggers::run(tools.clone(), queue.clone(), hints, other, pressed.clone(), ctx.stop.clone()));
+        tokio::spawn(triggers::run(tools.clone(), queue.clone(), hints, other, backlog.clone(), ctx.stop.clone()));
     let beat = ctx.health.heartbeat("runner", Duration::from_secs(60));
     let concurrency = usize::from(ctx.config.worker_concurrency);
-    dispatch::run(tools, shops, hinted, concurrency, pressed, beat, ctx.stop.clone()).await;
+    dispatch::run(tools, integrations, hinted, concurrency, backlog, beat, ctx.stop.clone()).await;
     // In hand is finished; what was received and not recorded goes back.
     let _ = intake.await;
     let _ = answering.await;
@@ -141,7 +141,7 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
 }
 
 /// Keeps the gauges that are read from the store.
-async fn observe(ctx: Ctx, tools: Tools, shops: Shops) {
+async fn observe(ctx: Ctx, tools: Tools, integrations: ActiveIntegrations) {
     use shared::domain::{Integration, IntegrationState};
     use shared::telemetry::metrics::{BreakerTarget, IntegrationLabel};
     let mut seen = std::collections::BTreeSet::new();
@@ -150,7 +150,7 @@ async fn observe(ctx: Ctx, tools: Tools, shops: Shops) {
         if let Ok(open) = tools.store.open_dead_letters_by_integration().await {
             metrics.set_dead_letters(&open);
         }
-        let held = held::held(&tools, &shops);
+        let held = held::held(&tools, &integrations);
         for target in [BreakerTarget::Measoft, BreakerTarget::Account, BreakerTarget::Retailcrm] {
             metrics.set_breaker(target, held::worst(&held, target));
         }
@@ -158,7 +158,7 @@ async fn observe(ctx: Ctx, tools: Tools, shops: Shops) {
         if let Err(error) = tools.store.note_breakers(&tools.owner, &held).await {
             tracing::debug!(%error, "what is held back could not be noted");
         }
-        for (scope, left) in tools.gate.budget().left().await {
+        for (scope, left) in tools.limiter.budget().left().await {
             metrics.set_budget_tokens(scope, f64::from(left));
         }
         if let Ok(all) = tools.store.integrations().await {

@@ -10,16 +10,16 @@ use tokio::sync::Notify;
 type Key = (IntegrationId, CrmOrderId);
 
 #[derive(Default)]
-pub struct Bell(Mutex<HashMap<Key, (usize, Arc<Notify>)>>);
+pub struct Notifier(Mutex<HashMap<Key, (usize, Arc<Notify>)>>);
 
 /// One who waits; forgotten when dropped.
 pub struct Listener {
-    bell: Arc<Bell>,
+    notifier: Arc<Notifier>,
     key: Key,
     notify: Arc<Notify>,
 }
 
-impl Bell {
+impl Notifier {
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, (usize, Arc<Notify>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -32,10 +32,10 @@ impl Bell {
             entry.0 += 1;
             entry.1.clone()
         };
-        Listener { bell: self.clone(), key, notify }
+        Listener { notifier: self.clone(), key, notify }
     }
 
-    pub fn ring(&self, integration: IntegrationId, order: CrmOrderId) {
+    pub fn notify(&self, integration: IntegrationId, order: CrmOrderId) {
         let waiting = self.lock();
         // Most work has nobody waiting for it.
         if !waiting.is_empty()
@@ -54,14 +54,14 @@ impl Bell {
 
 impl Listener {
     /// Resolves at the next ring after this call, whenever it is first polled.
-    pub fn rung(&self) -> impl Future<Output = ()> + Send + use<> {
+    pub fn notified(&self) -> impl Future<Output = ()> + Send + use<> {
         self.notify.clone().notified_owned()
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let mut waiting = self.bell.lock();
+        let mut waiting = self.notifier.lock();
         if let Some(entry) = waiting.get_mut(&self.key) {
             entry.0 -= 1;
             if entry.0 == 0 {
@@ -77,23 +77,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_ring_between_asking_and_waiting_is_heard() {
-        let bell = Arc::new(Bell::default());
-        let listener = bell.listen(IntegrationId(1), CrmOrderId(1));
-        let rung = listener.rung();
-        bell.ring(IntegrationId(1), CrmOrderId(1));
-        rung.await;
+        let notifier = Arc::new(Notifier::default());
+        let listener = notifier.listen(IntegrationId(1), CrmOrderId(1));
+        let notified = listener.notified();
+        notifier.notify(IntegrationId(1), CrmOrderId(1));
+        notified.await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn another_order_s_ring_wakes_nobody_and_nothing_stays_behind() {
-        let bell = Arc::new(Bell::default());
-        let (one, two) = (bell.listen(IntegrationId(1), CrmOrderId(1)), bell.listen(IntegrationId(1), CrmOrderId(1)));
-        let rung = one.rung();
-        bell.ring(IntegrationId(2), CrmOrderId(1));
-        assert!(tokio::time::timeout(std::time::Duration::from_secs(1), rung).await.is_err());
+        let notifier = Arc::new(Notifier::default());
+        let (one, two) =
+            (notifier.listen(IntegrationId(1), CrmOrderId(1)), notifier.listen(IntegrationId(1), CrmOrderId(1)));
+        let notified = one.notified();
+        notifier.notify(IntegrationId(2), CrmOrderId(1));
+        assert!(tokio::time::timeout(std::time::Duration::from_secs(1), notified).await.is_err());
         drop(one);
-        assert_eq!(bell.waiting(), 1);
+        assert_eq!(notifier.waiting(), 1);
         drop(two);
-        assert_eq!(bell.waiting(), 0);
+        assert_eq!(notifier.waiting(), 0);
     }
 }

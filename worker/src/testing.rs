@@ -27,7 +27,7 @@ use shared::message::{Command, Envelope, Lane, decode};
 use shared::retailcrm::wire::module::{DeliveryConfiguration, IntegrationModule, Integrations, ModuleStatus};
 use shared::store::dead_letters::{DeadFilter, DeadLetter};
 use shared::store::integrations::NewIntegration;
-use shared::store::intents::{Want, Wish};
+use shared::store::intents::{OrderRequest, RequestKind};
 use shared::store::journal::Journal;
 use shared::store::{Db, Store};
 use simulators::measoft::{Account, MeasoftSim, Options as MeasoftOptions};
@@ -35,8 +35,8 @@ use simulators::retailcrm::{AccountId, Options as CrmOptions, OrderBuilder, Reta
 
 use crate::order::batch;
 use crate::tools::Tools;
-use crate::vendor::integrations::Shops;
-use crate::vendor::{Shop, connect};
+use crate::vendor::integrations::ActiveIntegrations;
+use crate::vendor::{ActiveIntegration, connect};
 
 /// A moment in whole seconds, counted from one that suits deliveries made by hand.
 pub(crate) fn at(seconds: i64) -> Timestamp {
@@ -127,7 +127,7 @@ pub(crate) fn delivery(state: DeliveryState) -> Delivery {
         sent_at: None,
         price: None,
         item_codes: BTreeMap::new(),
-        overlay: None,
+        saved_request: None,
         crm_written: shared::domain::delivery::CrmWritten {
             external_id: "ms-1-4817".into(),
             track_number: "A-1".into(),
@@ -168,7 +168,7 @@ pub(crate) fn integration() -> Integration {
 pub(crate) struct World {
     pub(crate) ctx: Ctx,
     pub(crate) tools: Tools,
-    pub(crate) shops: Shops,
+    pub(crate) integrations: ActiveIntegrations,
     pub(crate) courier: MeasoftSim,
     pub(crate) crm: RetailcrmSim,
     pub(crate) account: AccountId,
@@ -226,8 +226,8 @@ impl World {
         let clients = connect::Clients::new(&ctx.config, ctx.store.clone(), journal.clone(), ctx.metrics.clone())
             .expect("clients");
         let tools = crate::tools(&ctx, journal);
-        let shops = Shops::new(ctx.store.clone(), Arc::new(clients));
-        let mut world = Self { ctx, tools, shops, courier, crm, account, id: IntegrationId(0), folder };
+        let integrations = ActiveIntegrations::new(ctx.store.clone(), Arc::new(clients));
+        let mut world = Self { ctx, tools, integrations, courier, crm, account, id: IntegrationId(0), folder };
         world.id = world.add_shop("", "incity", change).await;
         world
     }
@@ -258,7 +258,7 @@ impl World {
             })
             .await
             .expect("an integration");
-        self.shops.refresh().await.expect("integrations");
+        self.integrations.refresh().await.expect("integrations");
         let code = integration.code(&self.tools.module_code);
         let module = IntegrationModule {
             code: code.clone(),
@@ -287,17 +287,17 @@ impl World {
             },
             ..IntegrationModule::default()
         };
-        self.shop(integration.id).vendors.crm.edit_module(&module).await.expect("a module");
+        self.active(integration.id).vendors.crm.edit_module(&module).await.expect("a module");
         self.crm.add_delivery_type(self.account, delivery_type, Some(&code), &["cash", "bank-card"]);
         integration.id
     }
 
-    pub(crate) fn shop(&self, id: IntegrationId) -> Shop {
-        self.shops.any(id).expect("a shop")
+    pub(crate) fn active(&self, id: IntegrationId) -> ActiveIntegration {
+        self.integrations.any(id).expect("a shop")
     }
 
-    pub(crate) fn first(&self) -> Shop {
-        self.shop(self.id)
+    pub(crate) fn first(&self) -> ActiveIntegration {
+        self.active(self.id)
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -316,7 +316,7 @@ impl World {
         number: &str,
         build: impl FnOnce(OrderBuilder) -> OrderBuilder,
     ) -> i64 {
-        let delivery_type = self.shop(id).integration.settings.delivery_types[0].clone();
+        let delivery_type = self.active(id).integration.settings.delivery_types[0].clone();
         let order = an_order().number(number).delivery_type(&delivery_type).status("SentMeaSoft");
         let order = self.crm.add_order(self.account, build(order));
         self.send(id, number).await;
@@ -325,18 +325,24 @@ impl World {
 
     /// A send trigger, worked on to its end.
     pub(crate) async fn send(&self, id: IntegrationId, number: &str) {
-        self.wish(id, number, Want::Send).await;
+        self.request(id, number, RequestKind::Send).await;
         self.work(id).await;
     }
 
-    pub(crate) async fn wish(&self, id: IntegrationId, number: &str, want: Want) {
-        self.wish_of(id, number, want, None).await;
+    pub(crate) async fn request(&self, id: IntegrationId, number: &str, want: RequestKind) {
+        self.request_of(id, number, want, None).await;
     }
 
-    /// A wish whose trigger named a declared value.
-    pub(crate) async fn wish_of(&self, id: IntegrationId, number: &str, want: Want, declared: Option<Kopecks>) {
+    /// A request whose trigger named a declared value.
+    pub(crate) async fn request_of(
+        &self,
+        id: IntegrationId,
+        number: &str,
+        want: RequestKind,
+        declared: Option<Kopecks>,
+    ) {
         let now = self.tools.clock.now();
-        let wish = Wish {
+        let request = OrderRequest {
             integration: id,
             number: OrderNumber::parse(number).expect("a number"),
             order: None,
@@ -349,14 +355,14 @@ impl World {
             traceparent: None,
             command_id: uuid::Uuid::now_v7().to_string(),
         };
-        self.store().record_wishes(&[wish]).await.expect("recorded");
+        self.store().record_requests(&[request]).await.expect("recorded");
     }
 
     /// Works on whatever is due of an integration.
     pub(crate) async fn work(&self, id: IntegrationId) {
-        let shop = self.shop(id);
+        let active = self.active(id);
         for _ in 0..20 {
-            if !self.serve_due(&shop).await {
+            if !self.serve_due(&active).await {
                 return;
             }
         }
@@ -364,12 +370,12 @@ impl World {
     }
 
     /// One batch; false when nothing was due.
-    async fn serve_due(&self, shop: &Shop) -> bool {
+    async fn serve_due(&self, active: &ActiveIntegration) -> bool {
         let until = self.tools.lease_until();
-        let intents = self.store().claim_intents(shop.id(), &self.tools.owner, until, 50).await.expect("claimed");
+        let intents = self.store().claim_intents(active.id(), &self.tools.owner, until, 50).await.expect("claimed");
         let any = !intents.is_empty();
         if any {
-            batch::serve(&self.tools, shop, intents).await;
+            batch::process(&self.tools, active, intents).await;
         }
         any
     }
@@ -377,11 +383,11 @@ impl World {
     /// Works once on what is due, with a MeaSoft whose next so many look-ups by number show
     /// nothing.
     pub(crate) async fn work_behind(&self, id: IntegrationId, look_ups: usize) {
-        let mut shop = self.shop(id);
-        let behind = Behind { courier: shop.vendors.courier.clone(), look_ups: look_ups.into(), lists: None };
-        shop.vendors.courier = Arc::new(behind);
+        let mut active = self.active(id);
+        let behind = Behind { courier: active.vendors.courier.clone(), look_ups: look_ups.into(), lists: None };
+        active.vendors.courier = Arc::new(behind);
         for _ in 0..2 {
-            if !self.serve_due(&shop).await {
+            if !self.serve_due(&active).await {
                 return;
             }
         }
@@ -397,9 +403,9 @@ impl World {
         for job in jobs.expect("claimed") {
             let envelope = decode(&job.body).expect("readable");
             kinds.push(envelope.command.kind().as_str());
-            let wishes = crate::consume::triggers::wishes_of(&self.tools, &envelope);
-            integrations.extend(wishes.iter().map(|wish| wish.integration));
-            self.store().record_wishes(&wishes).await.expect("recorded");
+            let requests = crate::consume::triggers::requests_of(&self.tools, &envelope);
+            integrations.extend(requests.iter().map(|request| request.integration));
+            self.store().record_requests(&requests).await.expect("recorded");
             ids.push(job.id);
         }
         self.store().finish_jobs("test", &ids).await.expect("finished");
@@ -421,8 +427,8 @@ impl World {
 
     pub(crate) async fn delivery(&self, order: i64) -> Delivery {
         let mut all = Vec::new();
-        for shop in self.shops.all() {
-            all.extend(self.store().delivery_by_order(shop.id(), CrmOrderId(order)).await.expect("read"));
+        for active in self.integrations.all() {
+            all.extend(self.store().delivery_by_order(active.id(), CrmOrderId(order)).await.expect("read"));
         }
         all.pop().expect("a delivery")
     }
@@ -463,12 +469,15 @@ pub(crate) struct Lists {
 
 impl Lists {
     /// A shop whose courier has these.
-    pub(crate) fn over(shop: &Shop, answer: fn(&TownQuery) -> Vec<Town>) -> (Shop, Arc<Self>) {
+    pub(crate) fn over(
+        active: &ActiveIntegration,
+        answer: fn(&TownQuery) -> Vec<Town>,
+    ) -> (ActiveIntegration, Arc<Self>) {
         let lists = Arc::new(Self { answer, asked: Mutex::default() });
-        let mut shop = shop.clone();
-        let courier = shop.vendors.courier.clone();
-        shop.vendors.courier = Arc::new(Behind { courier, look_ups: 0.into(), lists: Some(lists.clone()) });
-        (shop, lists)
+        let mut active = active.clone();
+        let courier = active.vendors.courier.clone();
+        active.vendors.courier = Arc::new(Behind { courier, look_ups: 0.into(), lists: Some(lists.clone()) });
+        (active, lists)
     }
 }
 
@@ -558,10 +567,10 @@ impl Courier for Behind {
 pub(crate) struct DeafCommit(Arc<dyn Courier>);
 
 impl DeafCommit {
-    pub(crate) fn over(shop: &Shop) -> Shop {
-        let mut shop = shop.clone();
-        shop.vendors.courier = Arc::new(Self(shop.vendors.courier.clone()));
-        shop
+    pub(crate) fn over(active: &ActiveIntegration) -> ActiveIntegration {
+        let mut active = active.clone();
+        active.vendors.courier = Arc::new(Self(active.vendors.courier.clone()));
+        active
     }
 }
 

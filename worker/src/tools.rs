@@ -11,10 +11,10 @@ use shared::store::Store;
 use shared::store::journal::Journal;
 use shared::telemetry::Metrics;
 
-use crate::notifier::Bell;
+use crate::notifier::Notifier;
 use crate::policy::Policy;
-use crate::vendor::Shop;
-use crate::vendor::limiter::Gate;
+use crate::vendor::ActiveIntegration;
+use crate::vendor::limiter::Limiter;
 use crate::vendor::references::{AGAIN, FRESH, ReferenceCache, References};
 use crate::vendor::towns::TownCache;
 
@@ -37,7 +37,7 @@ pub struct Tools {
     pub clock: Clock,
     pub journal: Journal,
     pub metrics: Arc<Metrics>,
-    pub gate: Arc<Gate>,
+    pub limiter: Arc<Limiter>,
     pub policy: Policy,
     pub limits: Limits,
     /// Our name on leases; unique per process.
@@ -46,7 +46,7 @@ pub struct Tools {
     pub references: Arc<ReferenceCache>,
     pub towns: Arc<TownCache>,
     /// Rings when an order has been worked on.
-    pub bell: Arc<Bell>,
+    pub notifier: Arc<Notifier>,
 }
 
 impl References {
@@ -54,23 +54,23 @@ impl References {
     ///
     /// # Errors
     /// [`CrmError`] when there are none yet and they cannot be read.
-    pub async fn of(tools: &Tools, shop: &Shop) -> Result<Arc<Self>, CrmError> {
-        tools.references.get(&tools.clock, shop, &tools.module_code, FRESH).await
+    pub async fn of(tools: &Tools, active: &ActiveIntegration) -> Result<Arc<Self>, CrmError> {
+        tools.references.get(&tools.clock, active, &tools.module_code, FRESH).await
     }
 
     /// Lists that were read at that moment or later, for what may have changed since.
     ///
     /// # Errors
     /// [`CrmError`] when they cannot be read now.
-    pub async fn since(tools: &Tools, shop: &Shop, moment: Timestamp) -> Result<Arc<Self>, CrmError> {
-        tools.references.read_since(&tools.clock, shop, &tools.module_code, moment).await
+    pub async fn since(tools: &Tools, active: &ActiveIntegration, moment: Timestamp) -> Result<Arc<Self>, CrmError> {
+        tools.references.read_since(&tools.clock, active, &tools.module_code, moment).await
     }
 
     /// The same after an order named something they do not have.
     ///
     /// # Errors
     /// As [`References::of`].
-    pub async fn reread(tools: &Tools, shop: &Shop) -> Result<Arc<Self>, CrmError> {
-        tools.references.get(&tools.clock, shop, &tools.module_code, AGAIN).await
+    pub async fn reread(tools: &Tools, active: &ActiveIntegration) -> Result<Arc<Self>, CrmError> {
+        tools.references.get(&tools.clock, active, &tools.module_code, AGAIN).await
     }
 }

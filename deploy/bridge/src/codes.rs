@@ -7,7 +7,7 @@ use std::time::Duration;
 use shared::config::Config;
 use shared::domain::{Secret, Settings};
 use shared::retailcrm::codes::{self, Lists};
-use shared::retailcrm::{AllowedHosts, CrmClient, CrmHttp, NoGate, NoTap, check};
+use shared::retailcrm::{AllowedHosts, CrmClient, CrmHttp, NoLimiter, NoTap, check};
 
 use crate::output::Failure;
 
@@ -62,6 +62,6 @@ async fn lists(crm_url: &str, key: &Secret, config: &Config) -> Result<Lists, St
     let allowed = AllowedHosts::parse(&config.crm_allowed_hosts).map_err(|bad| bad.to_string())?;
     let url = check(crm_url, &allowed).map_err(|bad| bad.to_string())?;
     let http = CrmHttp::new().map_err(|error| error.to_string())?;
-    let crm = CrmClient::new(http, url, key.clone(), Arc::new(NoTap), Arc::new(NoGate));
+    let crm = CrmClient::new(http, url, key.clone(), Arc::new(NoTap), Arc::new(NoLimiter));
     Lists::read(&crm).await.map_err(|error| error.to_string())
 }

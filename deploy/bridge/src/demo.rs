@@ -234,7 +234,7 @@ async fn register(ctx: &Ctx, shops: &[Shop]) -> anyhow::Result<()> {
     for shop in shops {
         let integration = Arc::new(shop.integration.clone());
         let vendors = clients.connect(&integration).map_err(anyhow::Error::msg)?;
-        let shop = bridge_worker::vendor::Shop::new(integration, vendors);
+        let shop = bridge_worker::vendor::ActiveIntegration::new(integration, vendors);
         registration::register(&shop, &ctx.config.public_url, &ctx.config.module_code).await?;
     }
     journal.flush().await;

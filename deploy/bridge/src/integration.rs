@@ -313,7 +313,7 @@ async fn register(id: i64, config: &Config, store: &Store, out: &Output) -> Resu
         bridge_worker::vendor::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()))?;
     let vendors = bridge_worker::vendor::Connect::connect(&clients, &integration).map_err(Failure::sentence)?;
     let account_url = format!("{}/retailcrm/account", config.public_url);
-    let shop = bridge_worker::vendor::Shop::new(integration, vendors);
+    let shop = bridge_worker::vendor::ActiveIntegration::new(integration, vendors);
     let done = bridge_worker::callbacks::registration::register(&shop, &config.public_url, &config.module_code).await;
     journal.flush().await;
     let done = done.map_err(|error| Failure::sentence(format!("RetailCRM does not register the module: {error}")))?;

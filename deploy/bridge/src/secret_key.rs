@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use bridge_worker::order::saved_request::Overlay;
+use bridge_worker::order::saved_request::SavedRequest;
 use serde_json::json;
 use shared::store::Store;
 
@@ -13,7 +13,7 @@ pub async fn rotate(store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let progress = Progress::new(out);
     let done = store
         .reseal(
-            |text, integration, order| Overlay::resealed(text, integration, order, &store.key),
+            |text, integration, order| SavedRequest::resealed(text, integration, order, &store.key),
             |rows| progress.say(&format!("{rows} rows sealed")),
         )
         .await;

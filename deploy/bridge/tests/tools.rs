@@ -454,7 +454,7 @@ async fn letters(store: &Store, count: usize) {
             command: Some(serde_json::to_string(&envelope).expect("JSON")),
             raw: None,
         };
-        store.bury(&letter).await.expect("buried");
+        store.add_dead_letter(&letter).await.expect("buried");
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bridge_worker::callbacks::registration::{self, Registered};
-use bridge_worker::vendor::{Connect as _, Shop};
+use bridge_worker::vendor::{ActiveIntegration, Connect as _};
 use shared::bootstrap::Ctx;
 use shared::clock::Clock;
 use shared::config::{Config, Role, Source};
@@ -158,7 +158,7 @@ impl Installation {
         let clients =
             bridge_worker::vendor::connect::Clients::new(&self.ctx.config, store, journal, metrics).expect("clients");
         let vendors = clients.connect(&self.integration).expect("vendors");
-        let shop = Shop::new(self.integration.clone(), vendors);
+        let shop = ActiveIntegration::new(self.integration.clone(), vendors);
         let done = registration::register(&shop, &self.ctx.config.public_url, &self.ctx.config.module_code)
             .await
             .expect("registered");

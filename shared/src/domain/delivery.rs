@@ -282,7 +282,7 @@ pub struct Delivery {
     /// Our line id → MeaSoft's line code.
     pub item_codes: BTreeMap<String, String>,
     /// What only the `save` callback knows (packages, tariff, point, cod…), as JSON.
-    pub overlay: Option<String>,
+    pub saved_request: Option<String>,
     pub crm_written: CrmWritten,
     pub reject_reason: Option<String>,
     /// Requests this delivery cost at MeaSoft.

@@ -24,7 +24,7 @@ pub struct Envelope {
     /// key concern one thing.
     pub key: String,
     /// 0 until a worker has recorded the intent; then the intent's `requested` that
-    /// this command stands for, so that a retry is not counted as a new wish.
+    /// this command stands for, so that a retry is not counted as a new request.
     pub seq: i64,
     pub received_at: Timestamp,
     /// Tries before this one.

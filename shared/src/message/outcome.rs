@@ -10,7 +10,7 @@ pub enum Change {
     Created,
     Updated,
     Cancelled,
-    /// Nothing was sent before the wish was withdrawn.
+    /// Nothing was sent before the request was withdrawn.
     Withdrawn,
     /// Only RetailCRM had to be told.
     WrittenBack,
@@ -83,7 +83,7 @@ pub enum Outcome {
     Done(Change),
     /// The world already was as the command wanted it; the text says why.
     AlreadyDone(&'static str),
-    /// A newer wish or the order's present state made this one moot.
+    /// A newer request or the order's present state made this one moot.
     Superseded(&'static str),
     RetryLater {
         why: RetryWhy,

@@ -195,7 +195,7 @@ impl JobSubscription {
                     jobs.into_iter().partition(|job| job.deliveries > DELIVERY_LIMIT);
                 self.buffer = jobs.into_iter().rev().zip(permits).collect();
                 for job in poison {
-                    self.put_aside(job).await;
+                    self.park(job).await;
                 }
             }
             Err(error) => tracing::warn!(%error, lane = self.lane.as_str(), "the job table cannot be read"),
@@ -219,7 +219,7 @@ impl JobSubscription {
     }
 
     /// As a broker does with what was handed out too often, and where a person finds it.
-    async fn put_aside(&self, job: Job) {
+    async fn park(&self, job: Job) {
         let words = format!("the {} lane, handed out {} times", self.lane.as_str(), job.deliveries);
         let decoded = decode(&job.body).ok();
         let give_up = reason::give_up(reason::POISON, words);
@@ -235,11 +235,11 @@ impl JobSubscription {
             command: decoded.as_ref().and_then(|envelope| serde_json::to_string(envelope).ok()),
             raw: decoded.is_none().then_some(job.body),
         };
-        let buried = match self.store.bury(&dead).await {
+        let dead_lettered = match self.store.add_dead_letter(&dead).await {
             Ok(_) => self.store.finish_jobs(&self.owner, std::slice::from_ref(&job.id)).await.map(|_| ()),
             Err(error) => Err(error),
         };
-        match buried {
+        match dead_lettered {
             Ok(()) => tracing::error!(kind = dead.kind, "a message was handed out too often and is put aside"),
             // It comes again with its lease.
             Err(error) => tracing::warn!(%error, "a message could not be put aside yet"),

@@ -115,7 +115,7 @@ impl Delivery {
 
 /// What a broker, not a handler, puts aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aside {
+pub enum Parked {
     /// Handed out too often, or rejected.
     Dead,
     /// No queue was bound to receive it.
@@ -129,7 +129,7 @@ pub trait Consumer: Send + Sync {
 
     /// Takes what was put aside; [`Delivery::death`] says why. `None` where nothing is:
     /// the job table hands everything to its lane.
-    fn subscribe_aside(&self, _what: Aside, _prefetch: u16) -> Option<Box<dyn Subscription>> {
+    fn subscribe_parked(&self, _what: Parked, _prefetch: u16) -> Option<Box<dyn Subscription>> {
         None
     }
 }

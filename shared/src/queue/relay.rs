@@ -40,7 +40,7 @@ pub struct Relay {
 }
 
 /// What became of one claimed row.
-enum Fate {
+enum ForwardResult {
     /// The broker has it, or it lies among the dead letters.
     Gone(String),
     Kept(String),
@@ -107,7 +107,7 @@ impl Relay {
         if jobs.is_empty() {
             return Ok(0);
         }
-        let fates: Vec<Fate> = futures_util::stream::iter(jobs)
+        let fates: Vec<ForwardResult> = futures_util::stream::iter(jobs)
             .map(|(lane, job)| self.forward(lane, job, &failed[lane as usize]))
             .buffer_unordered(PARALLEL)
             .collect()
@@ -115,8 +115,8 @@ impl Relay {
         let (mut gone, mut kept) = (Vec::new(), Vec::new());
         for fate in fates {
             match fate {
-                Fate::Gone(id) => gone.push(id),
-                Fate::Kept(id) => kept.push(id),
+                ForwardResult::Gone(id) => gone.push(id),
+                ForwardResult::Kept(id) => kept.push(id),
             }
         }
         // A row that cannot be removed is forwarded once more after its lease; its id
@@ -130,31 +130,31 @@ impl Relay {
         Ok(gone.len())
     }
 
-    async fn forward(&self, lane: Lane, job: Job, failed: &AtomicBool) -> Fate {
+    async fn forward(&self, lane: Lane, job: Job, failed: &AtomicBool) -> ForwardResult {
         let envelope = match decode(&job.body) {
             Ok(envelope) => envelope,
-            Err(error) => return self.bury(job, &error.to_string()).await,
+            Err(error) => return self.add_dead_letter(job, &error.to_string()).await,
         };
         // After one failure the rest of the batch need not wait for theirs.
         if failed.load(Ordering::Relaxed) {
-            return Fate::Kept(job.id);
+            return ForwardResult::Kept(job.id);
         }
         match tokio::time::timeout(CONFIRM_LIMIT, self.broker.publish(envelope, None)).await {
             Ok(Ok(())) => {
                 self.outbox.circuit(lane).succeeded();
-                Fate::Gone(job.id)
+                ForwardResult::Gone(job.id)
             }
             // One that the broker never takes says nothing of the others.
-            Ok(Err(PublishError::TooLarge)) => Fate::Kept(job.id),
+            Ok(Err(PublishError::TooLarge)) => ForwardResult::Kept(job.id),
             _ => {
                 self.outbox.circuit(lane).tripped(Instant::now());
                 failed.store(true, Ordering::Relaxed);
-                Fate::Kept(job.id)
+                ForwardResult::Kept(job.id)
             }
         }
     }
 
-    async fn bury(&self, job: Job, detail: &str) -> Fate {
+    async fn add_dead_letter(&self, job: Job, detail: &str) -> ForwardResult {
         let dead = NewDeadLetter {
             integration: None,
             delivery: None,
@@ -167,11 +167,11 @@ impl Relay {
             command: None,
             raw: Some(job.body),
         };
-        match self.store.bury(&dead).await {
-            Ok(_) => Fate::Gone(job.id),
+        match self.store.add_dead_letter(&dead).await {
+            Ok(_) => ForwardResult::Gone(job.id),
             Err(error) => {
                 tracing::warn!(%error, "an undecodable message could not be put among the dead letters");
-                Fate::Kept(job.id)
+                ForwardResult::Kept(job.id)
             }
         }
     }

@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::message::{Envelope, Lane};
 use crate::queue::jobs::{JobQueue, JobSubscription};
 use crate::queue::spill::Outbox;
-use crate::queue::{Aside, Consumer, Delivery, PublishError, Publisher, Queue, QueueState, SharedQueue, Subscription};
+use crate::queue::{Consumer, Delivery, Parked, PublishError, Publisher, Queue, QueueState, SharedQueue, Subscription};
 use crate::store::Store;
 
 /// A row that has been due for so long was not forwarded: relays look twice a second.
@@ -62,8 +62,8 @@ impl Consumer for Spilled {
         Box::new(Both { broker, rows, stop: stop.clone(), _feeding: stop.drop_guard() })
     }
 
-    fn subscribe_aside(&self, what: Aside, prefetch: u16) -> Option<Box<dyn Subscription>> {
-        self.broker.subscribe_aside(what, prefetch)
+    fn subscribe_parked(&self, what: Parked, prefetch: u16) -> Option<Box<dyn Subscription>> {
+        self.broker.subscribe_parked(what, prefetch)
     }
 }
 

@@ -17,8 +17,8 @@ use crate::retailcrm::tolerant::{Misread, Node, format_datetime, integer, text};
 use crate::retailcrm::wire::order::{read_orders, read_single};
 use crate::retailcrm::wire::references::{Entry, read_reference};
 use crate::retailcrm::{
-    AccountSettings, Credentials, Crm, CrmUrl, Deleted, DeliveryType, Exchange, ExchangeTap, Gate, HistoryFrom,
-    HistoryPage, IntegrationModule, ModuleInfo, NewPayment, Op, Order, OrderStatus, PaymentPatch, PaymentStatus,
+    AccountSettings, Credentials, Crm, CrmUrl, Deleted, DeliveryType, Exchange, ExchangeTap, HistoryFrom, HistoryPage,
+    IntegrationModule, Limiter, ModuleInfo, NewPayment, Op, Order, OrderStatus, PaymentPatch, PaymentStatus,
     PaymentType, ProductStatus, Resting, Site, Status, Store, SystemInfo, TrackingUpdate, Unreadable, mask,
 };
 
@@ -75,7 +75,7 @@ pub struct CrmClient {
     url: CrmUrl,
     key: Secret,
     tap: Arc<dyn ExchangeTap>,
-    gate: Arc<dyn Gate>,
+    limiter: Arc<dyn Limiter>,
     clock: Clock,
 }
 
@@ -146,8 +146,8 @@ fn id_tag(id: CrmOrderId) -> String {
 
 impl CrmClient {
     #[must_use]
-    pub fn new(http: CrmHttp, url: CrmUrl, key: Secret, tap: Arc<dyn ExchangeTap>, gate: Arc<dyn Gate>) -> Self {
-        Self { http, url, key, tap, gate, clock: Clock::system() }
+    pub fn new(http: CrmHttp, url: CrmUrl, key: Secret, tap: Arc<dyn ExchangeTap>, limiter: Arc<dyn Limiter>) -> Self {
+        Self { http, url, key, tap, limiter, clock: Clock::system() }
     }
 
     #[must_use]
@@ -186,9 +186,9 @@ impl CrmClient {
             key.set_sensitive(true);
             request = request.header("X-API-KEY", key);
         }
-        self.gate.admit().map_err(|pause| CrmError::Resting { pause })?;
-        let mut admitted = Admitted { gate: &*self.gate, sent: None, is_told: false };
-        self.gate.pass().await;
+        self.limiter.admit().map_err(|pause| CrmError::Resting { pause })?;
+        let mut admitted = Admitted { limiter: &*self.limiter, sent: None, is_told: false };
+        self.limiter.pass().await;
         let started = self.clock.now();
         let stopwatch = Instant::now();
         admitted.sent = Some(stopwatch);
@@ -328,7 +328,7 @@ fn pages(answer: &Value) -> (u64, u64) {
 
 /// A request that was let through; whatever becomes of it, the gate hears.
 struct Admitted<'a> {
-    gate: &'a dyn Gate,
+    limiter: &'a dyn Limiter,
     sent: Option<Instant>,
     is_told: bool,
 }
@@ -336,14 +336,14 @@ struct Admitted<'a> {
 impl Admitted<'_> {
     fn tell(&mut self, result: Result<(), &CrmError>) {
         self.is_told = true;
-        self.gate.came_to(Some(result), self.sent.map(|sent| sent.elapsed()).unwrap_or_default());
+        self.limiter.came_to(Some(result), self.sent.map(|sent| sent.elapsed()).unwrap_or_default());
     }
 }
 
 impl Drop for Admitted<'_> {
     fn drop(&mut self) {
         if !self.is_told {
-            self.gate.came_to(None, self.sent.map(|sent| sent.elapsed()).unwrap_or_default());
+            self.limiter.came_to(None, self.sent.map(|sent| sent.elapsed()).unwrap_or_default());
         }
     }
 }
@@ -381,7 +381,7 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 
 impl Crm for CrmClient {
     fn resting(&self) -> Option<Resting> {
-        self.gate.resting()
+        self.limiter.resting()
     }
 
     fn orders_by_numbers<'a>(
@@ -638,7 +638,7 @@ impl Crm for CrmClient {
 mod tests {
     use super::*;
     use crate::domain::Kopecks;
-    use crate::retailcrm::{AllowedHosts, NoGate, NoTap, check, samples};
+    use crate::retailcrm::{AllowedHosts, NoLimiter, NoTap, check, samples};
     use axum::Router;
     use axum::body::{Body, Bytes};
     use axum::http::{Method, Request, Response, Uri};
@@ -751,7 +751,7 @@ mod tests {
 
     fn client_with(url: &str, tap: Arc<dyn ExchangeTap>) -> CrmClient {
         let url = check(url, &AllowedHosts::parse("127.0.0.1").expect("list")).expect("url");
-        CrmClient::new(CrmHttp::new().expect("http"), url, Secret::new(KEY), tap, Arc::new(NoGate))
+        CrmClient::new(CrmHttp::new().expect("http"), url, Secret::new(KEY), tap, Arc::new(NoLimiter))
     }
 
     fn client(server: &Server) -> CrmClient {
@@ -978,26 +978,26 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().expect("address"));
         let url = check(&url, &AllowedHosts::parse("127.0.0.1").expect("list")).expect("url");
         let http = CrmHttp::new().expect("http").with_timeout(Duration::from_millis(200));
-        let client = CrmClient::new(http, url, Secret::new(KEY), Arc::new(NoTap), Arc::new(NoGate));
+        let client = CrmClient::new(http, url, Secret::new(KEY), Arc::new(NoTap), Arc::new(NoLimiter));
         let error = client.edit_order(CrmOrderId(1), "", json!({})).await.expect_err("silence");
         assert_eq!(error, CrmError::Unreachable { before_sent: false });
         assert!(error.may_have_happened());
     }
 
     #[tokio::test]
-    async fn every_request_passes_the_gate() {
+    async fn every_request_passes_the_limiter() {
         struct Counting(AtomicUsize);
-        impl Gate for Counting {
+        impl Limiter for Counting {
             fn pass(&self) -> BoxFuture<'_, ()> {
                 self.0.fetch_add(1, Ordering::SeqCst);
                 Box::pin(std::future::ready(()))
             }
         }
         let server = server(vec![ok(list_page(vec![sample_order(1)], 1, 2)), ok(list_page(vec![], 2, 2))]).await;
-        let gate = Arc::new(Counting(AtomicUsize::new(0)));
-        let client = CrmClient { gate: gate.clone(), ..client(&server) };
+        let limiter = Arc::new(Counting(AtomicUsize::new(0)));
+        let client = CrmClient { limiter: limiter.clone(), ..client(&server) };
         client.orders_by_ids(&[CrmOrderId(1)]).await.expect("answer");
-        assert_eq!((gate.0.load(Ordering::SeqCst), server.seen().len()), (2, 2));
+        assert_eq!((limiter.0.load(Ordering::SeqCst), server.seen().len()), (2, 2));
     }
 
     #[tokio::test]
@@ -1120,7 +1120,7 @@ mod tests {
         fn shared(_: Arc<dyn Crm>) {}
         let url = check("https://shop.retailcrm.ru", &AllowedHosts::none()).expect("url");
         let client =
-            CrmClient::new(CrmHttp::new().expect("http"), url, Secret::new(KEY), Arc::new(NoTap), Arc::new(NoGate));
+            CrmClient::new(CrmHttp::new().expect("http"), url, Secret::new(KEY), Arc::new(NoTap), Arc::new(NoLimiter));
         assert!(!format!("{client:?}").contains(KEY));
         shared(Arc::new(client));
     }

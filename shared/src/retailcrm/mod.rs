@@ -76,7 +76,7 @@ impl ExchangeTap for NoTap {
 
 /// What every request has to pass before it is sent: the rate limit
 /// (retailcrm-api.md A.6).
-pub trait Gate: Send + Sync {
+pub trait Limiter: Send + Sync {
     /// Resolves when the next request may go.
     fn pass(&self) -> BoxFuture<'_, ()>;
 
@@ -109,9 +109,9 @@ pub struct Resting {
 
 /// An open gate.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct NoGate;
+pub struct NoLimiter;
 
-impl Gate for NoGate {
+impl Limiter for NoLimiter {
     fn pass(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }

@@ -160,9 +160,9 @@ impl Store {
     }
 
     /// Stores a dead letter on its own.
-    pub async fn bury(&self, dead: &NewDeadLetter) -> Result<i64> {
+    pub async fn add_dead_letter(&self, dead: &NewDeadLetter) -> Result<i64> {
         let mut tx = self.db.begin().await?;
-        let id = tx.bury(dead, self.clock.now()).await?;
+        let id = tx.add_dead_letter(dead, self.clock.now()).await?;
         tx.commit().await?;
         Ok(id)
     }
@@ -170,13 +170,18 @@ impl Store {
 
 impl Tx {
     /// Opens a dead letter, or counts one more occurrence of an open one. Answers its id.
-    pub async fn bury(&mut self, dead: &NewDeadLetter, now: Timestamp) -> Result<i64> {
-        self.bury_of(None, dead, now).await
+    pub async fn add_dead_letter(&mut self, dead: &NewDeadLetter, now: Timestamp) -> Result<i64> {
+        self.add_dead_letter_of(None, dead, now).await
     }
 
     /// The same for an order that is known, whether it has a delivery or not: two orders may
     /// bear one number.
-    pub async fn bury_of(&mut self, order: Option<CrmOrderId>, dead: &NewDeadLetter, now: Timestamp) -> Result<i64> {
+    pub async fn add_dead_letter_of(
+        &mut self,
+        order: Option<CrmOrderId>,
+        dead: &NewDeadLetter,
+        now: Timestamp,
+    ) -> Result<i64> {
         let now = now.as_millisecond();
         let order = match (order, dead.delivery) {
             (None, Some(delivery)) => {
@@ -257,7 +262,7 @@ impl Tx {
 
     /// Opens a dead letter about a thing that is told once: not while one is open, nor after a
     /// person has discarded it.
-    pub async fn bury_once(&mut self, dead: &NewDeadLetter, now: Timestamp) -> Result<()> {
+    pub async fn add_dead_letter_once(&mut self, dead: &NewDeadLetter, now: Timestamp) -> Result<()> {
         let known = self
             .fetch_one(
                 "SELECT id FROM dead_letters WHERE integration_id = $1 AND number = $2 AND kind = $3 AND reason = $4 \
@@ -266,7 +271,7 @@ impl Tx {
             )
             .await?;
         if known.is_none() {
-            self.bury(dead, now).await?;
+            self.add_dead_letter(dead, now).await?;
         }
         Ok(())
     }

@@ -274,31 +274,31 @@ impl Store {
 
     /// Stores what only a callback tells, creating the delivery's row when there is none. A
     /// delivery that is over and forgotten stays so: then nothing is stored.
-    /// No lease is needed: holders never write the overlay back, and a wish recorded after
+    /// No lease is needed: holders never write the saved request back, and a request recorded after
     /// this makes the next one read it.
-    pub async fn put_overlay(&self, key: &DeliveryKey<'_>, overlay: &str) -> Result<()> {
+    pub async fn put_saved_request(&self, key: &DeliveryKey<'_>, saved_request: &str) -> Result<()> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         for _ in 0..2 {
             let changed = tx
                 .exec(
                     "UPDATE deliveries SET overlay = $3, updated_at = $4 WHERE integration_id = $1 AND crm_order_id = $2",
-                    args![key.integration, key.crm_order, overlay, now.as_millisecond()],
+                    args![key.integration, key.crm_order, saved_request, now.as_millisecond()],
                 )
                 .await?;
             // One that another makes at this moment is found the second time.
-            if changed == 1 || tx.make_delivery(key, None, Some(overlay), now).await? != Made::There {
+            if changed == 1 || tx.make_delivery(key, None, Some(saved_request), now).await? != Made::There {
                 break;
             }
         }
         tx.commit().await
     }
 
-    /// Replaces an overlay unless a newer one has come meanwhile; answers whether it did.
-    pub async fn swap_overlay(&self, id: DeliveryId, seen: &str, overlay: &str) -> Result<bool> {
+    /// Replaces an saved request unless a newer one has come meanwhile; answers whether it did.
+    pub async fn swap_saved_request(&self, id: DeliveryId, seen: &str, saved_request: &str) -> Result<bool> {
         let changed = self
             .db
-            .exec("UPDATE deliveries SET overlay = $3 WHERE id = $1 AND overlay = $2", args![id, seen, overlay])
+            .exec("UPDATE deliveries SET overlay = $3 WHERE id = $1 AND overlay = $2", args![id, seen, saved_request])
             .await?;
         Ok(changed == 1)
     }
@@ -405,7 +405,7 @@ impl Tx {
         &mut self,
         key: &DeliveryKey<'_>,
         lease: Option<(&str, Timestamp)>,
-        overlay: Option<&str>,
+        saved_request: Option<&str>,
         now: Timestamp,
     ) -> Result<Made> {
         let past = self.past_of(key.integration, key.crm_order).await?;
@@ -432,7 +432,7 @@ impl Tx {
                     lease.map(|(owner, _)| owner),
                     lease.map_or(0, |(_, until)| until.as_millisecond()),
                     lease.map_or(0, |_| if is_planted(Bug::FencesCounted) { 1 } else { random_number() }),
-                    overlay,
+                    saved_request,
                     now.as_millisecond()
                 ],
             )
@@ -443,7 +443,7 @@ impl Tx {
         })
     }
 
-    /// Writes a held delivery back, all but its overlay (see [`Store::put_overlay`]); with
+    /// Writes a held delivery back, all but its saved request (see [`Store::put_saved_request`]); with
     /// `release` it also lets go. Answers false when the lease was lost: then nothing was
     /// written.
     pub async fn save_delivery(&mut self, d: &Delivery, release: bool, now: Timestamp) -> Result<bool> {
@@ -540,7 +540,7 @@ fn read(row: &Row) -> Result<Delivery> {
         sent_at: opt_moment(row.opt_int("sent_at")?),
         price: row.opt_int("price")?.map(Kopecks),
         item_codes: parsed(&row.text("item_codes")?, "item_codes")?,
-        overlay: row.opt_text("overlay")?,
+        saved_request: row.opt_text("overlay")?,
         crm_written: row
             .opt_text("crm_written")?
             .map_or_else(|| Ok(Default::default()), |t| parsed(&t, "crm_written"))?,

@@ -101,7 +101,7 @@ impl Store {
     }
 
     /// Frees what a dead holder held, for whoever asks next. What it may have sent and did not
-    /// settle is looked at first. Answers how many orders' wishes that were; `None` when another
+    /// settle is looked at first. Answers how many orders' requests that were; `None` when another
     /// has done it, or the holder lives after all.
     pub async fn take_over(&self, owner: &str) -> Result<Option<u64>> {
         let mut tx = self.db.begin().await?;

@@ -1,6 +1,6 @@
 //! Intents: what is wanted for an order, and when it is due. Queue messages only point here.
 //!
-//! A trigger names a number, so its wish waits under (integration, number) until the orders
+//! A trigger names a number, so its request waits under (integration, number) until the orders
 //! that bear the number were read. From then on it is kept under (integration, RetailCRM id):
 //! numbers repeat between shops and are given anew. What knows the id from the start, a
 //! callback for one, is recorded there at once.
@@ -19,9 +19,9 @@ use crate::store::db::{Dialect, Result, Row, StoreError, Tx, Value};
 use crate::store::row_lease::{Claim, drawn};
 use crate::store::{Store, free, moment};
 
-/// Which trigger a wish came from.
+/// Which trigger a request came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Want {
+pub enum RequestKind {
     Send,
     Update,
     Cancel,
@@ -29,12 +29,12 @@ pub enum Want {
 
 /// One accepted trigger, to be recorded.
 #[derive(Debug, Clone)]
-pub struct Wish {
+pub struct OrderRequest {
     pub integration: IntegrationId,
     pub number: OrderNumber,
     /// The order itself, by who knows it; else every order that bears the number is meant.
     pub order: Option<CrmOrderId>,
-    pub want: Want,
+    pub want: RequestKind,
     pub declared: Option<Kopecks>,
     /// Cancel only: all integrations the order may have been handed to.
     pub candidates: Vec<Candidate>,
@@ -43,7 +43,7 @@ pub struct Wish {
     pub received_at: Timestamp,
     pub generation: u32,
     pub traceparent: Option<String>,
-    /// Id of the command: the same command delivered twice is one wish.
+    /// Id of the command: the same command delivered twice is one request.
     pub command_id: String,
 }
 
@@ -53,13 +53,13 @@ pub struct Intent {
     pub id: i64,
     pub integration: IntegrationId,
     pub number: OrderNumber,
-    /// `None`: wishes by number that were not handed over to their orders yet.
+    /// `None`: requests by number that were not handed over to their orders yet.
     pub order: Option<CrmOrderId>,
     /// By number only: the delivery that it spoke of last.
     pub delivery: Option<DeliveryId>,
     pub requested: i64,
     pub served: i64,
-    /// `requested` of the newest wish of each sort; 0 = never.
+    /// `requested` of the newest request of each sort; 0 = never.
     pub send_seq: i64,
     pub update_seq: i64,
     pub cancel_seq: i64,
@@ -68,14 +68,14 @@ pub struct Intent {
     /// A holder lost its fence after it began a write: look at MeaSoft first.
     pub verify: bool,
     pub due_at: Timestamp,
-    /// Tries of the present wish so far.
+    /// Tries of the present request so far.
     pub attempt: u32,
     /// Readings that concluded nothing yet («not found», «no difference», «same type»).
     pub rereads: u32,
     /// Time spent trying so far: attempts that counted and the pauses after them. What waits
     /// for others, a pause of its integration for one, does not age.
     pub spent: Duration,
-    /// When the oldest unserved wish arrived.
+    /// When the oldest unserved request arrived.
     pub wanted_at: Timestamp,
     /// By number only: when the newest send arrived.
     pub send_at: Option<Timestamp>,
@@ -107,15 +107,19 @@ impl Intent {
         format!("integration_id = ${place} AND {column} = ${}", place + 1)
     }
 
-    /// The unserved wishes, oldest first.
-    pub fn unserved(&self) -> Vec<Want> {
-        let mut wants = [(self.send_seq, Want::Send), (self.update_seq, Want::Update), (self.cancel_seq, Want::Cancel)];
+    /// The unserved requests, oldest first.
+    pub fn unserved(&self) -> Vec<RequestKind> {
+        let mut wants = [
+            (self.send_seq, RequestKind::Send),
+            (self.update_seq, RequestKind::Update),
+            (self.cancel_seq, RequestKind::Cancel),
+        ];
         wants.sort_by_key(|(seq, _)| *seq);
         wants.into_iter().filter(|(seq, _)| *seq > self.served).map(|(_, want)| want).collect()
     }
 }
 
-/// Wishes by number on their way to one of the orders that bear it.
+/// Requests by number on their way to one of the orders that bear it.
 #[derive(Debug, Clone)]
 pub struct HandOver<'a> {
     pub from: &'a Intent,
@@ -123,7 +127,7 @@ pub struct HandOver<'a> {
     /// The number it bears now.
     pub number: &'a str,
     /// Oldest first.
-    pub wants: &'a [Want],
+    pub wants: &'a [RequestKind],
     /// The declared value that the triggers named is this order's.
     pub with_declared: bool,
 }
@@ -149,9 +153,9 @@ pub enum Leave {
     Wait { due_at: Timestamp, attempt: u32, rereads: u32, spent: Duration },
 }
 
-/// Wishes by number.
+/// Requests by number.
 const NUMBERS: &str = "intents";
-/// Wishes by RetailCRM's order id.
+/// Requests by RetailCRM's order id.
 const ORDERS: &str = "order_intents";
 
 const COMMON: &str = "id, integration_id, number, requested, served, send_seq, update_seq, cancel_seq, candidates, declared, \
@@ -168,19 +172,20 @@ const WAITING: &str = "(SELECT integration_id, due_at, lease_until FROM intents 
                        SELECT integration_id, due_at, lease_until FROM order_intents WHERE requested > served) waiting";
 
 impl Store {
-    /// Records wishes; each raises its intent's `requested` once, whatever is delivered
+    /// Records requests; each raises its intent's `requested` once, whatever is delivered
     /// how often. All of them are durable when this returns.
     /// On an error none is recorded.
-    pub async fn record_wishes(&self, wishes: &[Wish]) -> Result<()> {
-        at_once(|| self.record_once(wishes)).await
+    pub async fn record_requests(&self, requests: &[OrderRequest]) -> Result<()> {
+        at_once(|| self.record_once(requests)).await
     }
 
-    async fn record_once(&self, wishes: &[Wish]) -> Result<()> {
+    async fn record_once(&self, requests: &[OrderRequest]) -> Result<()> {
         let now = self.clock.now_ms();
         let mut tx = self.db.begin().await?;
-        let (by_id, by_number): (Vec<&Wish>, Vec<&Wish>) = wishes.iter().partition(|wish| wish.order.is_some());
-        for (table, wishes) in [(NUMBERS, by_number), (ORDERS, by_id)] {
-            for round in rounds(wishes) {
+        let (by_id, by_number): (Vec<&OrderRequest>, Vec<&OrderRequest>) =
+            requests.iter().partition(|request| request.order.is_some());
+        for (table, requests) in [(NUMBERS, by_number), (ORDERS, by_id)] {
+            for round in rounds(requests) {
                 let mut rest = &round[..];
                 while !rest.is_empty() {
                     let rows = STATEMENTS.into_iter().find(|rows| *rows <= rest.len()).unwrap_or(1);
@@ -261,7 +266,7 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    /// Wishes by a number that wait for the orders that bear it to be read.
+    /// Requests by a number that wait for the orders that bear it to be read.
     pub async fn waiting_by_number(&self, integration: IntegrationId, number: &str) -> Result<Option<Intent>> {
         let row = self
             .db
@@ -336,7 +341,7 @@ impl Store {
         .transpose()
     }
 
-    /// Forgets wishes that were served before a moment: those by number, and those of orders that
+    /// Forgets requests that were served before a moment: those by number, and those of orders that
     /// no delivery came of. Answers how many, at most `limit` of either.
     pub async fn forget_intents(&self, before: Timestamp, limit: u32) -> Result<u64> {
         let mut forgotten = 0;
@@ -450,64 +455,64 @@ impl Store {
     }
 }
 
-/// Wishes of one statement: a few lengths, so that each is prepared once.
+/// Requests of one statement: a few lengths, so that each is prepared once.
 const STATEMENTS: [usize; 3] = [64, 8, 1];
 
-/// Wishes as they may stand in one statement, which cannot raise an intent twice. Those of one
+/// Requests as they may stand in one statement, which cannot raise an intent twice. Those of one
 /// order keep their sequence. All of them are in the order of their keys: two workers that
 /// record the same orders then wait for each other and never both.
-fn rounds(mut sorted: Vec<&Wish>) -> Vec<Vec<&Wish>> {
-    fn key(wish: &Wish) -> (IntegrationId, Option<CrmOrderId>, &str) {
+fn rounds(mut sorted: Vec<&OrderRequest>) -> Vec<Vec<&OrderRequest>> {
+    fn key(request: &OrderRequest) -> (IntegrationId, Option<CrmOrderId>, &str) {
         // Of an order the number may have been edited in between.
-        (wish.integration, wish.order, if wish.order.is_some() { "" } else { wish.number.as_str() })
+        (request.integration, request.order, if request.order.is_some() { "" } else { request.number.as_str() })
     }
     sorted.sort_by(|a, b| key(a).cmp(&key(b)));
-    let mut rounds: Vec<Vec<&Wish>> = Vec::new();
+    let mut rounds: Vec<Vec<&OrderRequest>> = Vec::new();
     for same in sorted.chunk_by(|a, b| key(a) == key(b)) {
-        for (round, wish) in same.iter().enumerate() {
+        for (round, request) in same.iter().enumerate() {
             if rounds.len() == round {
                 rounds.push(Vec::new());
             }
-            rounds[round].push(wish);
+            rounds[round].push(request);
         }
     }
     rounds
 }
 
-async fn record(tx: &mut Tx, table: &'static str, wishes: &[&Wish], now: i64) -> Result<()> {
+async fn record(tx: &mut Tx, table: &'static str, requests: &[&OrderRequest], now: i64) -> Result<()> {
     const PER_WISH: usize = 15;
     let by_id = table == ORDERS;
-    let mut args = Vec::with_capacity(wishes.len() * PER_WISH);
-    for wish in wishes {
-        let kind = |want: Want| i64::from(wish.want == want);
-        let candidates = (!wish.candidates.is_empty())
-            .then(|| serde_json::to_string(&wish.candidates).expect("candidates serialise"));
-        let at = wish.received_at.as_millisecond();
+    let mut args = Vec::with_capacity(requests.len() * PER_WISH);
+    for request in requests {
+        let kind = |want: RequestKind| i64::from(request.want == want);
+        let candidates = (!request.candidates.is_empty())
+            .then(|| serde_json::to_string(&request.candidates).expect("candidates serialise"));
+        let at = request.received_at.as_millisecond();
         // What the own column of either table says: when it was last asked to be sent, or withdrawn.
         let noted = if by_id {
-            wish.want == Want::Cancel && wish.candidates.iter().any(Candidate::is_withdrawn)
+            request.want == RequestKind::Cancel && request.candidates.iter().any(Candidate::is_withdrawn)
         } else {
-            wish.want == Want::Send
+            request.want == RequestKind::Send
         };
         args.extend(args![
-            wish.integration,
-            wish.number.as_str(),
-            wish.order.map_or(0, |order| order.0),
-            kind(Want::Send),
-            kind(Want::Update),
-            kind(Want::Cancel),
+            request.integration,
+            request.number.as_str(),
+            request.order.map_or(0, |order| order.0),
+            kind(RequestKind::Send),
+            kind(RequestKind::Update),
+            kind(RequestKind::Cancel),
             candidates,
-            wish.declared,
-            wish.due_at.as_millisecond(),
+            request.declared,
+            request.due_at.as_millisecond(),
             at,
-            wish.generation,
-            wish.traceparent.as_deref(),
-            &wish.command_id,
+            request.generation,
+            request.traceparent.as_deref(),
+            &request.command_id,
             now,
             noted.then_some(at)
         ]);
     }
-    let rows: Vec<String> = (0..wishes.len())
+    let rows: Vec<String> = (0..requests.len())
         .map(|row| {
             let of: Vec<String> = (1..=PER_WISH).map(|n| format!("${}", row * PER_WISH + n)).collect();
             let order = if by_id { format!("{}, ", of[2]) } else { String::new() };
@@ -581,7 +586,7 @@ impl Tx {
                 )
                 .await?
             }
-            // A newer wish set its own time and count while this one was worked on.
+            // A newer request set its own time and count while this one was worked on.
             Leave::Wait { due_at, attempt, rereads, spent } => {
                 self.exec(
                     format!(
@@ -623,11 +628,11 @@ impl Tx {
         .map(|_| ())
     }
 
-    /// Hands wishes by number over to an order that bears it. A send that is older than the
+    /// Hands requests by number over to an order that bears it. A send that is older than the
     /// order's withdrawal is none any more.
-    pub async fn hand_over(&mut self, wishes: &HandOver<'_>, now: Timestamp) -> Result<()> {
-        let from = wishes.from;
-        let place = |want: Want| wishes.wants.iter().position(|w| *w == want).map_or(0, |at| at as i64 + 1);
+    pub async fn hand_over(&mut self, requests: &HandOver<'_>, now: Timestamp) -> Result<()> {
+        let from = requests.from;
+        let place = |want: RequestKind| requests.wants.iter().position(|w| *w == want).map_or(0, |at| at as i64 + 1);
         let candidates = (!from.candidates.is_empty())
             .then(|| serde_json::to_string(&from.candidates).expect("candidates serialise"));
         self.exec(
@@ -652,15 +657,15 @@ impl Tx {
              traceparent = COALESCE(excluded.traceparent, order_intents.traceparent), updated_at = excluded.updated_at",
             args![
                 from.integration,
-                wishes.order,
-                wishes.number,
-                // A doubt alone is a wish too: it wants a look.
-                wishes.wants.len().max(1) as i64,
-                place(Want::Send),
-                place(Want::Update),
-                place(Want::Cancel),
+                requests.order,
+                requests.number,
+                // A doubt alone is a request too: it wants a look.
+                requests.wants.len().max(1) as i64,
+                place(RequestKind::Send),
+                place(RequestKind::Update),
+                place(RequestKind::Cancel),
                 candidates,
-                from.declared.filter(|_| wishes.with_declared),
+                from.declared.filter(|_| requests.with_declared),
                 from.verify,
                 now.as_millisecond(),
                 from.rereads,
@@ -691,7 +696,7 @@ impl Tx {
 
     /// MeaSoft reports on an order that by the ledger was never placed: whoever takes the
     /// order next looks at MeaSoft first. Nothing is wanted by this alone.
-    pub async fn doubt_delivery(&mut self, d: &Delivery, now: Timestamp) -> Result<()> {
+    pub async fn suspect_delivery(&mut self, d: &Delivery, now: Timestamp) -> Result<()> {
         self.exec(
             "INSERT INTO order_intents (integration_id, crm_order_id, number, requested, verify, due_at, wanted_at, \
              created_at, updated_at) VALUES ($1, $2, $3, 1, 1, $4, $4, $4, $4) \
@@ -729,9 +734,9 @@ impl Tx {
         self.exec(sql, args![intent.id, intent.order.map_or(0, |order| order.0), intent.cancel_seq]).await.map(|_| ())
     }
 
-    /// Records a wish about one order together with what else the holder found out.
-    pub async fn record_wish(&mut self, wish: &Wish, now: Timestamp) -> Result<()> {
-        record(self, ORDERS, &[wish], now.as_millisecond()).await
+    /// Records a request about one order together with what else the holder found out.
+    pub async fn record_request(&mut self, request: &OrderRequest, now: Timestamp) -> Result<()> {
+        record(self, ORDERS, &[request], now.as_millisecond()).await
     }
 
     /// A holder that began a write and lost its lease asks the next one to look first, but

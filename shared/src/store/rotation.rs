@@ -21,13 +21,13 @@ pub struct Resealed {
 }
 
 impl Store {
-    /// Seals everything with our key, in rounds until one finds nothing more. `overlay`
-    /// gives the new text of a delivery's overlay, `None` where nothing is to be done;
+    /// Seals everything with our key, in rounds until one finds nothing more. `saved_request`
+    /// gives the new text of a delivery's saved request, `None` where nothing is to be done;
     /// `progress` hears how many rows have been changed.
     /// On an error what was done stays done.
     pub async fn reseal(
         &self,
-        overlay: impl Fn(&str, IntegrationId, CrmOrderId) -> Option<String>,
+        saved_request: impl Fn(&str, IntegrationId, CrmOrderId) -> Option<String>,
         mut progress: impl FnMut(u64),
     ) -> Result<Resealed> {
         let mut all = Resealed::default();
@@ -44,7 +44,7 @@ impl Store {
                     seen = row.int("id")?;
                     let was = row.text("overlay")?;
                     let of = (IntegrationId(row.int("integration_id")?), CrmOrderId(row.int("crm_order_id")?));
-                    if let Some(text) = overlay(&was, of.0, of.1) {
+                    if let Some(text) = saved_request(&was, of.0, of.1) {
                         let sql = "UPDATE deliveries SET overlay = $2 WHERE id = $1 AND overlay = $3";
                         deliveries += self.db.exec(sql, args![seen, text, was]).await?;
                     }

@@ -172,7 +172,7 @@ pub enum BreakerState {
 const FAST: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 10.0];
 /// Calls over the network and commands made of them, seconds; the longest limit is 180 s.
 const CALLS: &[f64] = &[0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 45.0, 90.0, 180.0];
-/// From a wish to its effect, seconds: retries make it long.
+/// From a request to its effect, seconds: retries make it long.
 const EFFECT: &[f64] = &[0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 60.0, 180.0, 600.0, 1800.0, 3600.0, 14400.0];
 const REQUESTS: &[f64] = &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 8.0, 13.0, 21.0];
 

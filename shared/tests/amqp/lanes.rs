@@ -11,7 +11,7 @@ use shared::queue::amqp::AmqpQueue;
 use shared::queue::amqp::config::AmqpConfig;
 use shared::queue::contract::send_order;
 use shared::queue::{
-    Aside, Consumer as _, PublishError, Publisher as _, Queue as _, Replier as _, Rpc as _, RpcError, Subscription,
+    Consumer as _, Parked, PublishError, Publisher as _, Queue as _, Replier as _, Rpc as _, RpcError, Subscription,
 };
 use simulators::amqp_frames::{AmqpFrames, BASIC_NACK, BASIC_REJECT};
 use tokio::time::{sleep, timeout};
@@ -250,12 +250,12 @@ async fn what_was_taken_too_often_by_the_brokers_count_is_put_aside_by_ourselves
     let first = timeout(LIMIT, lane.next()).await.expect("in time").expect("a delivery");
     assert_eq!(first.body, b"once more");
     first.ack().await;
-    let mut dead = queue.subscribe_aside(Aside::Dead, 1).expect("kept");
-    let put_aside = tokio::select! {
+    let mut dead = queue.subscribe_parked(Parked::Dead, 1).expect("kept");
+    let park = tokio::select! {
         taken = lane.next() => panic!("handed out: {:?}", taken.map(|delivery| delivery.body)),
         dead = timeout(LIMIT, dead.next()) => dead.expect("in time").expect("put aside"),
     };
-    assert_eq!(decode(&put_aside.body), Ok(order));
-    assert_eq!(put_aside.death.as_ref().map(|death| death.reason.as_str()), Some("rejected"));
-    put_aside.ack().await;
+    assert_eq!(decode(&park.body), Ok(order));
+    assert_eq!(park.death.as_ref().map(|death| death.reason.as_str()), Some("rejected"));
+    park.ack().await;
 }

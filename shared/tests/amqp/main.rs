@@ -5,8 +5,8 @@ mod bench;
 mod faults;
 mod lanes;
 mod order;
+mod parked;
 mod policies;
-mod put_aside;
 mod requests;
 
 mod contract {

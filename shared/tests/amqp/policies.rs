@@ -7,7 +7,7 @@ use lapin::types::FieldTable;
 use shared::message::{Lane, decode};
 use shared::queue::amqp::AmqpQueue;
 use shared::queue::contract::send_order;
-use shared::queue::{Aside, Consumer as _, Death, Publisher as _, Queue as _};
+use shared::queue::{Consumer as _, Death, Parked, Publisher as _, Queue as _};
 use tokio::time::{sleep, timeout};
 
 use crate::bench::{AmqpBench, broker_url, connected};
@@ -71,9 +71,9 @@ async fn what_is_kept_in_use_remembers_how_often_it_was_handed_out() {
     let queue: std::sync::Arc<AmqpQueue> = connected(config).await;
     queue.publish(send_order(1), None).await.expect("published");
     let mut times = 0;
-    let mut dead = queue.subscribe_aside(Aside::Dead, 1).expect("kept");
+    let mut dead = queue.subscribe_parked(Parked::Dead, 1).expect("kept");
     let mut aside = tokio::spawn(async move { dead.next().await.expect("a delivery").ack().await });
-    let put_aside = async {
+    let park = async {
         loop {
             // Workers' lives, with a pause in which nobody takes.
             let mut lane = queue.subscribe(Lane::Interactive, 1);
@@ -91,7 +91,7 @@ async fn what_is_kept_in_use_remembers_how_often_it_was_handed_out() {
             sleep(Duration::from_millis(900)).await;
         }
     };
-    if timeout(LIMIT, put_aside).await.is_err() {
+    if timeout(LIMIT, park).await.is_err() {
         panic!("not put aside: {:?} {:?}", queue.progress(), queue.state().await);
     }
     assert!((16..=24).contains(&times), "handed out {times} times");
@@ -126,7 +126,7 @@ async fn a_lane_that_was_deleted_is_made_anew_and_that_is_told() {
 async fn what_a_policy_takes_out_of_a_lane_says_which_and_why() {
     let bench = AmqpBench::new().await;
     let queue = bench.queue().await;
-    let mut dead = queue.subscribe_aside(Aside::Dead, 8).expect("kept");
+    let mut dead = queue.subscribe_parked(Parked::Dead, 8).expect("kept");
     bench.policy("interactive", r#"{"message-ttl":100}"#).await;
     let sent = send_order(1);
     queue.publish(sent.clone(), None).await.expect("published");
@@ -142,7 +142,7 @@ async fn what_a_policy_takes_out_of_a_lane_says_which_and_why() {
 async fn what_a_short_lane_drops_at_its_head_says_so() {
     let bench = AmqpBench::new().await;
     let queue = bench.queue().await;
-    let mut dead = queue.subscribe_aside(Aside::Dead, 32).expect("kept");
+    let mut dead = queue.subscribe_parked(Parked::Dead, 32).expect("kept");
     bench.policy("interactive", r#"{"max-length":2,"overflow":"drop-head"}"#).await;
     let dropped = async {
         for number in 0.. {

@@ -46,7 +46,7 @@ struct Found {
 pub async fn run(report: &mut Report, connections: &[usize]) -> anyhow::Result<()> {
     let scaled = World::scaled("bench-ingress").with(Role::Worker, 0).with(Role::Scheduler, 0);
     let scaled = lifted(scaled).start().await;
-    // In one process the worker takes the wishes off the queue; none comes due meanwhile.
+    // In one process the worker takes the requests off the queue; none comes due meanwhile.
     let embedded = lifted(World::embedded("bench-ingress-embedded")).set("SETTLE_MS", "600000").start().await;
     let broker = Broker::open(&scaled).await?;
     let bare = Bare::start()?;

@@ -89,7 +89,7 @@ pub async fn grow(world: &mut World, orders: &mut Orders, count: usize) -> anyho
     until_served(world, before + i64::try_from(count)?, Duration::from_secs(60)).await
 }
 
-/// Orders whose wishes are all served.
+/// Orders whose requests are all served.
 pub async fn served(world: &World) -> anyhow::Result<i64> {
     world.ledger.count("SELECT COUNT(*) AS n FROM order_intents WHERE requested = served").await
 }

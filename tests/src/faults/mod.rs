@@ -360,7 +360,7 @@ async fn write_timelines(world: &World, more: &[String], records: &[verdict::Rec
     };
     let mut page = String::new();
     for record in records.iter().filter(is_named).take(TIMELINES) {
-        let _ = writeln!(page, "{}: {:?}\nwished: {}", record.name(), record.wanted, record.wishes.join(", "));
+        let _ = writeln!(page, "{}: {:?}\nwished: {}", record.name(), record.wanted, record.requests.join(", "));
         for line in served(world, record) {
             let _ = writeln!(page, "{line}");
         }
@@ -394,9 +394,9 @@ fn served(world: &World, record: &verdict::Record) -> Vec<String> {
 }
 
 /// A sentence about an order with what was wished of it last, and who served it.
-fn with_last_wish(world: &World, records: &[verdict::Record], sentence: String) -> String {
+fn with_last_request(world: &World, records: &[verdict::Record], sentence: String) -> String {
     let Some(record) = records.iter().find(|record| sentence.starts_with(&record.name())) else { return sentence };
-    let wished = record.wishes.iter().rev().nth(1).map_or("nothing", String::as_str);
+    let wished = record.requests.iter().rev().nth(1).map_or("nothing", String::as_str);
     let by = served(world, record).pop().unwrap_or_else(|| "nobody".to_owned());
     format!("{sentence}; last wish {wished}; served last: {by}")
 }
@@ -445,7 +445,7 @@ async fn conclude(world: Arc<World>, traffic: Arc<Traffic>, summary: &mut Summar
     let after = verdict::judge(&records, &world.shops, &world.measoft.orders(), true);
     let gone = after.lost.into_iter().filter(|lost| gone.iter().any(|record| lost.starts_with(&record.name())));
     let lost = before.lost.into_iter().chain(gone);
-    summary.lost = lost.map(|sentence| with_last_wish(&world, &records, sentence)).collect();
+    summary.lost = lost.map(|sentence| with_last_request(&world, &records, sentence)).collect();
     summary.doubled = before.doubled;
     summary.doubled.extend(after.doubled);
     summary.doubled.sort();

@@ -162,13 +162,13 @@ impl Traffic {
             items: self.items(&placed),
             wanted: Wanted::nothing_yet(house, collect, life.bad_phone),
             told: None,
-            wishes: Vec::new(),
+            requests: Vec::new(),
         };
         let mut fee = self.fee(&placed);
         for (pause, act) in life.acts {
             tokio::time::sleep(pause).await;
             record.wanted = record.wanted.after(act, side, fee);
-            record.wishes.push(format!("{} {act:?}", jiff::Timestamp::now().strftime("%H:%M:%S%.3f")));
+            record.requests.push(format!("{} {act:?}", jiff::Timestamp::now().strftime("%H:%M:%S%.3f")));
             match act {
                 Act::Send => {
                     self.edit(&placed, |order| order.set_status(TO_BE_SENT));
@@ -229,7 +229,7 @@ impl Traffic {
                 Act::HandOver => self.courier(&record, &["DELIVERY", "COMPLETE"]).await,
             }
         }
-        record.wishes.push(format!("{} accepted", jiff::Timestamp::now().strftime("%H:%M:%S%.3f")));
+        record.requests.push(format!("{} accepted", jiff::Timestamp::now().strftime("%H:%M:%S%.3f")));
         self.records.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone());
         record
     }

@@ -24,7 +24,7 @@ pub struct Record {
     /// The last status RetailCRM was told.
     pub told: Option<String>,
     /// What was done about it and when, for people.
-    pub wishes: Vec<String>,
+    pub requests: Vec<String>,
 }
 
 impl Record {
@@ -54,7 +54,7 @@ pub fn is_of(order: &Order, record: &Record, shops: &[Shop]) -> bool {
 /// What does not hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// Effects that are missing or of an earlier wish, one sentence for each order.
+    /// Effects that are missing or of an earlier request, one sentence for each order.
     pub lost: Vec<String>,
     /// Effects that are there more than once.
     pub doubled: Vec<String>,
@@ -190,7 +190,7 @@ mod tests {
     fn record(acts: &[(Act, usize)]) -> Record {
         let wanted = acts.iter().fold(Wanted::nothing_yet(77, 1_000, false), |w, (act, side)| w.after(*act, *side, 0));
         let (numbers, items) = (vec!["1001C".to_owned()], [3301].into());
-        Record { shops: [0, 1], id: 1, numbers, items, wanted, told: None, wishes: Vec::new() }
+        Record { shops: [0, 1], id: 1, numbers, items, wanted, told: None, requests: Vec::new() }
     }
 
     fn counts(record: Record, orders: &[Order]) -> (usize, usize) {

@@ -213,7 +213,7 @@ impl World {
             let rows = self.ledger.rows(sql).await?;
             concluded.extend(rows.iter().map(|row| (number(row, "integration_id"), text(row, "number").to_owned())));
         }
-        // A wish that was handed over to its order is concluded under the order's id.
+        // A request that was handed over to its order is concluded under the order's id.
         let mut served: BTreeSet<(i64, i64)> = BTreeSet::new();
         for sql in [
             "SELECT integration_id, crm_order_id FROM order_intents WHERE requested = served",

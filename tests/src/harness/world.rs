@@ -1034,7 +1034,7 @@ impl World {
 
     /// Whether what was accepted lately stands in the ledger. The broker counts messages that are
     /// ready; those in a worker's hand it tells seconds later. The journal may miss what a killed
-    /// worker had recorded; then the wish still names it.
+    /// worker had recorded; then the request still names it.
     async fn are_recorded(&self) -> anyhow::Result<bool> {
         let sql = "SELECT DISTINCT outcome AS id FROM journal WHERE what = 'trigger' UNION SELECT command_id FROM intents \
                    UNION SELECT command_id FROM order_intents";

@@ -11,8 +11,8 @@ use shared::measoft::{self, CalcRequest, Package, PayType, PickupPoint};
 use shared::retailcrm::wire::callbacks::{CalculateRequest, Tariff, TariffKind};
 
 use crate::callbacks::tariff::{self, pickup_mode, takes, terminal, town};
-use crate::callbacks::{Answered, Desk, Refusal, Request, key_field, lists, result, texts};
-use crate::vendor::Shop;
+use crate::callbacks::{Answered, CallbackContext, Refusal, Request, key_field, lists, result, texts};
+use crate::vendor::ActiveIntegration;
 use crate::vendor::towns::Resolved;
 
 /// The vendor's own module keeps an answer this long (measoft-api.md §17).
@@ -48,20 +48,20 @@ impl Kept {
 
 /// # Errors
 /// What the manager has to fill in, or what MeaSoft says.
-pub async fn calculate(desk: &Desk, request: &Request) -> Answered {
-    let (shop, language) = (&request.shop, request.language());
+pub async fn calculate(context: &CallbackContext, request: &Request) -> Answered {
+    let (active, language) = (&request.active, request.language());
     let asked = CalculateRequest::parse(&request.body.to_string()).map_err(|bad| texts::misread(language, &bad))?;
-    let town = town(desk, shop, &asked).await?;
-    let question = question(&asked, &town, &shop.integration.settings);
+    let town = town(context, active, &asked).await?;
+    let question = question(&asked, &town, &active.integration.settings);
     let weight = question.weight.unwrap_or(Grams(0));
     let (tariffs, points) = tokio::join!(
-        ask(desk, shop, question),
+        ask(context, active, question),
         // Without its points a town is still delivered to by courier.
-        async { lists::points_of(desk, shop, &town).await.unwrap_or_default() }
+        async { lists::points_of(context, active, &town).await.unwrap_or_default() }
     );
     let points: Vec<PickupPoint> =
         points.into_iter().filter(|point| takes(point, weight, asked.cod.unwrap_or_default())).collect();
-    Ok(result(offers(shop, language, &tariffs?, &points)))
+    Ok(result(offers(active, language, &tariffs?, &points)))
 }
 
 /// An empty parcel on the way that orders take: from the sender's town (as `neworder` names
@@ -108,37 +108,46 @@ fn question(asked: &CalculateRequest, town: &Resolved, settings: &Settings) -> C
     }
 }
 
-async fn ask(desk: &Desk, shop: &Shop, question: CalcRequest) -> Result<Vec<measoft::Tariff>, Refusal> {
-    let language = shop.integration.settings.language;
-    let question = (shop.id(), shop.integration.version, question);
-    if let Some(kept) = desk.kept.get(&question, desk.tools.clock.now()) {
+async fn ask(
+    context: &CallbackContext,
+    active: &ActiveIntegration,
+    question: CalcRequest,
+) -> Result<Vec<measoft::Tariff>, Refusal> {
+    let language = active.integration.settings.language;
+    let question = (active.id(), active.integration.version, question);
+    if let Some(kept) = context.kept.get(&question, context.tools.clock.now()) {
         return Ok(kept);
     }
-    match desk.tools.ask(shop, shop.vendors.courier.calculate(&question.2)).await {
+    match context.tools.ask(active, active.vendors.courier.calculate(&question.2)).await {
         Err(held) => Err(texts::held_back(language, &held)),
-        Ok(Err(error)) => Err(texts::courier(desk, shop, None, &error).await),
+        Ok(Err(error)) => Err(texts::courier(context, active, None, &error).await),
         Ok(Ok(tariffs)) => {
-            desk.kept.put(question, tariffs.clone(), desk.tools.clock.now());
+            context.kept.put(question, tariffs.clone(), context.tools.clock.now());
             Ok(tariffs)
         }
     }
 }
 
 /// One courier tariff for each mode, and one to the pick-up points where there are any.
-fn offers(shop: &Shop, language: Language, modes: &[measoft::Tariff], points: &[PickupPoint]) -> Vec<Tariff> {
+fn offers(
+    active: &ActiveIntegration,
+    language: Language,
+    modes: &[measoft::Tariff],
+    points: &[PickupPoint],
+) -> Vec<Tariff> {
     let mut offers: Vec<Tariff> = modes
         .iter()
         .filter_map(|mode| {
             let code = mode.service.clone()?;
-            Some(offer(shop, mode, code, tariff::group(language, TariffKind::Courier), TariffKind::Courier))
+            Some(offer(active, mode, code, tariff::group(language, TariffKind::Courier), TariffKind::Courier))
         })
         .collect();
     if !points.is_empty()
-        && let Some(mode) = pickup_mode(modes, shop.integration.settings.default_service.as_deref())
+        && let Some(mode) = pickup_mode(modes, active.integration.settings.default_service.as_deref())
         && let Some(code) = &mode.service
     {
         let kind = TariffKind::SelfDelivery;
-        let mut pickup = offer(shop, mode, format!("pvz-{code}"), tariff::group(language, kind), kind);
+        let mut pickup = offer(active, mode, format!("pvz-{code}"), tariff::group(language, kind), kind);
         pickup.name = tariff::pickup_name(language, &pickup.name);
         pickup.pickuppoint_list = points.iter().take(POINTS).map(terminal).collect();
         offers.push(pickup);
@@ -146,7 +155,7 @@ fn offers(shop: &Shop, language: Language, modes: &[measoft::Tariff], points: &[
     offers
 }
 
-fn offer(shop: &Shop, mode: &measoft::Tariff, code: String, group: &str, kind: TariffKind) -> Tariff {
+fn offer(active: &ActiveIntegration, mode: &measoft::Tariff, code: String, group: &str, kind: TariffKind) -> Tariff {
     Tariff {
         group: Some(group.to_owned()),
         name: mode.service_name.clone().unwrap_or_else(|| code.clone()),
@@ -155,7 +164,7 @@ fn offer(shop: &Shop, mode: &measoft::Tariff, code: String, group: &str, kind: T
         cost: Some(mode.price),
         min_term: mode.min_days,
         max_term: mode.max_days.or(mode.min_days),
-        extra_data: key_field(shop),
+        extra_data: key_field(active),
         extra_data_available: None,
         pickuppoint_list: Vec::new(),
         code,

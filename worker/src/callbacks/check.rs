@@ -13,8 +13,8 @@ use shared::retailcrm::CrmError;
 use shared::retailcrm::codes::{self, Lists};
 use shared::retailcrm::wire::order::Address;
 
-use crate::callbacks::{Answered, Desk, Request, calculate, result, tariff, texts};
-use crate::vendor::Shop;
+use crate::callbacks::{Answered, CallbackContext, Request, calculate, result, tariff, texts};
+use crate::vendor::ActiveIntegration;
 
 /// One thing looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,23 +31,23 @@ pub struct Finding {
 ///
 /// # Errors
 /// None; what fails is a finding.
-pub async fn check(desk: &Desk, request: &Request) -> Answered {
+pub async fn check(context: &CallbackContext, request: &Request) -> Answered {
     let text = |name: &str| request.body.get(name).and_then(Value::as_str);
     let mut findings = Vec::new();
     let mut say = |what, ok, text: String| findings.push(Finding { what, ok, text });
-    let (shop, on_trial) = match entered(desk, &request.shop, text("draft")) {
-        None => (request.shop.clone(), false),
-        Some(Ok(shop)) => (shop, true),
+    let (active, on_trial) = match entered(context, &request.active, text("draft")) {
+        None => (request.active.clone(), false),
+        Some(Ok(active)) => (active, true),
         Some(Err(why)) => {
             say("crm_key", false, why);
             return Ok(result(findings));
         }
     };
-    let shop = &spoken(&shop, text("language"));
-    let language = shop.integration.settings.language;
+    let active = &spoken(&active, text("language"));
+    let language = active.integration.settings.language;
     let ru = language == Language::Ru;
     let mut crm_answers = false;
-    match shop.vendors.crm.credentials().await {
+    match active.vendors.crm.credentials().await {
         Ok(credentials) => {
             crm_answers = true;
             let missing = credentials.missing_scopes();
@@ -66,12 +66,12 @@ pub async fn check(desk: &Desk, request: &Request) -> Answered {
         }
         Err(error) => say("crm_key", false, crm_words(ru, &error)),
     }
-    if crm_answers && codes::has_new(&shop.integration.settings, &Settings::default()) {
-        let (ok, text) = known_codes(shop).await;
+    if crm_answers && codes::has_new(&active.integration.settings, &Settings::default()) {
+        let (ok, text) = known_codes(active).await;
         say("crm_codes", ok, text);
     }
     let mut logged_in = false;
-    match desk.tools.ask(shop, shop.vendors.courier.probe()).await {
+    match context.tools.ask(active, active.vendors.courier.probe()).await {
         Ok(Ok(client)) => {
             logged_in = true;
             let text = if ru {
@@ -87,7 +87,7 @@ pub async fn check(desk: &Desk, request: &Request) -> Answered {
                 MeasoftError::Refused { text, verdict, .. } if on_trial => {
                     texts::gave_up(language, verdict.reason, text).text
                 }
-                _ => texts::courier(desk, shop, None, &error).await.text,
+                _ => texts::courier(context, active, None, &error).await.text,
             };
             let text = match &error {
                 MeasoftError::Refused { verdict, .. } => {
@@ -101,7 +101,8 @@ pub async fn check(desk: &Desk, request: &Request) -> Answered {
     }
     if let Some(town) = text("town").map(str::trim).filter(|town| logged_in && !town.is_empty()) {
         let weight = request.body.get("weight").and_then(Value::as_u64).and_then(|g| u32::try_from(g).ok());
-        let (ok, text) = tariffs(desk, shop, town, weight.unwrap_or(shop.integration.settings.default_weight_g)).await;
+        let (ok, text) =
+            tariffs(context, active, town, weight.unwrap_or(active.integration.settings.default_weight_g)).await;
         say("tariffs", ok, text);
     }
     Ok(result(findings))
@@ -112,15 +113,15 @@ pub async fn check(desk: &Desk, request: &Request) -> Answered {
 ///
 /// # Errors
 /// None; a refusal is an answer.
-pub async fn prove(desk: &Desk, request: &Request) -> Answered {
+pub async fn prove(context: &CallbackContext, request: &Request) -> Answered {
     let text = |name: &str| request.body.get(name).and_then(Value::as_str);
-    let said = match entered(desk, &request.shop, text("draft")) {
+    let said = match entered(context, &request.active, text("draft")) {
         None => Err(String::new()),
         Some(Err(why)) => Err(why),
-        Some(Ok(shop)) => match accepted(&shop).await {
+        Some(Ok(active)) => match accepted(&active).await {
             Ok(()) => Ok(()),
             Err(error) => {
-                Err(crm_words(spoken(&shop, text("language")).integration.settings.language == Language::Ru, &error))
+                Err(crm_words(spoken(&active, text("language")).integration.settings.language == Language::Ru, &error))
             }
         },
     };
@@ -132,15 +133,15 @@ pub async fn prove(desk: &Desk, request: &Request) -> Answered {
 ///
 /// # Errors
 /// None; a refusal is an answer, and a RetailCRM that is away refuses nothing.
-pub async fn code(desk: &Desk, request: &Request) -> Answered {
+pub async fn code(context: &CallbackContext, request: &Request) -> Answered {
     let text = |name: &str| request.body.get(name).and_then(Value::as_str);
-    let shop = match entered(desk, &request.shop, text("draft")) {
-        Some(Ok(shop)) => shop,
-        _ => request.shop.clone(),
+    let active = match entered(context, &request.active, text("draft")) {
+        Some(Ok(active)) => active,
+        _ => request.active.clone(),
     };
-    let language = spoken(&shop, text("language")).integration.settings.language;
+    let language = spoken(&active, text("language")).integration.settings.language;
     let wanted = Settings { payment_status: text("payment_status").map(str::to_owned), ..Settings::default() };
-    let wrong = match Lists::read(&*shop.vendors.crm).await {
+    let wrong = match Lists::read(&*active.vendors.crm).await {
         Ok(lists) => lists.wrong(&wanted),
         Err(_) => Vec::new(),
     };
@@ -149,10 +150,10 @@ pub async fn code(desk: &Desk, request: &Request) -> Answered {
 }
 
 /// Whether RetailCRM has every code that the settings name.
-async fn known_codes(shop: &Shop) -> (bool, String) {
-    let settings = &shop.integration.settings;
+async fn known_codes(active: &ActiveIntegration) -> (bool, String) {
+    let settings = &active.integration.settings;
     let ru = settings.language == Language::Ru;
-    match Lists::read(&*shop.vendors.crm).await {
+    match Lists::read(&*active.vendors.crm).await {
         Err(error) => (false, crm_words(ru, &error)),
         Ok(lists) => {
             let wrong: Vec<String> = lists.wrong(settings).iter().map(|wrong| wrong.text(settings.language)).collect();
@@ -167,42 +168,46 @@ async fn known_codes(shop: &Shop) -> (bool, String) {
 
 /// # Errors
 /// Why RetailCRM does not let the shop's key in.
-pub async fn accepted(shop: &Shop) -> Result<(), CrmError> {
-    shop.vendors.crm.credentials().await.map(|_| ())
+pub async fn accepted(active: &ActiveIntegration) -> Result<(), CrmError> {
+    active.vendors.crm.credentials().await.map(|_| ())
 }
 
 /// The shop with the connection of a draft; `None` without one.
-fn entered(desk: &Desk, shop: &Shop, draft: Option<&str>) -> Option<Result<Shop, String>> {
-    let draft = Draft::open(draft?, shop.id(), &desk.tools.store.key)?;
-    let mut integration = (*shop.integration).clone();
+fn entered(
+    context: &CallbackContext,
+    active: &ActiveIntegration,
+    draft: Option<&str>,
+) -> Option<Result<ActiveIntegration, String>> {
+    let draft = Draft::open(draft?, active.id(), &context.tools.store.key)?;
+    let mut integration = (*active.integration).clone();
     draft.put_into(&mut integration);
-    Some(desk.shops.trial(integration))
+    Some(context.integrations.trial(integration))
 }
 
 /// The shop with answers in this language.
-fn spoken(shop: &Shop, language: Option<&str>) -> Shop {
-    let mut shop = shop.clone();
+fn spoken(active: &ActiveIntegration, language: Option<&str>) -> ActiveIntegration {
+    let mut active = active.clone();
     let language = match language {
         Some("en") => Language::En,
         Some("ru") => Language::Ru,
-        _ => return shop,
+        _ => return active,
     };
-    Arc::make_mut(&mut shop.integration).settings.language = language;
-    shop
+    Arc::make_mut(&mut active.integration).settings.language = language;
+    active
 }
 
-async fn tariffs(desk: &Desk, shop: &Shop, town: &str, grams: u32) -> (bool, String) {
-    let language = shop.integration.settings.language;
+async fn tariffs(context: &CallbackContext, active: &ActiveIntegration, town: &str, grams: u32) -> (bool, String) {
+    let language = active.integration.settings.language;
     let address = Address { city: Some(town.to_owned()), ..Address::default() };
-    let town = match tariff::resolved(desk, shop, &address).await {
+    let town = match tariff::resolved(context, active, &address).await {
         Ok(town) => town,
         Err(refusal) => return (false, refusal.text),
     };
-    let parcel = calculate::parcel(&shop.integration.settings, &town, Kopecks::ZERO);
+    let parcel = calculate::parcel(&active.integration.settings, &town, Kopecks::ZERO);
     let question = CalcRequest { weight: Some(Grams(grams)), ..parcel };
-    match desk.tools.ask(shop, shop.vendors.courier.calculate(&question)).await {
+    match context.tools.ask(active, active.vendors.courier.calculate(&question)).await {
         Err(held) => (false, texts::held_back(language, &held).text),
-        Ok(Err(error)) => (false, texts::courier(desk, shop, None, &error).await.text),
+        Ok(Err(error)) => (false, texts::courier(context, active, None, &error).await.text),
         Ok(Ok(tariffs)) if tariffs.is_empty() => {
             let text = match language {
                 Language::Ru => "Тарифов нет: обратитесь в курьерскую службу для их настройки",

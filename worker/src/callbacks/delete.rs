@@ -4,43 +4,43 @@ use shared::domain::delivery::DeliveryState as S;
 use shared::domain::{Language, OrderNumber};
 use shared::message::Candidate;
 use shared::retailcrm::wire::callbacks::DeleteRequest;
-use shared::store::intents::{Want, Wish};
+use shared::store::intents::{OrderRequest, RequestKind};
 
-use crate::callbacks::{Answered, Desk, Refusal, Request, Waited, delivery_of, done, texts, wait_served};
+use crate::callbacks::{Answered, CallbackContext, Refusal, Request, Waited, delivery_of, done, texts, wait_served};
 use crate::hint::Hint;
 
 /// # Errors
 /// Why the delivery stays.
-pub async fn delete(desk: &Desk, request: &Request) -> Answered {
-    let (shop, language) = (&request.shop, request.language());
+pub async fn delete(context: &CallbackContext, request: &Request) -> Answered {
+    let (active, language) = (&request.active, request.language());
     let asked = DeleteRequest::parse(&request.body.to_string()).map_err(|bad| texts::misread(language, &bad))?;
-    let Some(delivery) = delivery_of(desk, shop, &asked.delivery_id).await? else { return Ok(done()) };
+    let Some(delivery) = delivery_of(context, active, &asked.delivery_id).await? else { return Ok(done()) };
     let Ok(number) = OrderNumber::parse(&delivery.number) else { return Ok(done()) };
-    let store = &desk.tools.store;
-    let now = desk.tools.clock.now();
-    let wish = Wish {
-        integration: shop.id(),
+    let store = &context.tools.store;
+    let now = context.tools.clock.now();
+    let order_request = OrderRequest {
+        integration: active.id(),
         number,
         order: Some(delivery.crm_order),
-        want: Want::Cancel,
+        want: RequestKind::Cancel,
         declared: None,
-        candidates: vec![Candidate::withdrawn(shop.id())],
+        candidates: vec![Candidate::withdrawn(active.id())],
         due_at: now,
         received_at: request.received_at,
         generation: 0,
         traceparent: None,
         command_id: request.command.clone(),
     };
-    store.record_wishes(&[wish]).await.map_err(|error| {
+    store.record_requests(&[order_request]).await.map_err(|error| {
         tracing::warn!(%error, "a withdrawal could not be recorded");
         texts::unavailable(language)
     })?;
-    let _ = desk.hints.send(Hint { integration: shop.id(), due_at: now }).await;
-    if wait_served(desk, shop.id(), delivery.crm_order, request.answer_by).await == Waited::GoesOn {
+    let _ = context.hints.send(Hint { integration: active.id(), due_at: now }).await;
+    if wait_served(context, active.id(), delivery.crm_order, request.answer_by).await == Waited::GoesOn {
         return Err(goes_on(language));
     }
     let read = async {
-        let dead = store.newest_dead_letter(shop.id(), delivery.crm_order, now).await?;
+        let dead = store.newest_dead_letter(active.id(), delivery.crm_order, now).await?;
         Ok::<_, shared::store::StoreError>((dead, store.delivery(delivery.id).await?))
     };
     let (dead, left) = read.await.map_err(|_| texts::unavailable(language))?;

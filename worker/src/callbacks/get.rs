@@ -9,15 +9,15 @@ use shared::measoft::StatusCode;
 use shared::retailcrm::tolerant::Misread;
 use shared::retailcrm::wire::callbacks::{DeliveryStatus, GetQuery, GetResult, Interval};
 
-use crate::callbacks::{Answered, Desk, Request, delivery_of, key_field, lists, result, texts};
+use crate::callbacks::{Answered, CallbackContext, Request, delivery_of, key_field, lists, result, texts};
 use crate::order::report::module_status;
-use crate::order::saved_request::Overlay;
+use crate::order::saved_request::SavedRequest;
 use crate::vendor::references::References;
 
 /// # Errors
 /// 404 for an id that is not of this integration.
-pub async fn get(desk: &Desk, request: &Request) -> Answered {
-    let (shop, language) = (&request.shop, request.language());
+pub async fn get(context: &CallbackContext, request: &Request) -> Answered {
+    let (active, language) = (&request.active, request.language());
     let id = request.body.get("deliveryId").and_then(|id| match id {
         serde_json::Value::String(text) => Some(text.clone()),
         serde_json::Value::Number(number) => Some(number.to_string()),
@@ -25,17 +25,18 @@ pub async fn get(desk: &Desk, request: &Request) -> Answered {
     });
     let query = GetQuery::read(id.as_deref().map(|id| ("deliveryId", id)))
         .map_err(|bad: Misread| texts::misread(language, &bad))?;
-    let Some(d) = delivery_of(desk, shop, &query.delivery_id).await? else {
+    let Some(d) = delivery_of(context, active, &query.delivery_id).await? else {
         return Err(texts::unknown_delivery(language));
     };
-    let saved = Overlay::of_delivery(&d).saved(d.integration, d.crm_order, &desk.tools.store.key);
-    let zone = desk.tools.references.latest(shop.id()).map_or_else(|| References::default().zone, |r| r.zone.clone());
+    let saved = SavedRequest::of_delivery(&d).saved(d.integration, d.crm_order, &context.tools.store.key);
+    let zone =
+        context.tools.references.latest(active.id()).map_or_else(|| References::default().zone, |r| r.zone.clone());
     let (code, comment) = match d.state {
         S::Planned | S::Sending | S::Unknown => (status_list::PREPROCESSING.to_owned(), None),
         S::Rejected => (status_list::ERROR.to_owned(), d.crm_written.error.clone()),
         _ => {
             let status = d.status.as_deref().unwrap_or("NEW");
-            (module_status(shop, status), Some(status_words(status, language)))
+            (module_status(active, status), Some(status_words(status, language)))
         }
     };
     let at = d.status_at.or(d.sent_at).unwrap_or(d.created_at);
@@ -43,7 +44,7 @@ pub async fn get(desk: &Desk, request: &Request) -> Answered {
     let mut answer = GetResult {
         track_number: placed.then(|| d.orderno.as_str().to_owned()),
         status: Some(DeliveryStatus { code, updated_at: ZonedDateTime::new(at, zone), comment }),
-        extra_data: key_field(shop),
+        extra_data: key_field(active),
         ..GetResult::default()
     };
     if let Some(saved) = saved {
@@ -54,7 +55,7 @@ pub async fn get(desk: &Desk, request: &Request) -> Answered {
         answer.delivery_time =
             (slot.from.is_some() || slot.to.is_some()).then_some(Interval { from: slot.from, to: slot.to });
         if let Some(tariff) = s.tariff.filter(|tariff| !tariff.is_empty()) {
-            answer.tariff_name = lists::kept_name(desk, shop, &tariff).await;
+            answer.tariff_name = lists::kept_name(context, active, &tariff).await;
             answer.tariff = Some(tariff);
         }
         answer.payer_type = s.payer_type;

@@ -8,8 +8,8 @@ use shared::retailcrm::wire::callbacks::{ShipmentPointQuery, Tariff, TariffKind,
 use shared::retailcrm::wire::order::Address;
 
 use crate::callbacks::tariff::{group, names_pickup, pickup_name, resolved, terminal};
-use crate::callbacks::{Answered, Desk, Refusal, Request, result, texts};
-use crate::vendor::Shop;
+use crate::callbacks::{Answered, CallbackContext, Refusal, Request, result, texts};
+use crate::vendor::ActiveIntegration;
 use crate::vendor::towns::Resolved;
 
 /// How long a list is served from what is kept (measoft-api.md §18).
@@ -21,9 +21,9 @@ const SERVICES: &str = "services";
 ///
 /// # Errors
 /// What MeaSoft says.
-pub async fn tariffs(desk: &Desk, request: &Request) -> Answered {
+pub async fn tariffs(context: &CallbackContext, request: &Request) -> Answered {
     let language = request.language();
-    let modes = services(desk, &request.shop).await?;
+    let modes = services(context, &request.active).await?;
     let listed = |code: String, name: String, kind: TariffKind| Tariff {
         code,
         group: None,
@@ -39,7 +39,7 @@ pub async fn tariffs(desk: &Desk, request: &Request) -> Answered {
     };
     let mut list: Vec<Tariff> =
         modes.iter().map(|mode| listed(mode.code.clone(), mode.name.clone(), TariffKind::Courier)).collect();
-    let default = request.shop.integration.settings.default_service.as_deref();
+    let default = request.active.integration.settings.default_service.as_deref();
     let pickup = modes
         .iter()
         .find(|mode| names_pickup(&mode.name))
@@ -54,7 +54,7 @@ pub async fn tariffs(desk: &Desk, request: &Request) -> Answered {
 ///
 /// # Errors
 /// What the manager has to fill in, or what MeaSoft says.
-pub async fn points(desk: &Desk, request: &Request) -> Answered {
+pub async fn points(context: &CallbackContext, request: &Request) -> Answered {
     let pairs: Vec<(String, String)> = request
         .body
         .as_object()
@@ -64,13 +64,13 @@ pub async fn points(desk: &Desk, request: &Request) -> Answered {
         .collect();
     let query = ShipmentPointQuery::read(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let address = Address { city: query.city, region: query.region, country_iso: query.country, ..Address::default() };
-    let town = match resolved(desk, &request.shop, &address).await {
+    let town = match resolved(context, &request.active, &address).await {
         Ok(town) => town,
         // Asked without a town, or for one the courier does not know: there are none.
         Err(refusal) if ["no_city", "unknown_town"].contains(&refusal.label) => return Ok(result(Vec::<()>::new())),
         Err(refusal) => return Err(refusal),
     };
-    let points = points_of(desk, &request.shop, &town).await?;
+    let points = points_of(context, &request.active, &town).await?;
     let wanted = |point: &&PickupPoint| query.code.as_ref().is_none_or(|code| *code == point.code);
     // How to get there is said to receivers, not to the shop's driver.
     let dropoff = |point: &PickupPoint| Terminal { description: None, ..terminal(point) };
@@ -78,13 +78,18 @@ pub async fn points(desk: &Desk, request: &Request) -> Answered {
 }
 
 /// A kept list, or a fresh one; when MeaSoft fails, an older one is better than none.
-async fn kept<T, F>(desk: &Desk, shop: &Shop, name: &str, fresh: F) -> Result<Vec<T>, Refusal>
+async fn kept<T, F>(
+    context: &CallbackContext,
+    active: &ActiveIntegration,
+    name: &str,
+    fresh: F,
+) -> Result<Vec<T>, Refusal>
 where
     T: serde::Serialize + serde::de::DeserializeOwned,
     F: AsyncFnOnce() -> Result<Vec<T>, Refusal>,
 {
-    let now = desk.tools.clock.now();
-    let found = desk.tools.store.reference(shop.id(), name).await.ok().flatten();
+    let now = context.tools.clock.now();
+    let found = context.tools.store.reference(active.id(), name).await.ok().flatten();
     let old = match found {
         Some((text, at)) => {
             let list = serde_json::from_str::<Vec<T>>(&text).ok();
@@ -98,7 +103,7 @@ where
     match fresh().await {
         Ok(list) => {
             let text = serde_json::to_string(&list).expect("lists serialise");
-            if let Err(error) = desk.tools.store.keep_reference(shop.id(), name, &text).await {
+            if let Err(error) = context.tools.store.keep_reference(active.id(), name, &text).await {
                 tracing::debug!(%error, "a list could not be kept");
             }
             Ok(list)
@@ -111,11 +116,11 @@ where
 ///
 /// # Errors
 /// What MeaSoft says, when none are kept.
-pub async fn services(desk: &Desk, shop: &Shop) -> Result<Vec<Service>, Refusal> {
-    let language = shop.integration.settings.language;
-    kept(desk, shop, SERVICES, async || match desk.tools.ask(shop, shop.vendors.courier.services()).await {
+pub async fn services(context: &CallbackContext, active: &ActiveIntegration) -> Result<Vec<Service>, Refusal> {
+    let language = active.integration.settings.language;
+    kept(context, active, SERVICES, async || match context.tools.ask(active, active.vendors.courier.services()).await {
         Err(held) => Err(texts::held_back(language, &held)),
-        Ok(Err(error)) => Err(texts::courier(desk, shop, None, &error).await),
+        Ok(Err(error)) => Err(texts::courier(context, active, None, &error).await),
         Ok(Ok(list)) => Ok(list),
     })
     .await
@@ -135,13 +140,17 @@ fn points_in(town: &Resolved) -> PickupFilter {
 ///
 /// # Errors
 /// What MeaSoft says, when none are kept.
-pub async fn points_of(desk: &Desk, shop: &Shop, town: &Resolved) -> Result<Vec<PickupPoint>, Refusal> {
-    let language = shop.integration.settings.language;
+pub async fn points_of(
+    context: &CallbackContext,
+    active: &ActiveIntegration,
+    town: &Resolved,
+) -> Result<Vec<PickupPoint>, Refusal> {
+    let language = active.integration.settings.language;
     let filter = points_in(town);
-    kept(desk, shop, &format!("pvz:{}", town.code), async || {
-        match desk.tools.ask(shop, shop.vendors.courier.pickup_points(&filter)).await {
+    kept(context, active, &format!("pvz:{}", town.code), async || {
+        match context.tools.ask(active, active.vendors.courier.pickup_points(&filter)).await {
             Err(held) => Err(texts::held_back(language, &held)),
-            Ok(Err(error)) => Err(texts::courier(desk, shop, None, &error).await),
+            Ok(Err(error)) => Err(texts::courier(context, active, None, &error).await),
             Ok(Ok(list)) => Ok(list),
         }
     })
@@ -149,16 +158,16 @@ pub async fn points_of(desk: &Desk, shop: &Shop, town: &Resolved) -> Result<Vec<
 }
 
 /// The name of one of our tariffs, if the modes are kept; nobody is asked.
-pub async fn kept_name(desk: &Desk, shop: &Shop, tariff: &str) -> Option<String> {
-    let (text, at) = desk.tools.store.reference(shop.id(), SERVICES).await.ok()??;
-    if at + 720.hours() < desk.tools.clock.now() {
+pub async fn kept_name(context: &CallbackContext, active: &ActiveIntegration, tariff: &str) -> Option<String> {
+    let (text, at) = context.tools.store.reference(active.id(), SERVICES).await.ok()??;
+    if at + 720.hours() < context.tools.clock.now() {
         return None;
     }
     let modes: Vec<Service> = serde_json::from_str(&text).ok()?;
     let code = tariff.strip_prefix("pvz-").unwrap_or(tariff);
     let name = modes.into_iter().find(|mode| mode.code == code)?.name;
     let pickup = crate::order::saved_request::is_pickup_tariff(tariff);
-    Some(if pickup { pickup_name(shop.integration.settings.language, &name) } else { name })
+    Some(if pickup { pickup_name(active.integration.settings.language, &name) } else { name })
 }
 
 #[cfg(test)]

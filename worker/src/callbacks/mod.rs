@@ -34,17 +34,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::hint::Hint;
 use crate::tools::Tools;
-use crate::vendor::Shop;
-use crate::vendor::integrations::Shops;
+use crate::vendor::ActiveIntegration;
+use crate::vendor::integrations::ActiveIntegrations;
 
 /// Code of the field through which triggers learn their key (retailcrm-api.md E.5).
 pub const KEY_FIELD: &str = "deliveryApiKey";
 
 /// What the callbacks work with.
 #[derive(Clone)]
-pub struct Desk {
+pub struct CallbackContext {
     pub tools: Tools,
-    pub shops: Shops,
+    pub integrations: ActiveIntegrations,
     /// Tells the runner that something is due.
     pub hints: mpsc::Sender<Hint>,
     pub allowed: Arc<AllowedHosts>,
@@ -58,9 +58,9 @@ pub struct Desk {
 
 /// One request in hand.
 pub struct Request {
-    pub shop: Shop,
+    pub active: ActiveIntegration,
     pub body: Value,
-    /// Id of the command: a redelivery is the same wish.
+    /// Id of the command: a redelivery is the same request.
     pub command: String,
     pub received_at: Timestamp,
     /// The caller gives up then.
@@ -70,7 +70,7 @@ pub struct Request {
 impl Request {
     #[must_use]
     pub fn language(&self) -> shared::domain::Language {
-        self.shop.integration.settings.language
+        self.active.integration.settings.language
     }
 }
 
@@ -126,8 +126,8 @@ pub fn error(refusal: &Refusal) -> CallbackReply {
 
 /// The extra field every tariff and every saved delivery carries.
 #[must_use]
-pub fn key_field(shop: &Shop) -> BTreeMap<String, String> {
-    let key = shop.integration.secrets.delivery_api_key.expose().to_owned();
+pub fn key_field(active: &ActiveIntegration) -> BTreeMap<String, String> {
+    let key = active.integration.secrets.delivery_api_key.expose().to_owned();
     [(KEY_FIELD.to_owned(), key)].into()
 }
 
@@ -135,22 +135,27 @@ pub fn key_field(shop: &Shop) -> BTreeMap<String, String> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn delivery_of(desk: &Desk, shop: &Shop, id: &str) -> Result<Option<Delivery>, Refusal> {
-    let Some(order) = Delivery::parse_external_id(shop.id(), id.trim()) else { return Ok(None) };
-    by_order(desk, shop.id(), order, shop).await
+pub async fn delivery_of(
+    context: &CallbackContext,
+    active: &ActiveIntegration,
+    id: &str,
+) -> Result<Option<Delivery>, Refusal> {
+    let Some(order) = Delivery::parse_external_id(active.id(), id.trim()) else { return Ok(None) };
+    by_order(context, active.id(), order, active).await
 }
 
 async fn by_order(
-    desk: &Desk,
+    context: &CallbackContext,
     integration: IntegrationId,
     order: CrmOrderId,
-    shop: &Shop,
+    active: &ActiveIntegration,
 ) -> Result<Option<Delivery>, Refusal> {
-    desk.tools
+    context
+        .tools
         .store
         .delivery_by_order(integration, order)
         .await
-        .map_err(|_| texts::unavailable(shop.integration.settings.language))
+        .map_err(|_| texts::unavailable(active.integration.settings.language))
 }
 
 /// How waiting for an order's intent ended.
@@ -163,17 +168,22 @@ pub enum Waited {
 
 /// Waits until everything wished for so far is served, whichever worker serves it; no
 /// longer than the caller does, and not for what is put off beyond that.
-pub async fn wait_served(desk: &Desk, integration: IntegrationId, order: CrmOrderId, until: Timestamp) -> Waited {
+pub async fn wait_served(
+    context: &CallbackContext,
+    integration: IntegrationId,
+    order: CrmOrderId,
+    until: Timestamp,
+) -> Waited {
     /// Another process tells us nothing: its work is seen by looking.
     const LOOK: Duration = Duration::from_millis(150);
-    let store = &desk.tools.store;
-    let bell = desk.tools.bell.listen(integration, order);
+    let store = &context.tools.store;
+    let notifier = context.tools.notifier.listen(integration, order);
     let Ok(Some(Progress { requested: wanted, .. })) = store.intent_progress(integration, order).await else {
         return Waited::GoesOn;
     };
     loop {
-        let rung = bell.rung();
-        let now = desk.tools.clock.now();
+        let notified = notifier.notified();
+        let now = context.tools.clock.now();
         match store.intent_progress(integration, order).await {
             Ok(Some(progress)) if progress.served >= wanted => return Waited::Served,
             Ok(Some(p)) if !p.held && (p.due_at > until || p.rereads > 0 && p.due_at > now) => return Waited::GoesOn,
@@ -181,10 +191,10 @@ pub async fn wait_served(desk: &Desk, integration: IntegrationId, order: CrmOrde
             // A database that hiccups is asked again.
             Ok(Some(_)) | Err(_) => {}
         }
-        if now >= until || desk.stop.is_cancelled() {
+        if now >= until || context.stop.is_cancelled() {
             return Waited::GoesOn;
         }
         let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
-        let _ = tokio::time::timeout(LOOK.min(left), rung).await;
+        let _ = tokio::time::timeout(LOOK.min(left), notified).await;
     }
 }

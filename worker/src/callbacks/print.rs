@@ -8,8 +8,8 @@ use shared::measoft::MeasoftError;
 use shared::message::CallbackReply;
 use shared::retailcrm::wire::callbacks::PrintRequest;
 
-use crate::callbacks::{Answered, Desk, Refusal, Request, delivery_of, texts};
-use crate::vendor::Shop;
+use crate::callbacks::{Answered, CallbackContext, Refusal, Request, delivery_of, texts};
+use crate::vendor::ActiveIntegration;
 
 /// Orders of one request to MeaSoft.
 const TOGETHER: usize = 25;
@@ -18,20 +18,20 @@ pub const LIMIT: usize = 100;
 
 /// # Errors
 /// Which delivery cannot be printed, or what MeaSoft says.
-pub async fn print(desk: &Desk, request: &Request) -> Answered {
-    let (shop, language) = (&request.shop, request.language());
+pub async fn print(context: &CallbackContext, request: &Request) -> Answered {
+    let (active, language) = (&request.active, request.language());
     let asked = PrintRequest::parse(&request.body.to_string()).map_err(|bad| texts::misread(language, &bad))?;
     if asked.delivery_ids.is_empty() || asked.delivery_ids.len() > LIMIT || asked.entity_type != "order" {
         return Err(cannot(language, "").with_status(400));
     }
-    let forms = &shop.integration.settings.print_forms;
+    let forms = &active.integration.settings.print_forms;
     let Some(form) = forms.iter().find(|form| form.code == asked.kind).or_else(|| forms.first()) else {
         return Err(cannot(language, "").with_status(404));
     };
     let mut orders = Vec::with_capacity(asked.delivery_ids.len());
     let mut missing = Vec::new();
     for id in &asked.delivery_ids {
-        match delivery_of(desk, shop, id).await? {
+        match delivery_of(context, active, id).await? {
             Some(delivery) if delivery.state.is_placed() => orders.push(delivery.orderno),
             Some(delivery) => missing.push(delivery.number),
             None => missing.push(id.clone()),
@@ -42,7 +42,7 @@ pub async fn print(desk: &Desk, request: &Request) -> Answered {
     }
     let mut parts = Vec::new();
     for chunk in orders.chunks(TOGETHER) {
-        parts.push(waybill(desk, shop, chunk, &form.form).await?);
+        parts.push(waybill(context, active, chunk, &form.form).await?);
     }
     match merged(parts) {
         Some(pdf) => Ok(CallbackReply::pdf(pdf)),
@@ -50,14 +50,19 @@ pub async fn print(desk: &Desk, request: &Request) -> Answered {
     }
 }
 
-async fn waybill(desk: &Desk, shop: &Shop, orders: &[OrderNo], form: &str) -> Result<Vec<u8>, Refusal> {
-    match desk.tools.ask(shop, shop.vendors.courier.waybill(orders, form)).await {
-        Err(held) => Err(texts::held_back(shop.integration.settings.language, &held)),
+async fn waybill(
+    context: &CallbackContext,
+    active: &ActiveIntegration,
+    orders: &[OrderNo],
+    form: &str,
+) -> Result<Vec<u8>, Refusal> {
+    match context.tools.ask(active, active.vendors.courier.waybill(orders, form)).await {
+        Err(held) => Err(texts::held_back(active.integration.settings.language, &held)),
         Ok(Err(MeasoftError::TooLarge { limit, .. })) => {
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            Err(texts::too_large(shop.integration.settings.language, limit.saturating_add(1), limit))
+            Err(texts::too_large(active.integration.settings.language, limit.saturating_add(1), limit))
         }
-        Ok(Err(error)) => Err(texts::courier(desk, shop, None, &error).await),
+        Ok(Err(error)) => Err(texts::courier(context, active, None, &error).await),
         Ok(Ok(pdf)) => Ok(pdf),
     }
 }

@@ -11,7 +11,7 @@ use shared::retailcrm::wire::order::PayerType;
 use shared::retailcrm::{Crm, CrmError};
 
 use crate::callbacks::{KEY_FIELD, print};
-use crate::vendor::Shop;
+use crate::vendor::ActiveIntegration;
 
 /// Delivery callbacks we answer; what is not listed is not called.
 pub const ACTIONS: [&str; 7] = ["calculate", "save", "get", "delete", "print", "tariffList", "shipmentPointList"];
@@ -31,16 +31,16 @@ pub struct Registered {
 ///
 /// # Errors
 /// What RetailCRM says. Safe to repeat.
-pub async fn register(shop: &Shop, public_url: &str, module_code: &str) -> Result<Registered, CrmError> {
-    let crm = &shop.vendors.crm;
-    let code = shop.integration.code(module_code);
+pub async fn register(active: &ActiveIntegration, public_url: &str, module_code: &str) -> Result<Registered, CrmError> {
+    let crm = &active.vendors.crm;
+    let code = active.integration.code(module_code);
     let first_time = match crm.module(&code).await {
         Ok(_) => false,
         Err(CrmError::NotFound { .. }) => true,
         Err(error) => return Err(error),
     };
-    let settings = if first_time { Some(first_settings(crm.as_ref(), &shop.integration).await) } else { None };
-    let module = module(&shop.integration, public_url, module_code, settings);
+    let settings = if first_time { Some(first_settings(crm.as_ref(), &active.integration).await) } else { None };
+    let module = module(&active.integration, public_url, module_code, settings);
     let info = crm.edit_module(&module).await?;
     Ok(Registered { code, first_time, delivery_type: info.delivery_type.map(|(_, code)| code) })
 }

@@ -20,13 +20,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::callbacks::{
-    Answered, Desk, Refusal, Request, activity, calculate, check, delete, delivery_types, error, get, lists, print,
-    save, texts,
+    Answered, CallbackContext, Refusal, Request, activity, calculate, check, delete, delivery_types, error, get, lists,
+    print, save, texts,
 };
 use crate::consume::forward;
 use crate::hint::Hint;
 use crate::tools::Tools;
-use crate::vendor::integrations::Shops;
+use crate::vendor::integrations::ActiveIntegrations;
 
 /// Requests answered at once by one worker; each integration has a share of its own.
 pub const AT_ONCE: u16 = 512;
@@ -37,10 +37,15 @@ const HEAD_ROOM: usize = 256;
 
 /// The desk of a worker.
 #[must_use]
-pub fn desk(ctx: &Ctx, tools: Tools, shops: Shops, hints: mpsc::Sender<Hint>) -> Desk {
-    Desk {
+pub fn context(
+    ctx: &Ctx,
+    tools: Tools,
+    integrations: ActiveIntegrations,
+    hints: mpsc::Sender<Hint>,
+) -> CallbackContext {
+    CallbackContext {
         tools,
-        shops,
+        integrations,
         hints,
         // Unreadable settings were refused when the vendors' clients were made.
         allowed: Arc::new(AllowedHosts::parse(&ctx.config.crm_allowed_hosts).unwrap_or_default()),
@@ -53,13 +58,13 @@ pub fn desk(ctx: &Ctx, tools: Tools, shops: Shops, hints: mpsc::Sender<Hint>) ->
 }
 
 /// Runs until `stop`; what is in hand then is answered.
-pub async fn run(desk: Desk, callbacks: Callbacks, stop: CancellationToken) {
+pub async fn run(context: CallbackContext, callbacks: Callbacks, stop: CancellationToken) {
     let (mut inbox, pumping) = forward::start(callbacks.requests.subscribe(Lane::Rpc, AT_ONCE), 1, stop.clone());
     let mut running: JoinSet<()> = JoinSet::new();
     loop {
         tokio::select! {
             Some(delivery) = inbox.recv() => {
-                running.spawn(serve(desk.clone(), callbacks.replier.clone(), delivery));
+                running.spawn(serve(context.clone(), callbacks.replier.clone(), delivery));
             }
             Some(_) = running.join_next(), if !running.is_empty() => {}
             else => break,
@@ -69,11 +74,11 @@ pub async fn run(desk: Desk, callbacks: Callbacks, stop: CancellationToken) {
     let _ = pumping.await;
 }
 
-async fn serve(desk: Desk, replier: Arc<dyn Replier>, delivery: Delivery) {
+async fn serve(context: CallbackContext, replier: Arc<dyn Replier>, delivery: Delivery) {
     let address = delivery.reply_to.clone().zip(delivery.correlation_id.clone());
     let longest = address.as_ref().map_or(usize::MAX, |(reply_to, _)| replier.longest(reply_to));
     let reply = match decode(&delivery.body) {
-        Ok(envelope) => attend(&desk, envelope, longest).await,
+        Ok(envelope) => attend(&context, envelope, longest).await,
         Err(_) => error(&texts::unavailable(Language::Ru)),
     };
     if let Some((reply_to, id)) = address {
@@ -83,35 +88,35 @@ async fn serve(desk: Desk, replier: Arc<dyn Replier>, delivery: Delivery) {
 }
 
 /// One request from its envelope to its answer of at most so many bytes, journalled and measured.
-async fn attend(desk: &Desk, envelope: Envelope, longest: usize) -> CallbackReply {
-    let started = desk.tools.clock.now();
+async fn attend(context: &CallbackContext, envelope: Envelope, longest: usize) -> CallbackReply {
+    let started = context.tools.clock.now();
     let Command::Callback { action, request } = envelope.command else {
         return error(&texts::unavailable(Language::Ru));
     };
-    let Some(shop) = envelope.integration.and_then(|id| desk.shops.any(id)) else {
+    let Some(active) = envelope.integration.and_then(|id| context.integrations.any(id)) else {
         return error(&texts::unavailable(Language::Ru));
     };
-    let deadline = if action == "calculate" { desk.calculate_deadline } else { desk.callback_deadline };
+    let deadline = if action == "calculate" { context.calculate_deadline } else { context.callback_deadline };
     let number = number_of(&request);
     let request = Request {
         answer_by: answer_by(started, envelope.received_at, deadline),
-        shop: shop.clone(),
+        active: active.clone(),
         body: request,
         command: envelope.id.to_string(),
         received_at: envelope.received_at,
     };
-    let language = shop.integration.settings.language;
-    let answered = match desk.in_hand.take(shop.id()) {
+    let language = active.integration.settings.language;
+    let answered = match context.in_hand.take(active.id()) {
         None => Err(texts::too_many(language)),
         Some(_place) => {
             // Nobody waits for it after that. What waits for an order of its own accord answers
             // a moment before.
             let left = Duration::try_from(request.answer_by.duration_since(started)).unwrap_or_default();
-            let handled = AssertUnwindSafe(dispatch(desk, &action, request)).catch_unwind();
+            let handled = AssertUnwindSafe(dispatch(context, &action, request)).catch_unwind();
             match tokio::time::timeout(left + TRAVEL / 5, handled).await {
                 Ok(Ok(answered)) => answered,
                 Ok(Err(_)) => {
-                    tracing::error!(integration = shop.id().0, action, "a callback's handler broke off");
+                    tracing::error!(integration = active.id().0, action, "a callback's handler broke off");
                     Err(texts::unavailable(language))
                 }
                 Err(_) => Err(texts::courier_away(language)),
@@ -124,25 +129,25 @@ async fn attend(desk: &Desk, envelope: Envelope, longest: usize) -> CallbackRepl
         let bytes = reply.body.len().saturating_add(HEAD_ROOM);
         if bytes > longest { Err(texts::too_large(language, bytes, longest)) } else { Ok(reply) }
     });
-    let now = desk.tools.clock.now();
+    let now = context.tools.clock.now();
     let took = Duration::try_from(now.duration_since(started)).unwrap_or_default();
     let (label, outcome) = match &answered {
         Ok(_) => ("ok", Outcome::Done(Change::Synced)),
         Err(refusal) => (refusal.label, Outcome::AlreadyDone(refusal.label)),
     };
-    desk.tools.metrics.command(shared::message::Kind::Callback, &outcome, took);
+    context.tools.metrics.command(shared::message::Kind::Callback, &outcome, took);
     let said = match &answered {
         Ok(_) => format!("callback {action} answered"),
         Err(refusal) => format!("callback {action} refused: {}", refusal.text),
     };
     let mut entry = Entry::new(started, What::Trigger, said).outcome(label);
-    entry.integration = Some(shop.id());
+    entry.integration = Some(active.id());
     entry.number = number;
     entry.op = Some(format!("callback.{action}"));
     entry.duration = Some(took);
-    desk.tools.journal.write(entry);
+    context.tools.journal.write(entry);
     tracing::info!(
-        integration = shop.id().0,
+        integration = active.id().0,
         action,
         outcome = label,
         traceparent = envelope.traceparent.as_deref(),
@@ -165,29 +170,29 @@ fn number_of(request: &Value) -> Option<String> {
     ["orderNumber", "deliveryId"].iter().find_map(|name| request.get(*name)?.as_str().map(str::to_owned))
 }
 
-async fn dispatch(desk: &Desk, action: &str, request: Request) -> Answered {
+async fn dispatch(context: &CallbackContext, action: &str, request: Request) -> Answered {
     let language = request.language();
     // What concerns the connection itself, or only reads our own ledger, is always answered.
     match action {
-        "activity" => return activity::activity(desk, &request).await,
-        "settings" => return activity::settings(desk, &request).await,
-        "get" => return get::get(desk, &request).await,
-        "check" => return check::check(desk, &request).await,
-        "prove" => return check::prove(desk, &request).await,
-        "code" => return check::code(desk, &request).await,
-        "deliveryTypes" => return delivery_types::delivery_types(desk, &request).await,
+        "activity" => return activity::activity(context, &request).await,
+        "settings" => return activity::settings(context, &request).await,
+        "get" => return get::get(context, &request).await,
+        "check" => return check::check(context, &request).await,
+        "prove" => return check::prove(context, &request).await,
+        "code" => return check::code(context, &request).await,
+        "deliveryTypes" => return delivery_types::delivery_types(context, &request).await,
         _ => {}
     }
-    if let IntegrationState::Paused { by, .. } = &request.shop.integration.state {
+    if let IntegrationState::Paused { by, .. } = &request.active.integration.state {
         return Err(texts::paused(language, *by));
     }
     match action {
-        "calculate" => calculate::calculate(desk, &request).await,
-        "save" => save::save(desk, &request).await,
-        "delete" => delete::delete(desk, &request).await,
-        "print" => print::print(desk, &request).await,
-        "tariffList" => lists::tariffs(desk, &request).await,
-        "shipmentPointList" => lists::points(desk, &request).await,
+        "calculate" => calculate::calculate(context, &request).await,
+        "save" => save::save(context, &request).await,
+        "delete" => delete::delete(context, &request).await,
+        "print" => print::print(context, &request).await,
+        "tariffList" => lists::tariffs(context, &request).await,
+        "shipmentPointList" => lists::points(context, &request).await,
         _ => Err(Refusal::new("unknown_action", texts::unknown_action(language)).with_status(404)),
     }
 }

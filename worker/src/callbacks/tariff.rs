@@ -6,9 +6,9 @@ use shared::measoft::{self, PickupPoint};
 use shared::retailcrm::address;
 use shared::retailcrm::wire::callbacks::{CalculateRequest, Coordinates, TariffKind, Terminal};
 
-use crate::callbacks::{Desk, Refusal, texts};
+use crate::callbacks::{CallbackContext, Refusal, texts};
 use crate::order::town::{self, Failed};
-use crate::vendor::Shop;
+use crate::vendor::ActiveIntegration;
 use crate::vendor::towns::{Lookup, Resolved};
 
 /// The word under which a tariff is listed.
@@ -42,8 +42,12 @@ pub fn pickup_name(language: Language, mode: &str) -> String {
 }
 
 /// The address's town at MeaSoft.
-pub(crate) async fn town(desk: &Desk, shop: &Shop, asked: &CalculateRequest) -> Result<Resolved, Refusal> {
-    resolved(desk, shop, &asked.delivery_address).await
+pub(crate) async fn town(
+    context: &CallbackContext,
+    active: &ActiveIntegration,
+    asked: &CalculateRequest,
+) -> Result<Resolved, Refusal> {
+    resolved(context, active, &asked.delivery_address).await
 }
 
 /// The town of an address, in words when there is none.
@@ -51,15 +55,15 @@ pub(crate) async fn town(desk: &Desk, shop: &Shop, asked: &CalculateRequest) -> 
 /// # Errors
 /// What the manager has to fill in.
 pub async fn resolved(
-    desk: &Desk,
-    shop: &Shop,
+    context: &CallbackContext,
+    active: &ActiveIntegration,
     address: &shared::retailcrm::wire::order::Address,
 ) -> Result<Resolved, Refusal> {
-    let language = shop.integration.settings.language;
+    let language = active.integration.settings.language;
     let city = address::town(address).unwrap_or_default();
-    match town::resolve(&desk.tools, shop, address).await {
+    match town::resolve(&context.tools, active, address).await {
         Err(Failed::Held(outcome)) => Err(texts::held_back(language, &outcome)),
-        Err(Failed::Courier(error)) => Err(texts::courier(desk, shop, None, &error).await),
+        Err(Failed::Courier(error)) => Err(texts::courier(context, active, None, &error).await),
         Ok(None) => Err(texts::no_city(language)),
         Ok(Some(Lookup::Nowhere)) => Err(texts::unknown_town(language, &city)),
         Ok(Some(Lookup::Several(choices))) => {

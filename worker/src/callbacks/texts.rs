@@ -9,8 +9,8 @@ use shared::retailcrm::tolerant::Misread;
 use shared::store::dead_letters::DeadLetter;
 use shared::store::journal::{Entry, What};
 
-use crate::callbacks::{Desk, Refusal};
-use crate::vendor::Shop;
+use crate::callbacks::{CallbackContext, Refusal};
+use crate::vendor::ActiveIntegration;
 
 /// The sentence managers know for an answer that is no answer.
 pub const WRONG_FORMAT_RU: &str = "Служба доставки прислала ответ в неверном формате";
@@ -204,17 +204,22 @@ pub fn of(language: Language, give_up: &GiveUp) -> Refusal {
 }
 
 /// A failed request to MeaSoft. What is in a wrong shape leaves its beginning in the journal.
-pub async fn courier(desk: &Desk, shop: &Shop, number: Option<&str>, error: &MeasoftError) -> Refusal {
-    let language = shop.integration.settings.language;
+pub async fn courier(
+    context: &CallbackContext,
+    active: &ActiveIntegration,
+    number: Option<&str>,
+    error: &MeasoftError,
+) -> Refusal {
+    let language = active.integration.settings.language;
     match error {
         MeasoftError::Refused { text, verdict, .. } => {
             if error.class() == Class::Config {
-                desk.tools.doubt_credentials(shop, verdict.reason, verdict.fault, text).await;
+                context.tools.suspect_credentials(active, verdict.reason, verdict.fault, text).await;
             }
             gave_up(language, verdict.reason, text)
         }
         MeasoftError::BadFormat { excerpt, .. } => {
-            malformed(desk, shop, number, error, excerpt);
+            malformed(context, active, number, error, excerpt);
             wrong_format(language)
         }
         MeasoftError::WrongRoot { .. }
@@ -222,7 +227,7 @@ pub async fn courier(desk: &Desk, shop: &Shop, number: Option<&str>, error: &Mea
         | MeasoftError::BadRow { .. }
         | MeasoftError::TooLarge { .. }
         | MeasoftError::MalformedXml { .. } => {
-            malformed(desk, shop, number, error, "");
+            malformed(context, active, number, error, "");
             wrong_format(language)
         }
         MeasoftError::Http { .. }
@@ -234,14 +239,20 @@ pub async fn courier(desk: &Desk, shop: &Shop, number: Option<&str>, error: &Mea
     }
 }
 
-fn malformed(desk: &Desk, shop: &Shop, number: Option<&str>, error: &MeasoftError, excerpt: &str) {
+fn malformed(
+    context: &CallbackContext,
+    active: &ActiveIntegration,
+    number: Option<&str>,
+    error: &MeasoftError,
+    excerpt: &str,
+) {
     let mut entry =
-        Entry::new(desk.tools.clock.now(), What::Decision, format!("MeaSoft's answer is no answer: {error}"))
+        Entry::new(context.tools.clock.now(), What::Decision, format!("MeaSoft's answer is no answer: {error}"))
             .outcome("bad_answer");
-    entry.integration = Some(shop.id());
+    entry.integration = Some(active.id());
     entry.number = number.map(str::to_owned);
     entry.response = (!excerpt.is_empty()).then(|| excerpt.to_owned());
-    desk.tools.journal.write(entry);
+    context.tools.journal.write(entry);
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use shared::message::{Envelope, Lane, decode};
-use shared::queue::{Aside, Death, Delivery, Publisher, SharedQueue, Subscription};
+use shared::queue::{Death, Delivery, Parked, Publisher, SharedQueue, Subscription};
 use shared::reason;
 use shared::store::Store;
 use shared::store::dead_letters::NewDeadLetter;
@@ -48,20 +48,20 @@ const REMEMBERED: usize = 50_000;
 
 /// Runs until `stop`; ends at once where the queue puts nothing aside.
 pub async fn run(store: Store, queue: SharedQueue, take_in: TakeIn, stop: CancellationToken) {
-    let drains = [Aside::Dead, Aside::Unrouted].into_iter().filter_map(|what| {
-        let subscription = queue.subscribe_aside(what, PREFETCH)?;
+    let consumers = [Parked::Dead, Parked::Unrouted].into_iter().filter_map(|what| {
+        let subscription = queue.subscribe_parked(what, PREFETCH)?;
         let publisher: Arc<dyn Publisher> = queue.clone();
-        Some(tokio::spawn(drain(store.clone(), publisher, what, subscription, take_in.clone(), stop.clone())))
+        Some(tokio::spawn(consume(store.clone(), publisher, what, subscription, take_in.clone(), stop.clone())))
     });
-    for drain in drains.collect::<Vec<_>>() {
-        let _ = drain.await;
+    for consume in consumers.collect::<Vec<_>>() {
+        let _ = consume.await;
     }
 }
 
-async fn drain(
+async fn consume(
     store: Store,
     publisher: Arc<dyn Publisher>,
-    what: Aside,
+    what: Parked,
     mut subscription: Box<dyn Subscription>,
     take_in: TakeIn,
     stop: CancellationToken,
@@ -125,7 +125,7 @@ async fn drain(
             continue;
         }
         let dead = dead_letter(what, &delivery);
-        if bury(&store, &dead, &stop).await {
+        if add_dead_letter(&store, &dead, &stop).await {
             tracing::error!(
                 kind = dead.kind,
                 reason = dead.reason,
@@ -141,15 +141,15 @@ async fn drain(
 }
 
 /// A command that nobody has looked at yet: the broker put it aside by a policy.
-fn taken_by_policy(what: Aside, delivery: &Delivery) -> Option<(Death, &'static str)> {
-    let death = delivery.death.clone().filter(|_| what == Aside::Dead)?;
+fn taken_by_policy(what: Parked, delivery: &Delivery) -> Option<(Death, &'static str)> {
+    let death = delivery.death.clone().filter(|_| what == Parked::Dead)?;
     let policy = policy_of(&death.reason)?;
     decode(&delivery.body).is_ok_and(|envelope| envelope.lane() != Lane::Rpc).then_some((death, policy))
 }
 
 /// A message that was sent to where its kind belongs, and there was no queue.
-fn strayed(what: Aside, delivery: &Delivery) -> Option<Envelope> {
-    let envelope = decode(&delivery.body).ok().filter(|_| what == Aside::Unrouted)?;
+fn strayed(what: Parked, delivery: &Delivery) -> Option<Envelope> {
+    let envelope = decode(&delivery.body).ok().filter(|_| what == Parked::Unrouted)?;
     // Who asked and waits has been answered by its own time limit.
     let lane = Some(envelope.lane()).filter(|lane| *lane != Lane::Rpc)?;
     let (meant, _) = delivery.death.as_ref()?.queue.split_once('.')?;
@@ -180,12 +180,12 @@ impl Resends {
 }
 
 /// What a person is told of a message that was put aside.
-fn dead_letter(what: Aside, delivery: &Delivery) -> NewDeadLetter {
+fn dead_letter(what: Parked, delivery: &Delivery) -> NewDeadLetter {
     let death = delivery.death.as_ref().map_or_else(String::new, |death| format!("{}, {}", death.queue, death.reason));
     let too_often = delivery.death.as_ref().is_some_and(|death| TOO_OFTEN.contains(&death.reason.as_str()));
     match decode(&delivery.body) {
         Ok(envelope) => {
-            let reason = if what == Aside::Unrouted { reason::UNROUTABLE } else { reason::POISON };
+            let reason = if what == Parked::Unrouted { reason::UNROUTABLE } else { reason::POISON };
             let give_up = reason::give_up(reason, death);
             NewDeadLetter {
                 integration: envelope.integration,
@@ -207,10 +207,10 @@ fn dead_letter(what: Aside, delivery: &Delivery) -> NewDeadLetter {
 
 /// Stores a dead letter, however long the store is away. False: the process stops and it
 /// is not stored.
-pub async fn bury(store: &Store, dead: &NewDeadLetter, stop: &CancellationToken) -> bool {
+pub async fn add_dead_letter(store: &Store, dead: &NewDeadLetter, stop: &CancellationToken) -> bool {
     let mut pause = Duration::from_millis(100);
     loop {
-        match store.bury(dead).await {
+        match store.add_dead_letter(dead).await {
             Ok(_) => return true,
             Err(error) => tracing::warn!(%error, "a dead letter could not be stored yet"),
         }
@@ -344,7 +344,7 @@ mod tests {
             .map(|(order, reason)| delivery(encode(order), reason, &settled))
             .collect());
         let sent = Arc::<Sent>::default();
-        drain(store.clone(), sent, Aside::Dead, Box::new(few), take_in, CancellationToken::new()).await;
+        consume(store.clone(), sent, Parked::Dead, Box::new(few), take_in, CancellationToken::new()).await;
         let mut ids = taken.lock().expect("lock").clone();
         ids.reverse();
         assert_eq!(ids, orders.map(|order| order.id));
@@ -358,11 +358,11 @@ mod tests {
         let _ = std::fs::remove_file(file);
     }
 
-    async fn drained(what: Aside, body: Vec<u8>, reason: &str) -> DeadLetter {
+    async fn consumed(what: Parked, body: Vec<u8>, reason: &str) -> DeadLetter {
         let ((store, file), settled) = (store().await, Settled::default());
         let few = Few(vec![delivery(body, reason, &settled)]);
         let sent = Arc::new(Sent::default());
-        drain(store.clone(), sent.clone(), what, Box::new(few), reception().1, CancellationToken::new()).await;
+        consume(store.clone(), sent.clone(), what, Box::new(few), reception().1, CancellationToken::new()).await;
         assert_eq!(sent.count.load(Ordering::SeqCst), 0);
         assert_eq!(settled.counts(), (1, 0), "stored, then acknowledged");
         let found = store.dead_letters(&DeadFilter::default()).await.expect("read").remove(0);
@@ -374,7 +374,7 @@ mod tests {
     #[tokio::test]
     async fn what_nobody_was_bound_to_receive_can_be_replayed() {
         let envelope = send_order();
-        let dead = drained(Aside::Unrouted, encode(&envelope), "unrouted").await;
+        let dead = consumed(Parked::Unrouted, encode(&envelope), "unrouted").await;
         assert_eq!((dead.reason.as_str(), dead.fault, dead.kind.as_str()), ("unroutable", Fault::Bridge, "SendOrder"));
         assert_eq!((dead.integration, dead.number.as_deref()), (Some(IntegrationId(3)), Some("1234A")));
         assert_eq!(decode(dead.command.expect("a command").as_bytes()), Ok(envelope));
@@ -392,7 +392,7 @@ mod tests {
         let few = Few(vec![stray(), stray()]);
         let sent = Arc::new(Sent { away, ..Sent::default() });
         let stop = CancellationToken::new();
-        drain(store.clone(), sent.clone(), Aside::Unrouted, Box::new(few), take_in, stop).await;
+        consume(store.clone(), sent.clone(), Parked::Unrouted, Box::new(few), take_in, stop).await;
         let dead = store.dead_letters(&DeadFilter::default()).await.expect("read").len();
         store.db.close().await;
         let _ = std::fs::remove_file(file);
@@ -421,14 +421,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_handed_out_too_often_is_poison_and_says_where() {
-        let dead = drained(Aside::Dead, encode(&send_order()), "delivery_limit").await;
+        let dead = consumed(Parked::Dead, encode(&send_order()), "delivery_limit").await;
         assert_eq!((dead.reason.as_str(), dead.detail.as_str()), ("poison", "b.interactive.v1, delivery_limit"));
     }
 
     #[tokio::test]
     async fn the_bytes_of_what_cannot_be_read_are_kept() {
-        for what in [Aside::Dead, Aside::Unrouted] {
-            let dead = drained(what, b"\xffwhat?".to_vec(), "delivery_limit").await;
+        for what in [Parked::Dead, Parked::Unrouted] {
+            let dead = consumed(what, b"\xffwhat?".to_vec(), "delivery_limit").await;
             assert_eq!((dead.reason.as_str(), dead.raw.as_deref()), ("undecodable", Some(&b"\xffwhat?"[..])));
             assert_eq!(dead.command, None);
         }
@@ -442,7 +442,7 @@ mod tests {
         let few = Few(vec![delivery(encode(&send_order()), "unrouted", &settled)]);
         let stop = CancellationToken::new();
         let sent = Arc::<Sent>::default();
-        let draining = tokio::spawn(drain(store, sent, Aside::Unrouted, Box::new(few), reception().1, stop.clone()));
+        let draining = tokio::spawn(consume(store, sent, Parked::Unrouted, Box::new(few), reception().1, stop.clone()));
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(settled.counts(), (0, 0), "it waits for the store");
         stop.cancel();

@@ -1,4 +1,4 @@
-//! Takes commands off the interactive lane and records what they want. Once the wish is
+//! Takes commands off the interactive lane and records what they want. Once the request is
 //! stored the message has done its work: the intent is the truth, messages are nudges.
 
 use std::collections::BTreeMap;
@@ -12,14 +12,14 @@ use shared::message::{Candidate, Command, Envelope, Kind, Lane, decode};
 use shared::queue::Delivery;
 use shared::queue::watched::WatchedQueue;
 use shared::retry::Waits;
-use shared::store::intents::{Want, Wish};
+use shared::store::intents::{OrderRequest, RequestKind};
 use shared::store::journal::{Entry, What};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::consume::dead_letters::{self, undecodable};
 use crate::consume::forward;
-use crate::hint::{Hint, Pressed};
+use crate::hint::{Backlog, Hint};
 use crate::tools::Tools;
 
 /// Messages recorded in one commit.
@@ -36,14 +36,14 @@ pub async fn run(
     queue: WatchedQueue,
     hints: mpsc::Sender<Hint>,
     other: Other,
-    pressed: Arc<Pressed>,
+    backlog: Arc<Backlog>,
     stop: CancellationToken,
 ) {
     let (mut inbox, pumping) =
         forward::start(queue.subscribe(Lane::Interactive, PREFETCH), usize::from(PREFETCH), stop.clone());
     let mut group = Vec::with_capacity(GROUP);
     while inbox.recv_many(&mut group, GROUP).await > 0 {
-        pressed.set(group.len() == GROUP);
+        backlog.set(group.len() == GROUP);
         record(&tools, &hints, &other, std::mem::take(&mut group), &stop).await;
     }
     let _ = pumping.await;
@@ -64,12 +64,12 @@ async fn record(
     group: Vec<Delivery>,
     stop: &CancellationToken,
 ) {
-    let mut wishes = Vec::new();
+    let mut requests = Vec::new();
     let mut entries = Vec::new();
     // One an integration is enough: the earliest.
-    let mut nudges: BTreeMap<IntegrationId, Timestamp> = BTreeMap::new();
-    let mut nudge = |integration, due_at: Timestamp| {
-        let known = nudges.entry(integration).or_insert(due_at);
+    let mut wakes: BTreeMap<IntegrationId, Timestamp> = BTreeMap::new();
+    let mut wake = |integration, due_at: Timestamp| {
+        let known = wakes.entry(integration).or_insert(due_at);
         *known = (*known).min(due_at);
     };
     let mut settled = Vec::new();
@@ -77,18 +77,18 @@ async fn record(
         match decode(&delivery.body) {
             Err(why) => {
                 let dead = undecodable(&delivery.body, &why.to_string());
-                if dead_letters::bury(&tools.store, &dead, stop).await {
+                if dead_letters::add_dead_letter(&tools.store, &dead, stop).await {
                     settled.push(delivery);
                 } else {
                     delivery.requeue().await;
                 }
             }
             Ok(envelope) => {
-                let made = wishes_of(tools, &envelope);
+                let made = requests_of(tools, &envelope);
                 if made.is_empty() {
                     match (&envelope.command, envelope.integration) {
                         (Command::ResumeOrder { .. }, Some(integration)) => {
-                            nudge(integration, tools.clock.now());
+                            wake(integration, tools.clock.now());
                             settled.push(delivery);
                         }
                         _ => {
@@ -97,20 +97,20 @@ async fn record(
                     }
                     continue;
                 }
-                for wish in &made {
-                    entries.push(trigger_entry(&envelope, wish));
-                    nudge(wish.integration, wish.due_at);
+                for request in &made {
+                    entries.push(trigger_entry(&envelope, request));
+                    wake(request.integration, request.due_at);
                 }
-                wishes.extend(made);
+                requests.extend(made);
                 settled.push(delivery);
             }
         }
     }
-    if !wishes.is_empty() {
+    if !requests.is_empty() {
         let mut waits = Waits::between(Duration::from_millis(100), Duration::from_secs(5));
         // Unsettled messages are kept in hand until the store is back: nothing is lost.
-        while let Err(error) = tools.store.record_wishes(&wishes).await {
-            tracing::warn!(%error, messages = wishes.len(), "commands wait: the database does not take them");
+        while let Err(error) = tools.store.record_requests(&requests).await {
+            tracing::warn!(%error, messages = requests.len(), "commands wait: the database does not take them");
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(waits.next_wait()) => {}
@@ -121,18 +121,20 @@ async fn record(
     for delivery in settled {
         delivery.ack().await;
     }
-    for (integration, due_at) in nudges {
+    for (integration, due_at) in wakes {
         let _ = hints.send(Hint { integration, due_at }).await;
     }
 }
 
-/// What a command wishes for; empty for commands about no order's intent.
+/// What a command requests for; empty for commands about no order's intent.
 #[must_use]
-pub fn wishes_of(tools: &Tools, envelope: &Envelope) -> Vec<Wish> {
+pub fn requests_of(tools: &Tools, envelope: &Envelope) -> Vec<OrderRequest> {
     let (want, number, declared, candidates) = match &envelope.command {
-        Command::SendOrder { number, declared } => (Want::Send, number, *declared, &[][..]),
-        Command::UpdateOrder { number, declared } => (Want::Update, number, *declared, &[][..]),
-        Command::CancelOrder { number, declared, candidates } => (Want::Cancel, number, *declared, &candidates[..]),
+        Command::SendOrder { number, declared } => (RequestKind::Send, number, *declared, &[][..]),
+        Command::UpdateOrder { number, declared } => (RequestKind::Update, number, *declared, &[][..]),
+        Command::CancelOrder { number, declared, candidates } => {
+            (RequestKind::Cancel, number, *declared, &candidates[..])
+        }
         _ => return Vec::new(),
     };
     let mut integrations: Vec<_> =
@@ -142,7 +144,7 @@ pub fn wishes_of(tools: &Tools, envelope: &Envelope) -> Vec<Wish> {
     let due_at = envelope.received_at.checked_add(tools.limits.settle).unwrap_or(envelope.received_at);
     integrations
         .into_iter()
-        .map(|integration| Wish {
+        .map(|integration| OrderRequest {
             integration,
             number: number.clone(),
             order: envelope.order,
@@ -158,16 +160,16 @@ pub fn wishes_of(tools: &Tools, envelope: &Envelope) -> Vec<Wish> {
         .collect()
 }
 
-fn trigger_entry(envelope: &Envelope, wish: &Wish) -> Entry {
+fn trigger_entry(envelope: &Envelope, request: &OrderRequest) -> Entry {
     let words = match envelope.command.kind() {
         Kind::SendOrder => "send trigger",
         Kind::UpdateOrder => "update trigger",
         Kind::CancelOrder => "cancel trigger",
         _ => "command",
     };
-    let sum = wish.declared.map_or_else(String::new, |sum| format!(", declared value {sum}"));
+    let sum = request.declared.map_or_else(String::new, |sum| format!(", declared value {sum}"));
     let replay = if envelope.generation > 0 { format!(", replay {}", envelope.generation) } else { String::new() };
     Entry::new(envelope.received_at, What::Trigger, format!("{words} accepted{sum}{replay}"))
-        .about(wish.integration, wish.number.as_str())
+        .about(request.integration, request.number.as_str())
         .outcome(envelope.id.to_string())
 }

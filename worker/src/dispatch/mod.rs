@@ -16,11 +16,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::slots::Slots;
-use crate::hint::Pressed;
+use crate::hint::Backlog;
 use crate::order::batch;
 use crate::tools::Tools;
-use crate::vendor::Shop;
-use crate::vendor::integrations::{Found, Shops};
+use crate::vendor::ActiveIntegration;
+use crate::vendor::integrations::{ActiveIntegrations, Found};
 
 /// How often the store is asked whether something is due that nobody said.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -71,23 +71,23 @@ impl Turns {
 
 /// Slots one integration may hold: half of them, so that others find one free; while more
 /// commands wait to be recorded than one commit takes, a single one.
-const fn cap(concurrency: usize, pressed: bool) -> usize {
-    if pressed || concurrency < 2 { 1 } else { concurrency / 2 }
+const fn cap(concurrency: usize, backlog: bool) -> usize {
+    if backlog || concurrency < 2 { 1 } else { concurrency / 2 }
 }
 
 /// Whether both vendors of an integration are worth asking.
-fn is_open(tools: &Tools, shop: &Shop, now: Timestamp) -> bool {
-    let crm = shop.vendors.crm.resting().is_none_or(|resting| resting.until <= now && !resting.is_probed);
-    crm && tools.gate.open_for(&shop.integration.courier_account()).is_ok()
+fn is_open(tools: &Tools, active: &ActiveIntegration, now: Timestamp) -> bool {
+    let crm = active.vendors.crm.resting().is_none_or(|resting| resting.until <= now && !resting.is_probed);
+    crm && tools.limiter.open_for(&active.integration.courier_account()).is_ok()
 }
 
 /// Runs until `stop`; what is in hand then is finished.
 pub async fn run(
     tools: Tools,
-    shops: Shops,
+    integrations: ActiveIntegrations,
     mut hints: mpsc::Receiver<Hint>,
     concurrency: usize,
-    pressed: Arc<Pressed>,
+    backlog: Arc<Backlog>,
     beat: Heartbeat,
     stop: CancellationToken,
 ) {
@@ -108,19 +108,19 @@ pub async fn run(
         }
         while !stop.is_cancelled() {
             let now = tools.clock.now();
-            let cap = cap(concurrency, pressed.is_pressed());
+            let cap = cap(concurrency, backlog.is_behind());
             let mut chosen = None;
             let mut gone = false;
-            let Some(id) = turns.next(now, |id| match shops.find(id) {
+            let Some(id) = turns.next(now, |id| match integrations.find(id) {
                 _ if !slots.may_begin(id, cap, now) => false,
                 // Nobody can work for it any more: its commands end where a person sees them.
                 Found::Unknown => {
                     gone = true;
                     true
                 }
-                Found::Active(shop) => {
-                    let open = is_open(&tools, &shop, now);
-                    chosen = open.then_some(shop);
+                Found::Active(active) => {
+                    let open = is_open(&tools, &active, now);
+                    chosen = open.then_some(active);
                     open
                 }
                 Found::Paused => false,
@@ -142,7 +142,7 @@ pub async fn run(
                     let tools = tools.clone();
                     let batch = running.spawn(async move {
                         match chosen {
-                            Some(shop) => batch::serve(&tools, &shop, intents).await,
+                            Some(active) => batch::process(&tools, &active, intents).await,
                             None => batch::abandon(&tools, id, intents).await,
                         }
                     });

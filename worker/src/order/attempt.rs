@@ -7,12 +7,12 @@ use shared::retailcrm::wire::order::Order;
 use shared::store::intents::Intent;
 use shared::store::past_deliveries::PastDelivery;
 
-use crate::order::decide::Wanted;
+use crate::order::decide::Requested;
 use crate::order::desired::Desired;
-use crate::order::saved_request::Overlay;
+use crate::order::saved_request::SavedRequest;
 
 #[derive(Debug)]
-pub struct Case {
+pub struct Attempt {
     pub intent: Intent,
     pub order: Option<Order>,
     pub delivery: Option<Delivery>,
@@ -23,7 +23,7 @@ pub struct Case {
     /// `Err`: the order cannot be handed over as it is.
     pub desired: Option<Result<Desired, GiveUp>>,
     /// What a `save` said, as far as RetailCRM has not overtaken it.
-    pub overlay: Overlay,
+    pub saved_request: SavedRequest,
     /// A `save` waits for this attempt.
     pub saving: bool,
     /// RetailCRM hears the result by the answer to its `save`, if it comes before this.
@@ -38,7 +38,7 @@ pub struct Case {
     /// The outcome is a reading that concluded nothing.
     pub read_again: bool,
     /// It gave up, and RetailCRM could not be told at the moment: it is told later.
-    pub untold: bool,
+    pub unreported: bool,
     /// When MeaSoft was last asked for it, by the clock that all processes see.
     pub looked_at: Option<Timestamp>,
     /// A look-up already answered a request to verify.
@@ -53,10 +53,10 @@ pub struct Case {
     /// When MeaSoft confirmed a change.
     pub effect_at: Option<Timestamp>,
     /// The decision in words, for the journal.
-    pub told: Vec<String>,
+    pub notes: Vec<String>,
 }
 
-impl Case {
+impl Attempt {
     #[must_use]
     pub fn new(intent: Intent) -> Self {
         Self {
@@ -66,7 +66,7 @@ impl Case {
             past: None,
             retired: None,
             desired: None,
-            overlay: Overlay::default(),
+            saved_request: SavedRequest::default(),
             saving: false,
             answer_by: None,
             began: false,
@@ -74,14 +74,14 @@ impl Case {
             cancel_open: false,
             outcome: None,
             read_again: false,
-            untold: false,
+            unreported: false,
             looked_at: None,
             verified: false,
             withdrawn: false,
             recreated: false,
             cancelled: None,
             effect_at: None,
-            told: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -113,7 +113,7 @@ impl Case {
     /// RetailCRM itself withdrew the delivery, and nothing newer wants it again.
     #[must_use]
     pub fn is_withdrawn(&self) -> bool {
-        let wanted = self.wanted();
+        let wanted = self.requested();
         wanted.cancel && !wanted.send_after_cancel && self.intent.candidates.iter().any(|c| c.is_withdrawn())
     }
 
@@ -121,9 +121,9 @@ impl Case {
     /// again, a create that came late may have passed it; or the send that followed it, which
     /// a late cancel may have undone.
     #[must_use]
-    pub const fn wanted(&self) -> Wanted {
+    pub const fn requested(&self) -> Requested {
         let i = &self.intent;
-        Wanted {
+        Requested {
             send: i.send_seq > i.served || self.recreated,
             update: i.update_seq > i.served,
             cancel: i.cancel_seq > i.served || self.withdrawn || (i.verify && i.cancel_seq > i.send_seq),
@@ -141,9 +141,9 @@ mod tests {
 
     use super::*;
 
-    fn wanted(served: i64, send: i64, update: i64, cancel: i64, verify: bool) -> Wanted {
+    fn requested(served: i64, send: i64, update: i64, cancel: i64, verify: bool) -> Requested {
         let at = Timestamp::UNIX_EPOCH;
-        Case::new(Intent {
+        Attempt::new(Intent {
             id: 1,
             integration: IntegrationId(1),
             number: OrderNumber::parse("1").expect("a number"),
@@ -167,22 +167,22 @@ mod tests {
             traceparent: None,
             fence: 1,
         })
-        .wanted()
+        .requested()
     }
 
     #[test]
     fn what_was_served_is_not_wanted_again() {
-        let w = wanted(2, 1, 3, 2, false);
+        let w = requested(2, 1, 3, 2, false);
         assert_eq!((w.send, w.update, w.cancel, w.send_after_cancel), (false, true, false, false));
-        let w = wanted(2, 3, 0, 2, false);
+        let w = requested(2, 3, 0, 2, false);
         assert_eq!((w.send, w.update, w.cancel, w.send_after_cancel), (true, false, false, true));
     }
 
     #[test]
     fn a_doubt_opens_the_last_cancel_again_unless_a_send_followed_it() {
-        assert!(wanted(2, 1, 0, 2, true).cancel);
-        assert!(!wanted(2, 2, 0, 1, true).cancel);
-        assert!(!wanted(2, 2, 0, 0, true).cancel, "nothing was ever cancelled");
-        assert!(!wanted(2, 1, 0, 2, true).send && !wanted(2, 1, 0, 2, true).update);
+        assert!(requested(2, 1, 0, 2, true).cancel);
+        assert!(!requested(2, 2, 0, 1, true).cancel);
+        assert!(!requested(2, 2, 0, 0, true).cancel, "nothing was ever cancelled");
+        assert!(!requested(2, 1, 0, 2, true).send && !requested(2, 1, 0, 2, true).update);
     }
 }

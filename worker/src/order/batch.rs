@@ -23,47 +23,47 @@ use shared::store::past_deliveries::PastDelivery;
 use shared::{reason, store};
 
 use crate::hint::Hint;
-use crate::order::attempt::Case;
+use crate::order::attempt::Attempt;
 use crate::order::courier::{next_generation, year_changed};
 use crate::order::decide::{Decision, Known, REREADS, Shown, Situation, decide};
 use crate::order::gather::gather;
-use crate::order::lease::LeaseKeeper;
+use crate::order::lease::OrderLeaseGuard;
 use crate::order::left_behind::{clear_elsewhere, clearing_up, is_found_gone};
 use crate::order::report::{self, fail_all, shown};
-use crate::order::saved_request::Overlay;
+use crate::order::saved_request::SavedRequest;
 use crate::order::settle::{Settlement, settle, spent_trying};
 use crate::order::{confidential, lost_sends, money, receiver, request, town};
 use crate::tools::Tools;
-use crate::vendor::Shop;
+use crate::vendor::ActiveIntegration;
 use crate::vendor::references::References;
 
 /// Decisions of one attempt; more would mean going round in circles.
 const ROUNDS: usize = 6;
 
 /// Works on a batch and answers when something of it is due again.
-pub async fn serve(tools: &Tools, shop: &Shop, intents: Vec<Intent>) -> Vec<Hint> {
+pub async fn process(tools: &Tools, active: &ActiveIntegration, intents: Vec<Intent>) -> Vec<Hint> {
     let started = tools.clock.now();
-    let keeper = LeaseKeeper::start(tools, &intents);
-    let mut cases: Vec<Case> = intents.into_iter().map(Case::new).collect();
-    match References::of(tools, shop).await {
+    let guard = OrderLeaseGuard::start(tools, &intents);
+    let mut attempts: Vec<Attempt> = intents.into_iter().map(Attempt::new).collect();
+    match References::of(tools, active).await {
         Ok(references) => {
-            cases = gather(tools, shop, &keeper, cases).await;
-            work(tools, shop, &references, &mut cases).await;
-            report::tell(tools, shop, &references, &mut cases).await;
+            attempts = gather(tools, active, &guard, attempts).await;
+            work(tools, active, &references, &mut attempts).await;
+            report::write_back(tools, active, &references, &mut attempts).await;
         }
-        Err(error) => fail_all(tools, shop, &mut cases, &error).await,
+        Err(error) => fail_all(tools, active, &mut attempts, &error).await,
     }
     let mut again = Vec::new();
-    for case in cases {
-        if let Some(hint) = record(tools, shop, case, started).await {
+    for attempt in attempts {
+        if let Some(hint) = record(tools, active, attempt, started).await {
             again.push(hint);
         }
     }
-    drop(keeper);
+    drop(guard);
     again
 }
 
-/// Ends the wishes of an integration that was removed as dead letters. One that is merely
+/// Ends the requests of an integration that was removed as dead letters. One that is merely
 /// newer than our picture of the integrations is left for the next look.
 pub async fn abandon(tools: &Tools, id: IntegrationId, intents: Vec<Intent>) -> Vec<Hint> {
     let now = tools.clock.now();
@@ -76,17 +76,17 @@ pub async fn abandon(tools: &Tools, id: IntegrationId, intents: Vec<Intent>) -> 
             let _ = tools.store.release_intent(&intent).await;
             continue;
         }
-        let case = Case::new(intent);
-        let kind = kind_of(&case);
+        let attempt = Attempt::new(intent);
+        let kind = kind_of(&attempt);
         let give_up = reason::give_up(reason::UNKNOWN_INTEGRATION, "");
-        let buried = async {
+        let dead_lettered = async {
             let mut tx = tools.store.db.begin().await?;
-            if tx.leave_intent(&case.intent, Leave::Served, now).await? {
-                tx.bury_of(case.intent.order, &dead_letter(&case, kind, &give_up, now), now).await?;
+            if tx.leave_intent(&attempt.intent, Leave::Served, now).await? {
+                tx.add_dead_letter_of(attempt.intent.order, &dead_letter(&attempt, kind, &give_up, now), now).await?;
             }
             tx.commit().await
         };
-        if let Err(error) = buried.await {
+        if let Err(error) = dead_lettered.await {
             tracing::warn!(%error, "a command of a removed integration could not be put aside yet");
         }
     }
@@ -94,50 +94,57 @@ pub async fn abandon(tools: &Tools, id: IntegrationId, intents: Vec<Intent>) -> 
 }
 
 /// Lays what a `save` said over the order that REST shows, and remembers what that was.
-async fn lay_over(tools: &Tools, shop: &Shop, case: &mut Case) {
-    let (Some(order), Some(d)) = (&case.order, &mut case.delivery) else { return };
-    let Some(text) = d.overlay.clone() else { return };
+async fn apply_saved(tools: &Tools, active: &ActiveIntegration, attempt: &mut Attempt) {
+    let (Some(order), Some(d)) = (&attempt.order, &mut attempt.delivery) else { return };
+    let Some(text) = d.saved_request.clone() else { return };
     let now = tools.clock.now();
-    let mut overlay = Overlay::of_delivery(d);
-    if overlay.is_new() {
-        if overlay.is_late(now) {
-            overlay = overlay.overtaken();
+    let mut saved_request = SavedRequest::of_delivery(d);
+    if saved_request.is_new() {
+        if saved_request.is_late(now) {
+            saved_request = saved_request.overtaken();
         } else {
-            case.saving = true;
-            case.answer_by = overlay.awaited_until(now);
+            attempt.saving = true;
+            attempt.answer_by = saved_request.awaited_until(now);
         }
-        overlay = overlay.noted(order, now);
-        let noted = overlay.text();
-        match tools.store.swap_overlay(d.id, &text, &noted).await {
-            Ok(_) => d.overlay = Some(noted),
-            Err(_) => return case.retry(RetryWhy::Internal, None),
+        saved_request = saved_request.noted(order, now);
+        let noted = saved_request.text();
+        match tools.store.swap_saved_request(d.id, &text, &noted).await {
+            Ok(_) => d.saved_request = Some(noted),
+            Err(_) => return attempt.retry(RetryWhy::Internal, None),
         }
     }
-    let saved = overlay.saved(d.integration, d.crm_order, &tools.store.key);
-    let instance = shop.integration.code(&tools.module_code);
-    let (order, overlay) = overlay.over(order, saved.as_ref(), &instance, now);
-    case.order = Some(order);
-    case.overlay = overlay;
+    let saved = saved_request.saved(d.integration, d.crm_order, &tools.store.key);
+    let instance = active.integration.code(&tools.module_code);
+    let (order, saved_request) = saved_request.over(order, saved.as_ref(), &instance, now);
+    attempt.order = Some(order);
+    attempt.saved_request = saved_request;
 }
 
 /// The lists the batch's money is decided by: read anew when an order names something they
 /// do not have, or is not collected at the door by lists that are older than its trigger (a
 /// payment type may have been ticked meanwhile).
-async fn lists_for(tools: &Tools, shop: &Shop, kept: &Arc<References>, cases: &mut [Case]) -> Arc<References> {
-    let settings = &shop.integration.settings;
-    let hangs = |case: &Case, lists: &References| {
-        let order = case.order.as_ref().filter(|_| case.is_open() && case.delivery.is_some());
-        order.is_some_and(|order| money::hangs_on_lists(order, settings, lists, case.overlay.said(order)))
+async fn lists_for(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    kept: &Arc<References>,
+    attempts: &mut [Attempt],
+) -> Arc<References> {
+    let settings = &active.integration.settings;
+    let hangs = |attempt: &Attempt, lists: &References| {
+        let order = attempt.order.as_ref().filter(|_| attempt.is_open() && attempt.delivery.is_some());
+        order.is_some_and(|order| money::hangs_on_lists(order, settings, lists, attempt.saved_request.said(order)))
     };
-    let Some(since) = cases.iter().filter(|case| hangs(case, kept)).map(|case| case.intent.wanted_at).max() else {
+    let Some(since) =
+        attempts.iter().filter(|attempt| hangs(attempt, kept)).map(|attempt| attempt.intent.wanted_at).max()
+    else {
         return kept.clone();
     };
-    match References::since(tools, shop, since).await {
+    match References::since(tools, active, since).await {
         Ok(lists) => lists,
         Err(error) => {
-            let outcome = report::failure(tools, shop, &error).await;
-            for case in cases.iter_mut().filter(|case| hangs(case, kept)) {
-                case.close(outcome.clone());
+            let outcome = report::failure(tools, active, &error).await;
+            for attempt in attempts.iter_mut().filter(|attempt| hangs(attempt, kept)) {
+                attempt.close(outcome.clone());
             }
             kept.clone()
         }
@@ -145,90 +152,90 @@ async fn lists_for(tools: &Tools, shop: &Shop, kept: &Arc<References>, cases: &m
 }
 
 /// Decides and acts until every case has an outcome.
-async fn work(tools: &Tools, shop: &Shop, references: &Arc<References>, cases: &mut [Case]) {
-    for case in cases.iter_mut().filter(|case| case.is_open()) {
-        lay_over(tools, shop, case).await;
+async fn work(tools: &Tools, active: &ActiveIntegration, references: &Arc<References>, attempts: &mut [Attempt]) {
+    for attempt in attempts.iter_mut().filter(|attempt| attempt.is_open()) {
+        apply_saved(tools, active, attempt).await;
     }
-    let references = lists_for(tools, shop, references, cases).await;
+    let references = lists_for(tools, active, references, attempts).await;
     for _ in 0..ROUNDS {
-        let mut creates: Vec<&mut Case> = Vec::new();
-        let mut singles: Vec<(&mut Case, Decision)> = Vec::new();
-        for case in cases.iter_mut().filter(|case| case.is_open()) {
-            match next(tools, shop, &references, case) {
-                Decision::Create => creates.push(case),
-                Decision::Edit if !sendable(case) => {}
-                other => singles.push((case, other)),
+        let mut creates: Vec<&mut Attempt> = Vec::new();
+        let mut singles: Vec<(&mut Attempt, Decision)> = Vec::new();
+        for attempt in attempts.iter_mut().filter(|attempt| attempt.is_open()) {
+            match next(tools, active, &references, attempt) {
+                Decision::Create => creates.push(attempt),
+                Decision::Edit if !sendable(attempt) => {}
+                other => singles.push((attempt, other)),
             }
         }
-        creates.retain_mut(|case| sendable(case));
-        for case in &mut creates {
-            town::place(tools, shop, case).await;
+        creates.retain_mut(|attempt| sendable(attempt));
+        for attempt in &mut creates {
+            town::place(tools, active, attempt).await;
         }
-        creates.retain(|case| case.is_open());
-        let seen = lost_sends::find(tools, shop, &mut creates).await;
-        creates.retain(|case| case.is_open() && is_as_decided(case));
+        creates.retain(|attempt| attempt.is_open());
+        let seen = lost_sends::find(tools, active, &mut creates).await;
+        creates.retain(|attempt| attempt.is_open() && is_as_decided(attempt));
         let decided = singles.len();
-        singles.retain_mut(|(case, _)| !seen.tell(case));
+        singles.retain_mut(|(attempt, _)| !seen.report(attempt));
         if creates.is_empty() && singles.is_empty() && singles.len() == decided && !seen.anew {
             break;
         }
-        for (case, decision) in singles {
-            act(tools, shop, case, decision).await;
+        for (attempt, decision) in singles {
+            act(tools, active, attempt, decision).await;
         }
         // An order that failed in company is tried alone.
-        let (mut alone, mut together): (Vec<&mut Case>, Vec<&mut Case>) =
-            creates.into_iter().partition(|case| case.intent.attempt > 0);
+        let (mut alone, mut together): (Vec<&mut Attempt>, Vec<&mut Attempt>) =
+            creates.into_iter().partition(|attempt| attempt.intent.attempt > 0);
         if !together.is_empty() {
-            tools.create(shop, &mut together).await;
+            tools.create(active, &mut together).await;
         }
-        for case in &mut alone {
-            tools.create(shop, std::slice::from_mut(case)).await;
+        for attempt in &mut alone {
+            tools.create(active, std::slice::from_mut(attempt)).await;
         }
     }
-    for case in cases.iter_mut().filter(|case| case.is_open()) {
-        case.told.push("no decision led to an end".to_owned());
-        case.retry(RetryWhy::Internal, None);
+    for attempt in attempts.iter_mut().filter(|attempt| attempt.is_open()) {
+        attempt.notes.push("no decision led to an end".to_owned());
+        attempt.retry(RetryWhy::Internal, None);
     }
 }
 
 /// Whether what is about to be created bears the number it has by now.
-fn is_as_decided(case: &Case) -> bool {
-    let wanted = case.desired.as_ref().and_then(|desired| desired.as_ref().ok());
+fn is_as_decided(attempt: &Attempt) -> bool {
+    let wanted = attempt.desired.as_ref().and_then(|desired| desired.as_ref().ok());
     let number = wanted.map(|desired| &desired.order.orderno);
-    case.delivery.as_ref().is_some_and(|d| matches!(d.state, S::Planned | S::Rejected) && Some(&d.orderno) == number)
+    attempt.delivery.as_ref().is_some_and(|d| matches!(d.state, S::Planned | S::Rejected) && Some(&d.orderno) == number)
 }
 
 /// Whether the order can be handed over as it is; closes the case if not.
-fn sendable(case: &mut Case) -> bool {
-    match case.desired.clone() {
+fn sendable(attempt: &mut Attempt) -> bool {
+    match attempt.desired.clone() {
         Some(Ok(_)) => true,
         // During `save` RetailCRM may still show the payments as they were before.
         Some(Err(give_up))
-            if case.saving && give_up.reason == reason::COD_MISMATCH && case.intent.rereads < REREADS =>
+            if attempt.saving && give_up.reason == reason::COD_MISMATCH && attempt.intent.rereads < REREADS =>
         {
-            case.read_again = true;
-            case.retry(RetryWhy::CrmLag, None);
+            attempt.read_again = true;
+            attempt.retry(RetryWhy::CrmLag, None);
             false
         }
         Some(Err(give_up)) => {
-            case.give_up(give_up);
+            attempt.give_up(give_up);
             false
         }
         None => {
-            case.retry(RetryWhy::Internal, None);
+            attempt.retry(RetryWhy::Internal, None);
             false
         }
     }
 }
 
-fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) -> Decision {
-    let shown = match &case.order {
+fn next(tools: &Tools, active: &ActiveIntegration, references: &References, attempt: &mut Attempt) -> Decision {
+    let shown = match &attempt.order {
         // RetailCRM said so itself; the order's type, or its absence, says nothing more.
-        _ if case.is_withdrawn() => Shown::Elsewhere,
+        _ if attempt.is_withdrawn() => Shown::Elsewhere,
         None => Shown::NotFound,
-        Some(order) => shown(order, case, shop, &tools.module_code),
+        Some(order) => shown(order, attempt, active, &tools.module_code),
     };
-    if let (Some(order), Some(d)) = (&case.order, &mut case.delivery) {
+    if let (Some(order), Some(d)) = (&attempt.order, &mut attempt.delivery) {
         if shown == Shown::Ours {
             order.number.as_str().clone_into(&mut d.number);
             d.site.clone_from(&order.site);
@@ -237,14 +244,20 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
             }
             report::notice_forgotten(order, d);
         }
-        let desired =
-            request::desired_with(order, &shop.integration, references, case.intent.declared, d, &case.overlay);
-        case.desired = Some(desired);
+        let desired = request::desired_with(
+            order,
+            &active.integration,
+            references,
+            attempt.intent.declared,
+            d,
+            &attempt.saved_request,
+        );
+        attempt.desired = Some(desired);
     }
     let now = tools.clock.now();
     // A cancel of ours that nobody recorded the outcome of.
-    let cancel_open = case.delivery.as_ref().is_some_and(|d| d.state == S::Created && d.cancelled_by_us);
-    let known = case.delivery.as_mut().map(|d| {
+    let cancel_open = attempt.delivery.as_ref().is_some_and(|d| d.state == S::Created && d.cancelled_by_us);
+    let known = attempt.delivery.as_mut().map(|d| {
         if is_planted(Bug::ResentUnseen) && d.state.needs_lookup() {
             d.state = S::Planned;
         }
@@ -253,7 +266,7 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
             d.state = S::Unknown;
             d.sent_at = None;
         }
-        let wanted = case.desired.as_ref().and_then(|x| x.as_ref().ok());
+        let wanted = attempt.desired.as_ref().and_then(|x| x.as_ref().ok());
         let hash = wanted.map(|x| x.hash.as_str());
         let there = if d.state == S::Rejected { d.sending_hash.as_deref() } else { d.sent_hash.as_deref() };
         let same = match d.state {
@@ -268,175 +281,176 @@ fn next(tools: &Tools, shop: &Shop, references: &References, case: &mut Case) ->
             cancelled_by_us: d.cancelled_by_us,
             same,
             shown_before: same || (only_declared && !is_planted(Bug::DeclaredPassesForChange)),
-            written_back: report::is_told(d, shop),
+            written_back: report::is_reported(d, active),
             shows_error: d.crm_written.error.is_some(),
         }
     });
-    let never_ours = case.delivery.as_ref().is_none_or(|d| {
+    let never_ours = attempt.delivery.as_ref().is_none_or(|d| {
         d.generation == 1 && d.sent_at.is_none() && !d.cancelled_by_us && d.crm_written.external_id.is_empty()
     });
     let seen = never_ours && !is_planted(Bug::HandOverUnseen);
-    let foreign = case.order.as_ref().filter(|_| seen).and_then(report::foreign);
+    let foreign = attempt.order.as_ref().filter(|_| seen).and_then(report::foreign);
     let situation = Situation {
-        wanted: case.wanted(),
+        wanted: attempt.requested(),
         shown,
         known,
-        over: case.past.is_some(),
+        over: attempt.past.is_some(),
         foreign: foreign.is_some(),
-        rereads: case.intent.rereads,
-        allow_edit_cancel: shop.integration.settings.allow_edit_cancel,
-        verify: case.intent.verify || cancel_open,
-        looked: case.verified,
-        saving: case.saving,
+        rereads: attempt.intent.rereads,
+        allow_edit_cancel: active.integration.settings.allow_edit_cancel,
+        verify: attempt.intent.verify || cancel_open,
+        looked: attempt.verified,
+        saving: attempt.saving,
     };
     match (decide(&situation), foreign) {
         (Decision::GiveUp(give_up), Some(detail)) if give_up.reason == reason::HANDED_OVER_ELSEWHERE => {
             Decision::GiveUp(GiveUp { detail, ..give_up })
         }
-        (Decision::GiveUp(give_up), _) if case.order.is_none() && case.delivery.is_some() => {
+        (Decision::GiveUp(give_up), _) if attempt.order.is_none() && attempt.delivery.is_some() => {
             Decision::GiveUp(GiveUp { detail: "the order is gone from RetailCRM".to_owned(), ..give_up })
         }
         (decision, _) => decision,
     }
 }
 
-async fn act(tools: &Tools, shop: &Shop, case: &mut Case, decision: Decision) {
+async fn act(tools: &Tools, active: &ActiveIntegration, attempt: &mut Attempt, decision: Decision) {
     match decision {
         Decision::Create => {}
         Decision::Recreate => {
-            let Some(d) = &case.delivery else { return };
-            match free_number(tools, shop, d).await {
-                Ok((generation, orderno)) => place_anew(case, generation, orderno, tools.clock.now()),
+            let Some(d) = &attempt.delivery else { return };
+            match free_number(tools, active, d).await {
+                Ok((generation, orderno)) => place_anew(attempt, generation, orderno, tools.clock.now()),
                 Err(error) => {
                     tracing::warn!(%error, "no number for an order that is placed anew");
-                    case.retry(RetryWhy::Internal, None);
+                    attempt.retry(RetryWhy::Internal, None);
                 }
             }
         }
         Decision::Edit => {
-            town::place(tools, shop, case).await;
-            if case.is_open() {
-                tools.edit(shop, case).await;
+            town::place(tools, active, attempt).await;
+            if attempt.is_open() {
+                tools.edit(active, attempt).await;
             }
         }
-        Decision::Cancel => tools.cancel(shop, case).await,
-        Decision::LookUp => tools.look_up(shop, case).await,
-        Decision::CancelByNumber => cancel_by_number(tools, shop, case).await,
-        Decision::WriteBack => case.close(Outcome::Done(shared::message::Change::WrittenBack)),
+        Decision::Cancel => tools.cancel(active, attempt).await,
+        Decision::LookUp => tools.look_up(active, attempt).await,
+        Decision::CancelByNumber => cancel_by_number(tools, active, attempt).await,
+        Decision::WriteBack => attempt.close(Outcome::Done(shared::message::Change::WrittenBack)),
         Decision::Withdraw => {
             // An update must not bring back what was withdrawn; only a new send may. Marked,
             // should a create that is still under way arrive after all.
-            if let Some(d) = &mut case.delivery {
+            if let Some(d) = &mut attempt.delivery {
                 d.state = S::Planned;
                 d.reject_reason = None;
                 d.cancelled_by_us = true;
             }
-            let outcome = if case.intent.send_seq > case.intent.served {
+            let outcome = if attempt.intent.send_seq > attempt.intent.served {
                 Outcome::Done(shared::message::Change::Withdrawn)
             } else {
                 Outcome::AlreadyDone("nothing was sent")
             };
-            case.close(outcome);
+            attempt.close(outcome);
         }
-        Decision::AlreadyDone(why) => case.close(Outcome::AlreadyDone(why)),
-        Decision::Superseded(why) => case.close(Outcome::Superseded(why)),
+        Decision::AlreadyDone(why) => attempt.close(Outcome::AlreadyDone(why)),
+        Decision::Superseded(why) => attempt.close(Outcome::Superseded(why)),
         Decision::ReadAgain => {
-            case.read_again = true;
-            case.retry(RetryWhy::CrmLag, None);
+            attempt.read_again = true;
+            attempt.retry(RetryWhy::CrmLag, None);
         }
-        Decision::GiveUp(give_up) => case.give_up(give_up),
+        Decision::GiveUp(give_up) => attempt.give_up(give_up),
     }
 }
 
 /// The next number for what we cancelled and is wanted again. Another order may bear the
 /// obvious one.
-async fn free_number(tools: &Tools, shop: &Shop, d: &Delivery) -> store::Result<(u32, OrderNo)> {
-    let (prefix, next) = (&shop.integration.prefix, d.generation + 1);
+async fn free_number(tools: &Tools, active: &ActiveIntegration, d: &Delivery) -> store::Result<(u32, OrderNo)> {
+    let (prefix, next) = (&active.integration.prefix, d.generation + 1);
     match OrderNumber::parse(&d.number) {
         Ok(number) if !d.orderno.as_str().starts_with(&format!("{prefix}R{}", d.crm_order)) => {
-            tools.store.free_number(shop.id(), numbers(prefix, &number, d.crm_order, next)).await
+            tools.store.free_number(active.id(), numbers(prefix, &number, d.crm_order, next)).await
         }
-        _ => tools.store.free_number(shop.id(), numbers_by_id(prefix, d.crm_order, next)).await,
+        _ => tools.store.free_number(active.id(), numbers_by_id(prefix, d.crm_order, next)).await,
     }
 }
 
-fn place_anew(case: &mut Case, generation: u32, orderno: OrderNo, now: Timestamp) {
-    let Some(d) = &mut case.delivery else { return };
-    case.cancelled = Some(Box::new(d.clone()));
-    case.retired = Some(PastDelivery::of(d, now));
+fn place_anew(attempt: &mut Attempt, generation: u32, orderno: OrderNo, now: Timestamp) {
+    let Some(d) = &mut attempt.delivery else { return };
+    attempt.cancelled = Some(Box::new(d.clone()));
+    attempt.retired = Some(PastDelivery::of(d, now));
     next_generation(d, generation, orderno);
-    case.recreated = true;
-    case.told.push(format!("wanted again after our cancel: new number {}", d.orderno));
+    attempt.recreated = true;
+    attempt.notes.push(format!("wanted again after our cancel: new number {}", d.orderno));
 }
 
 /// Our ledger has no delivery of the order here. Another candidate's may; only when none
 /// does, MeaSoft is asked by the number we would have given it.
-async fn cancel_by_number(tools: &Tools, shop: &Shop, case: &mut Case) {
-    let Some(order) = case.order.clone() else { return };
-    for candidate in &case.intent.candidates {
+async fn cancel_by_number(tools: &Tools, active: &ActiveIntegration, attempt: &mut Attempt) {
+    let Some(order) = attempt.order.clone() else { return };
+    for candidate in &attempt.intent.candidates {
         match tools.store.delivery_by_order(candidate.integration, order.id).await {
             Ok(None) => {}
-            Ok(Some(_)) => return case.close(Outcome::AlreadyDone("this courier never had the order")),
-            Err(_) => return case.retry(RetryWhy::Internal, None),
+            Ok(Some(_)) => return attempt.close(Outcome::AlreadyDone("this courier never had the order")),
+            Err(_) => return attempt.retry(RetryWhy::Internal, None),
         }
     }
     let key = DeliveryKey {
-        integration: shop.id(),
+        integration: active.id(),
         crm_order: order.id,
         number: &order.number,
-        prefix: &shop.integration.prefix,
+        prefix: &active.integration.prefix,
     };
     let orderno = OrderNo::derive(key.prefix, key.number, key.crm_order, 1);
     // Another order of this number may be there: it is not touched for this one's sake.
     let untouched = Outcome::AlreadyDone("neither we nor MeaSoft know the order");
-    match tools.store.number_is_another_s(shop.id(), &orderno, order.id).await {
+    match tools.store.number_is_another_s(active.id(), &orderno, order.id).await {
         Ok(false) => {}
-        Ok(true) => return case.close(untouched),
-        Err(_) => return case.retry(RetryWhy::Internal, None),
+        Ok(true) => return attempt.close(untouched),
+        Err(_) => return attempt.retry(RetryWhy::Internal, None),
     }
-    match tools.ask(shop, shop.vendors.courier.status_by_orderno(&orderno)).await {
-        Err(closed) => case.close(closed),
+    match tools.ask(active, active.vendors.courier.status_by_orderno(&orderno)).await {
+        Err(closed) => attempt.close(closed),
         Ok(Err(error)) => {
-            let outcome = tools.failure(shop, &error).await;
-            case.close(outcome);
+            let outcome = tools.failure(active, &error).await;
+            attempt.close(outcome);
         }
-        Ok(Ok(rows)) if rows.is_empty() => case.close(untouched),
+        Ok(Ok(rows)) if rows.is_empty() => attempt.close(untouched),
         Ok(Ok(_)) => match tools.store.lease_delivery(&key, &tools.owner, tools.lease_until()).await {
             Ok(Leased::Taken(delivery)) => {
                 let mut delivery = *delivery;
                 if delivery.orderno != orderno {
                     let _ = tools.store.release_delivery(&delivery).await;
-                    return case.close(untouched);
+                    return attempt.close(untouched);
                 }
-                case.told.push("MeaSoft has an order under this number".to_owned());
+                attempt.notes.push("MeaSoft has an order under this number".to_owned());
                 delivery.state = S::Unknown;
                 // It was not sent by us: the receiver's phone is all there is to tell it by.
                 let phone_hash = receiver::phones(&order).first().map(|c| tools.store.key.blind(c.phone.as_str()));
                 delivery.sending =
                     Some(Fingerprint { phone_hash: phone_hash.unwrap_or_default(), ..Fingerprint::default() });
-                case.delivery = Some(delivery);
+                attempt.delivery = Some(delivery);
             }
             Ok(Leased::Over(past)) => {
-                case.past = Some(past);
-                case.close(Outcome::AlreadyDone("the delivery has ended before"));
+                attempt.past = Some(past);
+                attempt.close(Outcome::AlreadyDone("the delivery has ended before"));
             }
-            Ok(Leased::Held) => case.retry(RetryWhy::LeaseHeld, None),
-            Err(_) => case.retry(RetryWhy::Internal, None),
+            Ok(Leased::Held) => attempt.retry(RetryWhy::LeaseHeld, None),
+            Err(_) => attempt.retry(RetryWhy::Internal, None),
         },
     }
 }
 
 /// Stores what an attempt came to, in one commit, and lets go. Answers when the order is
 /// due again.
-async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) -> Option<Hint> {
+async fn record(tools: &Tools, active: &ActiveIntegration, mut attempt: Attempt, started: Timestamp) -> Option<Hint> {
     let now = tools.clock.now();
-    let mut outcome = case.outcome.take().unwrap_or(Outcome::RetryLater { why: RetryWhy::Internal, not_before: None });
+    let mut outcome =
+        attempt.outcome.take().unwrap_or(Outcome::RetryLater { why: RetryWhy::Internal, not_before: None });
     // RetailCRM was told its own customer's data; letters and journal are read by others too.
-    let known = confidential::all(shop, case.order.as_ref());
+    let known = confidential::all(active, attempt.order.as_ref());
     if let Outcome::GiveUp(give_up) = &mut outcome {
         give_up.detail = known.hide(&give_up.detail);
     }
-    case.told.iter_mut().for_each(|told| *told = known.hide(told));
+    attempt.notes.iter_mut().for_each(|notes| *notes = known.hide(notes));
     let since =
         |at: Timestamp| Duration::from_millis(u64::try_from(now.as_millisecond() - at.as_millisecond()).unwrap_or(0));
     let until_due = match &outcome {
@@ -445,18 +459,18 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
         }
         _ => Duration::ZERO,
     };
-    let step = if case.read_again { case.intent.rereads } else { case.intent.attempt };
+    let step = if attempt.read_again { attempt.intent.rereads } else { attempt.intent.attempt };
     // A cancel that may still arrive stays open.
-    if let Some(d) = &mut case.delivery
-        && case.cancel_open
+    if let Some(d) = &mut attempt.delivery
+        && attempt.cancel_open
         && d.state == S::Created
-        && case.late_until.is_some_and(|until| until > now)
+        && attempt.late_until.is_some_and(|until| until > now)
     {
         d.cancelled_by_us = true;
     }
-    let mut spent = spent_trying(case.intent.spent, since(started));
+    let mut spent = spent_trying(attempt.intent.spent, since(started));
     if is_planted(Bug::AgeInherited) {
-        spent = since(case.intent.wanted_at);
+        spent = since(attempt.intent.wanted_at);
     }
     let mut settlement = settle(&outcome, step, spent, until_due, &tools.policy);
     if settlement == Settlement::Expire {
@@ -469,20 +483,20 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
     }
     // What could not be sent is refused, whoever refused it and why: an update that mends the
     // order sends it.
-    let wanted = case.wanted();
-    if let (Outcome::GiveUp(give_up), Some(d)) = (&outcome, &mut case.delivery)
+    let wanted = attempt.requested();
+    if let (Outcome::GiveUp(give_up), Some(d)) = (&outcome, &mut attempt.delivery)
         && (d.state == S::Planned && wanted.send || d.state == S::Rejected && (wanted.send || wanted.update))
     {
         d.state = d.state.after(Event::Refused).unwrap_or(S::Rejected);
         d.reject_reason = Some(give_up.reason.to_owned());
     }
-    let kind = kind_of(&case);
+    let kind = kind_of(&attempt);
     let leave = match &settlement {
         Settlement::Wait { pause, counts } => Leave::Wait {
             due_at: now.checked_add(*pause).unwrap_or(now),
-            attempt: case.intent.attempt + u32::from(*counts && !case.read_again),
-            rereads: case.intent.rereads + u32::from(case.read_again),
-            spent: if *counts { spent + *pause } else { case.intent.spent },
+            attempt: attempt.intent.attempt + u32::from(*counts && !attempt.read_again),
+            rereads: attempt.intent.rereads + u32::from(attempt.read_again),
+            spent: if *counts { spent + *pause } else { attempt.intent.spent },
         },
         _ => Leave::Served,
     };
@@ -493,7 +507,7 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
     let mut waits = Waits::between(Duration::from_millis(50), Duration::from_secs(5));
     let mut left = 20;
     let held = loop {
-        match store_result(tools, shop, &case, kind, &outcome, leave, now).await {
+        match store_result(tools, active, &attempt, kind, &outcome, leave, now).await {
             Ok(held) => break held,
             // What the database refuses it goes on refusing; what is only away comes back.
             Err(error) if left > 0 => {
@@ -505,7 +519,7 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
             Err(error) => {
                 tracing::error!(%error, "an attempt's result could not be stored: a person has to see the order");
                 outcome = Outcome::GiveUp(reason::give_up(reason::INTERNAL, error.to_string()));
-                match set_aside(tools, &case, kind, &outcome, now).await {
+                match set_aside(tools, &attempt, kind, &outcome, now).await {
                     Ok(held) => break held,
                     Err(error) => {
                         tracing::error!(%error, "nor could its dead letter; the order will be looked at again");
@@ -524,41 +538,46 @@ async fn record(tools: &Tools, shop: &Shop, mut case: Case, started: Timestamp) 
     if let Some(why) = retry_why {
         tools.metrics.retry(kind, why);
     }
-    if let (Some(at), Outcome::Done(_)) = (case.effect_at, &outcome) {
-        let took = at.as_millisecond() - case.intent.wanted_at.as_millisecond();
+    if let (Some(at), Outcome::Done(_)) = (attempt.effect_at, &outcome) {
+        let took = at.as_millisecond() - attempt.intent.wanted_at.as_millisecond();
         tools.metrics.effect(kind, Duration::from_millis(u64::try_from(took).unwrap_or(0)));
     }
-    if let (Outcome::Done(shared::message::Change::Created), Some(d)) = (&outcome, &case.delivery) {
+    if let (Outcome::Done(shared::message::Change::Created), Some(d)) = (&outcome, &attempt.delivery) {
         tools.metrics.requests_per_order(d.requests);
     }
     tracing::info!(
-        integration = shop.id().0,
-        order = case.intent.number.as_str(),
+        integration = active.id().0,
+        order = attempt.intent.number.as_str(),
         command = kind.as_str(),
-        attempt = case.intent.attempt,
+        attempt = attempt.intent.attempt,
         outcome = outcome.label(),
         why = retry_why.map(shared::message::RetryWhy::as_str),
         reason = reason_label,
         duration_ms = u64::try_from(since(started).as_millis()).unwrap_or(u64::MAX),
         next_attempt_at = next_at.map(tracing::field::display),
-        traceparent = case.intent.traceparent.as_deref(),
+        traceparent = attempt.intent.traceparent.as_deref(),
         fence_held = held,
         "attempt.finished"
     );
-    if let Some(order) = case.intent.order {
-        tools.bell.ring(shop.id(), order);
+    if let Some(order) = attempt.intent.order {
+        tools.notifier.notify(active.id(), order);
     }
-    // A newer wish may be waiting behind the one just served.
-    Some(Hint { integration: shop.id(), due_at: next_at.unwrap_or(now) })
+    // A newer request may be waiting behind the one just served.
+    Some(Hint { integration: active.id(), due_at: next_at.unwrap_or(now) })
 }
 
 /// The next holder found the order that this one placed, and the ledger has it as it left: no
 /// doubt is left of it.
-async fn is_known_as_left(tools: &Tools, shop: &Shop, case: &Case, outcome: &Outcome) -> store::Result<bool> {
-    let (Outcome::Done(shared::message::Change::Created), Some(d)) = (outcome, &case.delivery) else {
+async fn is_known_as_left(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    attempt: &Attempt,
+    outcome: &Outcome,
+) -> store::Result<bool> {
+    let (Outcome::Done(shared::message::Change::Created), Some(d)) = (outcome, &attempt.delivery) else {
         return Ok(false);
     };
-    let kept = tools.store.delivery_by_order(shop.id(), d.crm_order).await?;
+    let kept = tools.store.delivery_by_order(active.id(), d.crm_order).await?;
     Ok(kept.is_some_and(|kept| {
         (&kept.orderno, kept.state, &kept.status) == (&d.orderno, d.state, &d.status)
             && kept.sent_hash.is_some()
@@ -569,84 +588,84 @@ async fn is_known_as_left(tools: &Tools, shop: &Shop, case: &Case, outcome: &Out
 /// False when the lease was lost on the way: then the next holder looks at MeaSoft first.
 async fn store_result(
     tools: &Tools,
-    shop: &Shop,
-    case: &Case,
+    active: &ActiveIntegration,
+    attempt: &Attempt,
     kind: Kind,
     outcome: &Outcome,
     leave: Leave,
     now: Timestamp,
 ) -> store::Result<bool> {
-    let number = case.intent.number.as_str();
-    let is_here = case.order.as_ref().map(|read| shown(read, case, shop, &tools.module_code) == Shown::Ours);
-    // Before this shop's own result: a wish too many is served without effect.
-    if let (Some(true), Some(order), Leave::Served) = (is_here, case.intent.order, leave) {
-        clear_elsewhere(tools, shop, case, outcome, order).await?;
+    let number = attempt.intent.number.as_str();
+    let is_here = attempt.order.as_ref().map(|read| shown(read, attempt, active, &tools.module_code) == Shown::Ours);
+    // Before this shop's own result: a request too many is served without effect.
+    if let (Some(true), Some(order), Leave::Served) = (is_here, attempt.intent.order, leave) {
+        clear_elsewhere(tools, active, attempt, outcome, order).await?;
     }
     let mut tx = tools.store.db.begin().await?;
     // In the order that everybody keeps to: intents, then deliveries.
-    let mut held = tx.leave_intent(&case.intent, leave, now).await?;
-    if held && let Some(d) = &case.delivery {
+    let mut held = tx.leave_intent(&attempt.intent, leave, now).await?;
+    if held && let Some(d) = &attempt.delivery {
         held = tx.save_delivery(d, true, now).await?;
-        if let Some(retired) = &case.retired {
+        if let Some(retired) = &attempt.retired {
             tx.keep_past(retired).await?;
         }
     }
     if !held {
         drop(tx);
-        let is_known = is_known_as_left(tools, shop, case, outcome).await?;
+        let is_known = is_known_as_left(tools, active, attempt, outcome).await?;
         let mut tx = tools.store.db.begin().await?;
-        if case.began && !is_known {
-            let unknown = case.delivery.as_ref().is_some_and(|d| d.state == S::Unknown);
+        if attempt.began && !is_known {
+            let unknown = attempt.delivery.as_ref().is_some_and(|d| d.state == S::Unknown);
             let due_at = if unknown { now.checked_add(tools.limits.call_limit).unwrap_or(now) } else { now };
-            tx.ask_to_verify(&case.intent, due_at, now).await?;
+            tx.ask_to_verify(&attempt.intent, due_at, now).await?;
         }
         let words = if is_known {
             "the lease was lost during this attempt; the next holder found the order as it was placed"
         } else {
             "the lease was lost during this attempt; the next holder looks at MeaSoft first"
         };
-        tx.append_journal(&Entry::new(now, What::Decision, words).about(shop.id(), number).outcome("fence_lost"))
+        tx.append_journal(&Entry::new(now, What::Decision, words).about(active.id(), number).outcome("fence_lost"))
             .await?;
         tx.commit().await?;
         return Ok(false);
     }
     // What may still arrive at MeaSoft is looked for when it can no longer be under way.
-    let late = case.late_until.filter(|until| *until > now && leave == Leave::Served);
+    let late = attempt.late_until.filter(|until| *until > now && leave == Leave::Served);
     if let Some(until) = late.filter(|_| !is_planted(Bug::LateWriteForgotten)) {
-        tx.ask_to_verify(&case.intent, until, now).await?;
+        tx.ask_to_verify(&attempt.intent, until, now).await?;
     }
     match outcome {
         Outcome::GiveUp(give_up) => {
-            tx.bury_of(case.intent.order, &dead_letter(case, kind, give_up, now), now).await?;
-            if case.untold {
+            tx.add_dead_letter_of(attempt.intent.order, &dead_letter(attempt, kind, give_up, now), now).await?;
+            if attempt.unreported {
                 let pause = tools.policy.rungs.first().copied().unwrap_or_default();
-                tx.wake_intent(&case.intent, now.checked_add(pause).unwrap_or(now), now).await?;
+                tx.wake_intent(&attempt.intent, now.checked_add(pause).unwrap_or(now), now).await?;
             }
         }
         // Telling RetailCRM of the order as it was leaves open what never reached MeaSoft.
-        Outcome::Done(change) if *change != shared::message::Change::WrittenBack || case.is_as_wanted() => {
-            if let Some(order) = case.intent.order {
-                tx.resolve_dead_letters(shop.id(), order, number, now).await?;
+        Outcome::Done(change) if *change != shared::message::Change::WrittenBack || attempt.is_as_wanted() => {
+            if let Some(order) = attempt.intent.order {
+                tx.resolve_dead_letters(active.id(), order, number, now).await?;
             }
         }
         _ => {}
     }
-    let has_left = case.is_withdrawn() || is_here == Some(false);
-    let wanted = case.wanted();
+    let has_left = attempt.is_withdrawn() || is_here == Some(false);
+    let wanted = attempt.requested();
     let is_cancel = wanted.cancel && !wanted.send_after_cancel;
     if leave == Leave::Served && is_cancel && is_here == Some(true) && !has_left {
-        tx.forget_cancel(&case.intent).await?;
+        tx.forget_cancel(&attempt.intent).await?;
     }
-    if let (Outcome::Done(_) | Outcome::AlreadyDone(_), Some(order)) = (outcome, case.intent.order) {
-        tx.resolve_ambiguous(shop.id(), order, has_left, now).await?;
+    if let (Outcome::Done(_) | Outcome::AlreadyDone(_), Some(order)) = (outcome, attempt.intent.order) {
+        tx.resolve_ambiguous(active.id(), order, has_left, now).await?;
     }
-    let left_behind = case.delivery.as_ref().filter(|d| is_here == Some(false) && is_found_gone(d, outcome, wanted));
-    if let (Some(d), Some(_), Leave::Served) = (left_behind, case.intent.order, leave) {
+    let left_behind = attempt.delivery.as_ref().filter(|d| is_here == Some(false) && is_found_gone(d, outcome, wanted));
+    if let (Some(d), Some(_), Leave::Served) = (left_behind, attempt.intent.order, leave) {
         let due_at = now.checked_add(tools.limits.settle).unwrap_or(now);
-        tx.record_wish(&clearing_up(d, case.intent.number.clone(), &case.intent, due_at, now), now).await?;
+        tx.record_request(&clearing_up(d, attempt.intent.number.clone(), &attempt.intent, due_at, now), now).await?;
     }
-    let mut entry = Entry::new(now, What::Decision, words(case, outcome, leave)).about(shop.id(), number);
-    if let Some(d) = &case.delivery {
+    let mut entry = Entry::new(now, What::Decision, words(attempt, outcome, leave)).about(active.id(), number);
+    if let Some(d) = &attempt.delivery {
         entry = entry.orderno(d.orderno.as_str());
     }
     tx.append_journal(&entry.outcome(outcome.label())).await?;
@@ -657,40 +676,46 @@ async fn store_result(
 /// What the database refuses to store of an attempt ends as a dead letter all the same, without
 /// the order's own row. What the ledger said before stays, and is looked up by whoever comes
 /// next. False when the lease was lost.
-async fn set_aside(tools: &Tools, case: &Case, kind: Kind, outcome: &Outcome, now: Timestamp) -> store::Result<bool> {
+async fn set_aside(
+    tools: &Tools,
+    attempt: &Attempt,
+    kind: Kind,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> store::Result<bool> {
     let Outcome::GiveUp(give_up) = outcome else { return Ok(false) };
     let mut tx = tools.store.db.begin().await?;
-    if !tx.leave_intent(&case.intent, Leave::Served, now).await? {
+    if !tx.leave_intent(&attempt.intent, Leave::Served, now).await? {
         return Ok(false);
     }
-    let mut dead = dead_letter(case, kind, give_up, now);
+    let mut dead = dead_letter(attempt, kind, give_up, now);
     dead.delivery = None;
-    tx.bury_of(case.intent.order, &dead, now).await?;
+    tx.add_dead_letter_of(attempt.intent.order, &dead, now).await?;
     tx.commit().await?;
-    if let Some(d) = &case.delivery {
+    if let Some(d) = &attempt.delivery {
         tools.store.release_delivery(d).await?;
     }
     Ok(true)
 }
 
-fn dead_letter(case: &Case, kind: Kind, give_up: &GiveUp, now: Timestamp) -> NewDeadLetter {
+fn dead_letter(attempt: &Attempt, kind: Kind, give_up: &GiveUp, now: Timestamp) -> NewDeadLetter {
     NewDeadLetter {
-        integration: Some(case.intent.integration),
-        delivery: case.delivery.as_ref().map(|d| d.id),
-        number: Some(case.intent.number.as_str().to_owned()),
+        integration: Some(attempt.intent.integration),
+        delivery: attempt.delivery.as_ref().map(|d| d.id),
+        number: Some(attempt.intent.number.as_str().to_owned()),
         kind: kind.as_str().to_owned(),
         reason: give_up.reason.to_owned(),
         fault: give_up.fault,
         detail: give_up.detail.clone(),
-        tries: case.intent.attempt + 1,
-        command: Some(replayable(case, kind, now)),
+        tries: attempt.intent.attempt + 1,
+        command: Some(replayable(attempt, kind, now)),
         raw: None,
     }
 }
 
-/// What the attempt was for; the newest unserved wish gives its name.
-fn kind_of(case: &Case) -> Kind {
-    let (i, w) = (&case.intent, case.wanted());
+/// What the attempt was for; the newest unserved request gives its name.
+fn kind_of(attempt: &Attempt) -> Kind {
+    let (i, w) = (&attempt.intent, attempt.requested());
     [
         (w.send, i.send_seq, Kind::SendOrder),
         (w.update, i.update_seq, Kind::UpdateOrder),
@@ -703,8 +728,8 @@ fn kind_of(case: &Case) -> Kind {
 }
 
 /// The command as it is published again by a replay.
-fn replayable(case: &Case, kind: Kind, now: Timestamp) -> String {
-    let i = &case.intent;
+fn replayable(attempt: &Attempt, kind: Kind, now: Timestamp) -> String {
+    let i = &attempt.intent;
     let number = i.number.clone();
     let command = match kind {
         Kind::CancelOrder => Command::CancelOrder { number, declared: i.declared, candidates: i.candidates.clone() },
@@ -718,11 +743,11 @@ fn replayable(case: &Case, kind: Kind, now: Timestamp) -> String {
 }
 
 /// The attempt in a sentence, for the timeline.
-fn words(case: &Case, outcome: &Outcome, leave: Leave) -> String {
+fn words(attempt: &Attempt, outcome: &Outcome, leave: Leave) -> String {
     use shared::message::Change;
-    let mut said = case.told.clone();
+    let mut said = attempt.notes.clone();
     said.push(match outcome {
-        Outcome::Done(Change::Created) => placed(case.delivery.as_ref()),
+        Outcome::Done(Change::Created) => placed(attempt.delivery.as_ref()),
         Outcome::Done(Change::Updated) => "changed at MeaSoft".to_owned(),
         Outcome::Done(Change::Cancelled) => "cancelled at MeaSoft".to_owned(),
         Outcome::Done(Change::Withdrawn) => "withdrawn before anything was sent".to_owned(),
@@ -760,7 +785,7 @@ impl Tools {
     }
 
     /// Stops an integration whose CRM refuses its key; its commands wait.
-    pub async fn pause_for_crm(&self, shop: &Shop, why: &str) {
-        self.pause(shop, PausedBy::Credentials(shared::domain::Fault::Crm), why).await;
+    pub async fn pause_for_crm(&self, active: &ActiveIntegration, why: &str) {
+        self.pause(active, PausedBy::Credentials(shared::domain::Fault::Crm), why).await;
     }
 }

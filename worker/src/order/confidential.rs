@@ -4,13 +4,13 @@
 use shared::hidden::Known;
 use shared::retailcrm::wire::order::{Customer, Order};
 
-use crate::vendor::Shop;
+use crate::vendor::ActiveIntegration;
 
 /// Passwords and keys of an integration.
 #[must_use]
-pub fn secrets(shop: &Shop) -> Known {
+pub fn secrets(active: &ActiveIntegration) -> Known {
     let mut known = Known::default();
-    let secrets = &shop.integration.secrets;
+    let secrets = &active.integration.secrets;
     for secret in [&secrets.password, &secrets.crm_api_key, &secrets.delivery_api_key] {
         known.add(secret.expose());
     }
@@ -19,8 +19,8 @@ pub fn secrets(shop: &Shop) -> Known {
 
 /// The same, and what the order says of its people.
 #[must_use]
-pub fn all(shop: &Shop, order: Option<&Order>) -> Known {
-    let mut known = secrets(shop);
+pub fn all(active: &ActiveIntegration, order: Option<&Order>) -> Known {
+    let mut known = secrets(active);
     let Some(order) = order else { return known };
     let mut person = |c: &Customer| {
         for name in [&c.last_name, &c.first_name, &c.patronymic, &c.nick_name].into_iter().flatten() {

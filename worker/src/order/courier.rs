@@ -14,13 +14,13 @@ use shared::planted::{Bug, is_planted};
 use shared::reason;
 use shared::store::{self, StoreError};
 
-use crate::order::attempt::Case;
+use crate::order::attempt::Attempt;
 use crate::order::decide::Shown;
 use crate::order::desired::Desired;
 use crate::order::recognise::{fingerprint, is_cancelled_by_client, is_ours, item_codes, shows, with_codes};
 use crate::order::report::shown;
 use crate::tools::Tools;
-use crate::vendor::Shop;
+use crate::vendor::ActiveIntegration;
 use crate::vendor::budget::Priority;
 use crate::vendor::limiter::Ticket;
 
@@ -44,33 +44,33 @@ impl Tools {
     /// Passes the gate and makes one request; breakers learn from its result.
     pub async fn ask<T>(
         &self,
-        shop: &Shop,
+        active: &ActiveIntegration,
         call: impl Future<Output = Result<T, MeasoftError>>,
     ) -> Result<Result<T, MeasoftError>, Outcome> {
-        self.ask_as(shop, Priority::Interactive, call).await
+        self.ask_as(active, Priority::Interactive, call).await
     }
 
     /// The same with a say in who goes first.
     pub async fn ask_as<T>(
         &self,
-        shop: &Shop,
+        active: &ActiveIntegration,
         priority: Priority,
         call: impl Future<Output = Result<T, MeasoftError>>,
     ) -> Result<Result<T, MeasoftError>, Outcome> {
-        let account = shop.integration.courier_account();
-        let ticket = self.gate.pass(&account, priority).await?;
+        let account = active.integration.courier_account();
+        let ticket = self.limiter.pass(&account, priority).await?;
         Ok(made(ticket, call).await)
     }
 
     /// The outcome of a request that failed and changed nothing, or whose class needs no
     /// more knowledge of the order.
-    pub async fn failure(&self, shop: &Shop, error: &MeasoftError) -> Outcome {
+    pub async fn failure(&self, active: &ActiveIntegration, error: &MeasoftError) -> Outcome {
         let wait = error.retry_after().and_then(|pause| self.clock.now().checked_add(pause).ok());
         match error.class() {
             Class::Transient => Outcome::RetryLater { why: RetryWhy::CourierUnavailable, not_before: wait },
             Class::Blocked { .. } => Outcome::RetryLater { why: RetryWhy::CourierBlocked, not_before: wait },
             Class::UnknownOutcome => Outcome::RetryLater { why: RetryWhy::UnknownOutcome, not_before: wait },
-            Class::Config => self.doubt_credentials(shop, error.reason(), error.fault(), &error.to_string()).await,
+            Class::Config => self.suspect_credentials(active, error.reason(), error.fault(), &error.to_string()).await,
             Class::Permanent | Class::AlreadyExists | Class::NotFound | Class::Bug => {
                 let detail = match error {
                     // The vendor's own words, as managers know them.
@@ -84,18 +84,18 @@ impl Tools {
 
     /// Code 1 is an auth failure in one table and bad XML in the other (measoft-api.md
     /// §22): only a failed probe pauses the integration.
-    pub async fn doubt_credentials(
+    pub async fn suspect_credentials(
         &self,
-        shop: &Shop,
+        active: &ActiveIntegration,
         reason: &'static str,
         fault: shared::domain::Fault,
         detail: &str,
     ) -> Outcome {
-        match self.ask(shop, shop.vendors.courier.probe()).await {
+        match self.ask(active, active.vendors.courier.probe()).await {
             Err(closed) => closed,
             Ok(Ok(_)) => Outcome::GiveUp(GiveUp { reason, fault, detail: detail.to_owned() }),
             Ok(Err(error)) if error.class() == Class::Config => {
-                self.pause(shop, PausedBy::Credentials(shared::domain::Fault::Courier), reason).await;
+                self.pause(active, PausedBy::Credentials(shared::domain::Fault::Courier), reason).await;
                 Outcome::RetryLater { why: RetryWhy::Paused, not_before: None }
             }
             Ok(Err(_)) => Outcome::RetryLater { why: RetryWhy::CourierUnavailable, not_before: None },
@@ -103,11 +103,11 @@ impl Tools {
     }
 
     /// Takes an integration out of work; its commands wait.
-    pub async fn pause(&self, shop: &Shop, by: PausedBy, reason: &str) {
+    pub async fn pause(&self, active: &ActiveIntegration, by: PausedBy, reason: &str) {
         let state = IntegrationState::Paused { by, reason: reason.to_owned() };
-        match self.store.set_state_as_seen(&shop.integration, &state).await {
+        match self.store.set_state_as_seen(&active.integration, &state).await {
             Ok(true) => tracing::error!(
-                integration = shop.id().0,
+                integration = active.id().0,
                 by = by.as_str(),
                 reason,
                 "integration paused: its commands wait; see `bridge integration show`"
@@ -119,22 +119,22 @@ impl Tools {
 
     /// Places orders, several in one request. Cases whose answer was lost stay open in state
     /// `unknown`: a look-up follows.
-    pub async fn create(&self, shop: &Shop, cases: &mut [&mut Case]) {
-        let account = shop.integration.courier_account();
-        let mut ticket = match self.gate.pass(&account, Priority::Interactive).await {
+    pub async fn create(&self, active: &ActiveIntegration, attempts: &mut [&mut Attempt]) {
+        let account = active.integration.courier_account();
+        let mut ticket = match self.limiter.pass(&account, Priority::Interactive).await {
             Ok(ticket) => ticket,
-            Err(closed) => return cases.iter_mut().for_each(|case| case.close(closed.clone())),
+            Err(closed) => return attempts.iter_mut().for_each(|attempt| attempt.close(closed.clone())),
         };
         for _ in 0..FRESHENED {
             let now = self.clock.now();
-            if let Err(error) = self.begin_sends(cases, now).await {
+            if let Err(error) = self.begin_sends(attempts, now).await {
                 tracing::warn!(%error, "the ledger could not be written; nothing was sent");
                 // One order's refused statement holds up no other.
-                let alone = cases.len() == 1 || error.is_the_databases();
-                for case in cases.iter_mut().filter(|case| case.is_open()) {
-                    if alone || self.begin_sends(&mut [&mut **case], now).await.is_err() {
-                        case.began = false;
-                        case.retry(RetryWhy::Internal, None);
+                let alone = attempts.len() == 1 || error.is_the_databases();
+                for attempt in attempts.iter_mut().filter(|attempt| attempt.is_open()) {
+                    if alone || self.begin_sends(&mut [&mut **attempt], now).await.is_err() {
+                        attempt.began = false;
+                        attempt.retry(RetryWhy::Internal, None);
                     }
                 }
             }
@@ -144,64 +144,66 @@ impl Tools {
                 break;
             }
         }
-        let mut sending: Vec<&mut Case> = cases.iter_mut().map(|c| &mut **c).filter(|case| case.is_open()).collect();
-        let orders: Vec<NewOrder> = sending.iter().filter_map(|case| Some(wish(case)?.order.clone())).collect();
+        let mut sending: Vec<&mut Attempt> =
+            attempts.iter_mut().map(|c| &mut **c).filter(|attempt| attempt.is_open()).collect();
+        let orders: Vec<NewOrder> =
+            sending.iter().filter_map(|attempt| Some(desired_of(attempt)?.order.clone())).collect();
         if orders.is_empty() {
             return;
         }
         ticket.sends();
-        let result = shop.vendors.courier.new_orders(&orders).await;
+        let result = active.vendors.courier.new_orders(&orders).await;
         ticket.report(result.as_ref().map(|_| ()));
         let now = self.clock.now();
         match result {
             Ok(rows) => {
-                for case in &mut sending {
-                    let row = rows.iter().find(|row| delivery(case).orderno == row.orderno).cloned();
+                for attempt in &mut sending {
+                    let row = rows.iter().find(|row| delivery(attempt).orderno == row.orderno).cloned();
                     match row {
                         // No row: whether it arrived is not known.
-                        None => answer_lost(case, now),
+                        None => answer_lost(attempt, now),
                         Some(row) => match row.verdict(Op::NewOrder) {
-                            None => accepted(case, row.orderprice, now),
+                            None => accepted(attempt, row.orderprice, now),
                             Some(verdict) => {
                                 let text = row.text(shared::domain::Language::Ru).unwrap_or_default().to_owned();
-                                self.refused(shop, case, verdict, &text).await;
+                                self.refused(active, attempt, verdict, &text).await;
                             }
                         },
                     }
                 }
             }
             Err(error) if error.class() == Class::UnknownOutcome => {
-                sending.iter_mut().for_each(|case| {
-                    answer_lost(case, now);
-                    case.told.push(format!("the answer was lost ({})", error.outcome()));
+                sending.iter_mut().for_each(|attempt| {
+                    answer_lost(attempt, now);
+                    attempt.notes.push(format!("the answer was lost ({})", error.outcome()));
                 });
                 if sending.len() > 1 {
-                    self.look_up_batch(shop, &mut sending).await;
+                    self.look_up_batch(active, &mut sending).await;
                 }
             }
             Err(error) => {
                 // Refused as a whole or never sent: no order of it was created.
-                sending.iter_mut().for_each(|case| {
-                    never_arrived(case);
-                    case.began = false;
+                sending.iter_mut().for_each(|attempt| {
+                    never_arrived(attempt);
+                    attempt.began = false;
                 });
                 let alone = sending.len() == 1;
-                let outcome = self.failure(shop, &error).await;
-                for case in &mut sending {
+                let outcome = self.failure(active, &error).await;
+                for attempt in &mut sending {
                     match &outcome {
                         // One bad order must not take the others with it: next time alone.
-                        Outcome::GiveUp(_) if !alone => case.retry(RetryWhy::Internal, None),
+                        Outcome::GiveUp(_) if !alone => attempt.retry(RetryWhy::Internal, None),
                         Outcome::GiveUp(give_up)
-                            if give_up.reason == UNKNOWN_CODE && case.intent.attempt < UNKNOWN_TRIES =>
+                            if give_up.reason == UNKNOWN_CODE && attempt.intent.attempt < UNKNOWN_TRIES =>
                         {
-                            case.retry(RetryWhy::CourierUnavailable, None);
+                            attempt.retry(RetryWhy::CourierUnavailable, None);
                         }
                         Outcome::GiveUp(give_up) => {
-                            step(case, Event::Refused);
-                            delivery_mut(case).reject_reason = Some(give_up.reason.to_owned());
-                            case.give_up(give_up.clone());
+                            step(attempt, Event::Refused);
+                            delivery_mut(attempt).reject_reason = Some(give_up.reason.to_owned());
+                            attempt.give_up(give_up.clone());
                         }
-                        other => case.close(other.clone()),
+                        other => attempt.close(other.clone()),
                     }
                 }
             }
@@ -210,34 +212,34 @@ impl Tools {
 
     /// Writes `sending` for all of them in one commit. A case whose lease was lost is closed.
     /// What could not be written leaves the cases as they were.
-    async fn begin_sends(&self, cases: &mut [&mut Case], now: Timestamp) -> store::Result<()> {
-        let before: Vec<Option<Delivery>> = cases.iter().map(|case| case.delivery.clone()).collect();
-        let open: Vec<bool> = cases.iter().map(|case| case.is_open()).collect();
-        let begun = self.announce(cases, now).await;
+    async fn begin_sends(&self, attempts: &mut [&mut Attempt], now: Timestamp) -> store::Result<()> {
+        let before: Vec<Option<Delivery>> = attempts.iter().map(|attempt| attempt.delivery.clone()).collect();
+        let open: Vec<bool> = attempts.iter().map(|attempt| attempt.is_open()).collect();
+        let begun = self.announce(attempts, now).await;
         if begun.is_err() {
-            for ((case, delivery), _) in cases.iter_mut().zip(before).zip(open).filter(|(_, open)| *open) {
-                case.outcome = None;
-                case.delivery = delivery;
+            for ((attempt, delivery), _) in attempts.iter_mut().zip(before).zip(open).filter(|(_, open)| *open) {
+                attempt.outcome = None;
+                attempt.delivery = delivery;
                 // Its new number may be another order's by now: the next is looked for again.
                 if matches!(begun, Err(StoreError::Refused(_)))
-                    && let Some(cancelled) = case.cancelled.take()
+                    && let Some(cancelled) = attempt.cancelled.take()
                 {
-                    case.delivery = Some(*cancelled);
-                    case.retired = None;
-                    case.recreated = false;
+                    attempt.delivery = Some(*cancelled);
+                    attempt.retired = None;
+                    attempt.recreated = false;
                 }
             }
         }
         begun
     }
 
-    async fn announce(&self, cases: &mut [&mut Case], now: Timestamp) -> store::Result<()> {
+    async fn announce(&self, attempts: &mut [&mut Attempt], now: Timestamp) -> store::Result<()> {
         let mut tx = self.store.db.begin().await?;
-        for case in cases.iter_mut().filter(|case| case.is_open()) {
-            let Some(desired) = wish(case).cloned() else { continue };
+        for attempt in attempts.iter_mut().filter(|attempt| attempt.is_open()) {
+            let Some(desired) = desired_of(attempt).cloned() else { continue };
             let mut mark = fingerprint(&desired, &self.store.key);
             let fence_held = {
-                let d = delivery_mut(case);
+                let d = delivery_mut(attempt);
                 d.state = d.state.after(Event::SendBegun).unwrap_or(S::Sending);
                 if let Some(mut before) = d.sending.take() {
                     mark.earlier = std::mem::take(&mut before.earlier);
@@ -254,251 +256,254 @@ impl Tools {
                 tx.save_delivery(d, false, now).await?
             };
             if fence_held {
-                case.began = true;
-                if let Some(retired) = &case.retired {
+                attempt.began = true;
+                if let Some(retired) = &attempt.retired {
                     tx.keep_past(retired).await?;
                 }
             } else {
-                case.retry(RetryWhy::LeaseHeld, None);
+                attempt.retry(RetryWhy::LeaseHeld, None);
             }
         }
         tx.commit().await
     }
 
-    async fn refused(&self, shop: &Shop, case: &mut Case, verdict: Verdict, text: &str) {
+    async fn refused(&self, active: &ActiveIntegration, attempt: &mut Attempt, verdict: Verdict, text: &str) {
         match verdict.class {
             Class::AlreadyExists => {
                 // Perhaps an earlier try of ours: a look-up tells.
-                step(case, Event::AnswerLost);
-                case.told.push("MeaSoft says the number is taken".to_owned());
-                if case.intent.attempt >= TAKEN_TRIES {
-                    case.give_up(reason::give_up(reason::CONFLICT, text));
+                step(attempt, Event::AnswerLost);
+                attempt.notes.push("MeaSoft says the number is taken".to_owned());
+                if attempt.intent.attempt >= TAKEN_TRIES {
+                    attempt.give_up(reason::give_up(reason::CONFLICT, text));
                 }
             }
             Class::Transient | Class::Blocked { .. } => {
-                never_arrived(case);
-                case.began = false;
-                case.retry(RetryWhy::CourierUnavailable, None);
+                never_arrived(attempt);
+                attempt.began = false;
+                attempt.retry(RetryWhy::CourierUnavailable, None);
             }
-            Class::UnknownOutcome => answer_lost(case, self.clock.now()),
+            Class::UnknownOutcome => answer_lost(attempt, self.clock.now()),
             Class::Config => {
-                step(case, Event::Refused);
-                delivery_mut(case).reject_reason = Some(verdict.reason.to_owned());
-                let outcome = self.doubt_credentials(shop, verdict.reason, verdict.fault, text).await;
-                case.close(outcome);
+                step(attempt, Event::Refused);
+                delivery_mut(attempt).reject_reason = Some(verdict.reason.to_owned());
+                let outcome = self.suspect_credentials(active, verdict.reason, verdict.fault, text).await;
+                attempt.close(outcome);
             }
             // Nobody knows what it means: it may pass.
-            _ if verdict.reason == UNKNOWN_CODE && case.intent.attempt < UNKNOWN_TRIES => {
-                never_arrived(case);
-                case.began = false;
-                case.told.push(format!("refused in unknown words: {text}"));
-                case.retry(RetryWhy::CourierUnavailable, None);
+            _ if verdict.reason == UNKNOWN_CODE && attempt.intent.attempt < UNKNOWN_TRIES => {
+                never_arrived(attempt);
+                attempt.began = false;
+                attempt.notes.push(format!("refused in unknown words: {text}"));
+                attempt.retry(RetryWhy::CourierUnavailable, None);
             }
             Class::Permanent | Class::NotFound | Class::Bug => {
-                step(case, Event::Refused);
-                delivery_mut(case).reject_reason = Some(verdict.reason.to_owned());
-                case.give_up(GiveUp { reason: verdict.reason, fault: verdict.fault, detail: text.to_owned() });
+                step(attempt, Event::Refused);
+                delivery_mut(attempt).reject_reason = Some(verdict.reason.to_owned());
+                attempt.give_up(GiveUp { reason: verdict.reason, fault: verdict.fault, detail: text.to_owned() });
             }
         }
     }
 
     /// One request over the creation dates instead of one for each lost answer.
-    async fn look_up_batch(&self, shop: &Shop, cases: &mut [&mut Case]) {
+    async fn look_up_batch(&self, active: &ActiveIntegration, attempts: &mut [&mut Attempt]) {
         let now = self.clock.now();
         // The courier's day may be ahead of or behind ours.
         let day = |span: Span| ZonedDateTime::new(now, TimeZone::UTC).checked_add(span).map(|z| z.date());
         let (Ok(from), Ok(to)) = (day(-1.day()), day(1.day())) else { return };
-        let rows = match self.ask(shop, shop.vendors.courier.status_by_created(from, to, Done::All)).await {
+        let rows = match self.ask(active, active.vendors.courier.status_by_created(from, to, Done::All)).await {
             Ok(Ok(rows)) => rows,
             // Each case is looked up on its own when it comes due again.
             _ => return,
         };
-        for case in cases.iter_mut().filter(|case| case.is_open()) {
-            let orderno = delivery(case).orderno.clone();
+        for attempt in attempts.iter_mut().filter(|attempt| attempt.is_open()) {
+            let orderno = delivery(attempt).orderno.clone();
             let found: Vec<&StatusRow> = rows.iter().filter(|row| row.orderno.as_ref() == Some(&orderno)).collect();
-            match newest(&found, delivery(case)) {
-                Some(row) => self.adopt(case, row, now),
-                None => self.absent(shop, case, now),
+            match newest(&found, delivery(attempt)) {
+                Some(row) => self.adopt(attempt, row, now),
+                None => self.absent(active, attempt, now),
             }
         }
     }
 
     /// Asks what became of our number and takes over what is found. The case stays open when
     /// a decision can follow.
-    pub async fn look_up(&self, shop: &Shop, case: &mut Case) {
-        let orderno = delivery(case).orderno.clone();
+    pub async fn look_up(&self, active: &ActiveIntegration, attempt: &mut Attempt) {
+        let orderno = delivery(attempt).orderno.clone();
         // Look-ups of unknown numbers are rationed: one right after the loss, the next when
         // a slow first request can no longer be under way.
-        if delivery(case).state == S::Unknown
-            && !case.began
-            && let Some(not_before) = self.patience_ends(shop, case)
+        if delivery(attempt).state == S::Unknown
+            && !attempt.began
+            && let Some(not_before) = self.patience_ends(active, attempt)
             && self.clock.now() < not_before
         {
-            return case.retry(RetryWhy::UnknownOutcome, Some(not_before));
+            return attempt.retry(RetryWhy::UnknownOutcome, Some(not_before));
         }
-        delivery_mut(case).requests += 1;
-        match self.look(shop, case, &orderno).await {
-            Err(closed) => case.close(closed),
+        delivery_mut(attempt).requests += 1;
+        match self.look(active, attempt, &orderno).await {
+            Err(closed) => attempt.close(closed),
             Ok(Err(error)) => {
-                let outcome = self.failure(shop, &error).await;
-                case.close(outcome);
+                let outcome = self.failure(active, &error).await;
+                attempt.close(outcome);
             }
             Ok(Ok(rows)) => {
-                case.verified = true;
+                attempt.verified = true;
                 let now = self.clock.now();
                 let rows: Vec<&StatusRow> =
                     rows.iter().filter(|row| row.orderno.as_ref().is_none_or(|n| *n == orderno)).collect();
-                match newest(&rows, delivery(case)) {
+                match newest(&rows, delivery(attempt)) {
                     Some(row) => {
-                        let d = delivery_mut(case);
+                        let d = delivery_mut(attempt);
                         // Nothing was sent as far as the ledger knows, but a writer that lost its
                         // lease may have.
                         if matches!(d.state, S::Planned | S::Rejected) {
                             d.state = S::Unknown;
                             // What that writer sent is not known in full.
                             d.sending_hash = None;
-                            case.withdrawn = d.cancelled_by_us && case.intent.send_seq <= case.intent.served;
+                            attempt.withdrawn = d.cancelled_by_us && attempt.intent.send_seq <= attempt.intent.served;
                         }
-                        let cancel_open = delivery(case).state == S::Created && delivery(case).cancelled_by_us;
-                        self.adopt(case, row, now);
-                        if cancel_open && delivery(case).state == S::Created {
-                            case.cancel_open = true;
-                            self.expect_late(case);
-                            delivery_mut(case).sending.get_or_insert_default().cancel_unheard = true;
+                        let cancel_open = delivery(attempt).state == S::Created && delivery(attempt).cancelled_by_us;
+                        self.adopt(attempt, row, now);
+                        if cancel_open && delivery(attempt).state == S::Created {
+                            attempt.cancel_open = true;
+                            self.expect_late(attempt);
+                            delivery_mut(attempt).sending.get_or_insert_default().cancel_unheard = true;
                         }
                     }
-                    None => self.absent(shop, case, now),
+                    None => self.absent(active, attempt, now),
                 }
             }
         }
     }
 
     /// The last write's outcome was never heard: it may be done after all that is done now.
-    fn expect_late(&self, case: &mut Case) {
-        let until = delivery(case).sent_at.and_then(|at| at.checked_add(self.limits.call_limit).ok());
-        case.late_until = case.late_until.max(until);
-        // Kept for whoever serves a newer wish before that moment.
-        let kept = &mut delivery_mut(case).sending.get_or_insert_default().late_until;
+    fn expect_late(&self, attempt: &mut Attempt) {
+        let until = delivery(attempt).sent_at.and_then(|at| at.checked_add(self.limits.call_limit).ok());
+        attempt.late_until = attempt.late_until.max(until);
+        // Kept for whoever serves a newer request before that moment.
+        let kept = &mut delivery_mut(attempt).sending.get_or_insert_default().late_until;
         *kept = (*kept).max(until);
     }
 
-    fn adopt(&self, case: &mut Case, row: &StatusRow, now: Timestamp) {
-        let lost = delivery(case).state.needs_lookup();
+    fn adopt(&self, attempt: &mut Attempt, row: &StatusRow, now: Timestamp) {
+        let lost = delivery(attempt).state.needs_lookup();
         if lost {
-            let sent = delivery(case).sending.clone().unwrap_or_default();
+            let sent = delivery(attempt).sending.clone().unwrap_or_default();
             if !std::iter::once(&sent).chain(&sent.earlier).any(|sent| is_ours(row, sent, &self.store.key)) {
-                case.give_up(reason::give_up(reason::CONFLICT, format!("number {}", delivery(case).orderno)));
+                attempt.give_up(reason::give_up(reason::CONFLICT, format!("number {}", delivery(attempt).orderno)));
                 return;
             }
-            step(case, Event::Accepted);
-            let d = delivery_mut(case);
+            step(attempt, Event::Accepted);
+            let d = delivery_mut(attempt);
             // Which of several it is cannot be told: only a complete edit makes sure.
             d.sent_hash = d.sending_hash.take().filter(|_| sent.earlier.is_empty());
             d.reject_reason = None;
-            case.effect_at = Some(now);
-            case.told.push("found at MeaSoft under our number: taken over".to_owned());
+            attempt.effect_at = Some(now);
+            attempt.notes.push("found at MeaSoft under our number: taken over".to_owned());
         }
-        if case.intent.verify {
+        if attempt.intent.verify {
             // Another holder may have changed it and told RetailCRM so: only a complete edit
             // and telling it again make sure. Nobody changes what is not known to be placed,
             // and what nobody can change any more is as it was confirmed, if it looks so.
-            let stays = !phase(row).is_editable() && wish(case).is_some_and(|desired| shows(row, desired));
-            let d = delivery_mut(case);
+            let stays = !phase(row).is_editable() && desired_of(attempt).is_some_and(|desired| shows(row, desired));
+            let d = delivery_mut(attempt);
             if !lost && !stays {
                 d.sent_hash = None;
             }
             d.crm_written = shared::domain::delivery::CrmWritten::default();
             // This look came too early for a write that may still arrive: another one follows.
             let late = d.sending.as_ref().and_then(|sent| sent.late_until).filter(|until| *until > now);
-            case.late_until = case.late_until.max(late);
+            attempt.late_until = attempt.late_until.max(late);
         }
-        take_over(case, row);
+        take_over(attempt, row);
     }
 
-    fn absent(&self, shop: &Shop, case: &mut Case, now: Timestamp) {
-        if !delivery(case).state.needs_lookup() {
+    fn absent(&self, active: &ActiveIntegration, attempt: &mut Attempt, now: Timestamp) {
+        if !delivery(attempt).state.needs_lookup() {
             return;
         }
-        let not_before = self.patience_ends(shop, case).unwrap_or(now);
+        let not_before = self.patience_ends(active, attempt).unwrap_or(now);
         if now < not_before {
-            case.told.push("MeaSoft does not show it yet".to_owned());
-            case.retry(RetryWhy::UnknownOutcome, Some(not_before));
+            attempt.notes.push("MeaSoft does not show it yet".to_owned());
+            attempt.retry(RetryWhy::UnknownOutcome, Some(not_before));
         } else {
-            never_arrived(case);
-            case.told.push("MeaSoft does not have it".to_owned());
+            never_arrived(attempt);
+            attempt.notes.push("MeaSoft does not have it".to_owned());
         }
     }
 
     /// Until then a slow first request may still be under way, and «absent» proves nothing.
-    fn patience_ends(&self, shop: &Shop, case: &Case) -> Option<Timestamp> {
+    fn patience_ends(&self, active: &ActiveIntegration, attempt: &Attempt) -> Option<Timestamp> {
         let recheck = self.limits.unknown_recheck;
         // Only a send that follows would notice that the number has come to be taken.
-        let resends = !case.wanted().cancel
-            && matches!(case.desired, Some(Ok(_)))
-            && case.order.as_ref().is_some_and(|order| shown(order, case, shop, &self.module_code) == Shown::Ours);
+        let resends = !attempt.requested().cancel
+            && matches!(attempt.desired, Some(Ok(_)))
+            && attempt
+                .order
+                .as_ref()
+                .is_some_and(|order| shown(order, attempt, active, &self.module_code) == Shown::Ours);
         let patience = if resends { recheck } else { self.limits.call_limit.max(recheck) };
-        delivery(case).sent_at?.checked_add(patience).ok()
+        delivery(attempt).sent_at?.checked_add(patience).ok()
     }
 
     /// Replaces an order that MeaSoft has not begun to work on, and reads it back.
-    pub async fn edit(&self, shop: &Shop, case: &mut Case) {
-        let Some(desired) = wish(case).cloned() else { return };
-        let Some(row) = self.read(shop, case).await else { return };
-        let before = delivery(case).state;
-        take_over(case, &row);
-        if delivery(case).state != S::Created || !phase(&row).is_editable() {
+    pub async fn edit(&self, active: &ActiveIntegration, attempt: &mut Attempt) {
+        let Some(desired) = desired_of(attempt).cloned() else { return };
+        let Some(row) = self.read(active, attempt).await else { return };
+        let before = delivery(attempt).state;
+        take_over(attempt, &row);
+        if delivery(attempt).state != S::Created || !phase(&row).is_editable() {
             // The ledger was behind; decide again on what is true now.
-            if delivery(case).state == before {
-                case.give_up(reason::give_up(reason::TOO_LATE, status_words(&row)));
+            if delivery(attempt).state == before {
+                attempt.give_up(reason::give_up(reason::TOO_LATE, status_words(&row)));
             }
             return;
         }
-        let request = with_codes(&desired.order, &delivery(case).item_codes);
-        let ticket = match self.gate.pass(&shop.integration.courier_account(), Priority::Interactive).await {
+        let request = with_codes(&desired.order, &delivery(attempt).item_codes);
+        let ticket = match self.limiter.pass(&active.integration.courier_account(), Priority::Interactive).await {
             Ok(ticket) => ticket,
-            Err(closed) => return case.close(closed),
+            Err(closed) => return attempt.close(closed),
         };
         // An edit before this one has no outcome yet.
-        if delivery(case).sending_hash.is_some() {
-            self.expect_late(case);
+        if delivery(attempt).sending_hash.is_some() {
+            self.expect_late(attempt);
         }
         let now = self.clock.now();
         // Until this edit's outcome is known, what MeaSoft holds is not: should the order be
         // changed back meanwhile, the old hash would call it up to date.
         let held_before = {
-            let d = delivery_mut(case);
+            let d = delivery_mut(attempt);
             d.sending_hash = Some(desired.hash.clone());
             d.sent_at = Some(now);
             d.requests += 2;
             d.sent_hash.take()
         };
-        if !self.begin_change(case).await {
+        if !self.begin_change(attempt).await {
             return;
         }
-        match made(ticket, shop.vendors.courier.edit_order(&request)).await {
+        match made(ticket, active.vendors.courier.edit_order(&request)).await {
             Err(error) => {
                 if error.class() != Class::UnknownOutcome {
-                    not_changed(case, held_before);
+                    not_changed(attempt, held_before);
                 }
-                let outcome = self.failure(shop, &error).await;
-                case.close(outcome);
+                let outcome = self.failure(active, &error).await;
+                attempt.close(outcome);
             }
             Ok(answer) => {
                 let refusal = answer
                     .verdict(Op::EditOrder)
                     .map(|v| (v, answer.text(shared::domain::Language::Ru).unwrap_or_default().to_owned()));
-                let Some(row) = self.read(shop, case).await else { return };
-                take_over(case, &row);
+                let Some(row) = self.read(active, attempt).await else { return };
+                take_over(attempt, &row);
                 match refusal {
                     None if shows(&row, &desired) => {
-                        let d = delivery_mut(case);
+                        let d = delivery_mut(attempt);
                         d.sent_hash = d.sending_hash.take();
                         d.sending.get_or_insert_default().undeclared_hash.clone_from(&desired.undeclared_hash);
                         d.price = row.price.or(Some(desired.collect));
-                        case.effect_at = Some(self.clock.now());
-                        case.close(Outcome::Done(Change::Updated));
+                        attempt.effect_at = Some(self.clock.now());
+                        attempt.close(Outcome::Done(Change::Updated));
                     }
-                    None => case.give_up(reason::give_up(
+                    None => attempt.give_up(reason::give_up(
                         reason::CHANGE_DROPPED,
                         format!(
                             "sum wanted {}, shown {}",
@@ -506,14 +511,14 @@ impl Tools {
                             row.price.map_or("none".to_owned(), |p| p.to_string())
                         ),
                     )),
-                    Some(_) if delivery(case).state != S::Created => {
-                        case.give_up(reason::give_up(reason::TOO_LATE, status_words(&row)));
+                    Some(_) if delivery(attempt).state != S::Created => {
+                        attempt.give_up(reason::give_up(reason::TOO_LATE, status_words(&row)));
                     }
                     Some((verdict, text)) => {
                         if verdict.class != Class::UnknownOutcome {
-                            not_changed(case, held_before);
+                            not_changed(attempt, held_before);
                         }
-                        self.refused_change(shop, case, verdict, &text).await;
+                        self.refused_change(active, attempt, verdict, &text).await;
                     }
                 }
             }
@@ -521,31 +526,31 @@ impl Tools {
     }
 
     /// Cancels an order that MeaSoft has not begun to work on, and reads it back.
-    pub async fn cancel(&self, shop: &Shop, case: &mut Case) {
-        let ticket = match self.gate.pass(&shop.integration.courier_account(), Priority::Interactive).await {
+    pub async fn cancel(&self, active: &ActiveIntegration, attempt: &mut Attempt) {
+        let ticket = match self.limiter.pass(&active.integration.courier_account(), Priority::Interactive).await {
             Ok(ticket) => ticket,
-            Err(closed) => return case.close(closed),
+            Err(closed) => return attempt.close(closed),
         };
         // Marked before the call: should its outcome never be recorded, the next holder looks
         // before it takes the order for placed, and knows whose cancel it finds.
-        let asked_before = delivery(case).cancelled_by_us;
-        mark_cancel(delivery_mut(case));
+        let asked_before = delivery(attempt).cancelled_by_us;
+        mark_cancel(delivery_mut(attempt));
         let (orderno, ordercode) = {
-            let d = delivery_mut(case);
+            let d = delivery_mut(attempt);
             d.requests += 2;
             d.sent_at = Some(self.clock.now());
             (d.orderno.clone(), d.ordercode.clone())
         };
-        if !self.begin_change(case).await {
+        if !self.begin_change(attempt).await {
             return;
         }
-        let answer = match made(ticket, shop.vendors.courier.cancel_order(&orderno, ordercode.as_deref())).await {
+        let answer = match made(ticket, active.vendors.courier.cancel_order(&orderno, ordercode.as_deref())).await {
             Err(error) if matches!(error.class(), Class::UnknownOutcome | Class::Transient | Class::Blocked { .. }) => {
                 if error.class() != Class::UnknownOutcome {
-                    delivery_mut(case).cancelled_by_us = asked_before;
+                    delivery_mut(attempt).cancelled_by_us = asked_before;
                 }
-                let outcome = self.failure(shop, &error).await;
-                return case.close(outcome);
+                let outcome = self.failure(active, &error).await;
+                return attempt.close(outcome);
             }
             answer => answer,
         };
@@ -555,78 +560,78 @@ impl Tools {
             }
             Err(MeasoftError::Refused { verdict, text, .. }) => Some((*verdict, text.clone())),
             Err(error) => {
-                delivery_mut(case).cancelled_by_us = asked_before;
-                let outcome = self.failure(shop, error).await;
-                return case.close(outcome);
+                delivery_mut(attempt).cancelled_by_us = asked_before;
+                let outcome = self.failure(active, error).await;
+                return attempt.close(outcome);
             }
         };
-        let row = match self.look(shop, case, &orderno).await {
-            Err(closed) => return case.close(closed),
+        let row = match self.look(active, attempt, &orderno).await {
+            Err(closed) => return attempt.close(closed),
             Ok(Err(error)) => {
-                let outcome = self.failure(shop, &error).await;
-                return case.close(outcome);
+                let outcome = self.failure(active, &error).await;
+                return attempt.close(outcome);
             }
-            Ok(Ok(rows)) => newest(&rows.iter().collect::<Vec<_>>(), delivery(case)).cloned(),
+            Ok(Ok(rows)) => newest(&rows.iter().collect::<Vec<_>>(), delivery(attempt)).cloned(),
         };
         let now = self.clock.now();
         match row {
             // Confirmed minutes ago: that it does not show yet proves nothing.
-            None if is_young(delivery(case), now) => self.not_shown_yet(case, now),
+            None if is_young(delivery(attempt), now) => self.not_shown_yet(attempt, now),
             // MeaSoft never had it, or has it no more: there is nothing left to cancel.
             None => {
-                cancelled(case);
-                case.close(Outcome::AlreadyDone("MeaSoft has no such order"));
+                cancelled(attempt);
+                attempt.close(Outcome::AlreadyDone("MeaSoft has no such order"));
             }
             Some(row) => match (phase(&row), refusal) {
                 (Phase::NotDelivered, None) => {
-                    cancelled(case);
-                    let looked_at = case.looked_at;
-                    remember_status(delivery_mut(case), &row, looked_at);
-                    case.effect_at = Some(now);
-                    case.close(Outcome::Done(Change::Cancelled));
+                    cancelled(attempt);
+                    let looked_at = attempt.looked_at;
+                    remember_status(delivery_mut(attempt), &row, looked_at);
+                    attempt.effect_at = Some(now);
+                    attempt.close(Outcome::Done(Change::Cancelled));
                 }
                 (Phase::NotDelivered, Some(_)) => {
-                    delivery_mut(case).cancelled_by_us = asked_before;
-                    take_over(case, &row);
-                    case.close(Outcome::AlreadyDone("cancelled before"));
+                    delivery_mut(attempt).cancelled_by_us = asked_before;
+                    take_over(attempt, &row);
+                    attempt.close(Outcome::AlreadyDone("cancelled before"));
                 }
-                (Phase::New, None) if case.intent.attempt < 3 => {
-                    case.told.push("the cancellation does not show yet".to_owned());
-                    case.retry(RetryWhy::UnknownOutcome, now.checked_add(self.limits.unknown_recheck).ok());
+                (Phase::New, None) if attempt.intent.attempt < 3 => {
+                    attempt.notes.push("the cancellation does not show yet".to_owned());
+                    attempt.retry(RetryWhy::UnknownOutcome, now.checked_add(self.limits.unknown_recheck).ok());
                 }
-                (Phase::New, None) => case.give_up(reason::give_up(reason::CANCEL_DROPPED, "")),
+                (Phase::New, None) => attempt.give_up(reason::give_up(reason::CANCEL_DROPPED, "")),
                 (Phase::New, Some((verdict, text))) => {
-                    delivery_mut(case).cancelled_by_us = asked_before;
-                    self.refused_change(shop, case, verdict, &text).await;
+                    delivery_mut(attempt).cancelled_by_us = asked_before;
+                    self.refused_change(active, attempt, verdict, &text).await;
                 }
                 _ => {
-                    take_over(case, &row);
-                    case.give_up(reason::give_up(reason::TOO_LATE, status_words(&row)));
+                    take_over(attempt, &row);
+                    attempt.give_up(reason::give_up(reason::TOO_LATE, status_words(&row)));
                 }
             },
         }
     }
 
     /// Asked again, later each time: look-ups of what is not there are rationed.
-    fn not_shown_yet(&self, case: &mut Case, now: Timestamp) {
-        case.told.push("MeaSoft does not show the order yet".to_owned());
-        let pause = self.limits.unknown_recheck * 2_u32.pow(case.intent.attempt.min(3));
-        case.retry(RetryWhy::UnknownOutcome, now.checked_add(pause).ok());
+    fn not_shown_yet(&self, attempt: &mut Attempt, now: Timestamp) {
+        attempt.notes.push("MeaSoft does not show the order yet".to_owned());
+        let pause = self.limits.unknown_recheck * 2_u32.pow(attempt.intent.attempt.min(3));
+        attempt.retry(RetryWhy::UnknownOutcome, now.checked_add(pause).ok());
     }
 
     /// An edit or cancel that MeaSoft refused although the order is untouched.
-    async fn refused_change(&self, shop: &Shop, case: &mut Case, verdict: Verdict, text: &str) {
+    async fn refused_change(&self, active: &ActiveIntegration, attempt: &mut Attempt, verdict: Verdict, text: &str) {
         match verdict.class {
-            Class::Transient | Class::Blocked { .. } => case.retry(RetryWhy::CourierUnavailable, None),
-            Class::UnknownOutcome => case.retry(RetryWhy::UnknownOutcome, None),
+            Class::Transient | Class::Blocked { .. } => attempt.retry(RetryWhy::CourierUnavailable, None),
+            Class::UnknownOutcome => attempt.retry(RetryWhy::UnknownOutcome, None),
             Class::Config => {
-                let outcome = self.doubt_credentials(shop, verdict.reason, verdict.fault, text).await;
-                case.close(outcome);
+                let outcome = self.suspect_credentials(active, verdict.reason, verdict.fault, text).await;
+                attempt.close(outcome);
             }
-            _ if verdict.reason == UNKNOWN_CODE && case.intent.attempt < UNKNOWN_TRIES => {
-                case.retry(RetryWhy::CourierUnavailable, None);
+            _ if verdict.reason == UNKNOWN_CODE && attempt.intent.attempt < UNKNOWN_TRIES => {
+                attempt.retry(RetryWhy::CourierUnavailable, None);
             }
-            _ => case.give_up(GiveUp { reason: verdict.reason, fault: verdict.fault, detail: text.to_owned() }),
+            _ => attempt.give_up(GiveUp { reason: verdict.reason, fault: verdict.fault, detail: text.to_owned() }),
         }
     }
 
@@ -634,30 +639,30 @@ impl Tools {
     /// that was asked for before says nothing new.
     async fn look(
         &self,
-        shop: &Shop,
-        case: &mut Case,
+        active: &ActiveIntegration,
+        attempt: &mut Attempt,
         orderno: &OrderNo,
     ) -> Result<Result<Vec<StatusRow>, MeasoftError>, Outcome> {
-        case.looked_at = match self.store.agreed_now().await {
+        attempt.looked_at = match self.store.agreed_now().await {
             Ok(now) => Some(now),
             Err(_) => return Err(Outcome::RetryLater { why: RetryWhy::Internal, not_before: None }),
         };
-        self.ask(shop, shop.vendors.courier.status_by_orderno(orderno)).await
+        self.ask(active, active.vendors.courier.status_by_orderno(orderno)).await
     }
 
     /// The order as MeaSoft has it; the case is closed when that cannot be told.
-    async fn read(&self, shop: &Shop, case: &mut Case) -> Option<StatusRow> {
-        let orderno = delivery(case).orderno.clone();
-        match self.look(shop, case, &orderno).await {
-            Err(closed) => case.close(closed),
+    async fn read(&self, active: &ActiveIntegration, attempt: &mut Attempt) -> Option<StatusRow> {
+        let orderno = delivery(attempt).orderno.clone();
+        match self.look(active, attempt, &orderno).await {
+            Err(closed) => attempt.close(closed),
             Ok(Err(error)) => {
-                let outcome = self.failure(shop, &error).await;
-                case.close(outcome);
+                let outcome = self.failure(active, &error).await;
+                attempt.close(outcome);
             }
-            Ok(Ok(rows)) => match newest(&rows.iter().collect::<Vec<_>>(), delivery(case)) {
+            Ok(Ok(rows)) => match newest(&rows.iter().collect::<Vec<_>>(), delivery(attempt)) {
                 Some(row) => return Some(row.clone()),
-                None if is_young(delivery(case), self.clock.now()) => self.not_shown_yet(case, self.clock.now()),
-                None => case.give_up(GiveUp {
+                None if is_young(delivery(attempt), self.clock.now()) => self.not_shown_yet(attempt, self.clock.now()),
+                None => attempt.give_up(GiveUp {
                     reason: "order_not_found_at_courier",
                     fault: shared::domain::Fault::Courier,
                     detail: format!("number {orderno}"),
@@ -669,23 +674,23 @@ impl Tools {
 
     /// Writes down that a change is about to be asked for; nothing but the call may follow.
     /// False: the lease was lost, or the ledger is away, and the case is closed.
-    async fn begin_change(&self, case: &mut Case) -> bool {
+    async fn begin_change(&self, attempt: &mut Attempt) -> bool {
         for _ in 0..FRESHENED {
             let now = self.clock.now();
-            match self.save(case, now).await {
+            match self.save(attempt, now).await {
                 Ok(true) => {
-                    case.began = true;
+                    attempt.began = true;
                     // The process may have stood still meanwhile, and others hold the lease by now.
                     if self.clock.now().duration_since(now).unsigned_abs() < FRESH {
                         break;
                     }
                 }
                 Ok(false) => {
-                    case.retry(RetryWhy::LeaseHeld, None);
+                    attempt.retry(RetryWhy::LeaseHeld, None);
                     return false;
                 }
                 Err(_) => {
-                    case.retry(RetryWhy::Internal, None);
+                    attempt.retry(RetryWhy::Internal, None);
                     return false;
                 }
             }
@@ -693,9 +698,9 @@ impl Tools {
         true
     }
 
-    async fn save(&self, case: &mut Case, now: Timestamp) -> store::Result<bool> {
+    async fn save(&self, attempt: &mut Attempt, now: Timestamp) -> store::Result<bool> {
         let mut tx = self.store.db.begin().await?;
-        let held = tx.save_delivery(delivery(case), false, now).await?;
+        let held = tx.save_delivery(delivery(attempt), false, now).await?;
         tx.commit().await?;
         Ok(held)
     }
@@ -709,20 +714,20 @@ async fn made<T>(mut ticket: Ticket, call: impl Future<Output = Result<T, Measof
     result
 }
 
-fn delivery(case: &Case) -> &Delivery {
-    case.delivery.as_ref().expect("a case is worked on at MeaSoft only with its delivery leased")
+fn delivery(attempt: &Attempt) -> &Delivery {
+    attempt.delivery.as_ref().expect("a case is worked on at MeaSoft only with its delivery leased")
 }
 
-fn delivery_mut(case: &mut Case) -> &mut Delivery {
-    case.delivery.as_mut().expect("a case is worked on at MeaSoft only with its delivery leased")
+fn delivery_mut(attempt: &mut Attempt) -> &mut Delivery {
+    attempt.delivery.as_mut().expect("a case is worked on at MeaSoft only with its delivery leased")
 }
 
-fn wish(case: &Case) -> Option<&Desired> {
-    case.desired.as_ref().and_then(|desired| desired.as_ref().ok())
+fn desired_of(attempt: &Attempt) -> Option<&Desired> {
+    attempt.desired.as_ref().and_then(|desired| desired.as_ref().ok())
 }
 
-fn step(case: &mut Case, event: Event) {
-    let d = delivery_mut(case);
+fn step(attempt: &mut Attempt, event: Event) {
+    let d = delivery_mut(attempt);
     match d.state.after(event) {
         Some(next) => d.state = next,
         None => tracing::error!(state = d.state.as_str(), ?event, "a move that cannot happen; the state stays"),
@@ -731,24 +736,24 @@ fn step(case: &mut Case, event: Event) {
 
 /// Whether the request arrived is not known, and may not be for a while yet. It may have left
 /// long after it was written down, had the process stood still in between.
-fn answer_lost(case: &mut Case, now: Timestamp) {
-    step(case, Event::AnswerLost);
-    delivery_mut(case).sent_at = Some(now);
+fn answer_lost(attempt: &mut Attempt, now: Timestamp) {
+    step(attempt, Event::AnswerLost);
+    delivery_mut(attempt).sent_at = Some(now);
 }
 
 /// MeaSoft does not have what was sent. An order it had refused before is refused still, so
 /// that an update keeps sending it.
-fn never_arrived(case: &mut Case) {
-    step(case, Event::FoundAbsent);
-    if delivery(case).reject_reason.is_some() {
-        step(case, Event::Refused);
+fn never_arrived(attempt: &mut Attempt) {
+    step(attempt, Event::FoundAbsent);
+    if delivery(attempt).reject_reason.is_some() {
+        step(attempt, Event::Refused);
     }
 }
 
 /// An edit that was certainly not made.
-fn not_changed(case: &mut Case, held_before: Option<String>) {
-    let late = case.late_until.is_some();
-    let d = delivery_mut(case);
+fn not_changed(attempt: &mut Attempt, held_before: Option<String>) {
+    let late = attempt.late_until.is_some();
+    let d = delivery_mut(attempt);
     d.sent_hash = held_before;
     // An earlier one may still be.
     if !late {
@@ -756,8 +761,8 @@ fn not_changed(case: &mut Case, held_before: Option<String>) {
     }
 }
 
-fn cancelled(case: &mut Case) {
-    let d = delivery_mut(case);
+fn cancelled(attempt: &mut Attempt) {
+    let d = delivery_mut(attempt);
     d.state = S::Cancelled;
     mark_cancel(d);
 }
@@ -767,20 +772,20 @@ fn mark_cancel(d: &mut Delivery) {
     d.cancelled_by_us = !is_planted(Bug::CancelForgotten);
 }
 
-fn accepted(case: &mut Case, orderprice: Option<shared::domain::Kopecks>, now: Timestamp) {
-    step(case, Event::Accepted);
-    let collect = wish(case).map(|desired| desired.collect);
-    let d = delivery_mut(case);
+fn accepted(attempt: &mut Attempt, orderprice: Option<shared::domain::Kopecks>, now: Timestamp) {
+    step(attempt, Event::Accepted);
+    let collect = desired_of(attempt).map(|desired| desired.collect);
+    let d = delivery_mut(attempt);
     d.sent_hash = d.sending_hash.take();
     d.reject_reason = None;
     d.status = Some("NEW".to_owned());
     d.price = orderprice.or(collect);
-    case.effect_at = Some(now);
+    attempt.effect_at = Some(now);
     match (orderprice, collect) {
         (Some(theirs), Some(ours)) if theirs != ours => {
-            case.give_up(reason::give_up(reason::PRICE_MISMATCH, format!("ours {ours}, MeaSoft's {theirs}")));
+            attempt.give_up(reason::give_up(reason::PRICE_MISMATCH, format!("ours {ours}, MeaSoft's {theirs}")));
         }
-        _ => case.close(Outcome::Done(Change::Created)),
+        _ => attempt.close(Outcome::Done(Change::Created)),
     }
 }
 
@@ -807,11 +812,11 @@ fn remember_status(d: &mut Delivery, row: &StatusRow, looked_at: Option<Timestam
 }
 
 /// Takes over what a row shows: number, line codes, sum, status and the state it implies.
-pub(crate) fn take_over(case: &mut Case, row: &StatusRow) {
-    let looked_at = case.looked_at;
-    let d = delivery(case);
-    let asked = case.intent.cancel_seq > 0 || d.sending.as_ref().is_some_and(|sent| sent.cancel_unheard);
-    let d = delivery_mut(case);
+pub(crate) fn take_over(attempt: &mut Attempt, row: &StatusRow) {
+    let looked_at = attempt.looked_at;
+    let d = delivery(attempt);
+    let asked = attempt.intent.cancel_seq > 0 || d.sending.as_ref().is_some_and(|sent| sent.cancel_unheard);
+    let d = delivery_mut(attempt);
     remember_status(d, row, looked_at);
     let codes = item_codes(row);
     if !codes.is_empty() {

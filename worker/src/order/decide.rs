@@ -9,9 +9,9 @@ use shared::reason;
 /// old type» are believed.
 pub const REREADS: u32 = 2;
 
-/// The unserved wishes of an intent.
+/// The unserved requests of an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Wanted {
+pub struct Requested {
     pub send: bool,
     pub update: bool,
     pub cancel: bool,
@@ -51,7 +51,7 @@ pub struct Known {
 /// The situation a decision is made in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Situation {
-    pub wanted: Wanted,
+    pub wanted: Requested,
     pub shown: Shown,
     /// `None`: the ledger has no delivery of this order.
     pub known: Option<Known>,
@@ -125,7 +125,7 @@ pub fn decide(s: &Situation) -> Decision {
     }
     match s.shown {
         Shown::Ours => ours(s, once_more),
-        // The newest wish is a send: it may have run ahead of the save that brought the order
+        // The newest request is a send: it may have run ahead of the save that brought the order
         // here, and concluding now would lose it.
         _ if s.wanted.send && (!s.wanted.cancel || s.wanted.send_after_cancel) && once_more => Decision::ReadAgain,
         _ if s.wanted.cancel => cancel(s),
@@ -188,16 +188,18 @@ fn ours(s: &Situation, once_more: bool) -> Decision {
         S::Cancelled if (w.send || w.send_again) && known.cancelled_by_us => Decision::Recreate,
         S::Cancelled => Decision::AlreadyDone("cancelled before; a new send would place it again"),
         S::Created if known.shown_before && read_again => Decision::ReadAgain,
-        S::Created if known.same => told(known, "MeaSoft has the order as it is"),
+        S::Created if known.same => done_once_reported(known, "MeaSoft has the order as it is"),
         S::Created if s.allow_edit_cancel => Decision::Edit,
         S::Created if w.update || s.saving => give_up(reason::EDIT_CANCEL_OFF),
-        S::Created => told(known, "placed before; changing orders is switched off"),
+        S::Created => done_once_reported(known, "placed before; changing orders is switched off"),
         // A difference is read again too: the delivery may just be ending, and our own
         // payment edit with it.
         S::InWork if read_again => Decision::ReadAgain,
         S::InWork if (w.update || s.saving) && !known.same => give_up(reason::TOO_LATE),
-        S::InWork => told(known, "the courier is working on it"),
-        S::Delivered | S::Partly | S::NotDelivered | S::Returned | S::Lost => told(known, "the delivery has ended"),
+        S::InWork => done_once_reported(known, "the courier is working on it"),
+        S::Delivered | S::Partly | S::NotDelivered | S::Returned | S::Lost => {
+            done_once_reported(known, "the delivery has ended")
+        }
     }
 }
 
@@ -206,7 +208,7 @@ fn give_up(reason: &'static str) -> Decision {
 }
 
 /// An error that RetailCRM shows stays while the change it is about has not reached MeaSoft.
-fn told(known: Known, why: &'static str) -> Decision {
+fn done_once_reported(known: Known, why: &'static str) -> Decision {
     let error_stands = known.shows_error && !known.same;
     if known.written_back || error_stands { Decision::AlreadyDone(why) } else { Decision::WriteBack }
 }

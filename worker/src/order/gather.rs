@@ -1,7 +1,7 @@
-//! From due wishes to orders in hand: what the ledger says, what RetailCRM shows, whose order
+//! From due requests to orders in hand: what the ledger says, what RetailCRM shows, whose order
 //! a number is, and the leases.
 //!
-//! Wishes by number become wishes of orders in the commit that also takes the leases, so that
+//! Requests by number become requests of orders in the commit that also takes the leases, so that
 //! a crash at any moment leaves them on one side or the other.
 
 use std::collections::BTreeMap;
@@ -18,43 +18,48 @@ use shared::store::intents::{HandOver, Intent, Leave};
 use shared::store::past_deliveries::PastDelivery;
 use shared::store::{self, StoreError};
 
-use crate::order::attempt::Case;
+use crate::order::attempt::Attempt;
 use crate::order::decide::{REREADS, Shown};
-use crate::order::lease::LeaseKeeper;
+use crate::order::lease::OrderLeaseGuard;
 use crate::order::report::{self, Whose, fail_all, whose};
 use crate::order::resolve::{Asked, Bearer, Resolved, Share, Standing, resolve};
 use crate::tools::Tools;
-use crate::vendor::Shop;
+use crate::vendor::ActiveIntegration;
 
 /// Tries after which what the database refuses for one order is a person's.
 const REFUSED_TRIES: u32 = 3;
 
 /// Reads the orders of the batch and takes them in hand. What comes back are the orders to be
-/// worked on, and wishes by number that came to an outcome of their own.
-pub(crate) async fn gather(tools: &Tools, shop: &Shop, keeper: &LeaseKeeper, mut cases: Vec<Case>) -> Vec<Case> {
-    let Some(seen) = Seen::before(tools, shop, &cases).await else {
-        cases.iter_mut().for_each(|case| case.retry(RetryWhy::Internal, None));
-        return cases;
+/// worked on, and requests by number that came to an outcome of their own.
+pub(crate) async fn gather(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    guard: &OrderLeaseGuard,
+    mut attempts: Vec<Attempt>,
+) -> Vec<Attempt> {
+    let Some(seen) = Seen::before(tools, active, &attempts).await else {
+        attempts.iter_mut().for_each(|attempt| attempt.retry(RetryWhy::Internal, None));
+        return attempts;
     };
-    let Some((read, seen)) = read(tools, shop, seen, &mut cases).await else { return cases };
+    let Some((read, seen)) = read(tools, active, seen, &mut attempts).await else { return attempts };
     let mut done = Vec::new();
     let mut units = Vec::new();
-    for case in cases {
-        match unit(tools, shop, &read, &seen, case) {
+    for attempt in attempts {
+        match unit(tools, active, &read, &seen, attempt) {
             Ok(unit) => units.push(unit),
-            Err(case) => done.push(*case),
+            Err(attempt) => done.push(*attempt),
         }
     }
     // In the order of their keys, as everybody who writes several of these rows.
-    units.sort_by(|a, b| a.case.intent.number.cmp(&b.case.intent.number));
-    let mut taken = match at_once(|| take(tools, shop, &read, &units)).await {
+    units.sort_by(|a, b| a.attempt.intent.number.cmp(&b.attempt.intent.number));
+    let mut taken = match at_once(|| take(tools, active, &read, &units)).await {
         Ok(taken) => taken,
         // One order's refused statement holds up no other.
         Err(_) if units.len() > 1 => {
             let mut all = Vec::new();
             for (n, unit) in units.iter().enumerate() {
                 let one = std::slice::from_ref(unit);
-                match at_once(|| take(tools, shop, &read, one)).await {
+                match at_once(|| take(tools, active, &read, one)).await {
                     Ok(one) => all.extend(one.into_iter().map(|taken| Taken { unit: n, ..taken })),
                     Err(error) => all.push(Taken { unit: n, got: Got::Failed(error) }),
                 }
@@ -66,11 +71,11 @@ pub(crate) async fn gather(tools: &Tools, shop: &Shop, keeper: &LeaseKeeper, mut
     for (n, unit) in units.into_iter().enumerate() {
         let (mine, others): (Vec<Taken>, Vec<Taken>) = taken.into_iter().partition(|taken| taken.unit == n);
         taken = others;
-        assemble(&read, &seen, keeper, unit, mine, &mut done);
+        assemble(&read, &seen, guard, unit, mine, &mut done);
     }
     // As everybody writes them.
-    done.sort_by_key(|case| case.intent.order);
-    read_stale(tools, shop, &seen, &mut done).await;
+    done.sort_by_key(|attempt| attempt.intent.order);
+    read_stale(tools, active, &seen, &mut done).await;
     done
 }
 
@@ -83,11 +88,11 @@ struct Seen {
 }
 
 impl Seen {
-    async fn before(tools: &Tools, shop: &Shop, cases: &[Case]) -> Option<Self> {
-        let spellings: Vec<OrderNumber> = cases.iter().flat_map(spellings).collect();
+    async fn before(tools: &Tools, active: &ActiveIntegration, attempts: &[Attempt]) -> Option<Self> {
+        let spellings: Vec<OrderNumber> = attempts.iter().flat_map(spellings).collect();
         let numbers: Vec<&str> = spellings.iter().map(OrderNumber::as_str).collect();
-        let orders: Vec<CrmOrderId> = cases.iter().filter_map(|case| case.intent.order).collect();
-        let deliveries = tools.store.glance(shop.id(), &numbers, &orders).await.ok()?;
+        let orders: Vec<CrmOrderId> = attempts.iter().filter_map(|attempt| attempt.intent.order).collect();
+        let deliveries = tools.store.glance(active.id(), &numbers, &orders).await.ok()?;
         let early = deliveries.iter().map(|seen| seen.crm_order).collect();
         Some(Self { deliveries, past: Vec::new(), early })
     }
@@ -96,15 +101,15 @@ impl Seen {
     async fn complete(
         &mut self,
         tools: &Tools,
-        shop: &Shop,
+        active: &ActiveIntegration,
         orders: &[CrmOrderId],
         several: bool,
     ) -> store::Result<()> {
         let new: Vec<CrmOrderId> = orders.iter().copied().filter(|order| self.of(*order).is_none()).collect();
-        self.deliveries.extend(tools.store.glance(shop.id(), &[], &new).await?);
+        self.deliveries.extend(tools.store.glance(active.id(), &[], &new).await?);
         // Which of several is meant depends on what is over as well.
         if several {
-            self.past = tools.store.past_deliveries(shop.id(), orders).await?;
+            self.past = tools.store.past_deliveries(active.id(), orders).await?;
         }
         Ok(())
     }
@@ -124,11 +129,11 @@ impl Seen {
 
 /// The number as it came, and without the HTML codes that Twig puts in by default
 /// (retailcrm-api.md H.2).
-fn spellings(case: &Case) -> Vec<OrderNumber> {
-    if case.intent.order.is_some() {
+fn spellings(attempt: &Attempt) -> Vec<OrderNumber> {
+    if attempt.intent.order.is_some() {
         return Vec::new();
     }
-    let came = case.intent.number.clone();
+    let came = attempt.intent.number.clone();
     let plain = came.unescaped();
     std::iter::once(came).chain(plain).collect()
 }
@@ -141,22 +146,28 @@ struct Read {
 
 /// Reads all orders of the batch in as few requests as possible. `None`: nothing was read, and
 /// every case has its outcome.
-async fn read(tools: &Tools, shop: &Shop, mut seen: Seen, cases: &mut [Case]) -> Option<(Read, Seen)> {
-    let mut numbers: Vec<OrderNumber> = cases.iter().flat_map(spellings).collect();
+async fn read(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    mut seen: Seen,
+    attempts: &mut [Attempt],
+) -> Option<(Read, Seen)> {
+    let mut numbers: Vec<OrderNumber> = attempts.iter().flat_map(spellings).collect();
     numbers.sort_unstable();
     numbers.dedup();
-    let mut ids: Vec<CrmOrderId> = cases.iter().filter_map(|case| case.intent.order).collect();
+    let mut ids: Vec<CrmOrderId> = attempts.iter().filter_map(|attempt| attempt.intent.order).collect();
     // Nobody bore the number at the last reading either: it was edited, and whoever bore it is
     // found by id.
-    for case in cases.iter().filter(|case| case.intent.order.is_none() && case.intent.rereads >= REREADS) {
-        let came = spellings(case);
+    for attempt in attempts.iter().filter(|attempt| attempt.intent.order.is_none() && attempt.intent.rereads >= REREADS)
+    {
+        let came = spellings(attempt);
         let bore = |seen: &&Glance| {
-            case.intent.delivery == Some(seen.id) || came.iter().any(|number| number.as_str() == seen.number)
+            attempt.intent.delivery == Some(seen.id) || came.iter().any(|number| number.as_str() == seen.number)
         };
-        if let Some(id) = case.intent.delivery
+        if let Some(id) = attempt.intent.delivery
             && !seen.deliveries.iter().any(|seen| seen.id == id)
             && let Ok(Some(d)) = tools.store.delivery(id).await
-            && let Ok(more) = tools.store.glance(shop.id(), &[], &[d.crm_order]).await
+            && let Ok(more) = tools.store.glance(active.id(), &[], &[d.crm_order]).await
         {
             seen.early.extend(more.iter().map(|seen| seen.crm_order));
             seen.deliveries.extend(more);
@@ -165,13 +176,13 @@ async fn read(tools: &Tools, shop: &Shop, mut seen: Seen, cases: &mut [Case]) ->
     }
     ids.sort_unstable();
     ids.dedup();
-    let crm = &shop.vendors.crm;
+    let crm = &active.vendors.crm;
     let mut rows = Vec::new();
     let by_number = if numbers.is_empty() { Ok(Vec::new()) } else { crm.orders_by_numbers(&numbers).await };
     match by_number {
         Ok(found) => rows.extend(found),
         Err(error) => {
-            fail_all(tools, shop, cases, &error).await;
+            fail_all(tools, active, attempts, &error).await;
             return None;
         }
     }
@@ -179,7 +190,7 @@ async fn read(tools: &Tools, shop: &Shop, mut seen: Seen, cases: &mut [Case]) ->
     match by_id {
         Ok(found) => rows.extend(found),
         Err(error) => {
-            fail_all(tools, shop, cases, &error).await;
+            fail_all(tools, active, attempts, &error).await;
             return None;
         }
     }
@@ -193,56 +204,62 @@ async fn read(tools: &Tools, shop: &Shop, mut seen: Seen, cases: &mut [Case]) ->
         }
     }
     let found: Vec<CrmOrderId> = read.orders.keys().copied().collect();
-    let several = cases.iter().any(|case| bearers_of(case, &read, &seen).len() > 1);
-    if seen.complete(tools, shop, &found, several).await.is_err() {
-        cases.iter_mut().for_each(|case| case.retry(RetryWhy::Internal, None));
+    let several = attempts.iter().any(|attempt| bearers_of(attempt, &read, &seen).len() > 1);
+    if seen.complete(tools, active, &found, several).await.is_err() {
+        attempts.iter_mut().for_each(|attempt| attempt.retry(RetryWhy::Internal, None));
         return None;
     }
     Some((read, seen))
 }
 
 /// Orders that bear a case's number; those that bore it, once it is believed that none does.
-fn bearers_of(case: &Case, read: &Read, seen: &Seen) -> Vec<(CrmOrderId, bool)> {
-    let came = spellings(case);
+fn bearers_of(attempt: &Attempt, read: &Read, seen: &Seen) -> Vec<(CrmOrderId, bool)> {
+    let came = spellings(attempt);
     let bears = |number: &str| came.iter().position(|c| c.as_str() == number);
     let now: Vec<(CrmOrderId, bool)> =
         read.orders.values().filter_map(|o| Some((o.id, bears(o.number.as_str())? == 0))).collect();
-    if !now.is_empty() || case.intent.rereads < REREADS {
+    if !now.is_empty() || attempt.intent.rereads < REREADS {
         return now;
     }
     seen.deliveries
         .iter()
-        .filter(|seen| case.intent.delivery == Some(seen.id) || bears(&seen.number).is_some())
+        .filter(|seen| attempt.intent.delivery == Some(seen.id) || bears(&seen.number).is_some())
         .map(|seen| (seen.crm_order, true))
         .collect()
 }
 
 /// One intent and what it is about.
 struct Unit {
-    case: Case,
-    /// Of wishes by number: whose they are.
+    attempt: Attempt,
+    /// Of requests by number: whose they are.
     resolved: Option<Resolved>,
     /// Orders it may be about that are ours: their rows are made if there are none.
     ours: Vec<CrmOrderId>,
 }
 
 /// `Err`: the case has its outcome.
-fn unit(tools: &Tools, shop: &Shop, read: &Read, seen: &Seen, mut case: Case) -> Result<Unit, Box<Case>> {
-    if let Some(id) = case.intent.order {
+fn unit(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    read: &Read,
+    seen: &Seen,
+    mut attempt: Attempt,
+) -> Result<Unit, Box<Attempt>> {
+    if let Some(id) = attempt.intent.order {
         match read.orders.get(&id) {
-            Some(order) => case.order = Some(order.clone()),
+            Some(order) => attempt.order = Some(order.clone()),
             None => {
                 if let Some(bad) = read.unreadable.iter().find(|bad| bad.id == Some(id)) {
-                    case.give_up(reason::give_up(reason::UNREADABLE_ORDER, bad.why.to_string()));
-                    return Err(Box::new(case));
+                    attempt.give_up(reason::give_up(reason::UNREADABLE_ORDER, bad.why.to_string()));
+                    return Err(Box::new(attempt));
                 }
             }
         }
-        let ours = case.order.iter().filter(|order| is_ours(tools, shop, seen, &case.intent, order));
+        let ours = attempt.order.iter().filter(|order| is_ours(tools, active, seen, &attempt.intent, order));
         let ours = ours.map(|order| order.id).collect();
-        return Ok(Unit { resolved: None, ours, case });
+        return Ok(Unit { resolved: None, ours, attempt });
     }
-    let bearers: Vec<Bearer> = bearers_of(&case, read, seen)
+    let bearers: Vec<Bearer> = bearers_of(&attempt, read, seen)
         .into_iter()
         .map(|(id, exact)| {
             let order = read.orders.get(&id);
@@ -250,52 +267,52 @@ fn unit(tools: &Tools, shop: &Shop, read: &Read, seen: &Seen, mut case: Case) ->
             Bearer {
                 order: id,
                 exact,
-                ours: order.is_some_and(|order| is_ours(tools, shop, seen, &case.intent, order)),
+                ours: order.is_some_and(|order| is_ours(tools, active, seen, &attempt.intent, order)),
                 standing: standing(seen, id, foreign),
-                to_be_sent: order.is_some_and(|o| shop.integration.settings.send_statuses.contains(&o.status)),
+                to_be_sent: order.is_some_and(|o| active.integration.settings.send_statuses.contains(&o.status)),
                 total: order.map(|order| order.total_summ).unwrap_or_default(),
             }
         })
         .collect();
     if bearers.is_empty() {
-        let came = spellings(&case);
+        let came = spellings(&attempt);
         let bad = |bad: &&Unreadable| bad.number.as_deref().is_some_and(|n| came.iter().any(|c| c.as_str() == n));
         if let Some(bad) = read.unreadable.iter().find(bad) {
-            case.give_up(reason::give_up(reason::UNREADABLE_ORDER, bad.why.to_string()));
-        } else if case.intent.rereads < REREADS {
+            attempt.give_up(reason::give_up(reason::UNREADABLE_ORDER, bad.why.to_string()));
+        } else if attempt.intent.rereads < REREADS {
             // RetailCRM may be behind.
-            case.read_again = true;
-            case.retry(RetryWhy::CrmLag, None);
+            attempt.read_again = true;
+            attempt.retry(RetryWhy::CrmLag, None);
         } else {
-            case.give_up(reason::give_up(reason::ORDER_NOT_FOUND, ""));
+            attempt.give_up(reason::give_up(reason::ORDER_NOT_FOUND, ""));
         }
-        return Err(Box::new(case));
+        return Err(Box::new(attempt));
     }
-    let wants = case.intent.unserved();
-    let several = case.intent.requested - case.intent.served > 1;
+    let wants = attempt.intent.unserved();
+    let several = attempt.intent.requested - attempt.intent.served > 1;
     let asked = Asked {
         wants: &wants,
         several,
-        declared: case.intent.declared,
-        by_status: !shop.integration.settings.send_statuses.is_empty(),
-        once_more: case.intent.rereads < REREADS && !is_planted(Bug::AmbiguityBelieved),
+        declared: attempt.intent.declared,
+        by_status: !active.integration.settings.send_statuses.is_empty(),
+        once_more: attempt.intent.rereads < REREADS && !is_planted(Bug::AmbiguityBelieved),
     };
     let resolved = resolve(asked, &bearers);
     if resolved.read_again {
-        case.told.push("several orders bear the number, and which one is meant does not show yet".to_owned());
-        case.read_again = true;
-        case.retry(RetryWhy::CrmLag, None);
-        return Err(Box::new(case));
+        attempt.notes.push("several orders bear the number, and which one is meant does not show yet".to_owned());
+        attempt.read_again = true;
+        attempt.retry(RetryWhy::CrmLag, None);
+        return Err(Box::new(attempt));
     }
     let ours = bearers.iter().filter(|bearer| bearer.ours).map(|bearer| bearer.order).collect();
-    Ok(Unit { resolved: Some(resolved), ours, case })
+    Ok(Unit { resolved: Some(resolved), ours, attempt })
 }
 
-fn is_ours(tools: &Tools, shop: &Shop, seen: &Seen, intent: &Intent, order: &Order) -> bool {
+fn is_ours(tools: &Tools, active: &ActiveIntegration, seen: &Seen, intent: &Intent, order: &Order) -> bool {
     let known = seen.of(order.id).map(|seen| seen.delivery_type.as_str());
     let cancel = intent.cancel_seq > intent.served;
-    let told = Whose { candidates: &intent.candidates, known_type: known, cancel };
-    whose(order, &told, shop, &tools.module_code) == Shown::Ours
+    let notes = Whose { candidates: &intent.candidates, known_type: known, cancel };
+    whose(order, &notes, active, &tools.module_code) == Shown::Ours
 }
 
 fn standing(seen: &Seen, order: CrmOrderId, foreign: bool) -> Standing {
@@ -321,7 +338,7 @@ struct Taken {
 }
 
 enum Got {
-    /// The order's own intent, when its wishes came by number; its delivery, as far as there
+    /// The order's own intent, when its requests came by number; its delivery, as far as there
     /// is one.
     Order(CrmOrderId, Option<Box<Intent>>, Delivered),
     /// The lease of the intent was lost meanwhile.
@@ -338,9 +355,9 @@ enum Delivered {
     None,
 }
 
-/// One commit for all: wishes by number go to their orders, and the leases are taken. Rows
+/// One commit for all: requests by number go to their orders, and the leases are taken. Rows
 /// are written in the order that everybody keeps to: numbers, intents, deliveries.
-async fn take(tools: &Tools, shop: &Shop, read: &Read, units: &[Unit]) -> store::Result<Vec<Taken>> {
+async fn take(tools: &Tools, active: &ActiveIntegration, read: &Read, units: &[Unit]) -> store::Result<Vec<Taken>> {
     let now = tools.clock.now();
     let until = tools.lease_until();
     let mut taken = Vec::new();
@@ -351,44 +368,44 @@ async fn take(tools: &Tools, shop: &Shop, read: &Read, units: &[Unit]) -> store:
         match &unit.resolved {
             Some(resolved) => {
                 // What cannot be told stays with the number until its letter is written.
-                if resolved.give_up.is_none() && !tx.leave_intent(&unit.case.intent, Leave::Served, now).await? {
+                if resolved.give_up.is_none() && !tx.leave_intent(&unit.attempt.intent, Leave::Served, now).await? {
                     taken.push(Taken { unit: n, got: Got::Lost });
                     continue;
                 }
                 shares.extend(resolved.shares.iter().map(|share| (n, share)));
             }
             None => {
-                orders.extend(unit.case.intent.order.map(|order| (order, (n, None))));
+                orders.extend(unit.attempt.intent.order.map(|order| (order, (n, None))));
             }
         }
     }
     shares.sort_by_key(|(_, share)| share.order);
     let number = |order: CrmOrderId, n: usize| {
-        let came = &units[n].case.intent.number;
+        let came = &units[n].attempt.intent.number;
         read.orders.get(&order).map_or(came, |order| &order.number)
     };
     for (n, share) in &shares {
-        let wishes = HandOver {
-            from: &units[*n].case.intent,
+        let requests = HandOver {
+            from: &units[*n].attempt.intent,
             order: share.order,
             number: number(share.order, *n).as_str(),
             wants: &share.wants,
             with_declared: share.with_declared,
         };
-        tx.hand_over(&wishes, now).await?;
+        tx.hand_over(&requests, now).await?;
     }
     for (n, share) in &shares {
-        if let Some(intent) = tx.claim_order(shop.id(), share.order, &tools.owner, until, now).await? {
+        if let Some(intent) = tx.claim_order(active.id(), share.order, &tools.owner, until, now).await? {
             orders.insert(share.order, (*n, Some(intent)));
         }
     }
     for (order, (n, intent)) in orders {
         let delivered = if units[n].ours.contains(&order) {
             let key = DeliveryKey {
-                integration: shop.id(),
+                integration: active.id(),
                 crm_order: order,
                 number: number(order, n),
-                prefix: &shop.integration.prefix,
+                prefix: &active.integration.prefix,
             };
             match tx.lease_delivery(&key, &tools.owner, until, now).await? {
                 Leased::Taken(d) => Delivered::Here(d),
@@ -397,13 +414,13 @@ async fn take(tools: &Tools, shop: &Shop, read: &Read, units: &[Unit]) -> store:
             }
         } else {
             // A row is made only for orders that were ever with this integration.
-            match tx.lease_order(shop.id(), order, &tools.owner, until, now).await? {
+            match tx.lease_order(active.id(), order, &tools.owner, until, now).await? {
                 Some(d) => Delivered::Here(Box::new(d)),
                 None => Delivered::None,
             }
         };
         if let (Delivered::Here(d), true) = (&delivered, intent.is_some()) {
-            tx.note_delivery(&units[n].case.intent, d.id).await?;
+            tx.note_delivery(&units[n].attempt.intent, d.id).await?;
         }
         taken.push(Taken { unit: n, got: Got::Order(order, intent.map(Box::new), delivered) });
     }
@@ -412,87 +429,88 @@ async fn take(tools: &Tools, shop: &Shop, read: &Read, units: &[Unit]) -> store:
 }
 
 /// Makes the cases that are worked on.
-fn assemble(read: &Read, seen: &Seen, keeper: &LeaseKeeper, unit: Unit, taken: Vec<Taken>, done: &mut Vec<Case>) {
-    let mut own = Some(unit.case);
+fn assemble(read: &Read, seen: &Seen, guard: &OrderLeaseGuard, unit: Unit, taken: Vec<Taken>, done: &mut Vec<Attempt>) {
+    let mut own = Some(unit.attempt);
     let by_number = unit.resolved.is_some();
     for taken in taken {
         match taken.got {
             Got::Order(order, intent, delivered) => {
-                let case = match intent {
+                let attempt = match intent {
                     Some(intent) => {
-                        keeper.add_intent(&intent);
-                        Some(Case::new(*intent))
+                        guard.add_intent(&intent);
+                        Some(Attempt::new(*intent))
                     }
                     None => own.take(),
                 };
-                let Some(mut case) = case else { continue };
-                case.order = read.orders.get(&order).cloned();
-                if let Some(order) = &case.order {
-                    case.intent.number.clone_from(&order.number);
+                let Some(mut attempt) = attempt else { continue };
+                attempt.order = read.orders.get(&order).cloned();
+                if let Some(order) = &attempt.order {
+                    attempt.intent.number.clone_from(&order.number);
                 }
                 match delivered {
                     Delivered::Here(d) => {
-                        keeper.add_delivery(d.id.0);
-                        case.delivery = Some(*d);
+                        guard.add_delivery(d.id.0);
+                        attempt.delivery = Some(*d);
                     }
-                    Delivered::Over(past) => case.past = Some(past),
+                    Delivered::Over(past) => attempt.past = Some(past),
                     Delivered::None if seen.of(order).is_none() => {}
-                    Delivered::None | Delivered::Held => case.retry(RetryWhy::LeaseHeld, None),
+                    Delivered::None | Delivered::Held => attempt.retry(RetryWhy::LeaseHeld, None),
                 }
-                done.push(case);
+                done.push(attempt);
             }
             // Another works on it.
             Got::Lost => own = None,
             Got::Failed(error) => {
                 tracing::warn!(%error, "an order could not be taken in hand");
-                let Some(mut case) = own.take() else { continue };
+                let Some(mut attempt) = own.take() else { continue };
                 // What the database refuses again and again it will go on refusing.
                 if matches!(error, StoreError::Refused(_) | StoreError::Config(_) | StoreError::BadRow(_))
-                    && case.intent.attempt >= REFUSED_TRIES
+                    && attempt.intent.attempt >= REFUSED_TRIES
                 {
-                    case.give_up(reason::give_up(reason::INTERNAL, error.to_string()));
+                    attempt.give_up(reason::give_up(reason::INTERNAL, error.to_string()));
                 } else {
-                    case.retry(RetryWhy::Internal, None);
+                    attempt.retry(RetryWhy::Internal, None);
                 }
-                done.push(case);
+                done.push(attempt);
             }
         }
     }
     let give_up = unit.resolved.and_then(|resolved| resolved.give_up);
-    if let (true, Some(give_up), Some(mut case)) = (by_number, give_up, own) {
-        case.give_up(give_up);
-        done.push(case);
+    if let (true, Some(give_up), Some(mut attempt)) = (by_number, give_up, own) {
+        attempt.give_up(give_up);
+        done.push(attempt);
     }
 }
 
 /// What others have worked on since the look makes the reading stale: it is read anew under
 /// the lease.
-async fn read_stale(tools: &Tools, shop: &Shop, seen: &Seen, cases: &mut [Case]) {
-    let stale: Vec<CrmOrderId> = cases
+async fn read_stale(tools: &Tools, active: &ActiveIntegration, seen: &Seen, attempts: &mut [Attempt]) {
+    let stale: Vec<CrmOrderId> = attempts
         .iter()
-        .filter(|case| case.is_open())
-        .filter_map(|case| case.delivery.as_ref())
+        .filter(|attempt| attempt.is_open())
+        .filter_map(|attempt| attempt.delivery.as_ref())
         .filter(|d| !seen.is_fresh(d))
         .map(|d| d.crm_order)
         .collect();
     if stale.is_empty() {
         return;
     }
-    let of_stale =
-        |case: &&mut Case| case.is_open() && case.delivery.as_ref().is_some_and(|d| stale.contains(&d.crm_order));
-    match shop.vendors.crm.orders_by_ids(&stale).await {
+    let of_stale = |attempt: &&mut Attempt| {
+        attempt.is_open() && attempt.delivery.as_ref().is_some_and(|d| stale.contains(&d.crm_order))
+    };
+    match active.vendors.crm.orders_by_ids(&stale).await {
         Ok(rows) => {
             for order in rows.into_iter().flatten() {
-                for case in cases.iter_mut().filter(of_stale) {
-                    if case.delivery.as_ref().is_some_and(|d| d.crm_order == order.id) {
-                        case.order = Some(order.clone());
+                for attempt in attempts.iter_mut().filter(of_stale) {
+                    if attempt.delivery.as_ref().is_some_and(|d| d.crm_order == order.id) {
+                        attempt.order = Some(order.clone());
                     }
                 }
             }
         }
         Err(error) => {
-            let outcome = report::failure(tools, shop, &error).await;
-            cases.iter_mut().filter(of_stale).for_each(|case| case.close(outcome.clone()));
+            let outcome = report::failure(tools, active, &error).await;
+            attempts.iter_mut().filter(of_stale).for_each(|attempt| attempt.close(outcome.clone()));
         }
     }
 }

@@ -5,7 +5,7 @@ use shared::store::intents::{Held, Intent};
 use crate::Tools;
 
 /// Renews the leases of a batch while it is worked on. No connection is held.
-pub(crate) struct LeaseKeeper {
+pub(crate) struct OrderLeaseGuard {
     held: std::sync::Arc<std::sync::Mutex<Leases>>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -16,7 +16,7 @@ struct Leases {
     deliveries: Vec<i64>,
 }
 
-impl LeaseKeeper {
+impl OrderLeaseGuard {
     pub(crate) fn start(tools: &Tools, intents: &[Intent]) -> Self {
         let leases = Leases { intents: intents.iter().map(Held::from).collect(), deliveries: Vec::new() };
         let held = std::sync::Arc::new(std::sync::Mutex::new(leases));
@@ -47,7 +47,7 @@ impl LeaseKeeper {
     }
 }
 
-impl Drop for LeaseKeeper {
+impl Drop for OrderLeaseGuard {
     fn drop(&mut self) {
         self.task.abort();
     }

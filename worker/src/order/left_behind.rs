@@ -6,13 +6,13 @@ use shared::domain::delivery::DeliveryState as S;
 use shared::domain::{CrmOrderId, Delivery, OrderNumber};
 use shared::message::{Candidate, Outcome};
 use shared::store;
-use shared::store::intents::{Intent, Want, Wish};
+use shared::store::intents::{Intent, OrderRequest, RequestKind};
 use uuid::Uuid;
 
-use crate::order::attempt::Case;
-use crate::order::decide::Wanted;
+use crate::order::attempt::Attempt;
+use crate::order::decide::Requested;
 use crate::tools::Tools;
-use crate::vendor::Shop;
+use crate::vendor::ActiveIntegration;
 
 /// Whether MeaSoft may have it and nobody has asked for its cancel yet. Pure.
 #[must_use]
@@ -23,19 +23,25 @@ pub fn is_left_behind(d: &Delivery, intent: Option<&Intent>) -> bool {
 
 /// An order is found gone to another carrier while MeaSoft has it. Pure.
 #[must_use]
-pub fn is_found_gone(d: &Delivery, outcome: &Outcome, wanted: Wanted) -> bool {
+pub fn is_found_gone(d: &Delivery, outcome: &Outcome, wanted: Requested) -> bool {
     matches!(outcome, Outcome::Superseded(_)) && d.state == S::Created && !wanted.cancel
 }
 
-/// The wish to cancel what an order left behind. Whoever serves it reads the order first: one
+/// The request to cancel what an order left behind. Whoever serves it reads the order first: one
 /// that is back by then keeps its parcel.
 #[must_use]
-pub fn clearing_up(d: &Delivery, number: OrderNumber, like: &Intent, due_at: Timestamp, now: Timestamp) -> Wish {
-    Wish {
+pub fn clearing_up(
+    d: &Delivery,
+    number: OrderNumber,
+    like: &Intent,
+    due_at: Timestamp,
+    now: Timestamp,
+) -> OrderRequest {
+    OrderRequest {
         integration: d.integration,
         number,
         order: Some(d.crm_order),
-        want: Want::Cancel,
+        want: RequestKind::Cancel,
         declared: None,
         candidates: vec![Candidate { delivery_type: d.delivery_type.clone(), integration: d.integration }],
         due_at,
@@ -47,8 +53,8 @@ pub fn clearing_up(d: &Delivery, number: OrderNumber, like: &Intent, due_at: Tim
 }
 
 /// Whether this shop has placed the order. Pure.
-fn is_served_here(case: &Case, outcome: &Outcome) -> bool {
-    let placed = case.delivery.as_ref().is_some_and(|d| matches!(d.state, S::Created | S::InWork));
+fn is_served_here(attempt: &Attempt, outcome: &Outcome) -> bool {
+    let placed = attempt.delivery.as_ref().is_some_and(|d| matches!(d.state, S::Created | S::InWork));
     placed && matches!(outcome, Outcome::Done(_) | Outcome::AlreadyDone(_))
 }
 
@@ -58,23 +64,23 @@ fn is_served_here(case: &Case, outcome: &Outcome) -> bool {
 /// [`store::StoreError`].
 pub async fn clear_elsewhere(
     tools: &Tools,
-    shop: &Shop,
-    case: &Case,
+    active: &ActiveIntegration,
+    attempt: &Attempt,
     outcome: &Outcome,
     order: CrmOrderId,
 ) -> store::Result<()> {
-    if !is_served_here(case, outcome) {
+    if !is_served_here(attempt, outcome) {
         return Ok(());
     }
     let now = tools.clock.now();
     let due_at = now.checked_add(tools.limits.settle).unwrap_or(now);
-    let mut wishes = Vec::new();
-    for d in tools.store.deliveries_of_order(&shop.siblings, order).await? {
+    let mut requests = Vec::new();
+    for d in tools.store.deliveries_of_order(&active.siblings, order).await? {
         let intent = tools.store.intent(d.integration, order).await?;
         if let (true, Ok(number)) = (is_left_behind(&d, intent.as_ref()), OrderNumber::parse(&d.number)) {
-            let like = intent.as_ref().unwrap_or(&case.intent);
-            wishes.push(clearing_up(&d, number, like, due_at, now));
+            let like = intent.as_ref().unwrap_or(&attempt.intent);
+            requests.push(clearing_up(&d, number, like, due_at, now));
         }
     }
-    if wishes.is_empty() { Ok(()) } else { tools.store.record_wishes(&wishes).await }
+    if requests.is_empty() { Ok(()) } else { tools.store.record_requests(&requests).await }
 }

@@ -15,13 +15,13 @@ use shared::message::RetryWhy;
 use shared::store::numbers::{numbers, numbers_by_id};
 use shared::store::{self, StoreError};
 
-use crate::order::attempt::Case;
+use crate::order::attempt::Attempt;
 use crate::order::courier::{phase, take_over};
 use crate::order::prepayment::PREPAYMENT;
 use crate::order::recognise::is_cancelled_by_client;
 use crate::takeover;
 use crate::tools::Tools;
-use crate::vendor::Shop;
+use crate::vendor::ActiveIntegration;
 
 /// Whatever was lost is wanted again by then: the reconcile over the window has run.
 const DOUBTED: Duration = Duration::from_secs(3600);
@@ -39,21 +39,21 @@ pub struct Seen {
 impl Seen {
     /// Takes over what it showed of an order that is known to be placed: the ledger may have lost
     /// that as well. Answers whether that was news.
-    pub fn tell(&self, case: &mut Case) -> bool {
-        let Some(d) = case.delivery.as_ref().filter(|d| d.state == S::Created) else { return false };
+    pub fn report(&self, attempt: &mut Attempt) -> bool {
+        let Some(d) = attempt.delivery.as_ref().filter(|d| d.state == S::Created) else { return false };
         let before = (d.state, d.status.clone());
         let Some(row) = self.rows.iter().find(|row| row.orderno.as_ref() == Some(&d.orderno)) else { return false };
-        case.looked_at = self.looked_at;
-        take_over(case, row);
-        case.delivery.as_ref().is_some_and(|d| (d.state, d.status.clone()) != before)
+        attempt.looked_at = self.looked_at;
+        take_over(attempt, row);
+        attempt.delivery.as_ref().is_some_and(|d| (d.state, d.status.clone()) != before)
     }
 }
 
 /// Looks for the parcels of first sends.
-pub async fn find(tools: &Tools, shop: &Shop, cases: &mut [&mut Case]) -> Seen {
-    let mut doubtful: Vec<&mut Case> =
-        cases.iter_mut().map(|case| &mut **case).filter(|case| is_first_send(case)).collect();
-    if doubtful.is_empty() {
+pub async fn find(tools: &Tools, active: &ActiveIntegration, attempts: &mut [&mut Attempt]) -> Seen {
+    let mut suspects: Vec<&mut Attempt> =
+        attempts.iter_mut().map(|attempt| &mut **attempt).filter(|attempt| is_first_send(attempt)).collect();
+    if suspects.is_empty() {
         return Seen::default();
     }
     let now = tools.clock.now();
@@ -62,43 +62,43 @@ pub async fn find(tools: &Tools, shop: &Shop, cases: &mut [&mut Case]) -> Seen {
         Ok(None) => return Seen::default(),
         Err(error) => {
             tracing::warn!(%error, "whether another server took over is not known; nothing was sent");
-            doubtful.iter_mut().for_each(|case| case.retry(RetryWhy::Internal, None));
+            suspects.iter_mut().for_each(|attempt| attempt.retry(RetryWhy::Internal, None));
             return Seen::default();
         }
     };
     let Ok(looked_at) = tools.store.agreed_now().await else {
-        doubtful.iter_mut().for_each(|case| case.retry(RetryWhy::Internal, None));
+        suspects.iter_mut().for_each(|attempt| attempt.retry(RetryWhy::Internal, None));
         return Seen::default();
     };
     // The courier's day may be ahead of or behind ours.
     let day = |at: Timestamp| ZonedDateTime::new(at, TimeZone::UTC).date();
     let (from, to) = (day(window.from - 24.hours()), day(now + 24.hours()));
-    let rows = match tools.ask(shop, shop.vendors.courier.status_by_created(from, to, Done::All)).await {
+    let rows = match tools.ask(active, active.vendors.courier.status_by_created(from, to, Done::All)).await {
         Ok(Ok(rows)) => rows,
         Ok(Err(error)) => {
-            let outcome = tools.failure(shop, &error).await;
-            doubtful.iter_mut().for_each(|case| case.close(outcome.clone()));
+            let outcome = tools.failure(active, &error).await;
+            suspects.iter_mut().for_each(|attempt| attempt.close(outcome.clone()));
             return Seen::default();
         }
         Err(closed) => {
-            doubtful.iter_mut().for_each(|case| case.close(closed.clone()));
+            suspects.iter_mut().for_each(|attempt| attempt.close(closed.clone()));
             return Seen::default();
         }
     };
     let mut anew = false;
     // Who gives a number up goes before who gets it.
-    doubtful.sort_by_key(|case| own(case, &rows).is_some());
-    for case in doubtful {
-        let before = case.delivery.clone();
-        let settled = match own(case, &rows).cloned() {
+    suspects.sort_by_key(|attempt| own(attempt, &rows).is_some());
+    for attempt in suspects {
+        let before = attempt.delivery.clone();
+        let settled = match own(attempt, &rows).cloned() {
             Some(row) => {
                 anew = true;
-                case.looked_at = Some(looked_at);
-                adopted(tools, case, &row, now).await
+                attempt.looked_at = Some(looked_at);
+                adopted(tools, attempt, &row, now).await
             }
-            None if is_anothers(case, &rows) => {
+            None if is_anothers(attempt, &rows) => {
                 anew = true;
-                renumbered(tools, shop, case, &rows, now).await
+                renumbered(tools, active, attempt, &rows, now).await
             }
             None => Ok(()),
         };
@@ -106,16 +106,16 @@ pub async fn find(tools: &Tools, shop: &Shop, cases: &mut [&mut Case]) -> Seen {
             // The number is another's row still, which gives it up in its turn.
             let expected = matches!(error, StoreError::Refused(_));
             tracing::info!(%error, expected, "an order that may have been sent before is looked at again");
-            case.delivery = before;
-            case.retry(RetryWhy::Internal, None);
+            attempt.delivery = before;
+            attempt.retry(RetryWhy::Internal, None);
         }
     }
     Seen { anew, rows, looked_at: Some(looked_at) }
 }
 
-fn is_first_send(case: &Case) -> bool {
-    case.is_open()
-        && case.delivery.as_ref().is_some_and(|d| {
+fn is_first_send(attempt: &Attempt) -> bool {
+    attempt.is_open()
+        && attempt.delivery.as_ref().is_some_and(|d| {
             matches!(d.state, S::Planned | S::Rejected) && d.sent_at.is_none() && d.sent_hash.is_none()
         })
 }
@@ -127,8 +127,8 @@ fn lines<'a>(codes: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
 
 /// The order's parcel among the rows, the newest of several. One that we cancelled is none any
 /// more.
-fn own<'a>(case: &Case, rows: &'a [StatusRow]) -> Option<&'a StatusRow> {
-    let desired = case.desired.as_ref()?.as_ref().ok()?;
+fn own<'a>(attempt: &Attempt, rows: &'a [StatusRow]) -> Option<&'a StatusRow> {
+    let desired = attempt.desired.as_ref()?.as_ref().ok()?;
     let wanted = lines(desired.order.items.iter().map(|item| item.extcode.as_str()));
     rows.iter()
         .filter(|row| {
@@ -140,52 +140,52 @@ fn own<'a>(case: &Case, rows: &'a [StatusRow]) -> Option<&'a StatusRow> {
 }
 
 /// Whether MeaSoft has something else under the number that the ledger chose.
-fn is_anothers(case: &Case, rows: &[StatusRow]) -> bool {
-    let number = case.delivery.as_ref().map(|d| &d.orderno);
+fn is_anothers(attempt: &Attempt, rows: &[StatusRow]) -> bool {
+    let number = attempt.delivery.as_ref().map(|d| &d.orderno);
     rows.iter().any(|row| row.orderno.as_ref() == number)
 }
 
-async fn adopted(tools: &Tools, case: &mut Case, row: &StatusRow, now: Timestamp) -> store::Result<()> {
-    let Some(d) = &mut case.delivery else { return Ok(()) };
+async fn adopted(tools: &Tools, attempt: &mut Attempt, row: &StatusRow, now: Timestamp) -> store::Result<()> {
+    let Some(d) = &mut attempt.delivery else { return Ok(()) };
     d.orderno = row.orderno.clone().unwrap_or_else(|| d.orderno.clone());
     d.state = S::Created;
     d.reject_reason = None;
     // What was sent is not known in full: only a complete edit makes sure.
     d.sent_hash = None;
-    take_over(case, row);
-    case.told.push("MeaSoft has it from before another PostgreSQL server took over: taken over".to_owned());
-    saved(tools, case, now).await
+    take_over(attempt, row);
+    attempt.notes.push("MeaSoft has it from before another PostgreSQL server took over: taken over".to_owned());
+    saved(tools, attempt, now).await
 }
 
 /// Another order has the number at MeaSoft, or an earlier parcel of this one: the next is taken.
 async fn renumbered(
     tools: &Tools,
-    shop: &Shop,
-    case: &mut Case,
+    active: &ActiveIntegration,
+    attempt: &mut Attempt,
     rows: &[StatusRow],
     now: Timestamp,
 ) -> store::Result<()> {
-    let Some(d) = &mut case.delivery else { return Ok(()) };
+    let Some(d) = &mut attempt.delivery else { return Ok(()) };
     let taken: BTreeSet<&str> = rows.iter().filter_map(|row| row.orderno.as_ref()).map(|no| no.as_str()).collect();
-    let (prefix, first) = (&shop.integration.prefix, d.generation);
+    let (prefix, first) = (&active.integration.prefix, d.generation);
     let free = |(_, orderno): &(u32, shared::domain::OrderNo)| !taken.contains(orderno.as_str());
     let (generation, orderno) = match OrderNumber::parse(&d.number) {
         Ok(number) => {
-            tools.store.free_number(shop.id(), numbers(prefix, &number, d.crm_order, first).filter(free)).await?
+            tools.store.free_number(active.id(), numbers(prefix, &number, d.crm_order, first).filter(free)).await?
         }
-        Err(_) => tools.store.free_number(shop.id(), numbers_by_id(prefix, d.crm_order, first).filter(free)).await?,
+        Err(_) => tools.store.free_number(active.id(), numbers_by_id(prefix, d.crm_order, first).filter(free)).await?,
     };
-    case.told.push(format!("MeaSoft has another order under {}: new number {orderno}", d.orderno));
+    attempt.notes.push(format!("MeaSoft has another order under {}: new number {orderno}", d.orderno));
     (d.generation, d.orderno) = (generation, orderno);
-    saved(tools, case, now).await
+    saved(tools, attempt, now).await
 }
 
-async fn saved(tools: &Tools, case: &mut Case, now: Timestamp) -> store::Result<()> {
-    let Some(d) = &case.delivery else { return Ok(()) };
+async fn saved(tools: &Tools, attempt: &mut Attempt, now: Timestamp) -> store::Result<()> {
+    let Some(d) = &attempt.delivery else { return Ok(()) };
     let mut tx = tools.store.db.begin().await?;
     if tx.save_delivery(d, false, now).await? {
         return tx.commit().await;
     }
-    case.retry(RetryWhy::LeaseHeld, None);
+    attempt.retry(RetryWhy::LeaseHeld, None);
     Ok(())
 }

@@ -78,7 +78,7 @@ pub struct Row<'a> {
     pub amount: Kopecks,
     pub means: Means,
     /// Its status is a shop's own, of which nobody has said whether it ends the payment.
-    pub doubtful: bool,
+    pub suspects: bool,
 }
 
 /// Why no sum is sent.
@@ -169,8 +169,8 @@ fn row<'a>(
             None => Means::Unclear,
         },
     };
-    let doubtful = !matches!(means, Means::Paid | Means::Ended) && status.is_some_and(|s| !is_usual_status(s));
-    Row { kind, amount: payment.amount, means, doubtful }
+    let suspects = !matches!(means, Means::Paid | Means::Ended) && status.is_some_and(|s| !is_usual_status(s));
+    Row { kind, amount: payment.amount, means, suspects }
 }
 
 /// Statuses of every installation that leave a payment open (retailcrm-api.md C.5).
@@ -188,8 +188,8 @@ fn by_rows<'a>(
 ) -> Result<Money, Refused<'a>> {
     let all = balance(order, settings, said, rows);
     // A shop's own status may well end a payment: without such rows it must fit exactly.
-    if matches!(all, Err(Refused::Mismatch)) && rows.iter().any(|row| row.doubtful) {
-        let sure: Vec<Row<'_>> = rows.iter().filter(|row| !row.doubtful).copied().collect();
+    if matches!(all, Err(Refused::Mismatch)) && rows.iter().any(|row| row.suspects) {
+        let sure: Vec<Row<'_>> = rows.iter().filter(|row| !row.suspects).copied().collect();
         let exact = sure.iter().any(|row| !matches!(row.means, Means::Ended));
         if let (true, Ok(money)) = (exact, balance(order, settings, said, &sure))
             && money.uncovered.is_zero()

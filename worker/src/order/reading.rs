@@ -24,7 +24,7 @@ pub fn rounding_of(order: &Order) -> i64 {
     order.items.iter().filter(|item| !item.is_canceled).map(|item| units(item.quantity)).sum::<i64>().max(1)
 }
 
-/// What an overlay's sum depends on: when payments or total change, the sum is computed
+/// What an saved request's sum depends on: when payments or total change, the sum is computed
 /// anew.
 #[must_use]
 pub fn payments_mark(order: &Order) -> String {

@@ -9,13 +9,13 @@ use shared::retailcrm::address::{address_line, joined, town};
 use shared::retailcrm::wire::order::{self, Order};
 
 use crate::order::reading::country;
-use crate::order::saved_request::Overlay;
+use crate::order::saved_request::SavedRequest;
 
 /// The receiver as MeaSoft takes one.
 ///
 /// # Errors
 /// Nobody, nothing to call, or nowhere to go: a mistake in the order.
-pub fn receiver(order: &Order, overlay: &Overlay) -> Result<Receiver, GiveUp> {
+pub fn receiver(order: &Order, saved_request: &SavedRequest) -> Result<Receiver, GiveUp> {
     let customer = order.customer.as_ref();
     let contact = order.contact.as_ref();
     let own = joined(&[order.last_name.as_deref(), order.first_name.as_deref(), order.patronymic.as_deref()], " ");
@@ -45,8 +45,8 @@ pub fn receiver(order: &Order, overlay: &Overlay) -> Result<Receiver, GiveUp> {
     }
     let address = &order.delivery.address;
     let by_courier =
-        overlay.tariff.as_deref().is_some_and(|tariff| !crate::order::saved_request::is_pickup_tariff(tariff));
-    let pvz = overlay
+        saved_request.tariff.as_deref().is_some_and(|tariff| !crate::order::saved_request::is_pickup_tariff(tariff));
+    let pvz = saved_request
         .pickup_point
         .clone()
         .or_else(|| order.delivery.data.pickuppoint_id.clone().filter(|_| !by_courier))

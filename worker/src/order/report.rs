@@ -14,11 +14,11 @@ use shared::retailcrm::error::Class;
 use shared::retailcrm::wire::order::Order;
 use shared::retailcrm::wire::tracking::{MAX_UPDATES, TrackingEntry, TrackingUpdate};
 
-use crate::order::attempt::Case;
+use crate::order::attempt::Attempt;
 use crate::order::confidential;
 use crate::order::decide::Shown;
 use crate::tools::Tools;
-use crate::vendor::Shop;
+use crate::vendor::ActiveIntegration;
 use crate::vendor::references::References;
 
 pub use shared::domain::status_list::ERROR as ERROR_STATUS;
@@ -30,7 +30,7 @@ const TOLD_UNSEEN: u8 = 3;
 const ANSWERING: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// The outcome of a failed call. An account that refuses us pauses the integration.
-pub async fn failure(tools: &Tools, shop: &Shop, error: &CrmError) -> Outcome {
+pub async fn failure(tools: &Tools, active: &ActiveIntegration, error: &CrmError) -> Outcome {
     let not_before = error.retry_after().and_then(|pause| tools.clock.now().checked_add(pause).ok());
     match error.class() {
         Class::Retry => {
@@ -56,7 +56,7 @@ pub async fn failure(tools: &Tools, shop: &Shop, error: &CrmError) -> Outcome {
                 }
                 _ => reason::CRM_ACCESS.to_owned(),
             };
-            tools.pause_for_crm(shop, &why).await;
+            tools.pause_for_crm(active, &why).await;
             Outcome::RetryLater { why: RetryWhy::Paused, not_before: None }
         }
     }
@@ -75,34 +75,34 @@ pub struct Whose<'a> {
 
 /// Whose the order is now.
 #[must_use]
-pub fn shown(order: &Order, case: &Case, shop: &Shop, module_code: &str) -> Shown {
-    let told = Whose {
-        candidates: &case.intent.candidates,
-        known_type: case.delivery.as_ref().map(|d| d.delivery_type.as_str()),
-        cancel: case.wanted().cancel,
+pub fn shown(order: &Order, attempt: &Attempt, active: &ActiveIntegration, module_code: &str) -> Shown {
+    let claim = Whose {
+        candidates: &attempt.intent.candidates,
+        known_type: attempt.delivery.as_ref().map(|d| d.delivery_type.as_str()),
+        cancel: attempt.requested().cancel,
     };
-    whose(order, &told, shop, module_code)
+    whose(order, &claim, active, module_code)
 }
 
 #[must_use]
-pub fn whose(order: &Order, told: &Whose<'_>, shop: &Shop, module_code: &str) -> Shown {
-    let settings = &shop.integration.settings;
+pub fn whose(order: &Order, claim: &Whose<'_>, active: &ActiveIntegration, module_code: &str) -> Shown {
+    let settings = &active.integration.settings;
     let code = order.delivery.code.as_deref();
     if code.is_some_and(|code| settings.delivery_types.iter().any(|t| t == code)) {
         return Shown::Ours;
     }
     if let Some(instance) = order.delivery.integration_code.as_deref() {
-        return if instance == shop.integration.code(module_code) { Shown::Ours } else { Shown::Elsewhere };
+        return if instance == active.integration.code(module_code) { Shown::Ours } else { Shown::Elsewhere };
     }
     // RetailCRM ties the type to no module: what the shop's own trigger and our ledger say.
-    let named = told.candidates.iter().filter(|c| c.integration == shop.id()).map(|c| c.delivery_type.as_str());
-    let known = told.known_type.filter(|t| !t.is_empty());
+    let named = claim.candidates.iter().filter(|c| c.integration == active.id()).map(|c| c.delivery_type.as_str());
+    let known = claim.known_type.filter(|t| !t.is_empty());
     let mut types = named.chain(known).peekable();
     match (code, types.peek().is_some()) {
         (Some(code), true) if types.any(|t| t == code) => Shown::Ours,
         (_, true) => Shown::Elsewhere,
         // Nothing says what our types are: the key of the trigger is all there is.
-        _ if settings.delivery_types.is_empty() && !told.cancel && code.is_some() => Shown::Ours,
+        _ if settings.delivery_types.is_empty() && !claim.cancel && code.is_some() => Shown::Ours,
         _ => Shown::Elsewhere,
     }
 }
@@ -123,11 +123,11 @@ pub fn foreign(order: &Order) -> Option<String> {
 
 /// The module's status code for a MeaSoft status.
 #[must_use]
-pub fn module_status(shop: &Shop, measoft: &str) -> String {
-    status_list::module_code(&shop.integration.settings, measoft).unwrap_or_else(|| measoft.to_owned())
+pub fn module_status(active: &ActiveIntegration, measoft: &str) -> String {
+    status_list::module_code(&active.integration.settings, measoft).unwrap_or_else(|| measoft.to_owned())
 }
 
-fn to_write(d: &Delivery, shop: &Shop, error: Option<String>) -> CrmWritten {
+fn to_write(d: &Delivery, active: &ActiveIntegration, error: Option<String>) -> CrmWritten {
     CrmWritten {
         external_id: Delivery::external_id(d.integration, d.crm_order),
         track_number: if d.state.is_placed() { d.orderno.as_str().to_owned() } else { String::new() },
@@ -135,7 +135,7 @@ fn to_write(d: &Delivery, shop: &Shop, error: Option<String>) -> CrmWritten {
             Some(_) => ERROR_STATUS.to_owned(),
             // Told before: what changed since is the sync's to tell, with its own time.
             None if !d.crm_written.status.is_empty() && d.crm_written.error.is_none() => d.crm_written.status.clone(),
-            None => module_status(shop, d.status.as_deref().unwrap_or("NEW")),
+            None => module_status(active, d.status.as_deref().unwrap_or("NEW")),
         },
         error,
         owed: None,
@@ -145,8 +145,8 @@ fn to_write(d: &Delivery, shop: &Shop, error: Option<String>) -> CrmWritten {
 
 /// RetailCRM knows that MeaSoft has the order. Later statuses are the sync's business.
 #[must_use]
-pub fn is_told(d: &Delivery, shop: &Shop) -> bool {
-    let expected = to_write(d, shop, None);
+pub fn is_reported(d: &Delivery, active: &ActiveIntegration) -> bool {
+    let expected = to_write(d, active, None);
     d.crm_written.external_id == expected.external_id
         && d.crm_written.track_number == expected.track_number
         && d.crm_written.error.is_none()
@@ -174,96 +174,101 @@ pub fn notice_forgotten(order: &Order, d: &mut Delivery) {
 
 /// Tells RetailCRM what the batch came to: the delivery's id on the order, its status by
 /// tracking. Orders that left meanwhile are let alone.
-pub async fn tell(tools: &Tools, shop: &Shop, references: &References, cases: &mut [Case]) {
-    let mut news: BTreeMap<CrmOrderId, CrmWritten> = BTreeMap::new();
-    for case in cases.iter_mut() {
-        if let Some((id, written)) = news_of(case, tools, shop) {
-            let answered = case.answer_by.is_some_and(|by| tools.clock.now() + ANSWERING < by);
-            match &mut case.delivery {
+pub async fn write_back(tools: &Tools, active: &ActiveIntegration, references: &References, attempts: &mut [Attempt]) {
+    let mut reports: BTreeMap<CrmOrderId, CrmWritten> = BTreeMap::new();
+    for attempt in attempts.iter_mut() {
+        if let Some((id, written)) = report_of(attempt, tools, active) {
+            let answered = attempt.answer_by.is_some_and(|by| tools.clock.now() + ANSWERING < by);
+            match &mut attempt.delivery {
                 // RetailCRM is waiting in `save` and must not find its order changed meanwhile.
                 Some(d) if answered => d.crm_written = written,
                 _ => {
-                    news.insert(id, written);
+                    reports.insert(id, written);
                 }
             }
         }
     }
-    if news.is_empty() {
+    if reports.is_empty() {
         return;
     }
-    let ids: Vec<CrmOrderId> = news.keys().copied().collect();
-    let orders = match shop.vendors.crm.orders_by_ids(&ids).await {
+    let ids: Vec<CrmOrderId> = reports.keys().copied().collect();
+    let orders = match active.vendors.crm.orders_by_ids(&ids).await {
         Ok(rows) => rows.into_iter().flatten().map(|order| (order.id, order)).collect::<BTreeMap<_, _>>(),
-        Err(error) => return not_told(tools, shop, cases, &ids, &error).await,
+        Err(error) => return not_reported(tools, active, attempts, &ids, &error).await,
     };
     // Who lost a delivery's lease has old news of it.
-    let leased: Vec<&Delivery> = cases.iter().filter_map(|case| case.delivery.as_ref()).collect();
+    let leased: Vec<&Delivery> = attempts.iter().filter_map(|attempt| attempt.delivery.as_ref()).collect();
     match tools.store.still_held(&leased).await {
-        Ok(held) => news.retain(|id, _| held.contains(id)),
+        Ok(held) => reports.retain(|id, _| held.contains(id)),
         Err(_) => {
             let outcome = Outcome::RetryLater { why: RetryWhy::Internal, not_before: None };
-            let untold = |case: &&mut Case| case.delivery.as_ref().is_some_and(|d| news.contains_key(&d.crm_order));
-            cases.iter_mut().filter(untold).for_each(|case| not_now(case, shop, outcome.clone()));
+            let unreported =
+                |attempt: &&mut Attempt| attempt.delivery.as_ref().is_some_and(|d| reports.contains_key(&d.crm_order));
+            attempts.iter_mut().filter(unreported).for_each(|attempt| not_now(attempt, active, outcome.clone()));
             return;
         }
     }
     let mut updates = Vec::new();
-    for case in cases.iter_mut() {
-        let Some(id) = case.delivery.as_ref().map(|d| d.crm_order) else { continue };
-        let Some(written) = news.get(&id) else { continue };
+    for attempt in attempts.iter_mut() {
+        let Some(id) = attempt.delivery.as_ref().map(|d| d.crm_order) else { continue };
+        let Some(written) = reports.get(&id) else { continue };
         match orders.get(&id) {
-            Some(order) if shown(order, case, shop, &tools.module_code) == Shown::Ours => {
-                case.began = true;
+            Some(order) if shown(order, attempt, active, &tools.module_code) == Shown::Ours => {
+                attempt.began = true;
                 if order.delivery.data.external_id.as_deref() != Some(written.external_id.as_str())
-                    && let Err(error) = write_id(shop, order, &written.external_id).await
+                    && let Err(error) = write_id(active, order, &written.external_id).await
                 {
-                    case.told.push(format!("RetailCRM could not be told: {error}"));
-                    let outcome = refused_write(tools, shop, &error).await;
-                    not_now(case, shop, outcome);
+                    attempt.notes.push(format!("RetailCRM could not be told: {error}"));
+                    let outcome = refused_write(tools, active, &error).await;
+                    not_now(attempt, active, outcome);
                     continue;
                 }
                 updates.push((id, update(tools, references, written)));
             }
-            _ => case.told.push("RetailCRM is not told: the order has another delivery type now".to_owned()),
+            _ => attempt.notes.push("RetailCRM is not told: the order has another delivery type now".to_owned()),
         }
     }
     for chunk in updates.chunks(MAX_UPDATES) {
         let ids: Vec<CrmOrderId> = chunk.iter().map(|(id, _)| *id).collect();
         let batch: Vec<TrackingUpdate> = chunk.iter().map(|(_, update)| update.clone()).collect();
-        match shop.vendors.crm.tracking(&shop.integration.code(&tools.module_code), &batch).await {
-            Ok(()) => mark_told(cases, &news, &ids),
+        match active.vendors.crm.tracking(&active.integration.code(&tools.module_code), &batch).await {
+            Ok(()) => mark_reported(attempts, &reports, &ids),
             // The key lacks the right: a person can give it, and then RetailCRM is told.
-            Err(error @ CrmError::AccessDenied { .. }) => not_told(tools, shop, cases, &ids, &error).await,
+            Err(error @ CrmError::AccessDenied { .. }) => not_reported(tools, active, attempts, &ids, &error).await,
             Err(error) if error.class() == Class::Park => {
                 // The module is not registered, or it knows no such status: the order itself
                 // carries our id, and `doctor` points at the module.
-                tracing::warn!(integration = shop.id().0, error = error.label(), "RetailCRM does not take the status");
-                mark_told(cases, &news, &ids);
+                tracing::warn!(
+                    integration = active.id().0,
+                    error = error.label(),
+                    "RetailCRM does not take the status"
+                );
+                mark_reported(attempts, &reports, &ids);
             }
-            Err(error) => not_told(tools, shop, cases, &ids, &error).await,
+            Err(error) => not_reported(tools, active, attempts, &ids, &error).await,
         }
     }
 }
 
 /// What an order's outcome makes worth telling, if RetailCRM does not know it yet.
-fn news_of(case: &Case, tools: &Tools, shop: &Shop) -> Option<(CrmOrderId, CrmWritten)> {
-    let d = case.delivery.as_ref()?;
-    let order = case.order.as_ref()?;
-    if shown(order, case, shop, &tools.module_code) != Shown::Ours {
+fn report_of(attempt: &Attempt, tools: &Tools, active: &ActiveIntegration) -> Option<(CrmOrderId, CrmWritten)> {
+    let d = attempt.delivery.as_ref()?;
+    let order = attempt.order.as_ref()?;
+    if shown(order, attempt, active, &tools.module_code) != Shown::Ours {
         return None;
     }
-    let untold = d.state.is_placed() && d.crm_written.error.is_none() && !is_told(d, shop);
+    let unreported = d.state.is_placed() && d.crm_written.error.is_none() && !is_reported(d, active);
     let owed = &d.crm_written.owed;
-    let written = match case.outcome.as_ref()? {
-        Outcome::Done(Change::Created | Change::Updated) => to_write(d, shop, None),
-        Outcome::Done(Change::WrittenBack) => to_write(d, shop, owed.clone()),
+    let written = match attempt.outcome.as_ref()? {
+        Outcome::Done(Change::Created | Change::Updated) => to_write(d, active, None),
+        Outcome::Done(Change::WrittenBack) => to_write(d, active, owed.clone()),
         // An error that is shown stays until a success takes it away.
-        Outcome::AlreadyDone(_) if untold || owed.is_some() => to_write(d, shop, owed.clone()),
+        Outcome::AlreadyDone(_) if unreported || owed.is_some() => to_write(d, active, owed.clone()),
         // What the other integration wrote on the order is all that tells of it.
         Outcome::GiveUp(give_up) if give_up.reason == reason::HANDED_OVER_ELSEWHERE => return None,
-        Outcome::GiveUp(give_up) => match shown_error(give_up, shop) {
-            None if !untold => return None,
-            error => to_write(d, shop, error),
+        Outcome::GiveUp(give_up) => match shown_error(give_up, active) {
+            None if !unreported => return None,
+            error => to_write(d, active, error),
         },
         // Placed, and the rest has to wait: the manager sees it all the same.
         _ => return None,
@@ -272,9 +277,9 @@ fn news_of(case: &Case, tools: &Tools, shop: &Shop) -> Option<(CrmOrderId, CrmWr
 }
 
 /// What RetailCRM is to show of a give-up, if the shop wants to see any.
-fn shown_error(give_up: &GiveUp, shop: &Shop) -> Option<String> {
-    let settings = &shop.integration.settings;
-    settings.report_errors_to_crm.then(|| confidential::secrets(shop).hide(&error_text(give_up, settings.language)))
+fn shown_error(give_up: &GiveUp, active: &ActiveIntegration) -> Option<String> {
+    let settings = &active.integration.settings;
+    settings.report_errors_to_crm.then(|| confidential::secrets(active).hide(&error_text(give_up, settings.language)))
 }
 
 /// A give-up in the words managers know: the vendor's own text where there is one.
@@ -286,13 +291,13 @@ pub fn error_text(give_up: &GiveUp, language: Language) -> String {
 
 /// A small patch without the delivery's code, which could undo a change of type that
 /// happens at this moment; with it only if RetailCRM wants it.
-async fn write_id(shop: &Shop, order: &Order, external_id: &str) -> Result<(), CrmError> {
+async fn write_id(active: &ActiveIntegration, order: &Order, external_id: &str) -> Result<(), CrmError> {
     let data = serde_json::json!({ "externalId": external_id });
     let bare = serde_json::json!({ "delivery": { "data": data } });
-    match shop.vendors.crm.edit_order(order.id, &order.site, bare).await {
+    match active.vendors.crm.edit_order(order.id, &order.site, bare).await {
         Err(CrmError::Refused { .. }) => {
             let full = serde_json::json!({ "delivery": { "code": order.delivery.code, "data": data } });
-            shop.vendors.crm.edit_order(order.id, &order.site, full).await
+            active.vendors.crm.edit_order(order.id, &order.site, full).await
         }
         done => done,
     }
@@ -312,29 +317,35 @@ fn update(tools: &Tools, references: &References, written: &CrmWritten) -> Track
     }
 }
 
-fn mark_told(cases: &mut [Case], news: &BTreeMap<CrmOrderId, CrmWritten>, ids: &[CrmOrderId]) {
-    for case in cases.iter_mut() {
-        if let Some(d) = &mut case.delivery
+fn mark_reported(attempts: &mut [Attempt], reports: &BTreeMap<CrmOrderId, CrmWritten>, ids: &[CrmOrderId]) {
+    for attempt in attempts.iter_mut() {
+        if let Some(d) = &mut attempt.delivery
             && ids.contains(&d.crm_order)
-            && let Some(written) = news.get(&d.crm_order)
+            && let Some(written) = reports.get(&d.crm_order)
         {
             d.crm_written = written.clone();
         }
     }
 }
 
-async fn not_told(tools: &Tools, shop: &Shop, cases: &mut [Case], ids: &[CrmOrderId], error: &CrmError) {
-    let outcome = refused_write(tools, shop, error).await;
-    for case in cases.iter_mut() {
-        if case.delivery.as_ref().is_some_and(|d| ids.contains(&d.crm_order)) {
-            case.told.push(format!("RetailCRM could not be told: {error}"));
-            not_now(case, shop, outcome.clone());
+async fn not_reported(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    attempts: &mut [Attempt],
+    ids: &[CrmOrderId],
+    error: &CrmError,
+) {
+    let outcome = refused_write(tools, active, error).await;
+    for attempt in attempts.iter_mut() {
+        if attempt.delivery.as_ref().is_some_and(|d| ids.contains(&d.crm_order)) {
+            attempt.notes.push(format!("RetailCRM could not be told: {error}"));
+            not_now(attempt, active, outcome.clone());
         }
     }
 }
 
-async fn refused_write(tools: &Tools, shop: &Shop, error: &CrmError) -> Outcome {
-    match failure(tools, shop, error).await {
+async fn refused_write(tools: &Tools, active: &ActiveIntegration, error: &CrmError) -> Outcome {
+    match failure(tools, active, error).await {
         Outcome::GiveUp(_) => Outcome::GiveUp(reason::give_up(reason::CRM_REFUSED, error.to_string())),
         other => other,
     }
@@ -342,24 +353,24 @@ async fn refused_write(tools: &Tools, shop: &Shop, error: &CrmError) -> Outcome 
 
 /// What could not be told is told again. What gave up keeps its reason, and is told when
 /// RetailCRM can be.
-fn not_now(case: &mut Case, shop: &Shop, outcome: Outcome) {
-    let Some(Outcome::GiveUp(give_up)) = &case.outcome else {
-        case.outcome = Some(outcome);
+fn not_now(attempt: &mut Attempt, active: &ActiveIntegration, outcome: Outcome) {
+    let Some(Outcome::GiveUp(give_up)) = &attempt.outcome else {
+        attempt.outcome = Some(outcome);
         return;
     };
     if matches!(outcome, Outcome::RetryLater { .. })
-        && let Some(d) = &mut case.delivery
+        && let Some(d) = &mut attempt.delivery
     {
-        d.crm_written.owed = shown_error(give_up, shop);
-        case.untold = true;
+        d.crm_written.owed = shown_error(give_up, active);
+        attempt.unreported = true;
     }
 }
 
 /// The CRM failed for the batch as a whole.
-pub(crate) async fn fail_all(tools: &Tools, shop: &Shop, cases: &mut [Case], error: &CrmError) {
-    let outcome = report::failure(tools, shop, error).await;
-    for case in cases.iter_mut().filter(|case| case.is_open()) {
-        case.close(outcome.clone());
+pub(crate) async fn fail_all(tools: &Tools, active: &ActiveIntegration, attempts: &mut [Attempt], error: &CrmError) {
+    let outcome = report::failure(tools, active, error).await;
+    for attempt in attempts.iter_mut().filter(|attempt| attempt.is_open()) {
+        attempt.close(outcome.clone());
     }
 }
 
@@ -380,15 +391,15 @@ mod tests {
     #[test]
     fn what_retailcrm_never_shows_is_told_a_few_times_only() {
         let mut d = crate::testing::delivery(DeliveryState::Created);
-        let told = d.crm_written.clone();
+        let written = d.crm_written.clone();
         for shown in [None, Some("ms-2-4817"), None] {
             notice_forgotten(&order(shown), &mut d);
             assert!(d.crm_written.external_id.is_empty(), "forgotten");
-            d.crm_written = CrmWritten { unseen: d.crm_written.unseen, ..told.clone() };
+            d.crm_written = CrmWritten { unseen: d.crm_written.unseen, ..written.clone() };
         }
         notice_forgotten(&order(None), &mut d);
-        assert_eq!(d.crm_written.external_id, told.external_id, "no more");
+        assert_eq!(d.crm_written.external_id, written.external_id, "no more");
         notice_forgotten(&order(Some("ms-1-4817")), &mut d);
-        assert_eq!((d.crm_written.unseen, &d.crm_written.external_id), (0, &told.external_id), "seen: counted anew");
+        assert_eq!((d.crm_written.unseen, &d.crm_written.external_id), (0, &written.external_id), "seen: counted anew");
     }
 }

@@ -1,5 +1,5 @@
 //! RetailCRM's order → MeaSoft's. The one conversion of both paths (trigger and save):
-//! what only the callback knows comes in as the delivery's overlay. Pure.
+//! what only the callback knows comes in as the delivery's saved request. Pure.
 
 use crate::order::prepayment::prepayment;
 use crate::order::reading::service_of_tariff;
@@ -21,9 +21,9 @@ use crate::order::receiver::{instruction, receiver};
 use crate::order::recognise::total;
 use crate::vendor::references::References;
 
-pub use crate::order::saved_request::{Overlay, OverlayPackage};
+pub use crate::order::saved_request::{SavedPackage, SavedRequest};
 
-/// The order as MeaSoft should hold it, with the overlay its delivery has.
+/// The order as MeaSoft should hold it, with the saved request its delivery has.
 ///
 /// # Errors
 /// What is wrong with the order, for the shop's manager.
@@ -34,10 +34,10 @@ pub fn desired(
     declared: Option<Kopecks>,
     delivery: &Delivery,
 ) -> Result<Desired, GiveUp> {
-    desired_with(order, integration, references, declared, delivery, &Overlay::of_delivery(delivery))
+    desired_with(order, integration, references, declared, delivery, &SavedRequest::of_delivery(delivery))
 }
 
-/// [`desired`] for order and overlay as [`Overlay::over`] gives them.
+/// [`desired`] for order and saved request as [`SavedRequest::over`] gives them.
 ///
 /// # Errors
 /// What is wrong with the order, for the shop's manager.
@@ -47,13 +47,13 @@ pub fn desired_with(
     references: &References,
     declared: Option<Kopecks>,
     delivery: &Delivery,
-    overlay: &Overlay,
+    saved_request: &SavedRequest,
 ) -> Result<Desired, GiveUp> {
     let settings = &integration.settings;
     if let Some(currency) = order.currency.as_deref().filter(|code| !settings.is_currency(code)) {
         return Err(reason::give_up(reason::WRONG_CURRENCY, format!("{currency}, not {}", settings.currency)));
     }
-    let money = money(order, settings, references, overlay.said(order))?;
+    let money = money(order, settings, references, saved_request.said(order))?;
     let vat = |rate: VatRate, fallback: VatRate| match (rate, fallback) {
         (VatRate::Percent(p), _) | (VatRate::Absent, VatRate::Percent(p)) => p,
         _ => settings.vat_none,
@@ -74,12 +74,12 @@ pub fn desired_with(
     if !items.is_empty() && money.paytype != PayType::No && money.prepayment() > Kopecks::ZERO {
         items.push(prepayment(money.prepayment()));
     }
-    let mut wanted = NewOrder::new(delivery.orderno.clone(), receiver(order, overlay)?, money.paytype);
+    let mut wanted = NewOrder::new(delivery.orderno.clone(), receiver(order, saved_request)?, money.paytype);
     wanted.sender = sender(integration);
-    wanted.weight = Some(weight(order, overlay, settings.default_weight_g));
-    wanted.packages = packages(order, overlay);
+    wanted.weight = Some(weight(order, saved_request, settings.default_weight_g));
+    wanted.packages = packages(order, saved_request);
     wanted.places = Some(u32::try_from(wanted.packages.len()).unwrap_or(1).max(1));
-    wanted.service = overlay
+    wanted.service = saved_request
         .service
         .clone()
         .or_else(|| order.delivery.data.tariff.as_deref().and_then(service_of_tariff))
@@ -91,9 +91,9 @@ pub fn desired_with(
             Some(Fee { sum: order.delivery.cost, vat: vat(order.delivery.vat_rate, VatRate::Absent) });
     }
     wanted.declared = if declared_lines.is_empty() {
-        match overlay.outdated {
-            false => overlay.declared.or(declared),
-            true => declared.or(overlay.declared),
+        match saved_request.outdated {
+            false => saved_request.declared.or(declared),
+            true => declared.or(saved_request.declared),
         }
     } else {
         Some(sum_declared(order, references, &declared_lines)?)
@@ -280,9 +280,9 @@ fn sender(integration: &Integration) -> Option<Sender> {
     })
 }
 
-fn weight(order: &Order, overlay: &Overlay, default_g: u32) -> Grams {
+fn weight(order: &Order, saved_request: &SavedRequest, default_g: u32) -> Grams {
     let sum = |weights: &mut dyn Iterator<Item = Grams>| weights.fold(0_u32, |sum, w| sum.saturating_add(w.0));
-    let packed = sum(&mut overlay.packages.iter().filter_map(|p| p.weight));
+    let packed = sum(&mut saved_request.packages.iter().filter_map(|p| p.weight));
     match order.weight {
         _ if packed > 0 => Grams(packed),
         Some(weight) if weight.0 > 0 => weight,
@@ -293,7 +293,7 @@ fn weight(order: &Order, overlay: &Overlay, default_g: u32) -> Grams {
     }
 }
 
-fn packages(order: &Order, overlay: &Overlay) -> Vec<Package> {
+fn packages(order: &Order, saved_request: &SavedRequest) -> Vec<Package> {
     let place = |code: Option<String>, mass, length, width, height| Package {
         code,
         mass,
@@ -303,8 +303,12 @@ fn packages(order: &Order, overlay: &Overlay) -> Vec<Package> {
         quantity: Some(1),
         ..Package::default()
     };
-    if !overlay.packages.is_empty() {
-        return overlay.packages.iter().map(|p| place(p.id.clone(), p.weight, p.length, p.width, p.height)).collect();
+    if !saved_request.packages.is_empty() {
+        return saved_request
+            .packages
+            .iter()
+            .map(|p| place(p.id.clone(), p.weight, p.length, p.width, p.height))
+            .collect();
     }
     let listed = &order.delivery.data.packages;
     if !listed.is_empty() {

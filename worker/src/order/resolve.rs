@@ -6,7 +6,7 @@ use shared::message::GiveUp;
 use shared::planted::{Bug, is_planted};
 use shared::reason;
 use shared::store::dead_letters::name_orders;
-use shared::store::intents::Want;
+use shared::store::intents::RequestKind;
 
 /// How an order stands that bears the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,11 +33,11 @@ pub struct Bearer {
     pub total: Kopecks,
 }
 
-/// The unserved wishes by a number.
+/// The unserved requests by a number.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     /// Oldest first.
-    pub wants: &'a [Want],
+    pub wants: &'a [RequestKind],
     /// Several triggers came, of which only the last is known.
     pub several: bool,
     pub declared: Option<Kopecks>,
@@ -51,7 +51,7 @@ pub struct Asked<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Share {
     pub order: CrmOrderId,
-    pub wants: Vec<Want>,
+    pub wants: Vec<RequestKind>,
     /// The declared value that came is this order's.
     pub with_declared: bool,
 }
@@ -66,7 +66,7 @@ pub struct Resolved {
     pub read_again: bool,
 }
 
-/// Every order that bears the number is served by its own state, so each gets the wishes: what
+/// Every order that bears the number is served by its own state, so each gets the requests: what
 /// is placed is compared, what left is cleared up. Only a send that would place one of several
 /// must know which.
 #[must_use]
@@ -94,15 +94,15 @@ pub fn resolve(asked: Asked<'_>, bearers: &[Bearer]) -> Resolved {
     let placed: Vec<CrmOrderId> = open.iter().map(|b| b.order).filter(|order| meant.contains(order)).collect();
     let none_placed = !open.is_empty() && placed.is_empty();
     let declared_of = if placed.is_empty() { &meant } else { &placed };
-    if none_placed && asked.wants.contains(&Want::Send) && asked.once_more {
+    if none_placed && asked.wants.contains(&RequestKind::Send) && asked.once_more {
         return Resolved { read_again: true, ..Resolved::default() };
     }
-    let ambiguous = none_placed && meant.is_empty() && asked.wants.contains(&Want::Send);
+    let ambiguous = none_placed && meant.is_empty() && asked.wants.contains(&RequestKind::Send);
     let shares = bearers
         .iter()
         .map(|b| {
             let kept_back = is_open(b) && !meant.contains(&b.order);
-            let wants = asked.wants.iter().copied().filter(|want| *want != Want::Send || !kept_back).collect();
+            let wants = asked.wants.iter().copied().filter(|want| *want != RequestKind::Send || !kept_back).collect();
             // The value is one order's; the others keep theirs.
             Share { order: b.order, wants, with_declared: declared_of[..] == [b.order] }
         })
@@ -161,12 +161,12 @@ mod tests {
         }
     }
 
-    fn asked(wants: &[Want]) -> Asked<'_> {
+    fn asked(wants: &[RequestKind]) -> Asked<'_> {
         Asked { wants, several: false, declared: None, by_status: false, once_more: false }
     }
 
     /// Order → what it gets, and whether the declared value is its own.
-    fn shares(resolved: &Resolved) -> Vec<(i64, Vec<Want>, bool)> {
+    fn shares(resolved: &Resolved) -> Vec<(i64, Vec<RequestKind>, bool)> {
         resolved.shares.iter().map(|s| (s.order.0, s.wants.clone(), s.with_declared)).collect()
     }
 
@@ -178,7 +178,7 @@ mod tests {
     fn one_order_gets_everything_whatever_its_state() {
         for ours in [true, false] {
             for standing in [Standing::Unknown, Standing::Open, Standing::Settled] {
-                let wants = [Want::Send, Want::Cancel];
+                let wants = [RequestKind::Send, RequestKind::Cancel];
                 let resolved = resolve(asked(&wants), &[bearer(1, ours, standing)]);
                 assert_eq!(shares(&resolved), [(1, wants.to_vec(), true)]);
             }
@@ -187,60 +187,60 @@ mod tests {
 
     #[test]
     fn of_two_orders_with_one_number_the_one_not_yet_placed_is_placed() {
-        let wants = [Want::Send];
+        let wants = [RequestKind::Send];
         let resolved =
             resolve(asked(&wants), &[bearer(1, true, Standing::Settled), bearer(2, true, Standing::Unknown)]);
-        assert_eq!(shares(&resolved), [(1, vec![Want::Send], false), (2, vec![Want::Send], true)]);
+        assert_eq!(shares(&resolved), [(1, vec![RequestKind::Send], false), (2, vec![RequestKind::Send], true)]);
         assert_eq!(reason_of(&resolved), None);
     }
 
     #[test]
     fn which_of_two_unplaced_orders_is_meant_is_never_guessed() {
-        let wants = [Want::Send, Want::Update];
+        let wants = [RequestKind::Send, RequestKind::Update];
         let two = [bearer(1, true, Standing::Unknown), bearer(2, true, Standing::Open)];
         let resolved = resolve(asked(&wants), &two);
         assert_eq!(reason_of(&resolved), Some("ambiguous_number"));
-        assert_eq!(shares(&resolved), [(1, vec![Want::Update], false), (2, vec![Want::Update], false)]);
+        assert_eq!(shares(&resolved), [(1, vec![RequestKind::Update], false), (2, vec![RequestKind::Update], false)]);
     }
 
     #[test]
     fn a_status_that_means_send_tells_which_is_meant() {
-        let wants = [Want::Send];
+        let wants = [RequestKind::Send];
         let asked = Asked { by_status: true, ..asked(&wants) };
         let mut two = [bearer(1, true, Standing::Unknown), bearer(2, true, Standing::Unknown)];
         two[1].to_be_sent = true;
         let resolved = resolve(asked, &two);
-        assert_eq!(shares(&resolved), [(2, vec![Want::Send], true)]);
+        assert_eq!(shares(&resolved), [(2, vec![RequestKind::Send], true)]);
         two[0].to_be_sent = true;
         assert_eq!(shares(&resolve(asked, &two)).len(), 2, "both are to be sent");
     }
 
     #[test]
     fn a_repeated_send_of_a_placed_order_leaves_anothers_draft_alone() {
-        let wants = [Want::Send];
+        let wants = [RequestKind::Send];
         let placed = Bearer { to_be_sent: true, ..bearer(1, true, Standing::Settled) };
         let draft = bearer(2, true, Standing::Unknown);
         let by_status = Asked { by_status: true, ..asked(&wants) };
         // The draft's sum does not make it one to be sent.
         for declared in [None, Some(placed.total), Some(draft.total)] {
             let resolved = resolve(Asked { declared, ..by_status }, &[placed.clone(), draft.clone()]);
-            assert_eq!(shares(&resolved), [(1, vec![Want::Send], true)], "{declared:?}");
+            assert_eq!(shares(&resolved), [(1, vec![RequestKind::Send], true)], "{declared:?}");
             assert_eq!(reason_of(&resolved), None);
         }
         // Without such statuses the sum tells whose trigger it was.
         let sum = Asked { declared: Some(placed.total), ..asked(&wants) };
-        assert_eq!(shares(&resolve(sum, &[placed.clone(), draft.clone()])), [(1, vec![Want::Send], true)]);
+        assert_eq!(shares(&resolve(sum, &[placed.clone(), draft.clone()])), [(1, vec![RequestKind::Send], true)]);
         let other = Asked { declared: Some(Kopecks::roubles(99)), ..asked(&wants) };
         assert_eq!(shares(&resolve(other, &[placed, draft])).len(), 2, "of another sum: the one not yet placed");
     }
 
     #[test]
     fn of_several_orders_with_one_number_none_with_the_status_is_a_persons() {
-        let wants = [Want::Send];
+        let wants = [RequestKind::Send];
         let asked = Asked { by_status: true, ..asked(&wants) };
         let moved_on = bearer(1, true, Standing::Settled);
         let resolved = resolve(asked, &[moved_on.clone(), bearer(2, true, Standing::Unknown)]);
-        assert_eq!(shares(&resolved), [(1, vec![Want::Send], false)]);
+        assert_eq!(shares(&resolved), [(1, vec![RequestKind::Send], false)]);
         assert_eq!(reason_of(&resolved), Some("ambiguous_number"));
         let elsewhere = bearer(2, false, Standing::Unknown);
         let only_ours = [bearer(1, true, Standing::Unknown), elsewhere];
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_told_is_read_again_before_it_is_believed() {
-        let wants = [Want::Send, Want::Update];
+        let wants = [RequestKind::Send, RequestKind::Update];
         let once_more = Asked { once_more: true, ..asked(&wants) };
         let draft = |order| bearer(order, true, Standing::Unknown);
         let placed = Bearer { to_be_sent: true, ..bearer(3, true, Standing::Settled) };
@@ -267,17 +267,17 @@ mod tests {
 
     #[test]
     fn the_sum_of_a_single_trigger_tells_which_is_meant() {
-        let wants = [Want::Send];
+        let wants = [RequestKind::Send];
         let two = [bearer(1, true, Standing::Unknown), bearer(2, true, Standing::Unknown)];
         let mut sum = Asked { declared: Some(Kopecks::roubles(2)), ..asked(&wants) };
-        assert_eq!(shares(&resolve(sum, &two)), [(2, vec![Want::Send], true)]);
+        assert_eq!(shares(&resolve(sum, &two)), [(2, vec![RequestKind::Send], true)]);
         sum.several = true;
         assert_eq!(reason_of(&resolve(sum, &two)), Some("ambiguous_number"), "another may have been meant before");
     }
 
     #[test]
     fn a_cancel_reaches_every_order_that_bears_the_number() {
-        let wants = [Want::Cancel];
+        let wants = [RequestKind::Cancel];
         let resolved = resolve(
             asked(&wants),
             &[
@@ -291,16 +291,16 @@ mod tests {
 
     #[test]
     fn the_number_as_it_came_wins_and_both_spellings_are_refused() {
-        let wants = [Want::Send];
+        let wants = [RequestKind::Send];
         let other = |order, ours, standing| Bearer { exact: false, ..bearer(order, ours, standing) };
         let only_other = [other(2, true, Standing::Unknown)];
-        assert_eq!(shares(&resolve(asked(&wants), &only_other)), [(2, vec![Want::Send], true)]);
+        assert_eq!(shares(&resolve(asked(&wants), &only_other)), [(2, vec![RequestKind::Send], true)]);
         let both = [bearer(1, true, Standing::Unknown), other(2, true, Standing::Unknown)];
         let refused = resolve(asked(&wants), &both);
         assert_eq!((reason_of(&refused), refused.shares.len()), (Some("escaped_number"), 0));
         let not_ours = [bearer(1, false, Standing::Unknown), other(2, true, Standing::Unknown)];
-        assert_eq!(shares(&resolve(asked(&wants), &not_ours)), [(2, vec![Want::Send], true)]);
+        assert_eq!(shares(&resolve(asked(&wants), &not_ours)), [(2, vec![RequestKind::Send], true)]);
         let neither = [bearer(1, false, Standing::Unknown), other(2, false, Standing::Unknown)];
-        assert_eq!(shares(&resolve(asked(&wants), &neither)), [(1, vec![Want::Send], true)]);
+        assert_eq!(shares(&resolve(asked(&wants), &neither)), [(1, vec![RequestKind::Send], true)]);
     }
 }

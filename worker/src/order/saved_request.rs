@@ -30,7 +30,7 @@ const LONGEST_WAIT_S: i64 = 60;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Overlay {
+pub struct SavedRequest {
     /// Sum to collect as RetailCRM computed it, valid while the payments stand as they did.
     pub collect: Option<Kopecks>,
     /// Code of the payment type to be collected.
@@ -43,8 +43,8 @@ pub struct Overlay {
     /// MeaSoft's mode of that tariff.
     pub service: Option<String>,
     pub pickup_point: Option<String>,
-    pub packages: Vec<OverlayPackage>,
-    /// What REST showed when the overlay was first read beside it. `None`: a `save` that
+    pub packages: Vec<SavedPackage>,
+    /// What REST showed when the saved request was first read beside it. `None`: a `save` that
     /// nobody has worked on yet.
     pub seen: Option<Seen>,
     /// The request as it came, sealed.
@@ -59,7 +59,7 @@ pub struct Overlay {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct OverlayPackage {
+pub struct SavedPackage {
     pub id: Option<String>,
     pub weight: Option<Grams>,
     pub length: Option<Millimetres>,
@@ -91,7 +91,7 @@ fn given(text: Option<&str>) -> Option<String> {
     text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-impl Overlay {
+impl SavedRequest {
     /// Of a request that has just come.
     #[must_use]
     pub fn of_save(
@@ -104,10 +104,10 @@ impl Overlay {
     ) -> Self {
         let tariff = given(save.delivery.tariff.as_deref());
         let sized = |mm: Option<Millimetres>| mm.filter(|mm| mm.0 > 0);
-        let mut packages: Vec<OverlayPackage> = save
+        let mut packages: Vec<SavedPackage> = save
             .packages
             .iter()
-            .map(|package| OverlayPackage {
+            .map(|package| SavedPackage {
                 id: package.package_id.clone(),
                 weight: package.weight.filter(|weight| weight.0 > 0),
                 length: sized(package.length),
@@ -142,7 +142,7 @@ impl Overlay {
 
     #[must_use]
     pub fn of_delivery(delivery: &Delivery) -> Self {
-        delivery.overlay.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+        delivery.saved_request.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     }
 
     /// The text it is stored as.
@@ -185,19 +185,19 @@ impl Overlay {
         SaveRequest::parse(text.expose()).ok()
     }
 
-    /// A stored overlay with its request sealed by our key; `None` when it is so already, or
+    /// A stored saved request with its request sealed by our key; `None` when it is so already, or
     /// nobody can open it any more.
     #[must_use]
     pub fn resealed(text: &str, integration: IntegrationId, order: CrmOrderId, key: &SecretKey) -> Option<String> {
-        let mut overlay: Self = serde_json::from_str(text).ok()?;
-        let sealed = STANDARD.decode(overlay.request.as_deref()?).ok()?;
+        let mut saved_request: Self = serde_json::from_str(text).ok()?;
+        let sealed = STANDARD.decode(saved_request.request.as_deref()?).ok()?;
         if key.has_sealed(&sealed) {
             return None;
         }
         let place = place(integration, order);
         let secret = key.open(&place, &sealed).ok()?;
-        overlay.request = Some(STANDARD.encode(key.seal(&place, &secret)));
-        Some(overlay.text())
+        saved_request.request = Some(STANDARD.encode(key.seal(&place, &secret)));
+        Some(saved_request.text())
     }
 
     /// The same, with what REST showed beside it. Saved it was by now, whatever the clock said of
@@ -214,8 +214,8 @@ impl Overlay {
         self.answer_by.filter(|by| *by <= now + LONGEST_WAIT_S.seconds())
     }
 
-    /// Order and overlay as they are to be converted: the saved request laid over what
-    /// REST showed then, and of the overlay what REST has not overtaken.
+    /// Order and saved request as they are to be converted: the saved request laid over what
+    /// REST showed then, and of the saved request what REST has not overtaken.
     #[must_use]
     pub fn over(&self, order: &Order, saved: Option<&SaveRequest>, instance: &str, now: Timestamp) -> (Order, Self) {
         let mut view = self.clone();
@@ -480,18 +480,18 @@ mod tests {
     #[test]
     fn a_save_that_came_late_says_only_what_rest_does_not() {
         let now: Timestamp = "2026-11-28T12:00:00Z".parse().expect("a moment");
-        let save = Overlay {
+        let save = SavedRequest {
             collect: Some(Kopecks(100)),
             cod_type: Some("cash".to_owned()),
             declared: Some(Kopecks(200)),
             tariff: Some("express".to_owned()),
             saved_at: Some(now),
             answer_by: Some(now + 4.seconds()),
-            ..Overlay::default()
+            ..SavedRequest::default()
         };
         assert!(!save.is_late(now + 19.seconds()), "REST may still show what was before");
         assert!(save.is_late(now + 20.seconds()));
-        assert!(!Overlay::default().is_late(now));
+        assert!(!SavedRequest::default().is_late(now));
         let left = save.overtaken();
         assert_eq!((left.collect, left.declared, left.saved_at), (None, None, None));
         assert_eq!(left.tariff.as_deref(), Some("express"));
@@ -502,10 +502,10 @@ mod tests {
         let now: Timestamp = "2026-11-28T12:00:00Z".parse().expect("a moment");
         let tomorrow = now + 24.hours();
         let order: Order = serde_json::from_str(r#"{"id":1,"number":"1","totalSumm":0}"#).expect("an order");
-        let save = Overlay { saved_at: Some(tomorrow), answer_by: Some(tomorrow), ..Overlay::default() };
+        let save = SavedRequest { saved_at: Some(tomorrow), answer_by: Some(tomorrow), ..SavedRequest::default() };
         assert_eq!(save.awaited_until(now), None);
         assert_eq!(save.noted(&order, now).saved_at, Some(now));
-        let usual = Overlay { saved_at: Some(now - 1.seconds()), answer_by: Some(now + 4.seconds()), ..save };
+        let usual = SavedRequest { saved_at: Some(now - 1.seconds()), answer_by: Some(now + 4.seconds()), ..save };
         assert_eq!(usual.awaited_until(now), Some(now + 4.seconds()));
         assert_eq!(usual.noted(&order, now).saved_at, Some(now - 1.seconds()));
     }

@@ -8,9 +8,9 @@ use shared::retailcrm::address;
 use shared::retailcrm::wire::order::Address;
 use shared::store::journal::NO_TOWN;
 
-use crate::order::attempt::Case;
+use crate::order::attempt::Attempt;
 use crate::tools::Tools;
-use crate::vendor::Shop;
+use crate::vendor::ActiveIntegration;
 use crate::vendor::towns::{Choices, KEPT, Lookup, by_index, choose, question};
 
 /// Rows looked at; the list is sorted by importance.
@@ -28,23 +28,23 @@ pub enum Failed {
 ///
 /// # Errors
 /// [`Failed`] when MeaSoft could not be asked.
-pub async fn resolve(tools: &Tools, shop: &Shop, address: &Address) -> Result<Option<Lookup>, Failed> {
+pub async fn resolve(tools: &Tools, active: &ActiveIntegration, address: &Address) -> Result<Option<Lookup>, Failed> {
     let Some(asked) = question(address) else { return Ok(None) };
-    let found = kept(tools, shop, &asked.key, async || {
+    let found = kept(tools, active, &asked.key, async || {
         let mut country = asked.country.clone();
-        let mut rows = ask(tools, shop, &by_name(&asked.name, country.clone())).await?;
+        let mut rows = ask(tools, active, &by_name(&asked.name, country.clone())).await?;
         // Lists without countries are of the courier's own.
         if rows.is_empty() && country.as_deref() == Some(HOME) {
             country = None;
-            rows = ask(tools, shop, &by_name(&asked.name, None)).await?;
+            rows = ask(tools, active, &by_name(&asked.name, None)).await?;
         }
         Ok(choose(address, &rows).listed_in(country.as_deref()))
     })
     .await?;
     let (Lookup::Several(choices), Some(index)) = (&found, index(address)) else { return Ok(Some(found)) };
     let key = format!("{}:{index}", asked.key);
-    let decided = kept(tools, shop, &key, async || {
-        Ok(by_index(choices, &ask(tools, shop, &TownQuery::Zipcode(index.to_owned())).await?))
+    let decided = kept(tools, active, &key, async || {
+        Ok(by_index(choices, &ask(tools, active, &TownQuery::Zipcode(index.to_owned())).await?))
     });
     decided.await.map(Some)
 }
@@ -67,8 +67,8 @@ fn by_name(name: &str, country: Option<String>) -> TownQuery {
     }
 }
 
-async fn ask(tools: &Tools, shop: &Shop, query: &TownQuery) -> Result<Vec<Town>, Failed> {
-    match tools.ask(shop, shop.vendors.courier.towns(query)).await {
+async fn ask(tools: &Tools, active: &ActiveIntegration, query: &TownQuery) -> Result<Vec<Town>, Failed> {
+    match tools.ask(active, active.vendors.courier.towns(query)).await {
         Err(held) => Err(Failed::Held(held)),
         Ok(Err(error)) => Err(Failed::Courier(error)),
         Ok(Ok(rows)) => Ok(rows),
@@ -78,12 +78,12 @@ async fn ask(tools: &Tools, shop: &Shop, query: &TownQuery) -> Result<Vec<Town>,
 /// What was found before under a name, else what is found now.
 async fn kept(
     tools: &Tools,
-    shop: &Shop,
+    active: &ActiveIntegration,
     name: &str,
     find: impl AsyncFnOnce() -> Result<Lookup, Failed>,
 ) -> Result<Lookup, Failed> {
     let now = tools.clock.now();
-    let key = (shop.id(), name.to_owned());
+    let key = (active.id(), name.to_owned());
     if let Some(found) = tools.towns.get(&key, now) {
         return Ok(found);
     }
@@ -125,32 +125,32 @@ pub fn several(language: Language, city: &str, choices: &Choices) -> String {
 
 /// Puts the town into an order about to be sent. The case is closed when it must not go.
 /// A town the list does not have goes as it was written: MeaSoft itself has the last word.
-pub async fn place(tools: &Tools, shop: &Shop, case: &mut Case) {
-    let Some(address) = case.order.as_ref().map(|order| order.delivery.address.clone()) else { return };
-    let found = match resolve(tools, shop, &address).await {
+pub async fn place(tools: &Tools, active: &ActiveIntegration, attempt: &mut Attempt) {
+    let Some(address) = attempt.order.as_ref().map(|order| order.delivery.address.clone()) else { return };
+    let found = match resolve(tools, active, &address).await {
         Ok(found) => found,
-        Err(Failed::Held(outcome)) => return case.close(outcome),
+        Err(Failed::Held(outcome)) => return attempt.close(outcome),
         Err(Failed::Courier(error)) => {
             tracing::debug!(error = error.outcome(), "a town could not be looked up");
-            return case.retry(RetryWhy::CourierUnavailable, None);
+            return attempt.retry(RetryWhy::CourierUnavailable, None);
         }
     };
     match found {
         Some(Lookup::Found(town)) => {
-            if let Some(Ok(desired)) = &mut case.desired {
+            if let Some(Ok(desired)) = &mut attempt.desired {
                 desired.order.receiver.town = Some(town.name);
                 desired.order.receiver.regioncode = town.region_code;
             }
         }
         Some(Lookup::Several(choices)) => {
             let city = address.city.as_deref().unwrap_or("");
-            let detail = several(shop.integration.settings.language, city, &choices);
+            let detail = several(active.integration.settings.language, city, &choices);
             let fault = reason::give_up(reason::TOWN_UNCLEAR, "").fault;
-            case.give_up(GiveUp { reason: reason::TOWN_UNCLEAR, fault, detail });
+            attempt.give_up(GiveUp { reason: reason::TOWN_UNCLEAR, fault, detail });
         }
         Some(Lookup::Nowhere) => {
             let town = address::town(&address).unwrap_or_default();
-            case.told.push(format!("{NO_TOWN} «{town}»"));
+            attempt.notes.push(format!("{NO_TOWN} «{town}»"));
         }
         None => {}
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared::domain::{CrmOrderId, DeliveryState as S, IntegrationId, IntegrationState, Kopecks, PausedBy};
 use shared::message::{Command, RECONCILE_HISTORY};
-use shared::store::intents::Want;
+use shared::store::intents::RequestKind;
 use simulators::measoft::{FaultAction, FaultRule};
 use simulators::retailcrm::an_order;
 
@@ -27,15 +27,15 @@ async fn settle(world: &World) {
     settle_all(world, &[world.id]).await;
 }
 
-async fn settle_all(world: &World, shops: &[IntegrationId]) {
+async fn settle_all(world: &World, integrations: &[IntegrationId]) {
     world
         .until("nothing waits", async || {
             let mut waiting = 0;
-            for shop in shops {
-                world.work(*shop).await;
+            for active in integrations {
+                world.work(*active).await;
             }
-            for shop in shops {
-                waiting += world.store().backlog_of(*shop).await.expect("read").0;
+            for active in integrations {
+                waiting += world.store().backlog_of(*active).await.expect("read").0;
             }
             waiting == 0
         })
@@ -60,8 +60,8 @@ async fn two_shops_orders_with_one_number_are_both_shipped_once() {
 }
 
 /// A trigger that names the total, recorded and read once.
-async fn send_of(world: &World, number: &str, roubles: i64, want: Want) {
-    world.wish_of(world.id, number, want, Some(Kopecks::roubles(roubles))).await;
+async fn send_of(world: &World, number: &str, roubles: i64, want: RequestKind) {
+    world.request_of(world.id, number, want, Some(Kopecks::roubles(roubles))).await;
     world.work(world.id).await;
 }
 
@@ -95,7 +95,7 @@ async fn the_success_of_one_order_leaves_the_letter_open_for_another_of_its_numb
     let total = shown.total_summ.0 / 100;
     world.send(world.id, "7001").await;
     settle(&world).await;
-    send_of(&world, "7001", total, Want::Send).await;
+    send_of(&world, "7001", total, RequestKind::Send).await;
     assert_eq!(world.delivery(second).await.state, S::Created);
     assert_eq!(dead_reasons(&world).await, ["ambiguous_number"], "order {first} was never placed");
     world.send(world.id, "7001").await;
@@ -143,16 +143,16 @@ async fn a_send_that_ran_ahead_of_the_status_is_read_again_before_it_is_ambiguou
 async fn a_change_that_shows_after_a_new_declared_value_reaches_measoft() {
     let world = World::new().await;
     let order = another(&world, "A-1", "SentMeaSoft");
-    send_of(&world, "A-1", 100, Want::Send).await;
+    send_of(&world, "A-1", 100, RequestKind::Send).await;
     // The trigger names the new total while RetailCRM still shows the order as it was.
-    send_of(&world, "A-1", 200, Want::Update).await;
+    send_of(&world, "A-1", 200, RequestKind::Update).await;
     assert_eq!(world.courier.count("editorder"), 0, "a declared value alone is no difference yet");
     world.crm.edit(world.account, order, |order| order.set_phone("+7 (916) 000-77-66"));
     settle(&world).await;
     assert_eq!(world.courier.count("editorder"), 1);
     assert!(world.courier.order("A-1").expect("there").receiver.phone.contains("9160007766"));
     // And nothing but the value does reach it in the end; also after an edit.
-    send_of(&world, "A-1", 300, Want::Update).await;
+    send_of(&world, "A-1", 300, RequestKind::Update).await;
     assert_eq!(world.courier.count("editorder"), 1);
     settle(&world).await;
     assert_eq!(world.courier.count("editorder"), 2);
@@ -186,7 +186,7 @@ async fn a_number_given_to_a_new_order_leaves_the_old_parcel_alone() {
     assert_eq!(world.courier.order("101").expect("there").receiver.phone, before.receiver.phone);
     // Its own triggers go on reaching the old order, under the new number and the old parcel.
     world.crm.edit(world.account, old, |order| order.set_phone("+7 (916) 000-77-66"));
-    world.wish(world.id, "101-old", Want::Update).await;
+    world.request(world.id, "101-old", RequestKind::Update).await;
     settle(&world).await;
     assert_eq!(world.courier.count("editorder"), 1);
     assert!(world.courier.order("101").expect("there").receiver.phone.contains("9160007766"));
@@ -195,7 +195,7 @@ async fn a_number_given_to_a_new_order_leaves_the_old_parcel_alone() {
 fn request(world: &World, body: serde_json::Value) -> Request {
     let now = world.tools.clock.now();
     Request {
-        shop: world.first(),
+        active: world.first(),
         body,
         command: uuid::Uuid::now_v7().to_string(),
         received_at: now,
@@ -235,8 +235,8 @@ async fn a_save_of_one_order_never_acts_on_another_of_its_number() {
     let first = world.place("7001").await;
     let second = another(&world, "7001", "new");
     let (hints, _kept) = tokio::sync::mpsc::channel(8);
-    let desk = crate::callbacks::rpc::desk(&world.ctx, world.tools.clone(), world.shops.clone(), hints);
-    let saved = meanwhile(&world, save::save(&desk, &request(&world, save_of(second, "7001")))).await;
+    let context = crate::callbacks::rpc::context(&world.ctx, world.tools.clone(), world.integrations.clone(), hints);
+    let saved = meanwhile(&world, save::save(&context, &request(&world, save_of(second, "7001")))).await;
     let answer = String::from_utf8(saved.expect("answered").body).expect("utf-8");
     let placed = world.delivery(second).await;
     assert_eq!(placed.state, S::Created);
@@ -244,11 +244,11 @@ async fn a_save_of_one_order_never_acts_on_another_of_its_number() {
         answer.contains(placed.orderno.as_str()) && answer.contains(&format!("ms-{}-{second}", world.id)),
         "{answer}"
     );
-    assert!(world.delivery(first).await.overlay.is_none());
+    assert!(world.delivery(first).await.saved_request.is_none());
     assert_eq!((world.courier.orders().len(), world.courier.count("editorder")), (2, 0));
     // And a withdrawal of one takes that one.
     let body = serde_json::json!({ "deliveryId": format!("ms-{}-{second}", world.id) });
-    meanwhile(&world, delete::delete(&desk, &request(&world, body))).await.expect("withdrawn");
+    meanwhile(&world, delete::delete(&context, &request(&world, body))).await.expect("withdrawn");
     assert_eq!(world.delivery(second).await.state, S::Cancelled);
     assert_eq!(world.delivery(first).await.state, S::Created);
 }
@@ -273,8 +273,8 @@ async fn an_order_that_ended_long_ago_is_never_shipped_again() {
     assert_eq!(dead_reasons(&world).await, [""; 0]);
     // A `save` of it hears what became of it.
     let (hints, _kept) = tokio::sync::mpsc::channel(8);
-    let desk = crate::callbacks::rpc::desk(&world.ctx, world.tools.clone(), world.shops.clone(), hints);
-    let saved = meanwhile(&world, save::save(&desk, &request(&world, save_of(order, "A-1")))).await;
+    let context = crate::callbacks::rpc::context(&world.ctx, world.tools.clone(), world.integrations.clone(), hints);
+    let saved = meanwhile(&world, save::save(&context, &request(&world, save_of(order, "A-1")))).await;
     let answer = String::from_utf8(saved.expect("answered").body).expect("utf-8");
     assert!(answer.contains(r#""trackNumber":"A-1""#), "{answer}");
     assert_eq!(world.courier.count("neworder"), 1);
@@ -286,7 +286,7 @@ async fn what_we_cancelled_is_placed_anew_past_another_orders_real_number() {
     let order = world.place("100").await;
     let real = world.place("100-2").await;
     world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
-    world.wish(world.id, "100", Want::Cancel).await;
+    world.request(world.id, "100", RequestKind::Cancel).await;
     settle(&world).await;
     assert_eq!(world.delivery(order).await.state, S::Cancelled);
     world.crm.edit(world.account, order, |order| order.set_delivery_type("incity"));
@@ -310,8 +310,8 @@ async fn what_the_database_refuses_for_one_order_ends_as_its_letter_and_holds_up
     let refuse = "CREATE TRIGGER refuse BEFORE UPDATE ON deliveries WHEN NEW.number = 'BAD' AND NEW.state <> 'planned' \
                   BEGIN SELECT RAISE(ABORT, 'refused'); END";
     world.store().db.exec(refuse, vec![]).await.expect("a trigger");
-    world.wish(world.id, "BAD", Want::Send).await;
-    world.wish(world.id, "GOOD", Want::Send).await;
+    world.request(world.id, "BAD", RequestKind::Send).await;
+    world.request(world.id, "GOOD", RequestKind::Send).await;
     world.work(world.id).await;
     assert_eq!(world.delivery(good).await.state, S::Created);
     // A phone that cannot be called: the refusal is to be written down, and cannot be.
@@ -331,12 +331,12 @@ async fn an_edited_number_changes_neither_the_declared_value_nor_the_parcel() {
     let world = World::new().await;
     let order = an_order().number("A-1").delivery_type("incity").status("SentMeaSoft");
     let order = world.crm.add_order(world.account, order);
-    world.wish_of(world.id, "A-1", Want::Send, Some(Kopecks::roubles(777))).await;
+    world.request_of(world.id, "A-1", RequestKind::Send, Some(Kopecks::roubles(777))).await;
     settle(&world).await;
     let sent = world.delivery(order).await.sent_hash;
     world.crm.edit(world.account, order, |order| order.set_number("A-2"));
     world.send(world.id, "A-2").await;
-    world.wish(world.id, "A-2", Want::Update).await;
+    world.request(world.id, "A-2", RequestKind::Update).await;
     settle(&world).await;
     assert_eq!(world.courier.count("editorder"), 0);
     let d = world.delivery(order).await;
@@ -351,7 +351,7 @@ async fn an_order_that_another_integration_handed_over_is_never_shipped_again() 
     let by_id = world.crm.add_order(world.account, foreign.clone().delivery_data("externalId", "8-4711".into()));
     world.send(world.id, "A-1").await;
     world.send(world.id, "A-1").await;
-    world.wish(world.id, "A-1", Want::Update).await;
+    world.request(world.id, "A-1", RequestKind::Update).await;
     settle(&world).await;
     assert_eq!(world.courier.count("neworder"), 0);
     let dead = world.dead().await;
@@ -383,7 +383,7 @@ async fn a_number_with_html_codes_means_the_order_without_them() {
     let asked = world.crm.requests().iter().filter(|r| r.op == "orders.list").count();
     assert!(asked <= 2, "both spellings in one request: {asked}");
     world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
-    world.wish(world.id, "A&amp;B", Want::Cancel).await;
+    world.request(world.id, "A&amp;B", RequestKind::Cancel).await;
     settle(&world).await;
     assert_eq!(world.delivery(order).await.state, S::Cancelled, "a cancel too");
 }
@@ -402,7 +402,7 @@ async fn both_spellings_of_a_number_as_real_orders_are_a_persons() {
 async fn a_pause_of_days_ages_nothing() {
     let world = World::new().await;
     let order = another(&world, "A-1", "new");
-    world.wish(world.id, "A-1", Want::Send).await;
+    world.request(world.id, "A-1", RequestKind::Send).await;
     let paused = IntegrationState::Paused { by: PausedBy::Operator, reason: String::new() };
     world.store().set_integration_state(world.id, &paused).await.expect("paused");
     let day_ago = world.tools.clock.now().as_millisecond() - 25 * 3600 * 1000;
@@ -423,7 +423,7 @@ async fn what_measoft_does_not_show_yet_is_not_taken_for_cancelled() {
     let world = World::new().await;
     let order = world.place("A-1").await;
     world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
-    world.wish(world.id, "A-1", Want::Cancel).await;
+    world.request(world.id, "A-1", RequestKind::Cancel).await;
     // Neither its cancel nor its lists know of the order that it has confirmed.
     let unknown =
         |op: &str| FaultRule::new(FaultAction::Refuse { code: 52, text: "заказ не найден".to_owned() }).op(op);
@@ -455,12 +455,12 @@ async fn an_unknown_refusal_is_tried_again_before_it_is_final() {
         || FaultRule::new(FaultAction::Refuse { code: 977, text: "date expected later".to_owned() }).op("neworder");
     world.courier.set_faults(vec![odd().first(2)]);
     let order = another(&world, "A-1", "new");
-    world.wish(world.id, "A-1", Want::Send).await;
+    world.request(world.id, "A-1", RequestKind::Send).await;
     settle(&world).await;
     assert_eq!(world.delivery(order).await.state, S::Created);
     world.courier.set_faults(vec![odd()]);
     another(&world, "A-2", "new");
-    world.wish(world.id, "A-2", Want::Send).await;
+    world.request(world.id, "A-2", RequestKind::Send).await;
     settle(&world).await;
     let dead = world.dead().await;
     assert_eq!(dead.iter().map(|dead| dead.reason.as_str()).collect::<Vec<_>>(), ["unknown_code"], "not our bad XML");
@@ -473,7 +473,7 @@ async fn what_a_refusal_quotes_of_people_and_passwords_is_kept_nowhere() {
     world.courier.set_faults(vec![FaultRule::new(FaultAction::Refuse { code: 977, text }).op("neworder")]);
     let order = an_order().number("A-3").delivery_type("incity").status("new").receiver("Серафима", "+79160009988");
     let order = world.crm.add_order(world.account, order);
-    world.wish(world.id, "A-3", Want::Send).await;
+    world.request(world.id, "A-3", RequestKind::Send).await;
     settle(&world).await;
     world.tools.journal.flush().await;
     let dead = world.dead().await.remove(0);
@@ -497,7 +497,7 @@ async fn reconcile(world: &World) -> Vec<&'static str> {
     envelope.key = RECONCILE_HISTORY.to_owned();
     // What changed in the last seconds is left to the next walk.
     tokio::time::sleep(Duration::from_millis(2100)).await;
-    crate::sync::reconcile::run(&world.tools, &world.shops, &envelope).await;
+    crate::sync::reconcile::run(&world.tools, &world.integrations, &envelope).await;
     let kinds = world.run_published().await;
     settle(world).await;
     kinds
@@ -526,7 +526,7 @@ async fn a_cancel_that_meant_another_order_leaves_a_deleted_one_to_be_cancelled(
     world.send(world.id, "7001").await;
     settle(&world).await;
     // Of an order with this number that was never ours.
-    world.wish(world.id, "7001", Want::Cancel).await;
+    world.request(world.id, "7001", RequestKind::Cancel).await;
     settle(&world).await;
     assert_eq!(world.delivery(order).await.state, S::Created, "it has our delivery type still");
     assert!(world.crm.delete_order(world.account, order));
@@ -544,7 +544,7 @@ async fn an_order_that_leaves_and_is_renumbered_at_once_leaves_no_parcel_behind(
     // The cancel trigger spoke of A-1, which another order bears by the time it is read.
     world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
     world.crm.edit(world.account, order, |order| order.set_number("A-9"));
-    world.wish(world.id, "A-9", Want::Update).await;
+    world.request(world.id, "A-9", RequestKind::Update).await;
     settle(&world).await;
     assert_eq!(world.delivery(order).await.state, S::Cancelled);
     assert_eq!((world.courier.count("neworder"), world.courier.count("cancelorder")), (1, 1));
@@ -552,10 +552,10 @@ async fn an_order_that_leaves_and_is_renumbered_at_once_leaves_no_parcel_behind(
 }
 
 /// The states of one order's deliveries at two shops.
-async fn at_both(world: &World, shops: [IntegrationId; 2], order: i64) -> [Option<S>; 2] {
+async fn at_both(world: &World, integrations: [IntegrationId; 2], order: i64) -> [Option<S>; 2] {
     let mut states = [None; 2];
-    for (state, shop) in states.iter_mut().zip(shops) {
-        let kept = world.store().delivery_by_order(shop, CrmOrderId(order)).await.expect("read");
+    for (state, active) in states.iter_mut().zip(integrations) {
+        let kept = world.store().delivery_by_order(active, CrmOrderId(order)).await.expect("read");
         *state = kept.map(|d| d.state);
     }
     states
@@ -565,18 +565,18 @@ async fn at_both(world: &World, shops: [IntegrationId; 2], order: i64) -> [Optio
 async fn an_order_that_moves_between_shops_under_ever_new_numbers_has_one_parcel() {
     let world = World::new().await;
     let other = world.add_shop("B", "incity-b", |_| {}).await;
-    let shops = [world.id, other];
+    let integrations = [world.id, other];
     let order = world.place("A-1").await;
     settle(&world).await;
     // Each time the cancel trigger speaks of the last number, which another order bears by then.
     let moves = [(other, "incity-b", "A-2"), (world.id, "incity", "A-3"), (other, "incity-b", "A-4")];
-    for (shop, delivery_type, number) in moves {
+    for (active, delivery_type, number) in moves {
         world.crm.edit(world.account, order, |order| order.set_delivery_type(delivery_type));
         world.crm.edit(world.account, order, |order| order.set_number(number));
-        world.send(shop, number).await;
-        settle_all(&world, &shops).await;
-        let expected = shops.map(|id| Some(if id == shop { S::Created } else { S::Cancelled }));
-        assert_eq!(at_both(&world, shops, order).await, expected, "{number}");
+        world.send(active, number).await;
+        settle_all(&world, &integrations).await;
+        let expected = integrations.map(|id| Some(if id == active { S::Created } else { S::Cancelled }));
+        assert_eq!(at_both(&world, integrations, order).await, expected, "{number}");
     }
     assert_eq!((world.courier.count("neworder"), world.courier.count("cancelorder")), (4, 3));
     assert_eq!(dead_reasons(&world).await, [""; 0]);
@@ -599,14 +599,14 @@ async fn a_cancel_trigger_of_a_deleted_order_finds_its_parcel() {
     let world = World::new().await;
     let order = world.place("A-1").await;
     assert!(world.crm.delete_order(world.account, order));
-    world.wish(world.id, "A-1", Want::Cancel).await;
+    world.request(world.id, "A-1", RequestKind::Cancel).await;
     settle(&world).await;
     assert_eq!(world.delivery(order).await.state, S::Cancelled);
     assert_eq!(dead_reasons(&world).await, [""; 0]);
 }
 
 /// A doubt as a holder raises it whose lease was lost, with what else the ledger says by then.
-async fn doubt(world: &World, order: i64, ledger: &str) {
+async fn suspect(world: &World, order: i64, ledger: &str) {
     let intent = world.store().intent(world.id, CrmOrderId(order)).await.expect("read").expect("kept");
     let mut tx = world.store().db.begin().await.expect("a transaction");
     let now = world.tools.clock.now();
@@ -623,12 +623,12 @@ async fn an_order_found_after_a_lost_answer_and_a_lost_lease_is_not_edited() {
     world.send(world.id, "7001").await;
     settle(&world).await;
     let lost = "UPDATE deliveries SET state = 'unknown', sending_hash = sent_hash, sent_hash = NULL, sent_at = 1";
-    doubt(&world, order, lost).await;
+    suspect(&world, order, lost).await;
     assert_eq!(world.delivery(order).await.state, S::Created);
     assert_eq!(world.courier.count("neworder"), 1, "looked up, not sent again");
     assert_eq!(world.courier.count("editorder"), 0, "what was found is what was sent");
     // Of one that is known to be placed, another holder may have changed anything.
-    doubt(&world, order, "UPDATE deliveries SET number = number").await;
+    suspect(&world, order, "UPDATE deliveries SET number = number").await;
     assert_eq!(world.courier.count("editorder"), 1);
 }
 
@@ -639,13 +639,13 @@ async fn a_doubt_about_what_nobody_can_change_any_more_makes_no_letter_and_a_cha
     world.send(world.id, "7001").await;
     settle(&world).await;
     assert!(world.courier.set_status("7001", "ACCEPTED", world.tools.clock.now()));
-    world.wish(world.id, "7001", Want::Update).await;
-    doubt(&world, order, "UPDATE deliveries SET number = number").await;
+    world.request(world.id, "7001", RequestKind::Update).await;
+    suspect(&world, order, "UPDATE deliveries SET number = number").await;
     assert_eq!(world.delivery(order).await.state, S::InWork);
     assert_eq!(dead_reasons(&world).await, [""; 0], "nothing was to be changed");
     world.crm.edit(world.account, order, |order| order.set_address("Москва", "Другая ул., д. 9"));
-    world.wish(world.id, "7001", Want::Update).await;
-    doubt(&world, order, "UPDATE deliveries SET number = number").await;
+    world.request(world.id, "7001", RequestKind::Update).await;
+    suspect(&world, order, "UPDATE deliveries SET number = number").await;
     assert_eq!(dead_reasons(&world).await, ["too_late"], "and the shop hears of what cannot be");
     assert_eq!(world.courier.count("editorder"), 0);
 }

@@ -8,7 +8,7 @@ use shared::domain::crm_account::Access;
 use shared::domain::{DeliveryState as S, IntegrationId, Secret, Settings};
 use shared::store::breakers::Held;
 use shared::store::integrations::NewIntegration;
-use shared::store::intents::Want;
+use shared::store::intents::RequestKind;
 use shared::telemetry::metrics::BreakerTarget;
 use simulators::measoft::{Account, FaultAction, FaultRule};
 use simulators::retailcrm::an_order;
@@ -51,7 +51,7 @@ fn neighbour(world: &World, login: &str) -> NewIntegration {
 async fn add(world: &World, new: NewIntegration) -> IntegrationId {
     let kind = new.settings.delivery_types[0].clone();
     let id = world.store().add_integration(new).await.expect("added").id;
-    world.shops.refresh().await.expect("integrations");
+    world.integrations.refresh().await.expect("integrations");
     world.crm.add_delivery_type(world.account, &kind, None, &["cash", "bank-card"]);
     id
 }
@@ -82,17 +82,17 @@ async fn an_account_that_answers_502_is_held_alone_and_named() {
     world.courier.set_faults(of_other(FaultAction::Html { status: 502, act: false }));
     for n in 0..8 {
         order_of(&world, "other", &format!("B-{n}"));
-        world.wish(other, &format!("B-{n}"), Want::Send).await;
+        world.request(other, &format!("B-{n}"), RequestKind::Send).await;
     }
     world
         .until("the account is held", async || {
             world.work(other).await;
-            world.tools.gate.open_for(&world.shop(other).integration.courier_account()).is_err()
+            world.tools.limiter.open_for(&world.active(other).integration.courier_account()).is_err()
         })
         .await;
     let order = world.place("A-1").await;
     assert_eq!(world.delivery(order).await.state, S::Created);
-    let held = held::held(&world.tools, &world.shops);
+    let held = held::held(&world.tools, &world.integrations);
     let [name] = names(&held, BreakerTarget::Account)[..] else { panic!("{held:?}") };
     assert!(name.contains("courier 8 login other"), "{name}");
     assert_eq!(names(&held, BreakerTarget::Measoft), [""; 0]);
@@ -111,9 +111,9 @@ async fn a_pause_asked_of_one_account_holds_that_one_for_a_quarter_of_an_hour_at
         let (world, other) = two_cabinets().await;
         world.courier.set_faults(of_other(FaultAction::Status { status, retry_after: Some(86_400), act: false }));
         order_of(&world, "other", "B-1");
-        world.wish(other, "B-1", Want::Send).await;
+        world.request(other, "B-1", RequestKind::Send).await;
         world.work(other).await;
-        let until = world.tools.gate.open_for(&world.shop(other).integration.courier_account()).expect_err("held");
+        let until = world.tools.limiter.open_for(&world.active(other).integration.courier_account()).expect_err("held");
         let pause = until.duration_since(world.tools.clock.now()).unsigned_abs();
         assert!(pause <= Duration::from_secs(900) && pause > Duration::from_secs(600), "{pause:?}");
         let order = world.place("A-1").await;
@@ -136,18 +136,18 @@ async fn neighbours_that_never_answer_hold_up_nobody() {
             for k in 0..3 {
                 let number = format!("{login}-{k}");
                 order_of(&world, &login, &number);
-                world.wish(id, &number, Want::Send).await;
+                world.request(id, &number, RequestKind::Send).await;
             }
         }
     }
     let (_hints, hinted) = mpsc::channel(8);
     let beat = world.ctx.health.heartbeat("runner", Duration::from_secs(60));
-    let (tools, shops, stop) = (world.tools.clone(), world.shops.clone(), world.ctx.stop.clone());
-    let running = tokio::spawn(dispatch::run(tools, shops, hinted, 4, Arc::default(), beat, stop));
+    let (tools, integrations, stop) = (world.tools.clone(), world.integrations.clone(), world.ctx.stop.clone());
+    let running = tokio::spawn(dispatch::run(tools, integrations, hinted, 4, Arc::default(), beat, stop));
     for n in 0..5 {
         let number = format!("A-{n}");
         let order = order_of(&world, "incity", &number);
-        world.wish(world.id, &number, Want::Send).await;
+        world.request(world.id, &number, RequestKind::Send).await;
         let of = shared::domain::CrmOrderId(order);
         world
             .until("a healthy shop's order is placed", async || {
@@ -162,19 +162,19 @@ async fn neighbours_that_never_answer_hold_up_nobody() {
 #[tokio::test]
 async fn lists_that_cannot_be_read_are_waited_for_by_nobody_who_has_older_ones() {
     let world = World::new().await;
-    let shop = world.first();
-    let before = References::of(&world.tools, &shop).await.expect("read");
+    let active = world.first();
+    let before = References::of(&world.tools, &active).await.expect("read");
     // The account moves to where nobody answers, and the lists count as old.
-    let mut moved = (*shop.integration).clone();
+    let mut moved = (*active.integration).clone();
     moved.crm_url = silence().await;
     moved.version += 1;
-    let shop = world.shops.trial(moved).expect("a shop");
+    let active = world.integrations.trial(moved).expect("a shop");
     let reading = {
-        let (tools, shop) = (world.tools.clone(), shop.clone());
-        tokio::spawn(async move { References::of(&tools, &shop).await.is_ok() })
+        let (tools, active) = (world.tools.clone(), active.clone());
+        tokio::spawn(async move { References::of(&tools, &active).await.is_ok() })
     };
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let meanwhile = tokio::time::timeout(Duration::from_secs(5), References::of(&world.tools, &shop)).await;
+    let meanwhile = tokio::time::timeout(Duration::from_secs(5), References::of(&world.tools, &active)).await;
     assert!(Arc::ptr_eq(&meanwhile.expect("at once").expect("the older ones"), &before));
     reading.abort();
 }
@@ -185,8 +185,8 @@ async fn two_keys_that_see_each_others_module_are_of_one_account_and_others_are_
     let first = world.first();
     let registered = add(&world, NewIntegration { prefix: "B-".into(), ..neighbour(&world, "shop-b") }).await;
     let mut module = first.vendors.crm.module(&first.integration.code("measoft")).await.expect("a module");
-    module.code = world.shop(registered).integration.code("measoft");
-    module.client_id = Some(world.shop(registered).integration.secrets.client_id.clone());
+    module.code = world.active(registered).integration.code("measoft");
+    module.client_id = Some(world.active(registered).integration.secrets.client_id.clone());
     first.vendors.crm.edit_module(&module).await.expect("registered");
     world.crm.add_key(world.account, "second-key", None, &simulators::retailcrm::SCOPES);
     let stranger = world.crm.add_account("key-of-a-stranger");
@@ -196,15 +196,15 @@ async fn two_keys_that_see_each_others_module_are_of_one_account_and_others_are_
             Ok(())
         };
         world.store().change_integration(id, change).await.expect("changed");
-        world.shops.refresh().await.expect("read");
+        world.integrations.refresh().await.expect("read");
     };
     // A stranger's account at the same address sees neither.
     with_key(registered, "key-of-a-stranger").await;
-    assert!(!kinship::find_out(&world.tools, &world.first(), &world.shop(registered)).await.expect("asked"));
+    assert!(!kinship::find_out(&world.tools, &world.first(), &world.active(registered)).await.expect("asked"));
     with_key(registered, "second-key").await;
-    assert!(kinship::find_out(&world.tools, &world.first(), &world.shop(registered)).await.expect("asked"));
-    world.shops.refresh().await.expect("read");
-    let access = |id| Access::of(&world.shop(id).integration);
+    assert!(kinship::find_out(&world.tools, &world.first(), &world.active(registered)).await.expect("asked"));
+    world.integrations.refresh().await.expect("read");
+    let access = |id| Access::of(&world.active(id).integration);
     assert!(access(world.id).is_one_with(&access(registered)), "{stranger:?}");
     with_key(registered, "key-of-a-stranger").await;
     assert!(!access(world.id).is_one_with(&access(registered)), "a proof ends with its key");

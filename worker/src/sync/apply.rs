@@ -1,5 +1,5 @@
 //! Takes stored status rows over into the ledger: state, status, line codes, what RetailCRM
-//! is to be told, and the wish to settle the payment, all in one commit per batch of
+//! is to be told, and the request to settle the payment, all in one commit per batch of
 //! deliveries.
 
 use std::collections::HashMap;
@@ -56,7 +56,7 @@ pub enum Taken {
 pub struct Merged {
     pub delivery: Delivery,
     /// Each status with what RetailCRM is told of it.
-    pub statuses: Vec<(Event, Telling)>,
+    pub statuses: Vec<(Event, Report)>,
     /// What was not delivered, in the courier's words; belongs to the last status.
     pub reason: Option<String>,
     /// The delivery is closed: its payment may have to change.
@@ -67,7 +67,7 @@ pub struct Merged {
 
 /// What RetailCRM is told of a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Telling {
+pub enum Report {
     AsMade,
     /// With this time: its own is older than what was told before, and it is the present all
     /// the same.
@@ -76,7 +76,7 @@ pub enum Telling {
     Silent(&'static str),
 }
 
-impl Telling {
+impl Report {
     const fn silent(self) -> Option<&'static str> {
         match self {
             Self::Silent(why) => Some(why),
@@ -158,25 +158,25 @@ pub fn merge(
             d.item_codes.clone_from(&facts.item_codes);
         }
     }
-    let told_before = facts.events.iter().filter_map(|event| event.at).chain(noted).max();
+    let reported_before = facts.events.iter().filter_map(|event| event.at).chain(noted).max();
     let last = facts.events.len().saturating_sub(1);
     let statuses = facts
         .events
         .iter()
         .enumerate()
         .map(|(at, event)| {
-            let telling = match (why_silent(event, &d, settings), event.at) {
-                (Some(why), _) => Telling::Silent(why),
-                (None, Some(made)) if at == last && fresh && told_before.is_some_and(|told| made < told) => {
-                    Telling::At(told_before.map_or(made, |told| told + 1.second()))
+            let report = match (why_silent(event, &d, settings), event.at) {
+                (Some(why), _) => Report::Silent(why),
+                (None, Some(made)) if at == last && fresh && reported_before.is_some_and(|told| made < told) => {
+                    Report::At(reported_before.map_or(made, |told| told + 1.second()))
                 }
                 (None, Some(made)) if at != last || !fresh => match noted {
-                    Some(noted) if made < noted => Telling::Silent("came after a newer one"),
-                    _ => Telling::AsMade,
+                    Some(noted) if made < noted => Report::Silent("came after a newer one"),
+                    _ => Report::AsMade,
                 },
-                (None, _) => Telling::AsMade,
+                (None, _) => Report::AsMade,
             };
-            (event.clone(), telling)
+            (event.clone(), report)
         })
         .collect();
     let ended_well = |state| matches!(state, S::Delivered | S::Partly);
@@ -352,7 +352,7 @@ async fn apply(
                         // Only what was once sent: a number that the courier's people typed in
                         // themselves is none of ours.
                         if why == NEVER_PLACED && row.attempt == 0 && d.sending.is_some() {
-                            tx.doubt_delivery(&d, now).await?;
+                            tx.suspect_delivery(&d, now).await?;
                             let words = "MeaSoft reports on an order that was not known to be placed: it is looked up";
                             let entry = Entry::new(now, What::Status, words).about(d.integration, d.number.as_str());
                             tx.append_journal(&entry.orderno(d.orderno.as_str())).await?;
@@ -398,15 +398,15 @@ async fn note(
     let mut told = Vec::new();
     let mut unknown = 0;
     let last = merged.statuses.len().saturating_sub(1);
-    for (at, (event, telling)) in merged.statuses.iter().enumerate() {
-        let silent = telling.silent();
+    for (at, (event, report)) in merged.statuses.iter().enumerate() {
+        let silent = report.silent();
         let new = NewTracking {
             integration: d.integration,
             delivery: d.id,
             orderno: d.orderno.as_str().to_owned(),
             code: event.code.clone(),
             made_at: event.at,
-            tell_at: if let Telling::At(at) = telling { Some(*at) } else { None },
+            tell_at: if let Report::At(at) = report { Some(*at) } else { None },
             comment: merged.reason.clone().filter(|_| at == last),
             state: if silent.is_none() { TrackingState::Waiting } else { TrackingState::Kept },
             why: silent,
@@ -416,7 +416,7 @@ async fn note(
             told.push(words(event, silent));
             if silent == Some(UNKNOWN_CODE) {
                 unknown += 1;
-                tx.bury_once(&unmapped_letter(d, &event.code), now).await?;
+                tx.add_dead_letter_once(&unmapped_letter(d, &event.code), now).await?;
             } else if !StatusCode::parse(&event.code).is_known() {
                 let (name, kind) = (code_name(&event.code), Kind::SyncStatuses);
                 tx.resolve_dead_letters_of(d.integration, Some(&name), kind.as_str(), now).await?;
@@ -439,7 +439,7 @@ async fn note(
         tx.want_payment(d.integration, d.id, &mark, &text, now).await?;
     } else if merged.reopened && tx.reopen_payment(d.id, now).await? && wanted {
         let give_up = reason::give_up(reason::PAYMENT_CORRECTED, format!("now {}", d.status.as_deref().unwrap_or("?")));
-        tx.bury(&payment_letter(tools, d.integration, Some(d.id), &d.number, &give_up, 1), now).await?;
+        tx.add_dead_letter(&payment_letter(tools, d.integration, Some(d.id), &d.number, &give_up, 1), now).await?;
     }
     Ok(unknown)
 }
@@ -546,7 +546,7 @@ mod tests {
         let asked = Delivery { cancelled_by_us: true, ..delivery(S::Created) };
         let Taken::Applied(merged) = taken(&asked, "A-1", "CANCELED") else { panic!("it is this order") };
         assert_eq!((merged.delivery.state, merged.delivery.cancelled_by_us), (S::Cancelled, true));
-        assert!(merged.statuses.iter().all(|(_, telling)| telling.silent().is_some()), "no news for RetailCRM");
+        assert!(merged.statuses.iter().all(|(_, report)| report.silent().is_some()), "no news for RetailCRM");
         let Taken::Applied(merged) = taken(&delivery(S::Created), "A-1", "CANCELED") else { panic!("this order") };
         assert_eq!(merged.delivery.state, S::NotDelivered, "the courier's own cancel is news");
     }

@@ -56,7 +56,7 @@ impl Facts {
             item_codes: item_codes(row),
             returned: row.items.iter().map(|item| item.returns).fold(0, u32::saturating_add),
             // The same element names who took a delivered order: that is nobody's business here.
-            reason: current.filter(|status| tells_a_reason(&status.code)).and_then(|_| row.deliveredto.clone()),
+            reason: current.filter(|status| gives_a_reason(&status.code)).and_then(|_| row.deliveredto.clone()),
             unreadable: row.unreadable.clone(),
         }
     }
@@ -81,7 +81,7 @@ impl Facts {
     }
 }
 
-fn tells_a_reason(code: &StatusCode) -> bool {
+fn gives_a_reason(code: &StatusCode) -> bool {
     matches!(
         code,
         StatusCode::Canceled

@@ -6,7 +6,7 @@
 
 pub mod apply;
 pub mod facts;
-pub mod keeper;
+pub mod guard;
 #[cfg(test)]
 mod payment_stories;
 pub mod payments;
@@ -28,55 +28,57 @@ use shared::store;
 use shared::store::jobs::NewJob;
 
 use crate::tools::Tools;
-use crate::vendor::Shop;
-use crate::vendor::integrations::{Found, Shops};
+use crate::vendor::ActiveIntegration;
+use crate::vendor::integrations::{ActiveIntegrations, Found};
 
 /// One status sync: poll the integration's stream, then bring what came to its end for
 /// every integration of that cabinet.
-pub async fn sync_statuses(tools: &Tools, shops: &Shops, id: IntegrationId) -> Outcome {
-    let Found::Active(shop) = shops.find(id) else { return Outcome::Superseded("the integration is not active") };
-    let polled = poll::run(tools, &shop).await;
+pub async fn sync_statuses(tools: &Tools, integrations: &ActiveIntegrations, id: IntegrationId) -> Outcome {
+    let Found::Active(active) = integrations.find(id) else {
+        return Outcome::Superseded("the integration is not active");
+    };
+    let polled = poll::run(tools, &active).await;
     // Whatever came of the poll: what is stored goes on.
-    for sibling in active_siblings(shops, &shop) {
+    for sibling in active_siblings(integrations, &active) {
         deliver(tools, &sibling).await;
     }
     polled
 }
 
 /// Brings stored statuses on: into the ledger, to RetailCRM, and the payments with them.
-pub async fn push_statuses(tools: &Tools, shops: &Shops, envelope: &Envelope) -> Outcome {
-    let shop = match shop_of(shops, envelope) {
-        Ok(shop) => shop,
+pub async fn push_statuses(tools: &Tools, integrations: &ActiveIntegrations, envelope: &Envelope) -> Outcome {
+    let active = match shop_of(integrations, envelope) {
+        Ok(active) => active,
         Err(outcome) => return outcome,
     };
-    if envelope.generation > 0 && tools.store.revive_tracking(shop.id()).await.is_err() {
+    if envelope.generation > 0 && tools.store.revive_tracking(active.id()).await.is_err() {
         return internal();
     }
-    deliver(tools, &shop).await;
+    deliver(tools, &active).await;
     Outcome::Done(Change::Synced)
 }
 
 /// Settles the payments of closed deliveries. A replay looks again at what gave up.
-pub async fn sync_payments(tools: &Tools, shops: &Shops, envelope: &Envelope) -> Outcome {
-    let shop = match shop_of(shops, envelope) {
-        Ok(shop) => shop,
+pub async fn sync_payments(tools: &Tools, integrations: &ActiveIntegrations, envelope: &Envelope) -> Outcome {
+    let active = match shop_of(integrations, envelope) {
+        Ok(active) => active,
         Err(outcome) => return outcome,
     };
-    if envelope.generation > 0 && tools.store.revive_payments(shop.id()).await.is_err() {
+    if envelope.generation > 0 && tools.store.revive_payments(active.id()).await.is_err() {
         return internal();
     }
-    let done = payments::run(tools, &shop).await;
-    follow_up(tools, &shop).await;
+    let done = payments::run(tools, &active).await;
+    follow_up(tools, &active).await;
     done
 }
 
 /// The integration a command is about, if it may be worked for; else what comes of the command.
 /// What a person asked for waits for the end of a pause; what the scheduler asks for it asks for
 /// again.
-pub(crate) fn shop_of(shops: &Shops, envelope: &Envelope) -> Result<Shop, Outcome> {
+pub(crate) fn shop_of(integrations: &ActiveIntegrations, envelope: &Envelope) -> Result<ActiveIntegration, Outcome> {
     let Some(id) = envelope.integration else { return Err(Outcome::Superseded("no integration is named")) };
-    match shops.find(id) {
-        Found::Active(shop) => Ok(shop),
+    match integrations.find(id) {
+        Found::Active(active) => Ok(active),
         Found::Paused if envelope.generation > 0 => {
             Err(Outcome::RetryLater { why: RetryWhy::Paused, not_before: None })
         }
@@ -86,37 +88,37 @@ pub(crate) fn shop_of(shops: &Shops, envelope: &Envelope) -> Result<Shop, Outcom
 
 /// Apply, push and payments of one integration. Each keeps what it could not do, with the
 /// time of its next try.
-pub async fn deliver(tools: &Tools, shop: &Shop) {
+pub async fn deliver(tools: &Tools, active: &ActiveIntegration) {
     for (step, outcome) in [
-        ("apply", apply::run(tools, &shop.integration.courier_account()).await),
-        ("push", push::run(tools, shop).await),
-        ("payments", payments::run(tools, shop).await),
+        ("apply", apply::run(tools, &active.integration.courier_account()).await),
+        ("push", push::run(tools, active).await),
+        ("payments", payments::run(tools, active).await),
     ] {
         if let Outcome::RetryLater { why, .. } = &outcome {
-            tracing::info!(integration = shop.id().0, step, why = why.as_str(), "statuses have to wait");
+            tracing::info!(integration = active.id().0, step, why = why.as_str(), "statuses have to wait");
         }
     }
-    follow_up(tools, shop).await;
+    follow_up(tools, active).await;
 }
 
 /// Has somebody look again when the next of what waits is due.
-async fn follow_up(tools: &Tools, shop: &Shop) {
+async fn follow_up(tools: &Tools, active: &ActiveIntegration) {
     let next = async {
-        let account = shop.integration.courier_account();
+        let account = active.integration.courier_account();
         let dues = [
             tools.store.next_row_due(&account).await?,
-            tools.store.next_tracking_due(shop.id()).await?,
-            tools.store.next_payment_due(shop.id()).await?,
+            tools.store.next_tracking_due(active.id()).await?,
+            tools.store.next_payment_due(active.id()).await?,
         ];
         Ok::<_, store::StoreError>(dues.into_iter().flatten().min())
     };
     let Ok(Some(due)) = next.await else { return };
     let now = tools.clock.now();
     let due = due.max(now + Duration::from_secs(1));
-    let envelope = Envelope::new(Command::PushStatuses {}, Some(shop.id()), now);
+    let envelope = Envelope::new(Command::PushStatuses {}, Some(active.id()), now);
     let mut job = NewJob::of(&envelope, due);
     // One job for one moment, however many runs end before it.
-    job.id = format!("push-{}-{}", shop.id(), due.as_second());
+    job.id = format!("push-{}-{}", active.id(), due.as_second());
     if let Err(error) = tools.store.enqueue(&[job]).await {
         // The scheduler looks every minute as well.
         tracing::debug!(%error, "a later look could not be noted");
@@ -133,14 +135,14 @@ pub async fn of_account(tools: &Tools, account: &str) -> store::Result<Vec<Integ
     Ok(all)
 }
 
-fn active_siblings(shops: &Shops, shop: &Shop) -> Vec<Shop> {
-    let account = shop.integration.courier_account();
-    let mut siblings: Vec<Shop> = shops
+fn active_siblings(integrations: &ActiveIntegrations, active: &ActiveIntegration) -> Vec<ActiveIntegration> {
+    let account = active.integration.courier_account();
+    let mut siblings: Vec<ActiveIntegration> = integrations
         .all()
         .into_iter()
         .filter(|other| other.integration.is_active() && other.integration.courier_account() == account)
         .collect();
-    siblings.sort_by_key(Shop::id);
+    siblings.sort_by_key(ActiveIntegration::id);
     siblings
 }
 

@@ -18,11 +18,11 @@ use shared::store::status_stream::{BatchState, NewRow, RowState, Stored};
 use shared::telemetry::metrics::StatusRowResult;
 use shared::{reason, store};
 
-use crate::sync::keeper::Keeper;
+use crate::sync::guard::LeaseGuard;
 use crate::sync::segment::{self, by_number};
 use crate::sync::{internal, of_account};
 use crate::tools::Tools;
-use crate::vendor::Shop;
+use crate::vendor::ActiveIntegration;
 use crate::vendor::budget::Priority;
 use crate::vendor::limiter::Ticket;
 
@@ -40,7 +40,7 @@ const LONGEST: Duration = Duration::from_secs(15 * 60);
 /// One stream as a run holds it.
 pub struct Stream<'a> {
     tools: &'a Tools,
-    shop: &'a Shop,
+    active: &'a ActiveIntegration,
     account: String,
     id: u32,
     lease: Lease,
@@ -73,32 +73,32 @@ impl From<store::StoreError> for Stop {
 }
 
 /// Polls the stream of an integration's cabinet until it is empty.
-pub async fn run(tools: &Tools, shop: &Shop) -> Outcome {
-    let account = shop.integration.courier_account();
-    let id = shop.integration.settings.stream_id;
-    let keeper = match Keeper::take(tools, &format!("stream|{account}|{id}")).await {
-        Ok(Some(keeper)) => keeper,
+pub async fn run(tools: &Tools, active: &ActiveIntegration) -> Outcome {
+    let account = active.integration.courier_account();
+    let id = active.integration.settings.stream_id;
+    let guard = match LeaseGuard::take(tools, &format!("stream|{account}|{id}")).await {
+        Ok(Some(guard)) => guard,
         Ok(None) => return Outcome::Superseded("another worker polls this stream"),
         Err(_) => return internal(),
     };
-    let outcome = match Stream::open(tools, shop, keeper.lease.clone()).await {
+    let outcome = match Stream::open(tools, active, guard.lease.clone()).await {
         Ok(stream) => match stream.drain().await {
             Ok(outcome) | Err(Stop::Outcome(outcome)) => outcome,
             Err(Stop::LeaseLost) => Outcome::Superseded("another worker took the stream over"),
         },
         Err(_) => internal(),
     };
-    keeper.release().await;
+    guard.release().await;
     outcome
 }
 
 impl<'a> Stream<'a> {
     /// # Errors
     /// [`store::StoreError`].
-    pub async fn open(tools: &'a Tools, shop: &'a Shop, lease: Lease) -> store::Result<Self> {
-        let account = shop.integration.courier_account();
+    pub async fn open(tools: &'a Tools, active: &'a ActiveIntegration, lease: Lease) -> store::Result<Self> {
+        let account = active.integration.courier_account();
         let integrations = of_account(tools, &account).await?.iter().map(|integration| integration.id).collect();
-        Ok(Self { tools, shop, account, id: shop.integration.settings.stream_id, lease, integrations })
+        Ok(Self { tools, active, account, id: active.integration.settings.stream_id, lease, integrations })
     }
 
     async fn drain(&self) -> Result<Outcome, Stop> {
@@ -140,7 +140,7 @@ impl<'a> Stream<'a> {
     pub async fn resume(&self) -> Result<(), Stop> {
         match self.tools.store.newest_batch(&self.account, self.id).await? {
             Some(batch) if batch.state == BatchState::Sealed => {
-                tracing::info!(integration = self.shop.id().0, batch = batch.id, "acknowledging what is stored");
+                tracing::info!(integration = self.active.id().0, batch = batch.id, "acknowledging what is stored");
                 self.commit(batch.id).await
             }
             _ => Ok(()),
@@ -170,7 +170,7 @@ impl<'a> Stream<'a> {
             }
             Err(ReadError::Vendor(error)) => {
                 ticket.report(Err(&error));
-                Err(Stop::Outcome(self.tools.failure(self.shop, &error).await))
+                Err(Stop::Outcome(self.tools.failure(self.active, &error).await))
             }
         }
     }
@@ -178,7 +178,7 @@ impl<'a> Stream<'a> {
     /// Three things at a time: rows arrive, those before them are read on other threads, and
     /// those before these are stored.
     async fn read(&self, batch: i64) -> Result<Fetched, ReadError> {
-        let mut stream = self.shop.vendors.courier.only_last(self.id).await?;
+        let mut stream = self.active.vendors.courier.only_last(self.id).await?;
         let mut sum = ContentSum::default();
         let mut rows = 0;
         let mut written = Vec::new();
@@ -226,9 +226,14 @@ impl<'a> Stream<'a> {
             self.count(&new, stored);
             for row in new.iter().filter(|row| row.state == RowState::Parked) {
                 let why = row.why.as_deref().unwrap_or("");
-                tracing::warn!(integration = self.shop.id().0, orderno = row.orderno, why, "a status row is set aside");
+                tracing::warn!(
+                    integration = self.active.id().0,
+                    orderno = row.orderno,
+                    why,
+                    "a status row is set aside"
+                );
                 if let Some((delivery, integration)) = row.delivery {
-                    self.bury_poison(delivery, integration, why).await?;
+                    self.dead_letter_poison(delivery, integration, why).await?;
                 }
             }
         }
@@ -244,7 +249,7 @@ impl<'a> Stream<'a> {
         metrics.status_rows(StatusRowResult::Parked, of(RowState::Parked));
     }
 
-    async fn bury_poison(
+    async fn dead_letter_poison(
         &self,
         delivery: shared::domain::DeliveryId,
         integration: IntegrationId,
@@ -264,7 +269,7 @@ impl<'a> Stream<'a> {
             command: None,
             raw: None,
         };
-        self.tools.store.bury(&dead).await?;
+        self.tools.store.add_dead_letter(&dead).await?;
         Ok(())
     }
 
@@ -292,28 +297,28 @@ impl<'a> Stream<'a> {
             return Err(Stop::LeaseLost);
         }
         ticket.sends();
-        let result = self.shop.vendors.courier.commit_last_status(self.id).await;
+        let result = self.active.vendors.courier.commit_last_status(self.id).await;
         ticket.report(result.as_ref().copied());
         match result {
             Ok(()) => Ok(self.tools.store.batch_committed(batch).await?),
-            Err(error) => Err(Stop::Outcome(self.tools.failure(self.shop, &error).await)),
+            Err(error) => Err(Stop::Outcome(self.tools.failure(self.active, &error).await)),
         }
     }
 
     async fn pass(&self) -> Result<Ticket, Stop> {
-        self.tools.gate.pass(&self.account, Priority::Bulk).await.map_err(Stop::Outcome)
+        self.tools.limiter.pass(&self.account, Priority::Bulk).await.map_err(Stop::Outcome)
     }
 
     /// The same answer again after an acknowledgement: going on would never end.
     async fn not_effective(&self) -> Result<(), Stop> {
         tracing::warn!(
-            integration = self.shop.id().0,
+            integration = self.active.id().0,
             stream = self.id,
             "MeaSoft repeats what was acknowledged: commitlaststatus is not effective"
         );
         let give_up = reason::give_up(reason::COMMIT_NOT_EFFECTIVE, self.name());
         let dead = NewDeadLetter {
-            integration: Some(self.shop.id()),
+            integration: Some(self.active.id()),
             delivery: None,
             number: Some(self.name()),
             kind: Kind::SyncStatuses.as_str().to_owned(),
@@ -324,14 +329,14 @@ impl<'a> Stream<'a> {
             command: None,
             raw: None,
         };
-        self.tools.store.bury(&dead).await?;
+        self.tools.store.add_dead_letter(&dead).await?;
         Ok(())
     }
 
     async fn effective(&self) -> Result<(), Stop> {
         let mut tx = self.tools.store.db.begin().await?;
         let now = self.tools.clock.now();
-        tx.resolve_dead_letters_of(self.shop.id(), Some(&self.name()), Kind::SyncStatuses.as_str(), now).await?;
+        tx.resolve_dead_letters_of(self.active.id(), Some(&self.name()), Kind::SyncStatuses.as_str(), now).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -20,10 +20,10 @@ use shared::store::tracking_outbox::{TrackingState, UNKNOWN_CODE, Waiting};
 use shared::{reason, store};
 
 use crate::order::report;
-use crate::sync::keeper::Keeper;
+use crate::sync::guard::LeaseGuard;
 use crate::sync::{internal, next_try};
 use crate::tools::Tools;
-use crate::vendor::Shop;
+use crate::vendor::ActiveIntegration;
 use crate::vendor::references::References;
 
 /// Until the delivery's id is on the order, and while the module is off.
@@ -35,7 +35,7 @@ const BELIEVED: u32 = 4;
 
 /// The statuses of one delivery that go together.
 #[derive(Debug, Clone)]
-struct Parcel {
+struct TrackingBatch {
     delivery: DeliveryId,
     crm_order: CrmOrderId,
     number: String,
@@ -56,20 +56,20 @@ impl From<store::StoreError> for Halt {
 }
 
 /// Pushes whatever waits of an integration.
-pub async fn run(tools: &Tools, shop: &Shop) -> Outcome {
-    match tools.store.next_tracking_due(shop.id()).await {
+pub async fn run(tools: &Tools, active: &ActiveIntegration) -> Outcome {
+    match tools.store.next_tracking_due(active.id()).await {
         Ok(Some(due)) if due <= tools.clock.now() => {}
         Ok(_) => return Outcome::AlreadyDone("no status waits"),
         Err(_) => return internal(),
     }
-    let keeper = match Keeper::take(tools, &format!("push|{}", shop.id())).await {
-        Ok(Some(keeper)) => keeper,
+    let guard = match LeaseGuard::take(tools, &format!("push|{}", active.id())).await {
+        Ok(Some(guard)) => guard,
         Ok(None) => return Outcome::Superseded("another worker pushes for this integration"),
         Err(_) => return internal(),
     };
-    let outcome = match References::of(tools, shop).await {
-        Err(error) => later(tools, shop, &error).await,
-        Ok(references) => match push(tools, shop, &references.zone, &keeper).await {
+    let outcome = match References::of(tools, active).await {
+        Err(error) => later(tools, active, &error).await,
+        Ok(references) => match push(tools, active, &references.zone, &guard).await {
             Ok(outcome) | Err(Halt::Later(outcome)) => outcome,
             Err(Halt::Store(error)) => {
                 tracing::warn!(%error, "statuses for RetailCRM wait for the database");
@@ -77,48 +77,48 @@ pub async fn run(tools: &Tools, shop: &Shop) -> Outcome {
             }
         },
     };
-    keeper.release().await;
+    guard.release().await;
     outcome
 }
 
 /// The account as a whole fails: everything due waits a moment.
-async fn later(tools: &Tools, shop: &Shop, error: &CrmError) -> Outcome {
-    if let Ok(waiting) = tools.store.waiting_tracking(shop.id(), MAX_UPDATES as u32).await {
+async fn later(tools: &Tools, active: &ActiveIntegration, error: &CrmError) -> Outcome {
+    if let Ok(waiting) = tools.store.waiting_tracking(active.id(), MAX_UPDATES as u32).await {
         let ids: Vec<i64> = waiting.iter().map(|w| w.id).collect();
         let attempt = waiting.iter().map(|w| w.attempt).min().unwrap_or(0);
         let _ = tools.store.postpone_tracking(&ids, next_try(tools, attempt)).await;
     }
-    report::failure(tools, shop, error).await
+    report::failure(tools, active, error).await
 }
 
-async fn push(tools: &Tools, shop: &Shop, zone: &TimeZone, keeper: &Keeper) -> Result<Outcome, Halt> {
+async fn push(tools: &Tools, active: &ActiveIntegration, zone: &TimeZone, guard: &LeaseGuard) -> Result<Outcome, Halt> {
     let mut any = false;
     loop {
-        let waiting = tools.store.waiting_tracking(shop.id(), MAX_UPDATES as u32).await?;
+        let waiting = tools.store.waiting_tracking(active.id(), MAX_UPDATES as u32).await?;
         if waiting.is_empty() {
             return Ok(if any { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone("no status waits") });
         }
-        let parcels = sort(tools, shop, waiting).await?;
-        if parcels.is_empty() {
+        let batches = sort(tools, active, waiting).await?;
+        if batches.is_empty() {
             continue;
         }
         let mut tx = tools.store.db.begin().await?;
-        let held = tx.holds_lease(&keeper.lease).await?;
+        let held = tx.holds_lease(&guard.lease).await?;
         tx.commit().await?;
         if !held {
             return Ok(Outcome::Superseded("another worker took the push over"));
         }
-        send(tools, shop, zone, parcels, false).await?;
+        send(tools, active, zone, batches, false).await?;
         any = true;
     }
 }
 
 /// Takes out what is not to be sent, and puts the rest together by delivery.
-async fn sort(tools: &Tools, shop: &Shop, waiting: Vec<Waiting>) -> store::Result<Vec<Parcel>> {
-    let settings = &shop.integration.settings;
-    let mut parcels: Vec<Parcel> = Vec::new();
+async fn sort(tools: &Tools, active: &ActiveIntegration, waiting: Vec<Waiting>) -> store::Result<Vec<TrackingBatch>> {
+    let settings = &active.integration.settings;
+    let mut batches: Vec<TrackingBatch> = Vec::new();
     let mut kept: Vec<(i64, &'static str)> = Vec::new();
-    let mut untold: Vec<(i64, u32)> = Vec::new();
+    let mut unreported: Vec<(i64, u32)> = Vec::new();
     for status in waiting {
         if !status.live {
             kept.push((status.id, "of an earlier number of the order"));
@@ -127,11 +127,11 @@ async fn sort(tools: &Tools, shop: &Shop, waiting: Vec<Waiting>) -> store::Resul
         } else if !status.told && status.withdrawn {
             kept.push((status.id, "cancelled by us"));
         } else if !status.told {
-            untold.push((status.id, status.attempt));
+            unreported.push((status.id, status.attempt));
         } else {
-            match parcels.last_mut() {
-                Some(parcel) if parcel.delivery == status.delivery => parcel.statuses.push(status),
-                _ => parcels.push(Parcel {
+            match batches.last_mut() {
+                Some(batch) if batch.delivery == status.delivery => batch.statuses.push(status),
+                _ => batches.push(TrackingBatch {
                     delivery: status.delivery,
                     crm_order: status.crm_order,
                     number: status.number.clone(),
@@ -145,19 +145,19 @@ async fn sort(tools: &Tools, shop: &Shop, waiting: Vec<Waiting>) -> store::Resul
         tools.store.settle_tracking(&[id], TrackingState::Kept, Some(why)).await?;
     }
     // RetailCRM does not know the delivery yet: the order's own work tells it.
-    for (id, attempt) in untold {
+    for (id, attempt) in unreported {
         tools.store.postpone_tracking(&[id], next_try(tools, attempt)).await?;
     }
-    Ok(parcels)
+    Ok(batches)
 }
 
-fn update(shop: &Shop, zone: &TimeZone, parcel: &Parcel) -> TrackingUpdate {
-    let settings = &shop.integration.settings;
+fn update(active: &ActiveIntegration, zone: &TimeZone, batch: &TrackingBatch) -> TrackingUpdate {
+    let settings = &active.integration.settings;
     TrackingUpdate {
-        delivery_id: Delivery::external_id(shop.id(), parcel.crm_order),
-        track_number: Some(parcel.orderno.clone()),
+        delivery_id: Delivery::external_id(active.id(), batch.crm_order),
+        track_number: Some(batch.orderno.clone()),
         cost: None,
-        history: parcel
+        history: batch
             .statuses
             .iter()
             .map(|status| TrackingEntry {
@@ -173,36 +173,36 @@ fn update(shop: &Shop, zone: &TimeZone, parcel: &Parcel) -> TrackingUpdate {
 /// Sends parcels, halving what is refused.
 fn send<'a>(
     tools: &'a Tools,
-    shop: &'a Shop,
+    active: &'a ActiveIntegration,
     zone: &'a TimeZone,
-    parcels: Vec<Parcel>,
+    batches: Vec<TrackingBatch>,
     module_seen: bool,
 ) -> BoxFuture<'a, Result<(), Halt>> {
     async move {
-        let batch: Vec<TrackingUpdate> = parcels.iter().map(|parcel| update(shop, zone, parcel)).collect();
-        let ids: Vec<i64> = parcels.iter().flat_map(|p| p.statuses.iter().map(|s| s.id)).collect();
-        let error = match shop.vendors.crm.tracking(&shop.integration.code(&tools.module_code), &batch).await {
-            Ok(()) => return Ok(accepted(tools, shop, &parcels, &ids).await?),
+        let batch: Vec<TrackingUpdate> = batches.iter().map(|batch| update(active, zone, batch)).collect();
+        let ids: Vec<i64> = batches.iter().flat_map(|p| p.statuses.iter().map(|s| s.id)).collect();
+        let error = match active.vendors.crm.tracking(&active.integration.code(&tools.module_code), &batch).await {
+            Ok(()) => return Ok(accepted(tools, active, &batches, &ids).await?),
             Err(error) => error,
         };
         if matches!(error, CrmError::AccessDenied { .. }) && error.class() == Class::Park {
-            return Err(denied(tools, shop, &ids, &error).await?);
+            return Err(denied(tools, active, &ids, &error).await?);
         }
         if error.class() != Class::Park {
-            let attempt = parcels.iter().flat_map(|p| p.statuses.iter().map(|s| s.attempt)).min().unwrap_or(0);
+            let attempt = batches.iter().flat_map(|p| p.statuses.iter().map(|s| s.attempt)).min().unwrap_or(0);
             tools.store.postpone_tracking(&ids, next_try(tools, attempt)).await?;
-            return Err(Halt::Later(report::failure(tools, shop, &error).await));
+            return Err(Halt::Later(report::failure(tools, active, &error).await));
         }
         // Before a hundred deliveries are blamed: is there a module to push to at all?
         if !module_seen {
-            module_is_on(tools, shop, &ids).await?;
+            module_is_on(tools, active, &ids).await?;
         }
-        match halves(parcels) {
+        match halves(batches) {
             Ok((first, second)) => {
-                send(tools, shop, zone, first, true).await?;
-                send(tools, shop, zone, second, true).await
+                send(tools, active, zone, first, true).await?;
+                send(tools, active, zone, second, true).await
             }
-            Err(parcel) => Ok(bury(tools, shop, &parcel, &error).await?),
+            Err(batch) => Ok(add_dead_letter(tools, active, &batch, &error).await?),
         }
     }
     .boxed()
@@ -213,13 +213,13 @@ const TRACKING: &str = "tracking";
 
 /// The key may not tell statuses at all: no delivery is to blame, and everything waits for the
 /// right. One letter for the integration.
-async fn denied(tools: &Tools, shop: &Shop, ids: &[i64], error: &CrmError) -> store::Result<Halt> {
+async fn denied(tools: &Tools, active: &ActiveIntegration, ids: &[i64], error: &CrmError) -> store::Result<Halt> {
     let now = tools.clock.now();
     tools.store.postpone_tracking(ids, now.checked_add(MODULE_OFF).unwrap_or(now)).await?;
     let give_up = reason::give_up(reason::CRM_SCOPE_MISSING, error.to_string());
-    let envelope = Envelope::new(Command::PushStatuses {}, Some(shop.id()), now);
+    let envelope = Envelope::new(Command::PushStatuses {}, Some(active.id()), now);
     let dead = NewDeadLetter {
-        integration: Some(shop.id()),
+        integration: Some(active.id()),
         delivery: None,
         number: Some(TRACKING.to_owned()),
         kind: Kind::PushStatuses.as_str().to_owned(),
@@ -230,27 +230,32 @@ async fn denied(tools: &Tools, shop: &Shop, ids: &[i64], error: &CrmError) -> st
         command: serde_json::to_string(&envelope).ok(),
         raw: None,
     };
-    tools.store.bury(&dead).await?;
+    tools.store.add_dead_letter(&dead).await?;
     Ok(Halt::Later(Outcome::RetryLater { why: RetryWhy::CrmUnavailable, not_before: None }))
 }
 
 /// Two halves in order, by delivery first, then by status; the one status when there is but
 /// one.
-fn halves(mut parcels: Vec<Parcel>) -> Result<(Vec<Parcel>, Vec<Parcel>), Box<Parcel>> {
-    if parcels.len() > 1 {
-        let second = parcels.split_off(parcels.len() / 2);
-        return Ok((parcels, second));
+fn halves(mut batches: Vec<TrackingBatch>) -> Result<(Vec<TrackingBatch>, Vec<TrackingBatch>), Box<TrackingBatch>> {
+    if batches.len() > 1 {
+        let second = batches.split_off(batches.len() / 2);
+        return Ok((batches, second));
     }
-    let Some(mut parcel) = parcels.pop() else { return Ok((Vec::new(), Vec::new())) };
-    if parcel.statuses.len() > 1 {
-        let rest = parcel.statuses.split_off(parcel.statuses.len() / 2);
-        let second = Parcel { statuses: rest, ..parcel.clone() };
-        return Ok((vec![parcel], vec![second]));
+    let Some(mut batch) = batches.pop() else { return Ok((Vec::new(), Vec::new())) };
+    if batch.statuses.len() > 1 {
+        let rest = batch.statuses.split_off(batch.statuses.len() / 2);
+        let second = TrackingBatch { statuses: rest, ..batch.clone() };
+        return Ok((vec![batch], vec![second]));
     }
-    Err(Box::new(parcel))
+    Err(Box::new(batch))
 }
 
-async fn accepted(tools: &Tools, shop: &Shop, parcels: &[Parcel], ids: &[i64]) -> store::Result<()> {
+async fn accepted(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    batches: &[TrackingBatch],
+    ids: &[i64],
+) -> store::Result<()> {
     // RetailCRM has them: not to know it would send them twice.
     let mut pause = Duration::from_millis(50);
     let mut left = 10;
@@ -263,40 +268,40 @@ async fn accepted(tools: &Tools, shop: &Shop, parcels: &[Parcel], ids: &[i64]) -
         pause = (pause * 2).min(Duration::from_secs(2));
     }
     let now = tools.clock.now();
-    for parcel in parcels {
-        for status in parcel.statuses.iter().filter(|s| s.dated) {
+    for batch in batches {
+        for status in batch.statuses.iter().filter(|s| s.dated) {
             let took = now.as_millisecond() - status.at.as_millisecond();
             tools.metrics.status_to_crm(Duration::from_millis(u64::try_from(took).unwrap_or(0)));
         }
-        let codes: Vec<&str> = parcel.statuses.iter().map(|s| s.code.as_str()).collect();
+        let codes: Vec<&str> = batch.statuses.iter().map(|s| s.code.as_str()).collect();
         let entry = Entry::new(now, What::Crm, format!("RetailCRM told: {}", codes.join(", ")));
-        tools.journal.write(entry.about(shop.id(), parcel.number.as_str()).orderno(parcel.orderno.as_str()));
+        tools.journal.write(entry.about(active.id(), batch.number.as_str()).orderno(batch.orderno.as_str()));
     }
     let mut tx = tools.store.db.begin().await?;
-    tx.resolve_dead_letters_of(shop.id(), Some(TRACKING), Kind::PushStatuses.as_str(), now).await?;
-    for parcel in parcels {
+    tx.resolve_dead_letters_of(active.id(), Some(TRACKING), Kind::PushStatuses.as_str(), now).await?;
+    for batch in batches {
         let kind = Kind::PushStatuses.as_str();
-        tx.resolve_dead_letters_of_order(shop.id(), parcel.crm_order, parcel.delivery, kind, now).await?;
+        tx.resolve_dead_letters_of_order(active.id(), batch.crm_order, batch.delivery, kind, now).await?;
     }
     tx.commit().await
 }
 
 /// Whether the module instance is there and on; if not, everything waits for it.
-async fn module_is_on(tools: &Tools, shop: &Shop, ids: &[i64]) -> Result<(), Halt> {
-    let off = match shop.vendors.crm.module(&shop.integration.code(&tools.module_code)).await {
+async fn module_is_on(tools: &Tools, active: &ActiveIntegration, ids: &[i64]) -> Result<(), Halt> {
+    let off = match active.vendors.crm.module(&active.integration.code(&tools.module_code)).await {
         Ok(module) => !module.active || module.freeze,
         Err(CrmError::NotFound { .. }) => true,
         // The key may not read modules, or RetailCRM answers strangely: go by the refusal.
         Err(error) if error.class() == Class::Park => false,
         Err(error) => {
             tools.store.postpone_tracking(ids, next_try(tools, 1)).await?;
-            return Err(Halt::Later(report::failure(tools, shop, &error).await));
+            return Err(Halt::Later(report::failure(tools, active, &error).await));
         }
     };
     if !off {
         return Ok(());
     }
-    tracing::warn!(integration = shop.id().0, "the delivery module is not on in RetailCRM: statuses wait");
+    tracing::warn!(integration = active.id().0, "the delivery module is not on in RetailCRM: statuses wait");
     let now = tools.clock.now();
     tools.store.postpone_tracking(ids, now.checked_add(MODULE_OFF).unwrap_or(now)).await?;
     Err(Halt::Later(Outcome::RetryLater { why: RetryWhy::CrmUnavailable, not_before: None }))
@@ -313,18 +318,18 @@ enum Standing {
     Settled,
 }
 
-async fn standing(tools: &Tools, shop: &Shop, parcel: &Parcel) -> store::Result<Standing> {
-    let Some(d) = tools.store.delivery(parcel.delivery).await? else { return Ok(Standing::Settled) };
+async fn standing(tools: &Tools, active: &ActiveIntegration, batch: &TrackingBatch) -> store::Result<Standing> {
+    let Some(d) = tools.store.delivery(batch.delivery).await? else { return Ok(Standing::Settled) };
     if d.state == DeliveryState::Cancelled {
         return Ok(Standing::Left);
     }
     // A trigger whose order was not read yet may be about this one.
-    match tools.store.waiting_by_number(shop.id(), &parcel.number).await? {
-        Some(wishes) if wishes.cancel_seq > wishes.send_seq => return Ok(Standing::Left),
+    match tools.store.waiting_by_number(active.id(), &batch.number).await? {
+        Some(requests) if requests.cancel_seq > requests.send_seq => return Ok(Standing::Left),
         Some(_) => return Ok(Standing::AtWork),
         None => {}
     }
-    Ok(match tools.store.intent(shop.id(), d.crm_order).await? {
+    Ok(match tools.store.intent(active.id(), d.crm_order).await? {
         Some(intent) if intent.cancel_seq > intent.send_seq => Standing::Left,
         Some(intent) if intent.requested > intent.served => Standing::AtWork,
         _ => Standing::Settled,
@@ -332,24 +337,29 @@ async fn standing(tools: &Tools, shop: &Shop, parcel: &Parcel) -> store::Result<
 }
 
 /// One status that RetailCRM does not take: a person sees it, the others go on.
-async fn bury(tools: &Tools, shop: &Shop, parcel: &Parcel, error: &CrmError) -> store::Result<()> {
+async fn add_dead_letter(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    batch: &TrackingBatch,
+    error: &CrmError,
+) -> store::Result<()> {
     let now = tools.clock.now();
-    let ids: Vec<i64> = parcel.statuses.iter().map(|s| s.id).collect();
-    let standing = standing(tools, shop, parcel).await?;
+    let ids: Vec<i64> = batch.statuses.iter().map(|s| s.id).collect();
+    let standing = standing(tools, active, batch).await?;
     if standing == Standing::Left {
         return tools.store.settle_tracking(&ids, TrackingState::Kept, Some("the order has left")).await;
     }
-    let attempt = parcel.statuses.iter().map(|s| s.attempt).max().unwrap_or(0);
+    let attempt = batch.statuses.iter().map(|s| s.attempt).max().unwrap_or(0);
     if attempt < BELIEVED || standing == Standing::AtWork {
         return tools.store.postpone_tracking(&ids, next_try(tools, attempt)).await;
     }
-    let codes: Vec<&str> = parcel.statuses.iter().map(|s| s.code.as_str()).collect();
+    let codes: Vec<&str> = batch.statuses.iter().map(|s| s.code.as_str()).collect();
     let give_up = reason::give_up(reason::STATUS_REFUSED, format!("{}: {error}", codes.join(", ")));
-    let envelope = Envelope::new(Command::PushStatuses {}, Some(shop.id()), now);
+    let envelope = Envelope::new(Command::PushStatuses {}, Some(active.id()), now);
     let dead = NewDeadLetter {
-        integration: Some(shop.id()),
-        delivery: Some(parcel.delivery),
-        number: Some(parcel.number.clone()),
+        integration: Some(active.id()),
+        delivery: Some(batch.delivery),
+        number: Some(batch.number.clone()),
         kind: Kind::PushStatuses.as_str().to_owned(),
         reason: give_up.reason.to_owned(),
         fault: give_up.fault,
@@ -360,6 +370,6 @@ async fn bury(tools: &Tools, shop: &Shop, parcel: &Parcel, error: &CrmError) -> 
     };
     let mut tx = tools.store.db.begin().await?;
     tx.settle_tracking(&ids, TrackingState::Dead, Some("refused by RetailCRM"), now).await?;
-    tx.bury(&dead, now).await?;
+    tx.add_dead_letter(&dead, now).await?;
     tx.commit().await
 }

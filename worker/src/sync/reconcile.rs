@@ -30,13 +30,13 @@ use shared::{reason, store};
 
 use crate::order::left_behind::is_left_behind;
 use crate::order::{report, request};
-use crate::sync::keeper::Keeper;
+use crate::sync::guard::LeaseGuard;
 use crate::sync::segment::{Kept, by_number};
 use crate::sync::{active_siblings, deliver, internal, of_account, poll, shop_of};
 use crate::tools::Tools;
-use crate::vendor::Shop;
+use crate::vendor::ActiveIntegration;
 use crate::vendor::budget::Priority;
-use crate::vendor::integrations::Shops;
+use crate::vendor::integrations::ActiveIntegrations;
 use crate::vendor::references::References;
 
 /// Records of the history in one request.
@@ -53,19 +53,21 @@ const LOOK_UPS: usize = 200;
 const YOUNG: Duration = Duration::from_secs(3600);
 
 /// Runs a reconcile: of RetailCRM's side, and of MeaSoft's unless only the former is asked for.
-pub async fn run(tools: &Tools, shops: &Shops, envelope: &Envelope) -> Outcome {
-    let shop = match shop_of(shops, envelope) {
-        Ok(shop) => shop,
+pub async fn run(tools: &Tools, integrations: &ActiveIntegrations, envelope: &Envelope) -> Outcome {
+    let active = match shop_of(integrations, envelope) {
+        Ok(active) => active,
         Err(outcome) => return outcome,
     };
-    let crm = with_lease(tools, &format!("history|{}", shop.id()), async |lease| walk(tools, &shop, lease).await).await;
+    let crm =
+        with_lease(tools, &format!("history|{}", active.id()), async |lease| walk(tools, &active, lease).await).await;
     if envelope.key == RECONCILE_HISTORY {
         return crm;
     }
-    let account = shop.integration.courier_account();
+    let account = active.integration.courier_account();
     let name = format!("reconcile|{account}");
-    let courier = with_lease(tools, &name, async |lease| look_at_courier(tools, shops, &shop, lease).await).await;
-    for sibling in active_siblings(shops, &shop) {
+    let courier =
+        with_lease(tools, &name, async |lease| look_at_courier(tools, integrations, &active, lease).await).await;
+    for sibling in active_siblings(integrations, &active) {
         deliver(tools, &sibling).await;
     }
     // The worse of both; what went well is not undone.
@@ -73,19 +75,19 @@ pub async fn run(tools: &Tools, shops: &Shops, envelope: &Envelope) -> Outcome {
 }
 
 async fn with_lease(tools: &Tools, name: &str, work: impl AsyncFnOnce(&Lease) -> Result<Outcome, Stop>) -> Outcome {
-    let keeper = match Keeper::take(tools, name).await {
-        Ok(Some(keeper)) => keeper,
+    let guard = match LeaseGuard::take(tools, name).await {
+        Ok(Some(guard)) => guard,
         Ok(None) => return Outcome::Superseded("another worker reconciles this"),
         Err(_) => return internal(),
     };
-    let outcome = match work(&keeper.lease).await {
+    let outcome = match work(&guard.lease).await {
         Ok(outcome) | Err(Stop::Outcome(outcome)) => outcome,
         Err(Stop::Store(error)) => {
             tracing::warn!(%error, "a reconcile waits for the database");
             internal()
         }
     };
-    keeper.release().await;
+    guard.release().await;
     outcome
 }
 
@@ -157,15 +159,15 @@ pub fn missed(found: &Changed<'_>, integration: &Integration) -> Option<Missed> 
 }
 
 /// Walks the history of orders since the cursor.
-async fn walk(tools: &Tools, shop: &Shop, lease: &Lease) -> Result<Outcome, Stop> {
-    let references = match References::of(tools, shop).await {
+async fn walk(tools: &Tools, active: &ActiveIntegration, lease: &Lease) -> Result<Outcome, Stop> {
+    let references = match References::of(tools, active).await {
         Ok(references) => references,
-        Err(error) => return Err(failed(tools, shop, &error).await),
+        Err(error) => return Err(failed(tools, active, &error).await),
     };
-    let name = format!("history|{}", shop.id());
+    let name = format!("history|{}", active.id());
     let local = |at: Timestamp| ZonedDateTime::new(at, references.zone.clone()).datetime();
     // RetailCRM writes whole seconds.
-    let made = shop.integration.created_at;
+    let made = active.integration.created_at;
     let since = local(Timestamp::from_second(made.as_second()).unwrap_or(made));
     let mut from = match tools.store.cursor(&name).await? {
         Some((value, _)) => HistoryFrom::After(value.parse().unwrap_or(0)),
@@ -173,9 +175,9 @@ async fn walk(tools: &Tools, shop: &Shop, lease: &Lease) -> Result<Outcome, Stop
     };
     let mut repaired = 0;
     for _ in 0..PIECES {
-        let page = match shop.vendors.crm.history(from, RECORDS).await {
+        let page = match active.vendors.crm.history(from, RECORDS).await {
             Ok(page) => page,
-            Err(error) => return Err(failed(tools, shop, &error).await),
+            Err(error) => return Err(failed(tools, active, &error).await),
         };
         // A trigger of the last seconds may still be on its way: its change is left to the
         // next walk.
@@ -183,14 +185,14 @@ async fn walk(tools: &Tools, shop: &Shop, lease: &Lease) -> Result<Outcome, Stop
         let fresh = local(now.checked_sub(tools.limits.settle * 10).unwrap_or(now));
         let Settled { orders, gone, last } = settled_changes(&page, fresh);
         let Some(last) = last else { break };
-        repaired += repair(tools, shop, &references, lease, (orders, gone), since, (&name, last)).await?;
+        repaired += repair(tools, active, &references, lease, (orders, gone), since, (&name, last)).await?;
         from = HistoryFrom::After(last);
         if !page.more || Some(last) != page.last_id {
             break;
         }
     }
     if repaired > 0 {
-        tracing::warn!(integration = shop.id().0, repaired, "the reconcile made missed triggers good");
+        tracing::warn!(integration = active.id().0, repaired, "the reconcile made missed triggers good");
     }
     Ok(if repaired > 0 { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone("no trigger was missed") })
 }
@@ -226,7 +228,7 @@ fn settled_changes(page: &HistoryPage, fresh: DateTime) -> Settled {
 /// Looks at changed orders and has done what was missed, in one commit with the cursor.
 async fn repair(
     tools: &Tools,
-    shop: &Shop,
+    active: &ActiveIntegration,
     references: &References,
     lease: &Lease,
     (ids, gone): (BTreeSet<CrmOrderId>, BTreeSet<CrmOrderId>),
@@ -236,19 +238,19 @@ async fn repair(
     let ids: Vec<CrmOrderId> = ids.into_iter().collect();
     let mut found = Vec::new();
     for id in gone {
-        let Some(d) = tools.store.delivery_by_order(shop.id(), id).await? else { continue };
-        let intent = tools.store.intent(shop.id(), id).await?;
+        let Some(d) = tools.store.delivery_by_order(active.id(), id).await? else { continue };
+        let intent = tools.store.intent(active.id(), id).await?;
         if let (true, Ok(number)) = (is_left_behind(&d, intent.as_ref()), OrderNumber::parse(&d.number)) {
             found.push((Missed::Gone, id, number, Some(d)));
         }
     }
     for chunk in ids.chunks(100) {
-        let rows = match shop.vendors.crm.orders_by_ids(chunk).await {
+        let rows = match active.vendors.crm.orders_by_ids(chunk).await {
             Ok(rows) => rows,
-            Err(error) => return Err(failed(tools, shop, &error).await),
+            Err(error) => return Err(failed(tools, active, &error).await),
         };
         for order in rows.iter().flatten() {
-            if let Some((what, delivery)) = look_at(tools, shop, references, order, since).await? {
+            if let Some((what, delivery)) = look_at(tools, active, references, order, since).await? {
                 found.push((what, order.id, order.number.clone(), delivery));
             }
         }
@@ -259,8 +261,8 @@ async fn repair(
         return Err(Stop::Outcome(Outcome::Superseded("another worker took the reconcile over")));
     }
     for (what, order, number, delivery) in &found {
-        let command = command(*what, number.clone(), delivery.as_ref(), shop.id());
-        let envelope = Envelope::new(command, Some(shop.id()), now).of_order(*order);
+        let command = command(*what, number.clone(), delivery.as_ref(), active.id());
+        let envelope = Envelope::new(command, Some(active.id()), now).of_order(*order);
         tx.enqueue(&NewJob::of(&envelope, now), now).await?;
         let words = match what {
             Missed::Send => "the reconcile found an order to be sent that no trigger announced: sending it",
@@ -268,7 +270,7 @@ async fn repair(
             Missed::Cancel => "the reconcile found another delivery type that no trigger announced: cancelling",
             Missed::Gone => "the reconcile found that the order is gone from RetailCRM: cancelling",
         };
-        let mut entry = Entry::new(now, What::Decision, words).about(shop.id(), number.as_str()).outcome("repair");
+        let mut entry = Entry::new(now, What::Decision, words).about(active.id(), number.as_str()).outcome("repair");
         entry.orderno = delivery.as_ref().map(|d| d.orderno.to_string());
         tx.append_journal(&entry).await?;
     }
@@ -305,24 +307,24 @@ fn command(what: Missed, number: OrderNumber, delivery: Option<&Delivery>, integ
 
 async fn look_at(
     tools: &Tools,
-    shop: &Shop,
+    active: &ActiveIntegration,
     references: &References,
     order: &Order,
     since: DateTime,
 ) -> Result<Option<(Missed, Option<Delivery>)>, Stop> {
-    let delivery = tools.store.delivery_by_order(shop.id(), order.id).await?;
-    let ours = is_ours(order, shop, &tools.module_code, delivery.as_ref());
+    let delivery = tools.store.delivery_by_order(active.id(), order.id).await?;
+    let ours = is_ours(order, active, &tools.module_code, delivery.as_ref());
     if !ours && delivery.is_none() {
         return Ok(None);
     }
     // A trigger whose order was not read yet is on its way to its effect.
-    if tools.store.waiting_by_number(shop.id(), order.number.as_str()).await?.is_some() {
+    if tools.store.waiting_by_number(active.id(), order.number.as_str()).await?.is_some() {
         return Ok(None);
     }
-    let intent = tools.store.intent(shop.id(), order.id).await?;
+    let intent = tools.store.intent(active.id(), order.id).await?;
     let declared = intent.as_ref().and_then(|intent| intent.declared);
     let desired = match &delivery {
-        Some(d) => request::desired(order, &shop.integration, references, declared, d).ok(),
+        Some(d) => request::desired(order, &active.integration, references, declared, d).ok(),
         None => None,
     };
     let found = Changed {
@@ -333,18 +335,18 @@ async fn look_at(
         hash: desired.as_ref().map(|desired| desired.hash.as_str()),
         young: order.created_at.is_some_and(|at| at >= since),
     };
-    Ok(missed(&found, &shop.integration).map(|what| (what, delivery)))
+    Ok(missed(&found, &active.integration).map(|what| (what, delivery)))
 }
 
 /// Whose the order is now, without a trigger's word.
-fn is_ours(order: &Order, shop: &Shop, module_code: &str, delivery: Option<&Delivery>) -> bool {
+fn is_ours(order: &Order, active: &ActiveIntegration, module_code: &str, delivery: Option<&Delivery>) -> bool {
     let code = order.delivery.code.as_deref();
-    let types = &shop.integration.settings.delivery_types;
+    let types = &active.integration.settings.delivery_types;
     if code.is_some_and(|code| types.iter().any(|t| t == code)) {
         return true;
     }
     match order.delivery.integration_code.as_deref() {
-        Some(instance) => instance == shop.integration.code(module_code),
+        Some(instance) => instance == active.integration.code(module_code),
         None => {
             let known = delivery.map(|d| d.delivery_type.as_str()).filter(|t| !t.is_empty());
             types.is_empty() && known.is_some() && known == code
@@ -352,45 +354,53 @@ fn is_ours(order: &Order, shop: &Shop, module_code: &str, delivery: Option<&Deli
     }
 }
 
-async fn failed(tools: &Tools, shop: &Shop, error: &CrmError) -> Stop {
-    Stop::Outcome(report::failure(tools, shop, error).await)
+async fn failed(tools: &Tools, active: &ActiveIntegration, error: &CrmError) -> Stop {
+    Stop::Outcome(report::failure(tools, active, error).await)
 }
 
 /// Compares what is open here with what is open at MeaSoft.
-async fn look_at_courier(tools: &Tools, shops: &Shops, shop: &Shop, lease: &Lease) -> Result<Outcome, Stop> {
+async fn look_at_courier(
+    tools: &Tools,
+    integrations: &ActiveIntegrations,
+    active: &ActiveIntegration,
+    lease: &Lease,
+) -> Result<Outcome, Stop> {
     // The stream first: what it still holds was not missed.
-    if let Outcome::RetryLater { why, not_before } = poll::run(tools, shop).await {
+    if let Outcome::RetryLater { why, not_before } = poll::run(tools, active).await {
         return Ok(Outcome::RetryLater { why, not_before });
     }
-    for sibling in active_siblings(shops, shop) {
+    for sibling in active_siblings(integrations, active) {
         deliver(tools, &sibling).await;
     }
-    let account = shop.integration.courier_account();
+    let account = active.integration.courier_account();
     let ids: Vec<IntegrationId> = of_account(tools, &account).await?.iter().map(|i| i.id).collect();
     let open = tools.store.open_deliveries(&ids).await?;
     let Some(oldest) = open.first() else { return Ok(Outcome::AlreadyDone("nothing is open")) };
     let now = tools.clock.now();
     let mut seen: BTreeSet<String> = BTreeSet::new();
-    let mut news = 0;
+    let mut found = 0;
     for (from, to) in windows(day(oldest.created_at), day(now)) {
         let asked_at = tools.store.agreed_now().await?;
-        let asked =
-            tools.ask_as(shop, Priority::Bulk, shop.vendors.courier.status_by_created(from, to, Done::OnlyDelivery));
-        let rows = answered(tools, shop, asked.await).await?;
+        let asked = tools.ask_as(
+            active,
+            Priority::Bulk,
+            active.vendors.courier.status_by_created(from, to, Done::OnlyDelivery),
+        );
+        let rows = answered(tools, active, asked.await).await?;
         seen.extend(rows.iter().filter_map(|row| row.orderno.as_ref()).map(ToString::to_string));
-        news += keep(tools, lease, &account, &ids, (asked_at, rows)).await?;
+        found += keep(tools, lease, &account, &ids, (asked_at, rows)).await?;
     }
     let missing = open.iter().filter(|d| !seen.contains(d.orderno.as_str()) && !is_young(d, now));
     for d in missing.take(LOOK_UPS) {
         let asked_at = tools.store.agreed_now().await?;
-        let asked = tools.ask_as(shop, Priority::Bulk, shop.vendors.courier.status_by_orderno(&d.orderno));
-        let rows = answered(tools, shop, asked.await).await?;
+        let asked = tools.ask_as(active, Priority::Bulk, active.vendors.courier.status_by_orderno(&d.orderno));
+        let rows = answered(tools, active, asked.await).await?;
         if rows.is_empty() {
             vanished(tools, d, now).await?;
         }
-        news += keep(tools, lease, &account, &ids, (asked_at, rows)).await?;
+        found += keep(tools, lease, &account, &ids, (asked_at, rows)).await?;
     }
-    Ok(if news > 0 { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone("nothing was missed") })
+    Ok(if found > 0 { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone("nothing was missed") })
 }
 
 fn is_young(d: &Delivery, now: Timestamp) -> bool {
@@ -420,12 +430,12 @@ fn windows(oldest: Date, today: Date) -> Vec<(Date, Date)> {
 
 async fn answered(
     tools: &Tools,
-    shop: &Shop,
+    active: &ActiveIntegration,
     asked: Result<Result<Vec<StatusRow>, shared::measoft::MeasoftError>, Outcome>,
 ) -> Result<Vec<StatusRow>, Stop> {
     match asked {
         Err(closed) => Err(Stop::Outcome(closed)),
-        Ok(Err(error)) => Err(Stop::Outcome(tools.failure(shop, &error).await)),
+        Ok(Err(error)) => Err(Stop::Outcome(tools.failure(active, &error).await)),
         Ok(Ok(rows)) => Ok(rows),
     }
 }
@@ -450,13 +460,13 @@ async fn keep(
     let gone = || Stop::Outcome(Outcome::Superseded("another worker took the reconcile over"));
     let known = tools.store.known_marks(account, ours.iter().map(|row| row.mark.as_str())).await?;
     let batch = tools.store.begin_batch(lease, account, NO_STREAM, asked_at).await?.ok_or_else(gone)?;
-    let mut news = 0;
+    let mut found = 0;
     for (part, chunk) in ours.chunks(poll::CHUNK).enumerate() {
         let first = part * poll::CHUNK;
         tools.store.store_status_rows(lease, account, batch, first, chunk).await?.ok_or_else(gone)?;
     }
     for row in ours.iter().filter(|row| !known.contains(&row.mark)) {
-        news += 1;
+        found += 1;
         tools.metrics.repaired(Repair::Status);
         if let Some((delivery, integration)) = row.delivery
             && let Some(d) = tools.store.delivery(delivery).await?
@@ -468,7 +478,7 @@ async fn keep(
     }
     tools.store.seal_batch(lease, batch, ours.len(), "").await?;
     tools.store.batch_committed(batch).await?;
-    Ok(news)
+    Ok(found)
 }
 
 /// MeaSoft does not show an order it had.
@@ -487,7 +497,7 @@ async fn vanished(tools: &Tools, d: &Delivery, now: Timestamp) -> Result<(), Sto
         raw: None,
     };
     let mut tx = tools.store.db.begin().await?;
-    tx.bury(&dead, now).await?;
+    tx.add_dead_letter(&dead, now).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -507,8 +517,8 @@ mod tests {
 
     #[test]
     fn the_table_of_missed_triggers() {
-        let mut shop = integration();
-        shop.settings.send_statuses = vec!["SentMeaSoft".into()];
+        let mut active = integration();
+        active.settings.send_statuses = vec!["SentMeaSoft".into()];
         let with = |state, sent: Option<&str>| {
             let mut d = delivery(state);
             d.sent_hash = sent.map(str::to_owned);
@@ -516,8 +526,8 @@ mod tests {
             Some(d)
         };
         // Name; ours; status; ledger; hash now; what was missed.
-        type Case = (&'static str, bool, &'static str, Option<Delivery>, Option<&'static str>, Option<Missed>);
-        let cases: Vec<Case> = vec![
+        type Attempt = (&'static str, bool, &'static str, Option<Delivery>, Option<&'static str>, Option<Missed>);
+        let cases: Vec<Attempt> = vec![
             ("to be sent and never was", true, "SentMeaSoft", None, None, Some(Missed::Send)),
             ("not to be sent yet", true, "new", None, None, None),
             ("another's order", false, "SentMeaSoft", None, None, None),
@@ -539,20 +549,20 @@ mod tests {
         for (name, ours, status, d, hash, expected) in cases {
             let order = order(status);
             let found = Changed { order: &order, ours, delivery: d.as_ref(), intent: None, hash, young: true };
-            assert_eq!(missed(&found, &shop), expected, "{name}");
+            assert_eq!(missed(&found, &active), expected, "{name}");
         }
     }
 
     #[test]
     fn an_order_older_than_the_integration_and_one_without_send_statuses_are_never_sent() {
         let order = order("SentMeaSoft");
-        let mut shop = integration();
+        let mut active = integration();
         let mut found = Changed { order: &order, ours: true, delivery: None, intent: None, hash: None, young: true };
-        assert_eq!(missed(&found, &shop), None, "no send statuses");
-        shop.settings.send_statuses = vec!["SentMeaSoft".into()];
-        assert_eq!(missed(&found, &shop), Some(Missed::Send));
+        assert_eq!(missed(&found, &active), None, "no send statuses");
+        active.settings.send_statuses = vec!["SentMeaSoft".into()];
+        assert_eq!(missed(&found, &active), Some(Missed::Send));
         found.young = false;
-        assert_eq!(missed(&found, &shop), None);
+        assert_eq!(missed(&found, &active), None);
     }
 
     #[test]

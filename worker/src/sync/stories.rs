@@ -7,7 +7,7 @@ use shared::store::status_stream::{BatchState, RowState};
 use shared::store::tracking_outbox::TrackingState;
 use simulators::measoft::{CommitMode, FaultAction, FaultRule};
 
-use crate::sync::keeper::Keeper;
+use crate::sync::guard::LeaseGuard;
 use crate::sync::poll::{self, Stream};
 use crate::sync::{deliver, sync_statuses};
 use crate::testing::World;
@@ -17,7 +17,7 @@ fn soon(world: &World, seconds: i64) -> Timestamp {
 }
 
 async fn sync(world: &World) -> Outcome {
-    sync_statuses(&world.tools, &world.shops, world.id).await
+    sync_statuses(&world.tools, &world.integrations, world.id).await
 }
 
 #[tokio::test]
@@ -83,10 +83,10 @@ async fn a_status_that_lay_for_days_is_taken_over_like_a_new_one() {
     assert_eq!(world.store().count_status_rows(RowState::Parked).await.expect("counted"), 1);
 }
 
-async fn stream<'a>(world: &'a World, shop: &'a crate::vendor::Shop) -> (Keeper, Stream<'a>) {
-    let keeper = Keeper::take(&world.tools, "stream|test").await.expect("store").expect("free");
-    let stream = Stream::open(&world.tools, shop, keeper.lease.clone()).await.expect("open");
-    (keeper, stream)
+async fn stream<'a>(world: &'a World, active: &'a crate::vendor::ActiveIntegration) -> (LeaseGuard, Stream<'a>) {
+    let guard = LeaseGuard::take(&world.tools, "stream|test").await.expect("store").expect("free");
+    let stream = Stream::open(&world.tools, active, guard.lease.clone()).await.expect("open");
+    (guard, stream)
 }
 
 #[tokio::test]
@@ -94,11 +94,11 @@ async fn a_crash_before_the_seal_fetches_again() {
     let world = World::new().await;
     let order = world.place("A-1").await;
     world.courier.set_status("A-1", "ACCEPTED", soon(&world, 1));
-    let shop = world.first();
-    let (keeper, stream) = stream(&world, &shop).await;
+    let active = world.first();
+    let (guard, stream) = stream(&world, &active).await;
     let fetched = stream.fetch().await.expect("fetched");
     assert_eq!(fetched.rows, 1);
-    keeper.release().await;
+    guard.release().await;
     // Here the worker dies. The next one must not acknowledge what it does not know whole.
     world.courier.set_status("A-1", "DELIVERY", soon(&world, 2));
     sync(&world).await;
@@ -112,11 +112,11 @@ async fn a_crash_after_the_seal_acknowledges_first() {
     let world = World::new().await;
     let order = world.place("A-1").await;
     world.courier.set_status("A-1", "ACCEPTED", soon(&world, 1));
-    let shop = world.first();
-    let (keeper, stream) = stream(&world, &shop).await;
+    let active = world.first();
+    let (guard, stream) = stream(&world, &active).await;
     let fetched = stream.fetch().await.expect("fetched");
     stream.seal(&fetched).await.expect("sealed");
-    keeper.release().await;
+    guard.release().await;
     world.courier.reset_counters();
     sync(&world).await;
     let ops: Vec<String> = world.courier.requests().into_iter().map(|r| r.op).collect();
@@ -128,8 +128,8 @@ async fn a_crash_after_the_seal_acknowledges_first() {
 async fn a_sealed_answer_is_not_acknowledged_once_another_was_fetched() {
     let world = World::new().await;
     world.place("A-1").await;
-    let shop = world.first();
-    let (keeper, stream) = stream(&world, &shop).await;
+    let active = world.first();
+    let (guard, stream) = stream(&world, &active).await;
     let first = stream.fetch().await.expect("fetched");
     stream.seal(&first).await.expect("sealed");
     world.courier.set_status("A-1", "ACCEPTED", soon(&world, 1));
@@ -137,7 +137,7 @@ async fn a_sealed_answer_is_not_acknowledged_once_another_was_fetched() {
     world.courier.reset_counters();
     stream.resume().await.expect("resumed");
     assert_eq!(world.courier.count("commitlaststatus"), 0);
-    keeper.release().await;
+    guard.release().await;
 }
 
 #[tokio::test]
@@ -145,12 +145,12 @@ async fn a_crash_after_the_commit_loses_nothing() {
     let world = World::new().await;
     let order = world.place("A-1").await;
     world.courier.set_status("A-1", "ACCEPTED", soon(&world, 1));
-    let shop = world.first();
-    let (keeper, stream) = stream(&world, &shop).await;
+    let active = world.first();
+    let (guard, stream) = stream(&world, &active).await;
     let fetched = stream.fetch().await.expect("fetched");
     stream.seal(&fetched).await.expect("sealed");
     stream.commit(fetched.batch).await.expect("committed");
-    keeper.release().await;
+    guard.release().await;
     assert_eq!(world.told(order), ["NEW"], "stored, not told yet");
     sync(&world).await;
     assert_eq!(world.told(order), ["NEW", "ACCEPTED"]);
@@ -160,22 +160,22 @@ async fn a_crash_after_the_commit_loses_nothing() {
 async fn what_was_acknowledged_before_a_crash_comes_before_what_is_fetched_after_it() {
     let world = World::new().await;
     let order = world.place("A-1").await;
-    let shop = world.first();
-    let (keeper, stream) = stream(&world, &shop).await;
+    let active = world.first();
+    let (guard, stream) = stream(&world, &active).await;
     for (n, code) in [(1, "ACCEPTED"), (2, "DELIVERY")] {
         world.courier.set_status("A-1", code, soon(&world, n));
         let fetched = stream.fetch().await.expect("fetched");
         stream.seal(&fetched).await.expect("sealed");
         stream.commit(fetched.batch).await.expect("committed");
     }
-    keeper.release().await;
+    guard.release().await;
     // Here the worker dies: two answers are acknowledged and none is unpacked.
     assert_eq!(world.store().count_status_rows(RowState::Pending).await.expect("read"), 0);
     world.courier.set_status("A-1", "COMPLETE", soon(&world, 3));
     sync(&world).await;
     assert_eq!(world.told(order), ["NEW", "ACCEPTED", "DELIVERY", "COMPLETE"]);
     assert_eq!(world.store().count_status_rows(RowState::Applied).await.expect("read"), 3);
-    let account = shop.integration.courier_account();
+    let account = active.integration.courier_account();
     assert_eq!(world.store().next_segment(&account, 417).await.expect("read"), None);
 }
 
@@ -289,27 +289,27 @@ async fn integrations_of_one_cabinet_share_its_stream() {
 async fn a_stream_has_one_poller() {
     let world = World::new().await;
     world.place("A-1").await;
-    let shop = world.first();
-    let name = format!("stream|{}|{}", shop.integration.courier_account(), shop.integration.settings.stream_id);
-    let other = Keeper::take(&world.another_worker(), &name).await.expect("store").expect("free");
+    let active = world.first();
+    let name = format!("stream|{}|{}", active.integration.courier_account(), active.integration.settings.stream_id);
+    let other = LeaseGuard::take(&world.another_worker(), &name).await.expect("store").expect("free");
     world.courier.reset_counters();
-    assert!(matches!(poll::run(&world.tools, &shop).await, Outcome::Superseded(_)));
+    assert!(matches!(poll::run(&world.tools, &active).await, Outcome::Superseded(_)));
     assert!(world.courier.requests().is_empty());
     other.release().await;
-    assert!(matches!(poll::run(&world.tools, &shop).await, Outcome::Done(_)));
+    assert!(matches!(poll::run(&world.tools, &active).await, Outcome::Done(_)));
 }
 
 #[tokio::test]
 async fn a_poller_whose_lease_was_taken_over_acknowledges_nothing() {
     let world = World::new().await;
     world.place("A-1").await;
-    let shop = world.first();
-    let keeper = Keeper::take(&world.tools, "stream|test").await.expect("store").expect("free");
-    let stream = Stream::open(&world.tools, &shop, keeper.lease.clone()).await.expect("open");
+    let active = world.first();
+    let guard = LeaseGuard::take(&world.tools, "stream|test").await.expect("store").expect("free");
+    let stream = Stream::open(&world.tools, &active, guard.lease.clone()).await.expect("open");
     let fetched = stream.fetch().await.expect("fetched");
     stream.seal(&fetched).await.expect("sealed");
-    world.store().release_lease(&keeper.lease).await.expect("released");
-    let other = Keeper::take(&world.another_worker(), "stream|test").await.expect("store").expect("free");
+    world.store().release_lease(&guard.lease).await.expect("released");
+    let other = LeaseGuard::take(&world.another_worker(), "stream|test").await.expect("store").expect("free");
     assert!(matches!(stream.commit(fetched.batch).await, Err(poll::Stop::LeaseLost)));
     assert!(matches!(stream.fetch().await, Err(poll::Stop::LeaseLost)));
     assert_eq!(world.courier.count("commitlaststatus"), 0);
@@ -401,13 +401,13 @@ async fn a_change_between_fetch_and_commit_is_not_seen_where_the_commit_stamps_i
     // What the reconcile is for: see `reconcile`.
     let world = World::made(|_| {}, |options| options.commit = CommitMode::StampNow).await;
     let order = world.place("A-1").await;
-    let shop = world.first();
-    let (keeper, stream) = stream(&world, &shop).await;
+    let active = world.first();
+    let (guard, stream) = stream(&world, &active).await;
     let fetched = stream.fetch().await.expect("fetched");
     world.courier.set_status("A-1", "DELIVERY", world.courier.now());
     stream.seal(&fetched).await.expect("sealed");
     stream.commit(fetched.batch).await.expect("committed");
-    keeper.release().await;
+    guard.release().await;
     sync(&world).await;
     assert_eq!(world.told(order), ["NEW"]);
 }
@@ -445,7 +445,7 @@ async fn a_status_of_an_order_that_was_to_leave_is_nobodys_dead_letter() {
     let order = world.place("A-1").await;
     world.courier.set_status("A-1", "ACCEPTED", soon(&world, 1));
     world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
-    world.wish(world.id, "A-1", shared::store::intents::Want::Cancel).await;
+    world.request(world.id, "A-1", shared::store::intents::RequestKind::Cancel).await;
     sync(&world).await;
     assert_eq!(world.told(order), ["NEW"]);
     assert_eq!(world.store().count_tracking(TrackingState::Waiting).await.expect("read"), 0);
@@ -460,7 +460,7 @@ fn refuses(operation: &str) -> Vec<simulators::retailcrm::FaultRule> {
 
 /// An update of the order A-1 that comes too late.
 async fn gives_up_an_update(world: &World) {
-    world.wish(world.id, "A-1", shared::store::intents::Want::Update).await;
+    world.request(world.id, "A-1", shared::store::intents::RequestKind::Update).await;
     world
         .until("it gave up", async || {
             world.work(world.id).await;
@@ -487,20 +487,20 @@ async fn telling_retailcrm_closes_no_dead_letter_of_a_change_that_came_too_late(
 
 #[tokio::test]
 async fn who_lost_an_order_before_anything_of_it_was_noted_announces_nothing() {
-    use shared::store::intents::Want;
+    use shared::store::intents::RequestKind;
     let world = World::new().await;
-    let shop = world.first();
-    let ours = shop.integration.settings.delivery_types[0].clone();
+    let active = world.first();
+    let ours = active.integration.settings.delivery_types[0].clone();
     let order = simulators::retailcrm::an_order().number("A-1").delivery_type(&ours).status("SentMeaSoft");
     let order = world.crm.add_order(world.account, order);
-    world.wish(world.id, "A-1", Want::Send).await;
+    world.request(world.id, "A-1", RequestKind::Send).await;
     // A worker takes it and stands still for longer than its lease.
     let over = world.tools.clock.now();
     let taken = world.store().claim_intents(world.id, "frozen", over, 50).await.expect("claimed");
     assert_eq!(taken.len(), 1);
     // Meanwhile the order leaves, and another worker clears up: there is nothing to clear.
     world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
-    world.wish(world.id, "A-1", Want::Cancel).await;
+    world.request(world.id, "A-1", RequestKind::Cancel).await;
     world
         .until("the cancel is served", async || {
             world.work(world.id).await;
@@ -509,7 +509,7 @@ async fn who_lost_an_order_before_anything_of_it_was_noted_announces_nothing() {
         .await;
     // What the first had read of RetailCRM before is what it goes on with.
     world.crm.edit(world.account, order, |order| order.set_delivery_type(&ours));
-    crate::order::batch::serve(&world.another_worker(), &shop, taken).await;
+    crate::order::batch::process(&world.another_worker(), &active, taken).await;
     assert_eq!(world.courier.count("neworder"), 0);
     let known = world.store().delivery_by_order(world.id, CrmOrderId(order)).await.expect("read");
     assert!(known.is_none_or(|d| d.state != S::Sending), "nobody would look for it");
@@ -572,7 +572,7 @@ async fn statuses_of_an_order_that_left_before_retailcrm_knew_of_it_do_not_wait(
     let waiting = async || world.store().count_tracking(TrackingState::Waiting).await.expect("read");
     assert_eq!(waiting().await, 1, "until RetailCRM knows the delivery");
     world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
-    world.wish(world.id, "A-1", shared::store::intents::Want::Cancel).await;
+    world.request(world.id, "A-1", shared::store::intents::RequestKind::Cancel).await;
     world
         .until("it is withdrawn", async || {
             world.work(world.id).await;
@@ -597,7 +597,7 @@ async fn a_refusal_is_not_believed_while_a_trigger_is_worked_off() {
     for kind in ["russian-post", &back] {
         world.crm.edit(world.account, order, |order| order.set_delivery_type(kind));
     }
-    world.wish(world.id, "A-1", shared::store::intents::Want::Send).await;
+    world.request(world.id, "A-1", shared::store::intents::RequestKind::Send).await;
     sync(&world).await;
     world
         .until("it was refused more often than would be believed", async || {
@@ -644,7 +644,7 @@ async fn a_crash_between_two_tracking_batches_tells_each_status_once() {
         let number = format!("A-{n}");
         let order = simulators::retailcrm::an_order().number(&number).delivery_type("incity").status("SentMeaSoft");
         orders.push(world.crm.add_order(world.account, order));
-        world.wish(world.id, &number, shared::store::intents::Want::Send).await;
+        world.request(world.id, &number, shared::store::intents::RequestKind::Send).await;
     }
     world.work(world.id).await;
     for n in 1..=120 {
@@ -663,7 +663,7 @@ async fn a_crash_between_two_tracking_batches_tells_each_status_once() {
     let name = format!("push|{}", world.id);
     // The dead worker's lease runs out.
     world.store().db.exec("UPDATE leases SET lease_until = 0", vec![]).await.expect("ended");
-    assert!(Keeper::take(&world.another_worker(), &name).await.expect("store").is_some_and(|k| {
+    assert!(LeaseGuard::take(&world.another_worker(), &name).await.expect("store").is_some_and(|k| {
         drop(k);
         true
     }));
@@ -689,24 +689,24 @@ async fn statuses_that_are_not_wanted_stay_here() {
 async fn statuses_wait_for_a_module_that_is_off() {
     let world = World::new().await;
     let order = world.place("A-1").await;
-    let shop = world.first();
-    let code = shop.integration.code(&world.tools.module_code);
-    let module = shop.vendors.crm.module(&code).await.expect("a module");
+    let active = world.first();
+    let code = active.integration.code(&world.tools.module_code);
+    let module = active.vendors.crm.module(&code).await.expect("a module");
     let off = shared::retailcrm::wire::module::IntegrationModule { active: false, ..module.clone() };
-    shop.vendors.crm.edit_module(&off).await.expect("off");
+    active.vendors.crm.edit_module(&off).await.expect("off");
     world.courier.set_status("A-1", "ACCEPTED", soon(&world, 1));
     sync(&world).await;
     assert!(world.dead().await.is_empty(), "nobody is blamed");
     assert_eq!(world.store().count_tracking(TrackingState::Waiting).await.expect("read"), 1);
-    shop.vendors.crm.edit_module(&module).await.expect("on");
+    active.vendors.crm.edit_module(&module).await.expect("on");
     world.store().db.exec("UPDATE tracking_outbox SET due_at = 0", vec![]).await.expect("due");
-    deliver(&world.tools, &shop).await;
+    deliver(&world.tools, &active).await;
     assert_eq!(world.told(order), ["NEW", "ACCEPTED"]);
 }
 
 mod reconciling {
     use shared::message::Command;
-    use shared::store::intents::Want;
+    use shared::store::intents::RequestKind;
     use shared::store::journal::Search;
     use simulators::retailcrm::an_order;
 
@@ -723,7 +723,7 @@ mod reconciling {
         tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
         let mut envelope = world.command(Command::Reconcile {});
         envelope.key = shared::message::RECONCILE_HISTORY.into();
-        let outcome = reconcile::run(&world.tools, &world.shops, &envelope).await;
+        let outcome = reconcile::run(&world.tools, &world.integrations, &envelope).await;
         assert!(matches!(outcome, Outcome::Done(_) | Outcome::AlreadyDone(_)), "{outcome:?}");
         world.run_published().await
     }
@@ -743,7 +743,7 @@ mod reconciling {
             ids.push(world.crm.add_order(world.account, order(n)));
             // Every eighth trigger is dropped before it reaches us.
             if n % 8 != 0 {
-                world.wish(world.id, &format!("A-{n}"), Want::Send).await;
+                world.request(world.id, &format!("A-{n}"), RequestKind::Send).await;
             }
         }
         world.work(world.id).await;
@@ -786,7 +786,7 @@ mod reconciling {
     async fn a_trigger_on_its_way_is_not_a_missed_one() {
         let world = World::with(sending).await;
         world.crm.add_order(world.account, an_order().number("A-1").delivery_type("incity").status("SentMeaSoft"));
-        world.wish(world.id, "A-1", Want::Send).await;
+        world.request(world.id, "A-1", RequestKind::Send).await;
         assert!(round(&world).await.is_empty());
         assert_eq!(repairs(&world).await, 0);
     }
@@ -795,23 +795,23 @@ mod reconciling {
     async fn a_status_that_the_stream_swallowed_is_found() {
         let world = World::made(|_| {}, |options| options.commit = CommitMode::StampNow).await;
         let order = world.place("A-1").await;
-        let shop = world.first();
-        let (keeper, stream) = stream(&world, &shop).await;
+        let active = world.first();
+        let (guard, stream) = stream(&world, &active).await;
         let fetched = stream.fetch().await.expect("fetched");
         world.courier.set_status("A-1", "DELIVERY", world.courier.now() + SignedDuration::from_secs(1));
         stream.seal(&fetched).await.expect("sealed");
         // Read back as the commit stamps it away.
         tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
         stream.commit(fetched.batch).await.expect("committed");
-        keeper.release().await;
+        guard.release().await;
         sync(&world).await;
         assert_eq!(world.told(order), ["NEW"]);
         let envelope = world.command(Command::Reconcile {});
-        reconcile::run(&world.tools, &world.shops, &envelope).await;
+        reconcile::run(&world.tools, &world.integrations, &envelope).await;
         assert_eq!(world.told(order), ["NEW", "DELIVERY"]);
         assert_eq!(repairs(&world).await, 1);
         // Known now: nothing is found a second time.
-        reconcile::run(&world.tools, &world.shops, &envelope).await;
+        reconcile::run(&world.tools, &world.integrations, &envelope).await;
         assert_eq!(repairs(&world).await, 1);
     }
 
@@ -821,18 +821,18 @@ mod reconciling {
         let order = world.place("A-1").await;
         let gone = world.place("A-2").await;
         sync(&world).await;
-        let shop = world.first();
-        let (keeper, stream) = stream(&world, &shop).await;
+        let active = world.first();
+        let (guard, stream) = stream(&world, &active).await;
         let fetched = stream.fetch().await.expect("fetched");
         world.courier.set_status("A-1", "COMPLETE", world.courier.now() + SignedDuration::from_secs(1));
         stream.seal(&fetched).await.expect("sealed");
         tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
-        shop.vendors.courier.commit_last_status(417).await.expect("committed");
-        keeper.release().await;
+        active.vendors.courier.commit_last_status(417).await.expect("committed");
+        guard.release().await;
         world.courier.delete("A-2");
         // Both were sent long ago.
         world.store().db.exec("UPDATE deliveries SET sent_at = sent_at - 7200000", vec![]).await.expect("aged");
-        reconcile::run(&world.tools, &world.shops, &world.command(Command::Reconcile {})).await;
+        reconcile::run(&world.tools, &world.integrations, &world.command(Command::Reconcile {})).await;
         assert_eq!(world.delivery(order).await.state, S::Delivered);
         assert_eq!(world.told(order).last().map(String::as_str), Some("COMPLETE"));
         let dead = world.dead().await;

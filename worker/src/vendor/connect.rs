@@ -73,8 +73,9 @@ impl Connect for Clients {
             courier = courier.with_timeouts(timeouts);
         }
         let url = retailcrm::check(&integration.crm_url, &self.allowed).map_err(|bad| bad.to_string())?;
-        let gate = self.rates.gate(url.as_str(), integration.secrets.crm_api_key.expose());
-        let crm = retailcrm::CrmClient::new(self.crm.clone(), url, integration.secrets.crm_api_key.clone(), tap, gate);
+        let limiter = self.rates.limiter(url.as_str(), integration.secrets.crm_api_key.expose());
+        let crm =
+            retailcrm::CrmClient::new(self.crm.clone(), url, integration.secrets.crm_api_key.clone(), tap, limiter);
         Ok(Vendors { courier: Arc::new(courier), crm: Arc::new(crm) })
     }
 }

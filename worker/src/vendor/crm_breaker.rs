@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use shared::clock::Clock;
-use shared::retailcrm::{CrmError, Gate, Resting};
+use shared::retailcrm::{CrmError, Limiter, Resting};
 
 use crate::vendor::breaker::{Breaker, BreakerState, Came};
 
@@ -17,14 +17,14 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// A gate that also knows whether asking makes sense.
 pub struct Guarded {
-    rate: Arc<dyn Gate>,
+    rate: Arc<dyn Limiter>,
     clock: Clock,
     state: Mutex<(Breaker, String)>,
 }
 
 impl Guarded {
     #[must_use]
-    pub fn new(rate: Arc<dyn Gate>, clock: Clock, first_pause: Duration) -> Self {
+    pub fn new(rate: Arc<dyn Limiter>, clock: Clock, first_pause: Duration) -> Self {
         let breaker = Breaker::new(first_pause).with_longest(LONGEST.max(first_pause));
         Self { rate, clock, state: Mutex::new((breaker, String::new())) }
     }
@@ -34,7 +34,7 @@ impl Guarded {
     }
 }
 
-impl Gate for Guarded {
+impl Limiter for Guarded {
     fn pass(&self) -> BoxFuture<'_, ()> {
         self.rate.pass()
     }

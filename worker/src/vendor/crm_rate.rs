@@ -25,41 +25,41 @@ pub struct Rates {
     per_second: u32,
     first_pause: Duration,
     /// Integrations with one key at one address share its breaker.
-    accounts: Mutex<HashMap<String, Arc<dyn retailcrm::Gate>>>,
-    address: Arc<RateGate>,
+    accounts: Mutex<HashMap<String, Arc<dyn retailcrm::Limiter>>>,
+    address: Arc<RateLimiter>,
     /// Integrations with one key share its gate.
-    keys: Mutex<HashMap<String, Arc<dyn retailcrm::Gate>>>,
+    keys: Mutex<HashMap<String, Arc<dyn retailcrm::Limiter>>>,
 }
 
 impl Rates {
     #[must_use]
     pub fn new(store: Store, per_second: u32, first_pause: Duration) -> Self {
-        let address = Arc::new(RateGate::new(per_second));
+        let address = Arc::new(RateLimiter::new(per_second));
         Self { store, per_second, first_pause, accounts: Mutex::default(), address, keys: Mutex::default() }
     }
 
     /// The gate of every request made with a key to an address.
     #[must_use]
-    pub fn gate(&self, url: &str, api_key: &str) -> Arc<dyn retailcrm::Gate> {
+    pub fn limiter(&self, url: &str, api_key: &str) -> Arc<dyn retailcrm::Limiter> {
         let name = sha256_hex(format!("{url}|{api_key}").as_bytes());
         let mut accounts = self.accounts.lock().expect("never poisoned");
         let open = || {
             let rate = self.rate(api_key);
-            Arc::new(Guarded::new(rate, self.store.clock.clone(), self.first_pause)) as Arc<dyn retailcrm::Gate>
+            Arc::new(Guarded::new(rate, self.store.clock.clone(), self.first_pause)) as Arc<dyn retailcrm::Limiter>
         };
         accounts.entry(name).or_insert_with(open).clone()
     }
 
-    fn rate(&self, api_key: &str) -> Arc<dyn retailcrm::Gate> {
+    fn rate(&self, api_key: &str) -> Arc<dyn retailcrm::Limiter> {
         let name = sha256_hex(api_key.as_bytes())[..16].to_owned();
         let mut keys = self.keys.lock().expect("never poisoned");
         keys.entry(name).or_insert_with_key(|name| self.open(name)).clone()
     }
 
-    fn open(&self, name: &str) -> Arc<dyn retailcrm::Gate> {
+    fn open(&self, name: &str) -> Arc<dyn retailcrm::Limiter> {
         if self.store.db.dialect() == Dialect::Postgres {
             let window = |scope: String| Window::new(scope, self.per_second, SECOND / SLICES);
-            return Arc::new(SharedGate {
+            return Arc::new(SharedLimiter {
                 store: self.store.clone(),
                 windows: [window("crm_address".to_owned()), window(format!("crm_key:{name}"))],
                 // What a process does not use of a block is lost to the others: small ones, so that
@@ -68,17 +68,17 @@ impl Rates {
                 left: tokio::sync::Mutex::default(),
             });
         }
-        Arc::new(BothGates(Arc::new(RateGate::new(self.per_second)), self.address.clone()))
+        Arc::new(BothLimiters(Arc::new(RateLimiter::new(self.per_second)), self.address.clone()))
     }
 }
 
 /// At most so many requests in any second, in one process.
-pub struct RateGate {
+pub struct RateLimiter {
     per_second: usize,
     recent: tokio::sync::Mutex<VecDeque<Instant>>,
 }
 
-impl RateGate {
+impl RateLimiter {
     #[must_use]
     pub fn new(per_second: u32) -> Self {
         Self { per_second: per_second.max(1) as usize, recent: tokio::sync::Mutex::default() }
@@ -96,9 +96,9 @@ impl RateGate {
     }
 }
 
-struct BothGates(Arc<RateGate>, Arc<RateGate>);
+struct BothLimiters(Arc<RateLimiter>, Arc<RateLimiter>);
 
-impl retailcrm::Gate for BothGates {
+impl retailcrm::Limiter for BothLimiters {
     fn pass(&self) -> BoxFuture<'_, ()> {
         async move {
             self.0.pass().await;
@@ -109,7 +109,7 @@ impl retailcrm::Gate for BothGates {
 }
 
 /// The same limits over all processes behind one address.
-struct SharedGate {
+struct SharedLimiter {
     store: Store,
     windows: [Window; 2],
     block: u32,
@@ -117,7 +117,7 @@ struct SharedGate {
     left: tokio::sync::Mutex<(u32, i64)>,
 }
 
-impl retailcrm::Gate for SharedGate {
+impl retailcrm::Limiter for SharedLimiter {
     fn pass(&self) -> BoxFuture<'_, ()> {
         async move {
             let mut left = self.left.lock().await;
@@ -156,11 +156,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_second_sees_more_than_its_share() {
-        let gate = RateGate::new(8);
+        let limiter = RateLimiter::new(8);
         let begin = Instant::now();
         let mut passed = Vec::new();
         for _ in 0..30 {
-            gate.pass().await;
+            limiter.pass().await;
             passed.push(begin.elapsed());
         }
         for window in passed.windows(9) {

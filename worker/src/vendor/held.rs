@@ -7,14 +7,14 @@ use shared::store::breakers::Held;
 use shared::telemetry::metrics::{BreakerState, BreakerTarget};
 
 use crate::tools::Tools;
-use crate::vendor::integrations::Shops;
+use crate::vendor::integrations::ActiveIntegrations;
 use crate::vendor::limiter::{self, Target};
 
 /// Addresses and accounts of MeaSoft, and RetailCRM accounts.
 #[must_use]
-pub fn held(tools: &Tools, shops: &Shops) -> Vec<Held> {
+pub fn held(tools: &Tools, integrations: &ActiveIntegrations) -> Vec<Held> {
     let now = tools.clock.now();
-    let courier = tools.gate.held().into_iter().map(|held| Held {
+    let courier = tools.limiter.held().into_iter().map(|held| Held {
         target: match held.what {
             Target::Address => BreakerTarget::Measoft,
             Target::Account => BreakerTarget::Account,
@@ -24,12 +24,12 @@ pub fn held(tools: &Tools, shops: &Shops) -> Vec<Held> {
         until: held.until,
         why: held.why,
     });
-    let crm: BTreeMap<String, Held> = shops
+    let crm: BTreeMap<String, Held> = integrations
         .all()
         .into_iter()
-        .filter_map(|shop| {
-            let resting = shop.vendors.crm.resting()?;
-            let name = shop.integration.crm_url.clone();
+        .filter_map(|active| {
+            let resting = active.vendors.crm.resting()?;
+            let name = active.integration.crm_url.clone();
             let state = if resting.until > now { BreakerState::Open } else { BreakerState::HalfOpen };
             let target = BreakerTarget::Retailcrm;
             Some((name.clone(), Held { target, name, state, until: resting.until, why: resting.why }))
@@ -52,7 +52,7 @@ pub fn of(held: Vec<Held>, integration: &Integration) -> Vec<Held> {
         .collect()
 }
 
-/// `https://host/api/|8|shop` is MeaSoft's address, the courier's number and the login.
+/// `https://host/api/|8|active` is MeaSoft's address, the courier's number and the login.
 fn named(name: &str) -> String {
     match name.split('|').collect::<Vec<_>>().as_slice() {
         [url, extra, login] => format!("{} courier {extra} login {login}", limiter::address_of(url)),

@@ -9,7 +9,7 @@ use shared::domain::{Integration, IntegrationId};
 use shared::store::{self, Store};
 use tokio_util::sync::CancellationToken;
 
-use crate::vendor::{Connect, Shop};
+use crate::vendor::{ActiveIntegration, Connect};
 
 /// How old the picture may get.
 const EVERY: Duration = Duration::from_millis(900);
@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_millis(900);
 /// What became of an integration.
 #[derive(Clone)]
 pub enum Found {
-    Active(Shop),
+    Active(ActiveIntegration),
     /// Its commands wait.
     Paused,
     /// Removed, or never there.
@@ -27,30 +27,31 @@ pub enum Found {
 struct Seen {
     version: i64,
     active: bool,
-    shop: Result<Shop, String>,
+    connected: Result<ActiveIntegration, String>,
 }
 
 /// Tells every shop which others are of its RetailCRM account.
 fn relate(seen: &mut HashMap<IntegrationId, Seen>) {
-    let shops = seen.values().filter_map(|seen| seen.shop.as_ref().ok());
-    let accounts: Vec<(IntegrationId, Access)> = shops.map(|shop| (shop.id(), Access::of(&shop.integration))).collect();
-    for shop in seen.values_mut().filter_map(|seen| seen.shop.as_mut().ok()) {
-        let (own, id) = (Access::of(&shop.integration), shop.id());
+    let integrations = seen.values().filter_map(|seen| seen.connected.as_ref().ok());
+    let accounts: Vec<(IntegrationId, Access)> =
+        integrations.map(|connected| (connected.id(), Access::of(&connected.integration))).collect();
+    for connected in seen.values_mut().filter_map(|seen| seen.connected.as_mut().ok()) {
+        let (own, id) = (Access::of(&connected.integration), connected.id());
         let others = accounts.iter().filter(|(other, access)| *other != id && access.is_one_with(&own));
-        shop.siblings = others.map(|(other, _)| *other).collect();
+        connected.siblings = others.map(|(other, _)| *other).collect();
     }
 }
 
 /// A registry of integrations; cheap to clone.
 #[derive(Clone)]
-pub struct Shops {
+pub struct ActiveIntegrations {
     store: Store,
     connect: Arc<dyn Connect>,
     seen: Arc<RwLock<HashMap<IntegrationId, Seen>>>,
     stamp: Arc<RwLock<Option<(i64, i64)>>>,
 }
 
-impl Shops {
+impl ActiveIntegrations {
     #[must_use]
     pub fn new(store: Store, connect: Arc<dyn Connect>) -> Self {
         Self { store, connect, seen: Arc::default(), stamp: Arc::default() }
@@ -74,27 +75,27 @@ impl Shops {
                 continue;
             }
             let (id, version, active) = (integration.id, integration.version, integration.is_active());
-            let shop = self.open(integration);
-            if let Err(why) = &shop {
+            let connected = self.open(integration);
+            if let Err(why) = &connected {
                 tracing::error!(integration = id.0, why, "integration cannot be worked for");
             }
-            seen.insert(id, Seen { version, active, shop });
+            seen.insert(id, Seen { version, active, connected });
         }
         relate(&mut seen);
         *self.stamp.write().expect("never poisoned") = Some(stamp);
         Ok(true)
     }
 
-    fn open(&self, integration: Integration) -> Result<Shop, String> {
+    fn open(&self, integration: Integration) -> Result<ActiveIntegration, String> {
         let vendors = self.connect.connect(&integration)?;
-        Ok(Shop::new(integration, vendors))
+        Ok(ActiveIntegration::new(integration, vendors))
     }
 
     /// An integration that is not stored so (yet).
     ///
     /// # Errors
     /// A sentence for people when its addresses are not usable.
-    pub fn trial(&self, integration: Integration) -> Result<Shop, String> {
+    pub fn trial(&self, integration: Integration) -> Result<ActiveIntegration, String> {
         self.open(integration)
     }
 
@@ -102,20 +103,20 @@ impl Shops {
     pub fn find(&self, id: IntegrationId) -> Found {
         match self.seen.read().expect("never poisoned").get(&id) {
             None => Found::Unknown,
-            Some(Seen { active: true, shop: Ok(shop), .. }) => Found::Active(shop.clone()),
+            Some(Seen { active: true, connected: Ok(connected), .. }) => Found::Active(connected.clone()),
             Some(_) => Found::Paused,
         }
     }
 
     /// Whatever state it is in, if its vendors can be reached.
     #[must_use]
-    pub fn any(&self, id: IntegrationId) -> Option<Shop> {
-        self.seen.read().expect("never poisoned").get(&id).and_then(|seen| seen.shop.as_ref().ok().cloned())
+    pub fn any(&self, id: IntegrationId) -> Option<ActiveIntegration> {
+        self.seen.read().expect("never poisoned").get(&id).and_then(|seen| seen.connected.as_ref().ok().cloned())
     }
 
     #[must_use]
-    pub fn all(&self) -> Vec<Shop> {
-        self.seen.read().expect("never poisoned").values().filter_map(|s| s.shop.as_ref().ok().cloned()).collect()
+    pub fn all(&self) -> Vec<ActiveIntegration> {
+        self.seen.read().expect("never poisoned").values().filter_map(|s| s.connected.as_ref().ok().cloned()).collect()
     }
 
     /// Keeps the picture fresh until `stop`.

@@ -10,8 +10,8 @@ use shared::store::journal::{Entry, What};
 use tokio_util::sync::CancellationToken;
 
 use crate::tools::Tools;
-use crate::vendor::Shop;
-use crate::vendor::integrations::Shops;
+use crate::vendor::ActiveIntegration;
+use crate::vendor::integrations::ActiveIntegrations;
 
 /// How often it is looked whether there is something to find out.
 const EVERY: Duration = Duration::from_secs(5);
@@ -19,13 +19,13 @@ const EVERY: Duration = Duration::from_secs(5);
 const AGAIN: u32 = 120;
 
 /// Runs until `stop`.
-pub async fn keep(tools: Tools, shops: Shops, stop: CancellationToken) {
+pub async fn keep(tools: Tools, integrations: ActiveIntegrations, stop: CancellationToken) {
     let mut tried = HashSet::new();
     for round in 1_u32.. {
         if round % AGAIN == 0 {
             tried.clear();
         }
-        for (one, other) in unclear(&shops.all()) {
+        for (one, other) in unclear(&integrations.all()) {
             let pair = (one.id(), one.integration.version, other.id(), other.integration.version);
             if !tried.insert(pair) {
                 continue;
@@ -44,10 +44,10 @@ pub async fn keep(tools: Tools, shops: Shops, stop: CancellationToken) {
     }
 }
 
-fn unclear(shops: &[Shop]) -> Vec<(Shop, Shop)> {
+fn unclear(integrations: &[ActiveIntegration]) -> Vec<(ActiveIntegration, ActiveIntegration)> {
     let mut pairs = Vec::new();
-    for (n, one) in shops.iter().enumerate() {
-        for other in &shops[n + 1..] {
+    for (n, one) in integrations.iter().enumerate() {
+        for other in &integrations[n + 1..] {
             if Access::of(&one.integration).is_unclear(&Access::of(&other.integration)) {
                 pairs.push((one.clone(), other.clone()));
             }
@@ -58,17 +58,17 @@ fn unclear(shops: &[Shop]) -> Vec<(Shop, Shop)> {
 
 /// # Errors
 /// [`store::StoreError`].
-pub async fn find_out(tools: &Tools, one: &Shop, other: &Shop) -> store::Result<bool> {
+pub async fn find_out(tools: &Tools, one: &ActiveIntegration, other: &ActiveIntegration) -> store::Result<bool> {
     if !(sees(one, other, &tools.module_code).await && sees(other, one, &tools.module_code).await) {
         return Ok(false);
     }
     let (of_one, of_other) = proofs(&one.integration, &other.integration);
     let kept = tools.store.prove_accounts([(&one.integration, &of_one), (&other.integration, &of_other)]).await?;
     if kept {
-        for (shop, kin) in [(one, other), (other, one)] {
+        for (active, kin) in [(one, other), (other, one)] {
             let text = format!("integration {} is of the same RetailCRM account: both keys see both modules", kin.id());
             let mut entry = Entry::new(tools.clock.now(), What::Operator, text);
-            entry.integration = Some(shop.id());
+            entry.integration = Some(active.id());
             tools.journal.write(entry);
         }
     }
@@ -76,7 +76,7 @@ pub async fn find_out(tools: &Tools, one: &Shop, other: &Shop) -> store::Result<
 }
 
 /// Whether a shop's key sees the other's module.
-async fn sees(one: &Shop, other: &Shop, module_code: &str) -> bool {
+async fn sees(one: &ActiveIntegration, other: &ActiveIntegration, module_code: &str) -> bool {
     match one.vendors.crm.module(&other.integration.code(module_code)).await {
         Ok(module) => module.client_id.as_ref() == Some(&other.integration.secrets.client_id),
         Err(_) => false,

@@ -57,7 +57,7 @@ struct Circuits {
 }
 
 /// Budget and breakers of one process.
-pub struct Gate {
+pub struct Limiter {
     clock: Clock,
     budget: Budget,
     first_pause: Duration,
@@ -65,7 +65,7 @@ pub struct Gate {
     circuits: Mutex<Circuits>,
 }
 
-impl Gate {
+impl Limiter {
     #[must_use]
     pub fn new(clock: Clock, budget: Budget, breaker_open: Duration) -> Arc<Self> {
         Self::with_longest_asked(clock, budget, breaker_open, LONGEST_ASKED)
@@ -99,7 +99,7 @@ impl Gate {
         self.circuits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether work for an account makes sense now; unlike [`Gate::pass`] it takes nothing.
+    /// Whether work for an account makes sense now; unlike [`Limiter::pass`] it takes nothing.
     ///
     /// # Errors
     /// When to ask again.
@@ -134,7 +134,7 @@ impl Gate {
             };
             passed.map_err(|until| Outcome::RetryLater { why: RetryWhy::BreakerOpen, not_before: Some(until) })?;
         }
-        let ticket = Ticket { gate: self.clone(), account: account.to_owned(), sent: None, is_used: false };
+        let ticket = Ticket { limiter: self.clone(), account: account.to_owned(), sent: None, is_used: false };
         match self.budget.take(account, priority).await {
             Ok(()) => Ok(ticket),
             Err(free_at) => Err(Outcome::RetryLater { why: RetryWhy::Budget, not_before: Some(free_at) }),
@@ -200,7 +200,7 @@ impl Gate {
 /// The right to one request, and the duty to say what it came to. One that is dropped before
 /// its request left costs nothing; one that waited for a while for its answer met silence.
 pub struct Ticket {
-    gate: Arc<Gate>,
+    limiter: Arc<Limiter>,
     account: String,
     sent: Option<Timestamp>,
     is_used: bool,
@@ -209,7 +209,7 @@ pub struct Ticket {
 impl Ticket {
     /// The request leaves now.
     pub fn sends(&mut self) {
-        self.sent = Some(self.gate.clock.now());
+        self.sent = Some(self.limiter.clock.now());
     }
 
     /// Reports what came of the request.
@@ -217,13 +217,13 @@ impl Ticket {
         self.is_used = true;
         let why = result.err().map(words).unwrap_or_default();
         let (came, whole) = result.map_or_else(came, |()| (Came::Good, false));
-        self.gate.report(&self.account, came, whole, &why);
+        self.limiter.report(&self.account, came, whole, &why);
     }
 
     /// The request was not made, or what it came to says nothing of MeaSoft.
     pub fn forgo(mut self) {
         self.is_used = true;
-        self.gate.forgo(&self.account);
+        self.limiter.forgo(&self.account);
     }
 }
 
@@ -232,11 +232,11 @@ impl Drop for Ticket {
         if self.is_used {
             return;
         }
-        let now = self.gate.clock.now();
+        let now = self.limiter.clock.now();
         if self.sent.is_some_and(|sent| now.duration_since(sent).unsigned_abs() >= SILENCE) {
-            self.gate.report(&self.account, Came::Silent, false, "no answer before its caller gave up");
+            self.limiter.report(&self.account, Came::Silent, false, "no answer before its caller gave up");
         } else {
-            self.gate.forgo(&self.account);
+            self.limiter.forgo(&self.account);
         }
     }
 }
@@ -293,14 +293,14 @@ mod tests {
             time_scale: 1,
         };
         let budget = Budget::new(Store::new(db, SecretKey::from_bytes([7; 32]), clock.clone()), &limits);
-        let gate = Gate::new(clock.clone(), budget, Duration::from_millis(50));
-        let asks = async || gate.pass(ACCOUNT, Priority::Interactive).await.map(|mut ticket| ticket.is_used = true);
-        gate.report(ACCOUNT, Came::Asked(Duration::from_secs(2)), false, "429");
-        gate.report(ACCOUNT, Came::Good, false, "");
+        let limiter = Limiter::new(clock.clone(), budget, Duration::from_millis(50));
+        let asks = async || limiter.pass(ACCOUNT, Priority::Interactive).await.map(|mut ticket| ticket.is_used = true);
+        limiter.report(ACCOUNT, Came::Asked(Duration::from_secs(2)), false, "429");
+        limiter.report(ACCOUNT, Came::Good, false, "");
         assert!(asks().await.is_err(), "the pause that was asked for is kept");
         clock.advance(Duration::from_secs(3));
         assert!(asks().await.is_ok(), "then one may try");
-        gate.report(ACCOUNT, Came::Good, false, "");
+        limiter.report(ACCOUNT, Came::Good, false, "");
         assert!(asks().await.is_ok() && asks().await.is_ok());
     }
 

@@ -35,14 +35,14 @@ pub trait Connect: Send + Sync {
 
 /// An integration ready to be worked for.
 #[derive(Clone)]
-pub struct Shop {
+pub struct ActiveIntegration {
     pub integration: Arc<Integration>,
     pub vendors: Vendors,
     /// The other integrations of its RetailCRM account: an order may move between them.
     pub siblings: Arc<[IntegrationId]>,
 }
 
-impl Shop {
+impl ActiveIntegration {
     /// Alone in its RetailCRM account, as far as is known.
     #[must_use]
     pub fn new(integration: impl Into<Arc<Integration>>, vendors: Vendors) -> Self {

@@ -12,7 +12,7 @@ use shared::retailcrm::error::Class;
 use shared::retailcrm::wire::order::Order;
 use shared::retailcrm::{CrmError, DeliveryType, IntegrationModule, ModuleSettings, PaymentStatus, PaymentType};
 
-use crate::vendor::Shop;
+use crate::vendor::ActiveIntegration;
 
 /// How old the lists may get.
 pub(crate) const FRESH: Duration = Duration::from_secs(600);
@@ -161,13 +161,13 @@ impl References {
         })
     }
 
-    async fn read(shop: &Shop, module_code: &str) -> Result<Self, CrmError> {
-        let crm = &shop.vendors.crm;
+    async fn read(active: &ActiveIntegration, module_code: &str) -> Result<Self, CrmError> {
+        let crm = &active.vendors.crm;
         let statuses = crm.payment_statuses().await?;
         let types = crm.payment_types().await?;
         let delivery_types = crm.delivery_types().await?;
         // Without a registered module, or without the right to see it, the delivery types decide.
-        let module = match crm.module(&shop.integration.code(module_code)).await {
+        let module = match crm.module(&active.integration.code(module_code)).await {
             Ok(module) => Some(module),
             Err(error) if error.class() == Class::Retry => return Err(error),
             Err(_) => None,
@@ -239,10 +239,10 @@ impl ReferenceCache {
         self.kept.lock().expect("never poisoned").get(&id).map(|(references, ..)| references.clone())
     }
 
-    fn fresh(&self, shop: &Shop, since: Timestamp) -> Option<Arc<References>> {
+    fn fresh(&self, active: &ActiveIntegration, since: Timestamp) -> Option<Arc<References>> {
         let kept = self.kept.lock().expect("never poisoned");
-        let (references, at, version) = kept.get(&shop.id())?;
-        (*at >= since && *version == shop.integration.version).then(|| references.clone())
+        let (references, at, version) = kept.get(&active.id())?;
+        (*at >= since && *version == active.integration.version).then(|| references.clone())
     }
 
     fn turn(&self, id: IntegrationId) -> Turn {
@@ -254,38 +254,38 @@ impl ReferenceCache {
     pub(crate) async fn get(
         &self,
         clock: &Clock,
-        shop: &Shop,
+        active: &ActiveIntegration,
         module: &str,
         age: Duration,
     ) -> Result<Arc<References>, CrmError> {
         let now = clock.now();
         let since = before(now, age);
-        if let Some(fresh) = self.fresh(shop, since) {
+        if let Some(fresh) = self.fresh(active, since) {
             return Ok(fresh);
         }
-        let Some(old) = self.latest(shop.id()) else { return self.read_since(clock, shop, module, since).await };
-        match self.turn(shop.id()).try_lock() {
+        let Some(old) = self.latest(active.id()) else { return self.read_since(clock, active, module, since).await };
+        match self.turn(active.id()).try_lock() {
             Ok(last) if last.as_ref().is_some_and(|(_, at)| *at > before(now, AGAIN)) => return Ok(old),
             Ok(_) => {}
             Err(_) => return Ok(old),
         }
-        Ok(self.read_since(clock, shop, module, since).await.unwrap_or(old))
+        Ok(self.read_since(clock, active, module, since).await.unwrap_or(old))
     }
 
     pub(crate) async fn read_since(
         &self,
         clock: &Clock,
-        shop: &Shop,
+        active: &ActiveIntegration,
         module: &str,
         since: Timestamp,
     ) -> Result<Arc<References>, CrmError> {
         let now = clock.now();
-        if let Some(fresh) = self.fresh(shop, since) {
+        if let Some(fresh) = self.fresh(active, since) {
             return Ok(fresh);
         }
-        let turn = self.turn(shop.id());
+        let turn = self.turn(active.id());
         let mut last = turn.lock().await;
-        if let Some(fresh) = self.fresh(shop, since) {
+        if let Some(fresh) = self.fresh(active, since) {
             return Ok(fresh);
         }
         // Who waited for a reading that failed does not wait for another.
@@ -294,11 +294,11 @@ impl ReferenceCache {
         {
             return Err(error.clone());
         }
-        match References::read(shop, module).await {
+        match References::read(active, module).await {
             Ok(read) => {
                 let read = Arc::new(read);
-                let entry = (read.clone(), now, shop.integration.version);
-                self.kept.lock().expect("never poisoned").insert(shop.id(), entry);
+                let entry = (read.clone(), now, active.integration.version);
+                self.kept.lock().expect("never poisoned").insert(active.id(), entry);
                 *last = None;
                 Ok(read)
             }

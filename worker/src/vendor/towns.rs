@@ -448,26 +448,26 @@ mod tests {
     #[tokio::test]
     async fn a_list_without_countries_is_asked_again_without_one_for_home_alone() {
         let world = World::new().await;
-        let (shop, lists) = Lists::over(&world.first(), |query| match query {
+        let (active, lists) = Lists::over(&world.first(), |query| match query {
             TownQuery::Name { country: None, .. } => vec![whole("1", "Москва город", ("77", "Москва"))],
             _ => Vec::new(),
         });
         let at_home = in_country("RU", address("Москва", None, None));
         for again in [false, true] {
-            let found = resolve(&world.tools, &shop, &at_home).await.expect("asked").expect("named");
+            let found = resolve(&world.tools, &active, &at_home).await.expect("asked").expect("named");
             let Lookup::Found(town) = &found else { panic!("{found:?}") };
             assert_eq!((town.code.as_str(), town.country.as_deref()), ("1", None), "the list has no countries");
             assert_eq!(asked_of(&lists), if again { vec![] } else { vec!["Москва in RU", "Москва in -"] });
         }
         let abroad = in_country("KZ", address("Москва", None, None));
-        assert_eq!(resolve(&world.tools, &shop, &abroad).await.expect("asked"), Some(Lookup::Nowhere));
+        assert_eq!(resolve(&world.tools, &active, &abroad).await.expect("asked"), Some(Lookup::Nowhere));
         assert_eq!(asked_of(&lists), ["Москва in KZ"], "no namesake at home");
     }
 
     #[tokio::test]
     async fn which_of_several_towns_is_meant_is_asked_by_the_postal_index() {
         let world = World::new().await;
-        let (shop, lists) = Lists::over(&world.first(), |query| match query {
+        let (active, lists) = Lists::over(&world.first(), |query| match query {
             TownQuery::Name { .. } => twins()[..2].to_vec(),
             TownQuery::Zipcode(index) if index == "307131" => twins()[1..2].to_vec(),
             TownQuery::Zipcode(index) if index == "307130" => twins()[..1].to_vec(),
@@ -479,7 +479,7 @@ mod tests {
         };
         let mut found = Vec::new();
         for index in ["307131", "307130", "307131", "KZ-1"] {
-            found.push(resolve(&world.tools, &shop, &under(index)).await.expect("asked").expect("named"));
+            found.push(resolve(&world.tools, &active, &under(index)).await.expect("asked").expect("named"));
         }
         assert_eq!((code(&found[0]), code(&found[1]), code(&found[2])), ("12", "11", "12"));
         assert!(matches!(found[3], Lookup::Several(_)), "what is no index is asked for by none");

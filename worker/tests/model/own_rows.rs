@@ -73,7 +73,7 @@ pub async fn judge(world: &World) {
     let shipments = world.accounts.iter().map(|account| account.all()).collect();
     let known = Known { world, shipments };
     let owners = ledger(&known).await;
-    wishes(&known, &owners).await;
+    requests(&known, &owners).await;
     way_back(&known, &owners).await;
     letters(&known, &owners).await;
     words(&known).await;
@@ -144,7 +144,7 @@ async fn ledger(known: &Known<'_>) -> BTreeMap<i64, i64> {
     owners
 }
 
-async fn wishes(known: &Known<'_>, owners: &BTreeMap<i64, i64>) {
+async fn requests(known: &Known<'_>, owners: &BTreeMap<i64, i64>) {
     for row in rows(known.world, "SELECT * FROM order_intents").await {
         let (order, number) = (row.number("crm_order_id").unwrap_or(0), row.words("number").unwrap_or_default());
         if !known.bore(order, &number) {

@@ -15,10 +15,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bridge_worker::callbacks::{self, Desk, Request};
-use bridge_worker::consume::triggers::wishes_of;
+use bridge_worker::callbacks::{self, CallbackContext, Request};
+use bridge_worker::consume::triggers::requests_of;
 use bridge_worker::dispatch::BATCH;
-use bridge_worker::order::batch::serve;
+use bridge_worker::order::batch::process;
 use bridge_worker::order::report::module_status;
 use bridge_worker::{jobs, sync};
 use jiff::ToSpan as _;
@@ -75,7 +75,7 @@ pub struct Try {
     integrations: usize,
     /// All orders have one number: they are of different shops.
     one_number: bool,
-    errand: Errand,
+    job: Errand,
     /// Where it is stopped.
     step: usize,
     how: How,
@@ -103,7 +103,7 @@ impl fmt::Display for Try {
         part(f, "then", &self.prepare)?;
         let behind =
             self.behind.map_or(String::new(), |step| format!("; the standby gets nothing from step {step} on"));
-        writeln!(f, "  worker 0 is at {:?}{}{behind}", self.errand, stopping(Some((Spot::Step(self.step), self.how))))?;
+        writeln!(f, "  worker 0 is at {:?}{}{behind}", self.job, stopping(Some((Spot::Step(self.step), self.how))))?;
         part(f, "meanwhile", &self.meanwhile)?;
         writeln!(f, "  it goes on, to stop again after {:?}", self.again)?;
         part(f, "then", &self.between)
@@ -140,9 +140,9 @@ fn event(orders: std::ops::Range<usize>, integrations: usize) -> impl Strategy<V
 }
 
 /// What gives an errand something to do.
-fn prepared(errand: Errand, integrations: usize) -> BoxedStrategy<Vec<Op>> {
+fn prepared(job: Errand, integrations: usize) -> BoxedStrategy<Vec<Op>> {
     let some = (0..4usize, change());
-    match errand {
+    match job {
         Errand::Work => (vec(some, 1..4), any::<bool>())
             .prop_map(|(saves, fresh)| {
                 let saves = saves.into_iter().map(|(order, change)| told(order, change, Fire::Both));
@@ -179,7 +179,7 @@ fn prepared(errand: Errand, integrations: usize) -> BoxedStrategy<Vec<Op>> {
     }
 }
 
-fn tries(errand: Errand, step: usize) -> impl Strategy<Value = Try> {
+fn tries(job: Errand, step: usize) -> impl Strategy<Value = Try> {
     prop_oneof![2 => Just(1usize), 1 => Just(2)].prop_flat_map(move |integrations| {
         let how = prop_oneof![2 => Just(How::Pause), 1 => Just(How::Cut)];
         let behind = option::weighted(0.5, 0..=step);
@@ -194,7 +194,7 @@ fn tries(errand: Errand, step: usize) -> impl Strategy<Value = Try> {
             (how, behind, prop::bool::weighted(0.3)),
             vec(event(0..3, integrations), 0..6),
             vec(event(0..5, integrations), 0..5),
-            prepared(errand, integrations),
+            prepared(job, integrations),
             others,
             option::weighted(0.4, 0..40usize),
             vec(event(0..7, integrations), 0..4),
@@ -210,7 +210,7 @@ fn tries(errand: Errand, step: usize) -> impl Strategy<Value = Try> {
                     Try {
                         integrations,
                         one_number,
-                        errand,
+                        job,
                         step,
                         how,
                         behind,
@@ -329,7 +329,7 @@ async fn live(a: &Try, db: Db) -> Result<Lived, String> {
     }
     perform(&mut world, &a.lost).await;
     perform(&mut world, &a.prepare).await;
-    if a.errand == Errand::Retention {
+    if a.job == Errand::Retention {
         world.pass(Duration::from_secs(100 * 24 * 3600));
         world.forgotten_before = Some(world.clock.now());
     }
@@ -339,8 +339,8 @@ async fn live(a: &Try, db: Db) -> Result<Lived, String> {
     if let Some(step) = a.behind {
         run.falls_behind(step, standby.clone());
     }
-    world.said.line(format!("· worker 0 is at {:?}{}", a.errand, stopping(Some((Spot::Step(a.step), a.how)))));
-    let task = errand(&mut world, a.errand);
+    world.said.line(format!("· worker 0 is at {:?}{}", a.job, stopping(Some((Spot::Step(a.step), a.how)))));
+    let task = job(&mut world, a.job);
     world.drive(0, run.clone(), Box::pin(run.clone().walk(task))).await;
     let lived = Lived { stopped_at: run.stopped_at(), steps: run.steps() };
     if run.is_ahead() {
@@ -378,15 +378,15 @@ async fn perform(world: &mut World, ops: &[Op]) {
 }
 
 /// The errand as the product runs it.
-fn errand(world: &mut World, errand: Errand) -> Task {
+fn job(world: &mut World, job: Errand) -> Task {
     let (tools, shops, shop) = (world.workers[0].tools.clone(), world.registry.clone(), world.shops[0].clone());
-    match errand {
+    match job {
         Errand::Work => Box::pin(async move {
             let claimed = tools.store.claim_intents(shop.id(), &tools.owner, tools.lease_until(), BATCH).await;
             if let Ok(intents) = claimed
                 && !intents.is_empty()
             {
-                serve(&tools, &shop, intents).await;
+                process(&tools, &shop, intents).await;
             }
         }),
         Errand::Intake => {
@@ -394,7 +394,7 @@ fn errand(world: &mut World, errand: Errand) -> Task {
             Box::pin(async move {
                 for (envelope, ..) in held {
                     // As often as it takes: what is not recorded is not acknowledged.
-                    while tools.store.record_wishes(&wishes_of(&tools, &envelope)).await.is_err() {}
+                    while tools.store.record_requests(&requests_of(&tools, &envelope)).await.is_err() {}
                 }
             })
         }
@@ -413,9 +413,9 @@ fn errand(world: &mut World, errand: Errand) -> Task {
             // Nobody is waited for: the clock stands still.
             let stop = CancellationToken::new();
             stop.cancel();
-            let desk = Desk {
+            let context = CallbackContext {
                 tools,
-                shops,
+                integrations: shops,
                 hints,
                 allowed: AllowedHosts::none().into(),
                 callback_deadline: Duration::from_secs(4),
@@ -425,10 +425,11 @@ fn errand(world: &mut World, errand: Errand) -> Task {
                 stop,
             };
             let command = Uuid::now_v7().to_string();
-            let request = Request { shop, body, command, received_at: now, answer_by: now + desk.callback_deadline };
+            let request =
+                Request { active: shop, body, command, received_at: now, answer_by: now + context.callback_deadline };
             let said = world.said.clone();
             Box::pin(async move {
-                if let Err(refusal) = callbacks::save::save(&desk, &request).await {
+                if let Err(refusal) = callbacks::save::save(&context, &request).await {
                     said.line(format!("   the save is refused: {}", refusal.label));
                 }
             })
@@ -442,7 +443,7 @@ fn errand(world: &mut World, errand: Errand) -> Task {
             let claimed = tools.store.claim_jobs(Some(Lane::Interactive), &tools.owner, LEASE, 100).await;
             for job in claimed.unwrap_or_default() {
                 let envelope = decode(&job.body).expect("readable");
-                while tools.store.record_wishes(&wishes_of(&tools, &envelope)).await.is_err() {}
+                while tools.store.record_requests(&requests_of(&tools, &envelope)).await.is_err() {}
                 let _ = tools.store.finish_jobs(&tools.owner, &[job.id]).await;
             }
         }),
@@ -503,10 +504,10 @@ async fn effects(world: &World) {
 
 /// The story of a try that breaks a rule, if it does; else where it went.
 fn attempt(ground: &Ground, seed: u64, shrinks: u32) -> Result<(Errand, Lived), String> {
-    let errand = ERRANDS[(seed % ERRANDS.len() as u64) as usize];
-    let step = (seed / ERRANDS.len() as u64) as usize % steps_of(errand);
+    let job = ERRANDS[(seed % ERRANDS.len() as u64) as usize];
+    let step = (seed / ERRANDS.len() as u64) as usize % steps_of(job);
     let mut runner = runner(seed, shrinks);
-    let tree = tries(errand, step).new_tree(&mut runner).expect("a try");
+    let tree = tries(job, step).new_tree(&mut runner).expect("a try");
     let (broken, lived) = (OnceCell::new(), OnceCell::new());
     let done = runner.run_one(tree, |a: Try| match ground.live(&a) {
         Ok(how) => {
@@ -518,15 +519,15 @@ fn attempt(ground: &Ground, seed: u64, shrinks: u32) -> Result<(Errand, Lived), 
         Err(_) => Ok(()),
     });
     match done {
-        Ok(_) => Ok((errand, *lived.get().expect("it was lived through"))),
+        Ok(_) => Ok((job, *lived.get().expect("it was lived through"))),
         Err(TestError::Fail(why, a)) => Err(format!("{why}\n\nThe try:\n{a}")),
         Err(TestError::Abort(why)) => Err(why.to_string()),
     }
 }
 
 /// Steps that an errand takes in most tries; each is a place to stop at.
-const fn steps_of(errand: Errand) -> usize {
-    match errand {
+const fn steps_of(job: Errand) -> usize {
+    match job {
         Errand::Work => 60,
         Errand::Intake => 8,
         Errand::Save => 6,
@@ -552,7 +553,7 @@ fn all(ground: fn() -> Ground) {
                         break;
                     }
                     match attempt(&ground, seed, 400) {
-                        Ok((errand, how)) => lived.lock().expect("lock").entry(errand).or_default().push(how),
+                        Ok((job, how)) => lived.lock().expect("lock").entry(job).or_default().push(how),
                         Err(story) => drop(broken.lock().expect("lock").insert(seed, story)),
                     }
                 }
@@ -564,20 +565,20 @@ fn all(ground: fn() -> Ground) {
     if let Some((seed, story)) = broken.into_inner().expect("lock").pop_first() {
         panic!("TAKEOVER_SEED={seed}: {story}");
     }
-    for (errand, lived) in lived.into_inner().expect("lock") {
+    for (job, lived) in lived.into_inner().expect("lock") {
         let stopped: BTreeSet<usize> = lived.iter().filter_map(|how| how.stopped_at).collect();
         let most = lived.iter().map(|how| how.steps).max().unwrap_or(0);
         let through = lived.iter().filter(|how| how.stopped_at.is_none()).count();
         let _ = writeln!(
             std::io::stdout().lock(),
-            "{errand:?}: {} tries, stopped at {} steps, {through} came through; {most} steps",
+            "{job:?}: {} tries, stopped at {} steps, {through} came through; {most} steps",
             lived.len(),
             stopped.len()
         );
-        assert!(most <= STEPS, "{errand:?} takes {most} steps");
+        assert!(most <= STEPS, "{job:?} takes {most} steps");
         // Enough tries are stopped all over: not inside a transaction, unless it breaks there.
-        if lived.len() > 3 * steps_of(errand) {
-            assert!(stopped.len() >= steps_of(errand) / 2, "{errand:?} was stopped at {stopped:?} alone");
+        if lived.len() > 3 * steps_of(job) {
+            assert!(stopped.len() >= steps_of(job) / 2, "{job:?} was stopped at {stopped:?} alone");
         }
     }
 }

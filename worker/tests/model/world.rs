@@ -6,16 +6,16 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use bridge_worker::consume::triggers::wishes_of;
+use bridge_worker::consume::triggers::requests_of;
 use bridge_worker::dispatch::BATCH;
-use bridge_worker::order::batch::serve;
+use bridge_worker::order::batch::process;
 use bridge_worker::policy::Policy;
 use bridge_worker::tools::{Limits, Tools};
 use bridge_worker::vendor::budget::Budget;
-use bridge_worker::vendor::integrations::Shops;
-use bridge_worker::vendor::limiter::Gate;
+use bridge_worker::vendor::integrations::ActiveIntegrations;
+use bridge_worker::vendor::limiter::Limiter;
 use bridge_worker::vendor::references::ReferenceCache;
-use bridge_worker::vendor::{Connect, Shop, Vendors};
+use bridge_worker::vendor::{ActiveIntegration, Connect, Vendors};
 use bridge_worker::{jobs, sync};
 use jiff::tz::{TimeZone, offset};
 use jiff::{Timestamp, ToSpan};
@@ -108,9 +108,9 @@ pub struct World {
     pub said: Said,
     pub crm: Arc<FakeCrm>,
     pub accounts: Vec<Arc<Account>>,
-    pub shops: Vec<Shop>,
+    pub shops: Vec<ActiveIntegration>,
     /// The same as the workers' registry of them.
-    pub registry: Shops,
+    pub registry: ActiveIntegrations,
     one_number: bool,
     declared: bool,
     pub send_statuses: bool,
@@ -214,7 +214,7 @@ impl World {
             fakes.push((integration.id, Vendors { courier: account, crm: crm.clone() }));
         }
         let ids: Vec<IntegrationId> = fakes.iter().map(|(id, _)| *id).collect();
-        let registry = Shops::new(store.clone(), Arc::new(Fakes(fakes.into_iter().collect())));
+        let registry = ActiveIntegrations::new(store.clone(), Arc::new(Fakes(fakes.into_iter().collect())));
         registry.refresh().await.expect("integrations");
         let shops = ids.into_iter().map(|id| registry.any(id).expect("a shop")).collect();
         let mut world = Self {
@@ -255,7 +255,7 @@ impl World {
             clock: self.clock.clone(),
             journal: self.journal.clone(),
             metrics: metrics(),
-            gate: Gate::new(self.clock.clone(), budget, Duration::from_secs(5)),
+            limiter: Limiter::new(self.clock.clone(), budget, Duration::from_secs(5)),
             policy: Policy::new([2, 15, 45, 120, 300, 900, 3600].map(Duration::from_secs).to_vec()),
             limits: Limits {
                 settle: SETTLE,
@@ -268,7 +268,7 @@ impl World {
             module_code: "measoft".to_owned(),
             references: Arc::new(ReferenceCache::default()),
             towns: Arc::default(),
-            bell: Arc::default(),
+            notifier: Arc::default(),
         }
     }
 
@@ -459,7 +459,7 @@ impl World {
             What::Send => Command::SendOrder { number, declared },
             What::Update => Command::UpdateOrder { number, declared },
             What::Cancel => {
-                let pair = |(n, shop): (usize, &Shop)| Candidate {
+                let pair = |(n, shop): (usize, &ActiveIntegration)| Candidate {
                     delivery_type: format!("courier-{n}"),
                     integration: shop.id(),
                 };
@@ -473,11 +473,11 @@ impl World {
     async fn accept(&mut self, envelope: Envelope, what: What, order: i64) {
         let idle = self.store.backlog().await.expect("a count").0 == 0;
         let calm = idle && self.is_calm();
-        let wishes = wishes_of(&self.workers[0].tools, &envelope);
-        self.store.record_wishes(&wishes).await.expect("recorded");
+        let requests = requests_of(&self.workers[0].tools, &envelope);
+        self.store.record_requests(&requests).await.expect("recorded");
         let integrations: Vec<usize> =
-            (0..self.shops.len()).filter(|n| wishes.iter().any(|w| w.integration == self.shops[*n].id())).collect();
-        let number = wishes.first().map(|wish| wish.number.as_str().to_owned()).unwrap_or_default();
+            (0..self.shops.len()).filter(|n| requests.iter().any(|w| w.integration == self.shops[*n].id())).collect();
+        let number = requests.first().map(|request| request.number.as_str().to_owned()).unwrap_or_default();
         self.said.line(format!("   {what:?} {number} recorded for {integrations:?}"));
         let at = self.clock.now();
         let first_read = at.max(envelope.received_at + SETTLE);
@@ -508,7 +508,7 @@ impl World {
     async fn work(&mut self, by: usize, at: usize, stop: Option<Stop>) -> bool {
         let worker = &self.workers[by];
         let shop = self.shops[at].clone();
-        if worker.asleep.is_some() || worker.tools.gate.open_for(&shop.integration.courier_account()).is_err() {
+        if worker.asleep.is_some() || worker.tools.limiter.open_for(&shop.integration.courier_account()).is_err() {
             return false;
         }
         self.runs += 1;
@@ -519,7 +519,7 @@ impl World {
             if let Ok(intents) = claimed
                 && !intents.is_empty()
             {
-                serve(&tools, &shop, intents).await;
+                process(&tools, &shop, intents).await;
             }
         });
         self.drive(by, run, Box::pin(task)).await;
@@ -565,9 +565,9 @@ impl World {
         let mut ids = Vec::new();
         for job in published {
             let envelope = decode(&job.body).expect("readable");
-            let wishes = wishes_of(&self.workers[0].tools, &envelope);
+            let requests = requests_of(&self.workers[0].tools, &envelope);
             self.said.line(format!("   it asks for {:?} of {}", envelope.command.kind(), envelope.key));
-            self.store.record_wishes(&wishes).await.expect("recorded");
+            self.store.record_requests(&requests).await.expect("recorded");
             ids.push(job.id);
         }
         self.store.finish_jobs("test", &ids).await.expect("finished");

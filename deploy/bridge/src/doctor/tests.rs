@@ -22,7 +22,7 @@ use shared::store::Store;
 use shared::store::breakers::Held;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::integrations::NewIntegration;
-use shared::store::intents::{Want, Wish};
+use shared::store::intents::{OrderRequest, RequestKind};
 use shared::store::journal::{Entry, What};
 use shared::store::tracking_outbox::{NewTracking, TrackingState, UNKNOWN_CODE};
 use shared::telemetry::metrics::{BreakerState, BreakerTarget};
@@ -149,8 +149,8 @@ impl Stage {
         let allowed = retailcrm::AllowedHosts::parse("127.0.0.1").expect("hosts");
         let url = retailcrm::check(&self.crm.url(), &allowed).expect("url");
         let http = retailcrm::CrmHttp::new().expect("client");
-        let (tap, gate) = (std::sync::Arc::new(retailcrm::NoTap), std::sync::Arc::new(retailcrm::NoGate));
-        retailcrm::CrmClient::new(http, url, Secret::new(KEY), tap, gate)
+        let (tap, limiter) = (std::sync::Arc::new(retailcrm::NoTap), std::sync::Arc::new(retailcrm::NoLimiter));
+        retailcrm::CrmClient::new(http, url, Secret::new(KEY), tap, limiter)
     }
 
     async fn dead(&self, kind: &str, reason: &str) {
@@ -170,7 +170,7 @@ impl Stage {
             command: None,
             raw: None,
         };
-        self.store().await.bury(&dead).await.expect("buried");
+        self.store().await.add_dead_letter(&dead).await.expect("buried");
     }
 
     async fn examine(&self) -> Vec<Finding> {
@@ -555,11 +555,11 @@ const CASES: &[Case] = &[
             async {
                 let store = s.store().await;
                 let since = store.clock.now().checked_sub(Duration::from_secs(1900)).expect("moment");
-                let wish = Wish {
+                let request = OrderRequest {
                     integration: s.integration.id,
                     number: OrderNumber::parse("1001A").expect("number"),
                     order: None,
-                    want: Want::Send,
+                    want: RequestKind::Send,
                     declared: None,
                     candidates: Vec::new(),
                     due_at: since,
@@ -568,7 +568,7 @@ const CASES: &[Case] = &[
                     traceparent: None,
                     command_id: "c1".to_owned(),
                 };
-                store.record_wishes(&[wish]).await.expect("recorded");
+                store.record_requests(&[request]).await.expect("recorded");
             }
             .boxed_local()
         },

@@ -45,7 +45,7 @@ use crate::queue::amqp::supervise::supervise;
 use crate::queue::amqp::topology::{Part, Topology, routing_key};
 use crate::queue::amqp::upkept::Upkept;
 use crate::queue::pending_calls::PendingCalls;
-use crate::queue::{Aside, Consumer, PublishError, Publisher, Queue, QueueState, Subscription};
+use crate::queue::{Consumer, Parked, PublishError, Publisher, Queue, QueueState, Subscription};
 
 /// Longest wait of [`AmqpQueue::close`] for outstanding confirms.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
@@ -176,10 +176,10 @@ impl Consumer for AmqpQueue {
         self.subscription(self.shared.topology.lane_queue(lane), Source::Lane(lane), prefetch)
     }
 
-    fn subscribe_aside(&self, what: Aside, prefetch: u16) -> Option<Box<dyn Subscription>> {
+    fn subscribe_parked(&self, what: Parked, prefetch: u16) -> Option<Box<dyn Subscription>> {
         Some(match what {
-            Aside::Dead => self.subscription(self.shared.topology.dead_queue(), Source::Dead, prefetch),
-            Aside::Unrouted => self.subscription(self.shared.topology.unrouted_queue(), Source::Unrouted, prefetch),
+            Parked::Dead => self.subscription(self.shared.topology.dead_queue(), Source::Dead, prefetch),
+            Parked::Unrouted => self.subscription(self.shared.topology.unrouted_queue(), Source::Unrouted, prefetch),
         })
     }
 }

@@ -120,7 +120,7 @@ impl AmqpSubscription {
 }
 
 /// Rejects a message for good: the broker takes it to what was put aside.
-async fn put_aside(queue: &str, active: &Active, acker: Acker) {
+async fn park(queue: &str, active: &Active, acker: Acker) {
     tracing::warn!(queue, limit = DELIVERY_LIMIT, "a message was handed out too often and is put aside");
     let rejecting = acker.reject(BasicRejectOptions { requeue: false });
     if let Err(failure) = active.live.limited("basic.reject", SETTLE_LIMIT, rejecting).await {
@@ -199,7 +199,7 @@ impl Subscription for AmqpSubscription {
                         self.backoff.reset();
                         let Some(active) = &self.active else { continue };
                         if self.is_handed_out_too_often(&message) {
-                            put_aside(&self.queue, active, message.acker).await;
+                            park(&self.queue, active, message.acker).await;
                             continue;
                         }
                         return Some(self.delivery(active, message));

@@ -1,11 +1,11 @@
 //! The decision as a specification, to be read beside design §3 «Triggers».
 //!
-//! A row is: what it says · the unserved wishes in the order they came · what RetailCRM
-//! shows · what the ledger says · what is done. Wishes: `send`, `update`, `cancel`. The
+//! A row is: what it says · the unserved requests in the order they came · what RetailCRM
+//! shows · what the ledger says · what is done. Requests: `send`, `update`, `cancel`. The
 //! ledger: `-` for no delivery, else its state and words:
 //! `same`/`differs`/`declared` (from what MeaSoft holds or refused; in the declared value only) · `told` (RetailCRM knows the
 //! state) · `error` (it shows what gave up) · `reread` (read again as often as is allowed)
-//! · `locked` (changing and cancelling is switched off) · `doubt` (a writer lost its lease)
+//! · `locked` (changing and cancelling is switched off) · `suspect` (a writer lost its lease)
 //! · `looked` (MeaSoft was asked in this attempt) · `over` (it ended long ago) · `foreign` (it
 //! bears another integration's delivery).
 
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use crate::order::decide::*;
 
-fn wishes(text: &str) -> Wanted {
+fn requests(text: &str) -> Requested {
     // A cancel and a send after it, both served, under a doubt.
     let (text, send_again) = match text.strip_prefix("(cancel, send)") {
         Some(rest) => (rest, true),
@@ -24,7 +24,7 @@ fn wishes(text: &str) -> Wanted {
     for wish in &list {
         assert!(["send", "update", "cancel"].contains(wish), "no wish {wish}");
     }
-    Wanted {
+    Requested {
         send: at("send").is_some(),
         update: at("update").is_some(),
         cancel: at("cancel").is_some(),
@@ -63,7 +63,7 @@ fn situation(wanted: &str, shown: &str, ledger: &str) -> Situation {
         Known { state, cancelled_by_us: state == S::Cancelled, same, shown_before, written_back, shows_error }
     });
     Situation {
-        wanted: wishes(wanted),
+        wanted: requests(wanted),
         shown: shows(shown),
         known,
         over,
@@ -309,7 +309,7 @@ fn a_writer_lost_its_lease() {
 }
 
 fn any_situation() -> impl Strategy<Value = Situation> {
-    let wanted = any::<(bool, bool, bool, bool, bool)>().prop_map(|(send, update, cancel, after, again)| Wanted {
+    let wanted = any::<(bool, bool, bool, bool, bool)>().prop_map(|(send, update, cancel, after, again)| Requested {
         send,
         update,
         cancel,

@@ -1,6 +1,6 @@
 //! The rule over both simulators: lists that change between two orders, and edits.
 
-use shared::store::intents::Want;
+use shared::store::intents::RequestKind;
 use simulators::retailcrm::{Action, FaultRule, OrderBuilder, When, an_order};
 
 use crate::testing::World;
@@ -62,7 +62,7 @@ async fn an_order_of_an_unknown_way_of_paying_waits_while_the_lists_cannot_be_re
     world.crm.set_faults(vec![FaultRule::new("reference.*", When::Always, Action::FailBefore)]);
     let order = an_order().number("A-2").delivery_type("incity").status("SentMeaSoft");
     world.crm.add_order(world.account, order.no_payments().payment_of_the_rest("kurier", "not-paid"));
-    world.wish(world.id, "A-2", Want::Send).await;
+    world.request(world.id, "A-2", RequestKind::Send).await;
     world.work(world.id).await;
     assert!(world.courier.order("A-2").is_none() && world.dead().await.is_empty(), "it waits");
     world.crm.clear_faults();
@@ -86,7 +86,7 @@ async fn a_prepayment_undone_after_sending_is_collected() {
     world.crm.edit(world.account, order, |draft| {
         draft.set_payment_status("not-paid");
     });
-    world.wish(world.id, "A-1", Want::Update).await;
+    world.request(world.id, "A-1", RequestKind::Update).await;
     world.work(world.id).await;
     assert_eq!(collected(&world, "A-1").0, rest + 1000, "{:?}", world.dead().await);
 }

@@ -16,7 +16,7 @@ use crate::order::reading::payments_mark;
 use crate::order::recognise::with_codes;
 use crate::order::request::desired_with;
 use crate::order::request::tests::{collected_by_xml, delivery, integration, plain};
-use crate::order::saved_request::Overlay;
+use crate::order::saved_request::SavedRequest;
 
 /// Payment types by what they mean in [`references`] and [`settings`].
 const AT_THE_DOOR: [&str; 4] = ["cash", "bank-card", "kurier", "sbp"];
@@ -146,7 +146,7 @@ enum Expected {
 struct Made {
     order: Order,
     settings: Settings,
-    overlay: Overlay,
+    saved_request: SavedRequest,
     expected: Expected,
 }
 
@@ -328,13 +328,13 @@ impl Parts {
             }
         }
         let order = self.order(total, paid, &rows);
-        let overlay = Overlay {
+        let saved_request = SavedRequest {
             collect: said.map(Kopecks),
             cod_type: Some("cash".to_owned()),
             payments_mark: payments_mark(&order),
-            ..Overlay::default()
+            ..SavedRequest::default()
         };
-        Made { order, settings, overlay, expected }
+        Made { order, settings, saved_request, expected }
     }
 
     fn settings(&self) -> Settings {
@@ -386,16 +386,16 @@ impl Parts {
 }
 
 /// A conversion that may be the product's or a planted mistake.
-type Convert = fn(&Order, &Integration, &References, &Delivery, &Overlay) -> Result<Desired, GiveUp>;
+type Convert = fn(&Order, &Integration, &References, &Delivery, &SavedRequest) -> Result<Desired, GiveUp>;
 
 fn product(
     order: &Order,
     integration: &Integration,
     references: &References,
     delivery: &Delivery,
-    overlay: &Overlay,
+    saved_request: &SavedRequest,
 ) -> Result<Desired, GiveUp> {
-    desired_with(order, integration, references, None, delivery, overlay)
+    desired_with(order, integration, references, None, delivery, saved_request)
 }
 
 /// What MeaSoft holds after an edit: known lines are replaced, new ones are added, goods that
@@ -413,8 +413,9 @@ fn asked_after_edit(before: &NewOrder, edit: &NewOrder, codes: &BTreeMap<String,
 
 fn judge(convert: Convert, parts: &Parts, earlier: &Parts) -> Result<(), TestCaseError> {
     let made = parts.make();
-    let convert =
-        |made: &Made| convert(&made.order, &integration(&made.settings), &references(), &delivery(None), &made.overlay);
+    let convert = |made: &Made| {
+        convert(&made.order, &integration(&made.settings), &references(), &delivery(None), &made.saved_request)
+    };
     match (convert(&made), &made.expected) {
         (Ok(desired), Expected::Collect(sum)) => {
             prop_assert_eq!(desired.collect, Kopecks(*sum));
@@ -479,9 +480,9 @@ fn with_settings(integration: &Integration, change: impl Fn(&mut Settings)) -> I
     integration
 }
 
-/// The overlay is bound to the payments it was saved with.
-fn rebound(overlay: &Overlay, order: &Order) -> Overlay {
-    Overlay { payments_mark: payments_mark(order), ..overlay.clone() }
+/// The saved request is bound to the payments it was saved with.
+fn rebound(saved_request: &SavedRequest, order: &Order) -> SavedRequest {
+    SavedRequest { payments_mark: payments_mark(order), ..saved_request.clone() }
 }
 
 fn mutants() -> Vec<Mutant> {
@@ -540,10 +541,10 @@ fn mutants() -> Vec<Mutant> {
             product(order, &with_settings(i, |s| s.no_payment = NoPayment::Nothing), r, d, o)
         }),
         ("RetailCRM's word is not listened to", |order, i, r, d, o| {
-            product(order, i, r, d, &Overlay { collect: None, ..o.clone() })
+            product(order, i, r, d, &SavedRequest { collect: None, ..o.clone() })
         }),
         ("RetailCRM's word is taken blindly", |order, i, r, d, o| {
-            let mut made = product(order, i, r, d, &Overlay { collect: None, ..o.clone() })?;
+            let mut made = product(order, i, r, d, &SavedRequest { collect: None, ..o.clone() })?;
             made.collect = o.collect.unwrap_or(made.collect);
             Ok(made)
         }),

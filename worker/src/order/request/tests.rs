@@ -25,8 +25,8 @@ pub(crate) struct World {
     module_cod: Vec<(&'static str, bool)>,
     cancelling: Vec<&'static str>,
     declared: Option<Kopecks>,
-    overlay: Option<Overlay>,
-    overlay_is_current: bool,
+    saved_request: Option<SavedRequest>,
+    saved_request_is_current: bool,
 }
 
 /// The order of `order-full.json`: two chairs, a marked lamp, a cancelled table, delivery
@@ -42,8 +42,8 @@ fn full() -> World {
         module_cod: vec![],
         cancelling: vec![],
         declared: None,
-        overlay: None,
-        overlay_is_current: true,
+        saved_request: None,
+        saved_request_is_current: true,
     }
 }
 
@@ -118,8 +118,8 @@ impl World {
         self
     }
 
-    fn overlay(mut self, overlay: Overlay) -> Self {
-        self.overlay = Some(overlay);
+    fn saved_request(mut self, saved_request: SavedRequest) -> Self {
+        self.saved_request = Some(saved_request);
         self
     }
 
@@ -131,13 +131,13 @@ impl World {
     fn convert_order(&self, order: &Order) -> Result<Desired, GiveUp> {
         let references =
             References::with(&self.complete, &self.type_cod, &self.module_cod).with_cancelling(&self.cancelling);
-        let overlay = self.overlay.clone().map(|mut overlay| {
-            if self.overlay_is_current {
-                overlay.payments_mark = payments_mark(order);
+        let saved_request = self.saved_request.clone().map(|mut saved_request| {
+            if self.saved_request_is_current {
+                saved_request.payments_mark = payments_mark(order);
             }
-            serde_json::to_string(&overlay).expect("an overlay serialises")
+            serde_json::to_string(&saved_request).expect("an overlay serialises")
         });
-        desired(order, &integration(&self.settings), &references, self.declared, &delivery(overlay))
+        desired(order, &integration(&self.settings), &references, self.declared, &delivery(saved_request))
     }
 }
 
@@ -160,7 +160,7 @@ pub(crate) fn integration(settings: &Settings) -> Integration {
     }
 }
 
-pub(crate) fn delivery(overlay: Option<String>) -> Delivery {
+pub(crate) fn delivery(saved_request: Option<String>) -> Delivery {
     Delivery {
         id: DeliveryId(1),
         integration: IntegrationId(17),
@@ -182,7 +182,7 @@ pub(crate) fn delivery(overlay: Option<String>) -> Delivery {
         sent_at: None,
         price: None,
         item_codes: BTreeMap::new(),
-        overlay,
+        saved_request,
         crm_written: CrmWritten::default(),
         reject_reason: None,
         requests: 0,
@@ -703,22 +703,22 @@ fn the_money_and_the_lines_of_an_order() {
         // What only the save callback knew.
         (
             "the callback's sum to collect stands while the payments stand",
-            plain().payments("sbp 3150").overlay(Overlay {
+            plain().payments("sbp 3150").saved_request(SavedRequest {
                 collect: Some(Kopecks::roubles(3150)),
                 cod_type: Some("bank-card".to_owned()),
                 declared: Some(Kopecks::roubles(2800)),
-                ..Overlay::default()
+                ..SavedRequest::default()
             }),
             with_chairs("3150.00 CARD") + "; declared 2800.00",
         ),
         (
             "a changed payment undoes the callback's sum",
             World {
-                overlay_is_current: false,
+                saved_request_is_current: false,
                 ..plain()
                     .payments("cash paid 3150")
                     .prepaid(3150)
-                    .overlay(Overlay { collect: Some(Kopecks::roubles(3150)), ..Overlay::default() })
+                    .saved_request(SavedRequest { collect: Some(Kopecks::roubles(3150)), ..SavedRequest::default() })
             },
             with_chairs("0.00 NO"),
         ),
@@ -726,29 +726,29 @@ fn the_money_and_the_lines_of_an_order() {
             "the callback says that nothing is collected, and nothing is left to pay",
             plain()
                 .payments("e-money 3150")
-                .overlay(Overlay { collect: Some(Kopecks::ZERO), ..Overlay::default() }),
+                .saved_request(SavedRequest { collect: Some(Kopecks::ZERO), ..SavedRequest::default() }),
             with_chairs("0.00 NO"),
         ),
         (
             "the callback says that nothing is collected, the payments that all is",
-            plain().overlay(Overlay { collect: Some(Kopecks::ZERO), ..Overlay::default() }),
+            plain().saved_request(SavedRequest { collect: Some(Kopecks::ZERO), ..SavedRequest::default() }),
             "refused: cod_mismatch (total 3150.00 - paid 0.00 - to be paid online 0.00 = 3150.00, \
              to collect 3150.00, RetailCRM says 0.00)"
                 .to_owned(),
         ),
         (
             "the callback says nothing about a sum: the payments decide",
-            plain().overlay(Overlay { collect: None, ..Overlay::default() }),
+            plain().saved_request(SavedRequest { collect: None, ..SavedRequest::default() }),
             with_chairs("3150.00 CASH"),
         ),
         (
             "a declared value of nothing is said, on order and lines alike",
-            plain().overlay(Overlay { declared: Some(Kopecks::ZERO), ..Overlay::default() }),
+            plain().saved_request(SavedRequest { declared: Some(Kopecks::ZERO), ..SavedRequest::default() }),
             "3150.00 CASH; 3301 2×1400.00 vat 20 insured 0.00; fee 350.00 vat 0; declared 0.00".to_owned(),
         ),
         (
             "the callback's sum to collect is checked too",
-            plain().overlay(Overlay { collect: Some(Kopecks::roubles(4000)), ..Overlay::default() }),
+            plain().saved_request(SavedRequest { collect: Some(Kopecks::roubles(4000)), ..SavedRequest::default() }),
             "refused: cod_mismatch (total 3150.00 - paid 0.00 - to be paid online 0.00 = 3150.00, to collect 3150.00, \
              RetailCRM says 4000.00)"
                 .to_owned(),
@@ -977,7 +977,7 @@ fn who_where_and_how_heavy() {
             "the callback's pick-up point beats the order's",
             plain()
                 .with("/delivery/data/pickuppointId", json!("MSK12"))
-                .overlay(Overlay { pickup_point: Some("MSK99".to_owned()), ..Overlay::default() }),
+                .saved_request(SavedRequest { pickup_point: Some("MSK99".to_owned()), ..SavedRequest::default() }),
             "pvz",
             "MSK99",
         ),
@@ -1062,9 +1062,9 @@ fn who_where_and_how_heavy() {
         ),
         (
             "packages of the callback beat the order's",
-            full().overlay(Overlay {
-                packages: vec![OverlayPackage { weight: Some(Grams(700)), ..OverlayPackage::default() }],
-                ..Overlay::default()
+            full().saved_request(SavedRequest {
+                packages: vec![SavedPackage { weight: Some(Grams(700)), ..SavedPackage::default() }],
+                ..SavedRequest::default()
             }),
             "packages",
             "0.7 kg -×-×-",
@@ -1080,7 +1080,7 @@ fn who_where_and_how_heavy() {
         ),
         (
             "the callback's mode beats all",
-            plain().overlay(Overlay { service: Some("9".to_owned()), ..Overlay::default() }),
+            plain().saved_request(SavedRequest { service: Some("9".to_owned()), ..SavedRequest::default() }),
             "service",
             "9",
         ),

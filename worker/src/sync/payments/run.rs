@@ -16,12 +16,12 @@ use shared::{reason, store};
 use crate::order::report;
 use crate::sync::apply::payment_letter;
 use crate::sync::facts::Facts;
-use crate::sync::keeper::Keeper;
+use crate::sync::guard::LeaseGuard;
 use crate::sync::payments::decide::{Decision, Question};
 use crate::sync::payments::plan::{LeftBehind, Move, Plan};
 use crate::sync::{internal, next_try};
 use crate::tools::Tools;
-use crate::vendor::Shop;
+use crate::vendor::ActiveIntegration;
 use crate::vendor::references::References;
 
 /// Orders read in one request.
@@ -67,40 +67,40 @@ const fn reason_of(error: &CrmError) -> &'static str {
 }
 
 /// Settles what is due of an integration.
-pub async fn run(tools: &Tools, shop: &Shop) -> Outcome {
-    match tools.store.next_payment_due(shop.id()).await {
+pub async fn run(tools: &Tools, active: &ActiveIntegration) -> Outcome {
+    match tools.store.next_payment_due(active.id()).await {
         Ok(Some(due)) if due <= tools.clock.now() => {}
         Ok(_) => return Outcome::AlreadyDone("no payment waits"),
         Err(_) => return internal(),
     }
-    let keeper = match Keeper::take(tools, &format!("payments|{}", shop.id())).await {
-        Ok(Some(keeper)) => keeper,
+    let guard = match LeaseGuard::take(tools, &format!("payments|{}", active.id())).await {
+        Ok(Some(guard)) => guard,
         Ok(None) => return Outcome::Superseded("another worker settles payments of this integration"),
         Err(_) => return internal(),
     };
-    let outcome = match settle_due(tools, shop, &keeper).await {
+    let outcome = match settle_due(tools, active, &guard).await {
         Ok(()) => Outcome::Done(Change::Synced),
-        Err(Trouble::Halt(error)) => report::failure(tools, shop, &error).await,
+        Err(Trouble::Halt(error)) => report::failure(tools, active, &error).await,
         Err(Trouble::Store(error)) => {
             tracing::warn!(%error, "payments wait for the database");
             internal()
         }
         Err(_) => internal(),
     };
-    keeper.release().await;
+    guard.release().await;
     outcome
 }
 
-async fn settle_due(tools: &Tools, shop: &Shop, keeper: &Keeper) -> Result<(), Trouble> {
+async fn settle_due(tools: &Tools, active: &ActiveIntegration, guard: &LeaseGuard) -> Result<(), Trouble> {
     loop {
-        let due = tools.store.due_payments(shop.id(), BATCH).await?;
+        let due = tools.store.due_payments(active.id(), BATCH).await?;
         if due.is_empty() {
             return Ok(());
         }
         let mut ids: Vec<CrmOrderId> = due.iter().map(|row| row.crm_order).collect();
         ids.sort_unstable();
         ids.dedup();
-        let read = match (References::of(tools, shop).await, shop.vendors.crm.orders_by_ids(&ids).await) {
+        let read = match (References::of(tools, active).await, active.vendors.crm.orders_by_ids(&ids).await) {
             (Ok(references), Ok(orders)) => Ok((references, orders)),
             (Err(error), _) | (_, Err(error)) => Err(error),
         };
@@ -116,19 +116,19 @@ async fn settle_due(tools: &Tools, shop: &Shop, keeper: &Keeper) -> Result<(), T
         let readable: HashMap<CrmOrderId, &Order> = orders.iter().flatten().map(|order| (order.id, order)).collect();
         // A type or status the shop added a minute ago is not in the lists yet.
         if readable.values().any(|order| !references.cover(order))
-            && let Ok(newer) = References::reread(tools, shop).await
+            && let Ok(newer) = References::reread(tools, active).await
         {
             references = newer;
         }
         for row in &due {
             let mut tx = tools.store.db.begin().await?;
-            let held = tx.holds_lease(&keeper.lease).await?;
+            let held = tx.holds_lease(&guard.lease).await?;
             tx.commit().await?;
             if !held {
                 return Ok(());
             }
             let result = match readable.get(&row.crm_order) {
-                Some(order) => Settling { tools, shop, references: &references, row }.settle(order).await,
+                Some(order) => Settling { tools, active, references: &references, row }.settle(order).await,
                 None => Err(Trouble::GiveUp(unreadable(&orders, row.crm_order))),
             };
             conclude(tools, row, result).await?;
@@ -152,15 +152,15 @@ enum Settled {
 /// One closing at work.
 struct Settling<'a> {
     tools: &'a Tools,
-    shop: &'a Shop,
+    active: &'a ActiveIntegration,
     references: &'a References,
     row: &'a PaymentMove,
 }
 
 impl Settling<'_> {
     fn decide(&self, order: &Order, facts: &Facts, settled: bool, used: Option<&str>) -> Decision {
-        let code = self.shop.integration.code(&self.tools.module_code);
-        let settings = &self.shop.integration.settings;
+        let code = self.active.integration.code(&self.tools.module_code);
+        let settings = &self.active.integration.settings;
         let replayed = self.row.replayed;
         Question { order, settings, references: self.references, facts, code: &code, settled, replayed, used }.decide()
     }
@@ -200,7 +200,7 @@ impl Settling<'_> {
     }
 
     async fn read_again(&self) -> Result<Order, Trouble> {
-        match self.shop.vendors.crm.order(self.row.crm_order).await {
+        match self.active.vendors.crm.order(self.row.crm_order).await {
             Err(CrmError::NotFound { .. }) => {
                 let detail = format!("id {}", self.row.crm_order);
                 Err(Trouble::GiveUp(reason::give_up(reason::ORDER_NOT_FOUND, detail)))
@@ -308,7 +308,7 @@ impl Settling<'_> {
 
     /// One step; `again` when it was begun before and may have happened.
     async fn one_step(&self, order: &Order, plan: &Plan, step: &Move, again: bool) -> Result<Done, CrmError> {
-        let crm = &self.shop.vendors.crm;
+        let crm = &self.active.vendors.crm;
         let paid_at = |status: &str| plan.paid_at.filter(|_| self.references.is_complete(status));
         match step {
             Move::EditAmount { payment, amount } => {
@@ -364,7 +364,7 @@ impl Settling<'_> {
             _ => None,
         });
         if let (Some(_), Some(ours)) = (theirs, ours) {
-            match self.shop.vendors.crm.delete_payment(ours.id).await {
+            match self.active.vendors.crm.delete_payment(ours.id).await {
                 Ok(_) => {
                     why.push_str(&format!("; our payment {} of {} {} was taken back", ours.id, ours.amount, ours.kind))
                 }
@@ -393,7 +393,7 @@ impl Settling<'_> {
                 external_id: Some(tag),
                 comment: None,
             };
-            match self.shop.vendors.crm.create_payment(&order.site, &old).await {
+            match self.active.vendors.crm.create_payment(&order.site, &old).await {
                 Ok(_) => back.push(was),
                 Err(error) if error.class() == Class::Park => {
                     let detail = format!(
@@ -482,7 +482,7 @@ async fn conclude(tools: &Tools, row: &PaymentMove, result: Result<Settled, Trou
                 tx.drop_payment_plan(row.id, now).await?;
             }
             if tx.end_payment(row.id, MoveState::Dead, give_up.reason, now).await? {
-                tx.bury(&dead, now).await?;
+                tx.add_dead_letter(&dead, now).await?;
             }
             let text = format!("payments: gave up ({}, {}) {}", give_up.reason, give_up.fault, give_up.detail);
             tx.append_journal(&entry(What::Decision, text)).await?;

@@ -7,7 +7,7 @@ use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
 use shared::message::{Lane, decode};
 use shared::queue::contract::send_order;
-use shared::queue::{Aside, Consumer as _, Death, Delivery, Publisher as _, Queue as _, QueueState, Subscription};
+use shared::queue::{Consumer as _, Death, Delivery, Parked, Publisher as _, Queue as _, QueueState, Subscription};
 use tokio::time::timeout;
 
 use crate::bench::AmqpBench;
@@ -46,7 +46,7 @@ async fn what_cannot_be_routed_is_kept_and_counted() {
     let counted = until(&bench, |state| state.unrouted == 1).await;
     assert!(counted.depth.iter().all(|(_, waiting)| *waiting == 0), "{counted:?}");
 
-    let mut unrouted = queue.subscribe_aside(Aside::Unrouted, 1).expect("kept");
+    let mut unrouted = queue.subscribe_parked(Parked::Unrouted, 1).expect("kept");
     let delivery = take(&mut unrouted).await;
     assert_eq!(delivery.body, b"who?");
     assert_eq!(delivery.death, Some(Death { queue: "nowhere.Fly".to_owned(), reason: "unrouted".to_owned() }));
@@ -61,7 +61,7 @@ async fn what_is_handed_out_too_often_is_put_aside_with_its_reason() {
     // By way of the ladder, so that it has died once before.
     queue.publish(sent.clone(), Some(Duration::from_millis(1))).await.expect("published");
     let mut lane = queue.subscribe(Lane::Interactive, 1);
-    let mut dead = queue.subscribe_aside(Aside::Dead, 1).expect("kept");
+    let mut dead = queue.subscribe_parked(Parked::Dead, 1).expect("kept");
     let (delivery, times) = timeout(LIMIT, async {
         let mut times = 0;
         loop {

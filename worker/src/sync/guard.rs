@@ -7,13 +7,13 @@ use shared::store::leases::Lease;
 use crate::tools::Tools;
 
 /// A lease that is renewed until it is let go or dropped.
-pub struct Keeper {
+pub struct LeaseGuard {
     pub lease: Lease,
     tools: Tools,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Keeper {
+impl LeaseGuard {
     /// Takes a lease and keeps it; `None` while another holds it.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for LeaseGuard {
     fn drop(&mut self) {
         self.task.abort();
     }
