@@ -36,6 +36,10 @@ impl TrackingState {
 /// Why RetailCRM is not told of a code that nobody knows and nobody mapped.
 pub const UNKNOWN_CODE: &str = "unknown code";
 
+/// Why a status stays here whose order has left RetailCRM, or was deleted, before RetailCRM heard
+/// that it was placed.
+pub const UNKNOWN_DELIVERY: &str = "RetailCRM does not know the delivery";
+
 /// A status to be told.
 #[derive(Debug, Clone)]
 pub struct NewTracking {
@@ -263,6 +267,17 @@ impl Tx {
             )
             .await?;
         Ok(row.map(|row| row.opt_int("newest")).transpose()?.flatten().map(moment))
+    }
+
+    /// RetailCRM knows the delivery now: the statuses kept back for that are due.
+    pub async fn tracking_is_known(&mut self, delivery: DeliveryId, now: Timestamp) -> Result<()> {
+        self.exec(
+            "UPDATE tracking_outbox SET state = 'waiting', why = NULL, due_at = $3 WHERE delivery_id = $1 \
+             AND state = 'kept' AND why = $2",
+            args![delivery, UNKNOWN_DELIVERY, now.as_millisecond()],
+        )
+        .await
+        .map(|_| ())
     }
 
     /// Takes statuses off the way.

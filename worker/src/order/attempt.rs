@@ -39,6 +39,8 @@ pub struct Attempt {
     pub read_again: bool,
     /// It gave up, and RetailCRM could not be told at the moment: it is told later.
     pub unreported: bool,
+    /// RetailCRM learned of a delivery that was placed before this attempt.
+    pub reported_late: bool,
     /// When MeaSoft was last asked for it, by the clock that all processes see.
     pub looked_at: Option<Timestamp>,
     /// A look-up already answered a request to verify.
@@ -75,6 +77,7 @@ impl Attempt {
             outcome: None,
             read_again: false,
             unreported: false,
+            reported_late: false,
             looked_at: None,
             verified: false,
             withdrawn: false,

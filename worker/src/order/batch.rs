@@ -609,6 +609,9 @@ async fn store_result(
         if let Some(retired) = &attempt.retired {
             tx.keep_past(retired).await?;
         }
+        if held && attempt.reported_late {
+            tx.tracking_is_known(d.id, now).await?;
+        }
     }
     if !held {
         drop(tx);

@@ -323,6 +323,8 @@ fn mark_reported(attempts: &mut [Attempt], reports: &BTreeMap<CrmOrderId, CrmWri
             && ids.contains(&d.crm_order)
             && let Some(written) = reports.get(&d.crm_order)
         {
+            let is_new = matches!(attempt.outcome, Some(Outcome::Done(Change::Created)));
+            attempt.reported_late = d.crm_written.external_id.is_empty() && !is_new;
             d.crm_written = written.clone();
         }
     }

@@ -16,7 +16,7 @@ use shared::retailcrm::error::Class;
 use shared::retailcrm::wire::tracking::{MAX_UPDATES, TrackingEntry, TrackingUpdate};
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::journal::{Entry, What};
-use shared::store::tracking_outbox::{TrackingState, UNKNOWN_CODE, Waiting};
+use shared::store::tracking_outbox::{TrackingState, UNKNOWN_CODE, UNKNOWN_DELIVERY, Waiting};
 use shared::{reason, store};
 
 use crate::order::report;
@@ -118,7 +118,7 @@ async fn sort(tools: &Tools, active: &ActiveIntegration, waiting: Vec<Waiting>) 
     let settings = &active.integration.settings;
     let mut batches: Vec<TrackingBatch> = Vec::new();
     let mut kept: Vec<(i64, &'static str)> = Vec::new();
-    let mut unreported: Vec<(i64, u32)> = Vec::new();
+    let mut unreported: Vec<Waiting> = Vec::new();
     for status in waiting {
         if !status.live {
             kept.push((status.id, "of an earlier number of the order"));
@@ -127,7 +127,7 @@ async fn sort(tools: &Tools, active: &ActiveIntegration, waiting: Vec<Waiting>) 
         } else if !status.told && status.withdrawn {
             kept.push((status.id, "cancelled by us"));
         } else if !status.told {
-            unreported.push((status.id, status.attempt));
+            unreported.push(status);
         } else {
             match batches.last_mut() {
                 Some(batch) if batch.delivery == status.delivery => batch.statuses.push(status),
@@ -144,11 +144,32 @@ async fn sort(tools: &Tools, active: &ActiveIntegration, waiting: Vec<Waiting>) 
     for (id, why) in kept {
         tools.store.settle_tracking(&[id], TrackingState::Kept, Some(why)).await?;
     }
-    // RetailCRM does not know the delivery yet: the order's own work tells it.
-    for (id, attempt) in unreported {
-        tools.store.postpone_tracking(&[id], next_try(tools, attempt)).await?;
+    for status in unreported {
+        keep_unreported(tools, active, &status).await?;
     }
     Ok(batches)
+}
+
+/// RetailCRM does not know the delivery yet: the order's own work tells it. When there is none left
+/// to do, the order has left or was deleted meanwhile; the status is due again if it comes back.
+async fn keep_unreported(tools: &Tools, active: &ActiveIntegration, status: &Waiting) -> store::Result<()> {
+    match standing(tools, active, status.delivery, &status.number).await? {
+        Standing::AtWork => {
+            return tools.store.postpone_tracking(&[status.id], next_try(tools, status.attempt)).await;
+        }
+        Standing::Left => {
+            return tools.store.settle_tracking(&[status.id], TrackingState::Kept, Some("cancelled by us")).await;
+        }
+        Standing::Settled => {}
+    }
+    tools.store.settle_tracking(&[status.id], TrackingState::Kept, Some(UNKNOWN_DELIVERY)).await?;
+    // It may have come back between the look and the commit.
+    if tools.store.delivery(status.delivery).await?.is_some_and(|d| !d.crm_written.external_id.is_empty()) {
+        let mut tx = tools.store.db.begin().await?;
+        tx.tracking_is_known(status.delivery, tools.clock.now()).await?;
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 fn update(active: &ActiveIntegration, zone: &TimeZone, batch: &TrackingBatch) -> TrackingUpdate {
@@ -318,13 +339,18 @@ enum Standing {
     Settled,
 }
 
-async fn standing(tools: &Tools, active: &ActiveIntegration, batch: &TrackingBatch) -> store::Result<Standing> {
-    let Some(d) = tools.store.delivery(batch.delivery).await? else { return Ok(Standing::Settled) };
+async fn standing(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    delivery: DeliveryId,
+    number: &str,
+) -> store::Result<Standing> {
+    let Some(d) = tools.store.delivery(delivery).await? else { return Ok(Standing::Settled) };
     if d.state == DeliveryState::Cancelled {
         return Ok(Standing::Left);
     }
     // A trigger whose order was not read yet may be about this one.
-    match tools.store.waiting_by_number(active.id(), &batch.number).await? {
+    match tools.store.waiting_by_number(active.id(), number).await? {
         Some(requests) if requests.cancel_seq > requests.send_seq => return Ok(Standing::Left),
         Some(_) => return Ok(Standing::AtWork),
         None => {}
@@ -345,7 +371,7 @@ async fn add_dead_letter(
 ) -> store::Result<()> {
     let now = tools.clock.now();
     let ids: Vec<i64> = batch.statuses.iter().map(|s| s.id).collect();
-    let standing = standing(tools, active, batch).await?;
+    let standing = standing(tools, active, batch.delivery, &batch.number).await?;
     if standing == Standing::Left {
         return tools.store.settle_tracking(&ids, TrackingState::Kept, Some("the order has left")).await;
     }

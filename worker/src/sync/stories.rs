@@ -358,6 +358,27 @@ async fn an_order_that_left_and_came_back_is_told_of_again() {
 }
 
 #[tokio::test]
+async fn a_status_of_an_order_that_left_unreported_waits_for_nothing_and_comes_when_it_returns() {
+    let world = World::new().await;
+    let order = world.place("A-1").await;
+    let ours = world.first().integration.settings.delivery_types[0].clone();
+    world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
+    // It left before RetailCRM heard that it was placed.
+    let mut delivery = world.delivery(order).await;
+    delivery.crm_written = Default::default();
+    let mut tx = world.store().db.begin().await.expect("begun");
+    assert!(tx.save_delivery(&delivery, false, world.tools.clock.now()).await.expect("saved"));
+    tx.commit().await.expect("committed");
+    world.courier.set_status("A-1", "ACCEPTED", soon(&world, 1));
+    sync(&world).await;
+    assert_eq!(world.store().next_tracking_due(world.id).await.expect("read"), None, "nothing is tried for ever");
+    world.crm.edit(world.account, order, |order| order.set_delivery_type(&ours));
+    world.send(world.id, "A-1").await;
+    sync(&world).await;
+    assert_eq!(world.told(order).last().map(String::as_str), Some("ACCEPTED"));
+}
+
+#[tokio::test]
 async fn an_order_at_work_is_not_disturbed_and_its_status_comes_later() {
     let world = World::new().await;
     let order = world.place("A-1").await;
