@@ -6,8 +6,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use harness::{Mode, World};
-use shared::config::LogFormat;
-use shared::telemetry::logs;
+use shared::telemetry::logs::{self, LogFormat};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);

@@ -11,9 +11,12 @@ use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 use crate::domain::Secret;
+
+pub use crate::digest::{hex, sha256_hex};
+pub use crate::random::{random, random_hex, random_number};
 
 const VERSION: u8 = 1;
 
@@ -49,45 +52,6 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
         mac.update(part);
     }
     mac.finalize().into_bytes().into()
-}
-
-/// Random bytes from the operating system (through uuid's generator, which uses it).
-pub fn random<const N: usize>() -> [u8; N] {
-    let mut out = [0u8; N];
-    for chunk in out.chunks_mut(8) {
-        // A v4 UUID has 6 fixed bits; hashing two of them leaves 64 good ones per chunk.
-        let mut hash = Sha256::new();
-        hash.update(uuid::Uuid::new_v4().as_bytes());
-        hash.update(uuid::Uuid::new_v4().as_bytes());
-        let digest = hash.finalize();
-        chunk.copy_from_slice(&digest[..chunk.len()]);
-    }
-    out
-}
-
-/// A random positive number of 63 bits: what is drawn so does not repeat.
-pub fn random_number() -> i64 {
-    (i64::from_be_bytes(random::<8>()) & i64::MAX).max(1)
-}
-
-/// A random lower-case hex text of `2 × N` characters.
-pub fn random_hex<const N: usize>() -> String {
-    hex(&random::<N>())
-}
-
-pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
-}
-
-pub fn sha256(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
-}
-
-/// SHA-256 in lower-case hex.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&sha256(bytes))
 }
 
 impl SecretKey {

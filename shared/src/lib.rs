@@ -5,21 +5,29 @@
 //! Nothing here decides what to *do* about an order: that is `worker`.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+pub mod allowed_hosts;
 pub mod arguments;
 pub mod bootstrap;
 pub mod clock;
+pub mod closed_set;
 pub mod config;
 pub mod crypto;
+pub mod ctx;
+pub mod digest;
 pub mod domain;
 pub mod draft;
 pub mod existing;
+pub mod explain;
+pub mod files;
 pub mod hidden;
 pub mod listen;
+pub mod locked;
 pub mod measoft;
 pub mod message;
 pub mod pasted;
 pub mod planted;
 pub mod queue;
+pub mod random;
 pub mod reason;
 pub mod retailcrm;
 pub mod retry;

@@ -2,8 +2,7 @@
 //! sentence for people and the next step, in both languages. MeaSoft's own reasons are
 //! explained beside its error codes.
 
-use crate::domain::{Fault, Language};
-use crate::measoft::codes;
+use crate::domain::Fault;
 use crate::message::GiveUp;
 
 /// Words for people.
@@ -286,23 +285,6 @@ type in the order, save, choose the old one again and send it anew.";
 pub fn give_up(reason: &'static str, detail: impl Into<String>) -> GiveUp {
     let fault = OURS.iter().find(|(label, ..)| *label == reason).map_or(Fault::Bridge, |(_, fault, ..)| *fault);
     GiveUp { reason, fault, detail: detail.into() }
-}
-
-/// Every reason there is, ours and MeaSoft's.
-pub fn all() -> impl Iterator<Item = &'static str> {
-    OURS.iter().map(|(label, ..)| *label).chain(codes::reasons())
-}
-
-/// The words for a reason, ours or MeaSoft's.
-pub fn explain(reason: &str, language: Language) -> Explanation {
-    if let Some((_, _, ru, en)) = OURS.iter().find(|(label, ..)| *label == reason) {
-        return match language {
-            Language::Ru => *ru,
-            Language::En => *en,
-        };
-    }
-    let found = codes::explain(reason, language);
-    Explanation { text: found.text, next_step: found.next_step }
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! What a command waits for, so that one that comes to no end can say it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use crate::locked::locked;
 
 tokio::task_local! {
     static WAITING: Arc<Mutex<String>>;
@@ -9,7 +11,7 @@ tokio::task_local! {
 
 /// Notes what is waited for next, where somebody asks ([`limited`]).
 pub fn on(what: impl FnOnce() -> String) {
-    let _ = WAITING.try_with(|waiting| *waiting.lock().unwrap_or_else(PoisonError::into_inner) = what());
+    let _ = WAITING.try_with(|waiting| *locked(waiting) = what());
 }
 
 /// Runs a command within its time.
@@ -19,7 +21,7 @@ pub fn on(what: impl FnOnce() -> String) {
 pub async fn limited<F: Future>(limit: Duration, command: F) -> Result<F::Output, String> {
     let waiting = Arc::new(Mutex::new(String::new()));
     let done = tokio::time::timeout(limit, WAITING.scope(waiting.clone(), command)).await;
-    done.map_err(|_| waiting.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    done.map_err(|_| locked(&waiting).clone())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use shared::config::Source;
 use shared::domain::Language;
-use shared::reason::explain;
+use shared::explain;
 use shared::store::Store;
 use shared::store::dead_letters::{DeadFilter, DeadLetter, DeadState};
 use shared::store::journal::{Entry, What};
@@ -84,7 +84,7 @@ fn language() -> Language {
 }
 
 fn document(dead: &DeadLetter) -> Value {
-    let words = explain(&dead.reason, language());
+    let words = explain::reason(&dead.reason, language());
     json!({
         "id": dead.id, "integration": dead.integration.map(|i| i.0), "order": dead.number, "kind": dead.kind,
         "fault": dead.fault.as_str(), "reason": dead.reason, "text": text(dead, words.text), "next_step": words.next_step,
@@ -159,7 +159,7 @@ async fn show(dead: &DeadLetter, zone: &TimeZone, store: &Store, out: &Output) -
     document["command"] = dead.command.as_deref().and_then(|c| serde_json::from_str(c).ok()).unwrap_or(Value::Null);
     document["raw"] = dead.raw.as_deref().map_or(Value::Null, |raw| json!(String::from_utf8_lossy(raw)));
     out.answer(&document, || {
-        let words = explain(&dead.reason, language());
+        let words = explain::reason(&dead.reason, language());
         say!("{}", bold(&format!("Dead letter {} ({})", dead.id, dead.state.as_str())));
         say!("  order      {}", dead.number.as_deref().unwrap_or("-"));
         say!("  command    {}, tried {} time(s), happened {} time(s)", dead.kind, dead.tries, dead.attempts);

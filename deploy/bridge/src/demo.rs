@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Why the story could not be told.
 pub fn run(args: &Demo, out: &Output) -> Result<ExitCode, Failure> {
     let filter = Source::environment().get("RUST_LOG").ok().flatten().unwrap_or_else(|| "off".to_owned());
-    logs::start(shared::config::LogFormat::Text, &filter).map_err(Failure::Config)?;
+    logs::start(logs::LogFormat::Text, &filter).map_err(|bad| Failure::Config(bad.into()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
     let done = runtime.block_on(async {
         let folder = std::env::temp_dir().join(format!("measoft-bridge-demo-{}", std::process::id()));

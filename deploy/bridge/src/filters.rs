@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use shared::domain::{Fault, Integration, IntegrationId, IntegrationState};
 use shared::store::Store;
-use shared::{reason, suggest};
+use shared::{explain, suggest};
 
 use crate::output::Failure;
 
@@ -33,7 +33,7 @@ pub fn fault(given: &str) -> Result<Fault, Failure> {
 /// # Errors
 /// Of one that is neither.
 pub async fn reason(given: &str, store: &Store) -> Result<String, Failure> {
-    let mut known: BTreeSet<String> = reason::all().map(str::to_owned).collect();
+    let mut known: BTreeSet<String> = explain::all_reasons().map(str::to_owned).collect();
     known.extend(store.reasons_of_dead_letters().await?);
     if known.contains(given) {
         return Ok(given.to_owned());

@@ -264,7 +264,7 @@ pub async fn run(args: &Probe, config: &Config, store: &Store, out: &Output) -> 
         consent(args, &integration.title)?;
     }
     let folder = args.save.clone().unwrap_or_else(|| config.data_dir.join(format!("probe-{}", args.id)));
-    shared::store::file::make_folder(&folder)
+    shared::files::make_folder(&folder)
         .map_err(|error| Failure::sentence(format!("the folder {} cannot be created: {error}", folder.display())))?;
     let account = Account {
         url: integration.measoft_url.parse().map_err(|_| Failure::sentence("the MeaSoft URL cannot be read"))?,

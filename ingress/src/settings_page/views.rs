@@ -4,7 +4,7 @@ use askama::Template;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use shared::domain::Language;
-use shared::reason;
+use shared::explain;
 use shared::store::dead_letters::DeadLetter;
 use shared::store::journal::Kept;
 use shared::trigger_forms::{TriggerForm, Which};
@@ -92,7 +92,7 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn of(dead: &DeadLetter, t: &'static Texts, language: Language) -> Self {
-        let words = reason::explain(&dead.reason, language);
+        let words = explain::reason(&dead.reason, language);
         Self {
             id: dead.id,
             number: dead.number.clone().unwrap_or_else(|| "-".to_owned()),

@@ -1,6 +1,8 @@
 //! The installation's settings (design §6 «Environment», fixed). Everything about one
 //! integration lives in the store instead.
 
+mod key;
+mod reader;
 pub mod source;
 mod unknown;
 mod urls;
@@ -8,7 +10,6 @@ mod urls;
 pub use source::Source;
 pub use unknown::UnknownVariable;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,10 +18,12 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use url::Url;
 
+use crate::allowed_hosts::AllowedHosts;
+use crate::config::reader::{Reader, positive_seconds};
 use crate::crypto::SecretKey;
 use crate::domain::Secret;
-use crate::queue::amqp::config::AmqpConfig;
-use crate::retailcrm::AllowedHosts;
+use crate::files;
+use crate::telemetry::logs::{BadFilter, LogFormat};
 
 /// Which process reads the settings; it decides a default port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +58,6 @@ impl Role {
 pub enum Database {
     Sqlite(PathBuf),
     Postgres(Secret),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
-    Json,
 }
 
 /// The vendors' fair-usage limits we keep to (design §5).
@@ -140,50 +137,77 @@ impl fmt::Display for BadConfig {
 
 impl std::error::Error for BadConfig {}
 
-/// Gathers problems instead of stopping at the first.
-struct Reader<'a> {
-    source: &'a Source,
-    problems: Vec<String>,
-    /// Every name that was asked for.
-    known: BTreeSet<String>,
+impl From<BadFilter> for BadConfig {
+    fn from(bad: BadFilter) -> Self {
+        Self(vec![bad.to_string()])
+    }
 }
 
-impl<'a> Reader<'a> {
-    fn new(source: &'a Source) -> Self {
-        Self { source, problems: Vec::new(), known: BTreeSet::new() }
-    }
-
-    fn text(&mut self, name: &str) -> Option<String> {
-        self.known.insert(name.to_owned());
-        self.source.get(name).unwrap_or_else(|problem| {
-            self.problems.push(problem);
-            None
-        })
-    }
-
-    fn parsed<T>(&mut self, name: &str, default: T, what: &str, parse: impl Fn(&str) -> Option<T>) -> T {
-        match self.text(name) {
-            None => default,
-            Some(text) => parse(&text).unwrap_or_else(|| {
-                self.problems.push(format!("{name}: «{text}» is not {what}"));
-                default
-            }),
+impl Database {
+    fn read(r: &mut Reader<'_>, data_dir: &Path) -> Self {
+        let Some(url) = r.text("DATABASE_URL") else { return Self::Sqlite(data_dir.join("bridge.db")) };
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            r.problems.extend(urls::postgres_problem(&url));
+            return Self::Postgres(Secret::new(url));
+        }
+        let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+        match path.and_then(|path| path.split('?').next()).filter(|path| !path.is_empty()) {
+            Some(path) => Self::Sqlite(PathBuf::from(path)),
+            None => {
+                r.problems.push("DATABASE_URL: must begin with sqlite:// or postgres://".to_owned());
+                Self::Sqlite(data_dir.join("bridge.db"))
+            }
         }
     }
+}
 
-    fn number(&mut self, name: &str, default: u32, range: std::ops::RangeInclusive<u32>) -> u32 {
-        let what = format!("a whole number from {} to {}", range.start(), range.end());
-        self.parsed(name, default, &what, |text| text.parse().ok().filter(|n| range.contains(n)))
+impl Timing {
+    fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            settle: Duration::from_millis(u64::from(r.number("SETTLE_MS", 1500, 0..=600_000))),
+            rungs: r.parsed(
+                "RETRY_RUNGS_S",
+                [2, 15, 45, 120, 300, 900, 3600].map(Duration::from_secs).to_vec(),
+                "a rising list of seconds like 2,15,45",
+                rungs,
+            ),
+            unknown_recheck: r.seconds("UNKNOWN_RECHECK_S", 30),
+            lease: r.seconds("LEASE_S", 90),
+            sweep: r.seconds("SWEEP_S", 300),
+            breaker_open: r.seconds("BREAKER_OPEN_S", 5),
+            sync_interval: r.seconds("SYNC_INTERVAL_S", 300),
+        }
     }
+}
 
-    fn seconds(&mut self, name: &str, default: u32) -> Duration {
-        self.parsed(name, Duration::from_secs(u64::from(default)), "a number of seconds above zero", positive_seconds)
+impl Budgets {
+    fn read(r: &mut Reader<'_>) -> Self {
+        Self {
+            measoft_per_minute: r.number("MEASOFT_PER_MINUTE", 150, 1..=10_000_000),
+            measoft_per_20min: r.number("MEASOFT_PER_20MIN", 1500, 1..=100_000_000),
+            measoft_account_per_hour: r.number("MEASOFT_ACCOUNT_PER_HOUR", 3000, 1..=100_000_000),
+            crm_rps: r.number("CRM_RPS", 8, 1..=1_000_000),
+            time_scale: time_scale(r),
+        }
     }
+}
 
-    fn address(&mut self, name: &str, default: &str) -> SocketAddr {
-        let default = default.parse().expect("the defaults are addresses");
-        self.parsed(name, default, "an address like 127.0.0.1:8080", |text| text.parse().ok())
+fn amqp_url(r: &mut Reader<'_>, role: Role) -> Option<Secret> {
+    let Some(url) = r.text("AMQP_URL") else {
+        if role != Role::Bridge {
+            r.problems.push(format!(
+                "AMQP_URL: {} needs RabbitMQ; set it, or run all roles in one process with `bridge up`",
+                role.name()
+            ));
+        }
+        return None;
+    };
+    if url.starts_with("amqp://") || url.starts_with("amqps://") {
+        r.problems.extend(urls::amqp_problem(&url));
+    } else {
+        r.problems.push("AMQP_URL: must begin with amqp:// or amqps://".to_owned());
     }
+    Some(Secret::new(url))
 }
 
 #[cfg(feature = "testing")]
@@ -198,12 +222,6 @@ const fn time_scale(_: &mut Reader<'_>) -> u32 {
 
 fn moscow() -> TimeZone {
     TimeZone::get("Europe/Moscow").unwrap_or_else(|_| TimeZone::fixed(jiff::tz::offset(3)))
-}
-
-/// Seconds with an optional fraction (tests use small ones), above zero.
-fn positive_seconds(text: &str) -> Option<Duration> {
-    let seconds: f64 = text.trim().parse().ok()?;
-    (seconds > 0.0 && seconds < 1e8).then(|| Duration::from_secs_f64(seconds))
 }
 
 fn rungs(text: &str) -> Option<Vec<Duration>> {
@@ -247,134 +265,54 @@ impl Config {
 
     fn gather(role: Role, r: &mut Reader<'_>) -> Self {
         let data_dir = PathBuf::from(r.text("DATA_DIR").unwrap_or_else(|| "data".to_owned()));
-        let database = match r.text("DATABASE_URL") {
-            None => Database::Sqlite(data_dir.join("bridge.db")),
-            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-                r.problems.extend(urls::postgres_problem(&url));
-                Database::Postgres(Secret::new(url))
-            }
-            Some(url) => match url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
-                Some(path) if !path.split('?').next().unwrap_or("").is_empty() => {
-                    Database::Sqlite(PathBuf::from(path.split('?').next().unwrap_or("")))
-                }
-                _ => {
-                    r.problems.push("DATABASE_URL: must begin with sqlite:// or postgres://".to_owned());
-                    Database::Sqlite(data_dir.join("bridge.db"))
-                }
-            },
-        };
-        let amqp_url = r.text("AMQP_URL");
-        match &amqp_url {
-            Some(url) if !(url.starts_with("amqp://") || url.starts_with("amqps://")) => {
-                r.problems.push("AMQP_URL: must begin with amqp:// or amqps://".to_owned());
-            }
-            Some(url) if urls::amqp_problem(url).is_some() => r.problems.extend(urls::amqp_problem(url)),
-            Some(url) if AmqpConfig::new(&Secret::new(url), "p", Vec::new()).is_err() => {
-                r.problems.push("AMQP_URL: not a valid amqp:// or amqps:// URL".to_owned());
-            }
-            None if role != Role::Bridge => r.problems.push(format!(
-                "AMQP_URL: {} needs RabbitMQ; set it, or run all roles in one process with `bridge up`",
-                role.name()
-            )),
-            _ => {}
-        }
-        if role != Role::Bridge && matches!(database, Database::Sqlite(_)) && amqp_url.is_some() {
-            tracing::debug!("SQLite under split processes: they must share one machine");
-        }
-        let amqp_prefix = r.parsed("AMQP_PREFIX", "bridge".to_owned(), "made of letters, digits, - _ and .", |text| {
-            let fine = text.len() <= 60 && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-            fine.then(|| text.to_owned())
-        });
-        let amqp_management_url =
-            r.parsed("AMQP_MANAGEMENT_URL", None, "an http(s) URL without user and password", |text| {
-                let url = Url::parse(text).ok()?;
-                let plain = url.username().is_empty() && url.password().is_none();
-                (matches!(url.scheme(), "http" | "https") && url.has_host() && plain).then(|| Some(text.to_owned()))
-            });
         let ingress_listen = r.address("INGRESS_LISTEN", "127.0.0.1:8080");
-        let public_url = r.parsed("PUBLIC_URL", format!("http://{ingress_listen}"), "an http(s) URL", |text| {
-            let url = Url::parse(text).ok()?;
-            (matches!(url.scheme(), "http" | "https") && url.has_host()).then(|| text.trim_end_matches('/').to_owned())
-        });
-        let measoft_url = r.parsed(
-            "MEASOFT_URL",
-            "https://home.courierexe.ru/api/".to_owned(),
-            "an https URL (plain http only for loopback addresses)",
-            |text| is_safe_measoft_url(text).then(|| text.to_owned()),
-        );
-        let timing = Timing {
-            settle: Duration::from_millis(u64::from(r.number("SETTLE_MS", 1500, 0..=600_000))),
-            rungs: r.parsed(
-                "RETRY_RUNGS_S",
-                [2, 15, 45, 120, 300, 900, 3600].map(Duration::from_secs).to_vec(),
-                "a rising list of seconds like 2,15,45",
-                rungs,
-            ),
-            unknown_recheck: r.seconds("UNKNOWN_RECHECK_S", 30),
-            lease: r.seconds("LEASE_S", 90),
-            sweep: r.seconds("SWEEP_S", 300),
-            breaker_open: r.seconds("BREAKER_OPEN_S", 5),
-            sync_interval: r.seconds("SYNC_INTERVAL_S", 300),
-        };
-        let budgets = Budgets {
-            measoft_per_minute: r.number("MEASOFT_PER_MINUTE", 150, 1..=10_000_000),
-            measoft_per_20min: r.number("MEASOFT_PER_20MIN", 1500, 1..=100_000_000),
-            measoft_account_per_hour: r.number("MEASOFT_ACCOUNT_PER_HOUR", 3000, 1..=100_000_000),
-            crm_rps: r.number("CRM_RPS", 8, 1..=1_000_000),
-            time_scale: time_scale(r),
-        };
-        let crm_allowed_hosts = r.text("CRM_ALLOWED_HOSTS").unwrap_or_default();
-        if let Err(bad) = AllowedHosts::parse(&crm_allowed_hosts) {
-            r.problems.push(format!("CRM_ALLOWED_HOSTS: {bad}"));
-        }
-        let secret_key = r.text("BRIDGE_SECRET_KEY").map(Secret::new);
-        if let Some(key) = &secret_key
-            && let Err(error) = SecretKey::parse(key.expose())
-        {
-            r.problems.push(format!("BRIDGE_SECRET_KEY: {error}"));
-        }
-        let other_key = r.text("BRIDGE_SECRET_KEY_OTHER").map(Secret::new);
-        if let Some(key) = &other_key
-            && let Err(error) = SecretKey::parse(key.expose())
-        {
-            r.problems.push(format!("BRIDGE_SECRET_KEY_OTHER: {error}"));
-        }
-        let module_code = r.parsed("MODULE_CODE", "measoft".to_owned(), "made of letters, digits, - and _", |text| {
-            let fine = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
-            fine.then(|| text.to_owned())
-        });
-        let database_set_by = r.source.variable("DATABASE_URL").or_else(|| r.source.variable("DATA_DIR"));
         Self {
             role,
-            database,
-            database_set_by,
-            amqp_url: amqp_url.map(Secret::new),
-            amqp_prefix,
-            amqp_management_url,
+            database: Database::read(r, &data_dir),
+            database_set_by: r.source.variable("DATABASE_URL").or_else(|| r.source.variable("DATA_DIR")),
+            amqp_url: amqp_url(r, role),
+            amqp_prefix: r.word("AMQP_PREFIX", "bridge", "made of letters, digits, - _ and .", |text| {
+                text.len() <= 60 && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+            }),
+            amqp_management_url: r.parsed(
+                "AMQP_MANAGEMENT_URL",
+                None,
+                "an http(s) URL without user and password",
+                |text| urls::is_plain_http(text).then(|| Some(text.to_owned())),
+            ),
             data_dir,
             ingress_listen,
-            public_url,
+            public_url: r.parsed("PUBLIC_URL", format!("http://{ingress_listen}"), "an http(s) URL", |text| {
+                urls::is_http(text).then(|| text.trim_end_matches('/').to_owned())
+            }),
             ops_listen: r.address("OPS_LISTEN", role.ops_default()),
-            measoft_url,
-            crm_allowed_hosts,
+            measoft_url: r.word(
+                "MEASOFT_URL",
+                "https://home.courierexe.ru/api/",
+                "an https URL (plain http only for loopback addresses)",
+                is_safe_measoft_url,
+            ),
+            crm_allowed_hosts: r.checked("CRM_ALLOWED_HOSTS", AllowedHosts::parse).unwrap_or_default(),
             worker_concurrency: u16::try_from(r.number("WORKER_CONCURRENCY", 32, 1..=1000)).unwrap_or(32),
-            timing,
-            budgets,
+            timing: Timing::read(r),
+            budgets: Budgets::read(r),
             callback_deadline: r.seconds("CALLBACK_DEADLINE_S", 12),
             calculate_deadline: r.seconds("CALCULATE_DEADLINE_S", 5),
-            module_code,
+            module_code: r.word("MODULE_CODE", "measoft", "made of letters, digits, - and _", |text| {
+                text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+            }),
             shutdown_grace: r.seconds("SHUTDOWN_GRACE_S", 30),
             log_format: r.parsed("LOG_FORMAT", LogFormat::Text, "text or json", |text| match text {
                 "text" => Some(LogFormat::Text),
                 "json" => Some(LogFormat::Json),
                 _ => None,
             }),
+            log_filter: r.text("RUST_LOG").unwrap_or_else(|| "info".to_owned()),
             display_zone: r.parsed("DISPLAY_TIME_ZONE", moscow(), "a time zone like Europe/Moscow", |text| {
                 TimeZone::get(text).ok()
             }),
-            log_filter: r.text("RUST_LOG").unwrap_or_else(|| "info".to_owned()),
-            secret_key,
-            other_key,
+            secret_key: r.checked("BRIDGE_SECRET_KEY", SecretKey::parse).map(Secret::new),
+            other_key: r.checked("BRIDGE_SECRET_KEY_OTHER", SecretKey::parse).map(Secret::new),
         }
     }
 
@@ -387,95 +325,11 @@ impl Config {
         let folders = [("DATA_DIR", Some(self.data_dir.as_path())), ("DATABASE_URL", file.parent())];
         for (name, folder) in folders {
             let Some(folder) = folder.filter(|folder| !folder.as_os_str().is_empty()) else { continue };
-            crate::store::file::make_folder(folder).map_err(|error| {
+            files::make_folder(folder).map_err(|error| {
                 BadConfig(vec![format!("{name}: the folder {} cannot be created ({error})", folder.display())])
             })?;
         }
         Ok(())
-    }
-
-    /// The installation's key. With SQLite it is made on first use; with PostgreSQL it must
-    /// be given, since several machines need the same one.
-    ///
-    /// # Errors
-    /// [`BadConfig`] naming `BRIDGE_SECRET_KEY`.
-    pub fn load_secret_key(&self) -> Result<SecretKey, BadConfig> {
-        let path = self.key_file();
-        if self.secret_key.is_none() && !path.exists() && matches!(self.database, Database::Sqlite(_)) {
-            create_key_file(&path).map_err(|error| {
-                BadConfig(vec![format!("DATA_DIR: {} cannot be written ({error})", path.display())])
-            })?;
-        }
-        let none = || BadConfig(vec![format!("DATA_DIR: {} is not there", path.display())]);
-        self.find_secret_key()?.ok_or_else(none)
-    }
-
-    /// Where the key is kept that no setting gives.
-    pub fn key_file(&self) -> PathBuf {
-        self.data_dir.join("secret.key")
-    }
-
-    /// The installation's key if there is one. Nothing is made.
-    ///
-    /// # Errors
-    /// [`BadConfig`] naming `BRIDGE_SECRET_KEY`; with PostgreSQL also when it is not given.
-    pub fn find_secret_key(&self) -> Result<Option<SecretKey>, BadConfig> {
-        let Some(key) = self.find_own_key()? else {
-            return match self.database {
-                Database::Sqlite(_) => Ok(None),
-                Database::Postgres(_) => Err(BadConfig(vec![
-                    "BRIDGE_SECRET_KEY: must be given when PostgreSQL is used; `bridge secret-key` makes one"
-                        .to_owned(),
-                ])),
-            };
-        };
-        Ok(Some(match self.other_key.as_ref().map(|other| SecretKey::parse(other.expose())) {
-            None => key,
-            Some(Ok(other)) => key.beside(other),
-            Some(Err(error)) => return Err(BadConfig(vec![format!("BRIDGE_SECRET_KEY_OTHER: {error}")])),
-        }))
-    }
-
-    fn find_own_key(&self) -> Result<Option<SecretKey>, BadConfig> {
-        let bad = |text: String| BadConfig(vec![text]);
-        if let Some(key) = &self.secret_key {
-            let key = SecretKey::parse(key.expose()).map_err(|error| bad(format!("BRIDGE_SECRET_KEY: {error}")))?;
-            return Ok(Some(key));
-        }
-        let path = self.key_file();
-        if !path.exists() {
-            return Ok(None);
-        }
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| bad(format!("DATA_DIR: {} cannot be read ({error})", path.display())))?;
-        SecretKey::parse(&text).map(Some).map_err(|error| bad(format!("{}: {error}", path.display())))
-    }
-}
-
-/// Writes a new key readable by its owner alone. Two processes starting together end up
-/// with the key of one of them.
-fn create_key_file(path: &Path) -> std::io::Result<()> {
-    use std::io::Write as _;
-    if let Some(folder) = path.parent() {
-        crate::store::file::make_folder(folder)?;
-    }
-    let draft = path.with_extension(format!("{}.new", std::process::id()));
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    let mut file = options.open(&draft)?;
-    writeln!(file, "{}", SecretKey::generate())?;
-    file.sync_all()?;
-    // A link fails when the name is taken, so the first one wins and nobody overwrites a key in use.
-    let linked = std::fs::hard_link(&draft, path);
-    std::fs::remove_file(&draft)?;
-    match linked {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
     }
 }
 

@@ -32,6 +32,15 @@ fn is_option(name: &str) -> bool {
     name.strip_prefix("options[").is_some_and(|rest| rest.ends_with(']') && rest.len() > 1)
 }
 
+pub(super) fn is_http(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+/// One without user and password.
+pub(super) fn is_plain_http(text: &str) -> bool {
+    is_http(text) && Url::parse(text).is_ok_and(|url| url.username().is_empty() && url.password().is_none())
+}
+
 /// What is wrong with `DATABASE_URL`, a `postgres://` one.
 pub fn postgres_problem(text: &str) -> Option<String> {
     let Ok(url) = Url::parse(text) else {
@@ -66,7 +75,11 @@ pub fn amqp_problem(text: &str) -> Option<String> {
     if path.contains('/') || path.contains('@') {
         return Some("AMQP_URL: the virtual host is one part; write its «/» as %2F and its «@» as %40".to_owned());
     }
-    unknown("AMQP_URL", &url, |name| AMQP.contains(&name))
+    let not_understood = || {
+        let understood = text.parse::<lapin::uri::AMQPUri>().is_ok();
+        (!understood).then(|| "AMQP_URL: not a valid amqp:// or amqps:// URL".to_owned())
+    };
+    unknown("AMQP_URL", &url, |name| AMQP.contains(&name)).or_else(not_understood)
 }
 
 fn several(url: &Url) -> bool {

@@ -2,8 +2,9 @@
 //! may open an integration's page, so an account is what a key opens: the same key at the same
 //! address, or keys of which it was shown that both see the other's module there.
 
-use crate::crypto::{random_hex, sha256_hex};
+use crate::digest::sha256_hex;
 use crate::domain::{Integration, Secret};
+use crate::random::random_hex;
 
 /// What stands in the place of a proof in rows that are older than proofs: believed where
 /// nothing is shown and every sender presents the key of each integration it names.

@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+use crate::locked::locked;
 
 /// What has answered is left alone for so long: its sender may just be about to go on.
 const LEFT_ALONE: Duration = Duration::from_secs(1);
@@ -129,7 +131,7 @@ impl Places {
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0.open)
     }
 
     fn now_ms(&self) -> u64 {

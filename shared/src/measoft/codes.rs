@@ -6,16 +6,10 @@
 use crate::domain::{Fault, Language};
 use crate::measoft::class::{Class, Verdict};
 use crate::measoft::op::Op;
+use crate::reason::Explanation;
 
 /// Reason of a code that no table knows.
 pub const UNKNOWN_CODE: &str = "unknown_code";
-
-/// Words for people about a reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Explanation {
-    pub text: &'static str,
-    pub next_step: &'static str,
-}
 
 /// Which of the vendor's two tables is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

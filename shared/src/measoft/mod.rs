@@ -28,7 +28,7 @@ pub use crate::domain::StatusCode;
 pub use account::Account;
 pub use class::{Class, Verdict};
 pub use client::MeasoftClient;
-pub use codes::{Explanation, classify, explain};
+pub use codes::{classify, explain};
 pub use courier::Courier;
 pub use error::{Break, MeasoftError};
 pub use exchange::{Limits, Timeouts, http_client};

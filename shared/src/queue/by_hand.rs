@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use crate::queue::{Delivery, Settle, Subscription};
+use crate::queue::{Delivery, Settle, Settling, Subscription};
 
 /// Hands out what lies there, the last first; waits while nothing does.
 pub(crate) struct Taking(pub(crate) Arc<Mutex<Vec<Delivery>>>);
@@ -34,11 +34,7 @@ impl Subscription for Taking {
 pub(crate) struct Nothing;
 
 impl Settle for Nothing {
-    fn ack(self: Box<Self>) -> BoxFuture<'static, ()> {
-        async {}.boxed()
-    }
-
-    fn requeue(self: Box<Self>) -> BoxFuture<'static, ()> {
+    fn settle(self: Box<Self>, _: Settling) -> BoxFuture<'static, ()> {
         async {}.boxed()
     }
 }

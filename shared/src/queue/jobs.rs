@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::message::{Envelope, Lane, decode};
-use crate::queue::{Consumer, Delivery, PublishError, Publisher, Queue, QueueState, Settle, Subscription};
+use crate::queue::{Consumer, Delivery, PublishError, Publisher, Queue, QueueState, Settle, Settling, Subscription};
 use crate::reason;
 use crate::store::Store;
 use crate::store::dead_letters::NewDeadLetter;
@@ -221,20 +221,12 @@ impl JobSubscription {
     /// As a broker does with what was handed out too often, and where a person finds it.
     async fn park(&self, job: Job) {
         let words = format!("the {} lane, handed out {} times", self.lane.as_str(), job.deliveries);
-        let decoded = decode(&job.body).ok();
         let give_up = reason::give_up(reason::POISON, words);
-        let dead = NewDeadLetter {
-            integration: decoded.as_ref().and_then(|envelope| envelope.integration),
-            delivery: None,
-            number: decoded.as_ref().and_then(|e| e.command.number().map(|number| number.as_str().to_owned())),
-            kind: decoded.as_ref().map_or("message", |envelope| envelope.command.kind().as_str()).to_owned(),
-            reason: give_up.reason.to_owned(),
-            fault: give_up.fault,
-            detail: give_up.detail,
-            tries: u32::try_from(job.deliveries).unwrap_or(u32::MAX),
-            command: decoded.as_ref().and_then(|envelope| serde_json::to_string(envelope).ok()),
-            raw: decoded.is_none().then_some(job.body),
+        let letter = match decode(&job.body) {
+            Ok(envelope) => NewDeadLetter::of(&envelope, give_up),
+            Err(_) => NewDeadLetter::unreadable(&job.body, give_up),
         };
+        let dead = NewDeadLetter { tries: u32::try_from(job.deliveries).unwrap_or(u32::MAX), ..letter };
         let dead_lettered = match self.store.add_dead_letter(&dead).await {
             Ok(_) => self.store.finish_jobs(&self.owner, std::slice::from_ref(&job.id)).await.map(|_| ()),
             Err(error) => Err(error),
@@ -308,21 +300,16 @@ struct Held {
 }
 
 impl Settle for Held {
-    fn ack(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+    fn settle(mut self: Box<Self>, how: Settling) -> BoxFuture<'static, ()> {
         let id = self.id.take();
         async move {
             if let Some(id) = id {
-                let _ = self.writer.send(Write::Done { owner: self.owner.clone(), id }).await;
-            }
-        }
-        .boxed()
-    }
-
-    fn requeue(mut self: Box<Self>) -> BoxFuture<'static, ()> {
-        let id = self.id.take();
-        async move {
-            if let Some(id) = id {
-                let _ = self.writer.send(Write::Back { owner: self.owner.clone(), id }).await;
+                let owner = self.owner.clone();
+                let write = match how {
+                    Settling::Ack => Write::Done { owner, id },
+                    Settling::Requeue => Write::Back { owner, id },
+                };
+                let _ = self.writer.send(write).await;
             }
         }
         .boxed()

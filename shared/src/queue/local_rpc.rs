@@ -3,7 +3,7 @@
 //! caller, so nothing is lost that somebody still waits for.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -11,9 +11,10 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::locked::locked;
 use crate::message::{Envelope, Lane, encode};
 use crate::queue::pending_calls::PendingCalls;
-use crate::queue::{Consumer, Delivery, Replier, Rpc, RpcError, Settle, Subscription};
+use crate::queue::{Consumer, Delivery, Replier, Rpc, RpcError, Settle, Settling, Subscription};
 
 /// Requests that may wait for a worker; more means that none is taking any.
 const WAITING_LIMIT: usize = 256;
@@ -41,7 +42,7 @@ struct Request {
 
 impl Inner {
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Request>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.waiting)
     }
 
     /// The oldest request somebody still waits for.
@@ -184,13 +185,10 @@ struct Held {
 }
 
 impl Settle for Held {
-    fn ack(mut self: Box<Self>) -> BoxFuture<'static, ()> {
-        self.request = None;
-        std::future::ready(()).boxed()
-    }
-
-    fn requeue(self: Box<Self>) -> BoxFuture<'static, ()> {
-        drop(self);
+    fn settle(mut self: Box<Self>, how: Settling) -> BoxFuture<'static, ()> {
+        if how == Settling::Ack {
+            self.request = None;
+        }
         std::future::ready(()).boxed()
     }
 }

@@ -63,8 +63,6 @@ impl LostQueues {
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::crypto::SecretKey;
-    use crate::store::Db;
 
     fn state(depth: u64, made_anew: u64) -> QueueState {
         QueueState {
@@ -77,11 +75,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_queue_that_had_to_be_made_anew_is_a_possible_loss_but_not_the_first_time() {
-        let file = std::env::temp_dir().join(format!("bridge-lost-{}.db", uuid::Uuid::new_v4()));
-        let db = Db::open_sqlite(&file).await.expect("a database");
-        db.migrate().await.expect("migrated");
         let clock = Clock::standing_at(jiff::Timestamp::from_second(1_700_000_000).expect("a moment"));
-        let store = Store::new(db, SecretKey::from_bytes([7; 32]), clock.clone());
+        let store = Store::in_memory(clock.clone()).await;
         // Two processes of a fresh installation find no queue at the same moment.
         let (mut one, mut two) = (LostQueues::new(store.clone()), LostQueues::new(store.clone()));
         one.look(&state(0, 1)).await;
@@ -102,7 +97,5 @@ mod tests {
         clock.advance(Duration::from_secs(60));
         LostQueues::new(store.clone()).look(&state(0, 1)).await;
         assert_eq!(store.lost_queues().await.expect("read")[0].window.until, clock.now());
-        store.db.close().await;
-        let _ = std::fs::remove_file(file);
     }
 }

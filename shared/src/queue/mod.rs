@@ -1,7 +1,7 @@
 //! The queue, as its users see it. Two adapters stand behind it: the job table
 //! (`jobs`, in the store) and RabbitMQ (`amqp`). Handlers see neither.
 //!
-//! What both promise, and the contract suite (`contract`, feature `testing`) checks:
+//! What both promise, and `shared/tests/amqp/contract.rs` checks:
 //! * `publish` returns only when the message is stored durably;
 //! * a delivery that is not settled comes back (`redelivered` is true then);
 //! * a delayed message does not come early;
@@ -10,8 +10,6 @@
 pub mod amqp;
 #[cfg(test)]
 mod by_hand;
-#[cfg(any(test, feature = "testing"))]
-pub mod contract;
 pub mod jobs;
 pub mod local_rpc;
 mod lost_queues;
@@ -93,9 +91,15 @@ pub struct Death {
 
 /// The adapter's side of settling one delivery.
 pub trait Settle: Send + Sync {
-    fn ack(self: Box<Self>) -> BoxFuture<'static, ()>;
+    fn settle(self: Box<Self>, how: Settling) -> BoxFuture<'static, ()>;
+}
+
+/// How a delivery is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settling {
+    Ack,
     /// Hands it to somebody else now (shutdown). Never a retry: there is no delay.
-    fn requeue(self: Box<Self>) -> BoxFuture<'static, ()>;
+    Requeue,
 }
 
 impl Delivery {
@@ -105,11 +109,11 @@ impl Delivery {
 
     /// Done: the message is gone. Failing to say so only means that it comes back.
     pub async fn ack(self) {
-        self.settle.ack().await;
+        self.settle.settle(Settling::Ack).await;
     }
 
     pub async fn requeue(self) {
-        self.settle.requeue().await;
+        self.settle.settle(Settling::Requeue).await;
     }
 }
 

@@ -70,9 +70,7 @@ fn heads(
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::crypto::SecretKey;
     use crate::message::{Command, Envelope};
-    use crate::store::Db;
     use crate::store::jobs::NewJob;
 
     fn at(second: i64) -> Timestamp {
@@ -99,11 +97,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_of_every_source_counts_for_its_lane() {
-        let file = std::env::temp_dir().join(format!("bridge-oldest-{}.db", uuid::Uuid::new_v4()));
-        let db = Db::open_sqlite(&file).await.expect("a database");
-        db.migrate().await.expect("migrated");
-        let clock = Clock::standing_at(at(1000));
-        let store = Store::new(db, SecretKey::from_bytes([7; 32]), clock);
+        let store = Store::in_memory(Clock::standing_at(at(1000))).await;
         let sweep = Envelope::new(Command::Retention {}, None, at(900));
         store.enqueue(&[NewJob::of(&sweep, at(940))]).await.expect("stored");
         let mut oldest = OldestDue::new(store.clone(), None);
@@ -112,6 +106,5 @@ mod tests {
         assert_eq!(ages, expected.map(|(lane, seconds)| (lane, Duration::from_secs(seconds))));
         store.db.close().await;
         assert!(oldest.look(&QueueState::default(), None).await.is_empty(), "a store that is away says nothing");
-        let _ = std::fs::remove_file(file);
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-use crate::bootstrap::Ctx;
 use crate::config::{Config, Role};
+use crate::ctx::Ctx;
 use crate::message::Lane;
 use crate::queue::amqp::AmqpQueue;
 use crate::queue::amqp::config::AmqpConfig;
@@ -78,7 +78,8 @@ pub async fn open(config: &Config, store: &Store) -> anyhow::Result<(SharedQueue
 /// the gauges need.
 pub async fn start(ctx: &Ctx) -> anyhow::Result<Opened> {
     let (queue, callbacks) = open(&ctx.config, &ctx.store).await?;
-    watch(ctx, &queue, &callbacks.rpc);
+    check(ctx, &queue);
+    measure(ctx, &queue, &callbacks.rpc);
     if ctx.config.amqp_url.is_none() {
         return Ok(Opened { publisher: queue.clone(), queue, callbacks });
     }
@@ -102,22 +103,23 @@ fn troubles(state: &QueueState) -> String {
     all.join("; ")
 }
 
-fn watch(ctx: &Ctx, queue: &SharedQueue, rpc: &Arc<dyn Rpc>) {
+/// What keeps the queue from being used as a whole, in one sentence.
+fn problem(state: &QueueState, broker: bool) -> Result<(), String> {
+    match (state.connected, state.blocked) {
+        (false, _) if broker => Err("the broker is not reachable".to_owned()),
+        (false, _) => Err("the job table cannot be read".to_owned()),
+        (true, true) => Err("the broker blocks its publishers: memory or disk alarm".to_owned()),
+        (true, false) if state.refused.contains(&Lane::Interactive) => Err(troubles(state)),
+        (true, false) => Ok(()),
+    }
+}
+
+/// Adds the queue to `/ready`.
+fn check(ctx: &Ctx, queue: &SharedQueue) {
     let (checked, broker) = (queue.clone(), ctx.config.amqp_url.is_some());
     let look = move || {
         let queue = checked.clone();
-        async move {
-            let state = queue.state().await;
-            let refused = state.refused.contains(&Lane::Interactive);
-            match (state.connected, state.blocked) {
-                (false, _) if broker => Err("the broker is not reachable".to_owned()),
-                (false, _) => Err("the job table cannot be read".to_owned()),
-                (true, true) => Err("the broker blocks its publishers: memory or disk alarm".to_owned()),
-                (true, false) if refused => Err(troubles(&state)),
-                (true, false) => Ok(()),
-            }
-        }
-        .boxed()
+        async move { problem(&queue.state().await, broker) }.boxed()
     };
     if broker {
         // One queue that cannot be used costs what goes through it, not the process.
@@ -128,23 +130,27 @@ fn watch(ctx: &Ctx, queue: &SharedQueue, rpc: &Arc<dyn Rpc>) {
                 .boxed()
         });
     }
-    if ctx.config.role == Role::Ingress && broker {
-        ctx.health.note("queue", look.clone());
-        // Either of the two is enough to accept a trigger.
-        let store = ctx.store.clone();
-        ctx.health.need("accepting", move || {
-            let (queue, store) = (look(), store.clone());
-            async move {
-                match queue.await {
-                    Ok(()) => Ok(()),
-                    Err(why) => store.ping().await.map_err(|error| format!("{why}, and {error}")),
-                }
-            }
-            .boxed()
-        });
-    } else {
-        ctx.health.need("queue", look);
+    if ctx.config.role != Role::Ingress || !broker {
+        return ctx.health.need("queue", look);
     }
+    ctx.health.note("queue", look.clone());
+    // Either of the two is enough to accept a trigger.
+    let store = ctx.store.clone();
+    ctx.health.need("accepting", move || {
+        let (queue, store) = (look(), store.clone());
+        async move {
+            match queue.await {
+                Ok(()) => Ok(()),
+                Err(why) => store.ping().await.map_err(|error| format!("{why}, and {error}")),
+            }
+        }
+        .boxed()
+    });
+}
+
+/// Keeps the figures of the queue, and tells what was lost with one.
+fn measure(ctx: &Ctx, queue: &SharedQueue, rpc: &Arc<dyn Rpc>) {
+    let broker = ctx.config.amqp_url.is_some();
     // Only who takes commands knows how long those that wait have done so.
     let mut oldest = matches!(ctx.config.role, Role::Worker | Role::Bridge)
         .then(|| OldestDue::new(ctx.store.clone(), broker.then(|| ctx.clock.now())));

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
+
+use crate::locked::locked;
 
 /// Cheap to clone; all clones are one table.
 #[derive(Clone, Default)]
@@ -78,7 +80,7 @@ impl PendingCalls {
 
 impl Table {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Caller>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.waiting)
     }
 }
 

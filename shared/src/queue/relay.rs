@@ -10,10 +10,10 @@ use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::domain::Fault;
 use crate::message::{Lane, decode};
 use crate::queue::spill::Outbox;
 use crate::queue::{PublishError, Publisher};
+use crate::reason;
 use crate::store::dead_letters::NewDeadLetter;
 use crate::store::jobs::Job;
 use crate::store::{Result, Store};
@@ -155,18 +155,8 @@ impl Relay {
     }
 
     async fn add_dead_letter(&self, job: Job, detail: &str) -> ForwardResult {
-        let dead = NewDeadLetter {
-            integration: None,
-            delivery: None,
-            number: None,
-            kind: "undecodable".to_owned(),
-            reason: "undecodable".to_owned(),
-            fault: Fault::Bridge,
-            detail: detail.to_owned(),
-            tries: 0,
-            command: None,
-            raw: Some(job.body),
-        };
+        let letter = NewDeadLetter::unreadable(&job.body, reason::give_up(reason::UNDECODABLE, detail));
+        let dead = NewDeadLetter { kind: reason::UNDECODABLE.to_owned(), tries: 0, ..letter };
         match self.store.add_dead_letter(&dead).await {
             Ok(_) => ForwardResult::Gone(job.id),
             Err(error) => {

@@ -5,13 +5,14 @@
 //! within three seconds and be true (messaging.md «Ingress: what to answer»).
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::clock::Clock;
+use crate::locked::locked;
 use crate::message::{Envelope, Lane};
 use crate::queue::jobs::JobQueue;
 use crate::queue::{PublishError, Publisher};
@@ -83,7 +84,7 @@ impl Circuit {
     const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
     fn state(&self) -> MutexGuard<'_, Option<Open>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 
     pub fn is_open(&self) -> bool {
@@ -205,10 +206,8 @@ pub(crate) mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::crypto::SecretKey;
     use crate::domain::{IntegrationId, OrderNumber};
     use crate::message::Command;
-    use crate::store::Db;
 
     /// A broker in memory that can be told to misbehave.
     #[derive(Default)]
@@ -272,29 +271,18 @@ pub(crate) mod tests {
         }
     }
 
-    /// A store in a folder of its own.
+    /// A store, and what lies in its job table.
     pub(crate) struct Scratch {
-        folder: std::path::PathBuf,
         pub(crate) store: Store,
     }
 
     impl Scratch {
         pub(crate) async fn new() -> Self {
-            let folder = std::env::temp_dir().join(format!("bridge-outbox-{}", Uuid::new_v4()));
-            std::fs::create_dir_all(&folder).expect("folder");
-            let db = Db::open_sqlite(&folder.join("bridge.db")).await.expect("opened");
-            db.migrate().await.expect("migrated");
-            Self { folder, store: Store::new(db, SecretKey::from_bytes([1; 32]), Clock::system()) }
+            Self { store: Store::in_memory(Clock::system()).await }
         }
 
         pub(crate) async fn rows(&self) -> u64 {
             self.store.job_counts().await.expect("counted").iter().map(|(_, n)| n).sum()
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.folder);
         }
     }
 

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::message::Lane;
-use crate::queue::{Delivery, QueueState, Settle, SharedQueue, Subscription};
+use crate::queue::{Delivery, QueueState, Settle, Settling, SharedQueue, Subscription};
 use crate::telemetry::{Health, Heartbeat};
 
 /// How often a subscription is looked at, and how long it may be silent. Together with
@@ -140,7 +140,7 @@ impl Subscription for Watched {
             self.marks.waiting.store(false, Ordering::SeqCst);
             let Delivery { body, redelivered, reply_to, correlation_id, death, settle } = next?;
             self.marks.taken.fetch_add(1, Ordering::SeqCst);
-            let held = Held { settle: Some(settle), _counted: Counted::new(self.marks.clone()) };
+            let held = Held { inner: Some(settle), _counted: Counted::new(self.marks.clone()) };
             Some(Delivery { body, redelivered, reply_to, correlation_id, death, settle: Box::new(held) })
         }
         .boxed()
@@ -178,26 +178,16 @@ impl Drop for Counted {
 }
 
 struct Held {
-    settle: Option<Box<dyn Settle>>,
+    inner: Option<Box<dyn Settle>>,
     _counted: Counted,
 }
 
 impl Settle for Held {
-    fn ack(mut self: Box<Self>) -> BoxFuture<'static, ()> {
-        let settle = self.settle.take();
+    fn settle(mut self: Box<Self>, how: Settling) -> BoxFuture<'static, ()> {
+        let inner = self.inner.take();
         async move {
-            if let Some(settle) = settle {
-                settle.ack().await;
-            }
-        }
-        .boxed()
-    }
-
-    fn requeue(mut self: Box<Self>) -> BoxFuture<'static, ()> {
-        let settle = self.settle.take();
-        async move {
-            if let Some(settle) = settle {
-                settle.requeue().await;
+            if let Some(inner) = inner {
+                inner.settle(how).await;
             }
         }
         .boxed()

@@ -3,10 +3,12 @@
 //! where our requests go: this is the guard against that.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
 
 use ::url::{Host, Url};
+
+use crate::allowed_hosts::{is_below, is_plain};
+
+pub use crate::allowed_hosts::AllowedHosts;
 
 /// Domains under which RetailCRM accounts live (retailcrm-api.md A.1).
 pub const DOMAINS: [&str; 6] =
@@ -65,102 +67,6 @@ pub enum BadCrmUrl {
     OddHost,
     #[error("«{host}» is not an address of RetailCRM; a CRM of your own must be named in CRM_ALLOWED_HOSTS")]
     ForeignHost { host: String },
-}
-
-/// Hosts beside RetailCRM's own that an integration may use: for them plain HTTP, ports and
-/// private addresses are permitted (`CRM_ALLOWED_HOSTS`).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AllowedHosts(Vec<Allowed>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Allowed {
-    /// The host itself and everything below it.
-    Domain(String),
-    /// Only what is below it: written with a leading dot.
-    Below(String),
-    Address(IpAddr),
-}
-
-/// An entry of `CRM_ALLOWED_HOSTS` that is no host.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("«{0}» is no host name or IP address (write hosts without scheme and port, separated by commas)")]
-pub struct BadAllowedHost(pub String);
-
-impl AllowedHosts {
-    #[must_use]
-    pub fn none() -> Self {
-        Self::default()
-    }
-
-    /// Reads the text of `CRM_ALLOWED_HOSTS`.
-    ///
-    /// # Errors
-    /// The first entry that is no host.
-    pub fn parse(text: &str) -> Result<Self, BadAllowedHost> {
-        text.split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty())
-            .map(|entry| Allowed::parse(entry).ok_or_else(|| BadAllowedHost(entry.to_owned())))
-            .collect::<Result<Vec<_>, _>>()
-            .map(Self)
-    }
-
-    fn permits(&self, host: &Host<&str>) -> bool {
-        self.0.iter().any(|allowed| match (allowed, host) {
-            (Allowed::Domain(domain), Host::Domain(host)) => host == domain || is_below(host, domain),
-            (Allowed::Below(domain), Host::Domain(host)) => is_below(host, domain),
-            (Allowed::Address(IpAddr::V4(allowed)), Host::Ipv4(host)) => allowed == host,
-            (Allowed::Address(IpAddr::V6(allowed)), Host::Ipv6(host)) => allowed == host,
-            _ => false,
-        })
-    }
-}
-
-impl FromStr for AllowedHosts {
-    type Err = BadAllowedHost;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::parse(text)
-    }
-}
-
-impl Allowed {
-    fn parse(entry: &str) -> Option<Self> {
-        if let Ok(address) = entry.parse::<Ipv4Addr>() {
-            return Some(Self::Address(IpAddr::V4(address)));
-        }
-        let bare = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(entry);
-        if let Ok(address) = bare.parse::<Ipv6Addr>() {
-            return Some(Self::Address(IpAddr::V6(address)));
-        }
-        let (below, name) = match entry.strip_prefix('.') {
-            Some(name) => (true, name),
-            None => (false, entry),
-        };
-        let name = name.to_ascii_lowercase();
-        // `1.2.3` or `0x7f.1` would be an address in disguise.
-        let disguised = name.rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_digit()));
-        if !is_plain(&name) || disguised {
-            return None;
-        }
-        Some(if below { Self::Below(name) } else { Self::Domain(name) })
-    }
-}
-
-/// A host name of plain labels, no dot at either end.
-fn is_plain(host: &str) -> bool {
-    host.len() <= 253
-        && host.split('.').all(|label| {
-            !label.is_empty()
-                && label.len() <= 63
-                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        })
-}
-
-fn is_below(host: &str, domain: &str) -> bool {
-    host.strip_suffix(domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
 }
 
 /// Checks the address of an account: `https`, a sub-domain of one of [`DOMAINS`] or a host
@@ -414,29 +320,6 @@ mod tests {
             "http://127.0.0.1:8091/?q",
         ] {
             assert!(with(allowed, url).is_err(), "{url}");
-        }
-    }
-
-    #[test]
-    fn the_list_names_its_bad_entry() {
-        assert_eq!(AllowedHosts::parse(""), Ok(AllowedHosts::none()));
-        assert_eq!(AllowedHosts::parse(" , "), Ok(AllowedHosts::none()));
-        for entry in [
-            "http://x",
-            "x:80",
-            "127.0.0.1:80",
-            "*",
-            "*.x.ru",
-            "a b",
-            "магазин.рф",
-            "1.2.3",
-            "0x7f.1",
-            "x/",
-            "a..b",
-            ".",
-            "[::1",
-        ] {
-            assert_eq!(AllowedHosts::parse(&format!("ok.example,{entry}")), Err(BadAllowedHost(entry.into())));
         }
     }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::args;
-use crate::store::db::{Result, StoreError};
+use crate::store::db::Result;
 use crate::store::{Store, moment};
 use crate::telemetry::metrics::{BreakerState, BreakerTarget};
 
@@ -29,12 +29,9 @@ impl Store {
         let mut tx = self.db.begin().await?;
         tx.exec("DELETE FROM breakers WHERE process = $1 OR seen_at < $2", args![process, now - BELIEVED_MS]).await?;
         for one in held {
-            tx.exec(
-                "INSERT INTO breakers (process, target, name, why, held_until, seen_at) VALUES ($1, $2, $3, $4, $5, $6) \
-                 ON CONFLICT DO NOTHING",
-                args![process, one.target.as_str(), &one.name, &one.why, one.until.as_millisecond(), now],
-            )
-            .await?;
+            let sql = "INSERT INTO breakers (process, target, name, why, held_until, seen_at) VALUES ($1, $2, $3, $4, $5, $6) \
+                       ON CONFLICT DO NOTHING";
+            tx.exec(sql, args![process, one.target.as_str(), &one.name, &one.why, one.until, now]).await?;
         }
         tx.commit().await
     }
@@ -42,25 +39,19 @@ impl Store {
     /// What any worker holds back, once each, with the latest moment.
     pub async fn breakers(&self) -> Result<Vec<Held>> {
         let now = self.clock.now_ms();
-        let rows = self
-            .db
-            .fetch(
-                "SELECT target, name, MAX(why) AS why, MAX(held_until) AS held_until FROM breakers WHERE seen_at >= $1 \
-                 GROUP BY target, name ORDER BY target, name",
-                args![now - BELIEVED_MS],
-            )
-            .await?;
-        rows.iter()
-            .map(|row| {
+        let sql = "SELECT target, name, MAX(why) AS why, MAX(held_until) AS held_until FROM breakers WHERE seen_at >= $1 \
+                   GROUP BY target, name ORDER BY target, name";
+        self.db
+            .read_all(sql, args![now - BELIEVED_MS], |row| {
                 let until = row.int("held_until")?;
                 Ok(Held {
-                    target: BreakerTarget::parse(&row.text("target")?).ok_or(StoreError::BadRow("target"))?,
+                    target: row.word("target", BreakerTarget::parse)?,
                     name: row.text("name")?,
                     state: if until > now { BreakerState::Open } else { BreakerState::HalfOpen },
                     until: moment(until),
                     why: row.text("why")?,
                 })
             })
-            .collect()
+            .await
     }
 }

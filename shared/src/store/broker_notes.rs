@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::args;
 use crate::domain::Integration;
 use crate::message::{Command, Envelope, RECONCILE_HISTORY};
-use crate::store::db::{Dialect, Result, Row, Tx};
+use crate::store::db::{Result, Row, Tx};
 use crate::store::jobs::NewJob;
 use crate::store::promotion::Window;
 use crate::store::{Store, moment};
@@ -47,7 +47,7 @@ impl Store {
         let sql = "INSERT INTO cursors (name, value, updated_at) VALUES ($1, '1', $2) \
                    ON CONFLICT (name) DO UPDATE SET \
                    value = CAST(CAST(cursors.value AS BIGINT) + 1 AS TEXT), updated_at = excluded.updated_at";
-        self.db.exec(sql, args![format!("{POLICY}{queue}|{reason}"), self.clock.now_ms()]).await.map(|_| ())
+        self.db.run(sql, args![format!("{POLICY}{queue}|{reason}"), self.clock.now_ms()]).await
     }
 
     /// Policies that were noted, by queue and reason.
@@ -62,7 +62,7 @@ impl Store {
                 queue: queue.to_owned(),
                 reason: reason.to_owned(),
                 count: row.text("value")?.parse().unwrap_or(0),
-                last: moment(row.int("updated_at")?),
+                last: row.moment("updated_at")?,
             });
         }
         Ok(notes)
@@ -121,7 +121,7 @@ impl Store {
         let mut lost = Vec::new();
         for row in self.named(LOST).await? {
             let (name, from) = (row.text("name")?, row.text("value")?.parse().unwrap_or(0));
-            let window = Window { from: moment(from), until: moment(row.int("updated_at")?) };
+            let window = Window { from: moment(from), until: row.moment("updated_at")? };
             lost.push(LostQueue { queue: name.trim_start_matches(LOST).to_owned(), window });
         }
         Ok(lost)
@@ -134,10 +134,7 @@ impl Store {
 }
 
 async fn cursor_of(tx: &mut Tx, name: &str) -> Result<Option<(String, i64)>> {
-    let lock = match tx.dialect() {
-        Dialect::Postgres => "FOR UPDATE",
-        Dialect::Sqlite => "",
-    };
+    let lock = tx.dialect().for_update();
     let row =
         tx.fetch_one(format!("SELECT value, updated_at FROM cursors WHERE name = $1 {lock}"), args![name]).await?;
     row.map(|row| Ok((row.text("value")?, row.int("updated_at")?))).transpose()
@@ -149,38 +146,16 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::crypto::SecretKey;
     use crate::message::Lane;
-    use crate::store::Db;
 
-    struct Scratch {
-        folder: std::path::PathBuf,
-        clock: Clock,
-        store: Store,
-    }
-
-    impl Scratch {
-        async fn new() -> Self {
-            let folder = std::env::temp_dir().join(format!("bridge-notes-{}", uuid::Uuid::new_v4()));
-            std::fs::create_dir(&folder).expect("a folder");
-            let db = Db::open_sqlite(&folder.join("bridge.db")).await.expect("a database");
-            db.migrate().await.expect("migrated");
-            let clock = Clock::standing_at(Timestamp::from_second(1_700_000_000).expect("a moment"));
-            let store = Store::new(db, SecretKey::from_bytes([7; 32]), clock.clone());
-            Self { folder, clock, store }
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.folder);
-        }
+    async fn store() -> Store {
+        Store::in_memory(Clock::standing_at(Timestamp::from_second(1_700_000_000).expect("a moment"))).await
     }
 
     #[tokio::test]
     async fn a_queue_that_was_made_anew_is_a_possible_loss_with_its_window_told_once() {
-        let scratch = Scratch::new().await;
-        let (store, clock) = (&scratch.store, &scratch.clock);
+        let store = store().await;
+        let clock = &store.clock;
         let queue = "shop.interactive.v1";
         // Whoever found the queue there may look before the one that made it.
         store.saw_empty(queue).await.expect("noted");
@@ -199,21 +174,21 @@ mod tests {
         assert_eq!(store.lost_queues().await.expect("read"), [LostQueue { queue: queue.to_owned(), window }]);
         clock.advance(Duration::from_secs(60));
         assert!(store.lost_queue(queue).await.expect("noted").is_some(), "it is lost again");
-        // No integration, no reconcile; the first window's is in `shared/tests/store.rs`.
+        // No integration, no reconcile; the first window's is in `shared/tests/store/`.
         assert_eq!(store.next_job_due(Lane::Bulk).await.expect("read"), None);
     }
 
     #[tokio::test]
     async fn what_a_policy_took_is_counted_by_queue_and_reason() {
-        let scratch = Scratch::new().await;
+        let store = store().await;
         for (queue, reason) in
             [("p.interactive.v1", "expired"), ("p.bulk.v1", "maxlen"), ("p.interactive.v1", "expired")]
         {
-            scratch.store.note_policy(queue, reason).await.expect("noted");
+            store.note_policy(queue, reason).await.expect("noted");
         }
-        let notes = scratch.store.policy_notes().await.expect("read");
+        let notes = store.policy_notes().await.expect("read");
         let seen: Vec<_> = notes.iter().map(|note| (note.queue.as_str(), note.reason.as_str(), note.count)).collect();
         assert_eq!(seen, [("p.bulk.v1", "maxlen", 1), ("p.interactive.v1", "expired", 2)]);
-        assert_eq!(notes[0].last, scratch.clock.now());
+        assert_eq!(notes[0].last, store.clock.now());
     }
 }

@@ -90,11 +90,9 @@ impl Store {
             // Two workers must not both read the same sum; the lock goes with the transaction.
             // Whoever shares a window shares the first one; others do not wait. Nobody waits for
             // the disk either: what a crash of the database forgets is less than a second's use.
-            tx.fetch(
-                "SELECT pg_advisory_xact_lock(7204107, hashtext($1)), set_config('synchronous_commit', 'off', true)",
-                args![windows.first().map_or("", |window| window.scope.as_str())],
-            )
-            .await?;
+            let sql =
+                "SELECT pg_advisory_xact_lock(7204107, hashtext($1)), set_config('synchronous_commit', 'off', true)";
+            tx.fetch(sql, args![windows.first().map_or("", |window| window.scope.as_str())]).await?;
         }
         // Only now: waiting for one's turn must not make what is taken old.
         let now = self.clock.now();
@@ -103,20 +101,9 @@ impl Store {
         let mut allowed = block;
         let mut free_at: Option<i64> = None;
         for window in windows {
-            let never = Used { used: 0, first: window.current(now), last: 0 };
-            let Used { used: used_of_all, first, .. } = used.get(&window.scope).copied().unwrap_or(never);
-            let limit = if leave_some { window.limit - window.limit / 5 } else { window.limit };
-            let mut left = limit.saturating_sub(used_of_all);
-            let kept = window.limit / KEPT;
-            if left > 0
-                && left - left.min(kept) < allowed
-                && let Some(own) = window.own()
-            {
-                let had = used.get(&own.scope).map_or(0, |used| used.used);
-                let sharers = sharers(&mut tx, &own, had == 0, now).await?;
-                left = left.min(share_left(window.limit, left, had, sharers));
-            }
+            let left = left_in(&mut tx, window, &used, allowed, leave_some, now).await?;
             if left == 0 {
+                let first = used.get(&window.scope).map_or_else(|| window.current(now), |used| used.first);
                 let at = (first + i64::from(SLICES) + 2) * window.millis();
                 free_at = Some(free_at.map_or(at, |other| other.max(at)));
             }
@@ -125,24 +112,10 @@ impl Store {
         if allowed == 0 {
             return Ok(Err(moment(free_at.unwrap_or_else(|| now.as_millisecond() + 1000))));
         }
-        let windows = &counted_in[..];
-        let mut counted = Vec::with_capacity(windows.len() * 3);
-        windows.iter().for_each(|w| counted.extend(args![&w.scope, w.current(now), allowed]));
-        tx.exec(
-            format!(
-                "INSERT INTO budget_slices (scope, slice, used) VALUES {} \
-                 ON CONFLICT (scope, slice) DO UPDATE SET used = budget_slices.used + excluded.used",
-                many::values(windows.len(), 3)
-            ),
-            counted,
-        )
-        .await?;
+        count(&mut tx, &counted_in, allowed, now).await?;
         // Once a slice is enough.
-        if windows.iter().any(|window| used.get(&window.scope).is_none_or(|used| used.last < window.current(now))) {
-            let (counts, args) = bounds(windows, now);
-            let ours: Vec<String> = (0..windows.len()).map(|n| format!("${}", 3 * n + 1)).collect();
-            let sql = format!("DELETE FROM budget_slices WHERE scope IN ({}) AND NOT ({counts})", ours.join(", "));
-            tx.exec(sql, args).await?;
+        if counted_in.iter().any(|window| used.get(&window.scope).is_none_or(|used| used.last < window.current(now))) {
+            forget_slices(&mut tx, &counted_in, now).await?;
         }
         tx.commit().await?;
         Ok(Ok(Taken { count: allowed, at: now }))
@@ -157,6 +130,47 @@ impl Store {
         let row = self.db.fetch_one(sql, args![scopes, window.oldest(now), window.newest(now)]).await?;
         Ok(row.map(|row| row.int("used")).transpose()?.and_then(|n| u32::try_from(n).ok()).unwrap_or(0))
     }
+}
+
+/// How much of a window one who wants `wanted` may have.
+async fn left_in(
+    tx: &mut Tx,
+    window: &Window,
+    used: &HashMap<String, Used>,
+    wanted: u32,
+    leave_some: bool,
+    now: Timestamp,
+) -> Result<u32> {
+    let of = |scope: &str| used.get(scope).map_or(0, |used| used.used);
+    let limit = if leave_some { window.limit - window.limit / 5 } else { window.limit };
+    let left = limit.saturating_sub(of(&window.scope));
+    let kept = window.limit / KEPT;
+    match window.own() {
+        Some(own) if left > 0 && left - left.min(kept) < wanted => {
+            let had = of(&own.scope);
+            let sharers = sharers(tx, &own, had == 0, now).await?;
+            Ok(left.min(share_left(window.limit, left, had, sharers)))
+        }
+        _ => Ok(left),
+    }
+}
+
+/// Counts requests in the present slice of each window.
+async fn count(tx: &mut Tx, windows: &[Window], requests: u32, now: Timestamp) -> Result<()> {
+    let sql = format!(
+        "INSERT INTO budget_slices (scope, slice, used) VALUES {} \
+         ON CONFLICT (scope, slice) DO UPDATE SET used = budget_slices.used + excluded.used",
+        many::values(windows.len(), 3)
+    );
+    tx.run(sql, windows.iter().flat_map(|w| args![&w.scope, w.current(now), requests]).collect()).await
+}
+
+/// Forgets the slices of windows that they do not reach any more.
+async fn forget_slices(tx: &mut Tx, windows: &[Window], now: Timestamp) -> Result<()> {
+    let (counts, args) = bounds(windows, now);
+    let ours: Vec<String> = (0..windows.len()).map(|n| format!("${}", 3 * n + 1)).collect();
+    let sql = format!("DELETE FROM budget_slices WHERE scope IN ({}) AND NOT ({counts})", ours.join(", "));
+    tx.run(sql, args).await
 }
 
 /// What one of `sharers` may take of the `left` that all of them have: everything as long as it
@@ -201,7 +215,7 @@ async fn used(tx: &mut Tx, windows: &[Window], now: Timestamp) -> Result<HashMap
          WHERE ({condition}) AND used > 0 GROUP BY scope"
     );
     let read = |row: &Row| {
-        let used = u32::try_from(row.int("used")?).unwrap_or(u32::MAX);
+        let used = row.small("used")?;
         Ok((row.text("scope")?, Used { used, first: row.int("first")?, last: row.int("last")? }))
     };
     tx.fetch(sql, args).await?.iter().map(read).collect()

@@ -3,135 +3,28 @@
 //! kept in [`Dialect`].
 
 use std::path::Path;
-use std::str::FromStr;
+use std::str::FromStr as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-};
-use sqlx::{AssertSqlSafe, Connection as _, Postgres, Row as _, Sqlite, Transaction};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, Connection as _};
 
-use crate::domain::{CrmOrderId, DeliveryId, IntegrationId, Kopecks};
+use crate::store::row::{postgres_rows, sqlite_rows};
 use crate::store::steps::{Step, about_to};
+use crate::store::trouble::{Trouble, headline, within};
+use crate::store::tx::Open;
+use crate::store::value::bind_all;
 use crate::waiting;
 
+pub use crate::store::dialect::Dialect;
 pub use crate::store::error::{Result, StoreError};
-
-/// A bound value. Typed even when NULL, since PostgreSQL wants to know.
-#[derive(Debug, Clone)]
-pub enum Value {
-    Int(Option<i64>),
-    Text(Option<String>),
-    Bytes(Option<Vec<u8>>),
-}
-
-macro_rules! into_value {
-    ($($from:ty => |$v:ident| $to:expr),* $(,)?) => { $(
-        impl From<$from> for Value { fn from($v: $from) -> Self { $to } }
-    )* };
-}
-into_value! {
-    i64 => |v| Self::Int(Some(v)),
-    i32 => |v| Self::Int(Some(i64::from(v))),
-    u32 => |v| Self::Int(Some(i64::from(v))),
-    bool => |v| Self::Int(Some(i64::from(v))),
-    Option<i64> => |v| Self::Int(v),
-    &str => |v| Self::Text(Some(v.to_owned())),
-    String => |v| Self::Text(Some(v)),
-    &String => |v| Self::Text(Some(v.clone())),
-    Option<String> => |v| Self::Text(v),
-    Option<&str> => |v| Self::Text(v.map(str::to_owned)),
-    Vec<u8> => |v| Self::Bytes(Some(v)),
-    Option<Vec<u8>> => |v| Self::Bytes(v),
-    IntegrationId => |v| Self::Int(Some(v.0)),
-    Option<IntegrationId> => |v| Self::Int(v.map(|id| id.0)),
-    CrmOrderId => |v| Self::Int(Some(v.0)),
-    DeliveryId => |v| Self::Int(Some(v.0)),
-    Option<DeliveryId> => |v| Self::Int(v.map(|id| id.0)),
-    Kopecks => |v| Self::Int(Some(v.0)),
-    Option<Kopecks> => |v| Self::Int(v.map(|k| k.0)),
-}
-
-#[macro_export]
-macro_rules! args {
-    ($($value:expr),* $(,)?) => { vec![$($crate::store::db::Value::from($value)),*] };
-}
-pub use args;
-
-/// PostgreSQL refuses NUL in a text, and one of a vendor's broken answer must not keep the
-/// rest of a commit out. SQLite gets the same text.
-fn without_nul(text: String) -> String {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
-}
-
-macro_rules! bind_all {
-    ($query:expr, $args:expr) => {{
-        let mut query = $query;
-        for value in $args {
-            query = match value {
-                Value::Int(v) => query.bind(v),
-                Value::Text(v) => query.bind(v.map(without_nul)),
-                Value::Bytes(v) => query.bind(v),
-            };
-        }
-        query
-    }};
-}
-
-/// A row of either database, read by column name.
-#[derive(Debug)]
-pub enum Row {
-    Sqlite(SqliteRow),
-    Postgres(PgRow),
-}
-
-macro_rules! getter {
-    ($name:ident, $ty:ty) => {
-        /// # Errors
-        /// [`StoreError::BadRow`] when the column is missing or of another type.
-        pub fn $name(&self, column: &'static str) -> Result<$ty> {
-            match self {
-                Self::Sqlite(row) => row.try_get::<$ty, _>(column),
-                Self::Postgres(row) => row.try_get::<$ty, _>(column),
-            }
-            .map_err(|_| StoreError::BadRow(column))
-        }
-    };
-}
-
-impl Row {
-    getter!(int, i64);
-    getter!(opt_int, Option<i64>);
-    getter!(text, String);
-    getter!(opt_text, Option<String>);
-    getter!(bytes, Vec<u8>);
-    getter!(opt_bytes, Option<Vec<u8>>);
-
-    pub fn flag(&self, column: &'static str) -> Result<bool> {
-        Ok(self.int(column)? != 0)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    Sqlite,
-    Postgres,
-}
-
-impl Dialect {
-    /// The rows of a table that meet a condition, locked in the order of their ids: sessions that
-    /// want the same rows then wait for each other in turn, and never in a circle.
-    pub(super) fn in_order(self, table: &str, condition: &str) -> String {
-        match self {
-            Self::Sqlite => condition.to_owned(),
-            Self::Postgres => format!("id IN (SELECT id FROM {table} WHERE {condition} ORDER BY id FOR UPDATE)"),
-        }
-    }
-}
+pub use crate::store::row::Row;
+pub use crate::store::tx::Tx;
+pub use crate::store::value::Value;
 
 /// The open database. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -155,64 +48,11 @@ pub(super) enum Pools {
     Postgres(PgPool),
 }
 
-/// A write transaction. A statement that fails ends it, as PostgreSQL has it: nothing of it
-/// happens then.
-pub struct Tx {
-    inner: Open,
-    broken: bool,
-    limit: Duration,
-    trouble: Trouble,
-}
-
-enum Open {
-    Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
-}
-
-/// What the database said last of its own trouble.
-#[derive(Debug, Clone, Default)]
-struct Trouble {
-    /// When it said that it cannot do its work, for whoever asks how it is.
-    last: Arc<Mutex<Option<(Instant, String)>>>,
-    /// SQLite's write connection was opened for reading alone.
-    only_reads: Arc<AtomicBool>,
-}
-
-impl Trouble {
-    fn noted<T>(&self, result: Result<T>) -> Result<T> {
-        // A lock ends by itself, and only whoever asks how the database is gives up on one.
-        if let Err(error @ StoreError::Failing(..)) = &result
-            && !error.is_locked()
-        {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), error.to_string()));
-            if error.is_of_a_read_only_connection() {
-                self.only_reads.store(true, Ordering::Relaxed);
-            }
-        }
-        result
-    }
-}
-
 /// Of one statement. Longer than any of ours takes, so that a server that stands still is told
 /// from one that works.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
 /// A statement of its own that gave way to another transaction is tried again so often.
 const AGAIN: u32 = 4;
-
-/// The statement without its values: its first words, for an error's text.
-fn headline(sql: &str) -> String {
-    let mut words = sql.split_whitespace().take_while(|word| !word.starts_with(['(', '$']));
-    let few: Vec<&str> = words.by_ref().take(4).collect();
-    few.join(" ")
-}
-
-/// A test's failure or delay, then the statement within its time.
-async fn within<T>(limit: Duration, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
-    match tokio::time::timeout(limit, work).await {
-        Ok(done) => done,
-        Err(_) => Err(StoreError::Silent { what: what.to_owned(), seconds: limit.as_secs() }),
-    }
-}
 
 /// The write connection goes back to its pool only without a transaction, and only if it writes.
 /// SQLite ends a transaction by itself when the disk is full or fails, `sqlx` goes on counting it,
@@ -342,8 +182,7 @@ impl Db {
 
     /// What the database said of itself in the last moments, if it could not do its work.
     pub fn recent_trouble(&self, within: Duration) -> Option<String> {
-        let last = self.trouble.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().filter(|(at, _)| at.elapsed() <= within).map(|(_, words)| words.clone())
+        self.trouble.recent(within)
     }
 
     /// A connection beside the pool, made now: the server's own answer to whoever asks it to
@@ -392,11 +231,22 @@ impl Db {
 
     /// Reads rows.
     pub async fn fetch(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<Vec<Row>> {
-        let sql: Arc<str> = sql.into().into();
+        self.rows(sql.into().into(), args, false).await
+    }
+
+    /// A writing statement with `RETURNING`.
+    pub async fn exec_returning(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<Vec<Row>> {
+        self.rows(sql.into().into(), args, true).await
+    }
+
+    async fn rows(&self, sql: Arc<str>, args: Vec<Value>, writes: bool) -> Result<Vec<Row>> {
         self.attempt(&sql, || async {
             let (sql, args) = (AssertSqlSafe(sql.clone()), args.clone());
             Ok(match &self.pools {
-                Pools::Sqlite { read, .. } => sqlite_rows(bind_all!(sqlx::query(sql), args).fetch_all(read).await?),
+                Pools::Sqlite { write, read } => {
+                    let pool = if writes { write } else { read };
+                    sqlite_rows(bind_all!(sqlx::query(sql), args).fetch_all(pool).await?)
+                }
                 Pools::Postgres(pool) => postgres_rows(bind_all!(sqlx::query(sql), args).fetch_all(pool).await?),
             })
         })
@@ -418,17 +268,59 @@ impl Db {
         Timestamp::from_millisecond(row.int("now_ms")?).map(Some).map_err(|_| StoreError::BadRow("now_ms"))
     }
 
-    /// A writing statement with `RETURNING`.
-    pub async fn exec_returning(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<Vec<Row>> {
-        let sql: Arc<str> = sql.into().into();
-        self.attempt(&sql, || async {
-            let (sql, args) = (AssertSqlSafe(sql.clone()), args.clone());
-            Ok(match &self.pools {
-                Pools::Sqlite { write, .. } => sqlite_rows(bind_all!(sqlx::query(sql), args).fetch_all(write).await?),
-                Pools::Postgres(pool) => postgres_rows(bind_all!(sqlx::query(sql), args).fetch_all(pool).await?),
-            })
-        })
-        .await
+    /// Runs a statement, whatever it changed.
+    pub async fn run(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<()> {
+        self.exec(sql, args).await.map(|_| ())
+    }
+
+    /// Runs a statement about one row; answers whether it was there and changed.
+    pub async fn changed(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<bool> {
+        Ok(self.exec(sql, args).await? == 1)
+    }
+
+    /// Reads every row as something.
+    pub async fn read_all<T, C: FromIterator<T>>(
+        &self,
+        sql: impl Into<String>,
+        args: Vec<Value>,
+        read: impl Fn(&Row) -> Result<T>,
+    ) -> Result<C> {
+        self.fetch(sql, args).await?.iter().map(read).collect()
+    }
+
+    /// Reads the first row, if there is one, as something.
+    pub async fn read_one<T>(
+        &self,
+        sql: impl Into<String>,
+        args: Vec<Value>,
+        read: impl Fn(&Row) -> Result<T>,
+    ) -> Result<Option<T>> {
+        self.fetch_one(sql, args).await?.as_ref().map(read).transpose()
+    }
+
+    /// Writes with `RETURNING`, and reads what came back.
+    pub async fn write_all<T, C: FromIterator<T>>(
+        &self,
+        sql: impl Into<String>,
+        args: Vec<Value>,
+        read: impl Fn(&Row) -> Result<T>,
+    ) -> Result<C> {
+        self.exec_returning(sql, args).await?.iter().map(read).collect()
+    }
+
+    /// The moment in a column of the only row.
+    pub async fn moment(
+        &self,
+        sql: impl Into<String>,
+        args: Vec<Value>,
+        column: &'static str,
+    ) -> Result<Option<Timestamp>> {
+        Ok(self.read_one(sql, args, |row| row.opt_moment(column)).await?.flatten())
+    }
+
+    /// The number that a `SELECT COUNT(*) AS n` answers.
+    pub async fn count(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<i64> {
+        self.read_one(sql, args, |row| row.int("n")).await?.ok_or(StoreError::BadRow("n"))
     }
 
     /// Begins a write transaction (on SQLite with the write lock taken at once).
@@ -440,8 +332,7 @@ impl Db {
                 Pools::Postgres(pool) => Open::Postgres(pool.begin().await?),
             })
         });
-        let inner = self.trouble.noted(begun.await)?;
-        Ok(Tx { inner, broken: false, limit: self.limit, trouble: self.trouble.clone() })
+        Ok(Tx::of(self.trouble.noted(begun.await)?, self.limit, self.trouble.clone()))
     }
 
     pub async fn close(&self) {
@@ -452,81 +343,5 @@ impl Db {
             }
             Pools::Postgres(pool) => pool.close().await,
         }
-    }
-}
-
-fn sqlite_rows(rows: Vec<SqliteRow>) -> Vec<Row> {
-    rows.into_iter().map(Row::Sqlite).collect()
-}
-
-fn postgres_rows(rows: Vec<PgRow>) -> Vec<Row> {
-    rows.into_iter().map(Row::Postgres).collect()
-}
-
-impl Tx {
-    pub const fn dialect(&self) -> Dialect {
-        match self.inner {
-            Open::Sqlite(_) => Dialect::Sqlite,
-            Open::Postgres(_) => Dialect::Postgres,
-        }
-    }
-
-    async fn attempt<T>(&mut self, sql: &str, run: impl AsyncFnOnce(&mut Open) -> Result<T>) -> Result<T> {
-        about_to(Step::Within).await?;
-        if self.broken {
-            return Err(StoreError::Broken);
-        }
-        let what = headline(sql);
-        waiting::on(|| format!("the database ({what})"));
-        let done = within(self.limit, &what, run(&mut self.inner)).await;
-        self.broken = done.is_err();
-        self.trouble.noted(done)
-    }
-
-    pub async fn exec(&mut self, sql: impl Into<String>, args: Vec<Value>) -> Result<u64> {
-        let sql: Arc<str> = sql.into().into();
-        let query = AssertSqlSafe(sql.clone());
-        self.attempt(&sql, async |open| {
-            Ok(match open {
-                Open::Sqlite(tx) => bind_all!(sqlx::query(query), args).execute(&mut **tx).await?.rows_affected(),
-                Open::Postgres(tx) => bind_all!(sqlx::query(query), args).execute(&mut **tx).await?.rows_affected(),
-            })
-        })
-        .await
-    }
-
-    pub async fn fetch(&mut self, sql: impl Into<String>, args: Vec<Value>) -> Result<Vec<Row>> {
-        let sql: Arc<str> = sql.into().into();
-        let query = AssertSqlSafe(sql.clone());
-        self.attempt(&sql, async |open| {
-            Ok(match open {
-                Open::Sqlite(tx) => sqlite_rows(bind_all!(sqlx::query(query), args).fetch_all(&mut **tx).await?),
-                Open::Postgres(tx) => postgres_rows(bind_all!(sqlx::query(query), args).fetch_all(&mut **tx).await?),
-            })
-        })
-        .await
-    }
-
-    pub async fn fetch_one(&mut self, sql: impl Into<String>, args: Vec<Value>) -> Result<Option<Row>> {
-        Ok(self.fetch(sql, args).await?.into_iter().next())
-    }
-
-    /// On an error nothing of the transaction happened, or (lost connection) it is not known.
-    pub async fn commit(self) -> Result<()> {
-        about_to(Step::Commit).await?;
-        if self.broken {
-            return Err(StoreError::Broken);
-        }
-        let trouble = self.trouble.clone();
-        trouble.noted(
-            within(self.limit, "COMMIT", async {
-                match self.inner {
-                    Open::Sqlite(tx) => tx.commit().await?,
-                    Open::Postgres(tx) => tx.commit().await?,
-                }
-                Ok(())
-            })
-            .await,
-        )
     }
 }

@@ -3,34 +3,21 @@
 
 use jiff::Timestamp;
 
-use crate::args;
 use crate::domain::{CrmOrderId, DeliveryId, Fault, IntegrationId};
+use crate::message::{Envelope, GiveUp};
 use crate::planted::{Bug, is_planted};
 use crate::reason;
-use crate::store::db::{Dialect, Result, Row, StoreError, Tx, Value};
-use crate::store::{Store, moment};
+use crate::store::Store;
+use crate::store::db::{Result, Row, StoreError, Tx, Value};
+use crate::{args, closed_set};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeadState {
-    Open,
-    Replayed,
-    Discarded,
-    /// A later success made it moot.
-    Resolved,
-}
-
-impl DeadState {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Replayed => "replayed",
-            Self::Discarded => "discarded",
-            Self::Resolved => "resolved",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Open, Self::Replayed, Self::Discarded, Self::Resolved].into_iter().find(|s| s.as_str() == text)
+closed_set! {
+    DeadState {
+        Open => "open",
+        Replayed => "replayed",
+        Discarded => "discarded",
+        /// A later success made it moot.
+        Resolved => "resolved",
     }
 }
 
@@ -50,6 +37,40 @@ pub struct NewDeadLetter {
     pub command: Option<String>,
     /// The bytes of a message that could not be decoded.
     pub raw: Option<Vec<u8>>,
+}
+
+impl NewDeadLetter {
+    /// About a kind of command that gave up; whom it concerns is added.
+    pub fn new(kind: &str, give_up: GiveUp) -> Self {
+        Self {
+            integration: None,
+            delivery: None,
+            number: None,
+            kind: kind.to_owned(),
+            reason: give_up.reason.to_owned(),
+            fault: give_up.fault,
+            detail: give_up.detail,
+            tries: 1,
+            command: None,
+            raw: None,
+        }
+    }
+
+    /// About a command, which can be replayed.
+    pub fn of(envelope: &Envelope, give_up: GiveUp) -> Self {
+        Self {
+            integration: envelope.integration,
+            number: envelope.command.number().map(|number| number.as_str().to_owned()),
+            tries: envelope.attempt + 1,
+            command: serde_json::to_string(envelope).ok(),
+            ..Self::new(envelope.command.kind().as_str(), give_up)
+        }
+    }
+
+    /// About a message that nobody can read.
+    pub fn unreadable(body: &[u8], give_up: GiveUp) -> Self {
+        Self { raw: Some(body.to_vec()), ..Self::new("message", give_up) }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -110,8 +131,7 @@ impl Store {
             also("reason", Value::from(reason));
         }
         sql.push_str(" ORDER BY id");
-        let rows = self.db.fetch(sql, args).await?;
-        rows.iter().map(read).collect()
+        self.db.read_all(sql, args, read).await
     }
 
     /// The dead letter of an order that was opened or repeated last, at or after a moment,
@@ -122,41 +142,33 @@ impl Store {
         order: CrmOrderId,
         since: Timestamp,
     ) -> Result<Option<DeadLetter>> {
-        let row = self
-            .db
-            .fetch_one(
-                format!(
-                    "SELECT {COLUMNS} FROM dead_letters WHERE integration_id = $1 AND crm_order_id = $2 AND state = 'open' \
-                     AND updated_at >= $3 ORDER BY updated_at DESC, id DESC LIMIT 1"
-                ),
-                args![integration, order, since.as_millisecond()],
-            )
-            .await?;
-        row.as_ref().map(read).transpose()
+        let sql = format!(
+            "SELECT {COLUMNS} FROM dead_letters WHERE integration_id = $1 AND crm_order_id = $2 AND state = 'open' \
+             AND updated_at >= $3 ORDER BY updated_at DESC, id DESC LIMIT 1"
+        );
+        self.db.read_one(sql, args![integration, order, since], read).await
     }
 
     pub async fn dead_letter(&self, id: i64) -> Result<Option<DeadLetter>> {
-        let row = self.db.fetch_one(format!("SELECT {COLUMNS} FROM dead_letters WHERE id = $1"), args![id]).await?;
-        row.as_ref().map(read).transpose()
+        let sql = format!("SELECT {COLUMNS} FROM dead_letters WHERE id = $1");
+        self.db.read_one(sql, args![id], read).await
     }
 
     /// Every reason that a letter bears, open or closed.
     pub async fn reasons_of_dead_letters(&self) -> Result<Vec<String>> {
-        let rows = self.db.fetch("SELECT DISTINCT reason FROM dead_letters", vec![]).await?;
-        rows.iter().map(|row| row.text("reason")).collect()
+        self.db.read_all("SELECT DISTINCT reason FROM dead_letters", vec![], |row| row.text("reason")).await
     }
 
     /// Open dead letters by integration and fault, for the metrics.
     pub async fn open_dead_letters_by_integration(&self) -> Result<Vec<(Option<IntegrationId>, Fault, i64)>> {
         let sql = "SELECT integration_id, fault, COUNT(*) AS n FROM dead_letters WHERE state = 'open' \
                    GROUP BY integration_id, fault";
-        let rows = self.db.fetch(sql, vec![]).await?;
-        rows.iter()
-            .map(|row| {
-                let fault = Fault::parse(&row.text("fault")?).ok_or(StoreError::BadRow("fault"))?;
+        self.db
+            .read_all(sql, vec![], |row| {
+                let fault = row.word("fault", Fault::parse)?;
                 Ok((row.opt_int("integration_id")?.map(IntegrationId), fault, row.int("n")?))
             })
-            .collect()
+            .await
     }
 
     /// Stores a dead letter on its own.
@@ -192,52 +204,46 @@ impl Tx {
         };
         let detail = self.with_those_named_before(dead).await?;
         if dead.number.is_some() || dead.integration.is_some() {
-            let known = self
-                .fetch_one(
-                    "UPDATE dead_letters SET attempts = attempts + 1, detail = $5, tries = $6, command = $7, updated_at = $8, \
-                     delivery_id = COALESCE($9, delivery_id), crm_order_id = $10 WHERE state = 'open' \
-                     AND integration_id = $1 AND COALESCE(number, '') = COALESCE($2, '') AND kind = $3 AND reason = $4 \
-                     AND (COALESCE(crm_order_id, 0) = COALESCE($10, 0) OR (crm_order_id IS NULL AND delivery_id = $9)) \
-                     RETURNING id",
-                    args![
-                        dead.integration,
-                        dead.number.as_deref(),
-                        &dead.kind,
-                        &dead.reason,
-                        &detail,
-                        dead.tries,
-                        dead.command.as_deref(),
-                        now,
-                        dead.delivery,
-                        order.map(|order| order.0)
-                    ],
-                )
-                .await?;
+            let sql = "UPDATE dead_letters SET attempts = attempts + 1, detail = $5, tries = $6, command = $7, updated_at = $8, \
+                       delivery_id = COALESCE($9, delivery_id), crm_order_id = $10 WHERE state = 'open' \
+                       AND integration_id = $1 AND COALESCE(number, '') = COALESCE($2, '') AND kind = $3 AND reason = $4 \
+                       AND (COALESCE(crm_order_id, 0) = COALESCE($10, 0) OR (crm_order_id IS NULL AND delivery_id = $9)) \
+                       RETURNING id";
+            let args = args![
+                dead.integration,
+                dead.number.as_deref(),
+                &dead.kind,
+                &dead.reason,
+                &detail,
+                dead.tries,
+                dead.command.as_deref(),
+                now,
+                dead.delivery,
+                order.map(|order| order.0)
+            ];
+            let known = self.fetch_one(sql, args).await?;
             if let Some(row) = known {
                 return row.int("id");
             }
         }
-        let row = self
-            .fetch_one(
-                "INSERT INTO dead_letters (integration_id, delivery_id, number, kind, reason, fault, detail, state, tries, \
-                 command, raw, created_at, updated_at, crm_order_id) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $10, $11, $11, $12) RETURNING id",
-                args![
-                    dead.integration,
-                    dead.delivery,
-                    dead.number.as_deref(),
-                    &dead.kind,
-                    &dead.reason,
-                    dead.fault.as_str(),
-                    &dead.detail,
-                    dead.tries,
-                    dead.command.as_deref(),
-                    dead.raw.clone(),
-                    now,
-                    order.map(|order| order.0)
-                ],
-            )
-            .await?;
+        let sql = "INSERT INTO dead_letters (integration_id, delivery_id, number, kind, reason, fault, detail, state, tries, \
+                   command, raw, created_at, updated_at, crm_order_id) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $10, $11, $11, $12) RETURNING id";
+        let args = args![
+            dead.integration,
+            dead.delivery,
+            dead.number.as_deref(),
+            &dead.kind,
+            &dead.reason,
+            dead.fault.as_str(),
+            &dead.detail,
+            dead.tries,
+            dead.command.as_deref(),
+            dead.raw.clone(),
+            now,
+            order.map(|order| order.0)
+        ];
+        let row = self.fetch_one(sql, args).await?;
         row.ok_or(StoreError::BadRow("id"))?.int("id")
     }
 
@@ -247,13 +253,10 @@ impl Tx {
         if ![reason::AMBIGUOUS_NUMBER, reason::ESCAPED_NUMBER].contains(&dead.reason.as_str()) {
             return Ok(dead.detail.clone());
         }
-        let known = self
-            .fetch_one(
-                "SELECT detail FROM dead_letters WHERE state = 'open' AND integration_id = $1 AND number = $2 AND kind = $3 \
-                 AND reason = $4 AND crm_order_id IS NULL LIMIT 1",
-                args![dead.integration, dead.number.as_deref(), &dead.kind, &dead.reason],
-            )
-            .await?;
+        let sql = "SELECT detail FROM dead_letters WHERE state = 'open' AND integration_id = $1 AND number = $2 AND kind = $3 \
+                   AND reason = $4 AND crm_order_id IS NULL LIMIT 1";
+        let known =
+            self.fetch_one(sql, args![dead.integration, dead.number.as_deref(), &dead.kind, &dead.reason]).await?;
         let mut named =
             known.map(|row| row.text("detail")).transpose()?.map_or_else(Vec::new, |text| named_orders(&text));
         named.extend(named_orders(&dead.detail));
@@ -263,13 +266,10 @@ impl Tx {
     /// Opens a dead letter about a thing that is told once: not while one is open, nor after a
     /// person has discarded it.
     pub async fn add_dead_letter_once(&mut self, dead: &NewDeadLetter, now: Timestamp) -> Result<()> {
-        let known = self
-            .fetch_one(
-                "SELECT id FROM dead_letters WHERE integration_id = $1 AND number = $2 AND kind = $3 AND reason = $4 \
-                 AND state IN ('open', 'discarded') LIMIT 1",
-                args![dead.integration, dead.number.as_deref(), &dead.kind, &dead.reason],
-            )
-            .await?;
+        let sql = "SELECT id FROM dead_letters WHERE integration_id = $1 AND number = $2 AND kind = $3 AND reason = $4 \
+                   AND state IN ('open', 'discarded') LIMIT 1";
+        let known =
+            self.fetch_one(sql, args![dead.integration, dead.number.as_deref(), &dead.kind, &dead.reason]).await?;
         if known.is_none() {
             self.add_dead_letter(dead, now).await?;
         }
@@ -278,13 +278,9 @@ impl Tx {
 
     /// Closes one dead letter. Answers false when it was not open.
     pub async fn close_dead_letter(&mut self, id: i64, state: DeadState, why: &str, now: Timestamp) -> Result<bool> {
-        let closed = self
-            .exec(
-                "UPDATE dead_letters SET state = $2, closed_why = $3, updated_at = $4 WHERE id = $1 AND state = 'open'",
-                args![id, state.as_str(), why, now.as_millisecond()],
-            )
-            .await?;
-        Ok(closed == 1)
+        let sql =
+            "UPDATE dead_letters SET state = $2, closed_why = $3, updated_at = $4 WHERE id = $1 AND state = 'open'";
+        self.changed(sql, args![id, state.as_str(), why, now]).await
     }
 
     /// A success with an order closes what was open for it. Statuses and payments have
@@ -298,15 +294,12 @@ impl Tx {
         number: &str,
         now: Timestamp,
     ) -> Result<u64> {
-        self.exec(
-            "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $4 \
-             WHERE state = 'open' AND integration_id = $1 AND (crm_order_id = $2 OR (crm_order_id IS NULL \
-             AND number = $3 AND reason NOT IN ($5, $6))) \
-             AND kind NOT IN ('SyncStatuses', 'PushStatuses', 'SyncPayments', 'Reconcile') \
-             AND NOT (kind = 'CancelOrder' AND reason IN ('unroutable', 'poison'))",
-            args![integration, order, number, now.as_millisecond(), reason::AMBIGUOUS_NUMBER, reason::ESCAPED_NUMBER],
-        )
-        .await
+        let sql = "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $4 \
+                   WHERE state = 'open' AND integration_id = $1 AND (crm_order_id = $2 OR (crm_order_id IS NULL \
+                   AND number = $3 AND reason NOT IN ($5, $6))) \
+                   AND kind NOT IN ('SyncStatuses', 'PushStatuses', 'SyncPayments', 'Reconcile') \
+                   AND NOT (kind = 'CancelOrder' AND reason IN ('unroutable', 'poison'))";
+        self.exec(sql, args![integration, order, number, now, reason::AMBIGUOUS_NUMBER, reason::ESCAPED_NUMBER]).await
     }
 
     /// Closes letters about a number on several orders, once every order they name is settled:
@@ -320,16 +313,12 @@ impl Tx {
         now: Timestamp,
     ) -> Result<u64> {
         // Two orders that are settled at one time wait for each other here, and the second sees both.
-        let lock = if self.dialect() == Dialect::Postgres { "FOR UPDATE" } else { "" };
-        let letters = self
-            .fetch(
-                format!(
-                    "SELECT id, detail FROM dead_letters WHERE state = 'open' AND integration_id = $1 \
-                     AND reason IN ($2, $3) ORDER BY id {lock}"
-                ),
-                args![integration, reason::AMBIGUOUS_NUMBER, reason::ESCAPED_NUMBER],
-            )
-            .await?;
+        let lock = self.dialect().for_update();
+        let sql = format!(
+            "SELECT id, detail FROM dead_letters WHERE state = 'open' AND integration_id = $1 \
+             AND reason IN ($2, $3) ORDER BY id {lock}"
+        );
+        let letters = self.fetch(sql, args![integration, reason::AMBIGUOUS_NUMBER, reason::ESCAPED_NUMBER]).await?;
         let mut closed = 0;
         for letter in &letters {
             let (id, mut named) = (letter.int("id")?, named_orders(&letter.text("detail")?));
@@ -358,18 +347,14 @@ impl Tx {
             return Ok(true);
         }
         let ids = orders.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let rows = self
-            .fetch(
-                format!(
-                    "SELECT crm_order_id FROM deliveries WHERE integration_id = $1 AND crm_order_id IN ({ids}) \
-                     AND state NOT IN ('planned', 'sending', 'unknown', 'rejected') \
-                     AND (state <> 'cancelled' OR cancelled_by_us = 0) UNION \
-                     SELECT crm_order_id FROM past_deliveries WHERE integration_id = $1 AND crm_order_id IN ({ids}) \
-                     AND state <> 'cancelled'"
-                ),
-                args![integration],
-            )
-            .await?;
+        let sql = format!(
+            "SELECT crm_order_id FROM deliveries WHERE integration_id = $1 AND crm_order_id IN ({ids}) \
+             AND state NOT IN ('planned', 'sending', 'unknown', 'rejected') \
+             AND (state <> 'cancelled' OR cancelled_by_us = 0) UNION \
+             SELECT crm_order_id FROM past_deliveries WHERE integration_id = $1 AND crm_order_id IN ({ids}) \
+             AND state <> 'cancelled'"
+        );
+        let rows = self.fetch(sql, args![integration]).await?;
         Ok(rows.len() == orders.len())
     }
 
@@ -383,13 +368,10 @@ impl Tx {
         kind: &str,
         now: Timestamp,
     ) -> Result<u64> {
-        self.exec(
-            "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $5 \
-             WHERE state = 'open' AND integration_id = $1 AND kind = $4 \
-             AND (crm_order_id = $2 OR (crm_order_id IS NULL AND delivery_id = $3))",
-            args![integration, order, delivery, kind, now.as_millisecond()],
-        )
-        .await
+        let sql = "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $5 \
+                   WHERE state = 'open' AND integration_id = $1 AND kind = $4 \
+                   AND (crm_order_id = $2 OR (crm_order_id IS NULL AND delivery_id = $3))";
+        self.exec(sql, args![integration, order, delivery, kind, now]).await
     }
 
     /// A success of one kind of work that is about no order closes what that kind left open for
@@ -401,13 +383,10 @@ impl Tx {
         kind: &str,
         now: Timestamp,
     ) -> Result<u64> {
-        self.exec(
-            "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $4 \
-             WHERE state = 'open' AND integration_id = $1 AND COALESCE(number, '') = COALESCE($2, '') AND kind = $3 \
-             AND crm_order_id IS NULL AND delivery_id IS NULL",
-            args![integration, thing, kind, now.as_millisecond()],
-        )
-        .await
+        let sql = "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $4 \
+                   WHERE state = 'open' AND integration_id = $1 AND COALESCE(number, '') = COALESCE($2, '') AND kind = $3 \
+                   AND crm_order_id IS NULL AND delivery_id IS NULL";
+        self.exec(sql, args![integration, thing, kind, now]).await
     }
 }
 
@@ -436,15 +415,15 @@ fn read(row: &Row) -> Result<DeadLetter> {
         number: row.opt_text("number")?,
         kind: row.text("kind")?,
         reason: row.text("reason")?,
-        fault: Fault::parse(&row.text("fault")?).ok_or(StoreError::BadRow("fault"))?,
+        fault: row.word("fault", Fault::parse)?,
         detail: row.text("detail")?,
-        state: DeadState::parse(&row.text("state")?).ok_or(StoreError::BadRow("state"))?,
+        state: row.word("state", DeadState::parse)?,
         attempts: row.int("attempts")?,
         tries: row.int("tries")?,
         command: row.opt_text("command")?,
         raw: row.opt_bytes("raw")?,
-        created_at: moment(row.int("created_at")?),
-        updated_at: moment(row.int("updated_at")?),
+        created_at: row.moment("created_at")?,
+        updated_at: row.moment("updated_at")?,
         closed_why: row.opt_text("closed_why")?,
         order: row.opt_int("crm_order_id")?.map(CrmOrderId),
     })

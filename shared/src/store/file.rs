@@ -1,10 +1,11 @@
 //! The file of SQLite as the system sees it: made for its owner alone, held by who runs on it,
 //! watched while it is in use, and written back when somebody took it away.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::files::private;
 use crate::store::db::Db;
 use crate::store::error::Result;
 
@@ -49,29 +50,6 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 /// Its lock, and with a word in it the sign that an installation lives in the file.
 fn lock_path(path: &Path) -> PathBuf {
     beside(path, ".lock")
-}
-
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    options
-}
-
-/// Makes a folder and what is above it, for its owner alone; one that is there stays as it is.
-pub fn make_folder(path: &Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt as _;
-        builder.mode(0o700);
-    }
-    builder.create(path)
 }
 
 /// Makes the file when it is missing, readable by its owner alone: what SQLite puts beside it
@@ -198,6 +176,7 @@ async fn write_copy(db: &Db, copy: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::make_folder;
 
     struct Folder(PathBuf);
 

@@ -66,19 +66,15 @@ impl Store {
     /// Gives a process its sign of life, and writes down whose it is.
     pub async fn announce(&self, owner: &str, key: i64) -> Result<Option<SignOfLife>> {
         let Some(sign) = self.db.sign_of_life(key).await? else { return Ok(None) };
-        self.db
-            .exec(
-                "INSERT INTO holders (owner, lock_key, seen_at) VALUES ($1, $2, $3) \
-                 ON CONFLICT (owner) DO UPDATE SET lock_key = excluded.lock_key, seen_at = excluded.seen_at",
-                args![owner, key, self.clock.now_ms()],
-            )
-            .await?;
+        let sql = "INSERT INTO holders (owner, lock_key, seen_at) VALUES ($1, $2, $3) \
+                   ON CONFLICT (owner) DO UPDATE SET lock_key = excluded.lock_key, seen_at = excluded.seen_at";
+        self.db.exec(sql, args![owner, key, self.clock.now_ms()]).await?;
         Ok(Some(sign))
     }
 
     /// Strikes a process off that ends in good order and holds nothing any more.
     pub async fn depart(&self, owner: &str) -> Result<()> {
-        self.db.exec("DELETE FROM holders WHERE owner = $1", args![owner]).await.map(|_| ())
+        self.db.run("DELETE FROM holders WHERE owner = $1", args![owner]).await
     }
 
     /// Holders whose lock nobody holds. Nobody while the server has only just started.
@@ -86,18 +82,12 @@ impl Store {
         if self.db.dialect() == Dialect::Sqlite {
             return Ok(Vec::new());
         }
-        let rows = self
-            .db
-            .fetch(
-                format!(
-                    "SELECT h.owner FROM holders h WHERE NOT {LOCKED} AND pg_postmaster_start_time() \
-                     < clock_timestamp() - INTERVAL '{} seconds' ORDER BY h.owner",
-                    SETTLING.as_secs()
-                ),
-                vec![],
-            )
-            .await?;
-        rows.iter().map(|row| row.text("owner")).collect()
+        let sql = format!(
+            "SELECT h.owner FROM holders h WHERE NOT {LOCKED} AND pg_postmaster_start_time() \
+             < clock_timestamp() - INTERVAL '{} seconds' ORDER BY h.owner",
+            SETTLING.as_secs()
+        );
+        self.db.read_all(sql, vec![], |row| row.text("owner")).await
     }
 
     /// Frees what a dead holder held, for whoever asks next. What it may have sent and did not
@@ -146,16 +136,12 @@ impl Tx {
             };
             let whose = "lease_until > 0 AND (CAST($1 AS TEXT) IS NULL OR lease_owner = $1)";
             let rows = self.dialect().in_order(table, whose);
-            let rows = self
-                .exec(
-                    format!(
-                        "UPDATE {table} SET lease_until = 0, lease_owner = NULL, {}{verify} WHERE {}",
-                        drawn(table, 2),
-                        rows
-                    ),
-                    args![owner, random_number()],
-                )
-                .await?;
+            let sql = format!(
+                "UPDATE {table} SET lease_until = 0, lease_owner = NULL, {}{verify} WHERE {}",
+                drawn(table, 2),
+                rows
+            );
+            let rows = self.exec(sql, args![owner, random_number()]).await?;
             freed += if table == "deliveries" { 0 } else { rows };
         }
         self.exec(

@@ -4,9 +4,9 @@ use crate::args;
 use crate::crypto::random_hex;
 use crate::domain::crm_account;
 use crate::domain::{Integration, IntegrationId, IntegrationState, PausedBy, Secret, Secrets, Settings};
+use crate::store::Store;
 use crate::store::db::{Dialect, Result, Row, StoreError, Tx};
 use crate::store::journal::{Entry, What};
-use crate::store::{Store, moment};
 
 /// What `integration add` gives.
 #[derive(Debug, Clone)]
@@ -42,26 +42,23 @@ impl Store {
         let mut tx = self.db.begin().await?;
         one_at_a_time(&mut tx).await?;
         self.refuse_shared_prefix(&mut tx, 0, &new.measoft_url, &new.extra, &new.login, &new.prefix).await?;
-        let rows = tx
-            .fetch(
-                "INSERT INTO integrations (title, crm_url, measoft_url, extra, login, prefix, settings, crm_api_key, \
-                 password, delivery_api_key, client_id, delivery_api_key_hash, client_id_hash, state, created_at, updated_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8, $8, $9, $10, 'active', $11, $11) RETURNING id",
-                args![
-                    &new.title,
-                    &new.crm_url,
-                    &new.measoft_url,
-                    &new.extra,
-                    &new.login,
-                    &new.prefix,
-                    settings_text(&new.settings),
-                    Vec::<u8>::new(),
-                    self.key.lookup_hash(delivery_api_key.expose()),
-                    self.key.lookup_hash(client_id.expose()),
-                    now
-                ],
-            )
-            .await?;
+        let sql = "INSERT INTO integrations (title, crm_url, measoft_url, extra, login, prefix, settings, crm_api_key, \
+                   password, delivery_api_key, client_id, delivery_api_key_hash, client_id_hash, state, created_at, updated_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8, $8, $9, $10, 'active', $11, $11) RETURNING id";
+        let args = args![
+            &new.title,
+            &new.crm_url,
+            &new.measoft_url,
+            &new.extra,
+            &new.login,
+            &new.prefix,
+            settings_text(&new.settings),
+            Vec::<u8>::new(),
+            self.key.lookup_hash(delivery_api_key.expose()),
+            self.key.lookup_hash(client_id.expose()),
+            now
+        ];
+        let rows = tx.fetch(sql, args).await?;
         let id = rows.first().ok_or(StoreError::BadRow("id"))?.int("id")?;
         // The row's id is part of what binds a sealed secret to its place.
         tx.exec(
@@ -80,25 +77,20 @@ impl Store {
     }
 
     pub async fn integration(&self, id: IntegrationId) -> Result<Option<Integration>> {
-        let row = self.db.fetch_one(format!("SELECT {COLUMNS} FROM integrations WHERE id = $1"), args![id]).await?;
-        row.map(|row| self.read_integration(&row)).transpose()
+        let sql = format!("SELECT {COLUMNS} FROM integrations WHERE id = $1");
+        self.db.read_one(sql, args![id], |row| self.read_integration(row)).await
     }
 
     /// All integrations that are not removed, by id.
     pub async fn integrations(&self) -> Result<Vec<Integration>> {
-        let rows = self
-            .db
-            .fetch(format!("SELECT {COLUMNS} FROM integrations WHERE state <> 'removed' ORDER BY id"), vec![])
-            .await?;
-        rows.iter().map(|row| self.read_integration(row)).collect()
+        let sql = format!("SELECT {COLUMNS} FROM integrations WHERE state <> 'removed' ORDER BY id");
+        self.db.read_all(sql, vec![], |row| self.read_integration(row)).await
     }
 
     /// `(count, sum of versions)`: changes whenever any integration does. Cheap to poll.
     pub async fn integrations_stamp(&self) -> Result<(i64, i64)> {
-        let row = self
-            .db
-            .fetch_one("SELECT COUNT(*) AS n, CAST(COALESCE(SUM(version), 0) AS BIGINT) AS v FROM integrations", vec![])
-            .await?;
+        let sql = "SELECT COUNT(*) AS n, CAST(COALESCE(SUM(version), 0) AS BIGINT) AS v FROM integrations";
+        let row = self.db.fetch_one(sql, vec![]).await?;
         let row = row.ok_or(StoreError::BadRow("n"))?;
         Ok((row.int("n")?, row.int("v")?))
     }
@@ -138,27 +130,23 @@ impl Store {
                 continue;
             }
             let anew = |n: usize| self.key.seal(&place(id, SEALED[n]), &secrets[n]);
-            let changed = self
-                .db
-                .exec(
-                    "UPDATE integrations SET crm_api_key = $2, password = $3, delivery_api_key = $4, client_id = $5, \
-                     delivery_api_key_hash = $6, client_id_hash = $7 \
-                     WHERE id = $1 AND crm_api_key = $8 AND password = $9 AND delivery_api_key = $10 AND client_id = $11",
-                    args![
-                        id,
-                        anew(0),
-                        anew(1),
-                        anew(2),
-                        anew(3),
-                        self.key.lookup_hash(secrets[2].expose()),
-                        self.key.lookup_hash(secrets[3].expose()),
-                        were[0].clone(),
-                        were[1].clone(),
-                        were[2].clone(),
-                        were[3].clone()
-                    ],
-                )
-                .await?;
+            let sql = "UPDATE integrations SET crm_api_key = $2, password = $3, delivery_api_key = $4, client_id = $5, \
+                       delivery_api_key_hash = $6, client_id_hash = $7 \
+                       WHERE id = $1 AND crm_api_key = $8 AND password = $9 AND delivery_api_key = $10 AND client_id = $11";
+            let args = args![
+                id,
+                anew(0),
+                anew(1),
+                anew(2),
+                anew(3),
+                self.key.lookup_hash(secrets[2].expose()),
+                self.key.lookup_hash(secrets[3].expose()),
+                were[0].clone(),
+                were[1].clone(),
+                were[2].clone(),
+                were[3].clone()
+            ];
+            let changed = self.db.exec(sql, args).await?;
             done += changed;
         }
         Ok(done)
@@ -197,7 +185,7 @@ impl Store {
     /// belongs to it forgets it.
     pub async fn touch_integration(&self, id: IntegrationId) -> Result<()> {
         let sql = "UPDATE integrations SET version = version + 1, updated_at = $2 WHERE id = $1";
-        self.db.exec(sql, args![id, self.clock.now_ms()]).await.map(|_| ())
+        self.db.run(sql, args![id, self.clock.now_ms()]).await
     }
 
     /// Overwrites an integration with what the caller changed in a copy, if that is of its
@@ -223,36 +211,34 @@ impl Store {
                 && stored.secrets.crm_api_key == changed.secrets.crm_api_key
         });
         let secrets = &changed.secrets;
-        let written = tx.exec(
-            "UPDATE integrations SET title = $2, crm_url = $3, measoft_url = $4, extra = $5, login = $6, prefix = $7, \
-             settings = $8, crm_api_key = $9, password = $10, delivery_api_key = $11, client_id = $12, \
-             delivery_api_key_hash = $13, client_id_hash = $14, state = $15, paused_by = $16, paused_reason = $17, \
-             version = version + 1, updated_at = $18, crm_proof = CASE WHEN $20 = 1 THEN crm_proof ELSE NULL END \
-             WHERE id = $1 AND version = $19",
-            args![
-                id,
-                &changed.title,
-                &changed.crm_url,
-                &changed.measoft_url,
-                &changed.extra,
-                &changed.login,
-                &changed.prefix,
-                settings_text(&changed.settings),
-                self.key.seal(&place(id, "crm_api_key"), &secrets.crm_api_key),
-                self.key.seal(&place(id, "password"), &secrets.password),
-                self.key.seal(&place(id, "delivery_api_key"), &secrets.delivery_api_key),
-                self.key.seal(&place(id, "client_id"), &secrets.client_id),
-                self.key.lookup_hash(secrets.delivery_api_key.expose()),
-                self.key.lookup_hash(secrets.client_id.expose()),
-                changed.state.as_str(),
-                by,
-                reason,
-                self.clock.now_ms(),
-                changed.version,
-                same_account
-            ],
-        )
-        .await?;
+        let sql = "UPDATE integrations SET title = $2, crm_url = $3, measoft_url = $4, extra = $5, login = $6, prefix = $7, \
+                   settings = $8, crm_api_key = $9, password = $10, delivery_api_key = $11, client_id = $12, \
+                   delivery_api_key_hash = $13, client_id_hash = $14, state = $15, paused_by = $16, paused_reason = $17, \
+                   version = version + 1, updated_at = $18, crm_proof = CASE WHEN $20 = 1 THEN crm_proof ELSE NULL END \
+                   WHERE id = $1 AND version = $19";
+        let args = args![
+            id,
+            &changed.title,
+            &changed.crm_url,
+            &changed.measoft_url,
+            &changed.extra,
+            &changed.login,
+            &changed.prefix,
+            settings_text(&changed.settings),
+            self.key.seal(&place(id, "crm_api_key"), &secrets.crm_api_key),
+            self.key.seal(&place(id, "password"), &secrets.password),
+            self.key.seal(&place(id, "delivery_api_key"), &secrets.delivery_api_key),
+            self.key.seal(&place(id, "client_id"), &secrets.client_id),
+            self.key.lookup_hash(secrets.delivery_api_key.expose()),
+            self.key.lookup_hash(secrets.client_id.expose()),
+            changed.state.as_str(),
+            by,
+            reason,
+            self.clock.now_ms(),
+            changed.version,
+            same_account
+        ];
+        let written = tx.exec(sql, args).await?;
         if written == 0 {
             return Err(StoreError::ChangedMeanwhile);
         }
@@ -306,15 +292,10 @@ impl Store {
 
     async fn write_state(&self, id: IntegrationId, state: &IntegrationState, version: Option<i64>) -> Result<bool> {
         let (by, reason) = paused_columns(state);
-        let changed = self
-            .db
-            .exec(
-                "UPDATE integrations SET state = $2, paused_by = $3, paused_reason = $4, version = version + 1, \
-                 updated_at = $5 WHERE id = $1 AND state <> 'removed' \
-                 AND (state <> $2 OR COALESCE(paused_by, '') <> COALESCE($3, '')) AND version = COALESCE($6, version)",
-                args![id, state.as_str(), by, reason, self.clock.now_ms(), version],
-            )
-            .await?;
+        let sql = "UPDATE integrations SET state = $2, paused_by = $3, paused_reason = $4, version = version + 1, \
+                   updated_at = $5 WHERE id = $1 AND state <> 'removed' \
+                   AND (state <> $2 OR COALESCE(paused_by, '') <> COALESCE($3, '')) AND version = COALESCE($6, version)";
+        let changed = self.db.exec(sql, args![id, state.as_str(), by, reason, self.clock.now_ms(), version]).await?;
         Ok(changed > 0)
     }
 
@@ -381,7 +362,7 @@ impl Store {
             },
             state,
             version: row.int("version")?,
-            created_at: moment(row.int("created_at")?),
+            created_at: row.moment("created_at")?,
             crm_proof: row.opt_text("crm_proof")?,
         })
     }

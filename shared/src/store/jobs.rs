@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::args;
 use crate::message::{Envelope, Lane, encode};
-use crate::store::db::{Dialect, Result, Row, Tx, Value};
+use crate::store::db::{Result, Row, Tx, Value};
 use crate::store::{Store, free, many};
 
 /// A claimed row.
@@ -71,28 +71,21 @@ impl Store {
     ) -> Result<Vec<Job>> {
         let now = self.clock.now_ms();
         let since = now - i64::try_from(overdue.as_millis()).unwrap_or(0);
-        let lock = match self.db.dialect() {
-            Dialect::Postgres => "FOR UPDATE SKIP LOCKED",
-            Dialect::Sqlite => "",
-        };
+        let lock = self.db.dialect().skip_locked();
         let (condition, lane) = match lane {
             Some(lane) => ("lane = $4", lane.as_str()),
             None => ("$4 = ''", ""),
         };
-        let rows = self
-            .db
-            .exec_returning(
-                format!(
-                    "UPDATE jobs SET lease_by = $1, lease_until = $2, deliveries = deliveries + 1 WHERE id IN (\
-                     SELECT id FROM jobs WHERE {condition} AND {} AND (run_at <= $6 OR run_at > $3) AND {} \
-                     ORDER BY run_at LIMIT $5 {lock}) RETURNING id, body, deliveries, run_at",
-                    self.due("run_at", 3),
-                    free(3)
-                ),
-                args![owner, now + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX), now, lane, limit, since],
-            )
-            .await?;
-        let mut jobs: Vec<(i64, Job)> = rows.iter().map(read).collect::<Result<_>>()?;
+        let sql = format!(
+            "UPDATE jobs SET lease_by = $1, lease_until = $2, deliveries = deliveries + 1 WHERE id IN (\
+             SELECT id FROM jobs WHERE {condition} AND {} AND (run_at <= $6 OR run_at > $3) AND {} \
+             ORDER BY run_at LIMIT $5 {lock}) RETURNING id, body, deliveries, run_at",
+            self.due("run_at", 3),
+            free(3)
+        );
+        let until = now + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+        let mut jobs: Vec<(i64, Job)> =
+            self.db.write_all(sql, args![owner, until, now, lane, limit, since], read).await?;
         jobs.sort_by_key(|(run_at, _)| *run_at);
         Ok(jobs.into_iter().map(|(_, job)| job).collect())
     }
@@ -118,12 +111,9 @@ impl Store {
     async fn give_back(&self, owner: &str, ids: &[String], uncounted: i64) -> Result<()> {
         let mut tx = self.db.begin().await?;
         for id in ids {
-            tx.exec(
-                "UPDATE jobs SET lease_by = NULL, lease_until = 0, deliveries = deliveries - $3 \
-                 WHERE id = $1 AND lease_by = $2",
-                args![id, owner, uncounted],
-            )
-            .await?;
+            let sql = "UPDATE jobs SET lease_by = NULL, lease_until = 0, deliveries = deliveries - $3 \
+                       WHERE id = $1 AND lease_by = $2";
+            tx.exec(sql, args![id, owner, uncounted]).await?;
         }
         tx.commit().await
     }
@@ -157,8 +147,7 @@ impl Store {
     /// Since when the oldest message that nobody has taken has been due.
     pub async fn oldest_waiting_job(&self) -> Result<Option<Timestamp>> {
         let sql = format!("SELECT MIN({}) AS oldest FROM jobs WHERE {}", self.due_when("run_at", 1), self.waits());
-        let row = self.db.fetch_one(sql, args![self.clock.now_ms()]).await?;
-        Ok(row.map(|row| row.opt_int("oldest")).transpose()?.flatten().map(crate::store::moment))
+        self.db.moment(sql, args![self.clock.now_ms()], "oldest").await
     }
 
     /// [`Store::oldest_waiting_job`] by lane; lanes without one are left out.
@@ -168,7 +157,7 @@ impl Store {
         let mut oldest = Vec::new();
         for row in self.db.fetch(sql, args![self.clock.now_ms()]).await? {
             if let Some(lane) = Lane::parse(&row.text("lane")?) {
-                oldest.push((lane, crate::store::moment(row.int("oldest")?)));
+                oldest.push((lane, row.moment("oldest")?));
             }
         }
         Ok(oldest)
@@ -181,18 +170,12 @@ impl Store {
 
     /// When the next message can be taken: it becomes due, or its holder's lease runs out.
     pub async fn next_job_due(&self, lane: Lane) -> Result<Option<Timestamp>> {
-        let row = self
-            .db
-            .fetch_one(
-                format!(
-                    "SELECT MIN(CASE WHEN {} THEN {} ELSE lease_until END) AS due FROM jobs WHERE lane = $1",
-                    free(2),
-                    self.due_when("run_at", 2)
-                ),
-                args![lane.as_str(), self.clock.now_ms()],
-            )
-            .await?;
-        Ok(row.map(|row| row.opt_int("due")).transpose()?.flatten().map(crate::store::moment))
+        let sql = format!(
+            "SELECT MIN(CASE WHEN {} THEN {} ELSE lease_until END) AS due FROM jobs WHERE lane = $1",
+            free(2),
+            self.due_when("run_at", 2)
+        );
+        self.db.moment(sql, args![lane.as_str(), self.clock.now_ms()], "due").await
     }
 }
 
@@ -205,17 +188,11 @@ impl Tx {
     /// Several at once.
     pub async fn enqueue_all(&mut self, jobs: &[NewJob], now: Timestamp) -> Result<()> {
         for piece in many::pieces(jobs) {
-            let mut args = Vec::with_capacity(piece.len() * 5);
-            for job in piece {
-                let (run_at, now) = (job.run_at.as_millisecond(), now.as_millisecond());
-                args.extend(args![&job.id, job.lane.as_str(), job.body.clone(), run_at, now]);
-            }
+            let of = |job: &NewJob| args![&job.id, job.lane.as_str(), job.body.clone(), job.run_at, now];
             let values = many::values(piece.len(), 5);
-            self.exec(
-                format!("INSERT INTO jobs (id, lane, body, run_at, created_at) VALUES {values} ON CONFLICT DO NOTHING"),
-                args,
-            )
-            .await?;
+            let sql =
+                format!("INSERT INTO jobs (id, lane, body, run_at, created_at) VALUES {values} ON CONFLICT DO NOTHING");
+            self.exec(sql, piece.iter().flat_map(of).collect()).await?;
         }
         Ok(())
     }
@@ -225,8 +202,8 @@ impl Tx {
         for piece in many::pieces(ids) {
             let mut args = args![owner];
             args.extend(piece.iter().map(Value::from));
-            let places: Vec<String> = (2..=piece.len() + 1).map(|n| format!("${n}")).collect();
-            let sql = format!("DELETE FROM jobs WHERE lease_by = $1 AND id IN ({})", places.join(", "));
+            let places = many::places(2, piece.len());
+            let sql = format!("DELETE FROM jobs WHERE lease_by = $1 AND id IN ({places})");
             done += self.exec(sql, args).await?;
         }
         Ok(done)

@@ -6,39 +6,20 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::args;
 use crate::domain::IntegrationId;
 use crate::store::db::{Dialect, Result, Row, Tx};
-use crate::store::{Store, many, moment};
+use crate::store::{Store, many};
+use crate::{args, closed_set};
 
-/// The closed set of entry sorts (design §6, JSON of `order show`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
-    Trigger,
-    Decision,
-    Call,
-    Status,
-    Crm,
-    Operator,
-}
-
-impl What {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Trigger => "trigger",
-            Self::Decision => "decision",
-            Self::Call => "call",
-            Self::Status => "status",
-            Self::Crm => "crm",
-            Self::Operator => "operator",
-        }
-    }
-
-    pub fn parse(text: &str) -> Self {
-        [Self::Trigger, Self::Decision, Self::Status, Self::Crm, Self::Operator]
-            .into_iter()
-            .find(|what| what.as_str() == text)
-            .unwrap_or(Self::Call)
+closed_set! {
+    /// The closed set of entry sorts (design §6, JSON of `order show`).
+    What {
+        Trigger => "trigger",
+        Decision => "decision",
+        Call => "call",
+        Status => "status",
+        Crm => "crm",
+        Operator => "operator",
     }
 }
 
@@ -141,15 +122,15 @@ impl Store {
         since: Timestamp,
         limit: u32,
     ) -> Result<Vec<String>> {
-        let rows = self
-            .db
-            .fetch(
-                "SELECT text FROM journal WHERE integration_id = $1 AND at >= $2 AND (outcome IN ('unknown_town', 'town_unclear') \
-                 OR text LIKE $3 OR text LIKE $4) ORDER BY at DESC LIMIT $5",
-                args![integration, since.as_millisecond(), format!("%{NO_TOWN} «%"), "%gave up (town_unclear, %", limit],
+        let sql = "SELECT text FROM journal WHERE integration_id = $1 AND at >= $2 AND (outcome IN ('unknown_town', 'town_unclear') \
+                   OR text LIKE $3 OR text LIKE $4) ORDER BY at DESC LIMIT $5";
+        self.db
+            .read_all(
+                sql,
+                args![integration, since, format!("%{NO_TOWN} «%"), "%gave up (town_unclear, %", limit],
+                |row| row.text("text"),
             )
-            .await?;
-        rows.iter().map(|row| row.text("text")).collect()
+            .await
     }
 
     pub async fn append_journal(&self, entries: &[Entry]) -> Result<()> {
@@ -167,26 +148,17 @@ impl Store {
         integration: Option<IntegrationId>,
     ) -> Result<Vec<Kept>> {
         let mut found: Vec<Kept> = Vec::new();
-        let by_number = format!(
-            "SELECT {COLUMNS} FROM journal WHERE number = $1 AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2) \
-             ORDER BY at, id LIMIT 2000"
-        );
-        for row in self.db.fetch(by_number, args![number, integration]).await? {
-            found.push(read(&row)?);
-        }
-        for orderno in ordernos {
+        let by_orderno = ordernos.iter().map(|orderno| ("orderno", orderno.as_str()));
+        for (column, value) in std::iter::once(("number", number)).chain(by_orderno) {
             let sql = format!(
-                "SELECT {COLUMNS} FROM journal WHERE orderno = $1 AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2) \
+                "SELECT {COLUMNS} FROM journal WHERE {column} = $1 AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2) \
                  ORDER BY at, id LIMIT 2000"
             );
-            for row in self.db.fetch(sql, args![orderno, integration]).await? {
-                let kept = read(&row)?;
-                if !found.iter().any(|other| other.id == kept.id) {
-                    found.push(kept);
-                }
-            }
+            let of_it: Vec<Kept> = self.db.read_all(sql, args![value, integration], read).await?;
+            found.extend(of_it);
         }
         found.sort_by_key(|kept| (kept.at, kept.id));
+        found.dedup_by_key(|kept| kept.id);
         Ok(found)
     }
 
@@ -204,27 +176,23 @@ impl Store {
         let found = ["number", "orderno", "text", "request", "response"]
             .map(|column| format!("{column} {like_op} $3 ESCAPE '\\'"))
             .join(" OR ");
-        let rows = self
-            .db
-            .fetch(
-                format!(
-                    "SELECT {COLUMNS} FROM journal WHERE (CAST($1 AS BIGINT) IS NULL OR integration_id = $1) \
-                     AND at >= $2 AND (CAST($3 AS TEXT) IS NULL OR {found}) ORDER BY at DESC, id DESC LIMIT $4"
-                ),
+        let sql = format!(
+            "SELECT {COLUMNS} FROM journal WHERE (CAST($1 AS BIGINT) IS NULL OR integration_id = $1) \
+             AND at >= $2 AND (CAST($3 AS TEXT) IS NULL OR {found}) ORDER BY at DESC, id DESC LIMIT $4"
+        );
+        self.db
+            .read_all(
+                sql,
                 args![search.integration, search.since.map_or(0, Timestamp::as_millisecond), like, search.limit],
+                read,
             )
-            .await?;
-        rows.iter().map(read).collect()
+            .await
     }
 
     /// Forgets entries older than a moment, at most `limit` at once.
     pub async fn forget_journal(&self, before: Timestamp, limit: u32) -> Result<u64> {
-        self.db
-            .exec(
-                "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE at < $1 ORDER BY at LIMIT $2)",
-                args![before.as_millisecond(), limit],
-            )
-            .await
+        let sql = "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE at < $1 ORDER BY at LIMIT $2)";
+        self.db.exec(sql, args![before, limit]).await
     }
 }
 
@@ -238,7 +206,7 @@ impl Tx {
             let mut args = Vec::with_capacity(piece.len() * 13);
             for entry in piece {
                 args.extend(args![
-                    entry.at.as_millisecond(),
+                    entry.at,
                     entry.integration,
                     entry.number.as_deref(),
                     entry.orderno.as_deref(),
@@ -254,14 +222,11 @@ impl Tx {
                 ]);
             }
             let values = many::values(piece.len(), 13);
-            self.exec(
-                format!(
-                    "INSERT INTO journal (at, integration_id, number, orderno, what, vendor, op, outcome, duration_ms, \
-                     http_status, text, request, response) VALUES {values}"
-                ),
-                args,
-            )
-            .await?;
+            let sql = format!(
+                "INSERT INTO journal (at, integration_id, number, orderno, what, vendor, op, outcome, duration_ms, \
+                 http_status, text, request, response) VALUES {values}"
+            );
+            self.exec(sql, args).await?;
         }
         Ok(())
     }
@@ -270,11 +235,11 @@ impl Tx {
 fn read(row: &Row) -> Result<Kept> {
     Ok(Kept {
         id: row.int("id")?,
-        at: moment(row.int("at")?),
+        at: row.moment("at")?,
         integration: row.opt_int("integration_id")?.map(IntegrationId),
         number: row.opt_text("number")?,
         orderno: row.opt_text("orderno")?,
-        what: What::parse(&row.text("what")?),
+        what: What::parse(&row.text("what")?).unwrap_or(What::Call),
         vendor: row.opt_text("vendor")?,
         op: row.opt_text("op")?,
         outcome: row.opt_text("outcome")?,

@@ -19,51 +19,51 @@ pub struct Lease {
 impl Store {
     /// Takes a lease; `None` while another holds it.
     pub async fn take_lease(&self, name: &str, owner: &str, until: Timestamp) -> Result<Option<Lease>> {
-        let rows = self
-            .db
-            .exec_returning(
-                format!(
-                    "INSERT INTO leases (name, owner, lease_until, fence) VALUES ($1, $2, $3, $5) \
-                     ON CONFLICT (name) DO UPDATE SET owner = $2, lease_until = $3, fence = $5 \
-                     WHERE {} RETURNING fence",
-                    free_by("leases.lease_until", 4)
-                ),
-                args![name, owner, until.as_millisecond(), self.clock.now_ms(), random_number()],
-            )
-            .await?;
+        let sql = format!(
+            "INSERT INTO leases (name, owner, lease_until, fence) VALUES ($1, $2, $3, $5) \
+             ON CONFLICT (name) DO UPDATE SET owner = $2, lease_until = $3, fence = $5 \
+             WHERE {} RETURNING fence",
+            free_by("leases.lease_until", 4)
+        );
+        let rows = self.db.exec_returning(sql, args![name, owner, until, self.clock.now_ms(), random_number()]).await?;
         rows.first().map(|row| Ok(Lease { name: name.to_owned(), fence: row.int("fence")? })).transpose()
     }
 
     /// Keeps a lease alive; false when it was lost.
     pub async fn renew_lease(&self, lease: &Lease, until: Timestamp) -> Result<bool> {
-        let kept = self
-            .db
-            .exec(
-                "UPDATE leases SET lease_until = $3 WHERE name = $1 AND fence = $2",
-                args![&lease.name, lease.fence, until.as_millisecond()],
-            )
-            .await?;
-        Ok(kept == 1)
+        let sql = "UPDATE leases SET lease_until = $3 WHERE name = $1 AND fence = $2";
+        self.db.changed(sql, args![&lease.name, lease.fence, until]).await
     }
 
     /// Lets go of a lease; a lost one is left alone.
     pub async fn release_lease(&self, lease: &Lease) -> Result<()> {
-        self.db
-            .exec(
-                "UPDATE leases SET lease_until = 0, owner = NULL WHERE name = $1 AND fence = $2",
-                args![&lease.name, lease.fence],
-            )
-            .await
-            .map(|_| ())
+        let sql = "UPDATE leases SET lease_until = 0, owner = NULL WHERE name = $1 AND fence = $2";
+        self.db.run(sql, args![&lease.name, lease.fence]).await
+    }
+}
+
+impl Store {
+    /// What the holder of a lease may do, in one commit; `None` when the lease was lost: then
+    /// nothing of it happened.
+    pub async fn under_lease<T>(
+        &self,
+        lease: &Lease,
+        work: impl AsyncFnOnce(&mut Tx) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut tx = self.db.begin().await?;
+        if !tx.holds_lease(lease).await? {
+            return Ok(None);
+        }
+        let done = work(&mut tx).await?;
+        tx.commit().await?;
+        Ok(Some(done))
     }
 }
 
 impl Tx {
     /// Whether the lease is still ours; it cannot be taken over before this transaction ends.
     pub async fn holds_lease(&mut self, lease: &Lease) -> Result<bool> {
-        let held = self
-            .exec("UPDATE leases SET fence = fence WHERE name = $1 AND fence = $2", args![&lease.name, lease.fence])
-            .await?;
-        Ok(held == 1)
+        let sql = "UPDATE leases SET fence = fence WHERE name = $1 AND fence = $2";
+        self.changed(sql, args![&lease.name, lease.fence]).await
     }
 }

@@ -62,7 +62,7 @@ impl Store {
         };
         let mut tx = self.db.begin().await?;
         let put = format!("INSERT INTO cursors (name, value, updated_at) VALUES ($1, {room}, $2)");
-        tx.exec(put, args![format!("room {}", uuid::Uuid::new_v4()), self.clock.now_ms()]).await.map(|_| ())
+        tx.run(put, args![format!("room {}", uuid::Uuid::new_v4()), self.clock.now_ms()]).await
     }
 
     async fn look(&self, who: &str) -> std::result::Result<(), Found> {
@@ -96,13 +96,9 @@ impl Store {
             tx.commit().await?;
         }
         // On its own: a process that is stopped in between holds no row that others wait for.
-        self.db
-            .exec(
-                "INSERT INTO cursors (name, value, updated_at) VALUES ($1, '', $2) \
-                 ON CONFLICT (name) DO UPDATE SET updated_at = excluded.updated_at",
-                args![format!("written by {who}"), self.clock.now_ms()],
-            )
-            .await?;
+        let sql = "INSERT INTO cursors (name, value, updated_at) VALUES ($1, '', $2) \
+                   ON CONFLICT (name) DO UPDATE SET updated_at = excluded.updated_at";
+        self.db.exec(sql, args![format!("written by {who}"), self.clock.now_ms()]).await?;
         Ok(())
     }
 }

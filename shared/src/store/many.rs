@@ -16,11 +16,18 @@ pub fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
 
 /// `($1, $2), ($3, $4)` for two rows of two columns.
 pub fn values(rows: usize, columns: usize) -> String {
-    let row = |n: usize| {
-        let places: Vec<String> = (1..=columns).map(|column| format!("${}", n * columns + column)).collect();
-        format!("({})", places.join(", "))
-    };
+    let row = |n: usize| format!("({})", places(n * columns + 1, columns));
     (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
+/// Numbers as the inside of an `IN (…)`.
+pub(crate) fn ids<T: std::fmt::Display>(ids: impl IntoIterator<Item = T>) -> String {
+    ids.into_iter().map(|id| id.to_string()).collect::<Vec<_>>().join(",")
+}
+
+/// `$3, $4` for two places from the third on.
+pub(crate) fn places(first: usize, count: usize) -> String {
+    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

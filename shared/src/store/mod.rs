@@ -9,6 +9,8 @@ pub mod cursors;
 pub mod db;
 pub mod dead_letters;
 pub mod deliveries;
+mod dialect;
+mod due;
 pub mod error;
 pub mod file;
 pub mod holders;
@@ -27,14 +29,19 @@ pub mod promotion;
 pub mod references;
 pub mod replays;
 pub mod rotation;
+mod row;
 mod row_lease;
 pub mod slots;
 pub mod status_stream;
 pub mod steps;
 pub mod tracking_outbox;
+mod trouble;
+mod tx;
+mod value;
 
 pub use db::{Db, Dialect, Row, Tx, Value};
 pub use error::{Result, StoreError};
+pub(crate) use row::moment;
 
 use jiff::Timestamp;
 
@@ -68,6 +75,14 @@ const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(3600);
 impl Store {
     pub const fn new(db: Db, key: SecretKey, clock: Clock) -> Self {
         Self { db, key, clock, longest_ms: LONGEST_PAUSE.as_millis() as i64, measoft_url: None }
+    }
+
+    /// A new one in memory.
+    #[cfg(feature = "testing")]
+    pub async fn in_memory(clock: Clock) -> Self {
+        let db = Db::open_in_memory().await.expect("a database");
+        db.migrate().await.expect("migrated");
+        Self::new(db, SecretKey::from_bytes([7; 32]), clock)
     }
 
     /// With another longest pause, that of the ladder of retries.
@@ -122,12 +137,4 @@ pub(crate) fn free(now: usize) -> String {
 /// [`free`], with the column's name.
 pub(crate) fn free_by(column: &str, now: usize) -> String {
     format!("({column} <= ${now} OR {column} > ${now} + {LONGEST_LEASE_MS})")
-}
-
-pub(crate) fn moment(ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-pub(crate) fn opt_moment(ms: Option<i64>) -> Option<Timestamp> {
-    ms.map(moment)
 }

@@ -6,6 +6,7 @@ use crate::domain::{CrmOrderId, IntegrationId, OrderNo, OrderNumber};
 use crate::planted::{Bug, is_planted};
 use crate::store::Store;
 use crate::store::db::{Result, StoreError, Tx, Value};
+use crate::store::many::places;
 
 /// Numbers looked at in one question.
 const AT_ONCE: usize = 8;
@@ -43,13 +44,8 @@ pub fn numbers_by_id(prefix: &str, order: CrmOrderId, first: u32) -> impl Iterat
 }
 
 fn question(integration: IntegrationId, asked: &[(u32, OrderNo)]) -> (String, Vec<Value>) {
-    let mut args = args![integration];
-    let mut places = Vec::new();
-    for (_, orderno) in asked {
-        args.push(Value::from(orderno.as_str()));
-        places.push(format!("${}", args.len()));
-    }
-    let list = places.join(", ");
+    let args = args![integration].into_iter().chain(asked.iter().map(|(_, orderno)| orderno.into())).collect();
+    let list = places(2, asked.len());
     let sql = format!(
         "SELECT orderno FROM deliveries WHERE integration_id = $1 AND orderno IN ({list}) \
          UNION SELECT orderno FROM past_deliveries WHERE integration_id = $1 AND orderno IN ({list})"
@@ -107,15 +103,10 @@ impl Store {
         orderno: &OrderNo,
         order: CrmOrderId,
     ) -> Result<bool> {
-        let row = self
-            .db
-            .fetch_one(
-                "SELECT crm_order_id FROM deliveries WHERE integration_id = $1 AND orderno = $2 AND crm_order_id <> $3 \
-                 UNION SELECT crm_order_id FROM past_deliveries WHERE integration_id = $1 AND orderno = $2 \
-                 AND crm_order_id <> $3",
-                args![integration, orderno.as_str(), order],
-            )
-            .await?;
+        let sql = "SELECT crm_order_id FROM deliveries WHERE integration_id = $1 AND orderno = $2 AND crm_order_id <> $3 \
+                   UNION SELECT crm_order_id FROM past_deliveries WHERE integration_id = $1 AND orderno = $2 \
+                   AND crm_order_id <> $3";
+        let row = self.db.fetch_one(sql, args![integration, orderno.as_str(), order]).await?;
         Ok(row.is_some())
     }
 }

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 
 use crate::args;
 use crate::domain::{CrmOrderId, Delivery, DeliveryState, IntegrationId, OrderNo};
-use crate::store::db::{Result, Row, StoreError, Tx};
-use crate::store::{Store, moment};
+use crate::store::Store;
+use crate::store::db::{Result, Row, Tx};
+use crate::store::many::ids;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastDelivery {
@@ -53,73 +54,53 @@ impl Store {
         integration: IntegrationId,
         orders: &[CrmOrderId],
     ) -> Result<Vec<PastDelivery>> {
-        let ids = orders.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let ids = ids(orders);
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = self
-            .db
-            .fetch(
-                format!(
-                    "SELECT {COLUMNS} FROM past_deliveries WHERE integration_id = $1 AND crm_order_id IN ({ids}) \
-                     ORDER BY generation DESC"
-                ),
-                args![integration],
-            )
-            .await?;
-        rows.iter().map(read).collect()
+        let sql = format!(
+            "SELECT {COLUMNS} FROM past_deliveries WHERE integration_id = $1 AND crm_order_id IN ({ids}) \
+             ORDER BY generation DESC"
+        );
+        self.db.read_all(sql, args![integration], read).await
     }
 
     /// What is over under a number, RetailCRM's or ours.
     pub async fn past_by_number(&self, number: &str, integration: Option<IntegrationId>) -> Result<Vec<PastDelivery>> {
-        let rows = self
-            .db
-            .fetch(
-                format!(
-                    "SELECT {COLUMNS} FROM past_deliveries WHERE (number = $1 OR orderno = $1) \
-                     AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2) ORDER BY ended_at"
-                ),
-                args![number, integration],
-            )
-            .await?;
-        rows.iter().map(read).collect()
+        let sql = format!(
+            "SELECT {COLUMNS} FROM past_deliveries WHERE (number = $1 OR orderno = $1) \
+             AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2) ORDER BY ended_at"
+        );
+        self.db.read_all(sql, args![number, integration], read).await
     }
 }
 
 impl Tx {
     pub async fn past_of(&mut self, integration: IntegrationId, order: CrmOrderId) -> Result<Vec<PastDelivery>> {
-        let rows = self
-            .fetch(
-                format!(
-                    "SELECT {COLUMNS} FROM past_deliveries WHERE integration_id = $1 AND crm_order_id = $2 \
-                     ORDER BY generation DESC"
-                ),
-                args![integration, order],
-            )
-            .await?;
-        rows.iter().map(read).collect()
+        let sql = format!(
+            "SELECT {COLUMNS} FROM past_deliveries WHERE integration_id = $1 AND crm_order_id = $2 \
+             ORDER BY generation DESC"
+        );
+        self.read_all(sql, args![integration, order], read).await
     }
 
     /// Keeps it for good; once is enough.
     pub async fn keep_past(&mut self, past: &PastDelivery) -> Result<()> {
-        self.exec(
-            format!(
-                "INSERT INTO past_deliveries ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-                 ON CONFLICT (integration_id, orderno) DO NOTHING"
-            ),
-            args![
-                past.integration,
-                past.crm_order,
-                &past.number,
-                past.orderno.as_str(),
-                past.generation,
-                past.state.as_str(),
-                past.status.as_deref(),
-                past.ended_at.as_millisecond()
-            ],
-        )
-        .await
-        .map(|_| ())
+        let sql = format!(
+            "INSERT INTO past_deliveries ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+             ON CONFLICT (integration_id, orderno) DO NOTHING"
+        );
+        let args = args![
+            past.integration,
+            past.crm_order,
+            &past.number,
+            past.orderno.as_str(),
+            past.generation,
+            past.state.as_str(),
+            past.status.as_deref(),
+            past.ended_at
+        ];
+        self.run(sql, args).await
     }
 }
 
@@ -129,9 +110,9 @@ fn read(row: &Row) -> Result<PastDelivery> {
         crm_order: CrmOrderId(row.int("crm_order_id")?),
         number: row.text("number")?,
         orderno: OrderNo::known(row.text("orderno")?),
-        generation: u32::try_from(row.int("generation")?).map_err(|_| StoreError::BadRow("generation"))?,
-        state: DeliveryState::parse(&row.text("state")?).ok_or(StoreError::BadRow("state"))?,
+        generation: row.small("generation")?,
+        state: row.word("state", DeliveryState::parse)?,
         status: row.opt_text("status")?,
-        ended_at: moment(row.int("ended_at")?),
+        ended_at: row.moment("ended_at")?,
     })
 }

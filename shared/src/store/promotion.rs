@@ -51,9 +51,9 @@ impl Store {
         };
         let put = "INSERT INTO cursors (name, value, updated_at) VALUES ($1, $2, $3) \
                    ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at";
-        tx.exec(put, args![SEEN, timeline, now.as_millisecond()]).await?;
+        tx.exec(put, args![SEEN, timeline, now]).await?;
         if let Some(window) = window {
-            tx.exec(put, args![TAKEN_OVER, window.from.as_millisecond().to_string(), now.as_millisecond()]).await?;
+            tx.exec(put, args![TAKEN_OVER, window.from.as_millisecond().to_string(), now]).await?;
             let mut accounts = BTreeSet::new();
             let jobs: Vec<NewJob> = active
                 .iter()
@@ -90,7 +90,7 @@ impl Store {
         let put = "INSERT INTO cursors (name, value, updated_at) VALUES ($1, $2, $3) \
                    ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at";
         let from = window.from.as_millisecond().to_string();
-        self.db.exec(put, args![TAKEN_OVER, from, window.until.as_millisecond()]).await.map(|_| ())
+        self.db.run(put, args![TAKEN_OVER, from, window.until]).await
     }
 
     /// The last takeover, for whoever asks how the installation is.
@@ -98,7 +98,7 @@ impl Store {
         let sql = "SELECT value, updated_at FROM cursors WHERE name = $1";
         let Some(row) = self.db.fetch_one(sql, args![TAKEN_OVER]).await? else { return Ok(None) };
         let from = row.text("value")?.parse().unwrap_or(0);
-        Ok(Some(Window { from: moment(from), until: moment(row.int("updated_at")?) }))
+        Ok(Some(Window { from: moment(from), until: row.moment("updated_at")? }))
     }
 
     /// Whether replicas follow that confirm nothing: then a takeover may lose what was accepted.

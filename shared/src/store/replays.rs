@@ -65,7 +65,7 @@ impl Store {
             let id = row.text("id")?;
             let letter = id.strip_prefix(REPLAY).and_then(|rest| rest.split(':').next()?.parse().ok());
             if let Some(letter) = letter {
-                found.push(WaitingReplay { letter, due: moment(row.int("run_at")?) });
+                found.push(WaitingReplay { letter, due: row.moment("run_at")? });
             }
         }
         found.sort_by_key(|waiting| (waiting.due, waiting.letter));

@@ -42,22 +42,13 @@ impl Tx {
         condition: &str,
         columns: &str,
     ) -> Result<Option<Row>> {
-        self.fetch_one(
-            format!(
-                "UPDATE {table} SET lease_owner = $3, lease_until = $4, {} WHERE integration_id = $1 \
-                 AND crm_order_id = $2 AND {condition} AND {} RETURNING {columns}",
-                drawn(table, 6),
-                free(5)
-            ),
-            args![
-                claim.integration,
-                claim.order,
-                claim.owner,
-                claim.until.as_millisecond(),
-                claim.now.as_millisecond(),
-                random_number()
-            ],
-        )
-        .await
+        let sql = format!(
+            "UPDATE {table} SET lease_owner = $3, lease_until = $4, {} WHERE integration_id = $1 \
+             AND crm_order_id = $2 AND {condition} AND {} RETURNING {columns}",
+            drawn(table, 6),
+            free(5)
+        );
+        let args = args![claim.integration, claim.order, claim.owner, claim.until, claim.now, random_number()];
+        self.fetch_one(sql, args).await
     }
 }

@@ -49,7 +49,6 @@ pub(super) use watched::about_to;
 pub use watched::{Watch, watched};
 
 #[cfg(not(feature = "testing"))]
-#[expect(clippy::unused_async, reason = "awaits only where tests watch")]
 pub(super) async fn about_to(_: Step) -> Result<()> {
     Ok(())
 }

@@ -3,33 +3,24 @@
 
 use jiff::Timestamp;
 
-use crate::args;
 use crate::domain::delivery::CrmWritten;
 use crate::domain::{CrmOrderId, DeliveryId, DeliveryState, IntegrationId};
+use crate::store::Store;
 use crate::store::db::{Result, Row, StoreError, Tx};
-use crate::store::status_stream::list;
-use crate::store::{Store, moment};
+use crate::store::due::TRACKING;
+use crate::store::many::ids;
+use crate::{args, closed_set};
 
-/// Where a status is on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TrackingState {
-    Waiting,
-    /// RetailCRM has it.
-    Sent,
-    /// Kept for the record only; `why` says why it is not sent.
-    Kept,
-    /// RetailCRM does not take it.
-    Dead,
-}
-
-impl TrackingState {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Sent => "sent",
-            Self::Kept => "kept",
-            Self::Dead => "dead",
-        }
+closed_set! {
+    /// Where a status is on its way.
+    TrackingState {
+        Waiting => "waiting",
+        /// RetailCRM has it.
+        Sent => "sent",
+        /// Kept for the record only; `why` says why it is not sent.
+        Kept => "kept",
+        /// RetailCRM does not take it.
+        Dead => "dead",
     }
 }
 
@@ -91,38 +82,24 @@ impl Store {
     /// Waiting statuses of the due deliveries of an integration, at most `deliveries` of
     /// them; per delivery in order of time.
     pub async fn waiting_tracking(&self, integration: IntegrationId, deliveries: u32) -> Result<Vec<Waiting>> {
-        let due = self
-            .db
-            .fetch(
-                format!(
-                    "SELECT delivery_id, MIN(id) AS first FROM tracking_outbox WHERE integration_id = $1 \
-                     AND state = 'waiting' AND {} GROUP BY delivery_id ORDER BY first LIMIT $3",
-                    self.due("due_at", 2)
-                ),
-                args![integration, self.clock.now_ms(), deliveries],
-            )
-            .await?;
-        let mut ids = Vec::with_capacity(due.len());
-        for row in &due {
-            ids.push(row.int("delivery_id")?);
-        }
-        if ids.is_empty() {
+        let sql = format!(
+            "SELECT delivery_id, MIN(id) AS first FROM tracking_outbox WHERE integration_id = $1 \
+             AND state = 'waiting' AND {} GROUP BY delivery_id ORDER BY first LIMIT $3",
+            self.due("due_at", 2)
+        );
+        let args = args![integration, self.clock.now_ms(), deliveries];
+        let due: Vec<i64> = self.db.read_all(sql, args, |row| row.int("delivery_id")).await?;
+        if due.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = self
-            .db
-            .fetch(
-                format!(
-                    "SELECT o.id, o.delivery_id, o.code, o.made_at, {AT} AS at, o.comment, o.attempt, o.orderno, \
-                     d.crm_order_id, d.number, d.crm_written, d.state, d.orderno AS live_orderno FROM tracking_outbox o \
-                     JOIN deliveries d ON d.id = o.delivery_id WHERE o.integration_id = $1 AND o.state = 'waiting' \
-                     AND o.delivery_id IN ({}) ORDER BY o.delivery_id, {AT}, o.id",
-                    list(ids.into_iter())
-                ),
-                args![integration],
-            )
-            .await?;
-        rows.iter().map(read).collect()
+        let sql = format!(
+            "SELECT o.id, o.delivery_id, o.code, o.made_at, {AT} AS at, o.comment, o.attempt, o.orderno, \
+             d.crm_order_id, d.number, d.crm_written, d.state, d.orderno AS live_orderno FROM tracking_outbox o \
+             JOIN deliveries d ON d.id = o.delivery_id WHERE o.integration_id = $1 AND o.state = 'waiting' \
+             AND o.delivery_id IN ({}) ORDER BY o.delivery_id, {AT}, o.id",
+            ids(due)
+        );
+        self.db.read_all(sql, args![integration], read).await
     }
 
     /// RetailCRM has them.
@@ -138,96 +115,47 @@ impl Store {
     }
 
     /// Puts statuses off.
-    pub async fn postpone_tracking(&self, ids: &[i64], due_at: Timestamp) -> Result<()> {
-        if ids.is_empty() {
+    pub async fn postpone_tracking(&self, statuses: &[i64], due_at: Timestamp) -> Result<()> {
+        if statuses.is_empty() {
             return Ok(());
         }
-        self.db
-            .exec(
-                format!(
-                    "UPDATE tracking_outbox SET due_at = $1, attempt = attempt + 1 WHERE {}",
-                    self.db.dialect().in_order("tracking_outbox", &format!("id IN ({})", list(ids.iter().copied())))
-                ),
-                args![due_at.as_millisecond()],
-            )
-            .await
-            .map(|_| ())
+        self.put_off(TRACKING, &format!("id IN ({})", ids(statuses)), due_at, vec![]).await
     }
 
     /// Sends again what RetailCRM did not take, and at once what waits: what was wrong may be put
     /// right.
     pub async fn revive_tracking(&self, integration: IntegrationId) -> Result<u64> {
-        self.db
-            .exec(
-                "UPDATE tracking_outbox SET state = 'waiting', why = NULL, attempt = 0, due_at = $2 \
-                 WHERE integration_id = $1 AND state IN ('dead', 'waiting')",
-                args![integration, self.clock.now_ms()],
-            )
-            .await
+        let sql = "UPDATE tracking_outbox SET state = 'waiting', why = NULL, attempt = 0, due_at = $2 \
+                   WHERE integration_id = $1 AND state IN ('dead', 'waiting')";
+        self.db.exec(sql, args![integration, self.clock.now_ms()]).await
     }
 
     /// Integrations with statuses that are due.
     pub async fn integrations_with_tracking(&self) -> Result<Vec<IntegrationId>> {
-        let rows = self
-            .db
-            .fetch(
-                format!(
-                    "SELECT DISTINCT integration_id FROM tracking_outbox WHERE state = 'waiting' AND {}",
-                    self.due("due_at", 1)
-                ),
-                args![self.clock.now_ms()],
-            )
-            .await?;
-        rows.iter().map(|row| Ok(IntegrationId(row.int("integration_id")?))).collect()
+        self.whose_are_due(TRACKING, "integration_id", |row| row.int("integration_id").map(IntegrationId)).await
     }
 
     /// When the next status of an integration is due.
     pub async fn next_tracking_due(&self, integration: IntegrationId) -> Result<Option<Timestamp>> {
-        let row = self
-            .db
-            .fetch_one(
-                format!(
-                    "SELECT MIN({}) AS due FROM tracking_outbox WHERE integration_id = $1 AND state = 'waiting'",
-                    self.due_when("due_at", 2)
-                ),
-                args![integration, self.clock.now_ms()],
-            )
-            .await?;
-        Ok(row.map(|row| row.opt_int("due")).transpose()?.flatten().map(moment))
+        self.next_due(TRACKING, "integration_id", integration).await
     }
 
     /// Codes that RetailCRM was not told because nothing maps them, read since a moment.
     pub async fn unmapped_statuses(&self, integration: IntegrationId, since: Timestamp) -> Result<Vec<String>> {
-        let rows = self
-            .db
-            .fetch(
-                "SELECT DISTINCT code FROM tracking_outbox WHERE integration_id = $1 AND state = 'kept' AND why = $2 \
-                 AND seen_at >= $3 ORDER BY code",
-                args![integration, UNKNOWN_CODE, since.as_millisecond()],
-            )
-            .await?;
-        rows.iter().map(|row| row.text("code")).collect()
+        let sql = "SELECT DISTINCT code FROM tracking_outbox WHERE integration_id = $1 AND state = 'kept' AND why = $2 \
+                   AND seen_at >= $3 ORDER BY code";
+        self.db.read_all(sql, args![integration, UNKNOWN_CODE, since], |row| row.text("code")).await
     }
 
     /// Statuses by where they are, for tests and diagnosis.
     pub async fn count_tracking(&self, state: TrackingState) -> Result<i64> {
-        let row = self
-            .db
-            .fetch_one("SELECT COUNT(*) AS n FROM tracking_outbox WHERE state = $1", args![state.as_str()])
-            .await?;
-        row.ok_or(StoreError::BadRow("n"))?.int("n")
+        self.count_in(TRACKING, state.as_str()).await
     }
 
-    /// Forgets statuses that are off the way and were read before a moment.
+    /// Forgets statuses that were read before a moment. One that never got its delivery's id would
+    /// wait for ever: it goes too.
     pub async fn forget_tracking(&self, before: Timestamp, limit: u32) -> Result<u64> {
-        self.db
-            .exec(
-                // One that never got its delivery's id would wait for ever: it goes too.
-                "DELETE FROM tracking_outbox WHERE id IN (SELECT id FROM tracking_outbox WHERE seen_at < $1 \
-                 ORDER BY seen_at LIMIT $2)",
-                args![before.as_millisecond(), limit],
-            )
-            .await
+        self.forget("tracking_outbox", "seen_at", before, "1 = 1", limit).await
     }
 }
 
@@ -235,71 +163,52 @@ impl Tx {
     /// Notes a status; false when it is known already. None is ever noted twice.
     pub async fn add_tracking(&mut self, new: &NewTracking) -> Result<bool> {
         let seen = new.seen_at.as_millisecond();
-        let added = self
-            .exec(
-                "INSERT INTO tracking_outbox (integration_id, delivery_id, orderno, code, made_at, comment, state, why, \
-                 due_at, seen_at, tell_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10) ON CONFLICT DO NOTHING",
-                args![
-                    new.integration,
-                    new.delivery,
-                    &new.orderno,
-                    &new.code,
-                    new.made_at.map_or(0, Timestamp::as_millisecond),
-                    new.comment.as_deref(),
-                    new.state.as_str(),
-                    new.why,
-                    seen,
-                    new.tell_at.map(Timestamp::as_millisecond)
-                ],
-            )
-            .await?;
-        Ok(added == 1)
+        let sql = "INSERT INTO tracking_outbox (integration_id, delivery_id, orderno, code, made_at, comment, state, why, \
+                   due_at, seen_at, tell_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10) ON CONFLICT DO NOTHING";
+        let args = args![
+            new.integration,
+            new.delivery,
+            &new.orderno,
+            &new.code,
+            new.made_at.map_or(0, Timestamp::as_millisecond),
+            new.comment.as_deref(),
+            new.state.as_str(),
+            new.why,
+            seen,
+            new.tell_at
+        ];
+        self.changed(sql, args).await
     }
 
     /// The newest time that RetailCRM was or will be told of a delivery under its present
     /// number. What is kept back stands in nothing's way.
     pub async fn newest_tracking(&mut self, delivery: DeliveryId, orderno: &str) -> Result<Option<Timestamp>> {
-        let row = self
-            .fetch_one(
-                "SELECT MAX(COALESCE(tell_at, made_at)) AS newest FROM tracking_outbox WHERE delivery_id = $1 \
-                 AND orderno = $2 AND made_at > 0 AND state <> 'kept'",
-                args![delivery, orderno],
-            )
-            .await?;
-        Ok(row.map(|row| row.opt_int("newest")).transpose()?.flatten().map(moment))
+        let sql = "SELECT MAX(COALESCE(tell_at, made_at)) AS newest FROM tracking_outbox WHERE delivery_id = $1 \
+                   AND orderno = $2 AND made_at > 0 AND state <> 'kept'";
+        Ok(self.read_one(sql, args![delivery, orderno], |row| row.opt_moment("newest")).await?.flatten())
     }
 
     /// RetailCRM knows the delivery now: the statuses kept back for that are due.
     pub async fn tracking_is_known(&mut self, delivery: DeliveryId, now: Timestamp) -> Result<()> {
-        self.exec(
-            "UPDATE tracking_outbox SET state = 'waiting', why = NULL, due_at = $3 WHERE delivery_id = $1 \
-             AND state = 'kept' AND why = $2",
-            args![delivery, UNKNOWN_DELIVERY, now.as_millisecond()],
-        )
-        .await
-        .map(|_| ())
+        let sql = "UPDATE tracking_outbox SET state = 'waiting', why = NULL, due_at = $3 WHERE delivery_id = $1 \
+                   AND state = 'kept' AND why = $2";
+        self.run(sql, args![delivery, UNKNOWN_DELIVERY, now]).await
     }
 
     /// Takes statuses off the way.
     pub async fn settle_tracking(
         &mut self,
-        ids: &[i64],
+        statuses: &[i64],
         state: TrackingState,
         why: Option<&str>,
         now: Timestamp,
     ) -> Result<()> {
-        if ids.is_empty() {
+        if statuses.is_empty() {
             return Ok(());
         }
-        self.exec(
-            format!(
-                "UPDATE tracking_outbox SET state = $1, why = $2, sent_at = $3 WHERE {}",
-                self.dialect().in_order("tracking_outbox", &format!("id IN ({})", list(ids.iter().copied())))
-            ),
-            args![state.as_str(), why, now.as_millisecond()],
-        )
-        .await
-        .map(|_| ())
+        let rows = self.dialect().in_order("tracking_outbox", &format!("id IN ({})", ids(statuses)));
+        let sql = format!("UPDATE tracking_outbox SET state = $1, why = $2, sent_at = $3 WHERE {rows}");
+        self.run(sql, args![state.as_str(), why, now]).await
     }
 }
 
@@ -315,10 +224,10 @@ fn read(row: &Row) -> Result<Waiting> {
         crm_order: CrmOrderId(row.int("crm_order_id")?),
         number: row.text("number")?,
         code: row.text("code")?,
-        at: moment(row.int("at")?),
+        at: row.moment("at")?,
         dated: row.int("made_at")? > 0,
         comment: row.opt_text("comment")?,
-        attempt: u32::try_from(row.int("attempt")?).unwrap_or(u32::MAX),
+        attempt: row.small("attempt")?,
         told: !written.external_id.is_empty(),
         withdrawn: row.text("state")? == DeliveryState::Cancelled.as_str(),
         live: row.text("live_orderno")? == orderno,

@@ -6,11 +6,9 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::listen::{Descriptors, Places, serve_connection};
-use crate::telemetry::Metrics;
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +19,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+
+use crate::listen::{Descriptors, Places, serve_connection};
+use crate::locked::locked;
+use crate::telemetry::Metrics;
 
 /// A look at a dependency may take this long.
 const CHECK_LIMIT: Duration = Duration::from_millis(4500);
@@ -74,11 +76,6 @@ pub struct Heartbeat {
 pub struct Report {
     pub ok: bool,
     pub body: Value,
-}
-
-/// Held only for a push or a copy.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl Default for Health {

@@ -7,14 +7,21 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::config::{BadConfig, LogFormat};
+/// How lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The filter that `RUST_LOG` names cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("RUST_LOG: not a filter like info or info,shared=debug")]
+pub struct BadFilter;
 
 /// Starts logging for the whole process. The first caller wins; a second call changes
 /// nothing, so that tests may start several roles in one process.
-///
-/// # Errors
-/// [`BadConfig`] naming `RUST_LOG` when the filter cannot be read.
-pub fn start(format: LogFormat, filter: &str) -> Result<(), BadConfig> {
+pub fn start(format: LogFormat, filter: &str) -> Result<(), BadFilter> {
     let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let subscriber = subscriber(format, filter, ansi, std::io::stderr)?;
     let _ = tracing::subscriber::set_global_default(subscriber);
@@ -27,13 +34,12 @@ pub fn subscriber<W>(
     filter: &str,
     ansi: bool,
     writer: W,
-) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, BadConfig>
+) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, BadFilter>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let asked = filter;
-    let mut filter = EnvFilter::try_new(asked)
-        .map_err(|_| BadConfig(vec!["RUST_LOG: not a filter like info or info,shared=debug".to_owned()]))?;
+    let mut filter = EnvFilter::try_new(asked).map_err(|_| BadFilter)?;
     // At `trace` these print what goes over the wire, logins included.
     if filter.max_level_hint().is_none_or(|level| level > LevelFilter::INFO) {
         for wire in ["lapin", "amq_protocol", "hyper", "hyper_util", "reqwest", "rustls", "sqlx"] {

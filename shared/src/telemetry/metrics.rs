@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,155 +18,13 @@ use prometheus::{
 };
 
 use crate::domain::{Fault, IntegrationId};
+use crate::locked::locked;
 use crate::message::{Kind, Lane, Outcome, RetryWhy};
 
-macro_rules! closed_set {
-    ($(#[$doc:meta])* $name:ident { $($(#[$note:meta])* $variant:ident => $text:literal),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$note])* $variant),* }
-
-        impl $name {
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The label's value.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),* }
-            }
-
-            pub fn parse(text: &str) -> Option<Self> {
-                match text { $($text => Some(Self::$variant),)* _ => None }
-            }
-        }
-    };
-}
-
-closed_set!(
-    /// What a request to ingress was for. The three triggers bear their command's name.
-    TriggerKind { Send => "SendOrder", Update => "UpdateOrder", Cancel => "CancelOrder", Other => "other" }
-);
-
-closed_set!(
-    /// How a request to ingress was answered.
-    TriggerResult {
-        Accepted => "accepted",
-        BadRequest => "bad_request",
-        Forbidden => "forbidden",
-        NotFound => "not_found",
-        NotAllowed => "not_allowed",
-        TimedOut => "timed_out",
-        TooLarge => "too_large",
-        UnsupportedType => "unsupported_type",
-        Limited => "limited",
-        Unavailable => "unavailable",
-        Internal => "internal",
-    }
-);
-
-closed_set!(
-    /// Requests to MeaSoft, named as in its documentation.
-    MeasoftOp {
-        NewOrder => "neworder",
-        EditOrder => "editorder",
-        CancelOrder => "cancelorder",
-        StatusReq => "statusreq",
-        OnlyLast => "only_last",
-        CommitLastStatus => "commitlaststatus",
-        Calculator => "calculator",
-        Services => "services",
-        PvzList => "pvzlist",
-        TownList => "townlist",
-        RegionList => "regionlist",
-        StreetList => "streetlist",
-        Waybill => "waybill",
-        Client => "client",
-    }
-);
-
-closed_set!(
-    /// Requests to RetailCRM.
-    CrmOp {
-        OrdersList => "orders_list",
-        OrderRead => "order_read",
-        OrderEdit => "order_edit",
-        Tracking => "tracking",
-        PaymentCreate => "payment_create",
-        PaymentEdit => "payment_edit",
-        PaymentDelete => "payment_delete",
-        References => "references",
-        Credentials => "credentials",
-        SystemInfo => "system_info",
-        Settings => "settings",
-        ModuleRead => "module_read",
-        ModuleEdit => "module_edit",
-        History => "history",
-    }
-);
-
-closed_set!(
-    /// What became of a request to a vendor.
-    CallResult {
-        Ok => "ok",
-        /// The vendor understood and said no.
-        Refused => "refused",
-        /// Nothing happened there; trying again is safe.
-        Transient => "transient",
-        /// It may have happened.
-        Unknown => "unknown",
-        /// The vendor's limits or our own budget.
-        Blocked => "blocked",
-        /// Credentials or settings are wrong.
-        Config => "config",
-        BadFormat => "bad_format",
-        NotFound => "not_found",
-    }
-);
-
-closed_set!(
-    /// Which of MeaSoft's fair-usage limits (design §5). The account's figure is that of
-    /// the account with the least left.
-    BudgetScope { IpMinute => "ip_minute", Ip20Min => "ip_20min", AccountHour => "account_hour" }
-);
-
-closed_set!(
-    /// What a circuit breaker protects: an address of MeaSoft's, an account there, a RetailCRM
-    /// account (the worst of each is shown).
-    BreakerTarget { Measoft => "measoft", Account => "account", Retailcrm => "retailcrm" }
-);
-
-closed_set!(
-    /// States of integrations as they are counted.
-    IntegrationLabel { Active => "active", Paused => "paused", Removed => "removed" }
-);
-
-closed_set!(
-    /// What a status row of MeaSoft turned out to be.
-    StatusRowResult {
-        Fresh => "fresh",
-        Repeated => "repeated",
-        /// Of an order that is not ours.
-        Foreign => "foreign",
-        /// Unreadable, or never taken by its delivery.
-        Parked => "parked",
-        /// Ours, with a code that no list has.
-        UnknownCode => "unknown_code",
-        /// Ours, taken over without side fields that could not be read.
-        SideFieldDropped => "side_field_dropped",
-    }
-);
-
-closed_set!(
-    /// What the reconcile found missing and made good.
-    Repair { Send => "send", Update => "update", Cancel => "cancel", Status => "status" }
-);
-
-/// A breaker as a figure: 0 closed, 1 half open, 2 open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum BreakerState {
-    Closed = 0,
-    HalfOpen = 1,
-    Open = 2,
-}
+pub use crate::telemetry::labels::{
+    BreakerState, BreakerTarget, BudgetScope, CallResult, CrmOp, IntegrationLabel, MeasoftOp, Repair, StatusRowResult,
+    TriggerKind, TriggerResult,
+};
 
 /// HTTP answers of ingress, seconds.
 const FAST: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 10.0];
@@ -176,37 +34,155 @@ const CALLS: &[f64] = &[0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0,
 const EFFECT: &[f64] = &[0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 60.0, 180.0, 600.0, 1800.0, 3600.0, 14400.0];
 const REQUESTS: &[f64] = &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 8.0, 13.0, 21.0];
 
-/// The registry and its families. One per process, shared as an `Arc`.
-pub struct Metrics {
-    registry: Registry,
-    /// `(name, help, type)` of vectors with an open label: without a sample the encoder
-    /// would leave the family out.
-    open_families: Vec<(String, String, &'static str)>,
-    triggers: IntCounterVec,
-    trigger_seconds: Histogram,
-    commands: IntCounterVec,
-    command_seconds: HistogramVec,
-    trigger_to_effect: HistogramVec,
-    status_to_crm: Histogram,
-    retries: IntCounterVec,
-    dead_letters: IntGaugeVec,
-    oldest_due: GaugeVec,
-    queue_depth: IntGaugeVec,
-    outbox_depth: IntGauge,
-    callbacks_in_flight: IntGauge,
-    measoft_requests: IntCounterVec,
-    measoft_seconds: HistogramVec,
-    measoft_budget: GaugeVec,
-    measoft_per_order: Histogram,
-    crm_requests: IntCounterVec,
-    breaker: IntGaugeVec,
-    held: IntGaugeVec,
-    integrations: IntGaugeVec,
-    integration_info: Rows,
-    integration_dead_letters: Rows,
-    sync_success: GaugeVec,
-    status_rows: IntCounterVec,
-    repairs: IntCounterVec,
+/// The type of a family, by what makes it.
+macro_rules! family {
+    (counters) => {
+        IntCounterVec
+    };
+    (gauges) => {
+        GaugeVec
+    };
+    (int_gauges) => {
+        IntGaugeVec
+    };
+    (int_gauge) => {
+        IntGauge
+    };
+    (rows) => {
+        Rows
+    };
+    (histogram) => {
+        Histogram
+    };
+    (histograms) => {
+        HistogramVec
+    };
+}
+
+macro_rules! families {
+    ($($field:ident = $kind:ident($($argument:expr),* $(,)?);)*) => {
+        /// The registry and its families. One per process, shared as an `Arc`.
+        pub struct Metrics {
+            registry: Registry,
+            /// `(name, help)` of gauges with an open label: without a sample the encoder would leave
+            /// the family out.
+            open_families: Vec<(&'static str, &'static str)>,
+            $($field: family!($kind),)*
+        }
+
+        impl Metrics {
+            fn of(mut builder: Builder) -> Self {
+                $(let $field = builder.$kind($($argument),*);)*
+                Self { $($field,)* registry: builder.registry, open_families: builder.open }
+            }
+        }
+    };
+}
+
+families! {
+    triggers = counters("triggers_total", "Requests to ingress by what was answered.", &[
+        label("kind", TriggerKind::ALL, TriggerKind::as_str),
+        label("result", TriggerResult::ALL, TriggerResult::as_str),
+    ]);
+    trigger_seconds = histogram("trigger_seconds", "From a request's headers to its answer.", FAST);
+    commands = counters("commands_total", "Commands handled, by outcome.", &[
+        label("kind", Kind::ALL, Kind::as_str),
+        ("outcome", Outcome::LABELS.to_vec()),
+    ]);
+    command_seconds =
+        histograms("command_seconds", "How long a worker held a command.", CALLS, label("kind", Kind::ALL, Kind::as_str));
+    trigger_to_effect = histograms(
+        "trigger_to_effect_seconds", "From the arrival of a trigger to its effect at MeaSoft.", EFFECT,
+        label("kind", TRIGGERS, Kind::as_str),
+    );
+    status_to_crm = histogram(
+        "status_to_crm_seconds", "From a status being made at MeaSoft to its acceptance by RetailCRM.", EFFECT,
+    );
+    retries = counters("retries_total", "Commands put off, by cause.", &[
+        label("kind", Kind::ALL, Kind::as_str),
+        label("why", RetryWhy::ALL, RetryWhy::as_str),
+    ]);
+    dead_letters = int_gauges("dead_letters", "Open dead letters, by whose fault it is.", &[
+        label("fault", Fault::ALL, Fault::as_str),
+    ]);
+    oldest_due = gauges("oldest_due_command_seconds", "Age of the oldest command that is due and not yet handled.", &[
+        label("lane", Lane::ALL, Lane::as_str),
+    ]);
+    queue_depth = int_gauges("queue_depth", "Messages waiting in the queue.", &[label("lane", Lane::ALL, Lane::as_str)]);
+    outbox_depth = int_gauge("outbox_depth", "Rows of the job table that wait to be forwarded to the broker.");
+    callbacks_in_flight =
+        int_gauge("callbacks_in_flight", "Requests of the delivery module that wait for a worker's answer.");
+    measoft_requests = counters("measoft_requests_total", "Requests to MeaSoft.", &[
+        label("op", MeasoftOp::ALL, MeasoftOp::as_str),
+        label("result", CallResult::ALL, CallResult::as_str),
+    ]);
+    measoft_seconds = histograms(
+        "measoft_seconds", "Duration of requests to MeaSoft.", CALLS,
+        label("op", MeasoftOp::ALL, MeasoftOp::as_str),
+    );
+    measoft_budget = gauges("measoft_budget_tokens", "Requests MeaSoft's limits still allow.", &[
+        label("scope", BudgetScope::ALL, BudgetScope::as_str),
+    ]);
+    measoft_per_order = histogram(
+        "measoft_requests_per_order", "Requests to MeaSoft that one order took until its command ended.", REQUESTS,
+    );
+    crm_requests = counters("crm_requests_total", "Requests to RetailCRM.", &[
+        label("op", CrmOp::ALL, CrmOp::as_str),
+        label("result", CallResult::ALL, CallResult::as_str),
+    ]);
+    breaker = int_gauges("breaker_state", "Circuit breaker: 0 closed, 1 half open, 2 open.", &[
+        label("target", BreakerTarget::ALL, BreakerTarget::as_str),
+    ]);
+    held = int_gauges(
+        "breaker_held",
+        "Addresses and accounts that are held back: 1 tried out, 2 left alone; others have no sample.",
+        &[open("target"), open("name")],
+    );
+    integrations = int_gauges("integrations", "Integrations by state.", &[
+        label("state", IntegrationLabel::ALL, IntegrationLabel::as_str),
+    ]);
+    integration_info = rows(
+        "integration_info", "Integrations that are not removed, by number, name and state; always 1.",
+        &[open("integration"), open("title"), open("state")],
+    );
+    integration_dead_letters = rows(
+        "integration_dead_letters",
+        "Open dead letters of an integration, by whose fault it is; without any there is no sample.",
+        &[open("integration"), open("fault")],
+    );
+    sync_success = gauges(
+        "sync_last_success_timestamp_seconds",
+        "When the last status sync of an integration succeeded, seconds since the epoch.",
+        &[open("integration")],
+    );
+    status_rows = counters("status_rows_total", "Rows of MeaSoft's status stream.", &[
+        label("result", StatusRowResult::ALL, StatusRowResult::as_str),
+    ]);
+    repairs = counters("repairs_total", "What the reconcile found missing and made good.", &[
+        label("what", Repair::ALL, Repair::as_str),
+    ]);
+    build = int_gauges("build_info", "The running build; always 1.", &[open("version"), open("revision")]);
+}
+
+/// Commands that a trigger asks for.
+const TRIGGERS: [Kind; 3] = [Kind::SendOrder, Kind::UpdateOrder, Kind::CancelOrder];
+
+/// A label and its values; an open one has none yet.
+type Label = (&'static str, Vec<&'static str>);
+
+fn label<T, const N: usize>(name: &'static str, all: [T; N], word: fn(T) -> &'static str) -> Label {
+    (name, all.into_iter().map(word).collect())
+}
+
+const fn open(name: &'static str) -> Label {
+    (name, Vec::new())
+}
+
+/// Every combination of the values of some labels.
+fn combinations(labels: &[Label]) -> Vec<Vec<&'static str>> {
+    labels.iter().fold(vec![Vec::new()], |before, (_, values)| {
+        before.iter().flat_map(|one| values.iter().map(|value| [&one[..], &[*value]].concat())).collect()
+    })
 }
 
 /// A family of samples that come and go: those that are not set any more are taken away, the
@@ -219,7 +195,7 @@ struct Rows {
 
 impl Rows {
     fn set(&self, rows: &[(Vec<String>, i64)]) {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = locked(&self.shown);
         for (labels, value) in rows {
             self.gauges.with_label_values(labels).set(*value);
         }
@@ -235,40 +211,61 @@ fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace("bridge")
 }
 
+fn in_buckets(name: &str, help: &str, buckets: &[f64]) -> HistogramOpts {
+    HistogramOpts { common_opts: opts(name, help), buckets: buckets.to_vec() }
+}
+
 /// Families are constant, so making or registering one can only fail by a mistake here,
 /// which the tests of this file would show.
-struct Builder(Registry);
+#[derive(Default)]
+struct Builder {
+    registry: Registry,
+    open: Vec<(&'static str, &'static str)>,
+}
+
+/// A family of this type, with every combination of its labels at zero.
+macro_rules! with_labels {
+    ($make:ident, $type:ident) => {
+        fn $make(&mut self, name: &'static str, help: &'static str, labels: &[Label]) -> $type {
+            let names: Vec<&str> = labels.iter().map(|(name, _)| *name).collect();
+            let family = self.add($type::new(opts(name, help), &names));
+            let combinations = combinations(labels);
+            if combinations.is_empty() {
+                self.open.push((name, help));
+            }
+            combinations.iter().for_each(|values| drop(family.with_label_values(values)));
+            family
+        }
+    };
+}
 
 impl Builder {
     fn add<C: Collector + Clone + 'static>(&self, collector: prometheus::Result<C>) -> C {
         let collector = collector.expect("the families of this file are well formed");
-        self.0.register(Box::new(collector.clone())).expect("each family is registered once");
+        self.registry.register(Box::new(collector.clone())).expect("each family is registered once");
         collector
     }
 
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.add(IntCounterVec::new(opts(name, help), labels))
+    with_labels!(counters, IntCounterVec);
+    with_labels!(gauges, GaugeVec);
+    with_labels!(int_gauges, IntGaugeVec);
+
+    fn int_gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.add(IntGauge::with_opts(opts(name, help)))
     }
 
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
-        self.add(GaugeVec::new(opts(name, help), labels))
-    }
-
-    fn int_gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.add(IntGaugeVec::new(opts(name, help), labels))
-    }
-
-    fn rows(&self, name: &str, help: &str, labels: &[&str]) -> Rows {
+    fn rows(&mut self, name: &'static str, help: &'static str, labels: &[Label]) -> Rows {
         Rows { gauges: self.int_gauges(name, help, labels), shown: Mutex::default() }
     }
 
     fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-        self.add(Histogram::with_opts(HistogramOpts { common_opts: opts(name, help), buckets: buckets.to_vec() }))
+        self.add(Histogram::with_opts(in_buckets(name, help, buckets)))
     }
 
-    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
-        let opts = HistogramOpts { common_opts: opts(name, help), buckets: buckets.to_vec() };
-        self.add(HistogramVec::new(opts, labels))
+    fn histograms(&self, name: &str, help: &str, buckets: &[f64], (label, values): Label) -> HistogramVec {
+        let family = self.add(HistogramVec::new(in_buckets(name, help, buckets), &[label]));
+        values.iter().for_each(|value| drop(family.with_label_values(&[value])));
+        family
     }
 }
 
@@ -297,131 +294,15 @@ impl Metrics {
 
     /// All families, every closed label combination at zero.
     pub fn new() -> Self {
-        let b = Builder(Registry::new());
-        let held_help = "Addresses and accounts that are held back: 1 tried out, 2 left alone; others have no sample.";
-        let info_help = "Integrations that are not removed, by number, name and state; always 1.";
-        let letters_help = "Open dead letters of an integration, by whose fault it is; without any there is no sample.";
-        let sync_help = "When the last status sync of an integration succeeded, seconds since the epoch.";
-        let metrics = Self {
-            triggers: b.counters("triggers_total", "Requests to ingress by what was answered.", &["kind", "result"]),
-            trigger_seconds: b.histogram("trigger_seconds", "From a request's headers to its answer.", FAST),
-            commands: b.counters("commands_total", "Commands handled, by outcome.", &["kind", "outcome"]),
-            command_seconds: b.histograms("command_seconds", "How long a worker held a command.", &["kind"], CALLS),
-            trigger_to_effect: b.histograms(
-                "trigger_to_effect_seconds",
-                "From the arrival of a trigger to its effect at MeaSoft.",
-                &["kind"],
-                EFFECT,
-            ),
-            status_to_crm: b.histogram(
-                "status_to_crm_seconds",
-                "From a status being made at MeaSoft to its acceptance by RetailCRM.",
-                EFFECT,
-            ),
-            retries: b.counters("retries_total", "Commands put off, by cause.", &["kind", "why"]),
-            dead_letters: b.int_gauges("dead_letters", "Open dead letters, by whose fault it is.", &["fault"]),
-            oldest_due: b.gauges(
-                "oldest_due_command_seconds",
-                "Age of the oldest command that is due and not yet handled.",
-                &["lane"],
-            ),
-            queue_depth: b.int_gauges("queue_depth", "Messages waiting in the queue.", &["lane"]),
-            outbox_depth: b.add(IntGauge::with_opts(opts(
-                "outbox_depth",
-                "Rows of the job table that wait to be forwarded to the broker.",
-            ))),
-            callbacks_in_flight: b.add(IntGauge::with_opts(opts(
-                "callbacks_in_flight",
-                "Requests of the delivery module that wait for a worker's answer.",
-            ))),
-            measoft_requests: b.counters("measoft_requests_total", "Requests to MeaSoft.", &["op", "result"]),
-            measoft_seconds: b.histograms("measoft_seconds", "Duration of requests to MeaSoft.", &["op"], CALLS),
-            measoft_budget: b.gauges("measoft_budget_tokens", "Requests MeaSoft's limits still allow.", &["scope"]),
-            measoft_per_order: b.histogram(
-                "measoft_requests_per_order",
-                "Requests to MeaSoft that one order took until its command ended.",
-                REQUESTS,
-            ),
-            crm_requests: b.counters("crm_requests_total", "Requests to RetailCRM.", &["op", "result"]),
-            breaker: b.int_gauges("breaker_state", "Circuit breaker: 0 closed, 1 half open, 2 open.", &["target"]),
-            held: b.int_gauges("breaker_held", held_help, &["target", "name"]),
-            integrations: b.int_gauges("integrations", "Integrations by state.", &["state"]),
-            integration_info: b.rows("integration_info", info_help, &["integration", "title", "state"]),
-            integration_dead_letters: b.rows("integration_dead_letters", letters_help, &["integration", "fault"]),
-            status_rows: b.counters("status_rows_total", "Rows of MeaSoft's status stream.", &["result"]),
-            repairs: b.counters("repairs_total", "What the reconcile found missing and made good.", &["what"]),
-            sync_success: b.gauges("sync_last_success_timestamp_seconds", sync_help, &["integration"]),
-            open_families: vec![
-                ("bridge_sync_last_success_timestamp_seconds".to_owned(), sync_help.to_owned(), "gauge"),
-                ("bridge_breaker_held".to_owned(), held_help.to_owned(), "gauge"),
-                ("bridge_integration_info".to_owned(), info_help.to_owned(), "gauge"),
-                ("bridge_integration_dead_letters".to_owned(), letters_help.to_owned(), "gauge"),
-            ],
-            registry: b.0.clone(),
-        };
-        let build = b.int_gauges("build_info", "The running build; always 1.", &["version", "revision"]);
-        build.with_label_values(&[Self::VERSION, Self::REVISION]).set(1);
+        let metrics = Self::of(Builder::default());
+        metrics.build.with_label_values(&[Self::VERSION, Self::REVISION]).set(1);
         #[cfg(target_os = "linux")]
         {
             let process = prometheus::process_collector::ProcessCollector::for_self();
             // Two collectors of one process would only repeat themselves.
             let _ = metrics.registry.register(Box::new(process));
         }
-        metrics.start_at_zero();
         metrics
-    }
-
-    fn start_at_zero(&self) {
-        for kind in TriggerKind::ALL {
-            for result in TriggerResult::ALL {
-                self.triggers.with_label_values(&[kind.as_str(), result.as_str()]);
-            }
-        }
-        for kind in Kind::ALL {
-            for outcome in Outcome::LABELS {
-                self.commands.with_label_values(&[kind.as_str(), outcome]);
-            }
-            for why in RetryWhy::ALL {
-                self.retries.with_label_values(&[kind.as_str(), why.as_str()]);
-            }
-            self.command_seconds.with_label_values(&[kind.as_str()]);
-        }
-        for kind in [Kind::SendOrder, Kind::UpdateOrder, Kind::CancelOrder] {
-            self.trigger_to_effect.with_label_values(&[kind.as_str()]);
-        }
-        for fault in Fault::ALL {
-            self.dead_letters.with_label_values(&[fault.as_str()]);
-        }
-        for lane in Lane::ALL {
-            self.oldest_due.with_label_values(&[lane.as_str()]);
-            self.queue_depth.with_label_values(&[lane.as_str()]);
-        }
-        for op in MeasoftOp::ALL {
-            self.measoft_seconds.with_label_values(&[op.as_str()]);
-            for result in CallResult::ALL {
-                self.measoft_requests.with_label_values(&[op.as_str(), result.as_str()]);
-            }
-        }
-        for op in CrmOp::ALL {
-            for result in CallResult::ALL {
-                self.crm_requests.with_label_values(&[op.as_str(), result.as_str()]);
-            }
-        }
-        for result in StatusRowResult::ALL {
-            self.status_rows.with_label_values(&[result.as_str()]);
-        }
-        for what in Repair::ALL {
-            self.repairs.with_label_values(&[what.as_str()]);
-        }
-        for scope in BudgetScope::ALL {
-            self.measoft_budget.with_label_values(&[scope.as_str()]);
-        }
-        for target in BreakerTarget::ALL {
-            self.breaker.with_label_values(&[target.as_str()]);
-        }
-        for state in IntegrationLabel::ALL {
-            self.integrations.with_label_values(&[state.as_str()]);
-        }
     }
 
     /// One request to ingress and its answer.
@@ -439,7 +320,7 @@ impl Metrics {
     /// A trigger had its effect this long after it arrived. Kinds that are no trigger
     /// have no such time and are left out.
     pub fn effect(&self, kind: Kind, after: Duration) {
-        if matches!(kind, Kind::SendOrder | Kind::UpdateOrder | Kind::CancelOrder) {
+        if TRIGGERS.contains(&kind) {
             self.trigger_to_effect.with_label_values(&[kind.as_str()]).observe(after.as_secs_f64());
         }
     }
@@ -557,9 +438,9 @@ impl Metrics {
             tracing::error!(%error, "metrics cannot be written");
         }
         let mut text = String::from_utf8(bytes).unwrap_or_default();
-        for (name, help, kind) in &self.open_families {
-            if !text.contains(&format!("# TYPE {name} ")) {
-                let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        for (name, help) in &self.open_families {
+            if !text.contains(&format!("# TYPE bridge_{name} ")) {
+                let _ = write!(text, "# HELP bridge_{name} {help}\n# TYPE bridge_{name} gauge\n");
             }
         }
         text
@@ -667,7 +548,7 @@ mod tests {
     #[test]
     fn label_texts_are_read_back() {
         for op in MeasoftOp::ALL {
-            assert_eq!(MeasoftOp::parse(op.as_str()), Some(*op));
+            assert_eq!(MeasoftOp::parse(op.as_str()), Some(op));
         }
         assert_eq!(CrmOp::parse("nothing"), None);
     }

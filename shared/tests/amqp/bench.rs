@@ -3,15 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use lapin::options::BasicPublishOptions;
 use shared::domain::Secret;
-use shared::message::Lane;
-use shared::queue::SharedQueue;
 use shared::queue::amqp::AmqpQueue;
 use shared::queue::amqp::config::AmqpConfig;
-use shared::queue::contract::Bench;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use uuid::Uuid;
 
@@ -95,25 +89,4 @@ pub(crate) async fn connected(config: AmqpConfig) -> Arc<AmqpQueue> {
     let queue = AmqpQueue::start(config);
     assert!(queue.connected(CONNECTED).await, "the broker named by TEST_AMQP_URL does not answer");
     queue
-}
-
-impl Bench for AmqpBench {
-    fn client(&self) -> BoxFuture<'_, SharedQueue> {
-        async move { self.queue().await as SharedQueue }.boxed()
-    }
-
-    fn put_raw(&self, lane: Lane, body: Vec<u8>) -> BoxFuture<'_, ()> {
-        async move {
-            let (_connection, channel) = self.channel().await;
-            let (exchange, key) = (format!("{}.jobs", self.prefix), format!("{}.unknown", lane.as_str()));
-            let (options, properties) = (BasicPublishOptions::default(), lapin::BasicProperties::default());
-            let publishing = channel.basic_publish(exchange.into(), key.into(), options, &body, properties);
-            publishing.await.expect("sent").await.expect("published");
-        }
-        .boxed()
-    }
-
-    fn shortest_delay(&self) -> Duration {
-        Duration::from_millis(500)
-    }
 }

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::contract::send_order;
 use shared::message::{Lane, decode};
 use shared::queue::amqp::AmqpQueue;
 use shared::queue::amqp::config::AmqpConfig;
-use shared::queue::contract::send_order;
 use shared::queue::{Consumer as _, PublishError, Publisher as _, Queue as _, Rpc as _, RpcError};
 use simulators::proxy::{Path, Proxy};
 use tokio::task::JoinSet;

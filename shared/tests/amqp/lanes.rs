@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::contract::send_order;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use shared::message::{Command, Envelope, Lane, decode};
 use shared::queue::amqp::AmqpQueue;
 use shared::queue::amqp::config::AmqpConfig;
-use shared::queue::contract::send_order;
 use shared::queue::{
     Consumer as _, Parked, PublishError, Publisher as _, Queue as _, Replier as _, Rpc as _, RpcError, Subscription,
 };

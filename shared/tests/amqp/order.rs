@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::contract::send_order;
 use futures_util::future::join_all;
 use shared::message::{Lane, decode};
-use shared::queue::contract::send_order;
 use shared::queue::{Consumer as _, Publisher as _};
 use tokio::time::timeout;
 use uuid::Uuid;

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use crate::contract::send_order;
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, QueueDeleteOptions};
 use shared::message::{Lane, decode};
-use shared::queue::contract::send_order;
 use shared::queue::{Consumer as _, Death, Delivery, Parked, Publisher as _, Queue as _, QueueState, Subscription};
 use tokio::time::timeout;
 

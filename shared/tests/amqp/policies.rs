@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use crate::contract::send_order;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use shared::message::{Lane, decode};
 use shared::queue::amqp::AmqpQueue;
-use shared::queue::contract::send_order;
 use shared::queue::{Consumer as _, Death, Parked, Publisher as _, Queue as _};
 use tokio::time::{sleep, timeout};
 

@@ -129,8 +129,8 @@ async fn an_answer_to_an_asker_that_has_gone_harms_nothing() {
 mod broker_wide {
     use super::*;
     use crate::bench::rabbitmqctl;
+    use crate::contract::send_order;
     use shared::queue::Publisher as _;
-    use shared::queue::contract::send_order;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_document_longer_than_the_broker_takes_arrives_in_pieces() {

@@ -2,6 +2,7 @@
 //! Read from the imports, as text.
 
 mod imports;
+mod layers;
 mod prose;
 
 use imports::crates;

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::domain::{Grams, Kopecks, Language, Settings};
 use shared::draft::Draft;
+use shared::explain;
 use shared::measoft::{CalcRequest, MeasoftError};
-use shared::reason;
 use shared::retailcrm::CrmError;
 use shared::retailcrm::codes::{self, Lists};
 use shared::retailcrm::wire::order::Address;
@@ -91,7 +91,7 @@ pub async fn check(context: &CallbackContext, request: &Request) -> Answered {
             };
             let text = match &error {
                 MeasoftError::Refused { verdict, .. } => {
-                    format!("{}. {}", said.trim_end_matches('.'), reason::explain(verdict.reason, language).next_step)
+                    format!("{}. {}", said.trim_end_matches('.'), explain::reason(verdict.reason, language).next_step)
                 }
                 _ => said,
             };

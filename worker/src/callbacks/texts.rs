@@ -2,6 +2,7 @@
 //! (seed: «Проверка работоспособности интеграции»).
 
 use shared::domain::{Language, PausedBy};
+use shared::explain;
 use shared::measoft::{Class, MeasoftError};
 use shared::message::{GiveUp, Outcome, RetryWhy};
 use shared::reason;
@@ -151,7 +152,7 @@ pub fn paused(language: Language, by: PausedBy) -> Refusal {
             "Модуль курьерской службы отключён или заморожен в RetailCRM: включите его в настройках интеграции",
             "The courier service's module is switched off or frozen in RetailCRM: switch it on in its settings",
         ),
-        PausedBy::Credentials(shared::domain::Fault::Crm) => reason::explain(reason::CRM_ACCESS, language).text,
+        PausedBy::Credentials(shared::domain::Fault::Crm) => explain::reason(reason::CRM_ACCESS, language).text,
         PausedBy::Credentials(_) => pick(
             language,
             "Курьерская служба не принимает логин и пароль интеграции: проверьте их в настройках интеграции",
@@ -184,10 +185,10 @@ pub fn gave_up(language: Language, label: &str, detail: &str) -> Refusal {
     let detail = detail.trim();
     let ours = reason::OURS.iter().find(|(known, ..)| *known == label);
     let text = match (ours, detail) {
-        (None, "") => reason::explain(label, language).text.to_owned(),
+        (None, "") => explain::reason(label, language).text.to_owned(),
         (None, detail) => detail.to_owned(),
-        (Some(_), "") => reason::explain(label, language).text.to_owned(),
-        (Some(_), detail) => format!("{} ({detail})", reason::explain(label, language).text),
+        (Some(_), "") => explain::reason(label, language).text.to_owned(),
+        (Some(_), detail) => format!("{} ({detail})", explain::reason(label, language).text),
     };
     Refusal::new(ours.map_or("courier_refused", |(known, ..)| known), text)
 }

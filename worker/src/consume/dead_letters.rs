@@ -251,7 +251,7 @@ mod tests {
     use shared::crypto::SecretKey;
     use shared::domain::{Fault, IntegrationId, OrderNumber};
     use shared::message::{Command, Envelope, encode};
-    use shared::queue::{PublishError, Settle};
+    use shared::queue::{PublishError, Settle, Settling};
     use shared::store::Db;
     use shared::store::dead_letters::{DeadFilter, DeadLetter};
 
@@ -267,13 +267,9 @@ mod tests {
     }
 
     impl Settle for Settled {
-        fn ack(self: Box<Self>) -> BoxFuture<'static, ()> {
-            self.0.0.fetch_add(1, Ordering::SeqCst);
-            std::future::ready(()).boxed()
-        }
-
-        fn requeue(self: Box<Self>) -> BoxFuture<'static, ()> {
-            self.0.1.fetch_add(1, Ordering::SeqCst);
+        fn settle(self: Box<Self>, how: Settling) -> BoxFuture<'static, ()> {
+            let count = if how == Settling::Ack { &self.0.0 } else { &self.0.1 };
+            count.fetch_add(1, Ordering::SeqCst);
             std::future::ready(()).boxed()
         }
     }

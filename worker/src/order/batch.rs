@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use shared::domain::delivery::{DeliveryState as S, Event, Fingerprint};
 use shared::domain::{Delivery, IntegrationId, IntegrationState, OrderNo, OrderNumber, PausedBy};
+use shared::explain;
 use shared::message::{Command, Envelope, GiveUp, Kind, Outcome, RetryWhy};
 use shared::planted::{Bug, is_planted};
 use shared::retry::Waits;
@@ -762,7 +763,7 @@ fn words(attempt: &Attempt, outcome: &Outcome, leave: Leave) -> String {
             Leave::Served => why.as_str().to_owned(),
         },
         Outcome::GiveUp(give_up) => {
-            let words = reason::explain(give_up.reason, shared::domain::Language::En).text;
+            let words = explain::reason(give_up.reason, shared::domain::Language::En).text;
             if give_up.detail.is_empty() {
                 format!("gave up ({}, {}): {words}", give_up.reason, give_up.fault)
             } else {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use shared::domain::delivery::CrmWritten;
 use shared::domain::{CrmOrderId, Delivery, Language, status_list};
+use shared::explain;
 use shared::message::{Candidate, Change, GiveUp, Outcome, RetryWhy};
 use shared::reason;
 use shared::retailcrm::CrmError;
@@ -285,7 +286,7 @@ fn shown_error(give_up: &GiveUp, active: &ActiveIntegration) -> Option<String> {
 /// A give-up in the words managers know: the vendor's own text where there is one.
 #[must_use]
 pub fn error_text(give_up: &GiveUp, language: Language) -> String {
-    let words = reason::explain(give_up.reason, language);
+    let words = explain::reason(give_up.reason, language);
     if give_up.detail.is_empty() { words.text.to_owned() } else { format!("{} ({})", words.text, give_up.detail) }
 }
 

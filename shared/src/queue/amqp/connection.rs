@@ -5,7 +5,7 @@
 use std::io;
 use std::net::Shutdown;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::Stream;
@@ -13,6 +13,7 @@ use lapin::{Channel, Connection, Event};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::locked::locked;
 use crate::queue::amqp::limits::{CLOSE_LIMIT, DECLARE_LIMIT};
 
 /// What ended an operation on a connection. Neither text holds the URL.
@@ -132,7 +133,7 @@ enum SocketState {
 impl Socket {
     /// Takes the handle; refuses when nobody waits for this connection any more.
     pub(super) fn opened(&self, stream: std::net::TcpStream) -> io::Result<()> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = locked(&self.0);
         if matches!(*state, SocketState::Abandoned) {
             return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
         }
@@ -141,7 +142,7 @@ impl Socket {
     }
 
     pub(super) fn abandon(&self) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = locked(&self.0);
         if let SocketState::Open(stream) = std::mem::replace(&mut *state, SocketState::Abandoned) {
             let _ = stream.shutdown(Shutdown::Both);
         }

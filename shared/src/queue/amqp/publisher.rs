@@ -196,8 +196,6 @@ impl Publishing {
         let (mut broken, mut stopped) = (pin!(live.broken()), pin!(shared.stop.cancelled()));
         // Off once the queue's last publishing handle has gone; a subscription may live on.
         let mut taking = true;
-        // Handed over to lapin and not yet asked for their confirm.
-        let mut handed = Vec::with_capacity(WINDOW);
         loop {
             let room = window.free.len();
             tokio::select! {
@@ -206,27 +204,7 @@ impl Publishing {
                     shared.progress.beat(Link::Publishing);
                     self.look(live, channels, window)?;
                 }
-                event = events.next() => match event {
-                    Some(Event::ConnectionBlocked(_)) => {
-                        tracing::warn!("RabbitMQ has blocked publishing: it is short of memory or disk");
-                        shared.set_stand(Stand::Blocked);
-                    }
-                    Some(Event::ConnectionUnblocked) => {
-                        tracing::info!("RabbitMQ takes messages again");
-                        shared.set_stand(Stand::Up);
-                    }
-                    // Errors of every channel come here, also of one on which a queue was asked
-                    // for that does not exist.
-                    Some(Event::Error(error)) => {
-                        shared.learn_largest(&error);
-                        let alive = live.connection.status().connected();
-                        if !alive || channels.iter().any(|channel| !channel.status().connected()) {
-                            return Err(error.into());
-                        }
-                    }
-                    Some(_) => {}
-                    None => return Err(Failure::Lost("lapin stopped telling what happens")),
-                },
+                event = events.next() => self.heard(event, live, channels)?,
                 () = &mut broken => return Err(Failure::Lost("somebody found it broken")),
                 () = &mut stopped => return Ok(()),
                 Some((place, result)) = flight.next(), if !flight.is_empty() => {
@@ -240,28 +218,17 @@ impl Publishing {
                 count = self.inbox.recv_many(&mut asks, room), if taking && room > 0 => {
                     taking = count > 0;
                     let busy = !flight.is_empty();
-                    // Under load a turn of the runtime brings others, and all go out in one packet.
                     if busy {
-                        tokio::task::yield_now().await;
-                        while asks.len() < room && let Ok(ask) = self.inbox.try_recv() {
-                            asks.push(ask);
-                        }
+                        self.take_more(&mut asks, room).await;
                     }
-                    let now = Instant::now();
-                    for ask in asks.drain(..) {
-                        match ask {
-                            Ask::Flush(done) => flushes.push(done),
-                            Ask::Publish(message, done) => {
-                                handed.extend(self.hand_over(channels, window, message, InFlight { since: now, done })?);
-                            }
-                        }
-                    }
+                    // Not yet asked for their confirm.
+                    let handed = self.hand_over_all(&mut asks, &mut flushes, channels, window)?;
                     // lapin wakes a sender once when the message is written and once more when it
                     // is confirmed. After another turn most are written and wake us only once.
                     if busy {
                         tokio::task::yield_now().await;
                     }
-                    flight.extend(handed.drain(..));
+                    flight.extend(handed);
                 }
             }
             if flight.is_empty() {
@@ -270,6 +237,62 @@ impl Publishing {
                 }
             }
         }
+    }
+
+    /// Under load a turn of the runtime brings others, and all go out in one packet.
+    async fn take_more(&mut self, asks: &mut Vec<Ask>, room: usize) {
+        tokio::task::yield_now().await;
+        while asks.len() < room
+            && let Ok(ask) = self.inbox.try_recv()
+        {
+            asks.push(ask);
+        }
+    }
+
+    /// What lapin tells of the connection.
+    fn heard(&self, event: Option<Event>, live: &Live, channels: &[Channel; CHANNELS]) -> Result<(), Failure> {
+        match event {
+            Some(Event::ConnectionBlocked(_)) => {
+                tracing::warn!("RabbitMQ has blocked publishing: it is short of memory or disk");
+                self.shared.set_stand(Stand::Blocked);
+            }
+            Some(Event::ConnectionUnblocked) => {
+                tracing::info!("RabbitMQ takes messages again");
+                self.shared.set_stand(Stand::Up);
+            }
+            // Errors of every channel come here, also of one on which a queue was asked for that does
+            // not exist.
+            Some(Event::Error(error)) => {
+                self.shared.learn_largest(&error);
+                let alive = live.connection.status().connected();
+                if !alive || channels.iter().any(|channel| !channel.status().connected()) {
+                    return Err(error.into());
+                }
+            }
+            Some(_) => {}
+            None => return Err(Failure::Lost("lapin stopped telling what happens")),
+        }
+        Ok(())
+    }
+
+    /// Gives all messages to lapin; who asked for a flush is answered later.
+    fn hand_over_all<'c>(
+        &self,
+        asks: &mut Vec<Ask>,
+        flushes: &mut Vec<oneshot::Sender<()>>,
+        channels: &'c [Channel; CHANNELS],
+        window: &mut Window,
+    ) -> Result<Vec<Sending<'c>>, Failure> {
+        let (now, mut handed) = (Instant::now(), Vec::with_capacity(asks.len()));
+        for ask in asks.drain(..) {
+            match ask {
+                Ask::Flush(done) => flushes.push(done),
+                Ask::Publish(message, done) => {
+                    handed.extend(self.hand_over(channels, window, message, InFlight { since: now, done })?);
+                }
+            }
+        }
+        Ok(handed)
     }
 
     /// Gives a message to lapin; what is left is to wait for its confirm.

@@ -17,7 +17,7 @@ use crate::queue::amqp::message::times_handed_out;
 use crate::queue::amqp::state::{Alive, Shared};
 use crate::queue::amqp::topology::DELIVERY_LIMIT;
 use crate::queue::amqp::upkeep::is_missing;
-use crate::queue::{Death, Delivery, Settle, Subscription};
+use crate::queue::{Death, Delivery, Settle, Settling, Subscription};
 use crate::retry::Waits;
 
 /// How long the first subscription waits for the topology before it tries all the same:
@@ -158,6 +158,21 @@ fn death(headers: Option<&FieldTable>, routing_key: &str) -> Death {
     }
 }
 
+impl AmqpSubscription {
+    /// Waits before the queue is tried again, and says why: once, not with every try.
+    async fn rest_after(&mut self, failure: &Failure) {
+        let why = failure.to_string();
+        if self.told.as_ref() != Some(&why) {
+            tracing::warn!(queue = %self.queue, why, "cannot take messages");
+            self.told = Some(why);
+        }
+        if is_missing(failure) {
+            self.look_again();
+        }
+        tokio::time::sleep(self.backoff.next_wait()).await;
+    }
+}
+
 impl Subscription for AmqpSubscription {
     fn next(&mut self) -> BoxFuture<'_, Option<Delivery>> {
         async move {
@@ -172,18 +187,7 @@ impl Subscription for AmqpSubscription {
                             // Closed for good: nothing will ever come.
                             return std::future::pending().await;
                         }
-                        Err(failure) => {
-                            // Said once, not with every try.
-                            let why = failure.to_string();
-                            if self.told.as_ref() != Some(&why) {
-                                tracing::warn!(queue = %self.queue, why, "cannot take messages");
-                                self.told = Some(why);
-                            }
-                            if is_missing(&failure) {
-                                self.look_again();
-                            }
-                            tokio::time::sleep(self.backoff.next_wait()).await;
-                        }
+                        Err(failure) => self.rest_after(&failure).await,
                     }
                     continue;
                 };
@@ -284,22 +288,15 @@ impl Held {
 }
 
 impl Settle for Held {
-    fn ack(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+    fn settle(mut self: Box<Self>, how: Settling) -> BoxFuture<'static, ()> {
         async move {
-            if let Some(acker) = self.take()
-                && let Err(failure) =
-                    self.live.limited("basic.ack", SETTLE_LIMIT, acker.ack(BasicAckOptions::default())).await
-            {
-                tracing::debug!(%failure, "an acknowledgement was not sent; the message comes again");
+            let Some(acker) = self.take() else { return };
+            if how == Settling::Requeue {
+                return hand_back(self.live.clone(), acker).await;
             }
-        }
-        .boxed()
-    }
-
-    fn requeue(mut self: Box<Self>) -> BoxFuture<'static, ()> {
-        async move {
-            if let Some(acker) = self.take() {
-                hand_back(self.live.clone(), acker).await;
+            let acking = acker.ack(BasicAckOptions::default());
+            if let Err(failure) = self.live.limited("basic.ack", SETTLE_LIMIT, acking).await {
+                tracing::debug!(%failure, "an acknowledgement was not sent; the message comes again");
             }
         }
         .boxed()

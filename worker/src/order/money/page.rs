@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 use shared::domain::Language;
+use shared::explain;
 use shared::retailcrm::wire::order::read_single;
 
 use crate::order::money::*;
@@ -142,7 +143,7 @@ impl Example {
                 format!("{} {way}", money.collect.0 / 100)
             }
             Err(give_up) => {
-                let words = reason::explain(give_up.reason, language).text;
+                let words = explain::reason(give_up.reason, language).text;
                 format!("{}: {words}", if ru { "не передаётся" } else { "not handed over" })
             }
         }

@@ -2,7 +2,7 @@
 //! panics with a sentence when the adapter does not keep it. An adapter's test file writes
 //!
 //! ```ignore
-//! shared::queue_contract!(my_bench().await);
+//! queue_contract!(my_bench().await);
 //! ```
 //!
 //! where `my_bench()` makes a [`Bench`] with empty storage; that becomes one test for each
@@ -16,15 +16,15 @@ use futures_util::future::{BoxFuture, join_all};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::domain::{IntegrationId, OrderNumber};
-use crate::message::{Command, Envelope, Lane, decode};
-use crate::queue::{Delivery, SharedQueue, Subscription};
+use shared::domain::{IntegrationId, OrderNumber};
+use shared::message::{Command, Envelope, Lane, decode};
+use shared::queue::{Delivery, SharedQueue, Subscription};
 
 /// Nothing that is due may take longer.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// An adapter under test: one empty storage, and clients of it.
-pub trait Bench: Send + Sync {
+pub(crate) trait Bench: Send + Sync {
     /// A further client of the same storage, as another process would be; ready to publish
     /// and to consume.
     fn client(&self) -> BoxFuture<'_, SharedQueue>;
@@ -35,10 +35,9 @@ pub trait Bench: Send + Sync {
 }
 
 /// One test for each clause; see the module.
-#[macro_export]
 macro_rules! queue_contract {
     ($bench:expr) => {
-        $crate::queue_contract! { @each $bench,
+        $crate::contract::queue_contract! { @each $bench,
             what_is_published_is_delivered
             what_is_acked_is_gone
             what_is_not_settled_comes_back_once_its_consumer_is_gone
@@ -57,13 +56,15 @@ macro_rules! queue_contract {
     (@each $bench:expr, $($clause:ident)*) => {$(
         #[tokio::test(flavor = "multi_thread")]
         async fn $clause() {
-            $crate::queue::contract::$clause($bench).await;
+            $crate::contract::$clause($bench).await;
         }
     )*};
 }
 
+pub(crate) use queue_contract;
+
 /// A command of the interactive lane about the order `number`.
-pub fn send_order(number: usize) -> Envelope {
+pub(crate) fn send_order(number: usize) -> Envelope {
     let number = OrderNumber::parse(&format!("T{number}")).expect("an order number");
     envelope(Command::SendOrder { number, declared: None })
 }
@@ -116,7 +117,7 @@ async fn expect_empty(bench: &impl Bench, lane: Lane) {
     queue.close().await;
 }
 
-pub async fn what_is_published_is_delivered(bench: impl Bench) {
+pub(crate) async fn what_is_published_is_delivered(bench: impl Bench) {
     let queue = bench.client().await;
     let mut subscription = queue.subscribe(Lane::Interactive, 10);
     let sent: Vec<Envelope> = (0..20).map(send_order).collect();
@@ -138,7 +139,7 @@ pub async fn what_is_published_is_delivered(bench: impl Bench) {
     assert_eq!(got, sent);
 }
 
-pub async fn what_is_acked_is_gone(bench: impl Bench) {
+pub(crate) async fn what_is_acked_is_gone(bench: impl Bench) {
     let queue = bench.client().await;
     let mut subscription = queue.subscribe(Lane::Interactive, 10);
     for number in 0..5 {
@@ -152,7 +153,7 @@ pub async fn what_is_acked_is_gone(bench: impl Bench) {
     expect_empty(&bench, Lane::Interactive).await;
 }
 
-pub async fn what_is_not_settled_comes_back_once_its_consumer_is_gone(bench: impl Bench) {
+pub(crate) async fn what_is_not_settled_comes_back_once_its_consumer_is_gone(bench: impl Bench) {
     let queue = bench.client().await;
     let mut subscription = queue.subscribe(Lane::Interactive, 10);
     let sent = send_order(1);
@@ -169,7 +170,7 @@ pub async fn what_is_not_settled_comes_back_once_its_consumer_is_gone(bench: imp
     delivery.ack().await;
 }
 
-pub async fn a_dropped_delivery_comes_back_while_its_consumer_goes_on(bench: impl Bench) {
+pub(crate) async fn a_dropped_delivery_comes_back_while_its_consumer_goes_on(bench: impl Bench) {
     let queue = bench.client().await;
     let mut subscription = queue.subscribe(Lane::Interactive, 1);
     let sent = send_order(1);
@@ -181,7 +182,7 @@ pub async fn a_dropped_delivery_comes_back_while_its_consumer_goes_on(bench: imp
     delivery.ack().await;
 }
 
-pub async fn a_delayed_message_is_not_early_and_arrives(bench: impl Bench) {
+pub(crate) async fn a_delayed_message_is_not_early_and_arrives(bench: impl Bench) {
     let queue = bench.client().await;
     let mut subscription = queue.subscribe(Lane::Interactive, 10);
     let delay = bench.shortest_delay();
@@ -200,7 +201,7 @@ pub async fn a_delayed_message_is_not_early_and_arrives(bench: impl Bench) {
     second.ack().await;
 }
 
-pub async fn nothing_is_lost_among_many_publishers_and_two_consumers(bench: impl Bench) {
+pub(crate) async fn nothing_is_lost_among_many_publishers_and_two_consumers(bench: impl Bench) {
     const MESSAGES: usize = 2000;
     const PUBLISHERS: usize = 64;
     let queue = bench.client().await;
@@ -251,7 +252,7 @@ pub async fn nothing_is_lost_among_many_publishers_and_two_consumers(bench: impl
     }
 }
 
-pub async fn stopping_hands_back_what_was_not_taken(bench: impl Bench) {
+pub(crate) async fn stopping_hands_back_what_was_not_taken(bench: impl Bench) {
     let queue = bench.client().await;
     let mut stopping = queue.subscribe(Lane::Interactive, 10);
     let sent: HashSet<Uuid> = {
@@ -276,7 +277,7 @@ pub async fn stopping_hands_back_what_was_not_taken(bench: impl Bench) {
     in_hand.ack().await;
 }
 
-pub async fn what_is_in_hand_can_be_settled_after_stopping(bench: impl Bench) {
+pub(crate) async fn what_is_in_hand_can_be_settled_after_stopping(bench: impl Bench) {
     let queue = bench.client().await;
     let mut subscription = queue.subscribe(Lane::Interactive, 10);
     publish(&queue, &send_order(1)).await;
@@ -288,7 +289,7 @@ pub async fn what_is_in_hand_can_be_settled_after_stopping(bench: impl Bench) {
     expect_empty(&bench, Lane::Interactive).await;
 }
 
-pub async fn requeued_means_handed_to_another(bench: impl Bench) {
+pub(crate) async fn requeued_means_handed_to_another(bench: impl Bench) {
     let queue = bench.client().await;
     let mut first = queue.subscribe(Lane::Interactive, 1);
     let sent = send_order(1);
@@ -303,7 +304,7 @@ pub async fn requeued_means_handed_to_another(bench: impl Bench) {
     again.ack().await;
 }
 
-pub async fn prefetch_bounds_what_is_in_hand(bench: impl Bench) {
+pub(crate) async fn prefetch_bounds_what_is_in_hand(bench: impl Bench) {
     let queue = bench.client().await;
     let mut full = queue.subscribe(Lane::Interactive, 2);
     for number in 0..3 {
@@ -326,7 +327,7 @@ pub async fn prefetch_bounds_what_is_in_hand(bench: impl Bench) {
     }
 }
 
-pub async fn lanes_do_not_mix(bench: impl Bench) {
+pub(crate) async fn lanes_do_not_mix(bench: impl Bench) {
     let queue = bench.client().await;
     let sent = Lane::ALL.map(of_lane);
     for envelope in &sent {
@@ -343,7 +344,7 @@ pub async fn lanes_do_not_mix(bench: impl Bench) {
     }
 }
 
-pub async fn bytes_are_not_touched(bench: impl Bench) {
+pub(crate) async fn bytes_are_not_touched(bench: impl Bench) {
     let queue = bench.client().await;
     let mut subscription = queue.subscribe(Lane::Bulk, 10);
     let all: Vec<u8> = (0..=255).collect();
@@ -356,7 +357,7 @@ pub async fn bytes_are_not_touched(bench: impl Bench) {
     }
 }
 
-pub async fn closing_twice_is_safe(bench: impl Bench) {
+pub(crate) async fn closing_twice_is_safe(bench: impl Bench) {
     let queue = bench.client().await;
     let sent = send_order(1);
     publish(&queue, &sent).await;

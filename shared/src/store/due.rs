@@ -1,0 +1,83 @@
+//! Tables whose rows wait for their moment, and the questions that each of them is asked.
+
+use jiff::Timestamp;
+
+use crate::args;
+use crate::store::Store;
+use crate::store::db::{Result, Row, Value};
+
+/// A table of rows that wait, each until its `due_at`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waiting {
+    table: &'static str,
+    /// The condition that a row waits still.
+    waits: &'static str,
+}
+
+pub(crate) const STATUS_ROWS: Waiting = Waiting { table: "status_rows", waits: "state = 'pending'" };
+pub(crate) const TRACKING: Waiting = Waiting { table: "tracking_outbox", waits: "state = 'waiting'" };
+pub(crate) const PAYMENTS: Waiting = Waiting { table: "payment_moves", waits: "state IN ('wanted', 'moving')" };
+
+impl Store {
+    /// Whose rows are due: what stands in `column`, once each.
+    pub(crate) async fn whose_are_due<T>(
+        &self,
+        of: Waiting,
+        column: &'static str,
+        read: impl Fn(&Row) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let Waiting { table, waits } = of;
+        let sql = format!("SELECT DISTINCT {column} FROM {table} WHERE {waits} AND {}", self.due("due_at", 1));
+        self.db.read_all(sql, args![self.clock.now_ms()], read).await
+    }
+
+    /// When the next row of one of them is due.
+    pub(crate) async fn next_due(
+        &self,
+        of: Waiting,
+        column: &str,
+        whose: impl Into<Value>,
+    ) -> Result<Option<Timestamp>> {
+        let (Waiting { table, waits }, due) = (of, self.due_when("due_at", 2));
+        let sql = format!("SELECT MIN({due}) AS due FROM {table} WHERE {column} = $1 AND {waits}");
+        let args = vec![whose.into(), self.clock.now_ms().into()];
+        self.db.moment(sql, args, "due").await
+    }
+
+    /// Puts those off that wait and meet a condition, whose values begin with the second; one try more
+    /// is counted.
+    pub(crate) async fn put_off(
+        &self,
+        of: Waiting,
+        condition: &str,
+        due_at: Timestamp,
+        values: Vec<Value>,
+    ) -> Result<()> {
+        let Waiting { table, waits } = of;
+        let rows = self.db.dialect().in_order(table, &format!("{waits} AND {condition}"));
+        let sql = format!("UPDATE {table} SET due_at = $1, attempt = attempt + 1 WHERE {rows}");
+        self.db.run(sql, args![due_at].into_iter().chain(values).collect()).await
+    }
+
+    /// Rows by what became of them, for tests and diagnosis.
+    pub(crate) async fn count_in(&self, of: Waiting, state: &str) -> Result<i64> {
+        self.db.count(format!("SELECT COUNT(*) AS n FROM {} WHERE state = $1", of.table), args![state]).await
+    }
+
+    /// Forgets rows of a table whose moment in `column` is over and that also meet a condition, the
+    /// oldest first.
+    pub(crate) async fn forget(
+        &self,
+        table: &str,
+        column: &str,
+        before: Timestamp,
+        also: &str,
+        limit: u32,
+    ) -> Result<u64> {
+        let sql = format!(
+            "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {column} < $1 AND {also} \
+             ORDER BY {column} LIMIT $2)"
+        );
+        self.db.exec(sql, args![before, limit]).await
+    }
+}

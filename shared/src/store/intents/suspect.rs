@@ -1,0 +1,46 @@
+//! Intents that are looked at once more, without anything new being wanted.
+
+use jiff::Timestamp;
+
+use crate::args;
+use crate::domain::Delivery;
+use crate::store::db::{Result, Tx};
+use crate::store::intents::Intent;
+
+impl Tx {
+    /// MeaSoft reports on an order that by the ledger was never placed: whoever takes the
+    /// order next looks at MeaSoft first. Nothing is wanted by this alone.
+    pub async fn suspect_delivery(&mut self, d: &Delivery, now: Timestamp) -> Result<()> {
+        let sql = "INSERT INTO order_intents (integration_id, crm_order_id, number, requested, verify, due_at, wanted_at, \
+                   created_at, updated_at) VALUES ($1, $2, $3, 1, 1, $4, $4, $4, $4) \
+                   ON CONFLICT (integration_id, crm_order_id) DO UPDATE SET \
+                   wanted_at = CASE WHEN order_intents.requested = order_intents.served THEN $4 ELSE order_intents.wanted_at END, \
+                   requested = order_intents.requested + 1, verify = 1, due_at = $4, attempt = 0, rereads = 0, spent_ms = 0, \
+                   updated_at = $4";
+        self.run(sql, args![d.integration, d.crm_order, &d.number, now]).await
+    }
+
+    /// An intent that was served is looked at once more: RetailCRM is owed a word about it.
+    /// Nothing is wanted by this alone.
+    pub async fn wake_intent(&mut self, intent: &Intent, due_at: Timestamp, now: Timestamp) -> Result<()> {
+        let sql = format!(
+            "UPDATE {} SET wanted_at = CASE WHEN requested = served THEN $3 ELSE wanted_at END, \
+             requested = requested + 1, due_at = CASE WHEN requested = served THEN $2 ELSE due_at END, attempt = 0, \
+             rereads = 0, spent_ms = 0, updated_at = $3 WHERE id = $1 AND {}",
+            intent.table(),
+            intent.its_own(4)
+        );
+        self.run(sql, args![intent.id, due_at, now, intent.integration, intent.key()]).await
+    }
+
+    /// A holder that began a write and lost its lease asks the next one to look first, but
+    /// not before what it sent can be there.
+    pub async fn ask_to_verify(&mut self, intent: &Intent, due_at: Timestamp, now: Timestamp) -> Result<()> {
+        let sql = format!(
+            "UPDATE {} SET requested = requested + 1, verify = 1, due_at = $1, updated_at = $2 WHERE {}",
+            intent.table(),
+            intent.its_own(3)
+        );
+        self.run(sql, args![due_at, now, intent.integration, intent.key()]).await
+    }
+}

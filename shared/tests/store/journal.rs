@@ -1,0 +1,151 @@
+//! The journal: written, searched, forgotten.
+
+use std::time::Duration;
+
+use shared::domain::{Fault, IntegrationId};
+use shared::store::dead_letters::NewDeadLetter;
+use shared::store::intents::RequestKind;
+use shared::store::journal::{Entry, Journal, Search, What};
+
+use crate::bench::{Bench, dead};
+
+fn entry(bench: &Bench, what: What, text: &str) -> Entry {
+    Entry::new(bench.now(), what, text)
+}
+
+async fn the_timeline_of_an_order_is_in_order_of_time(bench: &Bench) {
+    let id = bench.integration("").await.id;
+    let other = bench.integration("B-").await.id;
+    let full = Entry {
+        vendor: Some("measoft"),
+        op: Some("neworder".to_owned()),
+        outcome: Some("ok".to_owned()),
+        duration: Some(Duration::from_millis(120)),
+        http_status: Some(200),
+        request: Some("<neworder/>".to_owned()),
+        response: Some("<ok/>".to_owned()),
+        ..Entry::new(bench.after(2), What::Call, "").about(id, "1234A").orderno("MS-1")
+    };
+    bench
+        .store
+        .append_journal(&[
+            full,
+            entry(bench, What::Trigger, "first").about(id, "1234A"),
+            Entry::new(bench.after(3), What::Status, "under our number only").orderno("MS-1"),
+            Entry::new(bench.after(1), What::Decision, "of a neighbour").about(other, "1234A"),
+            entry(bench, What::Crm, "another order").about(id, "9"),
+        ])
+        .await
+        .expect("written");
+    let texts = async |ordernos: &[&str], integration: Option<IntegrationId>| -> Vec<String> {
+        let ordernos: Vec<String> = ordernos.iter().map(|o| (*o).to_owned()).collect();
+        let found = bench.store.timeline("1234A", &ordernos, integration).await.expect("read");
+        found.into_iter().map(|kept| format!("{}:{}", kept.what.as_str(), kept.text)).collect()
+    };
+    assert_eq!(
+        texts(&["MS-1"], None).await,
+        ["trigger:first", "decision:of a neighbour", "call:", "status:under our number only"]
+    );
+    assert_eq!(texts(&[], Some(id)).await, ["trigger:first", "call:"]);
+    let call = bench.store.timeline("1234A", &[], Some(id)).await.expect("read").remove(1);
+    assert_eq!((call.vendor.as_deref(), call.op.as_deref()), (Some("measoft"), Some("neworder")));
+    assert_eq!((call.duration_ms, call.http_status), (Some(120), Some(200)));
+    assert_eq!((call.request.as_deref(), call.response.as_deref()), (Some("<neworder/>"), Some("<ok/>")));
+    assert_eq!((call.at, call.outcome.as_deref()), (bench.after(2), Some("ok")));
+}
+
+async fn a_search_takes_every_character_as_itself(bench: &Bench) {
+    let id = bench.integration("").await.id;
+    let texts = ["скидка 10% на всё", "скидка 10 на всё", "a_b", "axb", r"c:\d", "c:d", "Order not Found", "x'y"];
+    for (n, text) in texts.iter().enumerate() {
+        let at = bench.after(n.try_into().expect("small"));
+        let line = match n % 3 {
+            0 => Entry::new(at, What::Call, *text),
+            1 => Entry { request: Some((*text).to_owned()), ..Entry::new(at, What::Call, "") },
+            _ => Entry { response: Some((*text).to_owned()), ..Entry::new(at, What::Call, "") },
+        };
+        bench.store.append_journal(&[line.about(id, format!("N-{n}"))]).await.expect("written");
+    }
+    let find = async |text: &str| -> Vec<String> {
+        let search = Search { text: Some(text.to_owned()), limit: 50, ..Search::default() };
+        let found = bench.store.search_journal(&search).await.expect("found");
+        found.into_iter().filter_map(|kept| kept.number).collect()
+    };
+    assert_eq!(find("10%").await, ["N-0"]);
+    assert_eq!(find("a_b").await, ["N-2"]);
+    assert_eq!(find(r":\").await, ["N-4"]);
+    assert_eq!(find("x'y").await, ["N-7"]);
+    assert_eq!(find("N-3").await, ["N-3"], "in the number");
+    assert_eq!(find("order NOT found").await, ["N-6"], "whatever the case");
+    assert_eq!(find("скидка").await, ["N-1", "N-0"], "newest first");
+    assert_eq!(find("nothing of the kind").await, [""; 0]);
+}
+
+async fn a_search_is_narrowed(bench: &Bench) {
+    let id = bench.integration("").await.id;
+    let other = bench.integration("B-").await.id;
+    for (n, integration) in [id, other, id, id].into_iter().enumerate() {
+        let at = bench.after(n.try_into().expect("small"));
+        let line = Entry::new(at, What::Crm, "x").about(integration, format!("N-{n}"));
+        bench.store.append_journal(&[line]).await.expect("written");
+    }
+    let find = async |search: Search| -> Vec<String> {
+        let found = bench.store.search_journal(&search).await.expect("found");
+        found.into_iter().filter_map(|kept| kept.number).collect()
+    };
+    assert_eq!(find(Search { limit: 2, ..Search::default() }).await, ["N-3", "N-2"]);
+    assert_eq!(find(Search { integration: Some(other), limit: 9, ..Search::default() }).await, ["N-1"]);
+    let since = Some(bench.after(2));
+    assert_eq!(find(Search { since, integration: Some(id), limit: 9, ..Search::default() }).await, ["N-3", "N-2"]);
+}
+
+/// PostgreSQL refuses NUL in a text; whatever brings one must not stop the work.
+async fn a_nul_in_a_text_stops_nothing(bench: &Bench) {
+    let id = bench.integration("").await.id;
+    let line = Entry {
+        request: Some("a\0b".to_owned()),
+        response: Some("\0".to_owned()),
+        outcome: Some("o\0".to_owned()),
+        ..entry(bench, What::Call, "broken \0 answer").about(id, "1\u{0}2").orderno("MS\0")
+    };
+    bench.store.append_journal(&[line]).await.expect("written");
+    let found = bench.store.search_journal(&Search { limit: 9, ..Search::default() }).await.expect("found");
+    assert_eq!(found[0].text, "broken \u{fffd} answer");
+    bench.want(id, "1\u{0}2", RequestKind::Send).await;
+    assert_eq!(bench.claim_one(id, "w").await.number.as_str(), "1\u{fffd}2");
+    let letter = NewDeadLetter { detail: "\0".to_owned(), ..dead(Some(id), Some("1\u{0}2"), "conflict", Fault::Shop) };
+    bench.add_dead_letter(&letter).await;
+    assert_eq!(bench.store.timeline("1\u{0}2", &[], None).await.expect("read").len(), 1);
+}
+
+async fn old_entries_are_forgotten_bit_by_bit(bench: &Bench) {
+    let id = bench.integration("").await.id;
+    for n in 0..10 {
+        let line = Entry::new(bench.after(n), What::Call, format!("{n}")).about(id, "1");
+        bench.store.append_journal(&[line]).await.expect("written");
+    }
+    let forget = async |before: i64| bench.store.forget_journal(bench.after(before), 4).await.expect("forgotten");
+    assert_eq!((forget(6).await, forget(6).await, forget(6).await), (4, 2, 0));
+    let left = bench.store.timeline("1", &[], None).await.expect("read");
+    assert_eq!(left.iter().map(|kept| kept.text.as_str()).collect::<Vec<_>>(), ["6", "7", "8", "9"]);
+}
+
+async fn what_was_written_is_there_after_a_flush(bench: &Bench) {
+    let journal = Journal::start(bench.store.clone());
+    for n in 0..500 {
+        journal.write(entry(bench, What::Call, &format!("{n}")));
+    }
+    journal.flush().await;
+    let found = bench.store.search_journal(&Search { limit: 1000, ..Search::default() }).await.expect("found");
+    assert_eq!(found.len(), 500);
+    journal.flush().await;
+}
+
+contract![
+    the_timeline_of_an_order_is_in_order_of_time,
+    a_search_takes_every_character_as_itself,
+    a_search_is_narrowed,
+    a_nul_in_a_text_stops_nothing,
+    old_entries_are_forgotten_bit_by_bit,
+    what_was_written_is_there_after_a_flush,
+];

@@ -1,0 +1,85 @@
+//! Which room of a crate may know which: from the ground up, a line for each layer.
+//!
+//! A room is a folder or a file right below `src`. It may know what lies in the lines above its own
+//! here, and never another of its own line. Rooms joined by `+` are one room.
+
+use std::collections::BTreeMap;
+
+use crate::imports::crates;
+
+const LAYERS: [(&str, &[&str]); 5] = [
+    (
+        "shared",
+        &[
+            "allowed_hosts clock closed_set digest files hidden locked pasted planted retry shutdown suggest tls_trouble",
+            "listen random waiting",
+            "domain",
+            "crypto message",
+            "draft reason telemetry trigger_forms",
+            "config measoft retailcrm store",
+            "arguments ctx existing explain",
+            "queue",
+            "bootstrap",
+        ],
+    ),
+    ("ingress", &["failures finish keys reply", "ask body triggers", "callbacks", "settings_page", "server"]),
+    (
+        "worker",
+        &["hint lifeline notifier policy takeover", "tools+vendor", "order", "consume sync", "callbacks dispatch jobs"],
+    ),
+    ("scheduler", &["plan"]),
+    (
+        "bridge",
+        &[
+            "args moments stdout version",
+            "output",
+            "codes filters secret_key secrets up",
+            "dead doctor integration journal order probe trigger_help",
+            "demo",
+        ],
+    ),
+];
+
+/// Of each room of a crate, its layer and what it is joined to.
+fn rooms(layers: &'static [&'static str]) -> BTreeMap<&'static str, (usize, &'static str)> {
+    let of_line = |(layer, line): (usize, &&'static str)| {
+        line.split(' ')
+            .flat_map(move |joined| joined.split('+').map(move |room| (room, (layer, joined))))
+            .collect::<Vec<_>>()
+    };
+    layers.iter().enumerate().flat_map(of_line).collect()
+}
+
+/// `order/decide.rs` → `order`.
+fn room_of(file: &str) -> &str {
+    file.split('/').next().unwrap_or_default().trim_end_matches(".rs")
+}
+
+#[test]
+fn every_room_knows_only_what_lies_below_it() {
+    let mut wrong = Vec::new();
+    for (name, layers) in LAYERS {
+        let rooms = rooms(layers);
+        let all = crates();
+        let one = all.iter().find(|one| one.name == name).expect("a crate of the product");
+        for (file, imports) in one.imports() {
+            let room = room_of(file);
+            if ["lib", "main"].contains(&room) {
+                continue;
+            }
+            let Some((layer, joined)) = rooms.get(room) else {
+                wrong.push(format!("{name}: the room {room} has no layer"));
+                continue;
+            };
+            for other in imports {
+                let known = room_of(other);
+                let below = rooms.get(known).is_some_and(|(of, with)| of < layer || with == joined);
+                if !below && !["lib", "main"].contains(&known) {
+                    wrong.push(format!("{name}: {file} imports {other}"));
+                }
+            }
+        }
+    }
+    wrong.dedup();
+    assert!(wrong.is_empty(), "imports that point upward or aside:\n{}", wrong.join("\n"));
+}
