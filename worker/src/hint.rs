@@ -23,7 +23,6 @@ impl Backlog {
         self.0.store(backlog, Ordering::Relaxed);
     }
 
-    #[must_use]
     pub fn is_behind(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

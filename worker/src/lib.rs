@@ -56,7 +56,6 @@ pub async fn run(ctx: Ctx, queue: Opened) -> anyhow::Result<()> {
 }
 
 /// What a worker works with, from its context.
-#[must_use]
 pub fn tools(ctx: &Ctx, journal: Journal) -> Tools {
     let config = &ctx.config;
     let budget = Budget::new(ctx.store.clone(), &config.budgets);

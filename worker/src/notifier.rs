@@ -46,7 +46,6 @@ impl Notifier {
     }
 
     /// Orders somebody waits for.
-    #[must_use]
     pub fn waiting(&self) -> usize {
         self.lock().len()
     }

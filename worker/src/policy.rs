@@ -16,19 +16,16 @@ pub struct Policy {
 impl Policy {
     pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
-    #[must_use]
     pub fn new(rungs: Vec<Duration>) -> Self {
         Self { rungs, give_up_after: Self::DAY, longest_asked: LONGEST_ASKED }
     }
 
-    #[must_use]
     pub const fn with_longest_asked(mut self, longest: Duration) -> Self {
         self.longest_asked = longest;
         self
     }
 
     /// Nothing is put off for longer.
-    #[must_use]
     pub fn longest(&self) -> Duration {
         self.rungs.iter().copied().max().unwrap_or_default().max(LONGEST_ASKED)
     }

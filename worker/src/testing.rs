@@ -23,7 +23,7 @@ use shared::measoft::{
     CalcRequest, CancelRow, Courier, CreateRow, Limit, MeasoftError, NewOrder, PickupFilter, PickupPoint, Region,
     Service, Status, StatusCode, StatusRow, StatusStream, Street, Tariff, Town, TownQuery,
 };
-use shared::message::{Command, Envelope, Lane, decode};
+use shared::message::{Command, Envelope, Lane, Outcome, decode};
 use shared::retailcrm::wire::module::{DeliveryConfiguration, IntegrationModule, Integrations, ModuleStatus};
 use shared::store::dead_letters::{DeadFilter, DeadLetter};
 use shared::store::integrations::NewIntegration;
@@ -33,6 +33,7 @@ use shared::store::{Db, Store};
 use simulators::measoft::{Account, MeasoftSim, Options as MeasoftOptions};
 use simulators::retailcrm::{AccountId, Options as CrmOptions, OrderBuilder, RetailcrmSim, an_order};
 
+use crate::jobs;
 use crate::order::batch;
 use crate::tools::Tools;
 use crate::vendor::integrations::ActiveIntegrations;
@@ -414,6 +415,16 @@ impl World {
             self.work(id).await;
         }
         kinds
+    }
+
+    /// A job that the scheduler asks for.
+    pub(crate) async fn job(&self, command: Command) -> Outcome {
+        self.job_by(&self.tools, &self.command(command)).await
+    }
+
+    /// A job by one of several workers, as somebody asked for it.
+    pub(crate) async fn job_by(&self, tools: &Tools, envelope: &Envelope) -> Outcome {
+        jobs::carry_out(tools, &self.integrations, envelope).await
     }
 
     /// Another worker over the same store and vendors.

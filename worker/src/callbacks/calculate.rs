@@ -66,7 +66,6 @@ pub async fn calculate(context: &CallbackContext, request: &Request) -> Answered
 
 /// An empty parcel on the way that orders take: from the sender's town (as `neworder` names
 /// it), one place unless there are more, paid as a sum to collect asks for.
-#[must_use]
 pub fn parcel(settings: &Settings, town: &Resolved, collect: Kopecks) -> CalcRequest {
     let given = |text: &Option<String>| text.as_deref().map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned);
     CalcRequest {

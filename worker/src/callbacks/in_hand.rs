@@ -28,7 +28,6 @@ impl InHand {
     }
 
     /// `None` when the integration has its share.
-    #[must_use]
     pub fn take(&self, of: IntegrationId) -> Option<Place> {
         let mut counts = self.counts();
         let count = counts.entry(of).or_default();

@@ -68,7 +68,6 @@ pub struct Request {
 }
 
 impl Request {
-    #[must_use]
     pub fn language(&self) -> shared::domain::Language {
         self.active.integration.settings.language
     }
@@ -87,12 +86,10 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    #[must_use]
     pub fn new(label: &'static str, text: impl Into<String>) -> Self {
         Self { status: 200, label, text: text.into() }
     }
 
-    #[must_use]
     pub const fn with_status(mut self, status: u16) -> Self {
         self.status = status;
         self
@@ -107,25 +104,21 @@ fn json<T: Serialize>(answer: &Answer<T>) -> Vec<u8> {
 }
 
 /// `{"success":true,"result":…}`
-#[must_use]
 pub fn result<T: Serialize>(result: T) -> CallbackReply {
     CallbackReply::json(200, json(&Answer::Result(result)))
 }
 
 /// `{"success":true}`
-#[must_use]
 pub fn done() -> CallbackReply {
     CallbackReply::json(200, json(&Answer::<()>::Done))
 }
 
 /// `{"success":false,"errorMsg":…}`
-#[must_use]
 pub fn error(refusal: &Refusal) -> CallbackReply {
     CallbackReply::json(refusal.status, json(&Answer::<()>::Error(refusal.text.clone())))
 }
 
 /// The extra field every tariff and every saved delivery carries.
-#[must_use]
 pub fn key_field(active: &ActiveIntegration) -> BTreeMap<String, String> {
     let key = active.integration.secrets.delivery_api_key.expose().to_owned();
     [(KEY_FIELD.to_owned(), key)].into()

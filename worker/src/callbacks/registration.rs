@@ -46,7 +46,6 @@ pub async fn register(active: &ActiveIntegration, public_url: &str, module_code:
 }
 
 /// The whole configuration. Without `settings` the manager's choice stays.
-#[must_use]
 pub fn module(
     integration: &Integration,
     public_url: &str,

@@ -36,7 +36,6 @@ const TRAVEL: Duration = Duration::from_millis(250);
 const HEAD_ROOM: usize = 256;
 
 /// The desk of a worker.
-#[must_use]
 pub fn context(
     ctx: &Ctx,
     tools: Tools,

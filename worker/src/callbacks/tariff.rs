@@ -12,7 +12,6 @@ use crate::vendor::ActiveIntegration;
 use crate::vendor::towns::{Lookup, Resolved};
 
 /// The word under which a tariff is listed.
-#[must_use]
 pub const fn group(language: Language, kind: TariffKind) -> &'static str {
     match (language, kind) {
         (Language::Ru, TariffKind::Courier) => "Курьер",
@@ -23,14 +22,12 @@ pub const fn group(language: Language, kind: TariffKind) -> &'static str {
 }
 
 /// Whether a mode's name says that it goes to pick-up points.
-#[must_use]
 pub fn names_pickup(name: &str) -> bool {
     let name = name.to_lowercase();
     ["пвз", "пункт", "самовывоз", "постамат", "pick-up", "pickup"].iter().any(|word| name.contains(word))
 }
 
 /// The name of the tariff to pick-up points.
-#[must_use]
 pub fn pickup_name(language: Language, mode: &str) -> String {
     if names_pickup(mode) {
         return mode.to_owned();
@@ -82,7 +79,6 @@ pub(crate) fn takes(point: &PickupPoint, weight: Grams, cod: Kopecks) -> bool {
 
 /// The mode parcels go to pick-up points by: the one that says so, else the integration's
 /// own, else the cheapest.
-#[must_use]
 pub fn pickup_mode<'a>(modes: &'a [measoft::Tariff], default: Option<&str>) -> Option<&'a measoft::Tariff> {
     let says_so = |mode: &&measoft::Tariff| mode.service_name.as_deref().is_some_and(names_pickup);
     let own = |mode: &&measoft::Tariff| default.is_some() && mode.service.as_deref() == default;
@@ -90,7 +86,6 @@ pub fn pickup_mode<'a>(modes: &'a [measoft::Tariff], default: Option<&str>) -> O
 }
 
 /// A pick-up point as RetailCRM shows it.
-#[must_use]
 pub fn terminal(point: &PickupPoint) -> Terminal {
     let degree = |text: Option<&String>| text.and_then(|text| text.trim().replace(',', ".").parse::<Decimal>().ok());
     let described: Vec<&str> = [&point.traveldescription, &point.comment]

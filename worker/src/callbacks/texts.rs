@@ -23,14 +23,12 @@ const fn pick(language: Language, ru: &'static str, en: &'static str) -> &'stati
     }
 }
 
-#[must_use]
 pub fn wrong_format(language: Language) -> Refusal {
     let text = pick(language, WRONG_FORMAT_RU, "The delivery service sent an answer in a wrong format");
     Refusal::new("bad_answer", text)
 }
 
 /// The bridge itself cannot work now.
-#[must_use]
 pub fn unavailable(language: Language) -> Refusal {
     let text = pick(
         language,
@@ -42,7 +40,6 @@ pub fn unavailable(language: Language) -> Refusal {
 
 /// MeaSoft is not reachable or keeps us waiting.
 /// One shop's requests that wait for its courier.
-#[must_use]
 pub fn too_many(language: Language) -> Refusal {
     let text = pick(
         language,
@@ -53,7 +50,6 @@ pub fn too_many(language: Language) -> Refusal {
 }
 
 /// A document that is longer than can be handed over; `bytes` may be unknown.
-#[must_use]
 pub fn too_large(language: Language, bytes: usize, longest: usize) -> Refusal {
     let mib = |bytes: usize| bytes.div_ceil(1024 * 1024);
     let text = match language {
@@ -71,7 +67,6 @@ pub fn too_large(language: Language, bytes: usize, longest: usize) -> Refusal {
     Refusal::new("too_large", text)
 }
 
-#[must_use]
 pub fn courier_away(language: Language) -> Refusal {
     let text = pick(
         language,
@@ -82,13 +77,11 @@ pub fn courier_away(language: Language) -> Refusal {
 }
 
 /// A request of RetailCRM's that cannot be understood; names the place, never the value.
-#[must_use]
 pub fn misread(language: Language, misread: &Misread) -> Refusal {
     let text = pick(language, "Запрос RetailCRM не удалось прочитать", "RetailCRM's request could not be read");
     Refusal::new("bad_request", format!("{text} ({misread})")).with_status(400)
 }
 
-#[must_use]
 pub fn unknown_delivery(language: Language) -> Refusal {
     let text = pick(
         language,
@@ -98,12 +91,10 @@ pub fn unknown_delivery(language: Language) -> Refusal {
     Refusal::new("unknown_delivery", text).with_status(404)
 }
 
-#[must_use]
 pub const fn unknown_action(language: Language) -> &'static str {
     pick(language, "Модуль не поддерживает это действие", "The module does not support this action")
 }
 
-#[must_use]
 pub const fn foreign_address(language: Language) -> &'static str {
     pick(
         language,
@@ -112,7 +103,6 @@ pub const fn foreign_address(language: Language) -> &'static str {
     )
 }
 
-#[must_use]
 pub const fn key_refused_there(language: Language) -> &'static str {
     pick(
         language,
@@ -121,13 +111,11 @@ pub const fn key_refused_there(language: Language) -> &'static str {
     )
 }
 
-#[must_use]
 pub fn no_city(language: Language) -> Refusal {
     let text = pick(language, "Укажите город доставки", "Enter the town of delivery");
     Refusal::new("no_city", text)
 }
 
-#[must_use]
 pub fn unknown_town(language: Language, city: &str) -> Refusal {
     let text = match language {
         Language::Ru => {
@@ -139,7 +127,6 @@ pub fn unknown_town(language: Language, city: &str) -> Refusal {
 }
 
 /// Why an integration answers nothing now.
-#[must_use]
 pub fn paused(language: Language, by: PausedBy) -> Refusal {
     let text = match by {
         PausedBy::Operator => pick(
@@ -163,7 +150,6 @@ pub fn paused(language: Language, by: PausedBy) -> Refusal {
 }
 
 /// What the gate said instead of letting a request through.
-#[must_use]
 pub fn held_back(language: Language, outcome: &Outcome) -> Refusal {
     match outcome {
         Outcome::RetryLater { why: RetryWhy::Budget, .. } => Refusal::new(
@@ -180,7 +166,6 @@ pub fn held_back(language: Language, outcome: &Outcome) -> Refusal {
 }
 
 /// A give-up: MeaSoft's text verbatim, ours with its figures.
-#[must_use]
 pub fn gave_up(language: Language, label: &str, detail: &str) -> Refusal {
     let detail = detail.trim();
     let ours = reason::OURS.iter().find(|(known, ..)| *known == label);
@@ -193,13 +178,11 @@ pub fn gave_up(language: Language, label: &str, detail: &str) -> Refusal {
     Refusal::new(ours.map_or("courier_refused", |(known, ..)| known), text)
 }
 
-#[must_use]
 pub fn dead_letter(language: Language, dead: &DeadLetter) -> Refusal {
     gave_up(language, &dead.reason, &dead.detail)
 }
 
 /// A give-up at hand.
-#[must_use]
 pub fn of(language: Language, give_up: &GiveUp) -> Refusal {
     gave_up(language, give_up.reason, &give_up.detail)
 }

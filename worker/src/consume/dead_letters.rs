@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use shared::message::{Envelope, Lane, decode};
+use shared::message::{Envelope, Lane, Undecodable, decode};
 use shared::queue::{Death, Delivery, Parked, Publisher, SharedQueue, Subscription};
 use shared::reason;
+use shared::retry::Waits;
 use shared::store::Store;
 use shared::store::dead_letters::NewDeadLetter;
 use tokio::time::Instant;
@@ -22,13 +23,12 @@ const PREFETCH: u16 = 8;
 /// our count.
 const TOO_OFTEN: [&str; 2] = ["delivery_limit", "rejected"];
 /// From one line of the log about a policy to the next.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Takes a delivery as if it had come over its lane, and settles it.
 pub type TakeIn = Arc<dyn Fn(Delivery) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// What a policy is called that takes messages out of a queue for this reason.
-#[must_use]
 pub fn policy_of(reason: &str) -> Option<&'static str> {
     match reason {
         "expired" => Some("message-ttl"),
@@ -50,94 +50,112 @@ const REMEMBERED: usize = 50_000;
 pub async fn run(store: Store, queue: SharedQueue, take_in: TakeIn, stop: CancellationToken) {
     let consumers = [Parked::Dead, Parked::Unrouted].into_iter().filter_map(|what| {
         let subscription = queue.subscribe_parked(what, PREFETCH)?;
-        let publisher: Arc<dyn Publisher> = queue.clone();
-        Some(tokio::spawn(consume(store.clone(), publisher, what, subscription, take_in.clone(), stop.clone())))
+        let consumer = Consumer::new(store.clone(), queue.clone(), what, take_in.clone(), stop.clone());
+        Some(tokio::spawn(consumer.consume(subscription)))
     });
-    for consume in consumers.collect::<Vec<_>>() {
-        let _ = consume.await;
+    for consumer in consumers.collect::<Vec<_>>() {
+        let _ = consumer.await;
     }
 }
 
-async fn consume(
+/// The consumer of one queue of what was put aside.
+struct Consumer {
     store: Store,
     publisher: Arc<dyn Publisher>,
     what: Parked,
-    mut subscription: Box<dyn Subscription>,
     take_in: TakeIn,
     stop: CancellationToken,
-) {
-    let mut resends = Resends::default();
-    let mut refused: Option<Instant> = None;
-    let mut told: HashMap<(String, String), Instant> = HashMap::new();
-    loop {
-        let delivery = tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            delivery = subscription.next() => match delivery {
-                Some(delivery) => delivery,
-                None => break,
-            },
-        };
-        if let Some(envelope) = strayed(what, &delivery)
-            && let Some(at) = resends.next(envelope.id, Instant::now())
-        {
-            // What the broker does not take back now is taken in without it: each would wait for
-            // a confirm that does not come, and those behind it as well.
-            if refused.is_some_and(|at| at.elapsed() < REFUSED) {
-                take_in(delivery).await;
-                continue;
-            }
-            let sent = async {
-                tokio::time::sleep_until(at).await;
-                publisher.publish(envelope.clone(), None).await
+    resends: Resends,
+    /// When the broker last did not take a message again.
+    refused: Option<Instant>,
+    /// When the log last spoke of a policy: by queue and reason.
+    logged: HashMap<(String, String), Instant>,
+}
+
+impl Consumer {
+    fn new(
+        store: Store,
+        publisher: Arc<dyn Publisher>,
+        what: Parked,
+        take_in: TakeIn,
+        stop: CancellationToken,
+    ) -> Self {
+        let (resends, logged) = (Resends::default(), HashMap::new());
+        Self { store, publisher, what, take_in, stop, resends, refused: None, logged }
+    }
+
+    async fn consume(mut self, mut subscription: Box<dyn Subscription>) {
+        loop {
+            let delivery = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                delivery = subscription.next() => match delivery {
+                    Some(delivery) => delivery,
+                    None => break,
+                },
             };
-            match tokio::select! { sent = sent => sent, () = stop.cancelled() => break } {
-                Ok(()) => {
-                    tracing::warn!(
-                        kind = envelope.command.kind().as_str(),
-                        "a message found no queue and was sent again"
+            if let Some(envelope) = unroutable(self.what, &delivery)
+                && let Some(at) = self.resends.next(envelope.id, Instant::now())
+            {
+                self.send_again(delivery, envelope, at).await;
+            } else if let Some((death, policy)) = taken_by_policy(self.what, &delivery) {
+                self.note_policy(&death, policy).await;
+                (self.take_in)(delivery).await;
+            } else {
+                let dead = dead_letter(self.what, &delivery);
+                if settle_as(&self.store, delivery, &dead, &self.stop).await {
+                    tracing::error!(
+                        kind = dead.kind,
+                        reason = dead.reason,
+                        detail = dead.detail,
+                        "the broker put a message aside"
                     );
-                    delivery.ack().await;
-                }
-                Err(_) => {
-                    refused = Some(Instant::now());
-                    take_in(delivery).await;
                 }
             }
-            continue;
         }
-        if let Some((death, policy)) = taken_by_policy(what, &delivery) {
-            let now = Instant::now();
-            let key = (death.queue.clone(), death.reason.clone());
-            if told.get(&key).is_none_or(|at| now.duration_since(*at) >= TELL_EVERY) {
-                tracing::warn!(
-                    queue = death.queue,
-                    reason = death.reason,
-                    policy,
-                    "a policy of RabbitMQ takes commands out of a queue; they are taken in all the same"
-                );
-                told.insert(key, now);
-            }
-            if let Err(error) = store.note_policy(&death.queue, &death.reason).await {
-                tracing::debug!(%error, "what a policy took could not be noted");
-            }
-            take_in(delivery).await;
-            continue;
+        subscription.stop().await;
+    }
+
+    /// To where it belongs, whose queue was missing. What the broker does not take back now is
+    /// taken in without it: each would wait for a confirm that does not come, and those behind it
+    /// as well. A stop leaves the message with the broker.
+    async fn send_again(&mut self, delivery: Delivery, envelope: Envelope, at: Instant) {
+        if self.refused.is_some_and(|at| at.elapsed() < REFUSED) {
+            return (self.take_in)(delivery).await;
         }
-        let dead = dead_letter(what, &delivery);
-        if add_dead_letter(&store, &dead, &stop).await {
-            tracing::error!(
-                kind = dead.kind,
-                reason = dead.reason,
-                detail = dead.detail,
-                "the broker put a message aside"
-            );
-            delivery.ack().await;
-        } else {
-            delivery.requeue().await;
+        let kind = envelope.command.kind();
+        let sent = async {
+            tokio::time::sleep_until(at).await;
+            self.publisher.publish(envelope, None).await
+        };
+        match tokio::select! { sent = sent => sent, () = self.stop.cancelled() => return } {
+            Ok(()) => {
+                tracing::warn!(kind = kind.as_str(), "a message found no queue and was sent again");
+                delivery.ack().await;
+            }
+            Err(_) => {
+                self.refused = Some(Instant::now());
+                (self.take_in)(delivery).await;
+            }
         }
     }
-    subscription.stop().await;
+
+    async fn note_policy(&mut self, death: &Death, policy: &str) {
+        let now = Instant::now();
+        let key = (death.queue.clone(), death.reason.clone());
+        if self.logged.get(&key).is_none_or(|at| now.duration_since(*at) >= LOG_EVERY) {
+            tracing::warn!(
+                queue = death.queue,
+                reason = death.reason,
+                policy,
+                "a policy of RabbitMQ takes commands out of a queue; they are taken in all the same"
+            );
+            self.logged.insert(key, now);
+        }
+        if let Err(error) = self.store.note_policy(&death.queue, &death.reason).await {
+            tracing::debug!(%error, "what a policy took could not be noted");
+        }
+    }
 }
 
 /// A command that nobody has looked at yet: the broker put it aside by a policy.
@@ -148,7 +166,7 @@ fn taken_by_policy(what: Parked, delivery: &Delivery) -> Option<(Death, &'static
 }
 
 /// A message that was sent to where its kind belongs, and there was no queue.
-fn strayed(what: Parked, delivery: &Delivery) -> Option<Envelope> {
+fn unroutable(what: Parked, delivery: &Delivery) -> Option<Envelope> {
     let envelope = decode(&delivery.body).ok().filter(|_| what == Parked::Unrouted)?;
     // Who asked and waits has been answered by its own time limit.
     let lane = Some(envelope.lane()).filter(|lane| *lane != Lane::Rpc)?;
@@ -186,58 +204,41 @@ fn dead_letter(what: Parked, delivery: &Delivery) -> NewDeadLetter {
     match decode(&delivery.body) {
         Ok(envelope) => {
             let reason = if what == Parked::Unrouted { reason::UNROUTABLE } else { reason::POISON };
-            let give_up = reason::give_up(reason, death);
-            NewDeadLetter {
-                integration: envelope.integration,
-                delivery: None,
-                number: envelope.command.number().map(|number| number.as_str().to_owned()),
-                kind: envelope.command.kind().as_str().to_owned(),
-                reason: give_up.reason.to_owned(),
-                fault: give_up.fault,
-                detail: give_up.detail,
-                tries: envelope.attempt + u32::from(too_often),
-                command: serde_json::to_string(&envelope).ok(),
-                raw: None,
-            }
+            let tries = envelope.attempt + u32::from(too_often);
+            NewDeadLetter { tries, ..NewDeadLetter::of(&envelope, reason::give_up(reason, death)) }
         }
         // Where it went matters less than that nobody can read it; the detail has both.
         Err(why) => undecodable(&delivery.body, &format!("{why}; {death}")),
     }
 }
 
-/// Stores a dead letter, however long the store is away. False: the process stops and it
-/// is not stored.
-pub async fn add_dead_letter(store: &Store, dead: &NewDeadLetter, stop: &CancellationToken) -> bool {
-    let mut pause = Duration::from_millis(100);
-    loop {
-        match store.add_dead_letter(dead).await {
-            Ok(_) => return true,
-            Err(error) => tracing::warn!(%error, "a dead letter could not be stored yet"),
-        }
+/// Has a message end as a dead letter, however long the store is away. False: the process stops,
+/// and the message goes back.
+async fn settle_as(store: &Store, delivery: Delivery, dead: &NewDeadLetter, stop: &CancellationToken) -> bool {
+    let mut waits = Waits::between(Duration::from_millis(100), Duration::from_secs(5));
+    while let Err(error) = store.add_dead_letter(dead).await {
+        tracing::warn!(%error, "a dead letter could not be stored yet");
         tokio::select! {
-            () = stop.cancelled() => return false,
-            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => {
+                delivery.requeue().await;
+                return false;
+            }
+            () = tokio::time::sleep(waits.next_wait()) => {}
         }
-        pause = (pause * 2).min(Duration::from_secs(5));
     }
+    delivery.ack().await;
+    true
+}
+
+/// The same for a message that nobody can read.
+pub async fn settle_undecodable(store: &Store, delivery: Delivery, why: &Undecodable, stop: &CancellationToken) {
+    let dead = undecodable(&delivery.body, &why.to_string());
+    settle_as(store, delivery, &dead, stop).await;
 }
 
 /// A message nobody understands, as a person finds it.
-#[must_use]
-pub fn undecodable(body: &[u8], why: &str) -> NewDeadLetter {
-    let give_up = reason::give_up(reason::UNDECODABLE, why);
-    NewDeadLetter {
-        integration: None,
-        delivery: None,
-        number: None,
-        kind: "message".to_owned(),
-        reason: give_up.reason.to_owned(),
-        fault: give_up.fault,
-        detail: give_up.detail,
-        tries: 1,
-        command: None,
-        raw: Some(body.to_vec()),
-    }
+fn undecodable(body: &[u8], why: &str) -> NewDeadLetter {
+    NewDeadLetter::unreadable(body, reason::give_up(reason::UNDECODABLE, why))
 }
 
 #[cfg(test)]
@@ -340,7 +341,9 @@ mod tests {
             .map(|(order, reason)| delivery(encode(order), reason, &settled))
             .collect());
         let sent = Arc::<Sent>::default();
-        consume(store.clone(), sent, Parked::Dead, Box::new(few), take_in, CancellationToken::new()).await;
+        Consumer::new(store.clone(), sent, Parked::Dead, take_in, CancellationToken::new())
+            .consume(Box::new(few))
+            .await;
         let mut ids = taken.lock().expect("lock").clone();
         ids.reverse();
         assert_eq!(ids, orders.map(|order| order.id));
@@ -358,7 +361,8 @@ mod tests {
         let ((store, file), settled) = (store().await, Settled::default());
         let few = Few(vec![delivery(body, reason, &settled)]);
         let sent = Arc::new(Sent::default());
-        consume(store.clone(), sent.clone(), what, Box::new(few), reception().1, CancellationToken::new()).await;
+        let stop = CancellationToken::new();
+        Consumer::new(store.clone(), sent.clone(), what, reception().1, stop).consume(Box::new(few)).await;
         assert_eq!(sent.count.load(Ordering::SeqCst), 0);
         assert_eq!(settled.counts(), (1, 0), "stored, then acknowledged");
         let found = store.dead_letters(&DeadFilter::default()).await.expect("read").remove(0);
@@ -388,7 +392,7 @@ mod tests {
         let few = Few(vec![stray(), stray()]);
         let sent = Arc::new(Sent { away, ..Sent::default() });
         let stop = CancellationToken::new();
-        consume(store.clone(), sent.clone(), Parked::Unrouted, Box::new(few), take_in, stop).await;
+        Consumer::new(store.clone(), sent.clone(), Parked::Unrouted, take_in, stop).consume(Box::new(few)).await;
         let dead = store.dead_letters(&DeadFilter::default()).await.expect("read").len();
         store.db.close().await;
         let _ = std::fs::remove_file(file);
@@ -438,7 +442,8 @@ mod tests {
         let few = Few(vec![delivery(encode(&send_order()), "unrouted", &settled)]);
         let stop = CancellationToken::new();
         let sent = Arc::<Sent>::default();
-        let draining = tokio::spawn(consume(store, sent, Parked::Unrouted, Box::new(few), reception().1, stop.clone()));
+        let consumer = Consumer::new(store, sent, Parked::Unrouted, reception().1, stop.clone());
+        let draining = tokio::spawn(consumer.consume(Box::new(few)));
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(settled.counts(), (0, 0), "it waits for the store");
         stop.cancel();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
+use shared::clock::later;
 use shared::domain::IntegrationId;
 use shared::message::{Candidate, Command, Envelope, Kind, Lane, decode};
 use shared::queue::Delivery;
@@ -17,7 +18,7 @@ use shared::store::journal::{Entry, What};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::consume::dead_letters::{self, undecodable};
+use crate::consume::dead_letters::{TakeIn, settle_undecodable};
 use crate::consume::forward;
 use crate::hint::{Backlog, Hint};
 use crate::tools::Tools;
@@ -50,7 +51,7 @@ pub async fn run(
 }
 
 /// Takes single deliveries as the lane's are taken: what the broker put aside before anybody saw it.
-pub fn take_in(tools: Tools, hints: mpsc::Sender<Hint>, other: Other, stop: CancellationToken) -> dead_letters::TakeIn {
+pub fn take_in(tools: Tools, hints: mpsc::Sender<Hint>, other: Other, stop: CancellationToken) -> TakeIn {
     Arc::new(move |delivery| {
         let (tools, hints, other, stop) = (tools.clone(), hints.clone(), other.clone(), stop.clone());
         async move { record(&tools, &hints, &other, vec![delivery], &stop).await }.boxed()
@@ -61,73 +62,76 @@ async fn record(
     tools: &Tools,
     hints: &mpsc::Sender<Hint>,
     other: &Other,
-    group: Vec<Delivery>,
+    deliveries: Vec<Delivery>,
     stop: &CancellationToken,
 ) {
-    let mut requests = Vec::new();
-    let mut entries = Vec::new();
-    // One an integration is enough: the earliest.
-    let mut wakes: BTreeMap<IntegrationId, Timestamp> = BTreeMap::new();
-    let mut wake = |integration, due_at: Timestamp| {
-        let known = wakes.entry(integration).or_insert(due_at);
-        *known = (*known).min(due_at);
-    };
-    let mut settled = Vec::new();
-    for delivery in group {
+    let mut group = Group::default();
+    for delivery in deliveries {
         match decode(&delivery.body) {
-            Err(why) => {
-                let dead = undecodable(&delivery.body, &why.to_string());
-                if dead_letters::add_dead_letter(&tools.store, &dead, stop).await {
-                    settled.push(delivery);
-                } else {
-                    delivery.requeue().await;
-                }
-            }
+            Err(why) => settle_undecodable(&tools.store, delivery, &why, stop).await,
             Ok(envelope) => {
-                let made = requests_of(tools, &envelope);
-                if made.is_empty() {
-                    match (&envelope.command, envelope.integration) {
-                        (Command::ResumeOrder { .. }, Some(integration)) => {
-                            wake(integration, tools.clock.now());
-                            settled.push(delivery);
-                        }
-                        _ => {
-                            let _ = other.send((envelope, delivery)).await;
-                        }
-                    }
-                    continue;
+                if let Some(pair) = group.add(tools, envelope, delivery) {
+                    let _ = other.send(pair).await;
                 }
-                for request in &made {
-                    entries.push(trigger_entry(&envelope, request));
-                    wake(request.integration, request.due_at);
-                }
-                requests.extend(made);
-                settled.push(delivery);
             }
         }
     }
-    if !requests.is_empty() {
+    if !group.requests.is_empty() {
         let mut waits = Waits::between(Duration::from_millis(100), Duration::from_secs(5));
         // Unsettled messages are kept in hand until the store is back: nothing is lost.
-        while let Err(error) = tools.store.record_requests(&requests).await {
-            tracing::warn!(%error, messages = requests.len(), "commands wait: the database does not take them");
+        while let Err(error) = tools.store.record_requests(&group.requests).await {
+            tracing::warn!(%error, messages = group.requests.len(), "commands wait: the database does not take them");
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(waits.next_wait()) => {}
             }
         }
     }
-    entries.into_iter().for_each(|entry| tools.journal.write(entry));
-    for delivery in settled {
+    group.entries.into_iter().for_each(|entry| tools.journal.write(entry));
+    for delivery in group.deliveries {
         delivery.ack().await;
     }
-    for (integration, due_at) in wakes {
+    for (integration, due_at) in group.hints {
         let _ = hints.send(Hint { integration, due_at }).await;
     }
 }
 
-/// What a command requests for; empty for commands about no order's intent.
-#[must_use]
+/// What is recorded in one commit, and what follows once it is.
+#[derive(Default)]
+struct Group {
+    requests: Vec<OrderRequest>,
+    entries: Vec<Entry>,
+    deliveries: Vec<Delivery>,
+    /// One an integration is enough: the earliest.
+    hints: BTreeMap<IntegrationId, Timestamp>,
+}
+
+impl Group {
+    /// Gives back what is about no order.
+    fn add(&mut self, tools: &Tools, envelope: Envelope, delivery: Delivery) -> Option<(Envelope, Delivery)> {
+        let made = requests_of(tools, &envelope);
+        if made.is_empty() {
+            match (&envelope.command, envelope.integration) {
+                (Command::ResumeOrder { .. }, Some(integration)) => self.hint(integration, tools.clock.now()),
+                _ => return Some((envelope, delivery)),
+            }
+        }
+        for request in &made {
+            self.entries.push(trigger_entry(&envelope, request));
+            self.hint(request.integration, request.due_at);
+        }
+        self.requests.extend(made);
+        self.deliveries.push(delivery);
+        None
+    }
+
+    fn hint(&mut self, integration: IntegrationId, due_at: Timestamp) {
+        let known = self.hints.entry(integration).or_insert(due_at);
+        *known = (*known).min(due_at);
+    }
+}
+
+/// What a command asks for; empty for commands about no order's intent.
 pub fn requests_of(tools: &Tools, envelope: &Envelope) -> Vec<OrderRequest> {
     let (want, number, declared, candidates) = match &envelope.command {
         Command::SendOrder { number, declared } => (RequestKind::Send, number, *declared, &[][..]),
@@ -141,7 +145,7 @@ pub fn requests_of(tools: &Tools, envelope: &Envelope) -> Vec<OrderRequest> {
         candidates.iter().map(|c: &Candidate| c.integration).chain(envelope.integration).collect();
     integrations.sort_unstable();
     integrations.dedup();
-    let due_at = envelope.received_at.checked_add(tools.limits.settle).unwrap_or(envelope.received_at);
+    let due_at = later(envelope.received_at, tools.limits.settle);
     integrations
         .into_iter()
         .map(|integration| OrderRequest {

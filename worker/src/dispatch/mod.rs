@@ -2,21 +2,23 @@
 //! one is due. The store is asked; messages only say when asking is worth while.
 
 pub mod slots;
+pub mod turns;
 
-use crate::hint::Hint;
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use shared::clock::{elapsed, later};
 use shared::domain::IntegrationId;
 use shared::telemetry::Heartbeat;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::slots::Slots;
-use crate::hint::Backlog;
+use crate::dispatch::turns::Turns;
+use crate::hint::{Backlog, Hint};
 use crate::order::batch;
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
@@ -26,48 +28,6 @@ use crate::vendor::integrations::{ActiveIntegrations, Found};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Intents taken in one go: MeaSoft's batch.
 pub const BATCH: u32 = 50;
-
-/// Who is due, in turn.
-#[derive(Debug, Default)]
-pub struct Turns {
-    due: HashMap<IntegrationId, Timestamp>,
-    order: VecDeque<IntegrationId>,
-}
-
-impl Turns {
-    pub fn hint(&mut self, hint: Hint) {
-        let due = self.due.entry(hint.integration).or_insert(hint.due_at);
-        *due = (*due).min(hint.due_at);
-        if !self.order.contains(&hint.integration) {
-            self.order.push_back(hint.integration);
-        }
-    }
-
-    /// The next integration in turn that is due and may; it goes to the end.
-    pub fn next(&mut self, now: Timestamp, mut may: impl FnMut(IntegrationId) -> bool) -> Option<IntegrationId> {
-        for _ in 0..self.order.len() {
-            let id = self.order.pop_front()?;
-            self.order.push_back(id);
-            let due = self.due.get(&id).is_some_and(|due| *due <= now);
-            if due && may(id) {
-                return Some(id);
-            }
-        }
-        None
-    }
-
-    /// Nothing of it is due until somebody says so.
-    pub fn rest(&mut self, id: IntegrationId) {
-        self.due.remove(&id);
-        self.order.retain(|other| *other != id);
-    }
-
-    /// When the next one is due that is not due yet.
-    #[must_use]
-    pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
-        self.due.values().copied().filter(|due| *due > now).min()
-    }
-}
 
 /// Slots one integration may hold: half of them, so that others find one free; while more
 /// commands wait to be recorded than one commit takes, a single one.
@@ -91,99 +51,137 @@ pub async fn run(
     beat: Heartbeat,
     stop: CancellationToken,
 ) {
-    let mut turns = Turns::default();
-    let mut running: JoinSet<Vec<Hint>> = JoinSet::new();
-    let mut slots = Slots::new(concurrency);
-    let mut look_at = tokio::time::Instant::now();
+    let mut dispatcher = Dispatcher::new(tools, integrations, concurrency, backlog);
+    let mut look_at = Instant::now();
     loop {
         beat.beat();
-        if look_at <= tokio::time::Instant::now() {
-            look_at = tokio::time::Instant::now() + LOOK_EVERY;
-            match tools.store.integrations_with_work().await {
-                Ok(found) => {
-                    found.into_iter().for_each(|(integration, due_at)| turns.hint(Hint { integration, due_at }))
-                }
-                Err(error) => tracing::warn!(%error, "due work cannot be read"),
-            }
+        if look_at <= Instant::now() {
+            look_at = Instant::now() + LOOK_EVERY;
+            dispatcher.look().await;
         }
-        while !stop.is_cancelled() {
-            let now = tools.clock.now();
-            let cap = cap(concurrency, backlog.is_behind());
-            let mut chosen = None;
-            let mut gone = false;
-            let Some(id) = turns.next(now, |id| match integrations.find(id) {
-                _ if !slots.may_begin(id, cap, now) => false,
-                // Nobody can work for it any more: its commands end where a person sees them.
-                Found::Unknown => {
-                    gone = true;
-                    true
-                }
-                Found::Active(active) => {
-                    let open = is_open(&tools, &active, now);
-                    chosen = open.then_some(active);
-                    open
-                }
-                Found::Paused => false,
-            }) else {
-                break;
-            };
-            if chosen.is_none() && !gone {
-                break;
-            }
-            let until = now.checked_add(tools.limits.lease).unwrap_or(now);
-            match tools.store.claim_intents(id, &tools.owner, until, BATCH).await {
-                Ok(intents) => {
-                    if intents.len() < BATCH as usize {
-                        turns.rest(id);
-                    }
-                    if intents.is_empty() {
-                        continue;
-                    }
-                    let tools = tools.clone();
-                    let batch = running.spawn(async move {
-                        match chosen {
-                            Some(active) => batch::process(&tools, &active, intents).await,
-                            None => batch::abandon(&tools, id, intents).await,
-                        }
-                    });
-                    slots.begin(batch.id(), id, now);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "due work cannot be taken");
-                    break;
-                }
-            }
-        }
-        if stop.is_cancelled() && running.is_empty() {
+        while !stop.is_cancelled() && dispatcher.begin_next().await {}
+        if stop.is_cancelled() && dispatcher.running.is_empty() {
             return;
         }
-        let now = tools.clock.now();
-        let next = [turns.next_due(now), slots.next_slow(now)].into_iter().flatten().min();
-        let until_due = next.map_or(LOOK_EVERY, |due| {
-            Duration::from_millis(u64::try_from(due.as_millisecond() - now.as_millisecond()).unwrap_or(0) + 1)
-        });
-        let nap =
-            until_due.min(look_at.saturating_duration_since(tokio::time::Instant::now())).max(Duration::from_millis(1));
+        let nap = dispatcher.until_change().min(look_at.saturating_duration_since(Instant::now()));
         tokio::select! {
-            Some(ended) = running.join_next_with_id(), if !running.is_empty() => match ended {
-                Ok((batch, again)) => {
-                    slots.end(&batch, tools.clock.now());
-                    again.into_iter().for_each(|hint| turns.hint(hint));
-                }
-                // A panic in a handler: its leases run out and the intents come back.
-                Err(error) => {
-                    slots.end(&error.id(), tools.clock.now());
-                    tracing::error!(%error, "a handler broke off");
-                }
-            },
+            Some(ended) = dispatcher.running.join_next_with_id(), if !dispatcher.running.is_empty() => {
+                dispatcher.end(ended);
+            }
             Some(hint) = hints.recv() => {
-                turns.hint(hint);
+                dispatcher.turns.hint(hint);
                 while let Ok(more) = hints.try_recv() {
-                    turns.hint(more);
+                    dispatcher.turns.hint(more);
                 }
             }
             () = stop.cancelled(), if !stop.is_cancelled() => {}
-            () = tokio::time::sleep(nap) => {}
+            () = tokio::time::sleep(nap.max(Duration::from_millis(1))) => {}
+        }
+    }
+}
+
+/// Who is due, who has a slot, and the batches under way.
+struct Dispatcher {
+    tools: Tools,
+    integrations: ActiveIntegrations,
+    concurrency: usize,
+    backlog: Arc<Backlog>,
+    turns: Turns,
+    slots: Slots<task::Id>,
+    /// Each batch answers what is due next.
+    running: JoinSet<Vec<Hint>>,
+}
+
+/// Who is next.
+enum Next {
+    Work(IntegrationId, ActiveIntegration),
+    /// Nobody can work for it any more: its commands end where a person sees them.
+    Gone(IntegrationId),
+}
+
+impl Dispatcher {
+    fn new(tools: Tools, integrations: ActiveIntegrations, concurrency: usize, backlog: Arc<Backlog>) -> Self {
+        let (turns, slots, running) = (Turns::default(), Slots::new(concurrency), JoinSet::new());
+        Self { tools, integrations, concurrency, backlog, turns, slots, running }
+    }
+
+    /// Asks the store what is due.
+    async fn look(&mut self) {
+        match self.tools.store.integrations_with_work().await {
+            Ok(found) => {
+                found.into_iter().for_each(|(integration, due_at)| self.turns.hint(Hint { integration, due_at }));
+            }
+            Err(error) => tracing::warn!(%error, "due work cannot be read"),
+        }
+    }
+
+    /// The next integration that is due, may have a slot and can be worked for.
+    fn next(&mut self, now: Timestamp) -> Option<Next> {
+        let Self { tools, integrations, slots, .. } = self;
+        let cap = cap(self.concurrency, self.backlog.is_behind());
+        let mut next = None;
+        self.turns.next(now, |id| {
+            if slots.may_begin(id, cap, now) {
+                next = match integrations.find(id) {
+                    Found::Unknown => Some(Next::Gone(id)),
+                    Found::Active(active) => is_open(tools, &active, now).then_some(Next::Work(id, active)),
+                    Found::Paused => None,
+                };
+            }
+            next.is_some()
+        });
+        next
+    }
+
+    /// Leases a batch of the next integration's due intents and begins it. False: nobody is next, or
+    /// the store does not answer.
+    async fn begin_next(&mut self) -> bool {
+        let now = self.tools.clock.now();
+        let Some(next) = self.next(now) else { return false };
+        let (Next::Work(id, _) | Next::Gone(id)) = next;
+        let until = later(now, self.tools.limits.lease);
+        let intents = match self.tools.store.claim_intents(id, &self.tools.owner, until, BATCH).await {
+            Ok(intents) => intents,
+            Err(error) => {
+                tracing::warn!(%error, "due work cannot be taken");
+                return false;
+            }
+        };
+        if intents.len() < BATCH as usize {
+            self.turns.rest(id);
+        }
+        if !intents.is_empty() {
+            let tools = self.tools.clone();
+            let batch = self.running.spawn(async move {
+                match next {
+                    Next::Work(_, active) => batch::process(&tools, &active, intents).await,
+                    Next::Gone(id) => batch::abandon(&tools, id, intents).await,
+                }
+            });
+            self.slots.begin(batch.id(), id, now);
+        }
+        true
+    }
+
+    /// How long until another integration is due, or a slow batch leaves room for one.
+    fn until_change(&self) -> Duration {
+        let now = self.tools.clock.now();
+        let next = [self.turns.next_due(now), self.slots.next_slow(now)].into_iter().flatten().min();
+        next.map_or(LOOK_EVERY, |due| elapsed(now, due) + Duration::from_millis(1))
+    }
+
+    fn end(&mut self, ended: Result<(task::Id, Vec<Hint>), JoinError>) {
+        let now = self.tools.clock.now();
+        match ended {
+            Ok((batch, again)) => {
+                self.slots.end(&batch, now);
+                again.into_iter().for_each(|hint| self.turns.hint(hint));
+            }
+            // A panic in a handler: its leases run out and the intents come back.
+            Err(error) => {
+                self.slots.end(&error.id(), now);
+                tracing::error!(%error, "a handler broke off");
+            }
         }
     }
 }
@@ -192,39 +190,9 @@ pub async fn run(
 mod tests {
     use super::*;
 
-    fn at(ms: i64) -> Timestamp {
-        Timestamp::from_millisecond(ms).expect("moment")
-    }
-
-    fn hint(turns: &mut Turns, id: i64, ms: i64) {
-        turns.hint(Hint { integration: IntegrationId(id), due_at: at(ms) });
-    }
-
-    #[test]
-    fn integrations_take_turns() {
-        let mut turns = Turns::default();
-        for id in 1..=3 {
-            hint(&mut turns, id, 0);
-        }
-        let order: Vec<i64> = (0..6).filter_map(|_| turns.next(at(1), |_| true)).map(|id| id.0).collect();
-        assert_eq!(order, [1, 2, 3, 1, 2, 3]);
-    }
-
     #[test]
     fn a_flood_leaves_the_slots_to_others() {
         assert_eq!([1, 2, 8, 33].map(|slots| cap(slots, false)), [1, 1, 4, 16]);
         assert_eq!([1, 2, 8, 33].map(|slots| cap(slots, true)), [1; 4]);
-    }
-
-    #[test]
-    fn what_is_not_due_waits_and_the_earliest_hint_counts() {
-        let mut turns = Turns::default();
-        hint(&mut turns, 1, 500);
-        hint(&mut turns, 1, 900);
-        assert_eq!(turns.next(at(499), |_| true), None);
-        assert_eq!(turns.next_due(at(499)), Some(at(500)));
-        assert_eq!(turns.next(at(500), |_| true), Some(IntegrationId(1)));
-        turns.rest(IntegrationId(1));
-        assert_eq!(turns.next(at(500), |_| true), None);
     }
 }

@@ -24,7 +24,6 @@ pub struct Slots<K> {
 }
 
 impl<K: Hash + Eq> Slots<K> {
-    #[must_use]
     pub fn new(size: usize) -> Self {
         Self { size, running: HashMap::new(), slow: HashSet::new() }
     }
@@ -38,7 +37,6 @@ impl<K: Hash + Eq> Slots<K> {
     }
 
     /// Whether an integration may begin a batch. `cap`: what one may hold at most.
-    #[must_use]
     pub fn may_begin(&self, id: IntegrationId, cap: usize, now: Timestamp) -> bool {
         let own = self.running.values().filter(|(of, _)| *of == id).count();
         if own >= cap || self.running.len() >= self.size * AT_MOST {
@@ -71,7 +69,6 @@ impl<K: Hash + Eq> Slots<K> {
     }
 
     /// When the next one under way comes to count as slow, which may make room for others.
-    #[must_use]
     pub fn next_slow(&self, now: Timestamp) -> Option<Timestamp> {
         self.running.values().map(|(_, since)| *since + SLOW_AFTER).filter(|at| *at > now).min()
     }

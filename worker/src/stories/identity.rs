@@ -497,7 +497,7 @@ async fn reconcile(world: &World) -> Vec<&'static str> {
     envelope.key = RECONCILE_HISTORY.to_owned();
     // What changed in the last seconds is left to the next walk.
     tokio::time::sleep(Duration::from_millis(2100)).await;
-    crate::sync::reconcile::run(&world.tools, &world.integrations, &envelope).await;
+    world.job_by(&world.tools, &envelope).await;
     let kinds = world.run_published().await;
     settle(world).await;
     kinds

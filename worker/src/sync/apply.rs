@@ -102,7 +102,6 @@ impl Reading {
 
 /// Decides what a snapshot does to a delivery. `noted` is the newest time that RetailCRM was or
 /// will be told.
-#[must_use]
 pub fn merge(
     delivery: &Delivery,
     facts: &Facts,

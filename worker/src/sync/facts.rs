@@ -44,7 +44,6 @@ pub struct Facts {
 }
 
 impl Facts {
-    #[must_use]
     pub fn of(row: &StatusRow) -> Self {
         let current = row.status.as_ref();
         Self {
@@ -62,20 +61,17 @@ impl Facts {
     }
 
     /// The status that MeaSoft holds for present, known to us or not.
-    #[must_use]
     pub fn present(&self) -> Option<&Event> {
         self.events.last()
     }
 
     /// The newest status whose meaning is known: a code that nobody knows says nothing about
     /// where the order is, so what was known before it still holds.
-    #[must_use]
     pub fn understood(&self) -> Option<&Event> {
         self.events.iter().rev().find(|event| StatusCode::parse(&event.code).is_known())
     }
 
     /// The receiver has the goods, all or some of them, and money was settled.
-    #[must_use]
     pub fn is_closed(&self) -> bool {
         self.understood().is_some_and(|event| StatusCode::parse(&event.code).is_delivered())
     }
@@ -114,7 +110,6 @@ fn events(history: &[Status], current: Option<&Status>) -> Vec<Event> {
 }
 
 /// What tells one order from another within a cabinet.
-#[must_use]
 pub fn order_key(orderno: Option<&str>, ordercode: Option<&str>) -> String {
     match (ordercode, orderno) {
         (Some(code), _) => format!("code:{code}"),
@@ -124,7 +119,6 @@ pub fn order_key(orderno: Option<&str>, ordercode: Option<&str>) -> String {
 }
 
 /// What tells one snapshot from another (measoft-api.md §23.4): the same again is a repeat.
-#[must_use]
 pub fn mark(row: &StatusRow) -> String {
     let status = row.status.as_ref();
     let returns: Vec<String> = row

@@ -15,9 +15,6 @@ pub struct LeaseGuard {
 
 impl LeaseGuard {
     /// Takes a lease and keeps it; `None` while another holds it.
-    ///
-    /// # Errors
-    /// [`store::StoreError`].
     pub async fn take(tools: &Tools, name: &str) -> store::Result<Option<Self>> {
         let until: Timestamp = tools.lease_until();
         let Some(lease) = tools.store.take_lease(name, &tools.owner, until).await? else { return Ok(None) };

@@ -22,69 +22,15 @@ mod stories;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::domain::{Integration, IntegrationId};
-use shared::message::{Change, Command, Envelope, Outcome, RetryWhy};
+use shared::clock::later;
+use shared::domain::Integration;
+use shared::message::{Command, Envelope, Outcome, RetryWhy};
 use shared::store;
 use shared::store::jobs::NewJob;
 
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
-use crate::vendor::integrations::{ActiveIntegrations, Found};
-
-/// One status sync: poll the integration's stream, then bring what came to its end for
-/// every integration of that cabinet.
-pub async fn sync_statuses(tools: &Tools, integrations: &ActiveIntegrations, id: IntegrationId) -> Outcome {
-    let Found::Active(active) = integrations.find(id) else {
-        return Outcome::Superseded("the integration is not active");
-    };
-    let polled = poll::run(tools, &active).await;
-    // Whatever came of the poll: what is stored goes on.
-    for sibling in active_siblings(integrations, &active) {
-        deliver(tools, &sibling).await;
-    }
-    polled
-}
-
-/// Brings stored statuses on: into the ledger, to RetailCRM, and the payments with them.
-pub async fn push_statuses(tools: &Tools, integrations: &ActiveIntegrations, envelope: &Envelope) -> Outcome {
-    let active = match shop_of(integrations, envelope) {
-        Ok(active) => active,
-        Err(outcome) => return outcome,
-    };
-    if envelope.generation > 0 && tools.store.revive_tracking(active.id()).await.is_err() {
-        return internal();
-    }
-    deliver(tools, &active).await;
-    Outcome::Done(Change::Synced)
-}
-
-/// Settles the payments of closed deliveries. A replay looks again at what gave up.
-pub async fn sync_payments(tools: &Tools, integrations: &ActiveIntegrations, envelope: &Envelope) -> Outcome {
-    let active = match shop_of(integrations, envelope) {
-        Ok(active) => active,
-        Err(outcome) => return outcome,
-    };
-    if envelope.generation > 0 && tools.store.revive_payments(active.id()).await.is_err() {
-        return internal();
-    }
-    let done = payments::run(tools, &active).await;
-    follow_up(tools, &active).await;
-    done
-}
-
-/// The integration a command is about, if it may be worked for; else what comes of the command.
-/// What a person asked for waits for the end of a pause; what the scheduler asks for it asks for
-/// again.
-pub(crate) fn shop_of(integrations: &ActiveIntegrations, envelope: &Envelope) -> Result<ActiveIntegration, Outcome> {
-    let Some(id) = envelope.integration else { return Err(Outcome::Superseded("no integration is named")) };
-    match integrations.find(id) {
-        Found::Active(active) => Ok(active),
-        Found::Paused if envelope.generation > 0 => {
-            Err(Outcome::RetryLater { why: RetryWhy::Paused, not_before: None })
-        }
-        Found::Paused | Found::Unknown => Err(Outcome::Superseded("the integration is not active")),
-    }
-}
+use crate::vendor::integrations::ActiveIntegrations;
 
 /// Apply, push and payments of one integration. Each keeps what it could not do, with the
 /// time of its next try.
@@ -101,8 +47,8 @@ pub async fn deliver(tools: &Tools, active: &ActiveIntegration) {
     follow_up(tools, active).await;
 }
 
-/// Has somebody look again when the next of what waits is due.
-async fn follow_up(tools: &Tools, active: &ActiveIntegration) {
+/// Asks for another look when the next of what waits is due.
+pub(crate) async fn follow_up(tools: &Tools, active: &ActiveIntegration) {
     let next = async {
         let account = active.integration.courier_account();
         let dues = [
@@ -126,16 +72,13 @@ async fn follow_up(tools: &Tools, active: &ActiveIntegration) {
 }
 
 /// All integrations of a cabinet, paused ones too: their orders are in its stream.
-///
-/// # Errors
-/// [`store::StoreError`].
 pub async fn of_account(tools: &Tools, account: &str) -> store::Result<Vec<Integration>> {
     let mut all = tools.store.integrations().await?;
     all.retain(|integration| integration.courier_account() == account);
     Ok(all)
 }
 
-fn active_siblings(integrations: &ActiveIntegrations, active: &ActiveIntegration) -> Vec<ActiveIntegration> {
+pub(crate) fn active_siblings(integrations: &ActiveIntegrations, active: &ActiveIntegration) -> Vec<ActiveIntegration> {
     let account = active.integration.courier_account();
     let mut siblings: Vec<ActiveIntegration> = integrations
         .all()
@@ -152,7 +95,5 @@ pub(crate) fn internal() -> Outcome {
 
 /// When a thing that failed so often is tried again: it follows the ladder.
 pub(crate) fn next_try(tools: &Tools, attempt: u32) -> Timestamp {
-    let now = tools.clock.now();
-    let rung = tools.policy.rungs.get(attempt as usize).or(tools.policy.rungs.last()).copied();
-    now.checked_add(rung.unwrap_or(Duration::from_secs(15))).unwrap_or(now)
+    later(tools.clock.now(), tools.policy.rung(attempt as usize))
 }

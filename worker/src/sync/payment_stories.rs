@@ -7,7 +7,7 @@ use shared::message::{Command, Envelope};
 use shared::store::payment_moves::MoveState;
 use simulators::retailcrm::{Action, FaultRule, Payment, When};
 
-use crate::sync::{deliver, push_statuses, sync_payments, sync_statuses};
+use crate::sync::deliver;
 use crate::testing::World;
 
 fn both(settings: &mut Settings) {
@@ -51,7 +51,7 @@ async fn a_payment_of_another_type_is_replaced_once() {
     let order = delivered(&world, "CARD", 100).await;
     let before = payments(&world, order);
     assert_eq!((before.len(), before[0].payment_type.as_str()), (1, "cash"));
-    sync_statuses(&world.tools, &world.integrations, world.id).await;
+    world.job(Command::SyncStatuses {}).await;
     let after = payments(&world, order);
     assert_eq!(after.len(), 1);
     assert_eq!((after[0].payment_type.as_str(), after[0].status.as_str()), ("bank-card", "paid"));
@@ -60,7 +60,7 @@ async fn a_payment_of_another_type_is_replaced_once() {
     assert!(after[0].paid_at.is_some());
     // Again and again: nothing more happens.
     for _ in 0..3 {
-        sync_statuses(&world.tools, &world.integrations, world.id).await;
+        world.job(Command::SyncStatuses {}).await;
     }
     assert_eq!(payments(&world, order).len(), 1);
     assert_eq!((world.crm.count("payments.create"), world.crm.count("payments.delete")), (1, 1));
@@ -72,7 +72,7 @@ async fn a_partial_buy_out_lowers_the_sum_and_then_marks_it_paid() {
     let world = World::with(both).await;
     let order = delivered(&world, "CASH", 50).await;
     let before = payments(&world, order)[0].clone();
-    sync_statuses(&world.tools, &world.integrations, world.id).await;
+    world.job(Command::SyncStatuses {}).await;
     let after = payments(&world, order);
     assert_eq!(after.len(), 1);
     assert_eq!((after[0].id, after[0].amount, after[0].status.as_str()), (before.id, before.amount / 2, "paid"));
@@ -83,7 +83,7 @@ async fn a_partial_buy_out_lowers_the_sum_and_then_marks_it_paid() {
 async fn without_both_settings_no_payment_is_looked_at() {
     let world = World::new().await;
     let order = delivered(&world, "CARD", 100).await;
-    sync_statuses(&world.tools, &world.integrations, world.id).await;
+    world.job(Command::SyncStatuses {}).await;
     assert_eq!(payments(&world, order)[0].status, "not-paid");
     assert_eq!(count(&world, MoveState::Nothing).await, 0);
 }
@@ -94,7 +94,7 @@ async fn dies_at(operation: &str, action: Action, gone_so_far: impl Fn(&[Payment
     let order = delivered(&world, "CARD", 100).await;
     world.crm.set_faults(vec![FaultRule::new(operation, When::Always, action)]);
     tokio::select! {
-        _ = sync_statuses(&world.tools, &world.integrations, world.id) => panic!("{operation} hangs"),
+        _ = world.job(Command::SyncStatuses {}) => panic!("{operation} hangs"),
         () = world.until("it has come so far", async || gone_so_far(&payments(&world, order))) => {}
     }
     // The worker is dead, and what it had not sent never arrives.
@@ -150,7 +150,7 @@ async fn a_lost_answer_to_the_create_does_not_double_the_payment() {
     let world = World::with(both).await;
     let order = delivered(&world, "CARD", 100).await;
     world.crm.set_faults(vec![FaultRule::new("payments.create", When::FirstN(1), Action::LoseAnswer)]);
-    sync_statuses(&world.tools, &world.integrations, world.id).await;
+    world.job(Command::SyncStatuses {}).await;
     settle(&world).await;
     assert_eq!(payments(&world, order).len(), 1);
     assert_eq!(count(&world, MoveState::Done).await, 1);
@@ -172,7 +172,7 @@ async fn failures_of_retailcrm_are_walked_through() {
         let order = delivered(&world, "CARD", 90).await;
         let price = world.courier.order("A-1").expect("placed").price_kopecks;
         world.crm.set_faults(vec![FaultRule::new("payments.*", When::EveryNth(2), action.clone())]);
-        sync_statuses(&world.tools, &world.integrations, world.id).await;
+        world.job(Command::SyncStatuses {}).await;
         settle(&world).await;
         let after = payments(&world, order);
         let found: Vec<(&str, i64)> = after.iter().map(|p| (p.payment_type.as_str(), p.amount)).collect();
@@ -186,7 +186,7 @@ async fn a_payment_that_somebody_added_meanwhile_stops_the_replacement() {
     let world = World::with(both).await;
     let order = delivered(&world, "CARD", 100).await;
     world.crm.set_faults(vec![FaultRule::new("payments.create", When::Always, Action::FailBefore)]);
-    sync_statuses(&world.tools, &world.integrations, world.id).await;
+    world.job(Command::SyncStatuses {}).await;
     assert_eq!(payments(&world, order).len(), 1, "the old one is there as long as the new one is not");
     world.crm.edit(world.account, order, |order| order.add_payment("bank-card", 1000, "paid"));
     world.crm.clear_faults();
@@ -199,7 +199,7 @@ async fn a_payment_that_somebody_added_meanwhile_stops_the_replacement() {
     world.crm.edit(world.account, order, |order| order.remove_payments());
     let mut replay: Envelope = world.command(Command::SyncPayments {});
     replay.generation = 1;
-    sync_payments(&world.tools, &world.integrations, &replay).await;
+    world.job_by(&world.tools, &replay).await;
     assert_eq!(payments(&world, order).len(), 1);
     assert!(world.dead().await.is_empty());
 }
@@ -214,7 +214,7 @@ async fn an_online_payment_is_reported_and_not_touched() {
     });
     world.courier.set_payment("A-1", "CASH", 273_000);
     world.courier.set_status("A-1", "COMPLETE", world.courier.now() + SignedDuration::from_secs(1));
-    sync_statuses(&world.tools, &world.integrations, world.id).await;
+    world.job(Command::SyncStatuses {}).await;
     let after = payments(&world, order);
     assert_eq!((after.len(), after[0].payment_type.as_str(), after[0].status.as_str()), (1, "2", "not-paid"));
     let dead = world.dead().await;
@@ -226,10 +226,10 @@ async fn an_online_payment_is_reported_and_not_touched() {
 async fn a_correction_after_the_payment_was_settled_is_a_persons() {
     let world = World::with(both).await;
     let order = delivered(&world, "CASH", 100).await;
-    sync_statuses(&world.tools, &world.integrations, world.id).await;
+    world.job(Command::SyncStatuses {}).await;
     assert_eq!(payments(&world, order)[0].status, "paid");
     world.courier.set_payment("A-1", "CASH", 100);
-    sync_statuses(&world.tools, &world.integrations, world.id).await;
+    world.job(Command::SyncStatuses {}).await;
     let dead = world.dead().await;
     assert_eq!(dead.len(), 1, "{dead:?}");
     assert_eq!(dead[0].reason, "payment_corrected");
@@ -246,9 +246,9 @@ async fn two_workers_settle_one_payment_once() {
     let (other, third) = (world.another_worker(), world.another_worker());
     let envelope = world.command(Command::PushStatuses {});
     tokio::join!(
-        push_statuses(&world.tools, &world.integrations, &envelope),
-        push_statuses(&other, &world.integrations, &envelope),
-        push_statuses(&third, &world.integrations, &envelope),
+        world.job_by(&world.tools, &envelope),
+        world.job_by(&other, &envelope),
+        world.job_by(&third, &envelope),
     );
     settle(&world).await;
     assert_eq!(payments(&world, order).len(), 1);

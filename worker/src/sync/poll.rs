@@ -93,8 +93,6 @@ pub async fn run(tools: &Tools, active: &ActiveIntegration) -> Outcome {
 }
 
 impl<'a> Stream<'a> {
-    /// # Errors
-    /// [`store::StoreError`].
     pub async fn open(tools: &'a Tools, active: &'a ActiveIntegration, lease: Lease) -> store::Result<Self> {
         let account = active.integration.courier_account();
         let integrations = of_account(tools, &account).await?.iter().map(|integration| integration.id).collect();
@@ -134,9 +132,6 @@ impl<'a> Stream<'a> {
 
     /// Finishes what a run before this one left: a sealed answer is acknowledged if nothing
     /// was fetched after it; one that was not sealed will come again.
-    ///
-    /// # Errors
-    /// [`Stop`].
     pub async fn resume(&self) -> Result<(), Stop> {
         match self.tools.store.newest_batch(&self.account, self.id).await? {
             Some(batch) if batch.state == BatchState::Sealed => {
@@ -274,9 +269,6 @@ impl<'a> Stream<'a> {
     }
 
     /// Closes an answer that is stored whole.
-    ///
-    /// # Errors
-    /// [`Stop`].
     pub async fn seal(&self, fetched: &Fetched) -> Result<(), Stop> {
         let sealed = self.tools.store.seal_batch(&self.lease, fetched.batch, fetched.rows, &fetched.content).await?;
         if sealed { Ok(()) } else { Err(Stop::LeaseLost) }

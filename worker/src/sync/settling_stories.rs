@@ -8,7 +8,7 @@ use shared::message::{Command, Envelope};
 use shared::store::payment_moves::MoveState;
 use simulators::retailcrm::{Action, FaultRule, Payment, When};
 
-use crate::sync::{deliver, sync_payments, sync_statuses};
+use crate::sync::deliver;
 use crate::testing::World;
 
 fn both(settings: &mut Settings) {
@@ -36,7 +36,7 @@ fn report(world: &World, orderno: &str, code: &str, paytype: &str, kopecks: i64,
 }
 
 async fn sync(world: &World) {
-    sync_statuses(&world.tools, &world.integrations, world.id).await;
+    world.job(Command::SyncStatuses {}).await;
 }
 
 fn payments(world: &World, order: i64) -> Vec<Payment> {
@@ -69,7 +69,7 @@ async fn settle(world: &World) {
 async fn replay(world: &World) {
     let mut replay: Envelope = world.command(Command::SyncPayments {});
     replay.generation = 1;
-    sync_payments(&world.tools, &world.integrations, &replay).await;
+    world.job_by(&world.tools, &replay).await;
 }
 
 /// Reason and detail of each open dead letter.
@@ -348,7 +348,7 @@ async fn a_letter_that_is_replayed_looks_at_what_is_there_now() {
     world.crm.add_payment_type(world.account, "other", false);
     let mut replay: Envelope = world.command(Command::SyncPayments {});
     replay.generation = 1;
-    sync_payments(&world.another_worker(), &world.integrations, &replay).await;
+    world.job_by(&world.another_worker(), &replay).await;
     settle(&world).await;
     assert_eq!(rows(&world, order), [row("cash", "not-paid", sum)]);
 }

@@ -2,14 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 use shared::domain::{CrmOrderId, DeliveryState as S};
-use shared::message::Outcome;
+use shared::message::{Command, Outcome};
 use shared::store::status_stream::{BatchState, RowState};
 use shared::store::tracking_outbox::TrackingState;
 use simulators::measoft::{CommitMode, FaultAction, FaultRule};
 
+use crate::sync::deliver;
 use crate::sync::guard::LeaseGuard;
 use crate::sync::poll::{self, Stream};
-use crate::sync::{deliver, sync_statuses};
 use crate::testing::World;
 
 fn soon(world: &World, seconds: i64) -> Timestamp {
@@ -17,7 +17,7 @@ fn soon(world: &World, seconds: i64) -> Timestamp {
 }
 
 async fn sync(world: &World) -> Outcome {
-    sync_statuses(&world.tools, &world.integrations, world.id).await
+    world.job(Command::SyncStatuses {}).await
 }
 
 #[tokio::test]
@@ -726,13 +726,11 @@ async fn statuses_wait_for_a_module_that_is_off() {
 }
 
 mod reconciling {
-    use shared::message::Command;
     use shared::store::intents::RequestKind;
     use shared::store::journal::Search;
     use simulators::retailcrm::an_order;
 
     use super::*;
-    use crate::sync::reconcile;
 
     fn sending(settings: &mut shared::domain::Settings) {
         settings.send_statuses = vec!["SentMeaSoft".into()];
@@ -744,7 +742,7 @@ mod reconciling {
         tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
         let mut envelope = world.command(Command::Reconcile {});
         envelope.key = shared::message::RECONCILE_HISTORY.into();
-        let outcome = reconcile::run(&world.tools, &world.integrations, &envelope).await;
+        let outcome = world.job_by(&world.tools, &envelope).await;
         assert!(matches!(outcome, Outcome::Done(_) | Outcome::AlreadyDone(_)), "{outcome:?}");
         world.run_published().await
     }
@@ -828,11 +826,11 @@ mod reconciling {
         sync(&world).await;
         assert_eq!(world.told(order), ["NEW"]);
         let envelope = world.command(Command::Reconcile {});
-        reconcile::run(&world.tools, &world.integrations, &envelope).await;
+        world.job_by(&world.tools, &envelope).await;
         assert_eq!(world.told(order), ["NEW", "DELIVERY"]);
         assert_eq!(repairs(&world).await, 1);
         // Known now: nothing is found a second time.
-        reconcile::run(&world.tools, &world.integrations, &envelope).await;
+        world.job_by(&world.tools, &envelope).await;
         assert_eq!(repairs(&world).await, 1);
     }
 
@@ -853,7 +851,7 @@ mod reconciling {
         world.courier.delete("A-2");
         // Both were sent long ago.
         world.store().db.exec("UPDATE deliveries SET sent_at = sent_at - 7200000", vec![]).await.expect("aged");
-        reconcile::run(&world.tools, &world.integrations, &world.command(Command::Reconcile {})).await;
+        world.job(Command::Reconcile {}).await;
         assert_eq!(world.delivery(order).await.state, S::Delivered);
         assert_eq!(world.told(order).last().map(String::as_str), Some("COMPLETE"));
         let dead = world.dead().await;

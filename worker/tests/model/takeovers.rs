@@ -20,7 +20,7 @@ use bridge_worker::consume::triggers::requests_of;
 use bridge_worker::dispatch::BATCH;
 use bridge_worker::order::batch::process;
 use bridge_worker::order::report::module_status;
-use bridge_worker::{jobs, sync};
+use bridge_worker::jobs;
 use jiff::ToSpan as _;
 use proptest::collection::vec;
 use proptest::option;
@@ -435,11 +435,12 @@ fn job(world: &mut World, job: Errand) -> Task {
             })
         }
         Errand::Statuses => Box::pin(async move {
-            sync::sync_statuses(&tools, &shops, shop.id()).await;
+            let envelope = Envelope::new(Command::SyncStatuses {}, Some(shop.id()), tools.clock.now());
+            jobs::carry_out(&tools, &shops, &envelope).await;
         }),
         Errand::Reconcile => Box::pin(async move {
             let envelope = Envelope::new(Command::Reconcile {}, Some(shop.id()), tools.clock.now());
-            sync::reconcile::run(&tools, &shops, &envelope).await;
+            jobs::carry_out(&tools, &shops, &envelope).await;
             let claimed = tools.store.claim_jobs(Some(Lane::Interactive), &tools.owner, LEASE, 100).await;
             for job in claimed.unwrap_or_default() {
                 let envelope = decode(&job.body).expect("readable");
@@ -448,7 +449,7 @@ fn job(world: &mut World, job: Errand) -> Task {
             }
         }),
         Errand::Retention => Box::pin(async move {
-            jobs::retention(&tools).await;
+            jobs::carry_out(&tools, &shops, &Envelope::new(Command::Retention {}, None, tools.clock.now())).await;
         }),
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bridge_worker::consume::triggers::requests_of;
 use bridge_worker::dispatch::BATCH;
+use bridge_worker::jobs;
 use bridge_worker::order::batch::process;
 use bridge_worker::policy::Policy;
 use bridge_worker::tools::{Limits, Tools};
@@ -16,7 +17,6 @@ use bridge_worker::vendor::integrations::ActiveIntegrations;
 use bridge_worker::vendor::limiter::Limiter;
 use bridge_worker::vendor::references::ReferenceCache;
 use bridge_worker::vendor::{ActiveIntegration, Connect, Vendors};
-use bridge_worker::{jobs, sync};
 use jiff::tz::{TimeZone, offset};
 use jiff::{Timestamp, ToSpan};
 use shared::clock::Clock;
@@ -346,7 +346,8 @@ impl World {
                 Box::pin(self.perform(&Op::Rest)).await;
                 self.pass(Duration::from_secs(100 * 24 * 3600));
                 self.forgotten_before = Some(self.clock.now());
-                let done = jobs::retention(&self.workers[0].tools).await;
+                let forget = Envelope::new(Command::Retention {}, None, self.clock.now());
+                let done = jobs::carry_out(&self.workers[0].tools, &self.registry, &forget).await;
                 self.said.line(format!("   what is old is forgotten: {}", done.label()));
             }
             Op::NewYear => {
@@ -535,7 +536,8 @@ impl World {
         let (tools, shops, id) = (self.workers[by].tools.clone(), self.registry.clone(), self.shops[at].id());
         let run = Run::new(&tools.owner, self.runs, stop);
         let task = run.clone().walk(async move {
-            sync::sync_statuses(&tools, &shops, id).await;
+            jobs::carry_out(&tools, &shops, &Envelope::new(Command::SyncStatuses {}, Some(id), tools.clock.now()))
+                .await;
         });
         self.drive(by, run, Box::pin(task)).await;
     }
@@ -550,14 +552,14 @@ impl World {
             if !both {
                 envelope.key = RECONCILE_HISTORY.to_owned();
             }
-            let mut done = sync::reconcile::run(&tools, &self.registry, &envelope).await;
+            let mut done = jobs::carry_out(&tools, &self.registry, &envelope).await;
             // Tried again as its job is, whose pauses are minutes.
             for _ in 0..WALKS {
                 if !matches!(done, Outcome::RetryLater { .. }) {
                     break;
                 }
                 self.pass(Duration::from_secs(300));
-                done = sync::reconcile::run(&tools, &self.registry, &envelope).await;
+                done = jobs::carry_out(&tools, &self.registry, &envelope).await;
             }
             self.said.line(format!("   the walk for integration {at}: {}", done.label()));
         }

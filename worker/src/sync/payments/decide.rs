@@ -48,7 +48,6 @@ struct Left<'a> {
 
 impl Question<'_> {
     /// Decides.
-    #[must_use]
     pub(super) fn decide(&self) -> Decision {
         use Decision::Fits;
         let Self { order, settings, references, facts, .. } = self;

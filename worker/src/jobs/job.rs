@@ -1,0 +1,44 @@
+//! What a job is.
+
+use futures_util::future::BoxFuture;
+use shared::message::{Envelope, Kind, Outcome, RetryWhy};
+
+use crate::tools::Tools;
+use crate::vendor::ActiveIntegration;
+use crate::vendor::integrations::{ActiveIntegrations, Found};
+
+/// A command that is about no order's intent, and what is done about it. Its lane is the command's
+/// (`shared/src/message/command.rs`), its slots are the scheduler's (`scheduler/src/plan.rs`).
+pub(super) struct Job {
+    pub kind: Kind,
+    /// Whether the scheduler asks for the same again with its next slot: a failing one is left to
+    /// that one, or retries of every slot that failed would pile up.
+    pub comes_again: fn(&Envelope) -> bool,
+    pub run: for<'a> fn(&'a Asked<'a>) -> BoxFuture<'a, Outcome>,
+}
+
+/// What a job is asked for, and what it works with.
+pub(super) struct Asked<'a> {
+    pub tools: &'a Tools,
+    pub integrations: &'a ActiveIntegrations,
+    pub envelope: &'a Envelope,
+}
+
+impl Asked<'_> {
+    /// A person asked, not the scheduler.
+    pub fn by_a_person(&self) -> bool {
+        self.envelope.generation > 0
+    }
+
+    /// The integration a command is about, if it may be worked for; else what comes of the command.
+    /// What a person asked for waits for the end of a pause; what the scheduler asks for it asks for
+    /// again.
+    pub fn active(&self) -> Result<ActiveIntegration, Outcome> {
+        let Some(id) = self.envelope.integration else { return Err(Outcome::Superseded("no integration is named")) };
+        match self.integrations.find(id) {
+            Found::Active(active) => Ok(active),
+            Found::Paused if self.by_a_person() => Err(Outcome::RetryLater { why: RetryWhy::Paused, not_before: None }),
+            Found::Paused | Found::Unknown => Err(Outcome::Superseded("the integration is not active")),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Jobs: commands that are about no order's intent, most of them periodic. One file each, with its
+//! kind and its run, and one line in [`ALL`].
+
+mod attempt;
+mod consumer;
+mod job;
+mod probe;
+mod push_statuses;
+mod reconcile;
+mod retention;
+mod sync_payments;
+mod sync_statuses;
+
+use shared::message::{Envelope, Kind, Outcome};
+
+pub use self::consumer::run;
+use self::job::{Asked, Job};
+use crate::tools::Tools;
+use crate::vendor::integrations::ActiveIntegrations;
+
+const ALL: [Job; 6] =
+    [probe::JOB, push_statuses::JOB, reconcile::JOB, retention::JOB, sync_payments::JOB, sync_statuses::JOB];
+
+fn of(kind: Kind) -> Option<&'static Job> {
+    ALL.iter().find(|job| job.kind == kind)
+}
+
+/// Does what a command asks for.
+pub async fn carry_out(tools: &Tools, integrations: &ActiveIntegrations, envelope: &Envelope) -> Outcome {
+    match of(envelope.command.kind()) {
+        Some(job) => (job.run)(&Asked { tools, integrations, envelope }).await,
+        None => Outcome::Superseded("nothing to do for this command"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,24 @@
+//! Polls a cabinet's status stream, then brings what came to its end for every integration of that
+//! cabinet.
+
+use futures_util::FutureExt as _;
+use shared::message::{Kind, Outcome};
+
+use crate::jobs::job::{Asked, Job};
+use crate::sync::{active_siblings, deliver, poll};
+use crate::vendor::integrations::Found;
+
+pub(super) const JOB: Job = Job { kind: Kind::SyncStatuses, comes_again: |_| true, run: |asked| run(asked).boxed() };
+
+async fn run(asked: &Asked<'_>) -> Outcome {
+    let Some(id) = asked.envelope.integration else { return Outcome::Superseded("no integration is named") };
+    let Found::Active(active) = asked.integrations.find(id) else {
+        return Outcome::Superseded("the integration is not active");
+    };
+    let polled = poll::run(asked.tools, &active).await;
+    // Whatever came of the poll: what is stored goes on.
+    for sibling in active_siblings(asked.integrations, &active) {
+        deliver(asked.tools, &sibling).await;
+    }
+    polled
+}

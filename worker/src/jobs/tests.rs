@@ -1,0 +1,123 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use shared::domain::{IntegrationId, IntegrationState, PausedBy};
+use shared::message::{Command, Envelope, Kind, Lane, Outcome, RECONCILE_HISTORY, decode};
+use shared::queue::Publisher;
+use shared::queue::jobs::JobQueue;
+use shared::queue::{Consumer as _, Queue as _};
+use shared::reason;
+use shared::store::dead_letters::DeadFilter;
+use simulators::retailcrm::{Action, FaultRule, When, an_order};
+
+use super::attempt::{attempt, is_replaced};
+use crate::testing::World;
+
+#[tokio::test]
+async fn a_key_that_is_denied_what_every_order_needs_stays_paused_until_it_may() {
+    let world = World::new().await;
+    world.crm.add_order(world.account, an_order().number("A-1").delivery_type("incity").status("SentMeaSoft"));
+    world.crm.set_faults(vec![FaultRule::new("orders.list", When::Always, Action::Forbidden)]);
+    world.send(world.id, "A-1").await;
+    let state = async || {
+        world.integrations.refresh().await.expect("read");
+        world.first().integration.state.clone()
+    };
+    let IntegrationState::Paused { reason, .. } = state().await else { panic!("nothing can be done without it") };
+    assert!(reason.contains("order_read"), "{reason}");
+    // The key itself is good, and is refused all the same.
+    assert!(matches!(world.job(Command::ProbeIntegration {}).await, Outcome::AlreadyDone(_)));
+    assert!(matches!(state().await, IntegrationState::Paused { .. }));
+    world.crm.clear_faults();
+    assert!(matches!(world.job(Command::ProbeIntegration {}).await, Outcome::Done(_)));
+    assert_eq!(state().await, IntegrationState::Active);
+}
+
+/// One attempt at a command; answers the copy that is to be tried again.
+async fn tried_again(world: &World, envelope: Envelope) -> Option<Envelope> {
+    let lane = envelope.lane();
+    let queue = Arc::new(JobQueue::start(world.store().clone()));
+    queue.publish(envelope, None).await.expect("stored");
+    let delivery = queue.subscribe(lane, 1).next().await.expect("a delivery");
+    let envelope = decode(&delivery.body).expect("readable");
+    let publisher: Arc<dyn Publisher> = queue.clone();
+    attempt(&world.tools, &world.integrations, &publisher, envelope, delivery).await;
+    queue.close().await;
+    tokio::time::sleep(world.tools.policy.rungs.iter().max().copied().unwrap_or_default()).await;
+    let mut jobs = world.store().claim_jobs(Some(lane), "test", LEASE, 9).await.expect("claimed");
+    assert!(jobs.len() < 2, "a copy takes the place of the first");
+    let ids: Vec<String> = jobs.iter().map(|job| job.id.clone()).collect();
+    world.store().finish_jobs("test", &ids).await.expect("finished");
+    jobs.pop().map(|job| decode(&job.body).expect("readable"))
+}
+
+async fn letters(world: &World) -> Vec<String> {
+    let letters = world.store().dead_letters(&DeadFilter::default()).await.expect("read");
+    letters.into_iter().map(|letter| letter.reason).collect()
+}
+
+const LEASE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn a_periodic_command_ages_by_the_time_it_was_tried_for() {
+    let world = World::new().await;
+    world.crm.set_faults(vec![FaultRule::new("*", When::Always, Action::Html { status: 503, acted: false })]);
+    let mut command = world.command(Command::Reconcile {});
+    command.received_at -= HOUR * 60;
+    let command = tried_again(&world, command).await.expect("what lay for days is tried like a new one");
+    let spent = command.spent_ms;
+    assert!((20..60_000).contains(&spent), "the attempt and the pause after it: {spent} ms");
+    let command = tried_again(&world, command).await.expect("tried again");
+    assert!(command.spent_ms > spent && command.attempt == 2);
+    assert!(letters(&world).await.is_empty());
+    let tired = Envelope { spent_ms: 24 * 3_600_000, ..command };
+    assert!(tried_again(&world, tired).await.is_none());
+    assert_eq!(letters(&world).await, [reason::EXPIRED]);
+}
+
+#[tokio::test]
+async fn what_a_person_asked_for_waits_for_the_end_of_a_pause_and_does_not_age() {
+    let world = World::new().await;
+    let paused = IntegrationState::Paused { by: PausedBy::Operator, reason: String::new() };
+    world.store().set_integration_state(world.id, &paused).await.expect("paused");
+    world.integrations.refresh().await.expect("read");
+    for command in [Command::SyncPayments {}, Command::PushStatuses {}, Command::Reconcile {}] {
+        let asked = Envelope { generation: 1, spent_ms: 25 * 3_600_000, ..world.command(command.clone()) };
+        let again = tried_again(&world, asked).await.expect("it waits");
+        assert_eq!(again.spent_ms, 25 * 3_600_000, "a pause does not age");
+        assert!(tried_again(&world, world.command(command)).await.is_none(), "the scheduler asks again");
+    }
+    assert!(letters(&world).await.is_empty());
+}
+
+#[test]
+fn a_failing_slot_is_tried_again_until_the_next_one() {
+    let (interval, asked_at) = (Duration::from_secs(300), Timestamp::UNIX_EPOCH);
+    let of = |command| Envelope::new(command, Some(IntegrationId(1)), asked_at);
+    let is_replaced = |envelope: &Envelope, after: Duration| is_replaced(envelope, asked_at + after, interval);
+    let sync = of(Command::SyncStatuses {});
+    assert!(!is_replaced(&sync, interval - Duration::from_secs(1)));
+    assert!(is_replaced(&sync, interval));
+    let history = Envelope { key: RECONCILE_HISTORY.into(), ..of(Command::Reconcile {}) };
+    assert!(is_replaced(&history, interval));
+    assert!(!is_replaced(&of(Command::Reconcile {}), interval * 99), "the next one is a day off");
+    assert!(!is_replaced(&Envelope { generation: 1, ..sync }, interval), "a person asked for it");
+    assert!(!is_replaced(&of(Command::SyncPayments {}), interval * 99));
+}
+
+#[test]
+fn whatever_goes_over_the_bulk_lane_has_a_job() {
+    let commands = [
+        Command::SyncStatuses {},
+        Command::PushStatuses {},
+        Command::SyncPayments {},
+        Command::Reconcile {},
+        Command::Retention {},
+    ];
+    for command in commands {
+        assert!(command.lane() == Lane::Bulk && super::of(command.kind()).is_some(), "{command:?}");
+    }
+    assert!(super::of(Kind::ProbeIntegration).is_some(), "and what comes over the other one");
+}

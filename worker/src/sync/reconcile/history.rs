@@ -1,0 +1,242 @@
+//! RetailCRM's side: walks the history of orders since a cursor, and has done what was missed.
+
+use std::collections::BTreeSet;
+
+use jiff::civil::DateTime;
+use jiff::{Timestamp, ZonedDateTime};
+use shared::domain::{CrmOrderId, Delivery, OrderNumber};
+use shared::message::{Change, Envelope, Outcome};
+use shared::retailcrm::CrmError;
+use shared::retailcrm::wire::history::{HistoryFrom, HistoryPage};
+use shared::retailcrm::wire::order::Order;
+use shared::store::jobs::NewJob;
+use shared::store::journal::{Entry, What};
+use shared::store::leases::Lease;
+
+use crate::order::left_behind::is_left_behind;
+use crate::order::{report, request};
+use crate::sync::reconcile::Stop;
+use crate::sync::reconcile::missed::{Changed, Missed, missed};
+use crate::tools::Tools;
+use crate::vendor::ActiveIntegration;
+use crate::vendor::references::References;
+
+/// Records of the history in one request, and orders read in one.
+const RECORDS: u32 = 100;
+/// Requests of one walk; the rest comes with the next.
+const PIECES: usize = 100;
+
+/// Walks the history of orders since the cursor.
+pub(crate) async fn walk(tools: &Tools, active: &ActiveIntegration, lease: &Lease) -> Result<Outcome, Stop> {
+    let references = match References::of(tools, active).await {
+        Ok(references) => references,
+        Err(error) => return Err(failed(tools, active, &error).await),
+    };
+    let name = format!("history|{}", active.id());
+    let local = |at: Timestamp| ZonedDateTime::new(at, references.zone.clone()).datetime();
+    // RetailCRM writes whole seconds.
+    let made = active.integration.created_at;
+    let since = local(Timestamp::from_second(made.as_second()).unwrap_or(made));
+    let mut from = match tools.store.cursor(&name).await? {
+        Some((value, _)) => HistoryFrom::After(value.parse().unwrap_or(0)),
+        None => HistoryFrom::Since(since),
+    };
+    let mut repaired = 0;
+    for _ in 0..PIECES {
+        let page = match active.vendors.crm.history(from, RECORDS).await {
+            Ok(page) => page,
+            Err(error) => return Err(failed(tools, active, &error).await),
+        };
+        // A trigger of the last seconds may still be on its way: its change is left to the
+        // next walk.
+        let now = tools.clock.now();
+        let fresh = local(now - tools.limits.settle * 10);
+        let changes = changes_before(&page, fresh);
+        let Some(last) = changes.last else { break };
+        repaired += repair(tools, active, &references, lease, changes, since, (&name, last)).await?;
+        from = HistoryFrom::After(last);
+        if !page.more || Some(last) != page.last_id {
+            break;
+        }
+    }
+    if repaired > 0 {
+        tracing::warn!(integration = active.id().0, repaired, "the reconcile made missed triggers good");
+    }
+    Ok(if repaired > 0 { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone("no trigger was missed") })
+}
+
+/// What the records of a page say that are old enough.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Changes {
+    /// Orders that others changed.
+    orders: BTreeSet<CrmOrderId>,
+    /// Orders that were deleted, or combined into another, whoever did it.
+    gone: BTreeSet<CrmOrderId>,
+    /// The last of those records.
+    last: Option<i64>,
+}
+
+/// Those before a moment.
+fn changes_before(page: &HistoryPage, fresh: DateTime) -> Changes {
+    let young = page.records.iter().find(|record| record.created_at.is_some_and(|at| at >= fresh)).map(|r| r.id);
+    let old = |id: i64| young.is_none_or(|young| id < young);
+    let records = || page.records.iter().filter(|record| old(record.id));
+    let gone: BTreeSet<CrmOrderId> =
+        records().filter(|record| record.deleted || record.combined).map(|record| record.order).collect();
+    let orders = records()
+        .filter(|record| !record.by_this_key && !gone.contains(&record.order))
+        .map(|record| record.order)
+        .collect();
+    let last = match young {
+        None => page.last_id,
+        Some(_) => records().map(|record| record.id).max(),
+    };
+    Changes { orders, gone, last }
+}
+
+/// A missed trigger, and what is known of its order.
+struct Found {
+    what: Missed,
+    order: CrmOrderId,
+    number: OrderNumber,
+    delivery: Option<Delivery>,
+}
+
+/// Looks at orders that others changed, and at those that are gone.
+async fn find(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    references: &References,
+    changes: Changes,
+    since: DateTime,
+) -> Result<Vec<Found>, Stop> {
+    let mut found = Vec::new();
+    for id in changes.gone {
+        let Some(d) = tools.store.delivery_by_order(active.id(), id).await? else { continue };
+        let intent = tools.store.intent(active.id(), id).await?;
+        if let (true, Ok(number)) = (is_left_behind(&d, intent.as_ref()), OrderNumber::parse(&d.number)) {
+            found.push(Found { what: Missed::Gone, order: id, number, delivery: Some(d) });
+        }
+    }
+    let ids: Vec<CrmOrderId> = changes.orders.into_iter().collect();
+    for chunk in ids.chunks(RECORDS as usize) {
+        let rows = match active.vendors.crm.orders_by_ids(chunk).await {
+            Ok(rows) => rows,
+            Err(error) => return Err(failed(tools, active, &error).await),
+        };
+        for order in rows.iter().flatten() {
+            if let Some((what, delivery)) = look_at(tools, active, references, order, since).await? {
+                found.push(Found { what, order: order.id, number: order.number.clone(), delivery });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Looks at changed orders and has done what was missed, in one commit with the cursor.
+async fn repair(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    references: &References,
+    lease: &Lease,
+    changes: Changes,
+    since: DateTime,
+    cursor: (&str, i64),
+) -> Result<u64, Stop> {
+    let found = find(tools, active, references, changes, since).await?;
+    let now = tools.clock.now();
+    let mut tx = tools.store.db.begin().await?;
+    if !tx.holds_lease(lease).await? {
+        return Err(Stop::taken_over());
+    }
+    for Found { what, order, number, delivery } in &found {
+        let command = what.command(number.clone(), delivery.as_ref(), active.id());
+        let envelope = Envelope::new(command, Some(active.id()), now).of_order(*order);
+        tx.enqueue(&NewJob::of(&envelope, now), now).await?;
+        let mut entry =
+            Entry::new(now, What::Decision, what.words()).about(active.id(), number.as_str()).outcome("repair");
+        entry.orderno = delivery.as_ref().map(|d| d.orderno.to_string());
+        tx.append_journal(&entry).await?;
+    }
+    tx.set_cursor(cursor.0, &cursor.1.to_string(), now).await?;
+    tx.commit().await?;
+    found.iter().for_each(|found| tools.metrics.repaired(found.what.repair()));
+    Ok(found.len() as u64)
+}
+
+async fn look_at(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    references: &References,
+    order: &Order,
+    since: DateTime,
+) -> Result<Option<(Missed, Option<Delivery>)>, Stop> {
+    let delivery = tools.store.delivery_by_order(active.id(), order.id).await?;
+    let ours = is_ours(order, active, &tools.module_code, delivery.as_ref());
+    if !ours && delivery.is_none() {
+        return Ok(None);
+    }
+    // A trigger whose order was not read yet is on its way to its effect.
+    if tools.store.waiting_by_number(active.id(), order.number.as_str()).await?.is_some() {
+        return Ok(None);
+    }
+    let intent = tools.store.intent(active.id(), order.id).await?;
+    let declared = intent.as_ref().and_then(|intent| intent.declared);
+    let desired = match &delivery {
+        Some(d) => request::desired(order, &active.integration, references, declared, d).ok(),
+        None => None,
+    };
+    let found = Changed {
+        order,
+        ours,
+        delivery: delivery.as_ref(),
+        intent: intent.as_ref(),
+        hash: desired.as_ref().map(|desired| desired.hash.as_str()),
+        young: order.created_at.is_some_and(|at| at >= since),
+    };
+    Ok(missed(&found, &active.integration).map(|what| (what, delivery)))
+}
+
+/// Whose the order is now, without a trigger's word.
+fn is_ours(order: &Order, active: &ActiveIntegration, module_code: &str, delivery: Option<&Delivery>) -> bool {
+    let code = order.delivery.code.as_deref();
+    let types = &active.integration.settings.delivery_types;
+    if code.is_some_and(|code| types.iter().any(|t| t == code)) {
+        return true;
+    }
+    match order.delivery.integration_code.as_deref() {
+        Some(instance) => instance == active.integration.code(module_code),
+        None => {
+            let known = delivery.map(|d| d.delivery_type.as_str()).filter(|t| !t.is_empty());
+            types.is_empty() && known.is_some() && known == code
+        }
+    }
+}
+
+async fn failed(tools: &Tools, active: &ActiveIntegration, error: &CrmError) -> Stop {
+    Stop::Outcome(report::failure(tools, active, error).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn changes_of_the_last_seconds_and_our_own_are_left_out() {
+        let page = HistoryPage::read(&json!({"history": [
+            {"id": 1, "createdAt": "2026-09-01 10:00:00", "order": {"id": 1}},
+            {"id": 2, "createdAt": "2026-09-01 10:00:01", "apiKey": {"current": true}, "order": {"id": 2}},
+            {"id": 3, "createdAt": "2026-09-01 10:00:02", "deleted": true, "order": {"id": 3}},
+            {"id": 4, "createdAt": "2026-09-01 10:00:30", "order": {"id": 4}},
+            {"id": 5, "createdAt": "2026-09-01 10:00:02", "order": {"id": 5}}]}))
+        .expect("read");
+        let settled = changes_before(&page, date(2026, 9, 1).at(10, 0, 20, 0));
+        let expected = Changes { orders: [CrmOrderId(1)].into(), gone: [CrmOrderId(3)].into(), last: Some(3) };
+        assert_eq!(settled, expected, "what was deleted is kept apart");
+        let settled = changes_before(&page, date(2026, 9, 1).at(10, 1, 0, 0));
+        assert_eq!((settled.orders.len(), settled.last), (3, Some(5)));
+    }
+}

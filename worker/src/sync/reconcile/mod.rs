@@ -1,0 +1,58 @@
+//! Finds what triggers and the status stream missed, and makes it good.
+//!
+//! RetailCRM's side ([`history`]) walks the history of orders since a cursor: an order that meets
+//! the conditions of a trigger and that nothing was done about ([`missed`]) gets the command of that
+//! trigger (retailcrm-api.md I.3). MeaSoft's side ([`courier`]) looks at everything that is still
+//! open there, and asks by number only about ours that are missing (measoft-api.md §11.3).
+
+pub mod courier;
+pub mod history;
+pub mod missed;
+
+use shared::message::Outcome;
+use shared::store::{self, leases::Lease};
+
+use crate::sync::guard::LeaseGuard;
+use crate::sync::internal;
+use crate::tools::Tools;
+
+/// Why a reconcile ends before its end.
+pub(crate) enum Stop {
+    Outcome(Outcome),
+    Store(store::StoreError),
+}
+
+impl From<store::StoreError> for Stop {
+    fn from(error: store::StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Stop {
+    /// Its lease ran out.
+    fn taken_over() -> Self {
+        Self::Outcome(Outcome::Superseded("another worker took the reconcile over"))
+    }
+}
+
+/// One part of a reconcile, by one worker at a time.
+pub(crate) async fn with_lease(
+    tools: &Tools,
+    name: &str,
+    work: impl AsyncFnOnce(&Lease) -> Result<Outcome, Stop>,
+) -> Outcome {
+    let guard = match LeaseGuard::take(tools, name).await {
+        Ok(Some(guard)) => guard,
+        Ok(None) => return Outcome::Superseded("another worker reconciles this"),
+        Err(_) => return internal(),
+    };
+    let outcome = match work(&guard.lease).await {
+        Ok(outcome) | Err(Stop::Outcome(outcome)) => outcome,
+        Err(Stop::Store(error)) => {
+            tracing::warn!(%error, "a reconcile waits for the database");
+            internal()
+        }
+    };
+    guard.release().await;
+    outcome
+}
