@@ -13,6 +13,7 @@ use shared::retailcrm::CrmError;
 use shared::retailcrm::codes::{self, Lists};
 use shared::retailcrm::wire::order::Address;
 
+use crate::callbacks::texts::pick;
 use crate::callbacks::{Answered, CallbackContext, Request, calculate, result, tariff, texts};
 use crate::vendor::ActiveIntegration;
 
@@ -27,92 +28,103 @@ pub struct Finding {
 
 /// Body: `{"town": "…", "weight": grams, "language": "ru" | "en", "draft": "…"}`, all optional:
 /// the page may be read in another language than the integration's messages are, and what was
-/// entered on it need not be saved yet.
-///
-/// # Errors
-/// None; what fails is a finding.
+/// entered on it need not be saved yet. What fails is a finding.
 pub async fn check(context: &CallbackContext, request: &Request) -> Answered {
     let text = |name: &str| request.body.get(name).and_then(Value::as_str);
-    let mut findings = Vec::new();
-    let mut say = |what, ok, text: String| findings.push(Finding { what, ok, text });
+    let mut findings = Findings::default();
     let (active, on_trial) = match entered(context, &request.active, text("draft")) {
         None => (request.active.clone(), false),
         Some(Ok(active)) => (active, true),
         Some(Err(why)) => {
-            say("crm_key", false, why);
-            return Ok(result(findings));
+            findings.add("crm_key", false, why);
+            return Ok(result(findings.0));
         }
     };
     let active = &spoken(&active, text("language"));
-    let language = active.integration.settings.language;
-    let ru = language == Language::Ru;
-    let mut crm_answers = false;
-    match active.vendors.crm.credentials().await {
-        Ok(credentials) => {
-            crm_answers = true;
-            let missing = credentials.missing_scopes();
-            say("crm_key", true, if ru { "Ключ API принят" } else { "The API key is accepted" }.to_owned());
-            if missing.is_empty() {
-                say("crm_rights", true, if ru { "Прав достаточно" } else { "It has all rights needed" }.to_owned());
-            } else {
-                let missing = missing.join(", ");
-                let text = if ru {
-                    format!("Не хватает прав: {missing}")
-                } else {
-                    format!("Rights are missing: {missing}")
-                };
-                say("crm_rights", false, text);
-            }
-        }
-        Err(error) => say("crm_key", false, crm_words(ru, &error)),
-    }
-    if crm_answers && codes::has_new(&active.integration.settings, &Settings::default()) {
-        let (ok, text) = known_codes(active).await;
-        say("crm_codes", ok, text);
-    }
-    let mut logged_in = false;
-    match context.tools.ask(active, active.vendors.courier.probe()).await {
-        Ok(Ok(client)) => {
-            logged_in = true;
-            let text = if ru {
-                format!("Вход выполнен, клиент {client}")
-            } else {
-                format!("Logged in, client {client}")
-            };
-            say("courier_login", true, text);
-        }
-        Ok(Err(error)) => {
-            let said = match &error {
-                // What is only tried must not pause the integration that is stored.
-                MeasoftError::Refused { text, verdict, .. } if on_trial => {
-                    texts::gave_up(language, verdict.reason, text).text
-                }
-                _ => texts::courier(context, active, None, &error).await.text,
-            };
-            let text = match &error {
-                MeasoftError::Refused { verdict, .. } => {
-                    format!("{}. {}", said.trim_end_matches('.'), explain::reason(verdict.reason, language).next_step)
-                }
-                _ => said,
-            };
-            say("courier_login", false, text);
-        }
-        Err(held) => say("courier_login", false, texts::held_back(language, &held).text),
-    }
+    findings.crm(active).await;
+    let logged_in = findings.courier(context, active, on_trial).await;
     if let Some(town) = text("town").map(str::trim).filter(|town| logged_in && !town.is_empty()) {
         let weight = request.body.get("weight").and_then(Value::as_u64).and_then(|g| u32::try_from(g).ok());
-        let (ok, text) =
-            tariffs(context, active, town, weight.unwrap_or(active.integration.settings.default_weight_g)).await;
-        say("tariffs", ok, text);
+        let grams = weight.unwrap_or(active.integration.settings.default_weight_g);
+        let (ok, text) = tariffs(context, active, town, grams).await;
+        findings.add("tariffs", ok, text);
     }
-    Ok(result(findings))
+    Ok(result(findings.0))
+}
+
+/// What was looked at so far.
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, what: &'static str, ok: bool, text: impl Into<String>) {
+        self.0.push(Finding { what, ok, text: text.into() });
+    }
+
+    /// The key, its rights, and whether RetailCRM has the codes of the settings.
+    async fn crm(&mut self, active: &ActiveIntegration) {
+        let language = active.integration.settings.language;
+        let credentials = match active.vendors.crm.credentials().await {
+            Ok(credentials) => credentials,
+            Err(error) => return self.add("crm_key", false, crm_words(language, &error)),
+        };
+        self.add("crm_key", true, pick(language, "Ключ API принят", "The API key is accepted"));
+        let missing = credentials.missing_scopes();
+        if missing.is_empty() {
+            self.add("crm_rights", true, pick(language, "Прав достаточно", "It has all rights needed"));
+        } else {
+            let text = pick(language, "Не хватает прав", "Rights are missing");
+            self.add("crm_rights", false, format!("{text}: {}", missing.join(", ")));
+        }
+        if codes::has_new(&active.integration.settings, &Settings::default()) {
+            let (ok, text) = known_codes(active).await;
+            self.add("crm_codes", ok, text);
+        }
+    }
+
+    /// Answers whether MeaSoft lets the integration in.
+    async fn courier(&mut self, context: &CallbackContext, active: &ActiveIntegration, on_trial: bool) -> bool {
+        let language = active.integration.settings.language;
+        match context.tools.ask(active, active.vendors.courier.probe()).await {
+            Ok(Ok(client)) => {
+                let text = pick(language, "Вход выполнен, клиент", "Logged in, client");
+                self.add("courier_login", true, format!("{text} {client}"));
+                return true;
+            }
+            Ok(Err(error)) => {
+                let text = refused(context, active, &error, on_trial).await;
+                self.add("courier_login", false, text);
+            }
+            Err(held) => self.add("courier_login", false, texts::held_back(language, &held).text),
+        }
+        false
+    }
+}
+
+/// Why MeaSoft does not let the integration in, with what to do about it.
+async fn refused(
+    context: &CallbackContext,
+    active: &ActiveIntegration,
+    error: &MeasoftError,
+    on_trial: bool,
+) -> String {
+    let language = active.integration.settings.language;
+    let said = match error {
+        // What is only tried must not pause the integration that is stored.
+        MeasoftError::Refused { text, verdict, .. } if on_trial => texts::gave_up(language, verdict.reason, text).text,
+        _ => texts::courier(context, active, None, error).await.text,
+    };
+    match error {
+        MeasoftError::Refused { verdict, .. } => {
+            format!("{}. {}", said.trim_end_matches('.'), explain::reason(verdict.reason, language).next_step)
+        }
+        _ => said,
+    }
 }
 
 /// Whether RetailCRM accepts the key of a draft at its address: an address is taken over only
 /// with a key that works there. Answers `{"ok": bool, "text": "…"}`. Body: `{"draft", "language"}`.
-///
-/// # Errors
-/// None; a refusal is an answer.
+/// A refusal is an answer.
 pub async fn prove(context: &CallbackContext, request: &Request) -> Answered {
     let text = |name: &str| request.body.get(name).and_then(Value::as_str);
     let said = match entered(context, &request.active, text("draft")) {
@@ -120,9 +132,7 @@ pub async fn prove(context: &CallbackContext, request: &Request) -> Answered {
         Some(Err(why)) => Err(why),
         Some(Ok(active)) => match accepted(&active).await {
             Ok(()) => Ok(()),
-            Err(error) => {
-                Err(crm_words(spoken(&active, text("language")).integration.settings.language == Language::Ru, &error))
-            }
+            Err(error) => Err(crm_words(spoken(&active, text("language")).integration.settings.language, &error)),
         },
     };
     Ok(result(serde_json::json!({ "ok": said.is_ok(), "text": said.err().unwrap_or_default() })))
@@ -130,9 +140,7 @@ pub async fn prove(context: &CallbackContext, request: &Request) -> Answered {
 
 /// Whether RetailCRM has the code of a payment status that is to be saved. Answers
 /// `{"ok": bool, "text": "…"}`. Body: `{"payment_status", "draft", "language"}`.
-///
-/// # Errors
-/// None; a refusal is an answer, and a RetailCRM that is away refuses nothing.
+/// A refusal is an answer, and a RetailCRM that is away refuses nothing.
 pub async fn code(context: &CallbackContext, request: &Request) -> Answered {
     let text = |name: &str| request.body.get(name).and_then(Value::as_str);
     let active = match entered(context, &request.active, text("draft")) {
@@ -152,22 +160,21 @@ pub async fn code(context: &CallbackContext, request: &Request) -> Answered {
 /// Whether RetailCRM has every code that the settings name.
 async fn known_codes(active: &ActiveIntegration) -> (bool, String) {
     let settings = &active.integration.settings;
-    let ru = settings.language == Language::Ru;
+    let language = settings.language;
     match Lists::read(&*active.vendors.crm).await {
-        Err(error) => (false, crm_words(ru, &error)),
+        Err(error) => (false, crm_words(language, &error)),
         Ok(lists) => {
-            let wrong: Vec<String> = lists.wrong(settings).iter().map(|wrong| wrong.text(settings.language)).collect();
-            match (wrong.is_empty(), ru) {
-                (true, true) => (true, "Все коды настроек есть в RetailCRM".to_owned()),
-                (true, false) => (true, "RetailCRM has every code of the settings".to_owned()),
-                (false, _) => (false, wrong.join("; ")),
+            let wrong: Vec<String> = lists.wrong(settings).iter().map(|wrong| wrong.text(language)).collect();
+            if wrong.is_empty() {
+                let text = "Все коды настроек есть в RetailCRM";
+                return (true, pick(language, text, "RetailCRM has every code of the settings").to_owned());
             }
+            (false, wrong.join("; "))
         }
     }
 }
 
-/// # Errors
-/// Why RetailCRM does not let the shop's key in.
+/// Whether RetailCRM lets the shop's key in.
 pub async fn accepted(active: &ActiveIntegration) -> Result<(), CrmError> {
     active.vendors.crm.credentials().await.map(|_| ())
 }
@@ -209,10 +216,8 @@ async fn tariffs(context: &CallbackContext, active: &ActiveIntegration, town: &s
         Err(held) => (false, texts::held_back(language, &held).text),
         Ok(Err(error)) => (false, texts::courier(context, active, None, &error).await.text),
         Ok(Ok(tariffs)) if tariffs.is_empty() => {
-            let text = match language {
-                Language::Ru => "Тарифов нет: обратитесь в курьерскую службу для их настройки",
-                Language::En => "There are no tariffs: ask the courier service to set them up",
-            };
+            let ru = "Тарифов нет: обратитесь в курьерскую службу для их настройки";
+            let text = pick(language, ru, "There are no tariffs: ask the courier service to set them up");
             (false, text.to_owned())
         }
         Ok(Ok(tariffs)) => {
@@ -225,11 +230,8 @@ async fn tariffs(context: &CallbackContext, active: &ActiveIntegration, town: &s
     }
 }
 
-fn crm_words(ru: bool, error: &CrmError) -> String {
-    let text = if ru {
-        "RetailCRM не отвечает или не принимает ключ"
-    } else {
-        "RetailCRM does not answer or refuses the key"
-    };
+fn crm_words(language: Language, error: &CrmError) -> String {
+    let ru = "RetailCRM не отвечает или не принимает ключ";
+    let text = pick(language, ru, "RetailCRM does not answer or refuses the key");
     format!("{text} ({error})")
 }

@@ -9,8 +9,6 @@ use shared::store::intents::{OrderRequest, RequestKind};
 use crate::callbacks::{Answered, CallbackContext, Refusal, Request, Waited, delivery_of, done, texts, wait_served};
 use crate::hint::Hint;
 
-/// # Errors
-/// Why the delivery stays.
 pub async fn delete(context: &CallbackContext, request: &Request) -> Answered {
     let (active, language) = (&request.active, request.language());
     let asked = DeleteRequest::parse(&request.body.to_string()).map_err(|bad| texts::misread(language, &bad))?;

@@ -7,9 +7,6 @@ use crate::callbacks::{Answered, CallbackContext, Refusal, Request, result, text
 
 /// Answers pairs `[delivery type code, instance code of its module]`; types without a module
 /// are left out. The body is not looked at.
-///
-/// # Errors
-/// When RetailCRM does not answer or refuses.
 pub async fn delivery_types(_context: &CallbackContext, request: &Request) -> Answered {
     match request.active.vendors.crm.delivery_types().await {
         Ok(all) => {

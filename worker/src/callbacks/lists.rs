@@ -18,9 +18,6 @@ const KEPT: Duration = Duration::from_secs(23 * 3600);
 const SERVICES: &str = "services";
 
 /// `tariffList`: the courier's modes, for the default tariff of a delivery type.
-///
-/// # Errors
-/// What MeaSoft says.
 pub async fn tariffs(context: &CallbackContext, request: &Request) -> Answered {
     let language = request.language();
     let modes = services(context, &request.active).await?;
@@ -113,9 +110,6 @@ where
 }
 
 /// The courier's modes.
-///
-/// # Errors
-/// What MeaSoft says, when none are kept.
 pub async fn services(context: &CallbackContext, active: &ActiveIntegration) -> Result<Vec<Service>, Refusal> {
     let language = active.integration.settings.language;
     kept(context, active, SERVICES, async || match context.tools.ask(active, active.vendors.courier.services()).await {
@@ -137,9 +131,6 @@ fn points_in(town: &Resolved) -> PickupFilter {
 }
 
 /// The pick-up points of a town.
-///
-/// # Errors
-/// What MeaSoft says, when none are kept.
 pub async fn points_of(
     context: &CallbackContext,
     active: &ActiveIntegration,

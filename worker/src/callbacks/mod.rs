@@ -125,9 +125,6 @@ pub fn key_field(active: &ActiveIntegration) -> BTreeMap<String, String> {
 }
 
 /// The delivery behind an id of ours; `None` for ids of others and for unknown ones.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn delivery_of(
     context: &CallbackContext,
     active: &ActiveIntegration,

@@ -1,7 +1,5 @@
 //! Tells RetailCRM what the module offers (retailcrm-api.md E).
 
-use std::collections::BTreeMap;
-
 use shared::domain::{Integration, Language, status_list};
 use shared::retailcrm::wire::module::{
     DataField, DeliveryConfiguration, IntegrationModule, Integrations, ModulePaymentType, ModuleSettings, ModuleStatus,
@@ -10,6 +8,7 @@ use shared::retailcrm::wire::module::{
 use shared::retailcrm::wire::order::PayerType;
 use shared::retailcrm::{Crm, CrmError};
 
+use crate::callbacks::texts::pick;
 use crate::callbacks::{KEY_FIELD, print};
 use crate::vendor::ActiveIntegration;
 
@@ -52,24 +51,31 @@ pub fn module(
     module_code: &str,
     settings: Option<ModuleSettings>,
 ) -> IntegrationModule {
-    let language = integration.settings.language;
-    let ru = language == Language::Ru;
     let base = public_url.trim_end_matches('/');
-    let paths = |pairs: &[(&str, String)]| -> BTreeMap<String, String> {
-        pairs.iter().map(|(name, path)| ((*name).to_owned(), path.clone())).collect()
-    };
-    let callbacks: Vec<(&str, String)> =
-        ACTIONS.iter().map(|action| (*action, format!("/retailcrm/callback/{action}"))).collect();
-    let delivery = DeliveryConfiguration {
-        description: Some(
-            if ru {
-                "Передача заказов в курьерскую службу"
-            } else {
-                "Hands orders over to the courier service"
-            }
-            .to_owned(),
-        ),
-        actions: paths(&callbacks),
+    IntegrationModule {
+        code: integration.code(module_code),
+        integration_code: module_code.to_owned(),
+        active: true,
+        freeze: false,
+        name: Some("Курьерская служба 2008".to_owned()),
+        logo: Some(format!("{base}/retailcrm/logo.svg")),
+        client_id: Some(integration.secrets.client_id.clone()),
+        base_url: Some(base.to_owned()),
+        actions: ["activity", "settings"].map(|name| (name.to_owned(), format!("/retailcrm/{name}"))).into(),
+        account_url: Some(format!("{base}/retailcrm/account")),
+        available_countries: Vec::new(),
+        integrations: Integrations { delivery: Some(delivery(integration, settings)) },
+    }
+}
+
+fn delivery(integration: &Integration, settings: Option<ModuleSettings>) -> DeliveryConfiguration {
+    let language = integration.settings.language;
+    let forms = &integration.settings.print_forms;
+    let description =
+        pick(language, "Передача заказов в курьерскую службу", "Hands orders over to the courier service");
+    DeliveryConfiguration {
+        description: Some(description.to_owned()),
+        actions: ACTIONS.map(|action| (action.to_owned(), format!("/retailcrm/callback/{action}"))).into(),
         payer_type: vec![PayerType::Receiver, PayerType::Sender],
         plate_print_limit: i64::try_from(print::LIMIT).ok(),
         rate_delivery_cost: true,
@@ -82,46 +88,27 @@ pub fn module(
         // MeaSoft needs them in every order (measoft-api.md §7.1).
         required_fields: ["firstName", "phone"].map(str::to_owned).to_vec(),
         status_list: statuses(integration),
-        plate_list: integration
-            .settings
-            .print_forms
+        plate_list: forms
             .iter()
             .map(|form| Plate { kind: "order".to_owned(), code: form.code.clone(), label: form.label.clone() })
             .collect(),
-        delivery_data_field_list: vec![DataField {
-            code: KEY_FIELD.to_owned(),
-            label: if ru { "API ключ службы доставки" } else { "Delivery service API key" }.to_owned(),
-            hint: Some(
-                if ru {
-                    "Значение для параметра key в триггерах"
-                } else {
-                    "Value of the triggers' parameter key"
-                }
-                .to_owned(),
-            ),
-            kind: "text".to_owned(),
-            visible: true,
-            ..DataField::default()
-        }],
+        delivery_data_field_list: vec![key_field(language)],
         shipment_data_field_list: Vec::new(),
         settings,
-    };
-    IntegrationModule {
-        code: integration.code(module_code),
-        integration_code: module_code.to_owned(),
-        active: true,
-        freeze: false,
-        name: Some("Курьерская служба 2008".to_owned()),
-        logo: Some(format!("{base}/retailcrm/logo.svg")),
-        client_id: Some(integration.secrets.client_id.clone()),
-        base_url: Some(base.to_owned()),
-        actions: paths(&[
-            ("activity", "/retailcrm/activity".to_owned()),
-            ("settings", "/retailcrm/settings".to_owned()),
-        ]),
-        account_url: Some(format!("{base}/retailcrm/account")),
-        available_countries: Vec::new(),
-        integrations: Integrations { delivery: Some(delivery) },
+    }
+}
+
+/// Shows the shop the key of its triggers.
+fn key_field(language: Language) -> DataField {
+    let label = pick(language, "API ключ службы доставки", "Delivery service API key");
+    let hint = pick(language, "Значение для параметра key в триггерах", "Value of the triggers' parameter key");
+    DataField {
+        code: KEY_FIELD.to_owned(),
+        label: label.to_owned(),
+        hint: Some(hint.to_owned()),
+        kind: "text".to_owned(),
+        visible: true,
+        ..DataField::default()
     }
 }
 

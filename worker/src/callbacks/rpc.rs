@@ -9,8 +9,9 @@ use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use serde_json::Value;
 use shared::bootstrap::Ctx;
+use shared::clock::elapsed;
 use shared::domain::{IntegrationState, Language};
-use shared::message::{CallbackReply, Change, Command, Envelope, Lane, Outcome, decode};
+use shared::message::{CallbackReply, Change, Command, Envelope, Kind, Lane, Outcome, decode};
 use shared::queue::open::Callbacks;
 use shared::queue::{Delivery, Replier};
 use shared::retailcrm::AllowedHosts;
@@ -35,7 +36,7 @@ const TRAVEL: Duration = Duration::from_millis(250);
 /// What a reply has besides its body, bytes.
 const HEAD_ROOM: usize = 256;
 
-/// The desk of a worker.
+/// What a worker's callbacks work with.
 pub fn context(
     ctx: &Ctx,
     tools: Tools,
@@ -96,57 +97,35 @@ async fn attend(context: &CallbackContext, envelope: Envelope, longest: usize) -
         return error(&texts::unavailable(Language::Ru));
     };
     let deadline = if action == "calculate" { context.calculate_deadline } else { context.callback_deadline };
-    let number = number_of(&request);
+    let (integration, language) = (active.id(), active.integration.settings.language);
+    let mut entry = Entry::new(started, What::Trigger, "");
+    entry.integration = Some(integration);
+    entry.number = number_of(&request);
+    entry.op = Some(format!("callback.{action}"));
     let request = Request {
         answer_by: answer_by(started, envelope.received_at, deadline),
-        active: active.clone(),
+        active,
         body: request,
         command: envelope.id.to_string(),
         received_at: envelope.received_at,
     };
-    let language = active.integration.settings.language;
-    let answered = match context.in_hand.take(active.id()) {
-        None => Err(texts::too_many(language)),
-        Some(_place) => {
-            // Nobody waits for it after that. What waits for an order of its own accord answers
-            // a moment before.
-            let left = Duration::try_from(request.answer_by.duration_since(started)).unwrap_or_default();
-            let handled = AssertUnwindSafe(dispatch(context, &action, request)).catch_unwind();
-            match tokio::time::timeout(left + TRAVEL / 5, handled).await {
-                Ok(Ok(answered)) => answered,
-                Ok(Err(_)) => {
-                    tracing::error!(integration = active.id().0, action, "a callback's handler broke off");
-                    Err(texts::unavailable(language))
-                }
-                Err(_) => Err(texts::courier_away(language)),
-            }
-        }
-    };
-    // What the queue does not take is refused here, in words: sent, it would take along what else
-    // is on its way.
-    let answered = answered.and_then(|reply| {
+    let answered = answered(context, &action, request, started).await.and_then(|reply| {
+        // What the queue does not take is refused here, in words: sent, it would take along what
+        // else is on its way.
         let bytes = reply.body.len().saturating_add(HEAD_ROOM);
         if bytes > longest { Err(texts::too_large(language, bytes, longest)) } else { Ok(reply) }
     });
-    let now = context.tools.clock.now();
-    let took = Duration::try_from(now.duration_since(started)).unwrap_or_default();
-    let (label, outcome) = match &answered {
-        Ok(_) => ("ok", Outcome::Done(Change::Synced)),
-        Err(refusal) => (refusal.label, Outcome::AlreadyDone(refusal.label)),
+    let took = elapsed(started, context.tools.clock.now());
+    let (label, outcome, words) = match &answered {
+        Ok(_) => ("ok", Outcome::Done(Change::Synced), format!("callback {action} answered")),
+        Err(Refusal { label, text, .. }) => {
+            (*label, Outcome::AlreadyDone(label), format!("callback {action} refused: {text}"))
+        }
     };
-    context.tools.metrics.command(shared::message::Kind::Callback, &outcome, took);
-    let said = match &answered {
-        Ok(_) => format!("callback {action} answered"),
-        Err(refusal) => format!("callback {action} refused: {}", refusal.text),
-    };
-    let mut entry = Entry::new(started, What::Trigger, said).outcome(label);
-    entry.integration = Some(active.id());
-    entry.number = number;
-    entry.op = Some(format!("callback.{action}"));
-    entry.duration = Some(took);
-    context.tools.journal.write(entry);
+    context.tools.metrics.command(Kind::Callback, &outcome, took);
+    context.tools.journal.write(Entry { text: words, duration: Some(took), ..entry.outcome(label) });
     tracing::info!(
-        integration = active.id().0,
+        integration = integration.0,
         action,
         outcome = label,
         traceparent = envelope.traceparent.as_deref(),
@@ -154,6 +133,23 @@ async fn attend(context: &CallbackContext, envelope: Envelope, longest: usize) -
         "callback.answered"
     );
     answered.unwrap_or_else(|refusal| error(&refusal))
+}
+
+/// What the handler answers while somebody waits for it. What waits for an order of its own accord
+/// answers a moment before.
+async fn answered(context: &CallbackContext, action: &str, request: Request, started: Timestamp) -> Answered {
+    let (integration, language) = (request.active.id(), request.language());
+    let Some(_place) = context.in_hand.take(integration) else { return Err(texts::too_many(language)) };
+    let left = elapsed(started, request.answer_by);
+    let handled = AssertUnwindSafe(dispatch(context, action, request)).catch_unwind();
+    match tokio::time::timeout(left + TRAVEL / 5, handled).await {
+        Ok(Ok(answered)) => answered,
+        Ok(Err(_)) => {
+            tracing::error!(integration = integration.0, action, "a callback's handler broke off");
+            Err(texts::unavailable(language))
+        }
+        Err(_) => Err(texts::courier_away(language)),
+    }
 }
 
 /// Clocks of two machines may differ: a worker never believes that more time is left than

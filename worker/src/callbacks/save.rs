@@ -16,8 +16,6 @@ use crate::order::report::module_status;
 use crate::order::saved_request::SavedRequest;
 use crate::vendor::ActiveIntegration;
 
-/// # Errors
-/// What the manager has to know.
 pub async fn save(context: &CallbackContext, request: &Request) -> Answered {
     let (active, language) = (&request.active, request.language());
     let raw = request.body.to_string();

@@ -48,9 +48,6 @@ pub(crate) async fn town(
 }
 
 /// The town of an address, in words when there is none.
-///
-/// # Errors
-/// What the manager has to fill in.
 pub async fn resolved(
     context: &CallbackContext,
     active: &ActiveIntegration,

@@ -16,7 +16,7 @@ use crate::vendor::ActiveIntegration;
 /// The sentence managers know for an answer that is no answer.
 pub const WRONG_FORMAT_RU: &str = "Служба доставки прислала ответ в неверном формате";
 
-const fn pick(language: Language, ru: &'static str, en: &'static str) -> &'static str {
+pub(crate) const fn pick(language: Language, ru: &'static str, en: &'static str) -> &'static str {
     match language {
         Language::Ru => ru,
         Language::En => en,
