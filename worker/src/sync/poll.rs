@@ -256,13 +256,7 @@ impl<'a> Stream<'a> {
             integration: Some(integration),
             delivery: Some(delivery),
             number,
-            kind: Kind::SyncStatuses.as_str().to_owned(),
-            reason: give_up.reason.to_owned(),
-            fault: give_up.fault,
-            detail: give_up.detail,
-            tries: 1,
-            command: None,
-            raw: None,
+            ..NewDeadLetter::new(Kind::SyncStatuses.as_str(), give_up)
         };
         self.tools.store.add_dead_letter(&dead).await?;
         Ok(())
@@ -311,15 +305,8 @@ impl<'a> Stream<'a> {
         let give_up = reason::give_up(reason::COMMIT_NOT_EFFECTIVE, self.name());
         let dead = NewDeadLetter {
             integration: Some(self.active.id()),
-            delivery: None,
             number: Some(self.name()),
-            kind: Kind::SyncStatuses.as_str().to_owned(),
-            reason: give_up.reason.to_owned(),
-            fault: give_up.fault,
-            detail: give_up.detail,
-            tries: 1,
-            command: None,
-            raw: None,
+            ..NewDeadLetter::new(Kind::SyncStatuses.as_str(), give_up)
         };
         self.tools.store.add_dead_letter(&dead).await?;
         Ok(())

@@ -8,12 +8,14 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
+use shared::clock::{self, elapsed};
 use shared::domain::status_list::module_code;
 use shared::domain::{CrmOrderId, Delivery, DeliveryId, DeliveryState};
 use shared::message::{Change, Command, Envelope, Kind, Outcome, RetryWhy};
 use shared::retailcrm::CrmError;
 use shared::retailcrm::error::Class;
 use shared::retailcrm::wire::tracking::{MAX_UPDATES, TrackingEntry, TrackingUpdate};
+use shared::retry::Waits;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::journal::{Entry, What};
 use shared::store::tracking_outbox::{TrackingState, UNKNOWN_CODE, UNKNOWN_DELIVERY, Waiting};
@@ -236,21 +238,10 @@ const TRACKING: &str = "tracking";
 /// right. One letter for the integration.
 async fn denied(tools: &Tools, active: &ActiveIntegration, ids: &[i64], error: &CrmError) -> store::Result<Halt> {
     let now = tools.clock.now();
-    tools.store.postpone_tracking(ids, now.checked_add(MODULE_OFF).unwrap_or(now)).await?;
+    tools.store.postpone_tracking(ids, clock::later(now, MODULE_OFF)).await?;
     let give_up = reason::give_up(reason::CRM_SCOPE_MISSING, error.to_string());
     let envelope = Envelope::new(Command::PushStatuses {}, Some(active.id()), now);
-    let dead = NewDeadLetter {
-        integration: Some(active.id()),
-        delivery: None,
-        number: Some(TRACKING.to_owned()),
-        kind: Kind::PushStatuses.as_str().to_owned(),
-        reason: give_up.reason.to_owned(),
-        fault: give_up.fault,
-        detail: give_up.detail,
-        tries: 1,
-        command: serde_json::to_string(&envelope).ok(),
-        raw: None,
-    };
+    let dead = NewDeadLetter { number: Some(TRACKING.to_owned()), ..NewDeadLetter::of(&envelope, give_up) };
     tools.store.add_dead_letter(&dead).await?;
     Ok(Halt::Later(Outcome::RetryLater { why: RetryWhy::CrmUnavailable, not_before: None }))
 }
@@ -278,21 +269,19 @@ async fn accepted(
     ids: &[i64],
 ) -> store::Result<()> {
     // RetailCRM has them: not to know it would send them twice.
-    let mut pause = Duration::from_millis(50);
+    let mut waits = Waits::between(Duration::from_millis(50), Duration::from_secs(2));
     let mut left = 10;
     while let Err(error) = tools.store.tracking_sent(ids).await {
         if left == 0 {
             return Err(error);
         }
         left -= 1;
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(2));
+        tokio::time::sleep(waits.next_wait()).await;
     }
     let now = tools.clock.now();
     for batch in batches {
         for status in batch.statuses.iter().filter(|s| s.dated) {
-            let took = now.as_millisecond() - status.at.as_millisecond();
-            tools.metrics.status_to_crm(Duration::from_millis(u64::try_from(took).unwrap_or(0)));
+            tools.metrics.status_to_crm(elapsed(status.at, now));
         }
         let codes: Vec<&str> = batch.statuses.iter().map(|s| s.code.as_str()).collect();
         let entry = Entry::new(now, What::Crm, format!("RetailCRM told: {}", codes.join(", ")));
@@ -324,7 +313,7 @@ async fn module_is_on(tools: &Tools, active: &ActiveIntegration, ids: &[i64]) ->
     }
     tracing::warn!(integration = active.id().0, "the delivery module is not on in RetailCRM: statuses wait");
     let now = tools.clock.now();
-    tools.store.postpone_tracking(ids, now.checked_add(MODULE_OFF).unwrap_or(now)).await?;
+    tools.store.postpone_tracking(ids, clock::later(now, MODULE_OFF)).await?;
     Err(Halt::Later(Outcome::RetryLater { why: RetryWhy::CrmUnavailable, not_before: None }))
 }
 
@@ -383,16 +372,10 @@ async fn add_dead_letter(
     let give_up = reason::give_up(reason::STATUS_REFUSED, format!("{}: {error}", codes.join(", ")));
     let envelope = Envelope::new(Command::PushStatuses {}, Some(active.id()), now);
     let dead = NewDeadLetter {
-        integration: Some(active.id()),
         delivery: Some(batch.delivery),
         number: Some(batch.number.clone()),
-        kind: Kind::PushStatuses.as_str().to_owned(),
-        reason: give_up.reason.to_owned(),
-        fault: give_up.fault,
-        detail: give_up.detail,
         tries: attempt + 1,
-        command: serde_json::to_string(&envelope).ok(),
-        raw: None,
+        ..NewDeadLetter::of(&envelope, give_up)
     };
     let mut tx = tools.store.db.begin().await?;
     tx.settle_tracking(&ids, TrackingState::Dead, Some("refused by RetailCRM"), now).await?;
