@@ -33,141 +33,72 @@ impl Candidate {
 /// Envelope key of a `Reconcile` that looks at RetailCRM's side only.
 pub const RECONCILE_HISTORY: &str = "history";
 
-/// What is wanted. A trigger is a hint: the handler reads the order and acts on what it
-/// finds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "body")]
-pub enum Command {
+/// Makes the commands, their kinds and lanes of a row each: name, fields, lane.
+macro_rules! commands {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$note:meta])* $field:ident: $type:ty),* $(,)? } => $lane:ident,)*) => {
+        /// What is wanted. A trigger is a hint: the handler reads the order and acts on what it
+        /// finds.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", content = "body")]
+        pub enum Command { $($(#[$doc])* $name { $($(#[$note])* $field: $type),* }),* }
+
+        /// The closed set of command kinds: metric label and journal word.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Kind { $($name),* }
+
+        impl Kind {
+            pub const ALL: [Self; [$(stringify!($name)),*].len()] = [$(Self::$name),*];
+
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),* }
+            }
+
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+            }
+        }
+
+        impl Command {
+            pub const fn kind(&self) -> Kind {
+                match self { $(Self::$name { .. } => Kind::$name),* }
+            }
+
+            pub const fn lane(&self) -> Lane {
+                match self { $(Self::$name { .. } => Lane::$lane),* }
+            }
+        }
+    };
+}
+
+commands! {
     SendOrder {
         number: OrderNumber,
         /// Declared value that the trigger named, if it named one.
         declared: Option<Kopecks>,
-    },
-    UpdateOrder {
-        number: OrderNumber,
-        declared: Option<Kopecks>,
-    },
+    } => Interactive,
+    UpdateOrder { number: OrderNumber, declared: Option<Kopecks> } => Interactive,
     /// The envelope's integration is the first candidate's.
-    CancelOrder {
-        number: OrderNumber,
-        declared: Option<Kopecks>,
-        candidates: Vec<Candidate>,
-    },
+    CancelOrder { number: OrderNumber, declared: Option<Kopecks>, candidates: Vec<Candidate> } => Interactive,
     /// Look at what is due for this order: a retry whose time has come, or the sweep
     /// found nobody working on it.
-    ResumeOrder {
-        number: OrderNumber,
-    },
+    ResumeOrder { number: OrderNumber } => Interactive,
     /// Ask the courier whether a paused integration's credentials work again.
-    ProbeIntegration {},
-    SyncStatuses {},
-    PushStatuses {},
-    SyncPayments {},
-    Reconcile {},
-    RefreshReferences {},
-    Retention {},
+    ProbeIntegration {} => Interactive,
+    SyncStatuses {} => Bulk,
+    PushStatuses {} => Bulk,
+    SyncPayments {} => Bulk,
+    Reconcile {} => Bulk,
+    RefreshReferences {} => Bulk,
+    Retention {} => Bulk,
     /// A synchronous request of RetailCRM's delivery module (retailcrm-api.md F).
     Callback {
         action: String,
         /// The decoded JSON of the request field, or the query as an object.
         request: Value,
-    },
-}
-
-/// The closed set of command kinds: metric label and journal word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    SendOrder,
-    UpdateOrder,
-    CancelOrder,
-    ResumeOrder,
-    ProbeIntegration,
-    SyncStatuses,
-    PushStatuses,
-    SyncPayments,
-    Reconcile,
-    RefreshReferences,
-    Retention,
-    Callback,
-}
-
-impl Kind {
-    pub const ALL: [Self; 12] = [
-        Self::SendOrder,
-        Self::UpdateOrder,
-        Self::CancelOrder,
-        Self::ResumeOrder,
-        Self::ProbeIntegration,
-        Self::SyncStatuses,
-        Self::PushStatuses,
-        Self::SyncPayments,
-        Self::Reconcile,
-        Self::RefreshReferences,
-        Self::Retention,
-        Self::Callback,
-    ];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::SendOrder => "SendOrder",
-            Self::UpdateOrder => "UpdateOrder",
-            Self::CancelOrder => "CancelOrder",
-            Self::ResumeOrder => "ResumeOrder",
-            Self::ProbeIntegration => "ProbeIntegration",
-            Self::SyncStatuses => "SyncStatuses",
-            Self::PushStatuses => "PushStatuses",
-            Self::SyncPayments => "SyncPayments",
-            Self::Reconcile => "Reconcile",
-            Self::RefreshReferences => "RefreshReferences",
-            Self::Retention => "Retention",
-            Self::Callback => "Callback",
-        }
-    }
-
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
+    } => Rpc,
 }
 
 impl Command {
-    #[must_use]
-    pub const fn kind(&self) -> Kind {
-        match self {
-            Self::SendOrder { .. } => Kind::SendOrder,
-            Self::UpdateOrder { .. } => Kind::UpdateOrder,
-            Self::CancelOrder { .. } => Kind::CancelOrder,
-            Self::ResumeOrder { .. } => Kind::ResumeOrder,
-            Self::ProbeIntegration {} => Kind::ProbeIntegration,
-            Self::SyncStatuses {} => Kind::SyncStatuses,
-            Self::PushStatuses {} => Kind::PushStatuses,
-            Self::SyncPayments {} => Kind::SyncPayments,
-            Self::Reconcile {} => Kind::Reconcile,
-            Self::RefreshReferences {} => Kind::RefreshReferences,
-            Self::Retention {} => Kind::Retention,
-            Self::Callback { .. } => Kind::Callback,
-        }
-    }
-
-    #[must_use]
-    pub const fn lane(&self) -> Lane {
-        match self {
-            Self::SendOrder { .. }
-            | Self::UpdateOrder { .. }
-            | Self::CancelOrder { .. }
-            | Self::ResumeOrder { .. }
-            | Self::ProbeIntegration {} => Lane::Interactive,
-            Self::SyncStatuses {}
-            | Self::PushStatuses {}
-            | Self::SyncPayments {}
-            | Self::Reconcile {}
-            | Self::RefreshReferences {}
-            | Self::Retention {} => Lane::Bulk,
-            Self::Callback { .. } => Lane::Rpc,
-        }
-    }
-
     /// The order's number, when the command is about one order.
     #[must_use]
     pub const fn number(&self) -> Option<&OrderNumber> {
