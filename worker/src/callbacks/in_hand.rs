@@ -1,5 +1,5 @@
 //! How many requests of one integration are in hand: a shop whose courier does not answer must
-//! not use up the desk of all.
+//! not use up the places of all.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

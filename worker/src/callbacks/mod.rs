@@ -156,7 +156,7 @@ pub enum Waited {
     GoesOn,
 }
 
-/// Waits until everything wished for so far is served, whichever worker serves it; no
+/// Waits until everything asked for so far is served, whichever worker serves it; no
 /// longer than the caller does, and not for what is put off beyond that.
 pub async fn wait_served(
     context: &CallbackContext,

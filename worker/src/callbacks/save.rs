@@ -1,5 +1,5 @@
 //! `save`: register the delivery or change it. What the manager entered is kept with the
-//! delivery, then the order is wished for like any other; the answer is what became of it.
+//! delivery, then the order is asked for like any other; the answer is what became of it.
 
 use jiff::Timestamp;
 use shared::domain::delivery::DeliveryState as S;

@@ -1,5 +1,5 @@
-//! Writes what follows from a row that was taken over: what RetailCRM is to be told, the journal, the
-//! request to settle the payment, letters.
+//! Writes what follows from a row that was taken over: what is to be reported to RetailCRM, the
+//! journal, the request to settle the payment, letters.
 
 use jiff::Timestamp;
 use shared::crypto::sha256_hex;
@@ -26,11 +26,11 @@ pub(super) async fn note(
     now: Timestamp,
 ) -> store::Result<u64> {
     let d = &merged.delivery;
-    let mut told = Vec::new();
+    let mut added = Vec::new();
     let mut unknown = 0;
     for new in tracking(merged, seen_at) {
         if tx.add_tracking(&new).await? {
-            told.push(words(&new));
+            added.push(words(&new));
             if new.why == Some(UNKNOWN_CODE) {
                 unknown += 1;
                 tx.add_dead_letter_once(&unmapped_letter(d, &new.code), now).await?;
@@ -40,7 +40,7 @@ pub(super) async fn note(
             }
         }
     }
-    let entry = Entry::new(now, What::Status, seen(&told, facts)).about(d.integration, d.number.as_str());
+    let entry = Entry::new(now, What::Status, seen(&added, facts)).about(d.integration, d.number.as_str());
     tx.append_journal(&entry.orderno(d.orderno.as_str())).await?;
     let wanted = settings.payment_status.is_some() || settings.receive_payment;
     if merged.closed && wanted {
@@ -54,7 +54,7 @@ pub(super) async fn note(
     Ok(unknown)
 }
 
-/// The statuses of a row as RetailCRM is to be told them, or not.
+/// The statuses of a row as they are to be reported to RetailCRM, or not.
 fn tracking(merged: &Merged, seen_at: Timestamp) -> impl Iterator<Item = NewTracking> {
     let d = &merged.delivery;
     let last = merged.statuses.len().saturating_sub(1);
@@ -73,8 +73,8 @@ fn tracking(merged: &Merged, seen_at: Timestamp) -> impl Iterator<Item = NewTrac
 }
 
 /// A row in the journal's words.
-fn seen(told: &[String], facts: &Facts) -> String {
-    let mut text = if told.is_empty() { "seen again with other figures".to_owned() } else { told.join(", ") };
+fn seen(added: &[String], facts: &Facts) -> String {
+    let mut text = if added.is_empty() { "seen again with other figures".to_owned() } else { added.join(", ") };
     if let Some(price) = facts.price {
         text.push_str(&format!("; sum {price} {}", facts.paytype.as_deref().unwrap_or("")));
     }
