@@ -3,10 +3,11 @@
 //!
 //! A trigger's way: [`consume::triggers`] records what it wants, [`dispatch`] gives it a slot when it
 //! is due. Then [`order`] has it, a batch at a time: `gather` reads the orders that bear its number and
-//! takes them in hand, `decide` says what to do, `courier` does it at MeaSoft, `report` tells
-//! RetailCRM, and `batch` records the result as `settle` says.
+//! takes them in hand, `decide` says what to do, `place`, `edit`, `cancel` and `look_up` do it at
+//! MeaSoft, `report` tells RetailCRM, and `record` stores the result as `settle` says.
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+mod ask;
 pub mod callbacks;
 pub mod consume;
 pub mod dispatch;

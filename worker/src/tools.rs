@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::clock::Clock;
+use shared::clock::{Clock, later};
 use shared::retailcrm::CrmError;
 use shared::store::Store;
 use shared::store::journal::Journal;
@@ -47,6 +47,14 @@ pub struct Tools {
     pub towns: Arc<TownCache>,
     /// Rings when an order has been worked on.
     pub notifier: Arc<Notifier>,
+}
+
+impl Tools {
+    /// Until when a lease that is taken or renewed now holds.
+    #[must_use]
+    pub fn lease_until(&self) -> Timestamp {
+        later(self.clock.now(), self.limits.lease)
+    }
 }
 
 impl References {

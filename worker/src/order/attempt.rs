@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 use shared::domain::Delivery;
+use shared::domain::delivery::{DeliveryState as S, Event};
+use shared::measoft::codes::UNKNOWN_CODE;
 use shared::message::{GiveUp, Outcome, RetryWhy};
 use shared::retailcrm::wire::order::Order;
 use shared::store::intents::Intent;
@@ -10,6 +12,13 @@ use shared::store::past_deliveries::PastDelivery;
 use crate::order::decide::Requested;
 use crate::order::desired::Desired;
 use crate::order::saved_request::SavedRequest;
+
+/// Delayed tries of what MeaSoft refuses with a code that nobody knows.
+const UNKNOWN_TRIES: u32 = 2;
+
+/// A step on an attempt's way. `Err`: what the attempt has come to, good or bad. `Ok`: it goes on,
+/// and what is known by now is decided on.
+pub type Step<T = ()> = Result<T, Outcome>;
 
 #[derive(Debug)]
 pub struct Attempt {
@@ -88,11 +97,43 @@ impl Attempt {
         }
     }
 
+    /// The order as it is to be handed over, if it can be.
+    #[must_use]
+    pub fn wanted(&self) -> Option<&Desired> {
+        self.desired.as_ref().and_then(|desired| desired.as_ref().ok())
+    }
+
+    /// The delivery that is leased for it: nothing is done at MeaSoft without.
+    pub(crate) const fn held(&self) -> &Delivery {
+        self.delivery.as_ref().expect("an order is worked on at MeaSoft only with its delivery leased")
+    }
+
+    pub(crate) const fn held_mut(&mut self) -> &mut Delivery {
+        self.delivery.as_mut().expect("an order is worked on at MeaSoft only with its delivery leased")
+    }
+
+    pub(crate) fn step(&mut self, event: Event) {
+        let d = self.held_mut();
+        match d.state.after(event) {
+            Some(next) => d.state = next,
+            None => tracing::error!(state = d.state.as_str(), ?event, "a move that cannot happen; the state stays"),
+        }
+    }
+
+    /// MeaSoft refused it in words that nobody knows: it may pass.
+    pub(crate) fn may_pass(&self, reason: &str) -> bool {
+        reason == UNKNOWN_CODE && self.intent.attempt < UNKNOWN_TRIES
+    }
+
+    /// A cancel of ours that nobody recorded the outcome of.
+    pub(crate) fn is_cancel_open(&self) -> bool {
+        self.delivery.as_ref().is_some_and(|d| d.state == S::Created && d.cancelled_by_us)
+    }
+
     /// MeaSoft was sent what would be sent now.
     #[must_use]
     pub fn is_as_wanted(&self) -> bool {
-        let wanted =
-            self.desired.as_ref().and_then(|desired| desired.as_ref().ok()).map(|desired| desired.hash.as_str());
+        let wanted = self.wanted().map(|desired| desired.hash.as_str());
         wanted.is_some() && self.delivery.as_ref().is_some_and(|d| d.sent_hash.as_deref() == wanted)
     }
 
@@ -105,8 +146,14 @@ impl Attempt {
         self.outcome = Some(outcome);
     }
 
+    pub fn close_on(&mut self, step: Step) {
+        if let Err(outcome) = step {
+            self.close(outcome);
+        }
+    }
+
     pub fn retry(&mut self, why: RetryWhy, not_before: Option<Timestamp>) {
-        self.close(Outcome::RetryLater { why, not_before });
+        self.close(Outcome::retry_at(why, not_before));
     }
 
     pub fn give_up(&mut self, give_up: GiveUp) {

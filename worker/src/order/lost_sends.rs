@@ -16,9 +16,9 @@ use shared::store::numbers::{numbers, numbers_by_id};
 use shared::store::{self, StoreError};
 
 use crate::order::attempt::Attempt;
-use crate::order::courier::{phase, take_over};
 use crate::order::prepayment::PREPAYMENT;
 use crate::order::recognise::is_cancelled_by_client;
+use crate::order::take_over::{phase, take_over};
 use crate::takeover;
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
@@ -73,15 +73,10 @@ pub async fn find(tools: &Tools, active: &ActiveIntegration, attempts: &mut [&mu
     // The courier's day may be ahead of or behind ours.
     let day = |at: Timestamp| ZonedDateTime::new(at, TimeZone::UTC).date();
     let (from, to) = (day(window.from - 24.hours()), day(now + 24.hours()));
-    let rows = match tools.ask(active, active.vendors.courier.status_by_created(from, to, Done::All)).await {
-        Ok(Ok(rows)) => rows,
-        Ok(Err(error)) => {
-            let outcome = tools.failure(active, &error).await;
+    let rows = match tools.answer(active, active.vendors.courier.status_by_created(from, to, Done::All)).await {
+        Ok(rows) => rows,
+        Err(outcome) => {
             suspects.iter_mut().for_each(|attempt| attempt.close(outcome.clone()));
-            return Seen::default();
-        }
-        Err(closed) => {
-            suspects.iter_mut().for_each(|attempt| attempt.close(closed.clone()));
             return Seen::default();
         }
     };
@@ -128,8 +123,7 @@ fn lines<'a>(codes: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
 /// The order's parcel among the rows, the newest of several. One that we cancelled is none any
 /// more.
 fn own<'a>(attempt: &Attempt, rows: &'a [StatusRow]) -> Option<&'a StatusRow> {
-    let desired = attempt.desired.as_ref()?.as_ref().ok()?;
-    let wanted = lines(desired.order.items.iter().map(|item| item.extcode.as_str()));
+    let wanted = lines(attempt.wanted()?.order.items.iter().map(|item| item.extcode.as_str()));
     rows.iter()
         .filter(|row| {
             let there = lines(row.items.iter().filter_map(|item| item.extcode.as_deref()));

@@ -8,13 +8,16 @@ use shared::retailcrm::address;
 use shared::retailcrm::wire::order::Address;
 use shared::store::journal::NO_TOWN;
 
-use crate::order::attempt::Attempt;
+use crate::order::attempt::{Attempt, Step};
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 use crate::vendor::towns::{Choices, KEPT, Lookup, by_index, choose, question};
 
 /// Rows looked at; the list is sorted by importance.
 const ROWS: u32 = 100;
+
+/// Whose towns may be listed without a country.
+const HOME: &str = "RU";
 
 /// Why a town could not be looked up.
 #[derive(Debug)]
@@ -48,9 +51,6 @@ pub async fn resolve(tools: &Tools, active: &ActiveIntegration, address: &Addres
     });
     decided.await.map(Some)
 }
-
-/// Whose towns may be listed without a country.
-const HOME: &str = "RU";
 
 fn index(address: &Address) -> Option<&str> {
     let index = address.index.as_deref()?.trim();
@@ -123,18 +123,17 @@ pub fn several(language: Language, city: &str, choices: &Choices) -> String {
     }
 }
 
-/// Puts the town into an order about to be sent. The case is closed when it must not go.
+/// Puts the town into an order about to be sent; `Err` when it must not go.
 /// A town the list does not have goes as it was written: MeaSoft itself has the last word.
-pub async fn place(tools: &Tools, active: &ActiveIntegration, attempt: &mut Attempt) {
-    let Some(address) = attempt.order.as_ref().map(|order| order.delivery.address.clone()) else { return };
-    let found = match resolve(tools, active, &address).await {
-        Ok(found) => found,
-        Err(Failed::Held(outcome)) => return attempt.close(outcome),
-        Err(Failed::Courier(error)) => {
+pub async fn fill_in(tools: &Tools, active: &ActiveIntegration, attempt: &mut Attempt) -> Step {
+    let Some(address) = attempt.order.as_ref().map(|order| order.delivery.address.clone()) else { return Ok(()) };
+    let found = resolve(tools, active, &address).await.map_err(|failed| match failed {
+        Failed::Held(outcome) => outcome,
+        Failed::Courier(error) => {
             tracing::debug!(error = error.outcome(), "a town could not be looked up");
-            return attempt.retry(RetryWhy::CourierUnavailable, None);
+            Outcome::retry(RetryWhy::CourierUnavailable)
         }
-    };
+    })?;
     match found {
         Some(Lookup::Found(town)) => {
             if let Some(Ok(desired)) = &mut attempt.desired {
@@ -146,7 +145,7 @@ pub async fn place(tools: &Tools, active: &ActiveIntegration, attempt: &mut Atte
             let city = address.city.as_deref().unwrap_or("");
             let detail = several(active.integration.settings.language, city, &choices);
             let fault = reason::give_up(reason::TOWN_UNCLEAR, "").fault;
-            attempt.give_up(GiveUp { reason: reason::TOWN_UNCLEAR, fault, detail });
+            return Err(Outcome::GiveUp(GiveUp { reason: reason::TOWN_UNCLEAR, fault, detail }));
         }
         Some(Lookup::Nowhere) => {
             let town = address::town(&address).unwrap_or_default();
@@ -154,4 +153,5 @@ pub async fn place(tools: &Tools, active: &ActiveIntegration, attempt: &mut Atte
         }
         None => {}
     }
+    Ok(())
 }

@@ -207,6 +207,17 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// Makes the request; breakers learn from its result.
+    ///
+    /// # Errors
+    /// As the call.
+    pub async fn make<T>(mut self, call: impl Future<Output = Result<T, MeasoftError>>) -> Result<T, MeasoftError> {
+        self.sends();
+        let result = call.await;
+        self.report(result.as_ref().map(|_| ()));
+        result
+    }
+
     /// The request leaves now.
     pub fn sends(&mut self) {
         self.sent = Some(self.limiter.clock.now());

@@ -1,0 +1,57 @@
+//! A cancel of what our ledger has no delivery of. Another candidate's may; only when none does,
+//! MeaSoft is asked by the number we would have given it.
+
+use shared::domain::OrderNo;
+use shared::domain::delivery::{DeliveryState as S, Fingerprint};
+use shared::message::{Outcome, RetryWhy};
+use shared::store::deliveries::{DeliveryKey, Leased};
+
+use crate::order::attempt::{Attempt, Step};
+use crate::order::receiver;
+use crate::tools::Tools;
+use crate::vendor::ActiveIntegration;
+
+pub(crate) async fn cancel_by_number(tools: &Tools, active: &ActiveIntegration, attempt: &mut Attempt) -> Step {
+    let Some(order) = attempt.order.clone() else { return Ok(()) };
+    let away = |_| Outcome::retry(RetryWhy::Internal);
+    for candidate in &attempt.intent.candidates {
+        if tools.store.delivery_by_order(candidate.integration, order.id).await.map_err(away)?.is_some() {
+            return Err(Outcome::AlreadyDone("this courier never had the order"));
+        }
+    }
+    let key = DeliveryKey {
+        integration: active.id(),
+        crm_order: order.id,
+        number: &order.number,
+        prefix: &active.integration.prefix,
+    };
+    let orderno = OrderNo::derive(key.prefix, key.number, key.crm_order, 1);
+    // Another order of this number may be there: it is not touched for this one's sake.
+    let untouched = Outcome::AlreadyDone("neither we nor MeaSoft know the order");
+    if tools.store.number_is_another_s(active.id(), &orderno, order.id).await.map_err(away)?
+        || tools.answer(active, active.vendors.courier.status_by_orderno(&orderno)).await?.is_empty()
+    {
+        return Err(untouched);
+    }
+    match tools.store.lease_delivery(&key, &tools.owner, tools.lease_until()).await.map_err(away)? {
+        Leased::Taken(mut delivery) => {
+            if delivery.orderno != orderno {
+                let _ = tools.store.release_delivery(&delivery).await;
+                return Err(untouched);
+            }
+            attempt.notes.push("MeaSoft has an order under this number".to_owned());
+            delivery.state = S::Unknown;
+            // It was not sent by us: the receiver's phone is all there is to tell it by.
+            let phone_hash = receiver::phones(&order).first().map(|c| tools.store.key.blind(c.phone.as_str()));
+            delivery.sending =
+                Some(Fingerprint { phone_hash: phone_hash.unwrap_or_default(), ..Fingerprint::default() });
+            attempt.delivery = Some(*delivery);
+            Ok(())
+        }
+        Leased::Over(past) => {
+            attempt.past = Some(past);
+            Err(Outcome::AlreadyDone("the delivery has ended before"))
+        }
+        Leased::Held => Err(Outcome::retry(RetryWhy::LeaseHeld)),
+    }
+}

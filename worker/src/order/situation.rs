@@ -1,0 +1,116 @@
+//! What to do next about an order: its row is brought up to what was read, the facts are collected
+//! from it, and `decide` has the word.
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan, ZonedDateTime};
+use shared::domain::Delivery;
+use shared::domain::delivery::DeliveryState as S;
+use shared::message::GiveUp;
+use shared::planted::{Bug, is_planted};
+use shared::reason;
+
+use crate::order::attempt::Attempt;
+use crate::order::decide::{Decision, Known, Shown, Situation, decide};
+use crate::order::report::{self, shown};
+use crate::order::request;
+use crate::tools::Tools;
+use crate::vendor::ActiveIntegration;
+use crate::vendor::references::References;
+
+pub(crate) fn next(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    references: &References,
+    attempt: &mut Attempt,
+) -> Decision {
+    let shown = match &attempt.order {
+        // RetailCRM said so itself; the order's type, or its absence, says nothing more.
+        _ if attempt.is_withdrawn() => Shown::Elsewhere,
+        None => Shown::NotFound,
+        Some(order) => shown(order, attempt, active, &tools.module_code),
+    };
+    bring_up_to_date(attempt, shown, active, references);
+    mark_unsure(attempt, tools.clock.now());
+    let foreign = foreign(attempt);
+    let situation = Situation {
+        wanted: attempt.requested(),
+        shown,
+        known: attempt.delivery.as_ref().map(|d| known(d, attempt, active)),
+        over: attempt.past.is_some(),
+        foreign: foreign.is_some(),
+        rereads: attempt.intent.rereads,
+        allow_edit_cancel: active.integration.settings.allow_edit_cancel,
+        verify: attempt.intent.verify || attempt.is_cancel_open(),
+        looked: attempt.verified,
+        saving: attempt.saving,
+    };
+    match (decide(&situation), foreign) {
+        (Decision::GiveUp(give_up), Some(detail)) if give_up.reason == reason::HANDED_OVER_ELSEWHERE => {
+            Decision::GiveUp(GiveUp { detail, ..give_up })
+        }
+        (Decision::GiveUp(give_up), _) if attempt.order.is_none() && attempt.delivery.is_some() => {
+            Decision::GiveUp(GiveUp { detail: "the order is gone from RetailCRM".to_owned(), ..give_up })
+        }
+        (decision, _) => decision,
+    }
+}
+
+/// What RetailCRM shows goes into the ledger's row, and what MeaSoft should hold is worked out.
+fn bring_up_to_date(attempt: &mut Attempt, shown: Shown, active: &ActiveIntegration, references: &References) {
+    let (Some(order), Some(d)) = (&attempt.order, &mut attempt.delivery) else { return };
+    if shown == Shown::Ours {
+        order.number.as_str().clone_into(&mut d.number);
+        d.site.clone_from(&order.site);
+        if let Some(code) = order.delivery.code.clone() {
+            d.delivery_type = code;
+        }
+        report::notice_forgotten(order, d);
+    }
+    let (declared, saved) = (attempt.intent.declared, &attempt.saved_request);
+    let desired = request::desired_with(order, &active.integration, references, declared, d, saved);
+    attempt.desired = Some(desired);
+}
+
+/// MeaSoft refuses a repeated number within one calendar year only (measoft-api.md §7.5): what was
+/// sent in an earlier one is looked up first.
+fn mark_unsure(attempt: &mut Attempt, now: Timestamp) {
+    let Some(d) = &mut attempt.delivery else { return };
+    if is_planted(Bug::ResentUnseen) && d.state.needs_lookup() {
+        d.state = S::Planned;
+    }
+    let year = |at: Timestamp| ZonedDateTime::new(at.checked_add(3.hours()).unwrap_or(at), TimeZone::UTC).year();
+    if matches!(d.state, S::Planned | S::Rejected) && d.sent_at.is_some_and(|at| year(at) != year(now)) {
+        d.state = S::Unknown;
+        d.sent_at = None;
+    }
+}
+
+fn known(d: &Delivery, attempt: &Attempt, active: &ActiveIntegration) -> Known {
+    let wanted = attempt.wanted();
+    let hash = wanted.map(|x| x.hash.as_str());
+    let there = if d.state == S::Rejected { d.sending_hash.as_deref() } else { d.sent_hash.as_deref() };
+    let same = match d.state {
+        // What still cannot be handed over is as it was when it was refused.
+        S::Rejected => hash.is_none() || there == hash,
+        _ => hash.is_some() && there == hash,
+    };
+    let undeclared = d.sending.as_ref().map(|sent| sent.undeclared_hash.as_str());
+    let only_declared = there.is_some() && undeclared == wanted.map(|x| x.undeclared_hash.as_str());
+    Known {
+        state: d.state,
+        cancelled_by_us: d.cancelled_by_us,
+        same,
+        shown_before: same || (only_declared && !is_planted(Bug::DeclaredPassesForChange)),
+        written_back: report::is_reported(d, active),
+        shows_error: d.crm_written.error.is_some(),
+    }
+}
+
+/// Another integration's delivery on an order of which we never sent anything.
+fn foreign(attempt: &Attempt) -> Option<String> {
+    let never_ours = attempt.delivery.as_ref().is_none_or(|d| {
+        d.generation == 1 && d.sent_at.is_none() && !d.cancelled_by_us && d.crm_written.external_id.is_empty()
+    });
+    let seen = never_ours && !is_planted(Bug::HandOverUnseen);
+    attempt.order.as_ref().filter(|_| seen).and_then(report::foreign)
+}
