@@ -13,6 +13,7 @@ pub mod consume;
 pub mod dispatch;
 pub mod hint;
 pub mod jobs;
+mod kinship;
 mod lifeline;
 pub mod notifier;
 pub mod order;
@@ -44,7 +45,7 @@ use crate::vendor::budget::Budget;
 use crate::vendor::integrations::ActiveIntegrations;
 use crate::vendor::limiter::Limiter;
 use crate::vendor::references::ReferenceCache;
-use crate::vendor::{connect, held, kinship};
+use crate::vendor::{connect, held};
 
 /// Starts a worker with the vendors' real clients and runs until the context stops.
 ///
@@ -150,7 +151,7 @@ async fn observe(ctx: Ctx, tools: Tools, integrations: ActiveIntegrations) {
         if let Ok(open) = tools.store.open_dead_letters_by_integration().await {
             metrics.set_dead_letters(&open);
         }
-        let held = held::held(&tools, &integrations);
+        let held = held::held(&tools.limiter, tools.clock.now(), &integrations);
         for target in [BreakerTarget::Measoft, BreakerTarget::Account, BreakerTarget::Retailcrm] {
             metrics.set_breaker(target, held::worst(&held, target));
         }

@@ -160,6 +160,12 @@ impl Attempt {
         self.close(Outcome::GiveUp(give_up));
     }
 
+    /// RetailCRM may be behind: this reading concluded nothing.
+    pub(crate) const fn read_again(&mut self) -> Outcome {
+        self.read_again = true;
+        Outcome::retry(RetryWhy::CrmLag)
+    }
+
     /// RetailCRM itself withdrew the delivery, and nothing newer wants it again.
     #[must_use]
     pub fn is_withdrawn(&self) -> bool {

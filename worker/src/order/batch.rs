@@ -225,16 +225,11 @@ fn sendable(attempt: &mut Attempt) -> Step {
         Some(Err(give_up))
             if attempt.saving && give_up.reason == reason::COD_MISMATCH && attempt.intent.rereads < REREADS =>
         {
-            Err(read_again(attempt))
+            Err(attempt.read_again())
         }
         Some(Err(give_up)) => Err(Outcome::GiveUp(give_up.clone())),
         None => Err(Outcome::retry(RetryWhy::Internal)),
     }
-}
-
-fn read_again(attempt: &mut Attempt) -> Outcome {
-    attempt.read_again = true;
-    Outcome::retry(RetryWhy::CrmLag)
 }
 
 async fn act(tools: &Tools, active: &ActiveIntegration, attempt: &mut Attempt, decision: Decision) -> Step {
@@ -253,7 +248,7 @@ async fn act(tools: &Tools, active: &ActiveIntegration, attempt: &mut Attempt, d
         Decision::Withdraw => Err(withdraw(attempt)),
         Decision::AlreadyDone(why) => Err(Outcome::AlreadyDone(why)),
         Decision::Superseded(why) => Err(Outcome::Superseded(why)),
-        Decision::ReadAgain => Err(read_again(attempt)),
+        Decision::ReadAgain => Err(attempt.read_again()),
         Decision::GiveUp(give_up) => Err(Outcome::GiveUp(give_up)),
     }
 }

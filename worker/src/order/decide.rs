@@ -2,7 +2,7 @@
 //! and what the ledger knows. Written to be read beside design §3 «Triggers».
 
 use shared::domain::delivery::DeliveryState as S;
-use shared::message::{GiveUp, RetryWhy};
+use shared::message::GiveUp;
 use shared::reason;
 
 /// Readings that may conclude nothing before «not found», «no difference» and «still the
@@ -91,17 +91,6 @@ pub enum Decision {
     /// RetailCRM may be behind: read again.
     ReadAgain,
     GiveUp(GiveUp),
-}
-
-impl Decision {
-    /// The wait a reading that concluded nothing asks for.
-    #[must_use]
-    pub const fn retry_why(&self) -> Option<RetryWhy> {
-        match self {
-            Self::ReadAgain => Some(RetryWhy::CrmLag),
-            _ => None,
-        }
-    }
 }
 
 #[must_use]

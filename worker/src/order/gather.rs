@@ -8,20 +8,21 @@ use std::collections::BTreeMap;
 
 use shared::domain::delivery::DeliveryState as S;
 use shared::domain::{CrmOrderId, Delivery, OrderNumber};
-use shared::message::RetryWhy;
+use shared::message::{Outcome, RetryWhy};
 use shared::planted::{Bug, is_planted};
 use shared::reason;
 use shared::retailcrm::wire::order::{Order, Unreadable};
 use shared::store::again::at_once;
-use shared::store::deliveries::{DeliveryKey, Glance, Leased};
+use shared::store::deliveries::{DeliveryKey, Leased};
 use shared::store::intents::{HandOver, Intent, Leave};
 use shared::store::past_deliveries::PastDelivery;
-use shared::store::{self, StoreError};
+use shared::store::{self, StoreError, Tx};
 
 use crate::order::attempt::Attempt;
 use crate::order::decide::{REREADS, Shown};
 use crate::order::lease::OrderLeaseGuard;
-use crate::order::report::{self, Whose, fail_all, whose};
+use crate::order::read::{Read, Seen, bearers_of, read, spellings};
+use crate::order::report::{self, Whose, whose};
 use crate::order::resolve::{Asked, Bearer, Resolved, Share, Standing, resolve};
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
@@ -79,155 +80,6 @@ pub(crate) async fn gather(
     done
 }
 
-/// What the ledger said of the batch's orders before they were read.
-struct Seen {
-    deliveries: Vec<Glance>,
-    past: Vec<PastDelivery>,
-    /// Looked at before anything was read: what nobody has held since then was read fresh.
-    early: Vec<CrmOrderId>,
-}
-
-impl Seen {
-    async fn before(tools: &Tools, active: &ActiveIntegration, attempts: &[Attempt]) -> Option<Self> {
-        let spellings: Vec<OrderNumber> = attempts.iter().flat_map(spellings).collect();
-        let numbers: Vec<&str> = spellings.iter().map(OrderNumber::as_str).collect();
-        let orders: Vec<CrmOrderId> = attempts.iter().filter_map(|attempt| attempt.intent.order).collect();
-        let deliveries = tools.store.glance(active.id(), &numbers, &orders).await.ok()?;
-        let early = deliveries.iter().map(|seen| seen.crm_order).collect();
-        Some(Self { deliveries, past: Vec::new(), early })
-    }
-
-    /// What is said of orders that came up by reading.
-    async fn complete(
-        &mut self,
-        tools: &Tools,
-        active: &ActiveIntegration,
-        orders: &[CrmOrderId],
-        several: bool,
-    ) -> store::Result<()> {
-        let new: Vec<CrmOrderId> = orders.iter().copied().filter(|order| self.of(*order).is_none()).collect();
-        self.deliveries.extend(tools.store.glance(active.id(), &[], &new).await?);
-        // Which of several is meant depends on what is over as well.
-        if several {
-            self.past = tools.store.past_deliveries(active.id(), orders).await?;
-        }
-        Ok(())
-    }
-
-    fn of(&self, order: CrmOrderId) -> Option<&Glance> {
-        self.deliveries.iter().find(|seen| seen.crm_order == order)
-    }
-
-    /// Whether a reading that followed this look is of the time of the lease taken after it.
-    fn is_fresh(&self, d: &Delivery) -> bool {
-        match self.of(d.crm_order) {
-            Some(seen) => self.early.contains(&d.crm_order) && !seen.held && seen.fence == d.prior_fence,
-            None => d.prior_fence == 0,
-        }
-    }
-}
-
-/// The number as it came, and without the HTML codes that Twig puts in by default
-/// (retailcrm-api.md H.2).
-fn spellings(attempt: &Attempt) -> Vec<OrderNumber> {
-    if attempt.intent.order.is_some() {
-        return Vec::new();
-    }
-    let came = attempt.intent.number.clone();
-    let plain = came.unescaped();
-    std::iter::once(came).chain(plain).collect()
-}
-
-/// What RetailCRM shows.
-struct Read {
-    orders: BTreeMap<CrmOrderId, Order>,
-    unreadable: Vec<Unreadable>,
-}
-
-/// Reads all orders of the batch in as few requests as possible. `None`: nothing was read, and
-/// every case has its outcome.
-async fn read(
-    tools: &Tools,
-    active: &ActiveIntegration,
-    mut seen: Seen,
-    attempts: &mut [Attempt],
-) -> Option<(Read, Seen)> {
-    let mut numbers: Vec<OrderNumber> = attempts.iter().flat_map(spellings).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    let mut ids: Vec<CrmOrderId> = attempts.iter().filter_map(|attempt| attempt.intent.order).collect();
-    // Nobody bore the number at the last reading either: it was edited, and whoever bore it is
-    // found by id.
-    for attempt in attempts.iter().filter(|attempt| attempt.intent.order.is_none() && attempt.intent.rereads >= REREADS)
-    {
-        let came = spellings(attempt);
-        let bore = |seen: &&Glance| {
-            attempt.intent.delivery == Some(seen.id) || came.iter().any(|number| number.as_str() == seen.number)
-        };
-        if let Some(id) = attempt.intent.delivery
-            && !seen.deliveries.iter().any(|seen| seen.id == id)
-            && let Ok(Some(d)) = tools.store.delivery(id).await
-            && let Ok(more) = tools.store.glance(active.id(), &[], &[d.crm_order]).await
-        {
-            seen.early.extend(more.iter().map(|seen| seen.crm_order));
-            seen.deliveries.extend(more);
-        }
-        ids.extend(seen.deliveries.iter().filter(bore).map(|seen| seen.crm_order));
-    }
-    ids.sort_unstable();
-    ids.dedup();
-    let crm = &active.vendors.crm;
-    let mut rows = Vec::new();
-    let by_number = if numbers.is_empty() { Ok(Vec::new()) } else { crm.orders_by_numbers(&numbers).await };
-    match by_number {
-        Ok(found) => rows.extend(found),
-        Err(error) => {
-            fail_all(tools, active, attempts, &error).await;
-            return None;
-        }
-    }
-    let by_id = if ids.is_empty() { Ok(Vec::new()) } else { crm.orders_by_ids(&ids).await };
-    match by_id {
-        Ok(found) => rows.extend(found),
-        Err(error) => {
-            fail_all(tools, active, attempts, &error).await;
-            return None;
-        }
-    }
-    let mut read = Read { orders: BTreeMap::new(), unreadable: Vec::new() };
-    for row in rows {
-        match row {
-            Ok(order) => {
-                read.orders.insert(order.id, order);
-            }
-            Err(bad) => read.unreadable.push(bad),
-        }
-    }
-    let found: Vec<CrmOrderId> = read.orders.keys().copied().collect();
-    let several = attempts.iter().any(|attempt| bearers_of(attempt, &read, &seen).len() > 1);
-    if seen.complete(tools, active, &found, several).await.is_err() {
-        attempts.iter_mut().for_each(|attempt| attempt.retry(RetryWhy::Internal, None));
-        return None;
-    }
-    Some((read, seen))
-}
-
-/// Orders that bear a case's number; those that bore it, once it is believed that none does.
-fn bearers_of(attempt: &Attempt, read: &Read, seen: &Seen) -> Vec<(CrmOrderId, bool)> {
-    let came = spellings(attempt);
-    let bears = |number: &str| came.iter().position(|c| c.as_str() == number);
-    let now: Vec<(CrmOrderId, bool)> =
-        read.orders.values().filter_map(|o| Some((o.id, bears(o.number.as_str())? == 0))).collect();
-    if !now.is_empty() || attempt.intent.rereads < REREADS {
-        return now;
-    }
-    seen.deliveries
-        .iter()
-        .filter(|seen| attempt.intent.delivery == Some(seen.id) || bears(&seen.number).is_some())
-        .map(|seen| (seen.crm_order, true))
-        .collect()
-}
-
 /// One intent and what it is about.
 struct Unit {
     attempt: Attempt,
@@ -237,7 +89,7 @@ struct Unit {
     ours: Vec<CrmOrderId>,
 }
 
-/// `Err`: the case has its outcome.
+/// `Err`: the attempt has its outcome.
 fn unit(
     tools: &Tools,
     active: &ActiveIntegration,
@@ -245,54 +97,38 @@ fn unit(
     seen: &Seen,
     mut attempt: Attempt,
 ) -> Result<Unit, Box<Attempt>> {
+    let is_ours = |attempt: &Attempt, order: &Order| is_ours(tools, active, seen, &attempt.intent, order);
     if let Some(id) = attempt.intent.order {
-        match read.orders.get(&id) {
-            Some(order) => attempt.order = Some(order.clone()),
-            None => {
-                if let Some(bad) = read.unreadable.iter().find(|bad| bad.id == Some(id)) {
-                    attempt.give_up(reason::give_up(reason::UNREADABLE_ORDER, bad.why.to_string()));
-                    return Err(Box::new(attempt));
-                }
-            }
+        attempt.order = read.orders.get(&id).cloned();
+        if let (None, Some(bad)) = (&attempt.order, read.unreadable.iter().find(|bad| bad.id == Some(id))) {
+            attempt.give_up(reason::give_up(reason::UNREADABLE_ORDER, bad.why.to_string()));
+            return Err(Box::new(attempt));
         }
-        let ours = attempt.order.iter().filter(|order| is_ours(tools, active, seen, &attempt.intent, order));
-        let ours = ours.map(|order| order.id).collect();
+        let ours = attempt.order.iter().filter(|order| is_ours(&attempt, order)).map(|order| order.id).collect();
         return Ok(Unit { resolved: None, ours, attempt });
     }
-    let bearers: Vec<Bearer> = bearers_of(&attempt, read, seen)
-        .into_iter()
-        .map(|(id, exact)| {
-            let order = read.orders.get(&id);
-            let foreign = order.is_some_and(|order| report::foreign(order).is_some());
-            Bearer {
-                order: id,
-                exact,
-                ours: order.is_some_and(|order| is_ours(tools, active, seen, &attempt.intent, order)),
-                standing: standing(seen, id, foreign),
-                to_be_sent: order.is_some_and(|o| active.integration.settings.send_statuses.contains(&o.status)),
-                total: order.map(|order| order.total_summ).unwrap_or_default(),
-            }
-        })
-        .collect();
-    if bearers.is_empty() {
-        let came = spellings(&attempt);
-        let bad = |bad: &&Unreadable| bad.number.as_deref().is_some_and(|n| came.iter().any(|c| c.as_str() == n));
-        if let Some(bad) = read.unreadable.iter().find(bad) {
-            attempt.give_up(reason::give_up(reason::UNREADABLE_ORDER, bad.why.to_string()));
-        } else if attempt.intent.rereads < REREADS {
-            // RetailCRM may be behind.
-            attempt.read_again = true;
-            attempt.retry(RetryWhy::CrmLag, None);
-        } else {
-            attempt.give_up(reason::give_up(reason::ORDER_NOT_FOUND, ""));
+    let bearer = |(id, exact): (CrmOrderId, bool)| {
+        let order = read.orders.get(&id);
+        let foreign = order.is_some_and(|order| report::foreign(order).is_some());
+        Bearer {
+            order: id,
+            exact,
+            ours: order.is_some_and(|order| is_ours(&attempt, order)),
+            standing: standing(seen, id, foreign),
+            to_be_sent: order.is_some_and(|o| active.integration.settings.send_statuses.contains(&o.status)),
+            total: order.map(|order| order.total_summ).unwrap_or_default(),
         }
+    };
+    let bearers: Vec<Bearer> = bearers_of(&attempt, read, seen).into_iter().map(bearer).collect();
+    if bearers.is_empty() {
+        let outcome = borne_by_nobody(&mut attempt, read);
+        attempt.close(outcome);
         return Err(Box::new(attempt));
     }
     let wants = attempt.intent.unserved();
-    let several = attempt.intent.requested - attempt.intent.served > 1;
     let asked = Asked {
         wants: &wants,
-        several,
+        several: attempt.intent.requested - attempt.intent.served > 1,
         declared: attempt.intent.declared,
         by_status: !active.integration.settings.send_statuses.is_empty(),
         once_more: attempt.intent.rereads < REREADS && !is_planted(Bug::AmbiguityBelieved),
@@ -300,12 +136,23 @@ fn unit(
     let resolved = resolve(asked, &bearers);
     if resolved.read_again {
         attempt.notes.push("several orders bear the number, and which one is meant does not show yet".to_owned());
-        attempt.read_again = true;
-        attempt.retry(RetryWhy::CrmLag, None);
+        let outcome = attempt.read_again();
+        attempt.close(outcome);
         return Err(Box::new(attempt));
     }
     let ours = bearers.iter().filter(|bearer| bearer.ours).map(|bearer| bearer.order).collect();
     Ok(Unit { resolved: Some(resolved), ours, attempt })
+}
+
+fn borne_by_nobody(attempt: &mut Attempt, read: &Read) -> Outcome {
+    let came = spellings(attempt);
+    let bad = |bad: &&Unreadable| bad.number.as_deref().is_some_and(|n| came.iter().any(|c| c.as_str() == n));
+    match read.unreadable.iter().find(bad) {
+        Some(bad) => Outcome::GiveUp(reason::give_up(reason::UNREADABLE_ORDER, bad.why.to_string())),
+        // RetailCRM may be behind.
+        None if attempt.intent.rereads < REREADS => attempt.read_again(),
+        None => Outcome::GiveUp(reason::give_up(reason::ORDER_NOT_FOUND, "")),
+    }
 }
 
 fn is_ours(tools: &Tools, active: &ActiveIntegration, seen: &Seen, intent: &Intent, order: &Order) -> bool {
@@ -400,25 +247,7 @@ async fn take(tools: &Tools, active: &ActiveIntegration, read: &Read, units: &[U
         }
     }
     for (order, (n, intent)) in orders {
-        let delivered = if units[n].ours.contains(&order) {
-            let key = DeliveryKey {
-                integration: active.id(),
-                crm_order: order,
-                number: number(order, n),
-                prefix: &active.integration.prefix,
-            };
-            match tx.lease_delivery(&key, &tools.owner, until, now).await? {
-                Leased::Taken(d) => Delivered::Here(d),
-                Leased::Held => Delivered::Held,
-                Leased::Over(past) => Delivered::Over(past),
-            }
-        } else {
-            // A row is made only for orders that were ever with this integration.
-            match tx.lease_order(active.id(), order, &tools.owner, until, now).await? {
-                Some(d) => Delivered::Here(Box::new(d)),
-                None => Delivered::None,
-            }
-        };
+        let delivered = lease(&mut tx, tools, active, &units[n], order, number(order, n)).await?;
         if let (Delivered::Here(d), true) = (&delivered, intent.is_some()) {
             tx.note_delivery(&units[n].attempt.intent, d.id).await?;
         }
@@ -428,7 +257,29 @@ async fn take(tools: &Tools, active: &ActiveIntegration, read: &Read, units: &[U
     Ok(taken)
 }
 
-/// Makes the cases that are worked on.
+async fn lease(
+    tx: &mut Tx,
+    tools: &Tools,
+    active: &ActiveIntegration,
+    unit: &Unit,
+    order: CrmOrderId,
+    number: &OrderNumber,
+) -> store::Result<Delivered> {
+    let (now, until) = (tools.clock.now(), tools.lease_until());
+    if !unit.ours.contains(&order) {
+        // A row is made only for orders that were ever with this integration.
+        let leased = tx.lease_order(active.id(), order, &tools.owner, until, now).await?;
+        return Ok(leased.map_or(Delivered::None, |d| Delivered::Here(Box::new(d))));
+    }
+    let key = DeliveryKey { integration: active.id(), crm_order: order, number, prefix: &active.integration.prefix };
+    Ok(match tx.lease_delivery(&key, &tools.owner, until, now).await? {
+        Leased::Taken(d) => Delivered::Here(d),
+        Leased::Held => Delivered::Held,
+        Leased::Over(past) => Delivered::Over(past),
+    })
+}
+
+/// Makes the attempts that are worked on.
 fn assemble(read: &Read, seen: &Seen, guard: &OrderLeaseGuard, unit: Unit, taken: Vec<Taken>, done: &mut Vec<Attempt>) {
     let mut own = Some(unit.attempt);
     let by_number = unit.resolved.is_some();

@@ -20,6 +20,7 @@ pub mod money;
 mod place;
 mod place_anew;
 pub mod prepayment;
+mod read;
 pub mod reading;
 pub mod receiver;
 pub mod recognise;

@@ -213,14 +213,7 @@ fn balance<'a>(
     rows: &[Row<'a>],
 ) -> Result<Money, Refused<'a>> {
     let total = order.total_summ;
-    let sum = |means: fn(&Means) -> bool| {
-        rows.iter()
-            .filter(|row| means(&row.means))
-            .try_fold(Kopecks::ZERO, |sum, row| sum.checked_add(row.amount))
-            .ok_or(Refused::TooLarge)
-    };
-    let without_amount = |means: fn(&Means) -> bool| rows.iter().find(|row| means(&row.means) && row.amount.is_zero());
-    let paid = match sum(|means| *means == Means::Paid)? {
+    let paid = match sum(rows, |means| *means == Means::Paid)? {
         // An order without rows may still show what was paid.
         _ if rows.is_empty() => order.prepay_sum,
         paid => paid,
@@ -232,13 +225,10 @@ fn balance<'a>(
     if paid >= total {
         return Ok(nothing(total, total, Kopecks::ZERO));
     }
-    let online = sum(|means| *means == Means::Online)?;
-    let unclear = sum(|means| *means == Means::Unclear)?;
+    let online = sum(rows, |means| *means == Means::Online)?;
+    let unclear = sum(rows, |means| *means == Means::Unclear)?;
+    let asked = sum(rows, is_door)?;
     let rest = total - paid - online;
-    let lacking = without_amount(|means| matches!(means, Means::Paid | Means::Online));
-    let mut at_the_door = rows.iter().filter(|row| matches!(row.means, Means::AtTheDoor(_))).peekable();
-    let asked = sum(|means| matches!(means, Means::AtTheDoor(_)))?;
-    let open_sum = without_amount(|means| matches!(means, Means::AtTheDoor(_)));
     if let Some(row) = rows.iter().find(|row| row.means == Means::Unclear)
         && (!unclear.is_zero() || asked != rest)
     {
@@ -247,7 +237,8 @@ fn balance<'a>(
     if rest < Kopecks::ZERO {
         return Err(Refused::Mismatch);
     }
-    if at_the_door.peek().is_none() {
+    let lacking = without_amount(rows, |means| matches!(means, Means::Paid | Means::Online));
+    if !rows.iter().any(|row| is_door(&row.means)) {
         return match (lacking, said) {
             _ if rest.is_zero() => Ok(nothing(total, paid, online)),
             (Some(row), _) => Err(Refused::WithoutAmount(row.kind)),
@@ -255,24 +246,48 @@ fn balance<'a>(
             _ => uncovered(settings, rows.is_empty(), total, paid, online, rest),
         };
     }
-    let collect = match (open_sum, lacking) {
-        _ if asked == rest => rest,
-        (Some(_), Some(row)) | (None, Some(row)) if asked < rest => return Err(Refused::WithoutAmount(row.kind)),
-        (Some(_), None) if asked < rest => rest,
+    let (collect, paytype) = at_the_door(rows, lacking, asked, rest)?;
+    match said {
+        Some(said) if !agrees(order, said, collect) => Err(Refused::Contradicted),
+        _ if collect.is_zero() => Ok(nothing(total, paid, online)),
+        _ => Ok(Money { total, paid, online, collect, uncovered: Kopecks::ZERO, paytype }),
+    }
+}
+
+const fn is_door(means: &Means) -> bool {
+    matches!(means, Means::AtTheDoor(_))
+}
+
+fn sum<'a>(rows: &[Row<'a>], means: fn(&Means) -> bool) -> Result<Kopecks, Refused<'a>> {
+    let mut amounts = rows.iter().filter(|row| means(&row.means)).map(|row| row.amount);
+    amounts.try_fold(Kopecks::ZERO, Kopecks::checked_add).ok_or(Refused::TooLarge)
+}
+
+fn without_amount<'r, 'a>(rows: &'r [Row<'a>], means: fn(&Means) -> bool) -> Option<&'r Row<'a>> {
+    rows.iter().find(|row| means(&row.means) && row.amount.is_zero())
+}
+
+/// What the rows at the door come to, and the way of the larger one. The first row without an
+/// amount takes what the others leave.
+fn at_the_door<'a>(
+    rows: &[Row<'a>],
+    lacking: Option<&Row<'a>>,
+    asked: Kopecks,
+    rest: Kopecks,
+) -> Result<(Kopecks, PayType), Refused<'a>> {
+    let open = without_amount(rows, is_door);
+    match (open, lacking) {
+        _ if asked == rest => {}
+        (_, Some(row)) if asked < rest => return Err(Refused::WithoutAmount(row.kind)),
+        (Some(_), None) if asked < rest => {}
         _ => return Err(Refused::Mismatch),
-    };
-    if said.is_some_and(|said| !agrees(order, said, collect)) {
-        return Err(Refused::Contradicted);
     }
-    if collect.is_zero() {
-        return Ok(nothing(total, paid, online));
-    }
-    // The first row without an amount takes what the others leave; the larger one's way counts.
     let taken =
-        |row: &&Row<'_>| if open_sum.is_some_and(|open| std::ptr::eq(open, *row)) { rest - asked } else { row.amount };
-    let way = at_the_door.max_by_key(taken).ok_or(Refused::Mismatch)?;
-    let Means::AtTheDoor(paytype) = way.means else { return Err(Refused::Mismatch) };
-    Ok(Money { total, paid, online, collect, uncovered: Kopecks::ZERO, paytype })
+        |row: &&Row<'_>| if open.is_some_and(|open| std::ptr::eq(open, *row)) { rest - asked } else { row.amount };
+    match rows.iter().filter(|row| is_door(&row.means)).max_by_key(taken).map(|row| row.means) {
+        Some(Means::AtTheDoor(paytype)) => Ok((rest, paytype)),
+        _ => Err(Refused::Mismatch),
+    }
 }
 
 /// RetailCRM names a sum, and no row of the order does.

@@ -3,6 +3,9 @@
 use shared::domain::Kopecks;
 use shared::measoft::{Item, ItemKind};
 
+/// Our id of the prepayment line.
+pub const PREPAYMENT: &str = "prepay";
+
 /// The line that shows what is not collected at the door.
 #[must_use]
 pub fn prepayment(sum: Kopecks) -> Item {
@@ -10,6 +13,3 @@ pub fn prepayment(sum: Kopecks) -> Item {
     line.kind = ItemKind::Prepayment;
     line
 }
-
-/// Our id of the prepayment line.
-pub const PREPAYMENT: &str = "prepay";

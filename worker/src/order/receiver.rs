@@ -9,33 +9,14 @@ use shared::retailcrm::address::{address_line, joined, town};
 use shared::retailcrm::wire::order::{self, Order};
 
 use crate::order::reading::country;
-use crate::order::saved_request::SavedRequest;
+use crate::order::saved_request::{SavedRequest, is_pickup_tariff};
 
 /// The receiver as MeaSoft takes one.
 ///
 /// # Errors
 /// Nobody, nothing to call, or nowhere to go: a mistake in the order.
 pub fn receiver(order: &Order, saved_request: &SavedRequest) -> Result<Receiver, GiveUp> {
-    let customer = order.customer.as_ref();
-    let contact = order.contact.as_ref();
-    let own = joined(&[order.last_name.as_deref(), order.first_name.as_deref(), order.patronymic.as_deref()], " ");
-    let of = |c: &order::Customer| {
-        joined(&[c.last_name.as_deref(), c.first_name.as_deref(), c.patronymic.as_deref()], " ")
-            .or_else(|| c.nick_name.clone())
-    };
-    let is_company = |c: &&order::Customer| c.kind.as_deref() == Some("customer_corporate");
-    let human = customer.filter(|c| !is_company(c));
-    let person = own.or_else(|| contact.and_then(of)).or_else(|| human.and_then(of));
-    let legal = |c: &order::Contragent| {
-        (c.contragent_type.as_deref() != Some("individual")).then(|| c.legal_name.clone()).flatten()
-    };
-    let company = order
-        .company
-        .as_ref()
-        .and_then(|c| c.name.clone())
-        .or_else(|| order.contragent.as_ref().and_then(legal))
-        .or_else(|| customer.and_then(|c| c.contragent.as_ref()).and_then(legal))
-        .or_else(|| customer.filter(is_company).and_then(|c| c.nick_name.clone()));
+    let (person, company) = (person(order), company(order));
     if person.is_none() && company.is_none() {
         return Err(reason::give_up(reason::NO_RECEIVER, ""));
     }
@@ -44,8 +25,7 @@ pub fn receiver(order: &Order, saved_request: &SavedRequest) -> Result<Receiver,
         return Err(reason::give_up(reason::BAD_PHONE, ""));
     }
     let address = &order.delivery.address;
-    let by_courier =
-        saved_request.tariff.as_deref().is_some_and(|tariff| !crate::order::saved_request::is_pickup_tariff(tariff));
+    let by_courier = saved_request.tariff.as_deref().is_some_and(|tariff| !is_pickup_tariff(tariff));
     let pvz = saved_request
         .pickup_point
         .clone()
@@ -79,6 +59,33 @@ pub fn receiver(order: &Order, saved_request: &SavedRequest) -> Result<Receiver,
             .find_map(|c| c.inn.clone()),
         delivery_pin: None,
     })
+}
+
+fn is_company(customer: &&order::Customer) -> bool {
+    customer.kind.as_deref() == Some("customer_corporate")
+}
+
+/// Last name first: the order's own, else its contact's, else its customer's.
+fn person(order: &Order) -> Option<String> {
+    let own = joined(&[order.last_name.as_deref(), order.first_name.as_deref(), order.patronymic.as_deref()], " ");
+    let of = |c: &order::Customer| {
+        joined(&[c.last_name.as_deref(), c.first_name.as_deref(), c.patronymic.as_deref()], " ")
+            .or_else(|| c.nick_name.clone())
+    };
+    let human = order.customer.as_ref().filter(|c| !is_company(c));
+    own.or_else(|| order.contact.as_ref().and_then(of)).or_else(|| human.and_then(of))
+}
+
+fn company(order: &Order) -> Option<String> {
+    let customer = order.customer.as_ref();
+    let legal = |c: &order::Contragent| {
+        (c.contragent_type.as_deref() != Some("individual")).then(|| c.legal_name.clone()).flatten()
+    };
+    let named = order.company.as_ref().and_then(|c| c.name.clone());
+    named
+        .or_else(|| order.contragent.as_ref().and_then(legal))
+        .or_else(|| customer.and_then(|c| c.contragent.as_ref()).and_then(legal))
+        .or_else(|| customer.filter(is_company).and_then(|c| c.nick_name.clone()))
 }
 
 /// The order's own phones, else those of its contact and customer; in order, without

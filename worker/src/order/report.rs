@@ -1,8 +1,6 @@
 //! What is done at RetailCRM on an order's behalf: whose it is now, and telling it what
 //! became of it at MeaSoft.
 
-use crate::order::report;
-
 use std::collections::BTreeMap;
 
 use shared::domain::delivery::CrmWritten;
@@ -199,16 +197,13 @@ pub async fn write_back(tools: &Tools, active: &ActiveIntegration, references: &
     };
     // Who lost a delivery's lease has old news of it.
     let leased: Vec<&Delivery> = attempts.iter().filter_map(|attempt| attempt.delivery.as_ref()).collect();
-    match tools.store.still_held(&leased).await {
-        Ok(held) => reports.retain(|id, _| held.contains(id)),
-        Err(_) => {
-            let outcome = Outcome::RetryLater { why: RetryWhy::Internal, not_before: None };
-            let unreported =
-                |attempt: &&mut Attempt| attempt.delivery.as_ref().is_some_and(|d| reports.contains_key(&d.crm_order));
-            attempts.iter_mut().filter(unreported).for_each(|attempt| not_now(attempt, active, outcome.clone()));
-            return;
-        }
-    }
+    let Ok(held) = tools.store.still_held(&leased).await else {
+        let unreported =
+            |attempt: &&mut Attempt| attempt.delivery.as_ref().is_some_and(|d| reports.contains_key(&d.crm_order));
+        let later = Outcome::retry(RetryWhy::Internal);
+        return attempts.iter_mut().filter(unreported).for_each(|attempt| not_now(attempt, active, later.clone()));
+    };
+    reports.retain(|id, _| held.contains(id));
     let mut updates = Vec::new();
     for attempt in attempts.iter_mut() {
         let Some(id) = attempt.delivery.as_ref().map(|d| d.crm_order) else { continue };
@@ -230,24 +225,29 @@ pub async fn write_back(tools: &Tools, active: &ActiveIntegration, references: &
         }
     }
     for chunk in updates.chunks(MAX_UPDATES) {
-        let ids: Vec<CrmOrderId> = chunk.iter().map(|(id, _)| *id).collect();
-        let batch: Vec<TrackingUpdate> = chunk.iter().map(|(_, update)| update.clone()).collect();
-        match active.vendors.crm.tracking(&active.integration.code(&tools.module_code), &batch).await {
-            Ok(()) => mark_reported(attempts, &reports, &ids),
-            // The key lacks the right: a person can give it, and then RetailCRM is told.
-            Err(error @ CrmError::AccessDenied { .. }) => not_reported(tools, active, attempts, &ids, &error).await,
-            Err(error) if error.class() == Class::Park => {
-                // The module is not registered, or it knows no such status: the order itself
-                // carries our id, and `doctor` points at the module.
-                tracing::warn!(
-                    integration = active.id().0,
-                    error = error.label(),
-                    "RetailCRM does not take the status"
-                );
-                mark_reported(attempts, &reports, &ids);
-            }
-            Err(error) => not_reported(tools, active, attempts, &ids, &error).await,
+        track(tools, active, attempts, &reports, chunk).await;
+    }
+}
+
+/// Tells the module's statuses.
+async fn track(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    attempts: &mut [Attempt],
+    reports: &BTreeMap<CrmOrderId, CrmWritten>,
+    updates: &[(CrmOrderId, TrackingUpdate)],
+) {
+    let (ids, batch): (Vec<CrmOrderId>, Vec<TrackingUpdate>) = updates.iter().cloned().unzip();
+    match active.vendors.crm.tracking(&active.integration.code(&tools.module_code), &batch).await {
+        Ok(()) => mark_reported(attempts, reports, &ids),
+        // The module is not registered, or it knows no such status: the order itself carries our
+        // id, and `doctor` points at the module. A right that the key lacks a person can give, and
+        // then RetailCRM is told.
+        Err(error) if error.class() == Class::Park && !matches!(error, CrmError::AccessDenied { .. }) => {
+            tracing::warn!(integration = active.id().0, error = error.label(), "RetailCRM does not take the status");
+            mark_reported(attempts, reports, &ids);
         }
+        Err(error) => not_reported(tools, active, attempts, &ids, &error).await,
     }
 }
 
@@ -371,7 +371,7 @@ fn not_now(attempt: &mut Attempt, active: &ActiveIntegration, outcome: Outcome) 
 
 /// The CRM failed for the batch as a whole.
 pub(crate) async fn fail_all(tools: &Tools, active: &ActiveIntegration, attempts: &mut [Attempt], error: &CrmError) {
-    let outcome = report::failure(tools, active, error).await;
+    let outcome = failure(tools, active, error).await;
     for attempt in attempts.iter_mut().filter(|attempt| attempt.is_open()) {
         attempt.close(outcome.clone());
     }

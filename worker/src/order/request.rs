@@ -1,13 +1,11 @@
 //! RetailCRM's order → MeaSoft's. The one conversion of both paths (trigger and save):
 //! what only the callback knows comes in as the delivery's saved request. Pure.
 
-use crate::order::prepayment::prepayment;
-use crate::order::reading::service_of_tariff;
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use shared::crypto::sha256_hex;
-use shared::domain::{Delivery, Grams, Integration, Kopecks, Millimetres, OrderNo};
+use shared::domain::{Delivery, Grams, Integration, Kopecks, Millimetres, OrderNo, Settings};
 use shared::measoft::{Fee, Item, ItemKind, NewOrder, Package, PayType, Sender};
 use shared::message::GiveUp;
 use shared::reason;
@@ -16,7 +14,8 @@ use shared::retailcrm::wire::order::{self, ItemPrice, Order};
 
 use crate::order::desired::Desired;
 use crate::order::money::{Money, money};
-use crate::order::reading::units;
+use crate::order::prepayment::prepayment;
+use crate::order::reading::{service_of_tariff, units};
 use crate::order::receiver::{instruction, receiver};
 use crate::order::recognise::total;
 use crate::vendor::references::References;
@@ -54,26 +53,8 @@ pub fn desired_with(
         return Err(reason::give_up(reason::WRONG_CURRENCY, format!("{currency}, not {}", settings.currency)));
     }
     let money = money(order, settings, references, saved_request.said(order))?;
-    let vat = |rate: VatRate, fallback: VatRate| match (rate, fallback) {
-        (VatRate::Percent(p), _) | (VatRate::Absent, VatRate::Percent(p)) => p,
-        _ => settings.vat_none,
-    };
     let declared_lines = declared_by_line(order);
-    let mut items = Vec::new();
-    for item in shipped(order, references) {
-        let offer_vat = item.offer.as_ref().map_or(VatRate::Absent, |offer| offer.vat_rate);
-        lines(item, vat(item.vat_rate, offer_vat), declared_lines.get(&item.id).copied(), &mut items)?;
-    }
-    if items.is_empty() && !order.items.is_empty() && money.total.is_zero() {
-        return Err(reason::give_up(reason::NOTHING_TO_SEND, ""));
-    }
-    // An order that never had positions is a sum and nothing else.
-    if !order.items.is_empty() {
-        level(&mut items, order, shipped(order, references).map(|item| units(item.quantity)).sum())?;
-    }
-    if !items.is_empty() && money.paytype != PayType::No && money.prepayment() > Kopecks::ZERO {
-        items.push(prepayment(money.prepayment()));
-    }
+    let mut items = goods(order, settings, references, &money, &declared_lines)?;
     let mut wanted = NewOrder::new(delivery.orderno.clone(), receiver(order, saved_request)?, money.paytype);
     wanted.sender = sender(integration);
     wanted.weight = Some(weight(order, saved_request, settings.default_weight_g));
@@ -87,8 +68,8 @@ pub fn desired_with(
     if items.is_empty() {
         wanted.price = Some(money.collect);
     } else if order.delivery.cost > Kopecks::ZERO {
-        wanted.delivery_price =
-            Some(Fee { sum: order.delivery.cost, vat: vat(order.delivery.vat_rate, VatRate::Absent) });
+        let vat = vat(settings, order.delivery.vat_rate, VatRate::Absent);
+        wanted.delivery_price = Some(Fee { sum: order.delivery.cost, vat });
     }
     wanted.declared = if declared_lines.is_empty() {
         match saved_request.outdated {
@@ -111,6 +92,39 @@ pub fn desired_with(
     let region = order.delivery.address.region.as_deref();
     let (hash, undeclared_hash) = (hash(&wanted, region), hash(&undeclared(&wanted), region));
     Ok(Desired { order: wanted, collect: money.collect, hash, undeclared_hash })
+}
+
+/// All lines, in sum what the goods cost, with what is paid before as a line of its own.
+fn goods(
+    order: &Order,
+    settings: &Settings,
+    references: &References,
+    money: &Money,
+    declared: &BTreeMap<i64, Kopecks>,
+) -> Result<Vec<Item>, GiveUp> {
+    let mut items = Vec::new();
+    for item in shipped(order, references) {
+        let offer_vat = item.offer.as_ref().map_or(VatRate::Absent, |offer| offer.vat_rate);
+        lines(item, vat(settings, item.vat_rate, offer_vat), declared.get(&item.id).copied(), &mut items)?;
+    }
+    if items.is_empty() && !order.items.is_empty() && money.total.is_zero() {
+        return Err(reason::give_up(reason::NOTHING_TO_SEND, ""));
+    }
+    // An order that never had positions is a sum and nothing else.
+    if !order.items.is_empty() {
+        level(&mut items, order, shipped(order, references).map(|item| units(item.quantity)).sum())?;
+    }
+    if !items.is_empty() && money.paytype != PayType::No && money.prepayment() > Kopecks::ZERO {
+        items.push(prepayment(money.prepayment()));
+    }
+    Ok(items)
+}
+
+const fn vat(settings: &Settings, rate: VatRate, fallback: VatRate) -> u8 {
+    match (rate, fallback) {
+        (VatRate::Percent(p), _) | (VatRate::Absent, VatRate::Percent(p)) => p,
+        _ => settings.vat_none,
+    }
 }
 
 /// Lines and fee must come to the order's total. What single prices lose in rounding, at most

@@ -16,9 +16,10 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::dispatch;
+use crate::kinship;
 use crate::testing::World;
+use crate::vendor::held;
 use crate::vendor::references::References;
-use crate::vendor::{held, kinship};
 
 /// A server that takes every connection and says nothing; answers its address.
 async fn silence() -> String {
@@ -92,7 +93,7 @@ async fn an_account_that_answers_502_is_held_alone_and_named() {
         .await;
     let order = world.place("A-1").await;
     assert_eq!(world.delivery(order).await.state, S::Created);
-    let held = held::held(&world.tools, &world.integrations);
+    let held = held::held(&world.tools.limiter, world.tools.clock.now(), &world.integrations);
     let [name] = names(&held, BreakerTarget::Account)[..] else { panic!("{held:?}") };
     assert!(name.contains("courier 8 login other"), "{name}");
     assert_eq!(names(&held, BreakerTarget::Measoft), [""; 0]);

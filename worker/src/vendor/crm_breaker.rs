@@ -7,8 +7,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use shared::clock::Clock;
 use shared::retailcrm::{CrmError, Limiter, Resting};
+use shared::telemetry::metrics::BreakerState;
 
-use crate::vendor::breaker::{Breaker, BreakerState, Came};
+use crate::vendor::breaker::{Breaker, Came};
 
 /// An answer that did not come for so long is silence.
 const SILENCE: Duration = Duration::from_secs(3);

@@ -2,25 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use shared::domain::Integration;
 use shared::store::breakers::Held;
 use shared::telemetry::metrics::{BreakerState, BreakerTarget};
 
-use crate::tools::Tools;
 use crate::vendor::integrations::ActiveIntegrations;
-use crate::vendor::limiter::{self, Target};
+use crate::vendor::limiter::{self, Limiter, Target};
 
 /// Addresses and accounts of MeaSoft, and RetailCRM accounts.
 #[must_use]
-pub fn held(tools: &Tools, integrations: &ActiveIntegrations) -> Vec<Held> {
-    let now = tools.clock.now();
-    let courier = tools.limiter.held().into_iter().map(|held| Held {
+pub fn held(limiter: &Limiter, now: Timestamp, integrations: &ActiveIntegrations) -> Vec<Held> {
+    let courier = limiter.held().into_iter().map(|held| Held {
         target: match held.what {
             Target::Address => BreakerTarget::Measoft,
             Target::Account => BreakerTarget::Account,
         },
         name: named(&held.name),
-        state: state(held.state),
+        state: held.state,
         until: held.until,
         why: held.why,
     });
@@ -57,14 +56,6 @@ fn named(name: &str) -> String {
     match name.split('|').collect::<Vec<_>>().as_slice() {
         [url, extra, login] => format!("{} courier {extra} login {login}", limiter::address_of(url)),
         _ => name.to_owned(),
-    }
-}
-
-const fn state(state: limiter::BreakerState) -> BreakerState {
-    match state {
-        limiter::BreakerState::Closed => BreakerState::Closed,
-        limiter::BreakerState::HalfOpen => BreakerState::HalfOpen,
-        limiter::BreakerState::Open => BreakerState::Open,
     }
 }
 

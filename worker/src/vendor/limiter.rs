@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use shared::clock::Clock;
 use shared::measoft::{Break, MeasoftError};
 use shared::message::{Outcome, RetryWhy};
+use shared::telemetry::metrics::BreakerState;
 use url::Url;
 
 use crate::policy::LONGEST_ASKED;
-pub use crate::vendor::breaker::BreakerState;
-use crate::vendor::breaker::{Address, Breaker, Came};
+use crate::vendor::address::Address;
+use crate::vendor::breaker::{Breaker, Came};
 use crate::vendor::budget::{Budget, Priority};
 
 /// A request that was given up by its caller counts as silence when it took this long.

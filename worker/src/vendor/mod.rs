@@ -7,6 +7,7 @@ use shared::retailcrm::Crm;
 
 use crate::Arc;
 
+pub mod address;
 pub mod breaker;
 pub mod budget;
 pub mod connect;
@@ -14,7 +15,6 @@ pub mod crm_breaker;
 pub mod crm_rate;
 pub mod held;
 pub mod integrations;
-pub mod kinship;
 pub mod limiter;
 pub mod references;
 pub mod towns;
