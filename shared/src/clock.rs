@@ -6,18 +6,6 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-/// A moment and a while after it.
-#[must_use]
-pub fn later(at: Timestamp, by: Duration) -> Timestamp {
-    at.checked_add(by).unwrap_or(at)
-}
-
-/// The milliseconds from one moment to another; none when the clock was set back between them.
-#[must_use]
-pub fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
-    Duration::from_millis(u64::try_from(to.as_millisecond() - from.as_millisecond()).unwrap_or(0))
-}
-
 /// The current moment. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Clock(Option<Arc<AtomicI64>>);

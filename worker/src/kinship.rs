@@ -56,8 +56,6 @@ fn unclear(integrations: &[ActiveIntegration]) -> Vec<(ActiveIntegration, Active
     pairs
 }
 
-/// # Errors
-/// [`store::StoreError`].
 pub async fn find_out(tools: &Tools, one: &ActiveIntegration, other: &ActiveIntegration) -> store::Result<bool> {
     if !(sees(one, other, &tools.module_code).await && sees(other, one, &tools.module_code).await) {
         return Ok(false);

@@ -51,7 +51,6 @@ pub struct Tools {
 
 impl Tools {
     /// Until when a lease that is taken or renewed now holds.
-    #[must_use]
     pub fn lease_until(&self) -> Timestamp {
         later(self.clock.now(), self.limits.lease)
     }
@@ -59,25 +58,17 @@ impl Tools {
 
 impl References {
     /// The kept lists of an integration, read when they are old.
-    ///
-    /// # Errors
-    /// [`CrmError`] when there are none yet and they cannot be read.
+    /// `Err`: when there are none yet and they cannot be read.
     pub async fn of(tools: &Tools, active: &ActiveIntegration) -> Result<Arc<Self>, CrmError> {
         tools.references.get(&tools.clock, active, &tools.module_code, FRESH).await
     }
 
     /// Lists that were read at that moment or later, for what may have changed since.
-    ///
-    /// # Errors
-    /// [`CrmError`] when they cannot be read now.
     pub async fn since(tools: &Tools, active: &ActiveIntegration, moment: Timestamp) -> Result<Arc<Self>, CrmError> {
         tools.references.read_since(&tools.clock, active, &tools.module_code, moment).await
     }
 
     /// The same after an order named something they do not have.
-    ///
-    /// # Errors
-    /// As [`References::of`].
     pub async fn reread(tools: &Tools, active: &ActiveIntegration) -> Result<Arc<Self>, CrmError> {
         tools.references.get(&tools.clock, active, &tools.module_code, AGAIN).await
     }

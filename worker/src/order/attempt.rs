@@ -68,7 +68,6 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    #[must_use]
     pub fn new(intent: Intent) -> Self {
         Self {
             intent,
@@ -98,7 +97,6 @@ impl Attempt {
     }
 
     /// The order as it is to be handed over, if it can be.
-    #[must_use]
     pub fn wanted(&self) -> Option<&Desired> {
         self.desired.as_ref().and_then(|desired| desired.as_ref().ok())
     }
@@ -131,13 +129,11 @@ impl Attempt {
     }
 
     /// MeaSoft was sent what would be sent now.
-    #[must_use]
     pub fn is_as_wanted(&self) -> bool {
         let wanted = self.wanted().map(|desired| desired.hash.as_str());
         wanted.is_some() && self.delivery.as_ref().is_some_and(|d| d.sent_hash.as_deref() == wanted)
     }
 
-    #[must_use]
     pub const fn is_open(&self) -> bool {
         self.outcome.is_none()
     }
@@ -167,7 +163,6 @@ impl Attempt {
     }
 
     /// RetailCRM itself withdrew the delivery, and nothing newer wants it again.
-    #[must_use]
     pub fn is_withdrawn(&self) -> bool {
         let wanted = self.requested();
         wanted.cancel && !wanted.send_after_cancel && self.intent.candidates.iter().any(|c| c.is_withdrawn())
@@ -176,7 +171,6 @@ impl Attempt {
     /// What of the intent is not served yet. A request to verify opens the last cancel
     /// again, a create that came late may have passed it; or the send that followed it, which
     /// a late cancel may have undone.
-    #[must_use]
     pub const fn requested(&self) -> Requested {
         let i = &self.intent;
         Requested {

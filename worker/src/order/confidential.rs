@@ -7,7 +7,6 @@ use shared::retailcrm::wire::order::{Customer, Order};
 use crate::vendor::ActiveIntegration;
 
 /// Passwords and keys of an integration.
-#[must_use]
 pub fn secrets(active: &ActiveIntegration) -> Known {
     let mut known = Known::default();
     let secrets = &active.integration.secrets;
@@ -18,7 +17,6 @@ pub fn secrets(active: &ActiveIntegration) -> Known {
 }
 
 /// The same, and what the order says of its people.
-#[must_use]
 pub fn all(active: &ActiveIntegration, order: Option<&Order>) -> Known {
     let mut known = secrets(active);
     let Some(order) = order else { return known };

@@ -93,7 +93,6 @@ pub enum Decision {
     GiveUp(GiveUp),
 }
 
-#[must_use]
 pub fn decide(s: &Situation) -> Decision {
     let once_more = s.rereads < REREADS;
     // RetailCRM itself says that it is not wanted any more, and it is gone: what is known of it

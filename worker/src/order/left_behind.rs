@@ -2,6 +2,7 @@
 //! nowhere. The trigger that should tell so names a number, which may be another order's by then.
 
 use jiff::Timestamp;
+use shared::clock::later;
 use shared::domain::delivery::DeliveryState as S;
 use shared::domain::{CrmOrderId, Delivery, OrderNumber};
 use shared::message::{Candidate, Outcome};
@@ -15,21 +16,18 @@ use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 
 /// Whether MeaSoft may have it and nobody has asked for its cancel yet. Pure.
-#[must_use]
 pub fn is_left_behind(d: &Delivery, intent: Option<&Intent>) -> bool {
     let asked = intent.is_some_and(|intent| intent.cancel_seq > intent.send_seq);
     matches!(d.state, S::Sending | S::Unknown | S::Created | S::InWork) && !asked
 }
 
 /// An order is found gone to another carrier while MeaSoft has it. Pure.
-#[must_use]
 pub fn is_found_gone(d: &Delivery, outcome: &Outcome, wanted: Requested) -> bool {
     matches!(outcome, Outcome::Superseded(_)) && d.state == S::Created && !wanted.cancel
 }
 
 /// The request to cancel what an order left behind. Whoever serves it reads the order first: one
 /// that is back by then keeps its parcel.
-#[must_use]
 pub fn clearing_up(
     d: &Delivery,
     number: OrderNumber,
@@ -59,9 +57,6 @@ fn is_served_here(attempt: &Attempt, outcome: &Outcome) -> bool {
 }
 
 /// What other shops of the same RetailCRM account still have of an order that this one serves.
-///
-/// # Errors
-/// [`store::StoreError`].
 pub async fn clear_elsewhere(
     tools: &Tools,
     active: &ActiveIntegration,
@@ -73,7 +68,7 @@ pub async fn clear_elsewhere(
         return Ok(());
     }
     let now = tools.clock.now();
-    let due_at = now.checked_add(tools.limits.settle).unwrap_or(now);
+    let due_at = later(now, tools.limits.settle);
     let mut requests = Vec::new();
     for d in tools.store.deliveries_of_order(&active.siblings, order).await? {
         let intent = tools.store.intent(d.integration, order).await?;

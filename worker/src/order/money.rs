@@ -33,13 +33,11 @@ pub struct Money {
 
 impl Money {
     /// What MeaSoft is shown as paid before: all that the courier does not collect.
-    #[must_use]
     pub fn prepayment(&self) -> Kopecks {
         self.total - self.collect
     }
 
     /// Nothing is left to chance: the parts add up, and a sum has a way to be paid.
-    #[must_use]
     pub fn adds_up(&self) -> bool {
         let parts = [self.paid, self.online, self.collect, self.uncovered];
         let sum = parts.into_iter().try_fold(Kopecks::ZERO, Kopecks::checked_add);
@@ -96,9 +94,7 @@ enum Refused<'a> {
 }
 
 /// The sum to collect for an order, with what a `save` said of it while that is valid.
-///
-/// # Errors
-/// What does not add up, with the figures, for the shop's manager.
+/// `Err`: what does not add up, with the figures, for the shop's manager.
 pub fn money(
     order: &Order,
     settings: &Settings,
@@ -119,7 +115,6 @@ pub fn money(
 
 /// Whether the sum hangs on lists that may have changed since they were read: a name they do
 /// not have, or nothing collected although not all is paid.
-#[must_use]
 pub fn hangs_on_lists(order: &Order, settings: &Settings, references: &References, said: Option<Said<'_>>) -> bool {
     if order.payments.is_empty() {
         return false;
@@ -133,7 +128,6 @@ pub fn hangs_on_lists(order: &Order, settings: &Settings, references: &Reference
 
 /// The way of a payment type under these settings and lists: at the door or not, `None` when
 /// nothing tells (retailcrm-api.md D, E.6).
-#[must_use]
 pub fn is_at_the_door(
     settings: &Settings,
     references: &References,
@@ -174,7 +168,6 @@ fn row<'a>(
 }
 
 /// Statuses of every installation that leave a payment open (retailcrm-api.md C.5).
-#[must_use]
 pub fn is_usual_status(status: &str) -> bool {
     matches!(status, "not-paid" | "payment-start" | "invoice" | "credit-check" | "credit-approved")
 }

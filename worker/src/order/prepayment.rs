@@ -7,7 +7,6 @@ use shared::measoft::{Item, ItemKind};
 pub const PREPAYMENT: &str = "prepay";
 
 /// The line that shows what is not collected at the door.
-#[must_use]
 pub fn prepayment(sum: Kopecks) -> Item {
     let mut line = Item::goods(PREPAYMENT, "Предоплата", 1, -sum);
     line.kind = ItemKind::Prepayment;

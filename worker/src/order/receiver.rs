@@ -12,9 +12,7 @@ use crate::order::reading::country;
 use crate::order::saved_request::{SavedRequest, is_pickup_tariff};
 
 /// The receiver as MeaSoft takes one.
-///
-/// # Errors
-/// Nobody, nothing to call, or nowhere to go: a mistake in the order.
+/// `Err`: nobody, nothing to call, or nowhere to go: a mistake in the order.
 pub fn receiver(order: &Order, saved_request: &SavedRequest) -> Result<Receiver, GiveUp> {
     let (person, company) = (person(order), company(order));
     if person.is_none() && company.is_none() {
@@ -90,7 +88,6 @@ fn company(order: &Order) -> Option<String> {
 
 /// The order's own phones, else those of its contact and customer; in order, without
 /// repeats, with what was written beside them.
-#[must_use]
 pub fn phones(order: &Order) -> Vec<Contact> {
     let country = country(order);
     let of = |texts: &mut dyn Iterator<Item = &str>| contact::read(&texts.collect::<Vec<_>>().join("\n"), country);
@@ -103,7 +100,6 @@ pub fn phones(order: &Order) -> Vec<Contact> {
 }
 
 /// What the courier should know; line breaks become spaces.
-#[must_use]
 pub fn instruction(order: &Order) -> Option<String> {
     let address = &order.delivery.address;
     let intercom = address.intercom_code.as_deref().map(|code| format!("домофон {code}"));

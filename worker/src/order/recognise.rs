@@ -12,7 +12,6 @@ use crate::order::desired::Desired;
 use crate::order::prepayment::{PREPAYMENT, prepayment};
 
 /// What must be found again at MeaSoft to call an order ours; the phone only as a hash.
-#[must_use]
 pub fn fingerprint(desired: &Desired, key: &SecretKey) -> Fingerprint {
     Fingerprint {
         price: Some(desired.collect),
@@ -27,7 +26,6 @@ pub fn fingerprint(desired: &Desired, key: &SecretKey) -> Fingerprint {
 
 /// What MeaSoft writes into «Инфо о доставке» of an order cancelled through the API
 /// (measoft-api.md §9).
-#[must_use]
 pub fn is_cancelled_by_client(delivered_to: Option<&str>) -> bool {
     let words = delivered_to.unwrap_or_default().to_lowercase();
     words.contains("отменено заказчиком") || words.contains("by client")
@@ -60,7 +58,6 @@ fn shown_phones(text: &str) -> Vec<String> {
 
 /// Whether a row found under our number is what we sent. What the row does not show is not
 /// held against it (measoft-api.md §23.2: phone, sum and line ids).
-#[must_use]
 pub fn is_ours(row: &StatusRow, sent: &Fingerprint, key: &SecretKey) -> bool {
     let phones: Vec<String> = row.receiver_phones.iter().flat_map(|text| shown_phones(text)).collect();
     let phone_fits = phones.is_empty()
@@ -91,7 +88,6 @@ fn is_comparable(item: &StatusItem) -> bool {
 }
 
 /// Whether an order read back after an edit shows the edit.
-#[must_use]
 pub fn shows(row: &StatusRow, desired: &Desired) -> bool {
     // As lists: a line that was added twice must not hide behind its twin.
     let mut live: Vec<(&str, u32, Kopecks)> = row
@@ -115,7 +111,6 @@ pub fn shows(row: &StatusRow, desired: &Desired) -> bool {
 }
 
 /// Our line id → MeaSoft's line code. Of two lines with one id the live one counts.
-#[must_use]
 pub fn item_codes(row: &StatusRow) -> BTreeMap<String, String> {
     let (live, gone): (Vec<_>, Vec<_>) = row.items.iter().partition(|item| item.quantity > 0);
     gone.into_iter()
@@ -128,7 +123,6 @@ pub fn item_codes(row: &StatusRow) -> BTreeMap<String, String> {
 ///
 /// A line that is left out keeps its price and loses its quantity, and of a prepayment the
 /// platform ignores the quantity (§7.2): what is not prepaid any more is said as 0.00.
-#[must_use]
 pub fn with_codes(order: &NewOrder, codes: &BTreeMap<String, String>) -> NewOrder {
     let mut order = order.clone();
     order.barcode = None;
@@ -143,7 +137,6 @@ pub fn with_codes(order: &NewOrder, codes: &BTreeMap<String, String>) -> NewOrde
 
 /// What lines, fee and prepayment of a request add up to; with nothing to collect the
 /// platform balances the sum itself.
-#[must_use]
 pub fn total(order: &NewOrder) -> Option<Kopecks> {
     if order.paytype == PayType::No {
         return Some(Kopecks::ZERO);

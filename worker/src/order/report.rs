@@ -38,7 +38,7 @@ pub async fn failure(tools: &Tools, active: &ActiveIntegration, error: &CrmError
                 CrmError::Resting { .. } => RetryWhy::BreakerOpen,
                 _ => RetryWhy::CrmUnavailable,
             };
-            Outcome::RetryLater { why, not_before }
+            Outcome::retry_at(why, not_before)
         }
         Class::Park => {
             let reason = match error {
@@ -56,7 +56,7 @@ pub async fn failure(tools: &Tools, active: &ActiveIntegration, error: &CrmError
                 _ => reason::CRM_ACCESS.to_owned(),
             };
             tools.pause_for_crm(active, &why).await;
-            Outcome::RetryLater { why: RetryWhy::Paused, not_before: None }
+            Outcome::retry(RetryWhy::Paused)
         }
     }
 }
@@ -73,7 +73,6 @@ pub struct Whose<'a> {
 }
 
 /// Whose the order is now.
-#[must_use]
 pub fn shown(order: &Order, attempt: &Attempt, active: &ActiveIntegration, module_code: &str) -> Shown {
     let claim = Whose {
         candidates: &attempt.intent.candidates,
@@ -83,7 +82,6 @@ pub fn shown(order: &Order, attempt: &Attempt, active: &ActiveIntegration, modul
     whose(order, &claim, active, module_code)
 }
 
-#[must_use]
 pub fn whose(order: &Order, claim: &Whose<'_>, active: &ActiveIntegration, module_code: &str) -> Shown {
     let settings = &active.integration.settings;
     let code = order.delivery.code.as_deref();
@@ -108,7 +106,6 @@ pub fn whose(order: &Order, claim: &Whose<'_>, active: &ActiveIntegration, modul
 
 /// What shows that another integration has handed the order over: a delivery's id that is none
 /// of ours, or a status without any (retailcrm-api.md B.6).
-#[must_use]
 pub fn foreign(order: &Order) -> Option<String> {
     let data = &order.delivery.data;
     let given = |text: &Option<String>| text.as_deref().map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned);
@@ -121,7 +118,6 @@ pub fn foreign(order: &Order) -> Option<String> {
 }
 
 /// The module's status code for a MeaSoft status.
-#[must_use]
 pub fn module_status(active: &ActiveIntegration, measoft: &str) -> String {
     status_list::module_code(&active.integration.settings, measoft).unwrap_or_else(|| measoft.to_owned())
 }
@@ -143,7 +139,6 @@ fn to_write(d: &Delivery, active: &ActiveIntegration, error: Option<String>) -> 
 }
 
 /// RetailCRM knows that MeaSoft has the order. Later statuses are the sync's business.
-#[must_use]
 pub fn is_reported(d: &Delivery, active: &ActiveIntegration) -> bool {
     let expected = to_write(d, active, None);
     d.crm_written.external_id == expected.external_id
@@ -284,7 +279,6 @@ fn shown_error(give_up: &GiveUp, active: &ActiveIntegration) -> Option<String> {
 }
 
 /// A give-up in the words managers know: the vendor's own text where there is one.
-#[must_use]
 pub fn error_text(give_up: &GiveUp, language: Language) -> String {
     let words = explain::reason(give_up.reason, language);
     if give_up.detail.is_empty() { words.text.to_owned() } else { format!("{} ({})", words.text, give_up.detail) }

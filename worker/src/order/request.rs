@@ -23,9 +23,7 @@ use crate::vendor::references::References;
 pub use crate::order::saved_request::{SavedPackage, SavedRequest};
 
 /// The order as MeaSoft should hold it, with the saved request its delivery has.
-///
-/// # Errors
-/// What is wrong with the order, for the shop's manager.
+/// `Err`: what is wrong with the order, for the shop's manager.
 pub fn desired(
     order: &Order,
     integration: &Integration,
@@ -37,9 +35,7 @@ pub fn desired(
 }
 
 /// [`desired`] for order and saved request as [`SavedRequest::over`] gives them.
-///
-/// # Errors
-/// What is wrong with the order, for the shop's manager.
+/// `Err`: what is wrong with the order, for the shop's manager.
 pub fn desired_with(
     order: &Order,
     integration: &Integration,
@@ -129,9 +125,7 @@ const fn vat(settings: &Settings, rate: VatRate, fallback: VatRate) -> u8 {
 
 /// Lines and fee must come to the order's total. What single prices lose in rounding, at most
 /// a kopeck a piece, goes to one line: RetailCRM's own total is right.
-///
-/// # Errors
-/// A larger difference, with the figures.
+/// `Err`: a larger difference, with the figures.
 fn level(items: &mut Vec<Item>, order: &Order, pieces: i64) -> Result<(), GiveUp> {
     let lines = items
         .iter()

@@ -69,7 +69,6 @@ pub struct Resolved {
 /// Every order that bears the number is served by its own state, so each gets the requests: what
 /// is placed is compared, what left is cleared up. Only a send that would place one of several
 /// must know which.
-#[must_use]
 pub fn resolve(asked: Asked<'_>, bearers: &[Bearer]) -> Resolved {
     let concerns = |b: &&Bearer| b.ours || b.standing != Standing::Unknown;
     let (exact, other): (Vec<&Bearer>, Vec<&Bearer>) = bearers.iter().partition(|b| b.exact);

@@ -78,7 +78,6 @@ pub struct Seen {
 }
 
 /// What the words `pvz-…` of a tariff code mean.
-#[must_use]
 pub fn is_pickup_tariff(tariff: &str) -> bool {
     tariff == "pvz" || tariff.starts_with("pvz-")
 }
@@ -93,7 +92,6 @@ fn given(text: Option<&str>) -> Option<String> {
 
 impl SavedRequest {
     /// Of a request that has just come.
-    #[must_use]
     pub fn of_save(
         save: &SaveRequest,
         raw: &str,
@@ -140,45 +138,38 @@ impl SavedRequest {
         }
     }
 
-    #[must_use]
     pub fn of_delivery(delivery: &Delivery) -> Self {
         delivery.saved_request.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     }
 
     /// The text it is stored as.
-    #[must_use]
     pub fn text(&self) -> String {
         serde_json::to_string(self).expect("an overlay serialises")
     }
 
     /// A `save` came in and nobody has worked on it yet.
-    #[must_use]
     pub fn is_new(&self) -> bool {
         self.request.is_some() && self.seen.is_none()
     }
 
     /// A `save` that nobody worked on while RetailCRM waited, and REST has moved on since: a
     /// process may have stood still with it.
-    #[must_use]
     pub fn is_late(&self, now: Timestamp) -> bool {
         self.answer_by.is_some_and(|by| by + LAG_S.seconds() < now)
     }
 
     /// What is left of one that came late: what REST shows as well, it says.
-    #[must_use]
     pub fn overtaken(self) -> Self {
         Self { collect: None, cod_type: None, declared: None, saved_at: None, ..self }
     }
 
     /// What RetailCRM said is to be collected, while the payments stand as they did.
-    #[must_use]
     pub fn said(&self, order: &Order) -> Option<Said<'_>> {
         let collect = self.collect.filter(|_| self.payments_mark == payments_mark(order))?;
         Some(Said { collect, kind: self.cod_type.as_deref() })
     }
 
     /// The request it was made of; `None` when there is none or it cannot be read any more.
-    #[must_use]
     pub fn saved(&self, integration: IntegrationId, order: CrmOrderId, key: &SecretKey) -> Option<SaveRequest> {
         let sealed = STANDARD.decode(self.request.as_deref()?).ok()?;
         let text = key.open(&place(integration, order), &sealed).ok()?;
@@ -187,7 +178,6 @@ impl SavedRequest {
 
     /// A stored saved request with its request sealed by our key; `None` when it is so already, or
     /// nobody can open it any more.
-    #[must_use]
     pub fn resealed(text: &str, integration: IntegrationId, order: CrmOrderId, key: &SecretKey) -> Option<String> {
         let mut saved_request: Self = serde_json::from_str(text).ok()?;
         let sealed = STANDARD.decode(saved_request.request.as_deref()?).ok()?;
@@ -202,21 +192,18 @@ impl SavedRequest {
 
     /// The same, with what REST showed beside it. Saved it was by now, whatever the clock said of
     /// who took it in.
-    #[must_use]
     pub fn noted(&self, order: &Order, now: Timestamp) -> Self {
         let saved_at = self.saved_at.map(|at| at.min(now));
         Self { payments_mark: payments_mark(order), seen: Some(seen(order)), answer_by: None, saved_at, ..self.clone() }
     }
 
     /// Until when RetailCRM waits for the answer; unknown when a clock that was ahead wrote it.
-    #[must_use]
     pub fn awaited_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.answer_by.filter(|by| *by <= now + LONGEST_WAIT_S.seconds())
     }
 
     /// Order and saved request as they are to be converted: the saved request laid over what
     /// REST showed then, and of the saved request what REST has not overtaken.
-    #[must_use]
     pub fn over(&self, order: &Order, saved: Option<&SaveRequest>, instance: &str, now: Timestamp) -> (Order, Self) {
         let mut view = self.clone();
         let shows = seen(order);
@@ -261,7 +248,6 @@ fn size_mark(order: &Order) -> String {
 }
 
 /// Equal for two readings that mean the same delivery. Own write-backs change nothing in it.
-#[must_use]
 pub fn order_mark(order: &Order) -> String {
     let d = &order.delivery;
     let mut text = format!(

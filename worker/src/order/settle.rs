@@ -11,7 +11,6 @@ use crate::policy::Policy;
 pub const LONGEST_ATTEMPT: Duration = Duration::from_secs(15 * 60);
 
 /// The time spent trying after an attempt that began and ended `took` apart.
-#[must_use]
 pub fn spent_trying(before: Duration, took: Duration) -> Duration {
     before.saturating_add(took.min(LONGEST_ATTEMPT))
 }
@@ -31,7 +30,6 @@ pub enum Settlement {
 
 /// Total over all outcomes. `attempt` is how often it was tried before, `spent` the time spent
 /// trying, `until_due` how long the outcome itself asks to wait at least.
-#[must_use]
 pub fn settle(outcome: &Outcome, attempt: u32, spent: Duration, until_due: Duration, policy: &Policy) -> Settlement {
     match outcome {
         Outcome::Done(_) | Outcome::AlreadyDone(_) | Outcome::Superseded(_) => Settlement::Ack,
@@ -72,10 +70,6 @@ mod tests {
         Policy::new([2, 15, 45].map(Duration::from_secs).to_vec())
     }
 
-    fn retry(why: RetryWhy) -> Outcome {
-        Outcome::RetryLater { why, not_before: None }
-    }
-
     #[test]
     fn what_is_concluded_is_settled_at_once() {
         for outcome in [Outcome::Done(Change::Created), Outcome::AlreadyDone(""), Outcome::Superseded("")] {
@@ -88,8 +82,13 @@ mod tests {
     #[test]
     fn failures_walk_up_the_ladder_and_stay_on_its_last_rung() {
         for (attempt, pause) in [(0, 2), (1, 15), (2, 45), (3, 45), (99, 45)] {
-            let settled =
-                settle(&retry(RetryWhy::CourierUnavailable), attempt, Duration::ZERO, Duration::ZERO, &policy());
+            let settled = settle(
+                &Outcome::retry(RetryWhy::CourierUnavailable),
+                attempt,
+                Duration::ZERO,
+                Duration::ZERO,
+                &policy(),
+            );
             assert_eq!(settled, Settlement::Wait { pause: Duration::from_secs(pause), counts: true });
         }
     }
@@ -97,14 +96,14 @@ mod tests {
     #[test]
     fn a_wait_the_other_side_asked_for_is_honoured() {
         let minutes = Duration::from_secs(600);
-        let settled = settle(&retry(RetryWhy::CourierBlocked), 0, Duration::ZERO, minutes, &policy());
+        let settled = settle(&Outcome::retry(RetryWhy::CourierBlocked), 0, Duration::ZERO, minutes, &policy());
         assert_eq!(settled, Settlement::Wait { pause: minutes, counts: true });
     }
 
     #[test]
     fn no_other_side_puts_an_order_to_sleep_for_hours() {
         for asked in [Duration::from_secs(3600), Policy::DAY * 400] {
-            let settled = settle(&retry(RetryWhy::CourierBlocked), 0, Duration::ZERO, asked, &policy());
+            let settled = settle(&Outcome::retry(RetryWhy::CourierBlocked), 0, Duration::ZERO, asked, &policy());
             assert_eq!(settled, Settlement::Wait { pause: LONGEST_ASKED, counts: true });
         }
     }
@@ -120,7 +119,7 @@ mod tests {
     #[test]
     fn only_an_orders_own_failures_age_it() {
         for why in RetryWhy::ALL {
-            let settled = settle(&retry(why), 0, Policy::DAY, Duration::ZERO, &policy());
+            let settled = settle(&Outcome::retry(why), 0, Policy::DAY, Duration::ZERO, &policy());
             let outside =
                 matches!(why, RetryWhy::Paused | RetryWhy::BreakerOpen | RetryWhy::Budget | RetryWhy::LeaseHeld);
             if outside {

@@ -28,9 +28,6 @@ pub enum Failed {
 }
 
 /// The town of an address; `None` when the address names none.
-///
-/// # Errors
-/// [`Failed`] when MeaSoft could not be asked.
 pub async fn resolve(tools: &Tools, active: &ActiveIntegration, address: &Address) -> Result<Option<Lookup>, Failed> {
     let Some(asked) = question(address) else { return Ok(None) };
     let found = kept(tools, active, &asked.key, async || {
@@ -107,7 +104,6 @@ async fn kept(
 }
 
 /// «несколько городов…», for people.
-#[must_use]
 pub fn several(language: Language, city: &str, choices: &Choices) -> String {
     let shown = choices.shown.join(", ");
     match language {

@@ -32,7 +32,6 @@ pub struct Address {
 }
 
 impl Address {
-    #[must_use]
     pub fn new(first_pause: Duration) -> Self {
         Self {
             first_pause,
@@ -45,18 +44,15 @@ impl Address {
         }
     }
 
-    #[must_use]
     pub fn with_longest_asked(mut self, longest: Duration) -> Self {
         self.breaker = self.breaker.with_longest_asked(longest);
         self
     }
 
-    #[must_use]
     pub fn state(&self, now: Timestamp) -> BreakerState {
         self.breaker.state(now)
     }
 
-    #[must_use]
     pub const fn until(&self) -> Option<Timestamp> {
         self.breaker.until()
     }
@@ -72,8 +68,7 @@ impl Address {
         self.good.get(account).is_some_and(|at| now < *at + TRUSTED)
     }
 
-    /// # Errors
-    /// When to ask again.
+    /// `Err`: when to ask again.
     pub fn ready(&self, account: &str, now: Timestamp) -> Result<(), Timestamp> {
         match self.breaker.ready(now) {
             Err(_) if self.is_witness(account, now) => Ok(()),
@@ -81,8 +76,7 @@ impl Address {
         }
     }
 
-    /// # Errors
-    /// When to ask again.
+    /// `Err`: when to ask again.
     pub fn pass(&mut self, account: &str, now: Timestamp) -> Result<(), Timestamp> {
         self.ready(account, now)?;
         if !self.seen.contains(account) {

@@ -53,7 +53,6 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    #[must_use]
     pub const fn new(first_pause: Duration) -> Self {
         Self {
             first_pause,
@@ -66,19 +65,16 @@ impl Breaker {
         }
     }
 
-    #[must_use]
     pub const fn with_longest_asked(mut self, longest: Duration) -> Self {
         self.longest_asked = longest;
         self
     }
 
-    #[must_use]
     pub const fn with_longest(mut self, longest: Duration) -> Self {
         self.longest = longest;
         self
     }
 
-    #[must_use]
     pub fn state(&self, now: Timestamp) -> BreakerState {
         match self.open_until {
             None => BreakerState::Closed,
@@ -88,15 +84,12 @@ impl Breaker {
     }
 
     /// Until when nothing goes out, if anything is held at all.
-    #[must_use]
     pub const fn until(&self) -> Option<Timestamp> {
         self.open_until
     }
 
     /// Whether a request would be let through now; unlike [`Breaker::pass`] it takes nothing.
-    ///
-    /// # Errors
-    /// When to ask again.
+    /// `Err`: when to ask again.
     pub fn ready(&self, now: Timestamp) -> Result<(), Timestamp> {
         match self.state(now) {
             BreakerState::Closed => Ok(()),
@@ -110,9 +103,7 @@ impl Breaker {
     }
 
     /// Whether a request may be made now; half open, only one at a time may.
-    ///
-    /// # Errors
-    /// When to ask again.
+    /// `Err`: when to ask again.
     pub fn pass(&mut self, now: Timestamp) -> Result<(), Timestamp> {
         self.ready(now)?;
         if self.state(now) == BreakerState::HalfOpen {

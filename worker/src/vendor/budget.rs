@@ -45,7 +45,6 @@ pub struct Budget {
 const BLOCK: u32 = 5;
 
 impl Budget {
-    #[must_use]
     pub fn new(store: Store, limits: &Budgets) -> Self {
         let window = |scope: &str, limit: u32, seconds: u64| {
             Window::new(scope.to_owned(), limit, Duration::from_secs(seconds) / SLICES / limits.time_scale)
@@ -62,7 +61,6 @@ impl Budget {
     }
 
     /// The tightest of all windows, in requests a minute: what a status sync must fit in.
-    #[must_use]
     pub fn sustained_per_minute(&self) -> u32 {
         self.address
             .iter()
@@ -75,9 +73,7 @@ impl Budget {
     }
 
     /// Takes one request's worth for an account.
-    ///
-    /// # Errors
-    /// When there is nothing left: the moment something may be free again.
+    /// `Err`: when there is nothing left: the moment something may be free again.
     pub async fn take(&self, account: &str, priority: Priority) -> Result<(), Timestamp> {
         let now = self.store.clock.now();
         if self.draw(account, now) {

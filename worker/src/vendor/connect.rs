@@ -30,8 +30,7 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// # Errors
-    /// When the system's TLS roots cannot be read, or `CRM_ALLOWED_HOSTS` cannot.
+    /// `Err`: when the system's TLS roots cannot be read, or `CRM_ALLOWED_HOSTS` cannot.
     pub fn new(config: &Config, store: Store, journal: Journal, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
         let allowed = retailcrm::AllowedHosts::parse(&config.crm_allowed_hosts)?;
         Ok(Self {
@@ -47,7 +46,6 @@ impl Clients {
 
     /// Clients that wait no longer than this for an answer, for who only wants to know whether
     /// one comes.
-    #[must_use]
     pub fn within(self, patience: Duration) -> Self {
         Self { crm: self.crm.with_timeout(patience), patience: Some(patience), ..self }
     }

@@ -24,7 +24,6 @@ pub struct Guarded {
 }
 
 impl Guarded {
-    #[must_use]
     pub fn new(rate: Arc<dyn Limiter>, clock: Clock, first_pause: Duration) -> Self {
         let breaker = Breaker::new(first_pause).with_longest(LONGEST.max(first_pause));
         Self { rate, clock, state: Mutex::new((breaker, String::new())) }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use shared::clock::elapsed;
 use shared::crypto::sha256_hex;
 use shared::store::budgets::{SLICES, Window};
 use shared::store::{Dialect, Store};
@@ -32,14 +33,12 @@ pub struct Rates {
 }
 
 impl Rates {
-    #[must_use]
     pub fn new(store: Store, per_second: u32, first_pause: Duration) -> Self {
         let address = Arc::new(RateLimiter::new(per_second));
         Self { store, per_second, first_pause, accounts: Mutex::default(), address, keys: Mutex::default() }
     }
 
     /// The gate of every request made with a key to an address.
-    #[must_use]
     pub fn limiter(&self, url: &str, api_key: &str) -> Arc<dyn retailcrm::Limiter> {
         let name = sha256_hex(format!("{url}|{api_key}").as_bytes());
         let mut accounts = self.accounts.lock().expect("never poisoned");
@@ -79,7 +78,6 @@ pub struct RateLimiter {
 }
 
 impl RateLimiter {
-    #[must_use]
     pub fn new(per_second: u32) -> Self {
         Self { per_second: per_second.max(1) as usize, recent: tokio::sync::Mutex::default() }
     }
@@ -133,10 +131,7 @@ impl retailcrm::Limiter for SharedLimiter {
                         *left = (taken.count.saturating_sub(1), self.windows[0].slice_end(taken.at));
                         return;
                     }
-                    Ok(Err(free_at)) => {
-                        let millis = free_at.as_millisecond() - now.as_millisecond();
-                        Duration::from_millis(u64::try_from(millis).unwrap_or(0).clamp(5, 1000))
-                    }
+                    Ok(Err(free_at)) => elapsed(now, free_at).clamp(Duration::from_millis(5), SECOND),
                     // The store is away: nothing can be recorded, so nothing is asked either.
                     Err(error) => {
                         waiting::on(|| format!("its turn at RetailCRM, counted in the database: {error}"));

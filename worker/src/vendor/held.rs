@@ -11,7 +11,6 @@ use crate::vendor::integrations::ActiveIntegrations;
 use crate::vendor::limiter::{self, Limiter, Target};
 
 /// Addresses and accounts of MeaSoft, and RetailCRM accounts.
-#[must_use]
 pub fn held(limiter: &Limiter, now: Timestamp, integrations: &ActiveIntegrations) -> Vec<Held> {
     let courier = limiter.held().into_iter().map(|held| Held {
         target: match held.what {
@@ -38,7 +37,6 @@ pub fn held(limiter: &Limiter, now: Timestamp, integrations: &ActiveIntegrations
 }
 
 /// Those that an integration waits for.
-#[must_use]
 pub fn of(held: Vec<Held>, integration: &Integration) -> Vec<Held> {
     let account = integration.courier_account();
     let names = [
@@ -60,7 +58,6 @@ fn named(name: &str) -> String {
 }
 
 /// The worst of a kind.
-#[must_use]
 pub fn worst(held: &[Held], target: BreakerTarget) -> BreakerState {
     held.iter().filter(|held| held.target == target).map(|held| held.state).max().unwrap_or(BreakerState::Closed)
 }

@@ -52,15 +52,12 @@ pub struct ActiveIntegrations {
 }
 
 impl ActiveIntegrations {
-    #[must_use]
     pub fn new(store: Store, connect: Arc<dyn Connect>) -> Self {
         Self { store, connect, seen: Arc::default(), stamp: Arc::default() }
     }
 
     /// Reads what has changed since the last look. Answers whether anything had.
-    ///
-    /// # Errors
-    /// [`store::StoreError`]; the picture stays as it was.
+    /// `Err`: the picture stays as it was.
     pub async fn refresh(&self) -> store::Result<bool> {
         let stamp = self.store.integrations_stamp().await?;
         if *self.stamp.read().expect("never poisoned") == Some(stamp) {
@@ -92,14 +89,11 @@ impl ActiveIntegrations {
     }
 
     /// An integration that is not stored so (yet).
-    ///
-    /// # Errors
-    /// A sentence for people when its addresses are not usable.
+    /// `Err`: a sentence for people when its addresses are not usable.
     pub fn trial(&self, integration: Integration) -> Result<ActiveIntegration, String> {
         self.open(integration)
     }
 
-    #[must_use]
     pub fn find(&self, id: IntegrationId) -> Found {
         match self.seen.read().expect("never poisoned").get(&id) {
             None => Found::Unknown,
@@ -109,12 +103,10 @@ impl ActiveIntegrations {
     }
 
     /// Whatever state it is in, if its vendors can be reached.
-    #[must_use]
     pub fn any(&self, id: IntegrationId) -> Option<ActiveIntegration> {
         self.seen.read().expect("never poisoned").get(&id).and_then(|seen| seen.connected.as_ref().ok().cloned())
     }
 
-    #[must_use]
     pub fn all(&self) -> Vec<ActiveIntegration> {
         self.seen.read().expect("never poisoned").values().filter_map(|s| s.connected.as_ref().ok().cloned()).collect()
     }

@@ -21,7 +21,6 @@ use crate::vendor::budget::{Budget, Priority};
 const SILENCE: Duration = Duration::from_secs(3);
 
 /// Scheme, host and port: one server.
-#[must_use]
 pub fn address_of(account: &str) -> String {
     let url = account.split('|').next().unwrap_or_default();
     match Url::parse(url) {
@@ -67,13 +66,11 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    #[must_use]
     pub fn new(clock: Clock, budget: Budget, breaker_open: Duration) -> Arc<Self> {
         Self::with_longest_asked(clock, budget, breaker_open, LONGEST_ASKED)
     }
 
     /// With another longest pause that a server is believed.
-    #[must_use]
     pub fn with_longest_asked(
         clock: Clock,
         budget: Budget,
@@ -91,7 +88,6 @@ impl Limiter {
         (Breaker::new(self.first_pause).with_longest_asked(self.longest_asked), String::new())
     }
 
-    #[must_use]
     pub const fn budget(&self) -> &Budget {
         &self.budget
     }
@@ -101,9 +97,7 @@ impl Limiter {
     }
 
     /// Whether work for an account makes sense now; unlike [`Limiter::pass`] it takes nothing.
-    ///
-    /// # Errors
-    /// When to ask again.
+    /// `Err`: when to ask again.
     pub fn open_for(&self, account: &str) -> Result<(), Timestamp> {
         let now = self.clock.now();
         let circuits = self.circuits();
@@ -116,9 +110,7 @@ impl Limiter {
     }
 
     /// Passes one request, waiting a moment for the budget if it is about to be free.
-    ///
-    /// # Errors
-    /// The outcome of the order that wanted it.
+    /// `Err`: the outcome of the order that wanted it.
     pub async fn pass(self: &Arc<Self>, account: &str, priority: Priority) -> Result<Ticket, Outcome> {
         let now = self.clock.now();
         {
@@ -172,7 +164,6 @@ impl Limiter {
     }
 
     /// What is held back now, addresses first.
-    #[must_use]
     pub fn held(&self) -> Vec<Held> {
         let now = self.clock.now();
         let circuits = self.circuits();
@@ -209,9 +200,6 @@ pub struct Ticket {
 
 impl Ticket {
     /// Makes the request; breakers learn from its result.
-    ///
-    /// # Errors
-    /// As the call.
     pub async fn make<T>(mut self, call: impl Future<Output = Result<T, MeasoftError>>) -> Result<T, MeasoftError> {
         self.sends();
         let result = call.await;

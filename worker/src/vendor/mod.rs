@@ -28,8 +28,7 @@ pub struct Vendors {
 
 /// Makes the vendors' clients of an integration.
 pub trait Connect: Send + Sync {
-    /// # Errors
-    /// A sentence for people when the integration's addresses are not usable.
+    /// `Err`: a sentence for people when the integration's addresses are not usable.
     fn connect(&self, integration: &Integration) -> Result<Vendors, String>;
 }
 
@@ -44,12 +43,10 @@ pub struct ActiveIntegration {
 
 impl ActiveIntegration {
     /// Alone in its RetailCRM account, as far as is known.
-    #[must_use]
     pub fn new(integration: impl Into<Arc<Integration>>, vendors: Vendors) -> Self {
         Self { integration: integration.into(), vendors, siblings: Arc::default() }
     }
 
-    #[must_use]
     pub fn id(&self) -> IntegrationId {
         self.integration.id
     }

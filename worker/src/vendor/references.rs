@@ -61,7 +61,6 @@ fn moscow() -> TimeZone {
 
 impl References {
     /// Builds them for tests and for callers that have the parts.
-    #[must_use]
     pub fn with(complete: &[&str], type_cod: &[(&str, &str, Option<bool>)], module_cod: &[(&str, bool)]) -> Self {
         let mut made = Self {
             complete: complete.iter().map(|s| (*s).to_owned()).collect(),
@@ -74,38 +73,32 @@ impl References {
         made
     }
 
-    #[must_use]
     pub fn is_complete(&self, payment_status: &str) -> bool {
         self.complete.contains(payment_status)
     }
 
-    #[must_use]
     pub fn is_online(&self, payment_type: &str) -> bool {
         self.online.contains(payment_type)
     }
 
     /// Whether RetailCRM has a payment type of this code. Lists that could not be read deny
     /// nothing.
-    #[must_use]
     pub fn has_type(&self, payment_type: &str) -> bool {
         self.types.is_empty() || self.types.contains(payment_type)
     }
 
     /// The same for payment statuses.
-    #[must_use]
     pub fn has_status(&self, payment_status: &str) -> bool {
         self.statuses.is_empty() || self.statuses.contains(payment_status)
     }
 
     /// Adds online payment types, for tests and for callers that have the parts.
-    #[must_use]
     pub fn with_online(mut self, types: &[&str]) -> Self {
         self.online.extend(types.iter().map(|code| (*code).to_owned()));
         self
     }
 
     /// Adds the codes that RetailCRM has, for tests and for callers that have the parts.
-    #[must_use]
     pub fn with_codes(mut self, types: &[&str], statuses: &[&str]) -> Self {
         self.types.extend(types.iter().map(|code| (*code).to_owned()));
         self.statuses.extend(statuses.iter().map(|code| (*code).to_owned()));
@@ -115,7 +108,6 @@ impl References {
     /// Cash on delivery for this delivery type as RetailCRM says it: the module's «Способы
     /// оплаты» first, and alone once one of them is ticked; else the delivery type. `None` when
     /// neither names the payment type.
-    #[must_use]
     pub fn cod(&self, delivery_type: &str, payment_type: &str) -> Option<bool> {
         let ticked = self.module_cod.values().any(|cod| *cod).then_some(false);
         if let Some(cod) = self.module_cod.get(payment_type).copied().or(ticked) {
@@ -126,7 +118,6 @@ impl References {
 
     /// What a type usually is where RetailCRM says nothing: the codes every installation has
     /// (retailcrm-api.md C.5), and types of online-payment modules.
-    #[must_use]
     pub fn usual_cod(&self, payment_type: &str) -> Option<bool> {
         match payment_type {
             _ if self.is_online(payment_type) => Some(false),
@@ -138,7 +129,6 @@ impl References {
 
     /// Whether a position in this status is cancelled (`cancelStatus` of the reference of
     /// position statuses; without it the codes that say so).
-    #[must_use]
     pub fn is_cancelling(&self, item_status: &str) -> bool {
         match &self.cancelling {
             Some(codes) => codes.contains(item_status),
@@ -147,14 +137,12 @@ impl References {
     }
 
     /// Adds cancelling position statuses, for tests and for callers that have the parts.
-    #[must_use]
     pub fn with_cancelling(mut self, codes: &[&str]) -> Self {
         self.cancelling.get_or_insert_default().extend(codes.iter().map(|code| (*code).to_owned()));
         self
     }
 
     /// Whether every payment of an order is of a type and status known here.
-    #[must_use]
     pub fn cover(&self, order: &Order) -> bool {
         order.payments.iter().all(|p| {
             self.types.contains(&p.kind) && p.status.as_ref().is_none_or(|status| self.statuses.contains(status))
@@ -190,7 +178,6 @@ impl References {
     }
 
     /// Of lists that were read.
-    #[must_use]
     pub fn of_lists(
         statuses: Vec<PaymentStatus>,
         types: Vec<PaymentType>,
@@ -234,7 +221,6 @@ pub struct ReferenceCache {
 
 impl ReferenceCache {
     /// What is kept, however old; asks nobody.
-    #[must_use]
     pub fn latest(&self, id: IntegrationId) -> Option<Arc<References>> {
         self.kept.lock().expect("never poisoned").get(&id).map(|(references, ..)| references.clone())
     }

@@ -152,7 +152,6 @@ fn place_of(town: &Town) -> Place {
 }
 
 /// The right one of the rows whose names begin as asked. Pure.
-#[must_use]
 pub fn choose(address: &Address, rows: &[Town]) -> Lookup {
     let Some(asked) = address::place(address) else { return Lookup::Nowhere };
     let city = bare(address.city.as_deref().unwrap_or(""));
@@ -215,7 +214,6 @@ pub fn choose(address: &Address, rows: &[Town]) -> Lookup {
 }
 
 /// One of several by what MeaSoft lists under the address's postal index. Pure.
-#[must_use]
 pub fn by_index(choices: &Choices, listed: &[Town]) -> Lookup {
     let mut here = choices.towns.iter().filter(|town| listed.iter().any(|row| row.code == town.code));
     match (here.next(), here.next()) {
