@@ -1,8 +1,8 @@
 //! An attempt in a sentence, for the timeline.
 
 use shared::domain::{Delivery, Language};
-use shared::message::{Change, Outcome};
 use shared::explain;
+use shared::message::{Change, Outcome};
 use shared::store::intents::Leave;
 
 use crate::order::attempt::Attempt;
