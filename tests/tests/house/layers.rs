@@ -25,7 +25,15 @@ const LAYERS: [(&str, &[&str]); 5] = [
     ("ingress", &["failures finish keys reply", "ask body triggers", "callbacks", "settings_page", "server"]),
     (
         "worker",
-        &["hint lifeline notifier policy takeover", "tools+vendor", "order", "consume sync", "callbacks dispatch jobs"],
+        &[
+            "hint lifeline notifier policy takeover",
+            "vendor",
+            "tools",
+            "ask kinship",
+            "order",
+            "consume sync",
+            "callbacks dispatch jobs",
+        ],
     ),
     ("scheduler", &["plan"]),
     (
