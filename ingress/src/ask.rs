@@ -10,9 +10,6 @@ use shared::queue::RpcError;
 use crate::State;
 
 /// Asks a worker and waits for its answer.
-///
-/// # Errors
-/// [`RpcError`] when none can be had.
 pub async fn call(
     state: &State,
     integration: IntegrationId,
@@ -27,6 +24,13 @@ pub async fn call(
     envelope.traceparent = traceparent;
     let bytes = state.0.rpc.call(envelope, deadline).await?;
     CallbackReply::decode(&bytes).ok_or(RpcError::Unavailable)
+}
+
+/// What a worker answers under `result`; `None` when nothing of the kind can be had.
+pub async fn result(state: &State, integration: IntegrationId, action: &str, request: Value) -> Option<Value> {
+    let reply = call(state, integration, action, request, None).await.ok()?;
+    let mut answer: Value = serde_json::from_slice(&reply.body).ok()?;
+    answer.get_mut("result").map(Value::take)
 }
 
 fn deadline(state: &State, action: &str) -> Duration {

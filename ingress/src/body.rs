@@ -46,9 +46,6 @@ pub(crate) async fn discard(body: Body, already: usize) {
 }
 
 /// The whole body, unless it is longer than `limit` or takes too long to come.
-///
-/// # Errors
-/// Which of the two.
 pub(crate) async fn read_body(body: Body, limit: usize, time: Duration) -> Result<Bytes, Reply> {
     if body.size_hint().lower() > limit as u64 {
         discard(body, 0).await;

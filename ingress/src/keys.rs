@@ -12,6 +12,7 @@ use shared::crypto::SecretKey;
 use shared::domain::crm_account::Access;
 use shared::domain::{Integration, IntegrationId};
 use shared::pasted;
+use shared::store::integrations::Stamp;
 use shared::store::{Result, Store};
 use shared::telemetry::Heartbeat;
 use tokio_util::sync::CancellationToken;
@@ -28,9 +29,6 @@ pub struct Known {
     pub integration: IntegrationId,
     /// What it shows of its RetailCRM account.
     pub access: Arc<Access>,
-    pub delivery_types: Arc<[String]>,
-    /// A paused integration's commands are accepted and wait.
-    pub active: bool,
 }
 
 /// What a look-up found.
@@ -43,7 +41,7 @@ pub enum Found {
 }
 
 struct Table {
-    stamp: (i64, i64),
+    stamp: Stamp,
     by_key: HashMap<String, Known>,
     by_client: HashMap<String, Known>,
 }
@@ -54,19 +52,16 @@ pub struct Keys {
 }
 
 impl Keys {
-    #[must_use]
     pub fn new(key: SecretKey) -> Self {
         Self { key, table: RwLock::new(None) }
     }
 
     /// Looks a trigger's `deliveryApiKey` up.
-    #[must_use]
     pub fn find(&self, presented: &str) -> Found {
         self.look(presented, |table| &table.by_key)
     }
 
     /// Looks a callback's `clientId` up.
-    #[must_use]
     pub fn find_client(&self, presented: &str) -> Found {
         self.look(presented, |table| &table.by_client)
     }
@@ -85,12 +80,11 @@ impl Keys {
         }
     }
 
-    #[must_use]
     pub fn is_loaded(&self) -> bool {
         self.table.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    fn stamp(&self) -> Option<(i64, i64)> {
+    fn stamp(&self) -> Option<Stamp> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|table| table.stamp)
     }
 
@@ -99,25 +93,17 @@ impl Keys {
     /// # Errors
     /// [`shared::store::StoreError`]; the present table stays.
     pub async fn refresh(&self, store: &Store) -> Result<bool> {
-        // The stamp is read first: a change in between is seen at the next look.
-        let stamp = store.integrations_stamp().await?;
-        if self.stamp() == Some(stamp) {
-            return Ok(false);
-        }
-        let table = self.build(stamp, &store.integrations().await?);
+        let Some((stamp, integrations)) = store.integrations_since(self.stamp()).await? else { return Ok(false) };
+        let table = self.build(stamp, &integrations);
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = Some(table);
         Ok(true)
     }
 
-    fn build(&self, stamp: (i64, i64), integrations: &[Integration]) -> Table {
+    fn build(&self, stamp: Stamp, integrations: &[Integration]) -> Table {
         let mut table = Table { stamp, by_key: HashMap::new(), by_client: HashMap::new() };
         for integration in integrations {
-            let known = Known {
-                integration: integration.id,
-                access: Arc::new(Access::of(integration)),
-                delivery_types: integration.settings.delivery_types.clone().into(),
-                active: integration.is_active(),
-            };
+            // A paused integration's too: its commands are accepted and wait.
+            let known = Known { integration: integration.id, access: Arc::new(Access::of(integration)) };
             let secrets = &integration.secrets;
             table.by_client.insert(self.key.lookup_hash(secrets.client_id.expose()), known.clone());
             table.by_key.insert(self.key.lookup_hash(secrets.delivery_api_key.expose()), known);

@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod ask;
+mod bilingual;
 pub mod body;
 pub mod callbacks;
 pub mod failures;
@@ -14,6 +15,7 @@ pub mod reply;
 pub mod server;
 pub mod settings_page;
 pub mod triggers;
+mod urlencoded;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,21 +65,12 @@ pub(crate) struct Deadlines {
 }
 
 impl State {
-    /// Must be called inside the runtime. The key table starts empty: see
-    /// [`State::follow_keys`].
-    #[must_use]
+    /// Must be called inside the runtime. The key table starts empty.
     pub fn of(ctx: &Ctx, queue: &Opened) -> Self {
         Self::with(ctx, queue.publisher.clone(), queue.callbacks.rpc.clone(), Patience::default())
     }
 
-    /// For triggers alone: nobody answers callbacks.
-    #[must_use]
-    pub fn new(ctx: &Ctx, publisher: Arc<dyn Publisher>) -> Self {
-        Self::with_patience(ctx, publisher, Patience::default())
-    }
-
-    /// [`State::new`] with other time limits for senders.
-    #[must_use]
+    /// For triggers alone, with other time limits for senders: nobody answers callbacks.
     pub fn with_patience(ctx: &Ctx, publisher: Arc<dyn Publisher>, patience: Patience) -> Self {
         Self::with(ctx, publisher, Callbacks::local().rpc, patience)
     }
@@ -99,14 +92,9 @@ impl State {
         }))
     }
 
-    #[must_use]
-    pub fn keys(&self) -> &Keys {
-        &self.0.keys
-    }
-
     /// Loads the key table, waiting a moment for a database that is slow to come, and
     /// keeps it fresh until the process stops.
-    pub async fn follow_keys(&self, ctx: &Ctx) {
+    async fn follow_keys(&self, ctx: &Ctx) {
         let keys = self.0.keys.clone();
         let _ = tokio::time::timeout(Duration::from_secs(2), keys.refresh(&ctx.store)).await;
         let checked = keys.clone();
@@ -129,9 +117,6 @@ impl State {
 }
 
 /// Serves until the process stops; returns when the last request has been answered.
-///
-/// # Errors
-/// When `INGRESS_LISTEN` cannot be opened.
 pub async fn run(ctx: Ctx, queue: Opened) -> anyhow::Result<()> {
     let listen = ctx.config.ingress_listen;
     let listener =

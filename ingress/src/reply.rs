@@ -8,53 +8,28 @@ use shared::domain::Language;
 use shared::telemetry::metrics::TriggerResult;
 use uuid::Uuid;
 
-/// What is wrong with a request's parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bad {
-    NoId,
-    EmptyId,
-    IdTwice,
-    IdTooLong,
-    /// Not UTF-8 after decoding, a broken escape, a control character, or not a text.
-    IdUnreadable,
-    /// Two keys that differ: which integration is meant?
-    KeyTwice,
-    NoPairs,
-    SeveralAccounts,
-    Json,
-    Body,
-}
+use crate::bilingual::bilingual;
 
-impl Bad {
-    const fn text(self, language: Language) -> &'static str {
-        match (language, self) {
-            (Language::Ru, Self::NoId) => "Не передан параметр id (номер заказа)",
-            (Language::En, Self::NoId) => "The parameter id (order number) is missing",
-            (Language::Ru, Self::EmptyId) => "Параметр id (номер заказа) пуст",
-            (Language::En, Self::EmptyId) => "The parameter id (order number) is empty",
-            (Language::Ru, Self::IdTwice) => "Параметр id (номер заказа) передан дважды",
-            (Language::En, Self::IdTwice) => "The parameter id (order number) is given twice",
-            (Language::Ru, Self::IdTooLong) => "Параметр id (номер заказа) длиннее 255 символов",
-            (Language::En, Self::IdTooLong) => "The parameter id (order number) is longer than 255 characters",
-            (Language::Ru, Self::IdUnreadable) => "Параметр id (номер заказа) не читается: ожидается текст в UTF-8",
-            (Language::En, Self::IdUnreadable) => {
-                "The parameter id (order number) cannot be read: UTF-8 text is expected"
-            }
-            (Language::Ru, Self::KeyTwice) => "Параметр key передан дважды с разными значениями",
-            (Language::En, Self::KeyTwice) => "The parameter key is given twice with different values",
-            (Language::Ru, Self::NoPairs) => {
-                "Не передано ни одной пары «код типа доставки = ключ»: непонятно, какая интеграция отменяет заказ"
-            }
-            (Language::En, Self::NoPairs) => {
-                "No pair «delivery type code = key» is given: it is not clear which integration cancels the order"
-            }
-            (Language::Ru, Self::SeveralAccounts) => "Ключи в запросе принадлежат разным аккаунтам RetailCRM",
-            (Language::En, Self::SeveralAccounts) => "The keys of the request belong to different RetailCRM accounts",
-            (Language::Ru, Self::Json) => "Тело запроса не является плоским объектом JSON",
-            (Language::En, Self::Json) => "The body is not a flat JSON object",
-            (Language::Ru, Self::Body) => "Тело запроса не удалось прочитать",
-            (Language::En, Self::Body) => "The body could not be read",
-        }
+bilingual! {
+    /// What is wrong with a request's parameters.
+    pub enum Bad {
+        NoId: "Не передан параметр id (номер заказа)", "The parameter id (order number) is missing";
+        EmptyId: "Параметр id (номер заказа) пуст", "The parameter id (order number) is empty";
+        IdTwice: "Параметр id (номер заказа) передан дважды", "The parameter id (order number) is given twice";
+        IdTooLong: "Параметр id (номер заказа) длиннее 255 символов",
+            "The parameter id (order number) is longer than 255 characters";
+        /// Not UTF-8 after decoding, a broken escape, a control character, or not a text.
+        IdUnreadable: "Параметр id (номер заказа) не читается: ожидается текст в UTF-8",
+            "The parameter id (order number) cannot be read: UTF-8 text is expected";
+        /// Two keys that differ: which integration is meant?
+        KeyTwice: "Параметр key передан дважды с разными значениями",
+            "The parameter key is given twice with different values";
+        NoPairs: "Не передано ни одной пары «код типа доставки = ключ»: непонятно, какая интеграция отменяет заказ",
+            "No pair «delivery type code = key» is given: it is not clear which integration cancels the order";
+        SeveralAccounts: "Ключи в запросе принадлежат разным аккаунтам RetailCRM",
+            "The keys of the request belong to different RetailCRM accounts";
+        Json: "Тело запроса не является плоским объектом JSON", "The body is not a flat JSON object";
+        Body: "Тело запроса не удалось прочитать", "The body could not be read";
     }
 }
 
@@ -82,38 +57,29 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("30");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 impl Reply {
-    #[must_use]
-    pub const fn result(self) -> TriggerResult {
+    /// What it is to the metrics, and to the sender's program.
+    const fn kind(self) -> (TriggerResult, StatusCode) {
         match self {
-            Self::Accepted(_) => TriggerResult::Accepted,
-            Self::Bad(_) => TriggerResult::BadRequest,
-            Self::Forbidden => TriggerResult::Forbidden,
-            Self::NotFound => TriggerResult::NotFound,
-            Self::NotAllowed(_) => TriggerResult::NotAllowed,
-            Self::TimedOut => TriggerResult::TimedOut,
-            Self::TooLarge => TriggerResult::TooLarge,
-            Self::UnsupportedType => TriggerResult::UnsupportedType,
-            Self::Limited => TriggerResult::Limited,
-            Self::Unavailable => TriggerResult::Unavailable,
-            Self::Internal => TriggerResult::Internal,
+            Self::Accepted(_) => (TriggerResult::Accepted, StatusCode::OK),
+            Self::Bad(_) => (TriggerResult::BadRequest, StatusCode::BAD_REQUEST),
+            Self::Forbidden => (TriggerResult::Forbidden, StatusCode::FORBIDDEN),
+            Self::NotFound => (TriggerResult::NotFound, StatusCode::NOT_FOUND),
+            Self::NotAllowed(_) => (TriggerResult::NotAllowed, StatusCode::METHOD_NOT_ALLOWED),
+            Self::TimedOut => (TriggerResult::TimedOut, StatusCode::REQUEST_TIMEOUT),
+            Self::TooLarge => (TriggerResult::TooLarge, StatusCode::PAYLOAD_TOO_LARGE),
+            Self::UnsupportedType => (TriggerResult::UnsupportedType, StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            Self::Limited => (TriggerResult::Limited, StatusCode::TOO_MANY_REQUESTS),
+            Self::Unavailable => (TriggerResult::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
+            Self::Internal => (TriggerResult::Internal, StatusCode::INTERNAL_SERVER_ERROR),
         }
     }
 
-    #[must_use]
+    pub const fn result(self) -> TriggerResult {
+        self.kind().0
+    }
+
     pub const fn status(self) -> StatusCode {
-        match self {
-            Self::Accepted(_) => StatusCode::OK,
-            Self::Bad(_) => StatusCode::BAD_REQUEST,
-            Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::NotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Limited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+        self.kind().1
     }
 
     const fn text(self, language: Language) -> &'static str {
@@ -157,7 +123,6 @@ impl Reply {
         }
     }
 
-    #[must_use]
     pub fn into_response(self, language: Language) -> Response {
         let mut response = Response::new(Body::from(self.body(language)));
         *response.status_mut() = self.status();
@@ -182,18 +147,6 @@ mod tests {
 
     #[test]
     fn every_text_exists_in_both_languages_and_is_valid_json() {
-        let bad = [
-            Bad::NoId,
-            Bad::EmptyId,
-            Bad::IdTwice,
-            Bad::IdTooLong,
-            Bad::IdUnreadable,
-            Bad::KeyTwice,
-            Bad::NoPairs,
-            Bad::SeveralAccounts,
-            Bad::Json,
-            Bad::Body,
-        ];
         let others = [
             Reply::Forbidden,
             Reply::NotFound,
@@ -205,7 +158,7 @@ mod tests {
             Reply::Unavailable,
             Reply::Internal,
         ];
-        for reply in bad.into_iter().map(Reply::Bad).chain(others) {
+        for reply in Bad::ALL.iter().copied().map(Reply::Bad).chain(others) {
             let read = |language| {
                 let body: serde_json::Value = serde_json::from_str(&reply.body(language)).expect("JSON");
                 assert_eq!(body["success"], false);

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::body::{discard, read_body};
 use crate::finish::Finish;
 use crate::reply::Reply;
-use crate::triggers::{self, Form, Wish};
+use crate::triggers::{self, Form, TriggerUrl};
 use crate::{State, callbacks, settings_page};
 
 /// Longest body of a trigger, bytes.
@@ -38,7 +38,7 @@ const PUBLISH_END: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route {
     Root,
-    Trigger(Wish),
+    Trigger(TriggerUrl),
     Unknown,
 }
 
@@ -48,10 +48,10 @@ impl Route {
         let mut next = || parts.next();
         match (next(), next(), next(), next(), next()) {
             (None, ..) => Self::Root,
-            (Some("reintegrations"), Some("requests"), Some(wish), Some("retailcrm"), None) => match wish {
-                "trigger" => Self::Trigger(Wish::Send),
-                "update" => Self::Trigger(Wish::Update),
-                "cancel" => Self::Trigger(Wish::Cancel),
+            (Some("reintegrations"), Some("requests"), Some(url), Some("retailcrm"), None) => match url {
+                "trigger" => Self::Trigger(TriggerUrl::Send),
+                "update" => Self::Trigger(TriggerUrl::Update),
+                "cancel" => Self::Trigger(TriggerUrl::Cancel),
                 _ => Self::Unknown,
             },
             _ => Self::Unknown,
@@ -77,12 +77,12 @@ async fn answer(state: &State, request: Request, from: IpAddr) -> Response {
         return front_page();
     }
     let kind = match route {
-        Route::Trigger(wish) => wish.kind(),
+        Route::Trigger(url) => url.kind(),
         Route::Root | Route::Unknown => TriggerKind::Other,
     };
     let handled = AssertUnwindSafe(async {
         match route {
-            Route::Trigger(wish) => trigger(state, wish, request).await,
+            Route::Trigger(url) => trigger(state, url, request).await,
             Route::Root => turn_away(request, Reply::NotAllowed("GET, HEAD")).await,
             Route::Unknown => turn_away(request, Reply::NotFound).await,
         }
@@ -135,7 +135,7 @@ async fn turn_away(request: Request, reply: Reply) -> Answer {
 }
 
 /// One trigger, from its headers to its answer.
-async fn trigger(state: &State, wish: Wish, request: Request) -> Answer {
+async fn trigger(state: &State, url: TriggerUrl, request: Request) -> Answer {
     if request.method() != Method::POST {
         return turn_away(request, Reply::NotAllowed("POST")).await;
     }
@@ -162,7 +162,7 @@ async fn trigger(state: &State, wish: Wish, request: Request) -> Answer {
         }
     }
     let find = |key: &str| state.0.keys.find(key);
-    let trigger = match triggers::understand(wish, &params) {
+    let trigger = match triggers::understand(url, &params) {
         Ok(trigger) => trigger,
         // Who shows a known key is never held back, whatever else is wrong.
         Err(bad) => return Answer { reply: Reply::Bad(bad), known: triggers::shows_known_key(&params, find) },
@@ -181,7 +181,7 @@ async fn trigger(state: &State, wish: Wish, request: Request) -> Answer {
         state.0.journal.write(entry);
     }
     let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok());
-    let envelope = triggers::envelope(wish, trigger, authenticated, state.0.clock.now(), traceparent);
+    let envelope = triggers::envelope(url, trigger, authenticated, state.0.clock.now(), traceparent);
     Answer { reply: publish(state, envelope).await, known: true }
 }
 

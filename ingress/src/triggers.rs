@@ -15,17 +15,17 @@ use shared::telemetry::metrics::TriggerKind;
 
 use crate::keys::{Found, Known};
 use crate::reply::{Bad, Reply};
+use crate::urlencoded::{pairs, text, unescape};
 
 /// Which of the three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum TriggerUrl {
     Send,
     Update,
     Cancel,
 }
 
-impl Wish {
-    #[must_use]
+impl TriggerUrl {
     pub const fn kind(self) -> TriggerKind {
         match self {
             Self::Send => TriggerKind::Send,
@@ -52,7 +52,6 @@ pub enum Form {
 
 impl Form {
     /// By `Content-Type`; a missing one means urlencoded. `None` = not supported.
-    #[must_use]
     pub fn of(content_type: Option<&[u8]>) -> Option<Self> {
         let text = content_type.unwrap_or_default();
         let essence = text.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
@@ -66,50 +65,14 @@ impl Form {
     }
 }
 
-/// Percent-decoding; `None` on an escape that is none.
-fn unescape(raw: &[u8]) -> Option<Cow<'_, [u8]>> {
-    if !raw.iter().any(|b| matches!(b, b'%' | b'+')) {
-        return Some(Cow::Borrowed(raw));
-    }
-    let hex = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw.iter();
-    while let Some(byte) = rest.next() {
-        out.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let (high, low) = (hex(*rest.next()?)?, hex(*rest.next()?)?);
-                high << 4 | low
-            }
-            other => *other,
-        });
-    }
-    Some(Cow::Owned(out))
-}
-
-/// Text, only if the bytes are UTF-8: a lossy decoder would hide a broken number.
-fn text(bytes: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
-    match bytes {
-        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
-        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
-    }
-}
-
 /// Adds the parameters of an urlencoded body or query.
 pub fn read_urlencoded<'a>(raw: &'a [u8], into: &mut Vec<Param<'a>>) {
-    for pair in raw.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = match pair.iter().position(|b| *b == b'=') {
-            Some(at) => (&pair[..at], &pair[at + 1..]),
-            None => (pair, &[][..]),
-        };
+    for (name, value) in pairs(raw) {
         into.push(Param { name: unescape(name).unwrap_or(Cow::Borrowed(name)), value: unescape(value).and_then(text) });
     }
 }
 
 /// Adds the parameters of a flat JSON object. Numbers keep the form they were written in.
-///
-/// # Errors
-/// [`Bad::Json`] when it is no JSON object.
 pub fn read_json(raw: &[u8], into: &mut Vec<Param<'_>>) -> Result<(), Bad> {
     struct Flat<'v, 'p>(&'v mut Vec<Param<'p>>);
 
@@ -171,23 +134,20 @@ pub enum Presented<'a> {
 /// Names and values count without what is unseen at their ends: people paste them into
 /// RetailCRM's forms with line ends, no-break spaces and zero-width characters. Whatever
 /// else arrives travels untouched, HTML escapes too: the worker looks for both spellings.
-///
-/// # Errors
-/// [`Bad`], as design §3 lists them.
-pub fn understand<'a>(wish: Wish, params: &'a [Param<'a>]) -> Result<Trigger<'a>, Bad> {
+pub fn understand<'a>(url: TriggerUrl, params: &'a [Param<'a>]) -> Result<Trigger<'a>, Bad> {
     let (mut id, mut key) = (None, None);
     let mut sums = Sums::default();
     let mut given_twice = false;
     let mut pairs = Vec::new();
     for param in params {
         let value = param.value.as_deref().map(pasted::trim);
-        match (trimmed(&param.name), wish) {
+        match (trimmed(&param.name), url) {
             (b"id", _) => {
                 let before = id.replace(value);
                 given_twice |= before.is_some();
             }
             (b"sum", _) => sums.add(value),
-            (name, Wish::Cancel) => {
+            (name, TriggerUrl::Cancel) => {
                 pairs.push((String::from_utf8_lossy(name), value.unwrap_or_default()));
             }
             (b"key", _) => {
@@ -203,10 +163,10 @@ pub fn understand<'a>(wish: Wish, params: &'a [Param<'a>]) -> Result<Trigger<'a>
         return Err(Bad::IdTwice);
     }
     let number = number(id.ok_or(Bad::NoId)?.ok_or(Bad::IdUnreadable)?)?;
-    let keys = match wish {
-        Wish::Cancel if pairs.is_empty() => return Err(Bad::NoPairs),
-        Wish::Cancel => Presented::Pairs(pairs),
-        Wish::Send | Wish::Update => Presented::One(key.unwrap_or_default()),
+    let keys = match url {
+        TriggerUrl::Cancel if pairs.is_empty() => return Err(Bad::NoPairs),
+        TriggerUrl::Cancel => Presented::Pairs(pairs),
+        TriggerUrl::Send | TriggerUrl::Update => Presented::One(key.unwrap_or_default()),
     };
     let (declared, left_out) = sums.said();
     Ok(Trigger { number, declared, left_out, keys })
@@ -315,7 +275,6 @@ pub fn authenticate(presented: &Presented<'_>, find: impl Fn(&str) -> Found) -> 
 
 /// Whether any parameter is a key somebody has: such a sender made a mistake, but is no
 /// stranger. A handful is looked at, so that a large body buys no work.
-#[must_use]
 pub fn shows_known_key(params: &[Param<'_>], find: impl Fn(&str) -> Found) -> bool {
     params
         .iter()
@@ -325,19 +284,18 @@ pub fn shows_known_key(params: &[Param<'_>], find: impl Fn(&str) -> Found) -> bo
 }
 
 /// The envelope to publish.
-#[must_use]
 pub fn envelope(
-    wish: Wish,
+    url: TriggerUrl,
     trigger: Trigger<'_>,
     authenticated: Authenticated,
     received_at: jiff::Timestamp,
     traceparent: Option<&str>,
 ) -> Envelope {
     let Trigger { number, declared, .. } = trigger;
-    let command = match wish {
-        Wish::Send => Command::SendOrder { number, declared },
-        Wish::Update => Command::UpdateOrder { number, declared },
-        Wish::Cancel => Command::CancelOrder { number, declared, candidates: authenticated.candidates },
+    let command = match url {
+        TriggerUrl::Send => Command::SendOrder { number, declared },
+        TriggerUrl::Update => Command::UpdateOrder { number, declared },
+        TriggerUrl::Cancel => Command::CancelOrder { number, declared, candidates: authenticated.candidates },
     };
     let mut envelope = Envelope::new(command, Some(authenticated.integration), received_at);
     envelope.traceparent = Some(match traceparent.filter(|text| is_traceparent(text)) {
@@ -352,7 +310,6 @@ pub fn envelope(
 }
 
 /// W3C Trace Context, version 00: `00-<32 hex>-<16 hex>-<2 hex>`, lower case, ids not zero.
-#[must_use]
 pub fn is_traceparent(text: &str) -> bool {
     let hex = |part: &str, length: usize| {
         part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
@@ -367,14 +324,12 @@ pub fn is_traceparent(text: &str) -> bool {
 }
 
 /// What the journal keeps of names nobody knows.
-#[must_use]
 pub fn strangers_text(strangers: &[String]) -> String {
     let named: Vec<&str> = strangers.iter().map(String::as_str).filter(|name| may_be_shown(name)).take(10).collect();
     format!("cancel: {} of the given keys are unknown and were ignored ({})", strangers.len(), named.join(", "))
 }
 
 /// What the journal keeps of a `sum` that was left out.
-#[must_use]
 pub fn left_out_text(left_out: LeftOut<'_>) -> String {
     match left_out {
         LeftOut::Unreadable(text) if may_be_shown(text.trim_start_matches('-')) => {
@@ -407,7 +362,7 @@ mod tests {
 
     fn send(text: &str) -> Result<(String, Option<Kopecks>, String), Bad> {
         let params = params(text);
-        let trigger = understand(Wish::Send, &params)?;
+        let trigger = understand(TriggerUrl::Send, &params)?;
         let Presented::One(key) = trigger.keys else { panic!("one key") };
         Ok((trigger.number.as_str().to_owned(), trigger.declared, key.to_owned()))
     }
@@ -474,7 +429,7 @@ mod tests {
     fn a_sum_that_says_nothing_counts_as_none_and_is_told_but_never_refuses_a_trigger() {
         let said = |body: &str| {
             let params = params(body);
-            let trigger = understand(Wish::Send, &params).expect("a sum never refuses a trigger");
+            let trigger = understand(TriggerUrl::Send, &params).expect("a sum never refuses a trigger");
             (trigger.declared, trigger.left_out.map(left_out_text))
         };
         for (sum, told) in [
@@ -512,7 +467,7 @@ mod tests {
         let json = |text: &'static str| {
             let mut params = Vec::new();
             read_json(text.as_bytes(), &mut params).expect("an object");
-            let trigger = understand(Wish::Update, &params).expect("understood");
+            let trigger = understand(TriggerUrl::Update, &params).expect("understood");
             (trigger.declared, trigger.left_out.is_some())
         };
         assert_eq!(json(r#"{"id":1,"sum":null}"#), (None, false));
@@ -545,7 +500,7 @@ mod tests {
         assert_eq!(send("id=%E2%80%8B%0A"), Err(Bad::EmptyId));
         let mut params = Vec::new();
         read_json("{\"\u{feff}id\":\"7\\n\",\"key \":\"\u{200b}k\"}".as_bytes(), &mut params).expect("an object");
-        let trigger = understand(Wish::Send, &params).expect("understood");
+        let trigger = understand(TriggerUrl::Send, &params).expect("understood");
         assert_eq!((trigger.number.as_str(), trigger.keys), ("7", Presented::One("k")));
     }
 
@@ -575,7 +530,7 @@ mod tests {
         let read = |text: &'static str| {
             let mut params = Vec::new();
             read_json(text.as_bytes(), &mut params)?;
-            let trigger = understand(Wish::Send, &params)?;
+            let trigger = understand(TriggerUrl::Send, &params)?;
             Ok((trigger.number.as_str().to_owned(), trigger.declared))
         };
         assert_eq!(read(r#"{"id":1234,"sum":3790.10,"key":"k"}"#), Ok(("1234".to_owned(), Some(Kopecks(379_010)))));
@@ -608,8 +563,6 @@ mod tests {
             Found::Known(Known {
                 integration: IntegrationId(id),
                 access: std::sync::Arc::new(Access::new(account, &Secret::new("key"), None)),
-                delivery_types: [].into(),
-                active: true,
             })
         };
         match key {
@@ -625,7 +578,7 @@ mod tests {
 
     fn cancel(body: &str) -> Result<Cancelled, Reply> {
         let params = params(body);
-        let trigger = understand(Wish::Cancel, &params).map_err(Reply::Bad)?;
+        let trigger = understand(TriggerUrl::Cancel, &params).map_err(Reply::Bad)?;
         let found = authenticate(&trigger.keys, find)?;
         let candidates = found.candidates.into_iter().map(|c| (c.delivery_type, c.integration.0)).collect();
         Ok((found.integration.0, candidates, found.strangers))
@@ -668,9 +621,9 @@ mod tests {
         }
         let make = |header| {
             let params = params("id=1&key=A");
-            let trigger = understand(Wish::Send, &params).expect("understood");
+            let trigger = understand(TriggerUrl::Send, &params).expect("understood");
             let found = authenticate(&trigger.keys, find).expect("known");
-            envelope(Wish::Send, trigger, found, jiff::Timestamp::UNIX_EPOCH, header)
+            envelope(TriggerUrl::Send, trigger, found, jiff::Timestamp::UNIX_EPOCH, header)
         };
         assert_eq!(make(Some(good)).traceparent.as_deref(), Some(good));
         let made = make(Some("nonsense"));

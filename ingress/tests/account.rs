@@ -83,16 +83,29 @@ impl Browser {
 
 const FIELDS: [&str; 4] = ["title", "crm_url", "extra", "login"];
 
-fn filled<'a>(
-    token: &'a str,
-    values: &'a [(String, String)],
-    changes: &[(&'a str, &'a str)],
-) -> Vec<(&'a str, &'a str)> {
-    let mut fields = vec![("csrf", token)];
-    fields.extend(values.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    fields.retain(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
-    fields.extend_from_slice(changes);
-    fields
+/// The settings form as it was opened.
+struct Form {
+    browser: Browser,
+    token: String,
+    values: Vec<(String, String)>,
+}
+
+impl Form {
+    async fn open(world: &Installation) -> (Self, Page) {
+        let browser = Browser::new(world);
+        let page = browser.open(world).await;
+        (Self { token: page.token(), values: stored(&page), browser }, page)
+    }
+
+    /// Saves it with these changes.
+    async fn save(&self, changes: &[(&str, &str)]) -> Page {
+        let changed = |name: &str| changes.iter().any(|(changed, _)| *changed == name);
+        let values = self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut fields: Vec<(&str, &str)> = [("csrf", self.token.as_str())].into_iter().chain(values).collect();
+        fields.retain(|(name, _)| !changed(name));
+        fields.extend_from_slice(changes);
+        self.browser.post("/retailcrm/account/settings", &fields).await
+    }
 }
 
 fn stored(page: &Page) -> Vec<(String, String)> {
@@ -164,29 +177,22 @@ async fn the_cookie_is_secure_behind_https_and_links_keep_the_proxy_s_path() {
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_are_saved_and_mistakes_stand_beside_their_fields() {
     let world = Installation::new().await;
-    let browser = Browser::new(&world);
-    let page = browser.open(&world).await;
-    let (token, values) = (page.token(), stored(&page));
-    let wrong = browser
-        .post(
-            "/retailcrm/account/settings",
-            &filled(&token, &values, &[("crm_url", "https://evil.example"), ("title", "<b>&\"")]),
-        )
-        .await;
+    let (form, _) = Form::open(&world).await;
+    let wrong = form.save(&[("crm_url", "https://evil.example"), ("title", "<b>&\"")]).await;
     assert_eq!(wrong.status, 422);
     assert!(wrong.text.contains("Это не адрес RetailCRM") && wrong.text.contains("aria-invalid=\"true\""));
     assert!(
         wrong.text.contains("&#60;b&#62;") || wrong.text.contains("&lt;b&gt;"),
         "what was entered is shown, escaped"
     );
-    let kept = world.ctx.store.integration(world.integration.id).await.expect("read").expect("there");
+    let kept = world.stored().await;
     assert_eq!(kept.crm_url, world.integration.crm_url);
 
     let good = [("title", "Новое имя"), ("payment_status", "paid"), ("receive_payment", "yes"), ("password", "")];
-    let saved = browser.post("/retailcrm/account/settings", &filled(&token, &values, &good)).await;
+    let saved = form.save(&good).await;
     assert_eq!((saved.status, saved.headers[LOCATION].to_str().expect("ascii")), (303, "/retailcrm/account?saved=1"));
-    assert!(browser.get("/retailcrm/account?saved=1").await.text.contains("Настройки сохранены"));
-    let kept = world.ctx.store.integration(world.integration.id).await.expect("read").expect("there");
+    assert!(form.browser.get("/retailcrm/account?saved=1").await.text.contains("Настройки сохранены"));
+    let kept = world.stored().await;
     assert_eq!((kept.title.as_str(), kept.settings.payment_status.as_deref()), ("Новое имя", Some("paid")));
     assert!(kept.settings.receive_payment);
     assert_eq!(kept.secrets.password.expose(), "pass-demo");
@@ -195,24 +201,18 @@ async fn settings_are_saved_and_mistakes_stand_beside_their_fields() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_status_that_retailcrm_does_not_have_is_refused_on_the_page_and_told_by_its_check() {
     let world = Installation::new().await;
-    let browser = Browser::new(&world);
-    let page = browser.open(&world).await;
-    let (token, values) = (page.token(), stored(&page));
+    let (form, _) = Form::open(&world).await;
     let typed = [("payment_status", "payed")];
-    let refused = browser.post("/retailcrm/account/settings", &filled(&token, &values, &typed)).await;
+    let refused = form.save(&typed).await;
     assert_eq!(refused.status, 200, "{}", refused.text);
     assert!(refused.text.contains("возможно, имелся в виду paid"), "{}", refused.text);
     assert_eq!(refused.value("payment_status"), "payed", "what was typed is kept");
     assert_eq!(world.stored().await.settings.payment_status, None);
     // One that an older release saved is told.
-    let edit = |i: &mut Integration| -> Result<(), StoreError> {
-        i.settings.payment_status = Some("payed".to_owned());
-        Ok(())
-    };
-    world.ctx.store.change_integration(world.integration.id, edit).await.expect("edited");
+    world.change(world.integration.id, |i| i.settings.payment_status = Some("payed".to_owned())).await;
     // The worker takes a change up within two seconds.
     eventually("the check tells of the code", LONG, || async {
-        let text = browser.post("/retailcrm/account/check", &[("csrf", &token)]).await.text;
+        let text = form.browser.post("/retailcrm/account/check", &[("csrf", &form.token)]).await.text;
         let told =
             text.contains("Коды справочников RetailCRM") && text.contains("payment_status: в RetailCRM нет кода");
         if told { Ok(()) } else { Err(text) }
@@ -223,35 +223,28 @@ async fn a_payment_status_that_retailcrm_does_not_have_is_refused_on_the_page_an
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_that_was_opened_before_a_change_undoes_nothing() {
     let world = Installation::new().await;
-    let browser = Browser::new(&world);
-    let page = browser.open(&world).await;
-    let (token, seen, mut values) = (page.token(), page.value("seen"), stored(&page));
-    values.push(("seen".to_owned(), seen));
-    let edit = |i: &mut Integration| -> Result<(), StoreError> {
-        i.title = "Название оператора".to_owned();
-        Ok(())
-    };
-    world.ctx.store.change_integration(world.integration.id, edit).await.expect("edited");
+    let (mut form, page) = Form::open(&world).await;
+    form.values.push(("seen".to_owned(), page.value("seen")));
+    world.change(world.integration.id, |i| i.title = "Название оператора".to_owned()).await;
     let typed = [("payment_status", "paid")];
-    let refused = browser.post("/retailcrm/account/settings", &filled(&token, &values, &typed)).await;
+    let refused = form.save(&typed).await;
     assert_eq!(refused.status, 409);
     assert!(refused.text.contains("пока страница была открыта") && refused.text.contains("«Название оператора»"));
     assert_eq!(refused.value("payment_status"), "paid", "what was typed is kept");
     let kept = world.stored().await;
     assert_eq!((kept.title.as_str(), kept.settings.payment_status.as_deref()), ("Название оператора", None));
     // Who has seen the change and saves again means it.
-    values.retain(|(name, _)| name != "seen");
-    values.push(("seen".to_owned(), refused.value("seen")));
-    assert_eq!(browser.post("/retailcrm/account/settings", &filled(&token, &values, &typed)).await.status, 303);
+    form.values.retain(|(name, _)| name != "seen");
+    form.values.push(("seen".to_owned(), refused.value("seen")));
+    assert_eq!(form.save(&typed).await.status, 303);
     assert_eq!(world.stored().await.settings.payment_status.as_deref(), Some("paid"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_save_undoes_neither_a_rotated_key_nor_a_pause_of_the_same_moment() {
     let world = Installation::of(Plan { worker: false, registered: false, ..Plan::default() }).await;
-    let browser = Browser::new(&world);
-    let page = browser.open(&world).await;
-    let (token, values, id) = (page.token(), stored(&page), world.integration.id);
+    let (form, _) = Form::open(&world).await;
+    let id = world.integration.id;
     for round in 0..20 {
         let (key, title) = (format!("dk-{round}"), format!("Название {round}"));
         let rotate = |i: &mut Integration| -> Result<(), StoreError> {
@@ -263,9 +256,8 @@ async fn a_save_undoes_neither_a_rotated_key_nor_a_pause_of_the_same_moment() {
             _ => IntegrationState::Active,
         };
         let changes = [("title", title.as_str())];
-        let form = filled(&token, &values, &changes);
         let (page, rotated, paused) = tokio::join!(
-            browser.post("/retailcrm/account/settings", &form),
+            form.save(&changes),
             world.ctx.store.change_integration(id, rotate),
             world.ctx.store.set_integration_state(id, &state),
         );
@@ -295,11 +287,7 @@ async fn the_page_never_shows_a_key_of_another_account_whatever_address_it_names
         assert!(!page.text.contains(secret), "{secret}");
     }
     // One that is of the same account, by its key, is named in the cancel form.
-    let login = |i: &mut Integration| -> Result<(), StoreError> {
-        i.secrets.crm_api_key = Secret::new("crm-key");
-        Ok(())
-    };
-    world.ctx.store.change_integration(other.id, login).await.expect("changed");
+    world.change(other.id, |i| i.secrets.crm_api_key = Secret::new("crm-key")).await;
     assert!(browser.get("/retailcrm/account/triggers").await.text.contains("theirs"));
 }
 
@@ -310,27 +298,21 @@ async fn an_address_is_taken_over_only_with_a_key_that_works_there_and_both_side
     there.add_account("key-there");
     let address = there.url();
     let mut theirs = neighbour_of(&world).await;
-    let moves = |i: &mut Integration| -> Result<(), StoreError> {
-        i.crm_url = address.clone();
-        Ok(())
-    };
-    theirs = world.ctx.store.change_integration(theirs.id, moves).await.expect("moved");
-    let browser = Browser::new(&world);
-    let page = browser.open(&world).await;
-    let (token, values) = (page.token(), stored(&page));
+    theirs = world.change(theirs.id, |i| i.crm_url.clone_from(&address)).await;
+    let (form, _) = Form::open(&world).await;
     for key in ["", "key-of-nobody"] {
         let changes = [("crm_url", address.as_str()), ("crm_api_key", key)];
-        let refused = browser.post("/retailcrm/account/settings", &filled(&token, &values, &changes)).await;
+        let refused = form.save(&changes).await;
         assert_eq!(refused.status, 200);
         assert!(refused.text.contains("только если ключ там действует"), "{}", refused.text);
         assert_eq!(world.stored().await.crm_url, world.integration.crm_url);
     }
     let wrong_key = [("crm_api_key", "key-of-nobody")];
-    let refused = browser.post("/retailcrm/account/settings", &filled(&token, &values, &wrong_key)).await;
+    let refused = form.save(&wrong_key).await;
     assert!(refused.text.contains("только если ключ там действует"), "{}", refused.text);
     assert_eq!(world.stored().await.secrets.crm_api_key.expose(), "crm-key");
     let good = [("crm_url", address.as_str()), ("crm_api_key", "key-there")];
-    assert_eq!(browser.post("/retailcrm/account/settings", &filled(&token, &values, &good)).await.status, 303);
+    assert_eq!(form.save(&good).await.status, 303);
     assert_eq!(world.stored().await.crm_url.trim_end_matches('/'), address.trim_end_matches('/'));
     for (id, words) in [(world.integration.id, "address changed from"), (theirs.id, "names this RetailCRM address")] {
         let search = Search { integration: Some(id), text: None, since: None, limit: 100 };
@@ -343,32 +325,29 @@ async fn an_address_is_taken_over_only_with_a_key_that_works_there_and_both_side
 async fn a_cabinet_of_another_integration_is_not_shared_by_guessing_its_login() {
     let world = Installation::new().await;
     let other = neighbour_of(&world).await;
-    let browser = Browser::new(&world);
-    let page = browser.open(&world).await;
-    let (token, values) = (page.token(), stored(&page));
+    let (form, _) = Form::open(&world).await;
     let changes = [("login", "neighbour")];
-    let refused = browser.post("/retailcrm/account/settings", &filled(&token, &values, &changes)).await;
+    let refused = form.save(&changes).await;
     assert!(refused.text.contains("подключён другой интеграцией"), "{}", refused.text);
     assert_ne!(world.stored().await.courier_account(), other.courier_account());
     let with_password = [("login", "neighbour"), ("password", "pass-of-another")];
-    let saved = browser.post("/retailcrm/account/settings", &filled(&token, &values, &with_password)).await;
+    let saved = form.save(&with_password).await;
     assert_eq!(saved.status, 303, "who knows the password may");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_of_another_site_does_nothing() {
     let world = Installation::new().await;
-    let (ours, theirs) = (Browser::new(&world), Browser::new(&world));
-    let page = ours.open(&world).await;
-    let other = theirs.open(&world).await.token();
-    let values = stored(&page);
-    for token in ["", "00", other.as_str()] {
-        let answer = ours.post("/retailcrm/account/settings", &filled(token, &values, &[("title", "x")])).await;
-        assert_eq!(answer.status, 403, "{token}");
+    let (mut form, _) = Form::open(&world).await;
+    let (theirs, _) = Form::open(&world).await;
+    for token in ["", "00", &theirs.token] {
+        token.clone_into(&mut form.token);
+        assert_eq!(form.save(&[("title", "x")]).await.status, 403, "{token}");
+        let ours = &form.browser;
         assert_eq!(ours.post("/retailcrm/account/check", &[("csrf", token)]).await.status, 403);
         assert_eq!(ours.post("/retailcrm/account/replay", &[("csrf", token), ("id", "1")]).await.status, 403);
     }
-    let kept = world.ctx.store.integration(world.integration.id).await.expect("read").expect("there");
+    let kept = world.stored().await;
     assert_eq!(kept.title, world.integration.title);
 }
 
@@ -432,18 +411,12 @@ async fn nobody_sees_or_replays_another_integration_s_failures() {
     let world = Installation::new().await;
     let order = world.add_order(an_order().number("A-77").delivery_type("incity").text("phone", "нет"));
     world.crm.save(world.account, order).await.expect("answered");
-    let new = shared::store::integrations::NewIntegration {
-        title: "Другой".into(),
-        crm_url: "https://other.retailcrm.ru".into(),
-        crm_api_key: shared::domain::Secret::new("x"),
-        measoft_url: world.courier.url(),
-        extra: "9".into(),
-        login: "other".into(),
-        password: shared::domain::Secret::new("y"),
-        prefix: String::new(),
-        settings: Default::default(),
-    };
-    let other = world.ctx.store.add_integration(new).await.expect("added");
+    let other = world
+        .tenant(|new| {
+            new.crm_url = "https://other.retailcrm.ru".into();
+            new.extra = "9".into();
+        })
+        .await;
     let browser = Browser::new(&world);
     world
         .until("the other is known", async || {

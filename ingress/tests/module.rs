@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use installation::{Installation, Plan};
 use serde_json::{Value, json};
-use shared::domain::{DeliveryState, IntegrationState, PausedBy, Secret, Settings};
-use shared::store::integrations::NewIntegration;
+use shared::domain::{DeliveryState, IntegrationState, PausedBy, Secret};
 use simulators::measoft::{FaultAction, FaultRule};
 use simulators::retailcrm::{Answer, CallbackShapes, RetailcrmSim, TriggerKind, an_order};
 
@@ -62,7 +61,7 @@ async fn from_tariff_to_withdrawal_there_is_one_delivery() {
     let world = Installation::new().await;
     world.with_triggers();
     let order = world.plain_order("A-1");
-    let calculated = world.crm.calculate(world.account, order).await.expect("answered");
+    let calculated = world.calculate(order).await;
     same_shape(&calculated.json(), &sample("callback-calculate-response.json"), "");
     let tariffs = result(&calculated);
     let codes: Vec<&str> = tariffs.as_array().expect("a list").iter().filter_map(|t| t["code"].as_str()).collect();
@@ -76,7 +75,7 @@ async fn from_tariff_to_withdrawal_there_is_one_delivery() {
     assert_eq!(tariffs[1]["extraData"]["deliveryApiKey"], world.key());
     world.crm.choose_tariff(world.account, order, &tariffs[1]).expect("chosen");
 
-    let saved = world.crm.save(world.account, order).await.expect("answered");
+    let saved = world.save(order).await;
     same_shape(&saved.json(), &sample("callback-save-response.json"), "");
     let saved = result(&saved);
     assert_eq!(saved["deliveryId"], format!("ms-1-{order}"));
@@ -99,18 +98,18 @@ async fn from_tariff_to_withdrawal_there_is_one_delivery() {
     // A change while the courier has not begun.
     world.crm.set_triggers(world.account, None);
     world.crm.edit(world.account, order, |draft| draft.set_text("phone", "+7 916 222-33-44"));
-    let again = result(&world.crm.save(world.account, order).await.expect("answered"));
+    let again = result(&world.save(order).await);
     assert_eq!(again["deliveryId"], saved["deliveryId"]);
     assert_eq!(world.writes(), (1, 1, 0));
     assert!(world.courier.order("A-1").expect("there").receiver.phone.contains("9162223344"));
     // Saved once more without a change.
-    result(&world.crm.save(world.account, order).await.expect("answered"));
+    result(&world.save(order).await);
     assert_eq!(world.writes(), (1, 1, 0));
 
     let second = world.plain_order("A-2");
-    let second = result(&world.crm.save(world.account, second).await.expect("answered"))["deliveryId"].clone();
+    let second = result(&world.save(second).await)["deliveryId"].clone();
     let ids = [saved["deliveryId"].as_str().expect("an id"), second.as_str().expect("an id")];
-    let printed = world.crm.print(world.account, &world.module(), "courier", &ids).await.expect("answered");
+    let printed = world.print(&ids).await;
     assert_eq!((printed.status, printed.content_type.as_str()), (200, "application/pdf"));
     let text = String::from_utf8_lossy(&printed.body).into_owned();
     assert!(text.starts_with("%PDF") && text.contains("A-1") && text.contains("A-2"));
@@ -124,7 +123,7 @@ async fn from_tariff_to_withdrawal_there_is_one_delivery() {
     );
     assert_eq!(got["deliveryAddress"]["city"], "Москва");
 
-    let gone = world.crm.delete_delivery(world.account, order).await.expect("answered");
+    let gone = world.withdraw(order).await;
     assert_eq!(gone.json(), sample("callback-delete-response.json"));
     assert_eq!(world.writes().2, 1);
     assert_eq!(world.delivery(order).await.expect("known").state, DeliveryState::Cancelled);
@@ -135,9 +134,9 @@ async fn from_tariff_to_withdrawal_there_is_one_delivery() {
 async fn a_delivery_withdrawn_and_saved_again_is_a_new_shipment_under_the_same_id() {
     let world = Installation::new().await;
     let order = world.plain_order("A-1");
-    let first = result(&world.crm.save(world.account, order).await.expect("answered"));
-    assert_eq!(world.crm.delete_delivery(world.account, order).await.expect("answered").json()["success"], true);
-    let again = result(&world.crm.save(world.account, order).await.expect("answered"));
+    let first = result(&world.save(order).await);
+    assert_eq!(world.withdraw(order).await.json()["success"], true);
+    let again = result(&world.save(order).await);
     assert_eq!(first["deliveryId"], again["deliveryId"]);
     assert_eq!(again["trackNumber"], "A-1-2");
     assert_eq!(world.writes(), (2, 0, 1));
@@ -147,14 +146,11 @@ async fn a_delivery_withdrawn_and_saved_again_is_a_new_shipment_under_the_same_i
 async fn withdrawing_twice_or_what_never_was_succeeds() {
     let world = Installation::new().await;
     let order = world.plain_order("A-1");
-    let saved = result(&world.crm.save(world.account, order).await.expect("answered"));
-    let url = format!("{}/retailcrm/callback/delete", world.url());
-    for id in
-        [saved["deliveryId"].as_str().expect("an id"), saved["deliveryId"].as_str().expect("an id"), "ms-1-999999"]
-    {
+    let saved = result(&world.save(order).await);
+    let id = saved["deliveryId"].as_str().expect("an id");
+    for id in [id, id, "ms-1-999999"] {
         let body = json!({ "deliveryId": id }).to_string();
-        let answer =
-            world.crm.post(&url, &[("clientId", world.client_id()), ("delete", &body)]).await.expect("answered");
+        let answer = world.post("callback/delete", &[("delete", &body)]).await;
         assert_eq!(answer.json(), json!({"success": true}), "{id}");
     }
     assert_eq!(world.writes().2, 1);
@@ -164,12 +160,12 @@ async fn withdrawing_twice_or_what_never_was_succeeds() {
 async fn an_order_in_work_is_neither_changed_nor_withdrawn_and_the_manager_reads_why() {
     let world = Installation::new().await;
     let order = world.plain_order("A-1");
-    result(&world.crm.save(world.account, order).await.expect("answered"));
+    result(&world.save(order).await);
     world.courier.set_status("A-1", "DELIVERY", world.courier.now());
-    let refusal = refused(&world.crm.delete_delivery(world.account, order).await.expect("answered"));
+    let refusal = refused(&world.withdraw(order).await);
     assert!(refusal.contains("уже в работе"), "{refusal}");
     world.crm.edit(world.account, order, |draft| draft.set_text("phone", "+7 916 222-33-44"));
-    let refusal = refused(&world.crm.save(world.account, order).await.expect("answered"));
+    let refusal = refused(&world.save(order).await);
     assert!(refusal.contains("уже в работе"), "{refusal}");
     assert_eq!(world.courier.order("A-1").expect("there").edits, 0);
 }
@@ -178,14 +174,14 @@ async fn an_order_in_work_is_neither_changed_nor_withdrawn_and_the_manager_reads
 async fn a_bad_phone_is_said_in_measoft_s_words_and_the_corrected_order_goes() {
     let world = Installation::new().await;
     let order = world.add_order(an_order().number("A-1").delivery_type("incity").text("phone", "нет"));
-    let answer = world.crm.save(world.account, order).await.expect("answered");
+    let answer = world.save(order).await;
     assert_eq!(
         answer.as_manager_sees().expect_err("refused"),
         "Ошибка сервиса доставки \"Курьерская служба 2008\": field [receiver phone] has no valid phone number"
     );
     assert!(world.courier.orders().is_empty());
     world.crm.edit(world.account, order, |draft| draft.set_text("phone", "+7 916 222-33-44"));
-    result(&world.crm.save(world.account, order).await.expect("answered"));
+    result(&world.save(order).await);
     assert_eq!(world.courier.orders().len(), 1);
     assert!(world.ctx.store.dead_letters(&Default::default()).await.expect("read").is_empty(), "the success closed it");
 
@@ -195,21 +191,21 @@ async fn a_bad_phone_is_said_in_measoft_s_words_and_the_corrected_order_goes() {
         FaultRule::new(FaultAction::Refuse { code: 7, text: text.into() }).op("neworder").orderno("A-2"),
     ]);
     let order = world.plain_order("A-2");
-    assert_eq!(refused(&world.crm.save(world.account, order).await.expect("answered")), text);
+    assert_eq!(refused(&world.save(order).await), text);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_callback_s_data_go_before_an_order_that_is_still_the_old_one() {
     let world = Installation::new().await;
     let order = world.plain_order("A-1");
-    result(&world.crm.save(world.account, order).await.expect("answered"));
+    result(&world.save(order).await);
     // RetailCRM asks for the save before its own commit: REST shows the change later.
     world.crm.configure(|options| options.commit_lag_ms = 1_500);
     world.crm.edit(world.account, order, |draft| {
         draft.set_text("phone", "+7 916 222-33-44");
         draft.set_delivery_date("2031-05-20");
     });
-    result(&world.crm.save(world.account, order).await.expect("answered"));
+    result(&world.save(order).await);
     let placed = world.courier.order("A-1").expect("there");
     assert!(placed.receiver.phone.contains("9162223344"), "the new phone");
     assert_eq!(placed.receiver.date, "2031-05-20");
@@ -229,11 +225,11 @@ async fn a_slow_courier_gets_a_provisional_answer_and_one_order() {
     world.courier.set_faults(vec![FaultRule::new(FaultAction::DelayAfter { ms: 2_500 }).op("neworder").first(1)]);
     let order = world.plain_order("A-1");
     let asked = Instant::now();
-    let answer = world.crm.save(world.account, order).await.expect("answered");
+    let answer = world.save(order).await;
     assert!(asked.elapsed() < Duration::from_millis(1_300), "{:?}", asked.elapsed());
     same_shape(&answer.json(), &sample("callback-save-async-response.json"), "");
     assert_eq!(result(&answer)["status"], "PREPROCESSING");
-    let again = result(&world.crm.save(world.account, order).await.expect("answered"));
+    let again = result(&world.save(order).await);
     assert_eq!((&again["deliveryId"], &again["status"]), (&json!(format!("ms-1-{order}")), &json!("PREPROCESSING")));
     world
         .until("RetailCRM is told", async || {
@@ -254,7 +250,7 @@ async fn a_failure_after_the_provisional_answer_is_told_by_tracking() {
         FaultRule::new(FaultAction::Refuse { code: 7, text: text.into() }).op("neworder"),
     ]);
     let order = world.plain_order("A-1");
-    assert_eq!(result(&world.crm.save(world.account, order).await.expect("answered"))["status"], "PREPROCESSING");
+    assert_eq!(result(&world.save(order).await)["status"], "PREPROCESSING");
     world
         .until("RetailCRM is told", async || {
             world.crm.tracking(world.account, order).iter().any(|entry| {
@@ -268,9 +264,9 @@ async fn a_failure_after_the_provisional_answer_is_told_by_tracking() {
 async fn many_saves_of_one_order_at_once_make_one_delivery() {
     let world = Installation::new().await;
     let order = world.plain_order("A-1");
-    let saves = (0..8).map(|_| world.crm.save(world.account, order));
+    let saves = (0..8).map(|_| world.save(order));
     for answer in futures_util::future::join_all(saves).await {
-        assert_eq!(result(&answer.expect("answered"))["deliveryId"], format!("ms-1-{order}"));
+        assert_eq!(result(&answer)["deliveryId"], format!("ms-1-{order}"));
     }
     assert_eq!(world.writes(), (1, 0, 0));
 }
@@ -286,19 +282,19 @@ async fn homonym_towns_are_told_apart_by_the_region_or_asked_about() {
         })
     };
     let known = to("A-1", Some("Курская обл."));
-    result(&world.crm.calculate(world.account, known).await.expect("answered"));
-    result(&world.crm.save(world.account, known).await.expect("answered"));
+    result(&world.calculate(known).await);
+    result(&world.save(known).await);
     assert_eq!(world.courier.order("A-1").expect("placed").receiver.regioncode, "46");
     let unclear = to("A-2", None);
-    for answer in [world.crm.calculate(world.account, unclear).await, world.crm.save(world.account, unclear).await] {
-        let refusal = refused(&answer.expect("answered"));
+    for answer in [world.calculate(unclear).await, world.save(unclear).await] {
+        let refusal = refused(&answer);
         assert!(refusal.contains("Железногорск") && refusal.contains("Курская область"), "{refusal}");
     }
     assert!(world.courier.order("A-2").is_none());
     assert_eq!(world.courier.count("townlist"), 2, "what was found is kept");
     let nowhere =
         world.add_order(an_order().number("A-3").delivery_type("incity").address("Нигдеград", "ул. Ленина, д. 1"));
-    let refusal = refused(&world.crm.calculate(world.account, nowhere).await.expect("answered"));
+    let refusal = refused(&world.calculate(nowhere).await);
     assert!(refusal.contains("Нигдеград"), "{refusal}");
 }
 
@@ -307,7 +303,7 @@ async fn an_answer_that_is_none_is_named_and_left_in_the_journal() {
     let world = Installation::new().await;
     let order = world.plain_order("A-1");
     world.courier.set_faults(vec![FaultRule::new(FaultAction::Html { status: 200, act: false }).op("calculator")]);
-    let answer = world.crm.calculate(world.account, order).await.expect("answered");
+    let answer = world.calculate(order).await;
     assert_eq!(refused(&answer), "Служба доставки прислала ответ в неверном формате");
     world
         .until("a journal entry", async || {
@@ -318,10 +314,10 @@ async fn an_answer_that_is_none_is_named_and_left_in_the_journal() {
         })
         .await;
     world.courier.set_faults(vec![FaultRule::new(FaultAction::FailBefore).op("calculator")]);
-    let refusal = refused(&world.crm.calculate(world.account, order).await.expect("answered"));
+    let refusal = refused(&world.calculate(order).await);
     assert!(refusal.contains("не отвечает"), "{refusal}");
     world.courier.clear_faults();
-    result(&world.crm.calculate(world.account, order).await.expect("answered"));
+    result(&world.calculate(order).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -339,14 +335,11 @@ async fn strangers_are_refused_and_nothing_is_called() {
             refused(&answer);
         }
     }
-    let unknown = format!("{}/retailcrm/callback/shipmentSave", world.url());
-    let answer = world.crm.post(&unknown, &[("clientId", world.client_id())]).await.expect("answered");
+    let answer = world.post("callback/shipmentSave", &[]).await;
     assert_eq!(answer.status, 404);
     refused(&answer);
     for broken in ["", "{", "[]", "\"text\""] {
-        let url = format!("{}/retailcrm/callback/save", world.url());
-        let answer =
-            world.crm.post(&url, &[("clientId", world.client_id()), ("save", broken)]).await.expect("answered");
+        let answer = world.post("callback/save", &[("save", broken)]).await;
         assert_eq!(answer.status, 400, "{broken}");
         refused(&answer);
     }
@@ -363,29 +356,27 @@ async fn a_frozen_module_answers_with_the_reason_until_it_is_thawed() {
         world.crm.activity(world.account, &module, true, true).await.expect("answered").json(),
         json!({"success": true})
     );
-    let state = world.ctx.store.integration(world.integration.id).await.expect("read").expect("there").state;
+    let state = world.stored().await.state;
     assert!(matches!(state, IntegrationState::Paused { by: PausedBy::Crm, .. }), "{state:?}");
     world.courier.reset_counters();
-    for answer in [world.crm.calculate(world.account, order).await, world.crm.save(world.account, order).await] {
-        let refusal = refused(&answer.expect("answered"));
+    for answer in [world.calculate(order).await, world.save(order).await] {
+        let refusal = refused(&answer);
         assert!(refusal.contains("заморожен"), "{refusal}");
     }
     assert!(world.courier.requests().is_empty());
     world.crm.activity(world.account, &module, true, false).await.expect("answered");
-    result(&world.crm.save(world.account, order).await.expect("answered"));
+    result(&world.save(order).await);
 
     // What the operator paused, RetailCRM does not resume.
     let paused = IntegrationState::Paused { by: PausedBy::Operator, reason: "holiday".into() };
-    world.ctx.store.set_integration_state(world.integration.id, &paused).await.expect("stored");
+    world.set_state(&paused).await;
     world.crm.activity(world.account, &module, true, false).await.expect("answered");
-    let state = world.ctx.store.integration(world.integration.id).await.expect("read").expect("there").state;
-    assert_eq!(state, paused);
+    assert_eq!(world.stored().await.state, paused);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_system_url_changes_nothing() {
     let world = Installation::new().await;
-    let url = format!("{}/retailcrm/activity", world.url());
     let on = json!({"active": true, "freeze": false}).to_string();
     for foreign in [
         "https://evil.example",
@@ -397,13 +388,11 @@ async fn a_foreign_system_url_changes_nothing() {
         "http://localhost:5432",
         "nonsense",
     ] {
-        let fields = [("clientId", world.client_id()), ("activity", &on), ("systemUrl", foreign)];
-        let answer = world.crm.post(&url, &fields).await.expect("answered");
+        let answer = world.post("activity", &[("activity", &on), ("systemUrl", foreign)]).await;
         assert_eq!(answer.status, 400, "{foreign}: {}", answer.text());
         refused(&answer);
     }
-    let kept = world.ctx.store.integration(world.integration.id).await.expect("read").expect("there");
-    assert_eq!(kept.crm_url, world.integration.crm_url);
+    assert_eq!(world.stored().await.crm_url, world.integration.crm_url);
 }
 
 /// A courier that takes every connection and says nothing; answers its address.
@@ -423,18 +412,14 @@ async fn silence() -> String {
 async fn open_forms_of_a_shop_whose_courier_hangs_cost_other_shops_nothing() {
     let env = vec![("CALLBACK_DEADLINE_S", "3".to_owned()), ("CALCULATE_DEADLINE_S", "3".to_owned())];
     let world = Arc::new(Installation::of(Plan { env, ..Plan::default() }).await);
-    let new = NewIntegration {
-        title: "Сосед".to_owned(),
-        crm_url: world.crm.url(),
-        crm_api_key: Secret::new("crm-key"),
-        measoft_url: silence().await,
-        extra: "9".to_owned(),
-        login: "neighbour".to_owned(),
-        password: Secret::new("pass"),
-        prefix: String::new(),
-        settings: Settings::default(),
-    };
-    let neighbour = world.ctx.store.add_integration(new).await.expect("added");
+    let silent = silence().await;
+    let neighbour = world
+        .tenant(|new| {
+            new.crm_api_key = Secret::new("crm-key");
+            new.measoft_url = silent;
+            new.extra = "9".to_owned();
+        })
+        .await;
     let client = neighbour.secrets.client_id.expose().to_owned();
     let url = format!("{}/retailcrm/callback/tariffList", world.url());
     world
@@ -451,7 +436,7 @@ async fn open_forms_of_a_shop_whose_courier_hangs_cost_other_shops_nothing() {
         .collect();
     for n in 0..17 {
         let order = world.plain_order(&format!("A-{n}"));
-        result(&world.crm.calculate(world.account, order).await.expect("answered"));
+        result(&world.calculate(order).await);
     }
     for form in forms {
         assert_eq!(form.await.expect("ended"), 200, "a refusal in words");
@@ -461,18 +446,17 @@ async fn open_forms_of_a_shop_whose_courier_hangs_cost_other_shops_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_account_moves_only_to_where_our_key_works() {
     let world = Installation::new().await;
-    let url = format!("{}/retailcrm/activity", world.url());
     let on = json!({"active": true, "freeze": false}).to_string();
     let there = RetailcrmSim::start(simulators::retailcrm::Options::default()).await.expect("another CRM");
     there.add_account("key-of-others");
     let address = there.url();
-    let moved = [("clientId", world.client_id()), ("activity", on.as_str()), ("systemUrl", address.as_str())];
-    let refusal = world.crm.post(&url, &moved).await.expect("answered");
+    let moved = [("activity", on.as_str()), ("systemUrl", address.as_str())];
+    let refusal = world.post("activity", &moved).await;
     assert_eq!(refusal.status, 400, "{}", refusal.text());
     refused(&refusal);
     assert_eq!(world.stored().await.crm_url, world.integration.crm_url);
     there.add_account("crm-key");
-    assert_eq!(world.crm.post(&url, &moved).await.expect("answered").status, 200);
+    assert_eq!(world.post("activity", &moved).await.status, 200);
     assert_eq!(world.stored().await.crm_url.trim_end_matches('/'), address.trim_end_matches('/'));
 }
 
@@ -480,7 +464,7 @@ async fn the_account_moves_only_to_where_our_key_works() {
 async fn get_waits_for_nobody_and_knows_only_its_own() {
     let world = Installation::new().await;
     let order = world.plain_order("A-1");
-    let saved = result(&world.crm.save(world.account, order).await.expect("answered"));
+    let saved = result(&world.save(order).await);
     let delivery = world.delivery(order).await.expect("known");
     let until = world.ctx.clock.now() + Duration::from_secs(60);
     world.ctx.store.lease_known_delivery(delivery.id, "somebody", until).await.expect("leased").expect("free");
@@ -525,13 +509,11 @@ async fn lists_come_from_the_courier_once_a_day() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_was_handed_over_is_printed() {
     let world = Installation::new().await;
-    let module = world.module();
-    let answer = world.crm.print(world.account, &module, "courier", &["ms-1-77"]).await.expect("answered");
+    let answer = world.print(&["ms-1-77"]).await;
     assert_eq!(answer.status, 404);
     assert!(refused(&answer).contains("ms-1-77"));
-    let url = format!("{}/retailcrm/callback/print", world.url());
     let body = sample("callback-print-request.json")["print"].to_string();
-    let answer = world.crm.post(&url, &[("clientId", world.client_id()), ("print", &body)]).await.expect("answered");
+    let answer = world.post("callback/print", &[("print", &body)]).await;
     assert_eq!(answer.status, 404);
     assert!(refused(&answer).contains("ms-17-4817, ms-17-4820"), "nesting is flattened");
 }
@@ -544,12 +526,12 @@ async fn both_ways_of_writing_callbacks_make_the_same_delivery() {
         world.crm.configure(|options| options.callbacks = shapes);
         let order = an_order().number(number).delivery_type("incity").text("shipmentDate", "2024-05-17");
         let order = world.add_order(order.delivery_at("2024-05-18", "10:00", "18:00"));
-        assert_eq!(result(&world.crm.calculate(world.account, order).await.expect("answered"))[0]["code"], "1");
-        result(&world.crm.save(world.account, order).await.expect("answered"));
+        assert_eq!(result(&world.calculate(order).await)[0]["code"], "1");
+        result(&world.save(order).await);
         dates.push(world.courier.order(number).expect("placed").receiver.date.clone());
         placed.push(format!("ms-1-{order}"));
         let ids: Vec<&str> = placed.iter().map(String::as_str).collect();
-        let printed = world.crm.print(world.account, &world.module(), "courier", &ids).await.expect("answered");
+        let printed = world.print(&ids).await;
         assert_eq!((printed.status, printed.content_type.as_str()), (200, "application/pdf"), "{}", printed.text());
     }
     assert_eq!(dates[0], dates[1]);
@@ -563,14 +545,14 @@ async fn a_login_refused_on_the_answer_s_root_pauses_like_any_other() {
         let order = world.plain_order("A-1");
         let refusal = FaultAction::RootError { code, text: text.to_owned() };
         world.courier.set_faults(vec![FaultRule::new(refusal.clone()).op("calculator")]);
-        let answer = world.crm.calculate(world.account, order).await.expect("answered");
+        let answer = world.calculate(order).await;
         // Its own words, else ours.
         let words = if text.is_empty() { "MeaSoft не принял логин или пароль" } else { text };
         assert!(refused(&answer).contains(words), "{code}: {}", answer.text());
         assert_eq!(world.stored().await.state, IntegrationState::Active, "{code}: its login is good elsewhere");
 
         world.courier.set_faults(vec![FaultRule::new(refusal)]);
-        let answer = world.crm.save(world.account, order).await.expect("answered");
+        let answer = world.save(order).await;
         assert_eq!(answer.json()["success"] == true, answer.json()["result"]["status"] == "PREPROCESSING");
         let paused =
             |state: &IntegrationState| matches!(state, IntegrationState::Paused { by: PausedBy::Credentials(_), .. });
@@ -579,7 +561,7 @@ async fn a_login_refused_on_the_answer_s_root_pauses_like_any_other() {
 
         // What waited goes out when the login is good again.
         world.courier.clear_faults();
-        world.ctx.store.set_integration_state(world.integration.id, &IntegrationState::Active).await.expect("resumed");
+        world.set_state(&IntegrationState::Active).await;
         world.until("the order is placed", async || world.courier.order("A-1").is_some()).await;
     }
 }
@@ -589,13 +571,13 @@ async fn a_town_that_measoft_does_not_know_is_named_to_the_manager() {
     let world = Installation::new().await;
     let far = an_order().number("A-1").delivery_type("incity").address("Малые Вязёмы", "ул. Мира, 1");
     let order = world.add_order(far);
-    let answer = world.crm.calculate(world.account, order).await.expect("answered");
+    let answer = world.calculate(order).await;
     assert!(refused(&answer).contains("Малые Вязёмы"), "{}", answer.text());
     // The calculator may know fewer towns than the list.
     let refusal = FaultAction::RootError { code: 22, text: "destination town not found".to_owned() };
     world.courier.set_faults(vec![FaultRule::new(refusal).op("calculator")]);
     let known = world.plain_order("A-2");
-    let answer = world.crm.calculate(world.account, known).await.expect("answered");
+    let answer = world.calculate(known).await;
     let text = refused(&answer);
     assert!(text.contains("не нашёл город") || text.contains("destination town not found"), "{text}");
     assert_eq!(world.stored().await.state, IntegrationState::Active);
@@ -612,22 +594,16 @@ async fn every_sample_request_is_understood() {
         ("callback-calculate-models-request.json", "calculate"),
     ] {
         let body = sample(file)[action].to_string();
-        let url = format!("{}/retailcrm/callback/{action}", world.url());
-        let answer = world.crm.post(&url, &[("clientId", world.client_id()), (action, &body)]).await.expect("answered");
+        let answer = world.post(&format!("callback/{action}"), &[(action, &body)]).await;
         assert_ne!(answer.status, 400, "{file}: {}", answer.text());
         // The sample's order is not there: the save is accepted and goes on without the manager.
         assert_eq!(answer.json()["success"], true, "{file}: {}", answer.text());
     }
     let activity = sample("callback-activity.json")["request"].clone();
-    let fields = [("clientId", world.client_id()), ("activity", &activity["activity"].to_string())];
-    assert_eq!(
-        world.crm.post(&format!("{}/retailcrm/activity", world.url()), &fields).await.expect("answered").json(),
-        json!({"success": true})
-    );
-    assert_eq!(
-        world.crm.send_settings(world.account, &world.module()).await.expect("answered").json(),
-        json!({"success": true})
-    );
+    let answer = world.post("activity", &[("activity", &activity["activity"].to_string())]).await;
+    assert_eq!(answer.json(), json!({"success": true}));
+    let answer = world.crm.send_settings(world.account, &world.module()).await.expect("answered");
+    assert_eq!(answer.json(), json!({"success": true}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -635,8 +611,7 @@ async fn without_a_worker_there_is_an_answer_at_the_deadline() {
     let env = vec![("CALLBACK_DEADLINE_S", "0.5".into()), ("CALCULATE_DEADLINE_S", "0.3".into())];
     let world = Installation::of(Plan { worker: false, env, ..Plan::default() }).await;
     let order = world.plain_order("A-1");
-    for answer in [world.crm.calculate(world.account, order).await, world.crm.save(world.account, order).await] {
-        let answer = answer.expect("answered");
+    for answer in [world.calculate(order).await, world.save(order).await] {
         assert_eq!(answer.status, 200);
         assert!(refused(&answer).contains("не ответил вовремя"));
         assert!(answer.took < Duration::from_secs(2), "{:?}", answer.took);
@@ -652,12 +627,10 @@ async fn what_the_manager_ticked_as_cash_on_delivery_decides() {
         &module,
         &json!({"paymentTypes": [{"code": "cash", "active": true, "cod": false}]}),
     );
-    assert_eq!(
-        world.crm.send_settings(world.account, &module).await.expect("answered").json(),
-        json!({"success": true})
-    );
+    let answer = world.crm.send_settings(world.account, &module).await.expect("answered");
+    assert_eq!(answer.json(), json!({"success": true}));
     let order = world.plain_order("A-1");
-    result(&world.crm.save(world.account, order).await.expect("answered"));
+    result(&world.save(order).await);
     let placed = world.courier.order("A-1").expect("placed");
     assert_eq!((placed.price_kopecks, placed.paytype.as_str()), (0, "NO"));
 }
@@ -757,7 +730,7 @@ async fn the_registration_is_the_reference_s_field_by_field() {
 async fn a_save_is_understood_however_it_is_dressed() {
     let world = Installation::new().await;
     let order = world.plain_order("A-1");
-    result(&world.crm.save(world.account, order).await.expect("answered"));
+    result(&world.save(order).await);
     // As RetailCRM has just sent it, but for what installations and versions differ in.
     let text = json!({
         "order": order.to_string(), "orderNumber": "A-1", "site": "main-shop", "packages": [], "currency": "RUB",

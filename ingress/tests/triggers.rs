@@ -5,17 +5,11 @@ mod harness;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use harness::{FORM, JSON, Mode, World};
-use shared::domain::{Integration, IntegrationState, Kopecks, PausedBy};
+use harness::{CANCEL, FORM, JSON, Mode, SEND, UPDATE, World, send_bytes, until};
+use shared::domain::{IntegrationState, Kopecks, PausedBy, Secret};
 use shared::message::Command;
-use shared::store::StoreError;
-use shared::store::journal::What;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-
-const SEND: &str = "/reintegrations/requests/trigger/retailcrm";
-const UPDATE: &str = "/reintegrations/requests/update/retailcrm";
-const CANCEL: &str = "/reintegrations/requests/cancel/retailcrm";
 
 fn is_russian(text: &str) -> bool {
     text.chars().any(|c| ('а'..='я').contains(&c))
@@ -43,8 +37,7 @@ async fn each_trigger_becomes_its_command() {
 
 #[tokio::test]
 async fn parameters_come_from_a_form_json_or_the_query() {
-    let world = World::new().await;
-    let (_, key) = world.integration("one").await;
+    let (world, key) = World::with_key().await;
     let json = format!(r#"{{"id":77,"sum":3790.10,"key":"{key}","more":{{"a":1}}}}"#);
     world.post(SEND, JSON, json.as_bytes()).await.accepted();
     world.post(&format!("{SEND}?id=%2378&sum=5&key={key}"), "", b"").await.accepted();
@@ -59,8 +52,7 @@ async fn parameters_come_from_a_form_json_or_the_query() {
 
 #[tokio::test]
 async fn what_cannot_be_accepted_is_refused_in_both_languages_and_never_published() {
-    let world = World::new().await;
-    let (_, key) = world.integration("one").await;
+    let (world, key) = World::with_key().await;
     let (_, other) = world.integration("two").await;
     let k = format!("key={key}");
     let long = format!("id={}&{k}", "я".repeat(256));
@@ -110,16 +102,14 @@ async fn what_cannot_be_accepted_is_refused_in_both_languages_and_never_publishe
 
 #[tokio::test]
 async fn the_same_name_in_query_and_body_is_given_twice() {
-    let world = World::new().await;
-    let (_, key) = world.integration("one").await;
+    let (world, key) = World::with_key().await;
     world.post(&format!("{SEND}?id=1"), FORM, format!("id=1&key={key}").as_bytes()).await.error(400);
     assert_eq!(world.published(), []);
 }
 
 #[tokio::test]
 async fn raw_bytes_that_are_not_utf_8_are_refused_before_they_are_repaired() {
-    let world = World::new().await;
-    let (_, key) = world.integration("one").await;
+    let (world, key) = World::with_key().await;
     let body = [b"id=".as_slice(), &[0xc7, 0xe0], b"&key=", key.as_bytes()].concat();
     world.post(SEND, FORM, &body).await.error(400);
     assert_eq!(world.published(), []);
@@ -142,8 +132,7 @@ async fn other_methods_are_told_which_one_is_meant() {
 
 #[tokio::test]
 async fn a_chunked_body_is_read_and_limited_like_any_other() {
-    let world = World::new().await;
-    let (_, key) = world.integration("one").await;
+    let (world, key) = World::with_key().await;
     let head =
         format!("POST {SEND} HTTP/1.1\r\nHost: b\r\n{FORM}Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n");
     let rest = format!("A&key={key}");
@@ -158,8 +147,7 @@ async fn a_chunked_body_is_read_and_limited_like_any_other() {
 
 #[tokio::test]
 async fn without_a_durable_store_the_answer_is_503_with_a_time_to_retry() {
-    let world = World::new().await;
-    let (_, key) = world.integration("one").await;
+    let (world, key) = World::with_key().await;
     world.publisher.set(Mode::Fails);
     let answer = world.send(&format!("id=1&key={key}")).await;
     assert!(is_russian(&answer.error(503)));
@@ -169,8 +157,7 @@ async fn without_a_durable_store_the_answer_is_503_with_a_time_to_retry() {
 
 #[tokio::test]
 async fn a_publisher_that_hangs_does_not_hold_the_answer_for_three_seconds() {
-    let world = World::new().await;
-    let (_, key) = world.integration("one").await;
+    let (world, key) = World::with_key().await;
     world.publisher.set(Mode::Hangs);
     let began = Instant::now();
     world.send(&format!("id=1&key={key}")).await.error(503);
@@ -179,8 +166,7 @@ async fn a_publisher_that_hangs_does_not_hold_the_answer_for_three_seconds() {
 
 #[tokio::test]
 async fn a_panic_is_an_answer_too() {
-    let world = World::new().await;
-    let (_, key) = world.integration("one").await;
+    let (world, key) = World::with_key().await;
     world.publisher.set(Mode::Panics);
     assert!(is_russian(&world.send(&format!("id=1&key={key}")).await.error(500)));
     world.publisher.set(Mode::Works);
@@ -189,23 +175,14 @@ async fn a_panic_is_an_answer_too() {
 
 #[tokio::test]
 async fn a_sender_that_hangs_up_does_not_take_its_command_with_it() {
-    let world = World::new().await;
-    let (_, key) = world.integration("one").await;
+    let (world, key) = World::with_key().await;
     world.publisher.set(Mode::Slow);
     let before = world.publisher.begun.load(Ordering::SeqCst);
-    let body = format!("id=hasty&key={key}");
     let mut stream = TcpStream::connect(world.address).await.expect("connects");
-    let request = format!("POST {SEND} HTTP/1.1\r\nHost: b\r\n{FORM}Content-Length: {}\r\n\r\n{body}", body.len());
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    while world.publisher.begun.load(Ordering::SeqCst) == before {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    stream.write_all(send_bytes(&format!("id=hasty&key={key}")).as_bytes()).await.expect("sent");
+    until("it is being published", async || world.publisher.begun.load(Ordering::SeqCst) > before).await;
     drop(stream);
-    let began = Instant::now();
-    while world.published().iter().all(|e| e.key != "hasty") {
-        assert!(began.elapsed() < Duration::from_secs(10), "the command was lost");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the command is there", async || world.published().iter().any(|e| e.key == "hasty")).await;
 }
 
 #[tokio::test]
@@ -214,24 +191,13 @@ async fn a_cancel_names_several_integrations_of_what_was_shown_to_be_one_account
     let (one, key) = world.integration("one").await;
     let (other, other_key) = world.integration("one").await;
     let body = format!("id=1&incity={key}&express={other_key}");
-    world.post(CANCEL, FORM, body.as_bytes()).await.accepted();
-    let new_key = |i: &mut Integration| -> Result<(), StoreError> {
-        i.secrets.crm_api_key = shared::domain::Secret::new("another-key");
-        Ok(())
-    };
-    let changed = world.ctx.store.change_integration(other.id, new_key).await.expect("changed");
-    let began = Instant::now();
-    while world.post(CANCEL, FORM, body.as_bytes()).await.status != 400 {
-        assert!(began.elapsed() < Duration::from_secs(10), "one address is no proof of one account");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    world.cancel(&body).await.accepted();
+    let changed = world.change(other.id, |i| i.secrets.crm_api_key = Secret::new("another-key")).await;
+    let answers = async |status: u16| world.cancel(&body).await.status == status;
+    until("one address is no proof of one account", async || answers(400).await).await;
     let (of_one, of_other) = shared::domain::crm_account::proofs(&one, &changed);
     assert!(world.ctx.store.prove_accounts([(&one, &of_one), (&changed, &of_other)]).await.expect("noted"));
-    let began = Instant::now();
-    while world.post(CANCEL, FORM, body.as_bytes()).await.status != 200 {
-        assert!(began.elapsed() < Duration::from_secs(10), "both keys open one account");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("both keys open one account", async || answers(200).await).await;
 }
 
 #[tokio::test]
@@ -246,11 +212,7 @@ async fn a_changed_integration_is_noticed_within_two_seconds() {
     world.ctx.store.set_integration_state(second.id, &paused).await.expect("paused");
     world.send(&format!("id=1&key={key}")).await.accepted();
 
-    let rotate = |i: &mut Integration| -> Result<(), StoreError> {
-        i.secrets.delivery_api_key = shared::domain::Secret::new("dk-rotated");
-        Ok(())
-    };
-    world.ctx.store.change_integration(second.id, rotate).await.expect("rotated");
+    world.change(second.id, |i| i.secrets.delivery_api_key = Secret::new("dk-rotated")).await;
     let began = Instant::now();
     world.until_known("dk-rotated").await;
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
@@ -259,10 +221,9 @@ async fn a_changed_integration_is_noticed_within_two_seconds() {
 
     world.ctx.store.set_integration_state(second.id, &IntegrationState::Removed).await.expect("removed");
     let began = Instant::now();
-    while world.send("id=3&key=dk-rotated").await.status != 403 {
-        assert!(began.elapsed() < Duration::from_secs(2), "a removed integration's key stays known");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("a removed integration's key is unknown", async || world.send("id=3&key=dk-rotated").await.status == 403)
+        .await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     world.send(&format!("id=4&key={}", first.secrets.delivery_api_key.expose())).await.accepted();
 }
 
@@ -286,8 +247,7 @@ async fn while_no_key_was_ever_read_the_answer_is_503_and_not_403() {
 
 #[tokio::test]
 async fn known_keys_stay_valid_while_the_database_is_away() {
-    let world = World::new().await;
-    let (_, key) = world.integration("one").await;
+    let (world, key) = World::with_key().await;
     world.ctx.store.db.close().await;
     world.send(&format!("id=1&key={key}")).await.accepted();
     tokio::time::sleep(Duration::from_millis(700)).await;
@@ -300,17 +260,9 @@ async fn an_unknown_key_beside_a_known_one_is_journalled() {
     let world = World::new().await;
     let (integration, key) = world.integration("one").await;
     world.cancel(&format!("id=1234A&incity={key}&outcity=dk-somebody-elses&old=")).await.accepted();
-    let began = Instant::now();
-    let entry = loop {
-        let found = world.ctx.store.timeline("1234A", &[], Some(integration.id)).await.expect("read");
-        if let Some(entry) = found.into_iter().next() {
-            break entry;
-        }
-        assert!(began.elapsed() < Duration::from_secs(5), "nothing in the journal");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
-    assert_eq!(entry.what, What::Trigger);
-    assert!(entry.text.contains("outcity, old") && !entry.text.contains("somebody"), "{}", entry.text);
+    until("it is journalled", async || !world.told(&integration, "1234A").await.is_empty()).await;
+    let told = world.told(&integration, "1234A").await;
+    assert!(told[0].contains("outcity, old") && !told[0].contains("somebody"), "{told:?}");
 }
 
 #[tokio::test]
@@ -330,18 +282,12 @@ async fn a_sum_that_says_nothing_is_journalled_and_the_trigger_goes_on() {
         };
         assert_eq!(declared, None);
     }
-    let began = Instant::now();
-    loop {
-        let story = world.ctx.store.timeline("S1", &[], Some(integration.id)).await.expect("read");
-        let told: Vec<&str> =
-            story.iter().filter(|entry| entry.what == What::Trigger).map(|e| e.text.as_str()).collect();
-        let all = ["«null»", "«-5»", "«None»", "sum is no declared value"];
-        if all.iter().all(|part| told.iter().any(|text| text.contains(part) && text.ends_with("was left out"))) {
-            break;
-        }
-        assert!(began.elapsed() < Duration::from_secs(5), "{told:?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("each is told", async || {
+        let told = world.told(&integration, "S1").await;
+        let is_told = |part: &&str| told.iter().any(|text| text.contains(part) && text.ends_with("was left out"));
+        ["«null»", "«-5»", "«None»", "sum is no declared value"].iter().all(is_told)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -375,8 +321,7 @@ async fn a_key_that_was_pasted_with_its_line_end_is_known() {
 
 #[tokio::test]
 async fn a_trace_context_is_carried_on_or_begun() {
-    let world = World::new().await;
-    let (_, key) = world.integration("one").await;
+    let (world, key) = World::with_key().await;
     let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let headers = format!("{FORM}traceparent: {given}\r\n");
     world.post(SEND, &headers, format!("id=1&key={key}").as_bytes()).await.accepted();
@@ -389,13 +334,10 @@ async fn a_trace_context_is_carried_on_or_begun() {
 
 #[tokio::test]
 async fn strangers_are_held_back_and_known_senders_never_are() {
-    let world = World::new().await;
-    let (_, key) = world.integration("one").await;
+    let (world, key) = World::with_key().await;
     let mut stream = TcpStream::connect(world.address).await.expect("connects");
-    let request =
-        |body: &str| format!("POST {SEND} HTTP/1.1\r\nHost: b\r\n{FORM}Content-Length: {}\r\n\r\n{body}", body.len());
     let mut ask = async |body: &str| {
-        stream.write_all(request(body).as_bytes()).await.expect("sent");
+        stream.write_all(send_bytes(body).as_bytes()).await.expect("sent");
         let mut buffer = vec![0; 4096];
         let read = stream.read(&mut buffer).await.expect("read");
         String::from_utf8_lossy(&buffer[..read]).into_owned()
@@ -417,8 +359,7 @@ async fn strangers_are_held_back_and_known_senders_never_are() {
 
 #[tokio::test]
 async fn an_ordinary_client_keeps_its_connection() {
-    let world = World::new().await;
-    let (_, key) = world.integration("one").await;
+    let (world, key) = World::with_key().await;
     let client = reqwest::Client::new();
     for id in ["1", "Заказ №2", "a&b=c"] {
         let form = [("id", id), ("sum", "10"), ("key", key.as_str())];
@@ -431,12 +372,10 @@ async fn an_ordinary_client_keeps_its_connection() {
 
 #[tokio::test]
 async fn a_stop_finishes_what_has_begun_and_takes_no_more() {
-    let mut world = World::new().await;
-    let (_, key) = world.integration("one").await;
+    let (mut world, key) = World::with_key().await;
     world.publisher.set(Mode::Slow);
     let before = world.publisher.begun.load(Ordering::SeqCst);
-    let (address, body) = (world.address, format!("id=last&key={key}"));
-    let request = format!("POST {SEND} HTTP/1.1\r\nHost: b\r\n{FORM}Content-Length: {}\r\n\r\n{body}", body.len());
+    let (address, request) = (world.address, send_bytes(&format!("id=last&key={key}")));
     let idle = TcpStream::connect(address).await.expect("connects");
     let asked = tokio::spawn(async move {
         let mut stream = TcpStream::connect(address).await.expect("connects");
@@ -445,9 +384,7 @@ async fn a_stop_finishes_what_has_begun_and_takes_no_more() {
         stream.read_to_string(&mut answer).await.expect("read");
         answer
     });
-    while world.publisher.begun.load(Ordering::SeqCst) == before {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until("it is being published", async || world.publisher.begun.load(Ordering::SeqCst) > before).await;
     world.ctx.health.stopping();
     world.ctx.stop.cancel();
     let answer = asked.await.expect("answered");
@@ -460,8 +397,7 @@ async fn a_stop_finishes_what_has_begun_and_takes_no_more() {
 
 #[tokio::test]
 async fn answers_are_counted_by_kind_and_result() {
-    let world = World::new().await;
-    let (_, key) = world.integration("one").await;
+    let (world, key) = World::with_key().await;
     world.update(&format!("id=1&key={key}")).await.accepted();
     world.cancel("id=1").await.error(400);
     world.post("/nowhere", FORM, b"").await.error(404);
@@ -478,8 +414,7 @@ async fn answers_are_counted_by_kind_and_result() {
 
 #[tokio::test]
 async fn a_sender_that_trickles_is_not_waited_for() {
-    let world = World::new().await;
-    let (_, key) = world.integration("one").await;
+    let (world, key) = World::with_key().await;
     let body = format!("id=1&key={key}");
     let head = format!("POST {SEND} HTTP/1.1\r\nHost: b\r\n{FORM}Content-Length: {}\r\n\r\n", body.len());
     let began = Instant::now();

@@ -14,6 +14,7 @@ use shared::domain::{Integration, IntegrationId, IntegrationState, PausedBy};
 use shared::message::{Command, Envelope};
 use shared::queue::Publisher;
 use shared::queue::open::Opened;
+use shared::store::integrations::Stamp;
 use shared::store::{self, Store};
 use shared::telemetry::Heartbeat;
 
@@ -51,7 +52,7 @@ pub async fn run(ctx: Ctx, queue: Opened) -> anyhow::Result<()> {
 /// The jobs of the integrations as they were last seen, and the slots fired or seen fired.
 #[derive(Default)]
 struct Plan {
-    stamp: Option<(i64, i64)>,
+    stamp: Option<Stamp>,
     jobs: Vec<Job>,
     last: HashMap<String, i64>,
 }
@@ -59,11 +60,7 @@ struct Plan {
 impl Plan {
     /// Plans anew when an integration has changed.
     async fn refresh(&mut self, ctx: &Ctx) -> store::Result<()> {
-        let stamp = ctx.store.integrations_stamp().await?;
-        if self.stamp == Some(stamp) {
-            return Ok(());
-        }
-        let integrations = ctx.store.integrations().await?;
+        let Some((stamp, integrations)) = ctx.store.integrations_since(self.stamp).await? else { return Ok(()) };
         self.jobs = plan::jobs(&ctx.config.timing, &ctx.config.budgets, &integrations);
         self.last.retain(|name, _| self.jobs.iter().any(|job| job.name == *name));
         self.stamp = Some(stamp);
@@ -171,7 +168,7 @@ mod tests {
     use shared::clock::Clock;
     use shared::config::{Config, Role, Source};
     use shared::crypto::SecretKey;
-    use shared::domain::{Secret, Settings};
+    use shared::domain::Secret;
     use shared::queue::PublishError;
     use shared::store::Db;
     use shared::store::integrations::NewIntegration;
@@ -212,20 +209,16 @@ mod tests {
             let config = Config::read(Role::Bridge, &Source::from_pairs(pairs));
             let ctx = Ctx::new(Arc::new(config.expect("good settings")), store);
             for (login, prefix) in [("a", ""), ("a", "B-"), ("c", "")] {
-                ctx.store
-                    .add_integration(NewIntegration {
-                        title: String::new(),
-                        crm_url: "https://a.retailcrm.ru".into(),
-                        crm_api_key: Secret::new("k"),
-                        measoft_url: "https://example.org/api/".into(),
-                        extra: "8".into(),
-                        login: login.into(),
-                        password: Secret::new("p"),
-                        prefix: prefix.into(),
-                        settings: Settings::default(),
-                    })
-                    .await
-                    .expect("added");
+                let new = NewIntegration {
+                    crm_url: "https://a.retailcrm.ru".into(),
+                    crm_api_key: Secret::new("k"),
+                    measoft_url: "https://example.org/api/".into(),
+                    extra: "8".into(),
+                    login: login.into(),
+                    prefix: prefix.into(),
+                    ..NewIntegration::default()
+                };
+                ctx.store.add_integration(new).await.expect("added");
             }
             Self { ctx, published: Arc::default(), folder }
         }

@@ -45,7 +45,6 @@ const NIGHT_FROM: Duration = Duration::from_secs(23 * 3600 + 7 * 60);
 const NIGHT_SPREAD: Duration = Duration::from_secs(2 * 3600 + 40 * 60);
 
 /// All periodic jobs of an installation with these integrations.
-#[must_use]
 pub fn jobs(timing: &Timing, budgets: &Budgets, integrations: &[Integration]) -> Vec<Job> {
     let job = |name: &str, every: Duration, what| Job {
         name: name.to_owned(),
@@ -117,7 +116,6 @@ fn phase(seed: u64, every: Duration) -> Duration {
 
 /// The interval at which so many streams can be polled within the budget: the wanted one,
 /// or the smallest multiple of it that fits. Orders keep a fifth.
-#[must_use]
 pub fn stretched(wanted: Duration, streams: usize, budgets: &Budgets) -> Duration {
     let wanted_ms = u64::try_from(wanted.as_millis()).unwrap_or(u64::MAX).max(1);
     let requests = REQUESTS_PER_SYNC * u64::try_from(streams).unwrap_or(u64::MAX);
@@ -136,7 +134,6 @@ pub fn stretched(wanted: Duration, streams: usize, budgets: &Budgets) -> Duratio
 }
 
 /// The slot a moment lies in. A process that was away fires the newest one only.
-#[must_use]
 pub fn due_slot(job: &Job, now: Timestamp) -> i64 {
     let every = i64::try_from(job.every.as_millis()).unwrap_or(i64::MAX).max(1);
     let offset = i64::try_from(job.offset.as_millis()).unwrap_or(0);
@@ -144,7 +141,6 @@ pub fn due_slot(job: &Job, now: Timestamp) -> i64 {
 }
 
 /// The first seconds of an hour: nothing is sent to MeaSoft then.
-#[must_use]
 pub fn on_the_hour(now: Timestamp) -> bool {
     now.as_second().rem_euclid(3600) < 3
 }
@@ -152,7 +148,7 @@ pub fn on_the_hour(now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::domain::{IntegrationState, Secret, Secrets, Settings};
+    use shared::domain::IntegrationState;
 
     fn job(every: u64, offset: u64) -> Job {
         Job {
@@ -168,26 +164,11 @@ mod tests {
     }
 
     fn integration(id: i64, login: &str) -> Integration {
-        let secret = || Secret::new("s");
         Integration {
             id: IntegrationId(id),
-            title: String::new(),
-            crm_url: String::new(),
-            crm_proof: None,
-            measoft_url: "https://example.org/api/".into(),
-            extra: "8".into(),
             login: login.into(),
-            prefix: String::new(),
-            settings: Settings::default(),
-            secrets: Secrets {
-                crm_api_key: secret(),
-                password: secret(),
-                delivery_api_key: secret(),
-                client_id: secret(),
-            },
-            state: IntegrationState::Active,
-            version: 1,
             created_at: at(1_800_000_000 + id * 977),
+            ..Integration::default()
         }
     }
 
@@ -283,8 +264,7 @@ mod tests {
             measoft_per_minute: 60_000,
             measoft_per_20min: 1_000_000,
             measoft_account_per_hour: 100_000,
-            crm_rps: 8,
-            time_scale: 1,
+            ..budgets()
         };
         assert_eq!(stretched(Duration::from_secs(1), 3, &generous), Duration::from_secs(1));
     }

@@ -1,7 +1,11 @@
 //! The fields of a callback, wherever they are: query, urlencoded body, multipart body,
 //! or a JSON object.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
+
+use crate::urlencoded::{pairs, text, unescape};
 
 /// Fields of one request. The first value of a name counts; the body comes before the query.
 #[derive(Debug, Default, PartialEq)]
@@ -50,10 +54,8 @@ impl Fields {
     }
 
     fn read_urlencoded(&mut self, raw: &[u8]) -> Result<(), Unreadable> {
-        for pair in raw.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
-            let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-            let value = pair.get(at + 1..).unwrap_or_default();
-            self.0.push((unescape(&pair[..at])?, Value::String(unescape(value)?)));
+        for (name, value) in pairs(raw) {
+            self.0.push((decoded(name)?, Value::String(decoded(value)?)));
         }
         Ok(())
     }
@@ -88,14 +90,12 @@ impl Fields {
     }
 
     /// The text of a field.
-    #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.as_str())
     }
 
     /// The JSON in a field: its text read, or itself when it came as JSON. `None` when there
     /// is no such field.
-    #[must_use]
     pub fn json(&self, name: &str) -> Option<Result<Value, ()>> {
         let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
         Some(match value {
@@ -122,21 +122,8 @@ fn parameter(text: &str, name: &str) -> Option<String> {
     })
 }
 
-fn unescape(raw: &[u8]) -> Result<String, Unreadable> {
-    let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw.iter();
-    let hex = |byte: Option<&u8>| byte.and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
-    while let Some(byte) = rest.next() {
-        out.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let (high, low) = (hex(rest.next()), hex(rest.next()));
-                high.zip(low).map(|(high, low)| high << 4 | low).ok_or(Unreadable::Content)?
-            }
-            other => *other,
-        });
-    }
-    String::from_utf8(out).map_err(|_| Unreadable::Content)
+fn decoded(raw: &[u8]) -> Result<String, Unreadable> {
+    unescape(raw).and_then(text).map(Cow::into_owned).ok_or(Unreadable::Content)
 }
 
 #[cfg(test)]

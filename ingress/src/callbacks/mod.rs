@@ -18,6 +18,7 @@ use shared::message::{CallbackReply, Media};
 use shared::queue::RpcError;
 
 use crate::ask::call;
+use crate::bilingual::bilingual;
 use crate::callbacks::form::{Fields, Unreadable};
 use crate::keys::Found;
 use crate::reply::Reply;
@@ -51,7 +52,6 @@ const ACTIONS: [(&str, Input); 9] = [
 ];
 
 /// A callback's path: `Some(None)` when it is one but names no action of ours.
-#[must_use]
 pub fn action_of(path: &str) -> Option<Option<&'static str>> {
     let mut parts = path.split('/').filter(|part| !part.is_empty());
     let known = |name: &str| ACTIONS.iter().find(|(known, _)| *known == name).map(|(known, _)| *known);
@@ -91,55 +91,24 @@ enum Told {
     Error(StatusCode, Say),
 }
 
-/// What is said without a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Say {
-    UnknownAction,
-    UnknownClient,
-    NotAllowed,
-    TooLarge,
-    TimedOut,
-    Unreadable,
-    UnsupportedType,
-    NoInput,
-    Starting,
-    Deadline,
-    Limited,
-    Internal,
-}
-
-impl Say {
-    const fn text(self, language: Language) -> &'static str {
-        match (language, self) {
-            (Language::Ru, Self::UnknownAction) => "Модуль не поддерживает это действие",
-            (Language::En, Self::UnknownAction) => "The module does not support this action",
-            (Language::Ru, Self::UnknownClient) => {
-                "Подключение не найдено: зарегистрируйте модуль курьерской службы заново"
-            }
-            (Language::En, Self::UnknownClient) => {
-                "The connection is not known: register the courier service's module again"
-            }
-            (Language::Ru, Self::NotAllowed) => "Этот метод здесь не поддерживается",
-            (Language::En, Self::NotAllowed) => "This method is not supported here",
-            (Language::Ru, Self::TooLarge) => "Тело запроса больше 1 МиБ",
-            (Language::En, Self::TooLarge) => "The body is larger than 1 MiB",
-            (Language::Ru, Self::TimedOut) => "Тело запроса не пришло вовремя",
-            (Language::En, Self::TimedOut) => "The body did not arrive in time",
-            (Language::Ru, Self::Unreadable) => "Запрос RetailCRM не удалось прочитать",
-            (Language::En, Self::Unreadable) => "RetailCRM's request could not be read",
-            (Language::Ru, Self::UnsupportedType) => "Тип содержимого запроса не поддерживается",
-            (Language::En, Self::UnsupportedType) => "The request's content type is not supported",
-            (Language::Ru, Self::NoInput) => "В запросе RetailCRM нет данных этого действия",
-            (Language::En, Self::NoInput) => "RetailCRM's request has no data for this action",
-            (Language::Ru, Self::Starting) => "Сервис интеграции временно недоступен, повторите через минуту",
-            (Language::En, Self::Starting) => "The integration is temporarily unavailable, try again in a minute",
-            (Language::Ru, Self::Deadline) => "Сервис интеграции не ответил вовремя, повторите через минуту",
-            (Language::En, Self::Deadline) => "The integration did not answer in time, try again in a minute",
-            (Language::Ru, Self::Limited) => "Слишком много ошибочных запросов: повторите позже",
-            (Language::En, Self::Limited) => "Too many failed requests: try again later",
-            (Language::Ru, Self::Internal) => "Внутренняя ошибка сервиса интеграции",
-            (Language::En, Self::Internal) => "Internal error of the integration",
-        }
+bilingual! {
+    /// What is said without a worker.
+    enum Say {
+        UnknownAction: "Модуль не поддерживает это действие", "The module does not support this action";
+        UnknownClient: "Подключение не найдено: зарегистрируйте модуль курьерской службы заново",
+            "The connection is not known: register the courier service's module again";
+        NotAllowed: "Этот метод здесь не поддерживается", "This method is not supported here";
+        TooLarge: "Тело запроса больше 1 МиБ", "The body is larger than 1 MiB";
+        TimedOut: "Тело запроса не пришло вовремя", "The body did not arrive in time";
+        Unreadable: "Запрос RetailCRM не удалось прочитать", "RetailCRM's request could not be read";
+        UnsupportedType: "Тип содержимого запроса не поддерживается", "The request's content type is not supported";
+        NoInput: "В запросе RetailCRM нет данных этого действия", "RetailCRM's request has no data for this action";
+        Starting: "Сервис интеграции временно недоступен, повторите через минуту",
+            "The integration is temporarily unavailable, try again in a minute";
+        Deadline: "Сервис интеграции не ответил вовремя, повторите через минуту",
+            "The integration did not answer in time, try again in a minute";
+        Limited: "Слишком много ошибочных запросов: повторите позже", "Too many failed requests: try again later";
+        Internal: "Внутренняя ошибка сервиса интеграции", "Internal error of the integration";
     }
 }
 
@@ -243,20 +212,7 @@ mod tests {
 
     #[test]
     fn what_is_said_without_a_worker_exists_in_both_languages() {
-        for say in [
-            Say::UnknownAction,
-            Say::UnknownClient,
-            Say::NotAllowed,
-            Say::TooLarge,
-            Say::TimedOut,
-            Say::Unreadable,
-            Say::UnsupportedType,
-            Say::NoInput,
-            Say::Starting,
-            Say::Deadline,
-            Say::Limited,
-            Say::Internal,
-        ] {
+        for say in Say::ALL {
             assert!(!say.text(Language::Ru).is_ascii() && say.text(Language::En).is_ascii(), "{say:?}");
         }
     }

@@ -2,181 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use shared::crypto::sha256_hex;
-use shared::domain::integration::{CodPolicy, NoPayment, UncoveredRest};
-use shared::domain::symbolic_code;
-use shared::domain::{Integration, Language, Secret};
+use shared::domain::symbolic_code::{self, BadCode};
+use shared::domain::{Integration, Secret};
 use shared::pasted;
 use shared::retailcrm::{AllowedHosts, check};
 
-/// Values as they stand in the form, by field name.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Entered(pub BTreeMap<String, String>);
-
-/// Errors, by field name.
-pub type Errors = BTreeMap<&'static str, &'static str>;
-
-const fn pick(language: Language, ru: &'static str, en: &'static str) -> &'static str {
-    match language {
-        Language::Ru => ru,
-        Language::En => en,
-    }
-}
-
-impl Entered {
-    /// What is stored; secrets are never shown again.
-    #[must_use]
-    pub fn of(i: &Integration) -> Self {
-        let s = &i.settings;
-        let yes_no = |on: bool| if on { "yes" } else { "no" }.to_owned();
-        let values = [
-            ("title", i.title.clone()),
-            ("crm_url", i.crm_url.clone()),
-            ("extra", i.extra.clone()),
-            ("login", i.login.clone()),
-            ("payment_status", s.payment_status.clone().unwrap_or_default()),
-            ("receive_statuses", yes_no(s.receive_statuses)),
-            ("receive_payment", yes_no(s.receive_payment)),
-            ("delivery_types", s.delivery_types.join(", ")),
-            ("default_service", s.default_service.clone().unwrap_or_default()),
-            ("default_weight_g", s.default_weight_g.to_string()),
-            (
-                "cod_policy",
-                match s.cod_policy {
-                    CodPolicy::ByPaymentType => "by_payment_type",
-                    CodPolicy::AsVendor => "as_vendor",
-                }
-                .to_owned(),
-            ),
-            (
-                "no_payment",
-                match s.no_payment {
-                    NoPayment::Collect => "collect",
-                    NoPayment::Nothing => "nothing",
-                    NoPayment::Refuse => "refuse",
-                }
-                .to_owned(),
-            ),
-            (
-                "uncovered_rest",
-                match s.uncovered_rest {
-                    UncoveredRest::Collect => "collect",
-                    UncoveredRest::Nothing => "nothing",
-                    UncoveredRest::Refuse => "refuse",
-                }
-                .to_owned(),
-            ),
-            ("currency", s.currency.clone()),
-            ("allow_edit_cancel", yes_no(s.allow_edit_cancel)),
-            ("report_errors_to_crm", yes_no(s.report_errors_to_crm)),
-            ("language", if s.language == Language::En { "en" } else { "ru" }.to_owned()),
-        ];
-        Self(values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
-    }
-
-    /// Tells whether these are the values that a form was filled with.
-    #[must_use]
-    pub fn mark(&self) -> String {
-        let text: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        sha256_hex(text.join("\n").as_bytes())[..16].to_owned()
-    }
-
-    #[must_use]
-    pub fn get(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", |value| pasted::trim(value))
-    }
-
-    #[must_use]
-    pub fn is(&self, name: &str, value: &str) -> bool {
-        self.get(name) == value
-    }
-
-    /// The integration as the form wants it. A field that the form does not have keeps its
-    /// value; so do empty secrets.
-    ///
-    /// # Errors
-    /// What is wrong, by field, in words.
-    pub fn apply(&self, old: &Integration, allowed: &AllowedHosts, language: Language) -> Result<Integration, Errors> {
-        let mut new = old.clone();
-        let mut errors = Errors::new();
-        let needed = pick(language, "Заполните это поле", "Fill this field in");
-        for (name, slot) in [("title", &mut new.title), ("extra", &mut new.extra), ("login", &mut new.login)] {
-            match self.0.get(name).map(|value| pasted::trim(value)) {
-                None => {}
-                Some("") => {
-                    errors.insert(name, needed);
-                }
-                Some(value) if value.chars().count() > 200 => {
-                    errors.insert(name, pick(language, "Слишком длинное значение", "The value is too long"));
-                }
-                Some(value) => value.clone_into(slot),
-            }
-        }
-        if self.0.contains_key("crm_url") {
-            let text = self.get("crm_url");
-            let text =
-                if text.contains("://") || text.is_empty() { text.to_owned() } else { format!("https://{text}") };
-            match check(&text, allowed) {
-                _ if text.is_empty() => {
-                    errors.insert("crm_url", needed);
-                }
-                Ok(url) => url.as_str().trim_end_matches('/').clone_into(&mut new.crm_url),
-                Err(_) => {
-                    let words = pick(
-                        language,
-                        "Это не адрес RetailCRM: ожидается, например, https://shop.retailcrm.ru",
-                        "This is no RetailCRM address: one like https://shop.retailcrm.ru is expected",
-                    );
-                    errors.insert("crm_url", words);
-                }
-            }
-        }
-        if !self.get("crm_api_key").is_empty() {
-            new.secrets.crm_api_key = Secret::new(pasted::compact(self.get("crm_api_key")));
-        }
-        if !self.get("password").is_empty() {
-            new.secrets.password = Secret::new(self.get("password"));
-        }
-        let weight: Option<u32> = self.get("default_weight_g").parse().ok().filter(|g| (1..=1_000_000).contains(g));
-        if self.0.contains_key("default_weight_g") && weight.is_none() {
-            let words =
-                pick(language, "Целое число граммов от 1 до 1 000 000", "A whole number of grams from 1 to 1,000,000");
-            errors.insert("default_weight_g", words);
-        }
-        let types = self.get("delivery_types").split(',').filter(|code| !pasted::trim(code).is_empty());
-        match types.map(symbolic_code::delivery_type).find_map(Result::err) {
-            None => {}
-            Some(symbolic_code::BadCode::Reserved) => {
-                let words = pick(
-                    language,
-                    "Коды id, sum и key заняты параметрами триггеров",
-                    "The codes id, sum and key are parameters of the triggers",
-                );
-                errors.insert("delivery_types", words);
-            }
-            Some(_) => {
-                let words = pick(
-                    language,
-                    "Символьные коды через запятую, без пробелов внутри, кавычек и скобок: как в справочнике RetailCRM",
-                    "Symbolic codes, comma separated, without spaces inside, quotes or brackets: as RetailCRM lists them",
-                );
-                errors.insert("delivery_types", words);
-            }
-        }
-        for name in FIELDS {
-            if let Some(value) = self.0.get(*name)
-                && !errors.contains_key(name)
-                && new.settings.set(name, pasted::trim(value)).is_err()
-            {
-                errors.insert(name, pick(language, "Недопустимое значение", "This value is not allowed"));
-            }
-        }
-        if errors.is_empty() { Ok(new) } else { Err(errors) }
-    }
-}
+use crate::bilingual::bilingual;
 
 /// Settings the page may change; they are named as `Settings::set` names them.
-const FIELDS: &[&str] = &[
+const SETTINGS: [&str; 13] = [
     "payment_status",
     "receive_statuses",
     "receive_payment",
@@ -191,34 +27,158 @@ const FIELDS: &[&str] = &[
     "report_errors_to_crm",
     "language",
 ];
+/// Longest text of a field, characters.
+const LONGEST: usize = 200;
+
+bilingual! {
+    /// What is wrong with a field.
+    pub enum Wrong {
+        Needed: "Заполните это поле", "Fill this field in";
+        TooLong: "Слишком длинное значение", "The value is too long";
+        CrmUrl: "Это не адрес RetailCRM: ожидается, например, https://shop.retailcrm.ru",
+            "This is no RetailCRM address: one like https://shop.retailcrm.ru is expected";
+        Weight: "Целое число граммов от 1 до 1 000 000", "A whole number of grams from 1 to 1,000,000";
+        ReservedCode: "Коды id, sum и key заняты параметрами триггеров",
+            "The codes id, sum and key are parameters of the triggers";
+        Codes: "Символьные коды через запятую, без пробелов внутри, кавычек и скобок: как в справочнике RetailCRM",
+            "Symbolic codes, comma separated, without spaces inside, quotes or brackets: as RetailCRM lists them";
+        NotAllowed: "Недопустимое значение", "This value is not allowed";
+    }
+}
+
+/// What is wrong, by field name.
+pub type Errors = BTreeMap<&'static str, Wrong>;
+
+/// Values as they stand in the form, by field name.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Entered(pub BTreeMap<String, String>);
+
+impl Entered {
+    /// What is stored; secrets are never shown again.
+    pub fn of(i: &Integration) -> Self {
+        let own = [("title", &i.title), ("crm_url", &i.crm_url), ("extra", &i.extra), ("login", &i.login)];
+        let own = own.map(|(name, value)| (name.to_owned(), value.clone()));
+        let settings = serde_json::to_value(&i.settings).unwrap_or_default();
+        let settings = SETTINGS.map(|name| (name.to_owned(), shown(&settings[name])));
+        Self(own.into_iter().chain(settings).collect())
+    }
+
+    /// Tells whether these are the values that a form was filled with.
+    pub fn mark(&self) -> String {
+        let text: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        sha256_hex(text.join("\n").as_bytes())[..16].to_owned()
+    }
+
+    /// What a field of the form holds; `None` when the form has no such field.
+    fn given(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|value| pasted::trim(value))
+    }
+
+    pub fn get(&self, name: &str) -> &str {
+        self.given(name).unwrap_or("")
+    }
+
+    /// The integration as the form wants it. A field that the form does not have keeps its
+    /// value; so do empty secrets.
+    pub fn apply(&self, old: &Integration, allowed: &AllowedHosts) -> Result<Integration, Errors> {
+        let mut new = old.clone();
+        let mut errors = Errors::new();
+        for (name, slot) in [
+            ("title", &mut new.title),
+            ("crm_url", &mut new.crm_url),
+            ("extra", &mut new.extra),
+            ("login", &mut new.login),
+        ] {
+            let Some(text) = self.given(name) else { continue };
+            match if name == "crm_url" { crm_url(text, allowed) } else { short(text) } {
+                Ok(read) => *slot = read,
+                Err(wrong) => {
+                    errors.insert(name, wrong);
+                }
+            }
+        }
+        if !self.get("crm_api_key").is_empty() {
+            new.secrets.crm_api_key = Secret::new(pasted::compact(self.get("crm_api_key")));
+        }
+        if !self.get("password").is_empty() {
+            new.secrets.password = Secret::new(self.get("password"));
+        }
+        for name in SETTINGS {
+            let Some(text) = self.given(name) else { continue };
+            let looked_at = match name {
+                "default_weight_g" => weight(text),
+                "delivery_types" => delivery_types(text),
+                _ => Ok(()),
+            };
+            let set = looked_at.and_then(|()| new.settings.set(name, text).map_err(|_| Wrong::NotAllowed));
+            if let Err(wrong) = set {
+                errors.insert(name, wrong);
+            }
+        }
+        if errors.is_empty() { Ok(new) } else { Err(errors) }
+    }
+}
+
+/// A setting as it stands in the form.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Bool(on) => if *on { "yes" } else { "no" }.to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(codes) => codes.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+fn short(text: &str) -> Result<String, Wrong> {
+    match text.chars().count() {
+        0 => Err(Wrong::Needed),
+        length if length > LONGEST => Err(Wrong::TooLong),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+fn crm_url(text: &str, allowed: &AllowedHosts) -> Result<String, Wrong> {
+    if text.is_empty() {
+        return Err(Wrong::Needed);
+    }
+    let text = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let url = check(&text, allowed).map_err(|_| Wrong::CrmUrl)?;
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn weight(text: &str) -> Result<(), Wrong> {
+    let grams = text.parse::<u32>().ok().filter(|grams| (1..=1_000_000).contains(grams));
+    grams.map(drop).ok_or(Wrong::Weight)
+}
+
+fn delivery_types(text: &str) -> Result<(), Wrong> {
+    let codes = text.split(',').filter(|code| !pasted::trim(code).is_empty());
+    match codes.map(symbolic_code::delivery_type).find_map(Result::err) {
+        None => Ok(()),
+        Some(BadCode::Reserved) => Err(Wrong::ReservedCode),
+        Some(_) => Err(Wrong::Codes),
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::Timestamp;
-    use shared::domain::{IntegrationId, IntegrationState, Secrets, Settings};
+    use shared::domain::integration::CodPolicy;
+    use shared::domain::{Language, Secrets};
 
     fn integration() -> Integration {
-        let secret = |text: &str| Secret::new(text);
         Integration {
-            id: IntegrationId(1),
             title: "Магазин".into(),
             crm_url: "https://shop.retailcrm.ru".into(),
-            crm_proof: None,
-            measoft_url: String::new(),
             extra: "8".into(),
             login: "shop".into(),
-            prefix: String::new(),
-            settings: Settings::default(),
             secrets: Secrets {
-                crm_api_key: secret("old-key"),
-                password: secret("old-pass"),
-                delivery_api_key: secret("c"),
-                client_id: secret("d"),
+                crm_api_key: Secret::new("old-key"),
+                password: Secret::new("old-pass"),
+                ..Secrets::default()
             },
-            state: IntegrationState::Active,
-            version: 1,
-            created_at: Timestamp::UNIX_EPOCH,
+            ..Integration::default()
         }
     }
 
@@ -229,7 +189,7 @@ mod tests {
     }
 
     fn apply(changes: &[(&str, &str)]) -> Result<Integration, Errors> {
-        entered(changes).apply(&integration(), &AllowedHosts::default(), Language::Ru)
+        entered(changes).apply(&integration(), &AllowedHosts::default())
     }
 
     #[test]

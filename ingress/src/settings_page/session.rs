@@ -26,13 +26,11 @@ fn same(one: &str, other: &str) -> bool {
 
 impl Session {
     /// For who has shown the integration's `clientId`.
-    #[must_use]
     pub fn begin(integration: IntegrationId, now: Timestamp) -> Self {
         Self { integration, expires: now + LASTS, nonce: random_hex::<16>() }
     }
 
     /// The same, from now on for its whole time again.
-    #[must_use]
     pub fn renewed(&self, now: Timestamp) -> Self {
         Self { expires: now + LASTS, ..self.clone() }
     }
@@ -47,13 +45,11 @@ impl Session {
     }
 
     /// What the cookie holds.
-    #[must_use]
     pub fn sealed(&self, integration: &Integration, key: &SecretKey) -> String {
         format!("{}.{}", self.text(), self.signature(integration, key))
     }
 
     /// What a cookie claims, to be [checked](Self::is_genuine) once its integration is read.
-    #[must_use]
     pub fn claimed(cookie: &str) -> Option<(Self, String)> {
         let parts: Vec<&str> = cookie.split('.').collect();
         let [id, expires, nonce, signature] = parts.as_slice() else { return None };
@@ -65,31 +61,26 @@ impl Session {
         Some((session, (*signature).to_owned()))
     }
 
-    #[must_use]
     pub fn is_genuine(&self, signature: &str, integration: &Integration, key: &SecretKey, now: Timestamp) -> bool {
         self.expires > now && same(&self.signature(integration, key), signature)
     }
 
     /// The CSRF token: a page of another site cannot know it.
-    #[must_use]
     pub fn token(&self, key: &SecretKey) -> String {
         key.sign("account form", &format!("{}|{}", self.integration, self.nonce))
     }
 
-    #[must_use]
     pub fn accepts(&self, token: &str, key: &SecretKey) -> bool {
         same(&self.token(key), token)
     }
 }
 
 /// The session cookie of a request's `Cookie` headers.
-#[must_use]
 pub fn cookie<'a>(headers: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     named(headers, COOKIE)
 }
 
 /// A cookie by its name.
-#[must_use]
 pub fn named<'a>(headers: impl IntoIterator<Item = &'a str>, name: &str) -> Option<&'a str> {
     headers
         .into_iter()
@@ -102,34 +93,15 @@ pub fn named<'a>(headers: impl IntoIterator<Item = &'a str>, name: &str) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::domain::{IntegrationState, Secret, Secrets, Settings};
+    use shared::domain::{Secret, Secrets};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("moment")
     }
 
     fn integration(id: i64, client: &str) -> Integration {
-        let secret = |text: &str| Secret::new(text);
-        Integration {
-            id: IntegrationId(id),
-            title: String::new(),
-            crm_url: String::new(),
-            crm_proof: None,
-            measoft_url: String::new(),
-            extra: String::new(),
-            login: String::new(),
-            prefix: String::new(),
-            settings: Settings::default(),
-            secrets: Secrets {
-                crm_api_key: secret("a"),
-                password: secret("b"),
-                delivery_api_key: secret("c"),
-                client_id: secret(client),
-            },
-            state: IntegrationState::Active,
-            version: 1,
-            created_at: at(0),
-        }
+        let secrets = Secrets { client_id: Secret::new(client), ..Secrets::default() };
+        Integration { id: IntegrationId(id), secrets, ..Integration::default() }
     }
 
     fn opens(cookie: &str, integration: &Integration, key: &SecretKey, now: Timestamp) -> bool {

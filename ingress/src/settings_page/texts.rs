@@ -3,24 +3,53 @@
 use shared::domain::Language;
 
 macro_rules! texts {
-    ($($name:ident: $ru:literal, $en:literal;)*) => {
+    (fields { $($field:ident: $field_ru:literal, $field_en:literal;)* } $($name:ident: $ru:literal, $en:literal;)*) => {
         /// The words of one language.
         #[derive(Debug)]
         pub struct Texts {
             pub code: &'static str,
             pub other_code: &'static str,
+            $(pub $field: &'static str,)*
             $(pub $name: &'static str,)*
         }
 
-        static RU: Texts = Texts { code: "ru", other_code: "en", $($name: $ru,)* };
-        static EN: Texts = Texts { code: "en", other_code: "ru", $($name: $en,)* };
+        static RU: Texts = Texts { code: "ru", other_code: "en", $($field: $field_ru,)* $($name: $ru,)* };
+        static EN: Texts = Texts { code: "en", other_code: "ru", $($field: $field_en,)* $($name: $en,)* };
+
+        impl Texts {
+            /// Names and labels of the fields of the settings, in the form's order.
+            pub fn fields(&self) -> Vec<(&'static str, &'static str)> {
+                vec![$((stringify!($field), self.$field)),*]
+            }
+        }
 
         #[cfg(test)]
-        const ALL: &[(&str, &str)] = &[$(($ru, $en),)*];
+        const ALL: &[(&str, &str)] = &[$(($field_ru, $field_en),)* $(($ru, $en),)*];
     };
 }
 
 texts! {
+    fields {
+        title: "Название интеграции", "Name of the integration";
+        crm_url: "Домен RetailCRM", "RetailCRM domain";
+        crm_api_key: "API-ключ RetailCRM", "RetailCRM API key";
+        extra: "Код курьерской службы", "Code of the courier service";
+        login: "Логин в личном кабинете MeaSoft", "Login in the MeaSoft cabinet";
+        password: "Пароль в личном кабинете MeaSoft", "Password in the MeaSoft cabinet";
+        payment_status: "Код статуса оплаты", "Payment status code";
+        receive_statuses: "Получать статусы доставки", "Receive delivery statuses";
+        receive_payment: "Получать тип и сумму оплаты", "Receive payment type and sum";
+        report_errors_to_crm: "Показывать ошибки в заказе", "Show errors on the order";
+        language: "Язык сообщений", "Language of messages";
+        delivery_types: "Типы доставки", "Delivery types";
+        default_service: "Режим доставки по умолчанию", "Default delivery mode";
+        default_weight_g: "Вес по умолчанию, г", "Default weight, g";
+        cod_policy: "Наложенный платёж в триггерах", "Cash on delivery in triggers";
+        no_payment: "Заказ без оплат", "Order without payments";
+        uncovered_rest: "Остаток, не покрытый оплатами", "Rest that no payment covers";
+        currency: "Валюта", "Currency";
+        allow_edit_cancel: "Изменение и отмена заказов", "Changing and cancelling orders";
+    }
     product: "Курьерская служба 2008 (MeaSoft)", "Courier service 2008 (MeaSoft)";
     tab_settings: "Настройки", "Settings";
     tab_debug: "Отладка", "Debugging";
@@ -36,44 +65,25 @@ texts! {
     not_replayed: "Повторить не удалось: запись уже закрыта.", "It could not be tried again: the record is closed already.";
     has_errors: "Настройки не сохранены: исправьте отмеченные поля.", "The settings are not saved: correct the marked fields.";
     connection: "Подключение", "Connection";
-    title: "Название интеграции", "Name of the integration";
-    crm_url: "Домен RetailCRM", "RetailCRM domain";
-    crm_api_key: "API-ключ RetailCRM", "RetailCRM API key";
     keep_secret: "Оставьте пустым, чтобы не менять.", "Leave empty to keep it.";
     secret_entered: "Введённое запомнено до сохранения; если вы ничего не вводили, значение не изменится.", "What you entered is kept until you save; if you entered nothing, the value stays.";
-    extra: "Код курьерской службы", "Code of the courier service";
-    login: "Логин в личном кабинете MeaSoft", "Login in the MeaSoft cabinet";
-    password: "Пароль в личном кабинете MeaSoft", "Password in the MeaSoft cabinet";
     exchange: "Обмен с RetailCRM", "Exchange with RetailCRM";
-    payment_status: "Код статуса оплаты", "Payment status code";
     payment_status_hint: "Символьный код статуса оплаты RetailCRM, который ставится после доставки. Пусто: не менять.", "Symbolic code of the RetailCRM payment status set after delivery. Empty: leave it alone.";
-    receive_statuses: "Получать статусы доставки", "Receive delivery statuses";
-    receive_payment: "Получать тип и сумму оплаты", "Receive payment type and sum";
     receive: "Получать", "Receive";
     not_receive: "Не получать", "Do not receive";
     orders: "Передача заказов", "Handing orders over";
-    delivery_types: "Типы доставки", "Delivery types";
     delivery_types_hint: "Символьные коды через запятую. Пусто: все типы, интегрированные с этим модулем.", "Symbolic codes, comma separated. Empty: all types tied to this module.";
-    default_service: "Режим доставки по умолчанию", "Default delivery mode";
     default_service_hint: "Код режима MeaSoft для заказов без выбранного тарифа.", "MeaSoft's code of the mode for orders without a tariff.";
-    default_weight_g: "Вес по умолчанию, г", "Default weight, g";
-    cod_policy: "Наложенный платёж в триггерах", "Cash on delivery in triggers";
     cod_by_type: "По типам оплаты (рекомендуется)", "By payment type (recommended)";
     cod_as_vendor: "Всегда вся неоплаченная сумма", "Always the whole unpaid sum";
-    no_payment: "Заказ без оплат", "Order without payments";
     no_payment_collect: "Получить всю сумму наличными", "Collect the whole sum in cash";
     no_payment_nothing: "Ничего не получать", "Collect nothing";
     no_payment_refuse: "Не передавать", "Do not hand it over";
-    uncovered_rest: "Остаток, не покрытый оплатами", "Rest that no payment covers";
-    currency: "Валюта", "Currency";
     currency_hint: "Валюта курьерской службы, три буквы; заказ в другой валюте не передаётся", "The courier's currency, three letters; an order in another one is not handed over";
-    allow_edit_cancel: "Изменение и отмена заказов", "Changing and cancelling orders";
     allowed: "Разрешены курьерской службой", "Allowed by the courier service";
     not_allowed: "Не разрешены", "Not allowed";
-    report_errors: "Показывать ошибки в заказе", "Show errors on the order";
     yes: "Да", "Yes";
     no: "Нет", "No";
-    language: "Язык сообщений", "Language of messages";
     save: "Сохранить", "Save";
     check_title: "Проверка соединения", "Connection check";
     check_hint: "Проверяется то, что стоит в форме сейчас, ещё до сохранения: ключ RetailCRM, вход в MeaSoft и, если указан город, тарифы.", "What the form holds now is checked, before it is saved: the RetailCRM key, the MeaSoft login and, with a town, the tariffs.";
@@ -140,7 +150,6 @@ texts! {
 }
 
 impl Texts {
-    #[must_use]
     pub fn of(language: Language) -> &'static Self {
         match language {
             Language::Ru => &RU,
@@ -148,61 +157,26 @@ impl Texts {
         }
     }
 
-    fn same(&self) -> &'static Self {
-        if self.code == "en" { &EN } else { &RU }
-    }
-
-    /// Names and labels of the fields of the settings, in the form's order.
-    #[must_use]
-    pub fn fields(&self) -> [(&'static str, &'static str); 19] {
-        let t = self.same();
-        [
-            ("title", t.title),
-            ("crm_url", t.crm_url),
-            ("crm_api_key", t.crm_api_key),
-            ("extra", t.extra),
-            ("login", t.login),
-            ("password", t.password),
-            ("payment_status", t.payment_status),
-            ("receive_statuses", t.receive_statuses),
-            ("receive_payment", t.receive_payment),
-            ("report_errors_to_crm", t.report_errors),
-            ("language", t.language),
-            ("delivery_types", t.delivery_types),
-            ("default_service", t.default_service),
-            ("default_weight_g", t.default_weight_g),
-            ("cod_policy", t.cod_policy),
-            ("no_payment", t.no_payment),
-            ("uncovered_rest", t.uncovered_rest),
-            ("currency", t.currency),
-            ("allow_edit_cancel", t.allow_edit_cancel),
-        ]
-    }
-
     /// What a command was to do.
-    #[must_use]
     pub fn kind(&self, kind: &str) -> &'static str {
-        let t = self.same();
         match kind {
-            "SendOrder" => t.kind_send,
-            "UpdateOrder" => t.kind_update,
-            "CancelOrder" => t.kind_cancel,
-            "SyncStatuses" => t.kind_statuses,
-            "SyncPayments" => t.kind_payments,
-            _ => t.kind_other,
+            "SendOrder" => self.kind_send,
+            "UpdateOrder" => self.kind_update,
+            "CancelOrder" => self.kind_cancel,
+            "SyncStatuses" => self.kind_statuses,
+            "SyncPayments" => self.kind_payments,
+            _ => self.kind_other,
         }
     }
 
     /// The name of something the connection check looked at.
-    #[must_use]
     pub fn checked(&self, what: &str) -> &'static str {
-        let texts = self.same();
         match what {
-            "crm_key" => texts.crm_key,
-            "crm_rights" => texts.crm_rights,
-            "crm_codes" => texts.crm_codes,
-            "courier_login" => texts.courier_login,
-            _ => texts.tariffs,
+            "crm_key" => self.crm_key,
+            "crm_rights" => self.crm_rights,
+            "crm_codes" => self.crm_codes,
+            "courier_login" => self.courier_login,
+            _ => self.tariffs,
         }
     }
 }

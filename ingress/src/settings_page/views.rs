@@ -3,6 +3,7 @@
 use askama::Template;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::Deserialize;
 use shared::domain::Language;
 use shared::explain;
 use shared::store::dead_letters::DeadLetter;
@@ -31,6 +32,7 @@ pub(super) struct Settings<'a> {
     pub(super) token: String,
     pub(super) values: Entered,
     pub(super) errors: Errors,
+    pub(super) language: Language,
     pub(super) saved: bool,
     pub(super) problem: Option<String>,
     pub(super) paused: Option<String>,
@@ -43,7 +45,7 @@ pub(super) struct Settings<'a> {
 
 impl Settings<'_> {
     fn error(&self, name: &str) -> &'static str {
-        self.errors.get(name).copied().unwrap_or("")
+        self.errors.get(name).map_or("", |wrong| wrong.text(self.language))
     }
 
     fn secret_hint(&self) -> &'static str {
@@ -52,12 +54,17 @@ impl Settings<'_> {
 
     /// Name, label and mistake of the wrong fields, in the order of the form.
     fn mistakes(&self) -> Vec<(&'static str, &'static str, &'static str)> {
-        let labels = self.t.fields();
-        labels.into_iter().filter_map(|(name, label)| Some((name, label, *self.errors.get(name)?))).collect()
+        let labels = self.t.fields().into_iter();
+        labels
+            .filter(|(name, _)| self.errors.contains_key(name))
+            .map(|(name, label)| (name, label, self.error(name)))
+            .collect()
     }
 }
 
-/// One line of the connection check.
+/// One line of the connection check, as a worker answers it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Finding {
     pub(super) what: String,
     pub(super) ok: bool,

@@ -17,11 +17,12 @@ use shared::bootstrap::Ctx;
 use shared::clock::Clock;
 use shared::config::{Config, Role, Source};
 use shared::crypto::SecretKey;
-use shared::domain::{Integration, Secret, Settings};
+use shared::domain::{Integration, IntegrationId, Secret};
 use shared::message::Envelope;
 use shared::queue::{PublishError, Publisher};
 use shared::store::integrations::NewIntegration;
-use shared::store::{Db, Store};
+use shared::store::journal::What;
+use shared::store::{Db, Store, StoreError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -76,6 +77,15 @@ impl Publisher for FakePublisher {
 /// Short, so that the tests of slow senders are quick; every other sender is quicker.
 const PATIENCE: Patience = Patience { headers: Duration::from_secs(3), body: Duration::from_secs(2) };
 
+/// Waits for what comes within ten seconds.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !holds().await {
+        assert!(began.elapsed() < Duration::from_secs(10), "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Everything one test needs; the folder goes with it.
 pub(crate) struct World {
     pub(crate) ctx: Ctx,
@@ -122,25 +132,47 @@ impl World {
         Self { ctx, publisher, address, server: Some(server), folder }
     }
 
-    pub(crate) async fn add(&self, crm: &str) -> Integration {
-        add(&self.ctx.store, crm).await
+    /// With an integration whose key is known, and that key.
+    pub(crate) async fn with_key() -> (Self, String) {
+        let world = Self::new().await;
+        let (_, key) = world.integration("one").await;
+        (world, key)
     }
 
     /// Waits until a trigger with this key is accepted.
     pub(crate) async fn until_known(&self, key: &str) {
-        let began = Instant::now();
-        while self.send(&format!("id=warm-up&key={key}")).await.status != 200 {
-            assert!(began.elapsed() < Duration::from_secs(10), "the key never became known");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let body = format!("id=warm-up&key={key}");
+        until("the key is known", async || self.send(&body).await.status == 200).await;
     }
 
     /// An integration whose key is known already.
     pub(crate) async fn integration(&self, crm: &str) -> (Integration, String) {
-        let integration = self.add(crm).await;
+        let new = NewIntegration {
+            crm_url: format!("https://{crm}.retailcrm.ru"),
+            crm_api_key: Secret::new("crm-key"),
+            measoft_url: "https://home.courierexe.ru/api/".to_owned(),
+            extra: "8".to_owned(),
+            login: format!("login-{}", uuid::Uuid::new_v4()),
+            ..NewIntegration::default()
+        };
+        let integration = self.ctx.store.add_integration(new).await.expect("added");
         let key = integration.secrets.delivery_api_key.expose().to_owned();
         self.until_known(&key).await;
         (integration, key)
+    }
+
+    pub(crate) async fn change(&self, id: IntegrationId, change: impl Fn(&mut Integration)) -> Integration {
+        let change = |i: &mut Integration| -> Result<(), StoreError> {
+            change(i);
+            Ok(())
+        };
+        self.ctx.store.change_integration(id, change).await.expect("changed")
+    }
+
+    /// What the journal tells of an order's triggers.
+    pub(crate) async fn told(&self, integration: &Integration, number: &str) -> Vec<String> {
+        let found = self.ctx.store.timeline(number, &[], Some(integration.id)).await.expect("read");
+        found.into_iter().filter(|entry| entry.what == What::Trigger).map(|entry| entry.text).collect()
     }
 
     /// What was published apart from warming up.
@@ -149,15 +181,15 @@ impl World {
     }
 
     pub(crate) async fn send(&self, body: &str) -> Answer {
-        self.post("/reintegrations/requests/trigger/retailcrm", FORM, body.as_bytes()).await
+        self.post(SEND, FORM, body.as_bytes()).await
     }
 
     pub(crate) async fn update(&self, body: &str) -> Answer {
-        self.post("/reintegrations/requests/update/retailcrm", FORM, body.as_bytes()).await
+        self.post(UPDATE, FORM, body.as_bytes()).await
     }
 
     pub(crate) async fn cancel(&self, body: &str) -> Answer {
-        self.post("/reintegrations/requests/cancel/retailcrm", FORM, body.as_bytes()).await
+        self.post(CANCEL, FORM, body.as_bytes()).await
     }
 
     pub(crate) async fn post(&self, path: &str, headers: &str, body: &[u8]) -> Answer {
@@ -175,22 +207,16 @@ impl World {
     }
 }
 
+pub(crate) const SEND: &str = "/reintegrations/requests/trigger/retailcrm";
+pub(crate) const UPDATE: &str = "/reintegrations/requests/update/retailcrm";
+pub(crate) const CANCEL: &str = "/reintegrations/requests/cancel/retailcrm";
 pub(crate) const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 pub(crate) const JSON: &str = "Content-Type: application/json\r\n";
 
-pub(crate) async fn add(store: &Store, crm: &str) -> Integration {
-    let new = NewIntegration {
-        title: crm.to_owned(),
-        crm_url: format!("https://{crm}.retailcrm.ru"),
-        crm_api_key: Secret::new("crm-key"),
-        measoft_url: "https://home.courierexe.ru/api/".to_owned(),
-        extra: "8".to_owned(),
-        login: format!("login-{}", uuid::Uuid::new_v4()),
-        password: Secret::new("password"),
-        prefix: String::new(),
-        settings: Settings::default(),
-    };
-    store.add_integration(new).await.expect("added")
+/// A trigger of «send», as it is written on the wire.
+pub(crate) fn send_bytes(body: &str) -> String {
+    let length = body.len();
+    format!("POST {SEND} HTTP/1.1\r\nHost: b\r\n{FORM}Content-Length: {length}\r\n\r\n{body}")
 }
 
 /// One HTTP answer, taken apart by hand.

@@ -9,18 +9,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bridge_worker::callbacks::registration::{self, Registered};
-use bridge_worker::vendor::{ActiveIntegration, Connect as _};
+use bridge_worker::vendor::connect::Clients;
+use bridge_worker::vendor::{Connect as _, Shop};
 use shared::bootstrap::Ctx;
 use shared::clock::Clock;
 use shared::config::{Config, Role, Source};
 use shared::crypto::SecretKey;
-use shared::domain::{CrmOrderId, Delivery, Integration, Secret, Settings};
+use shared::domain::{CrmOrderId, Delivery, Integration, IntegrationId, IntegrationState, Secret, Settings};
 use shared::queue::open::{self, Opened};
 use shared::store::integrations::NewIntegration;
 use shared::store::journal::Journal;
-use shared::store::{Db, Store};
+use shared::store::{Db, Store, StoreError};
 use simulators::measoft::{Account, Enforcement, MeasoftSim, Options as CourierOptions};
-use simulators::retailcrm::{AccountId, OrderBuilder, RetailcrmSim, TriggerSetup, an_order};
+use simulators::retailcrm::{AccountId, Answer, OrderBuilder, RetailcrmSim, TriggerSetup, an_order};
 use tokio::net::TcpListener;
 
 pub(crate) struct Installation {
@@ -101,8 +102,8 @@ impl Installation {
             extra: "8".into(),
             login: "shop-demo".into(),
             password: Secret::new("pass-demo"),
-            prefix: String::new(),
             settings: plan.settings,
+            ..NewIntegration::default()
         };
         let integration = ctx.store.add_integration(new).await.expect("an integration");
         let queue = open::start(&ctx).await.expect("a queue");
@@ -117,10 +118,9 @@ impl Installation {
         world
     }
 
-    /// Another tenant at the same address of RetailCRM, with a key and a cabinet of its own; not
-    /// known to RetailCRM's simulator yet.
-    pub(crate) async fn neighbour(&self) -> Integration {
-        let new = NewIntegration {
+    /// Another tenant at the same vendors, with a key and a cabinet of its own.
+    pub(crate) async fn tenant(&self, build: impl FnOnce(&mut NewIntegration)) -> Integration {
+        let mut new = NewIntegration {
             title: "Сосед".to_owned(),
             crm_url: self.crm.url(),
             crm_api_key: Secret::new("key-of-another"),
@@ -128,10 +128,19 @@ impl Installation {
             extra: "8".to_owned(),
             login: "neighbour".to_owned(),
             password: Secret::new("pass-of-another"),
-            prefix: "N-".to_owned(),
-            settings: Settings { delivery_types: vec!["theirs".to_owned()], ..Settings::default() },
+            ..NewIntegration::default()
         };
+        build(&mut new);
         self.ctx.store.add_integration(new).await.expect("added")
+    }
+
+    /// One that RetailCRM's simulator does not know yet, with a delivery type of its own.
+    pub(crate) async fn neighbour(&self) -> Integration {
+        self.tenant(|new| {
+            new.prefix = "N-".to_owned();
+            new.settings.delivery_types = vec!["theirs".to_owned()];
+        })
+        .await
     }
 
     /// The module's instance code.
@@ -153,15 +162,13 @@ impl Installation {
 
     /// What `bridge integration register` does, and a delivery type tied to the module.
     pub(crate) async fn register(&self) -> Registered {
-        let journal = Journal::start(self.ctx.store.clone());
         let (store, metrics) = (self.ctx.store.clone(), self.ctx.metrics.clone());
-        let clients =
-            bridge_worker::vendor::connect::Clients::new(&self.ctx.config, store, journal, metrics).expect("clients");
+        let journal = Journal::start(store.clone());
+        let clients = Clients::new(&self.ctx.config, store, journal, metrics).expect("clients");
         let vendors = clients.connect(&self.integration).expect("vendors");
-        let shop = ActiveIntegration::new(self.integration.clone(), vendors);
-        let done = registration::register(&shop, &self.ctx.config.public_url, &self.ctx.config.module_code)
-            .await
-            .expect("registered");
+        let shop = Shop::new(self.integration.clone(), vendors);
+        let config = &self.ctx.config;
+        let done = registration::register(&shop, &config.public_url, &config.module_code).await.expect("registered");
         self.crm.add_delivery_type(self.account, "incity", Some(&self.module()), &["cash", "bank-card"]);
         done
     }
@@ -181,6 +188,42 @@ impl Installation {
 
     pub(crate) async fn delivery(&self, order: i64) -> Option<Delivery> {
         self.ctx.store.delivery_by_order(self.integration.id, CrmOrderId(order)).await.expect("read")
+    }
+
+    /// What RetailCRM asks for as the manager saves an order.
+    pub(crate) async fn save(&self, order: i64) -> Answer {
+        self.crm.save(self.account, order).await.expect("answered")
+    }
+
+    pub(crate) async fn calculate(&self, order: i64) -> Answer {
+        self.crm.calculate(self.account, order).await.expect("answered")
+    }
+
+    pub(crate) async fn withdraw(&self, order: i64) -> Answer {
+        self.crm.delete_delivery(self.account, order).await.expect("answered")
+    }
+
+    pub(crate) async fn print(&self, ids: &[&str]) -> Answer {
+        self.crm.print(self.account, &self.module(), "courier", ids).await.expect("answered")
+    }
+
+    /// A callback as it is posted, with our `clientId`.
+    pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let fields = [&[("clientId", self.client_id())], fields].concat();
+        self.crm.post(&format!("{}/retailcrm/{path}", self.url()), &fields).await.expect("answered")
+    }
+
+    /// Changes an integration as the operator does.
+    pub(crate) async fn change(&self, id: IntegrationId, change: impl Fn(&mut Integration)) -> Integration {
+        let change = |i: &mut Integration| -> Result<(), StoreError> {
+            change(i);
+            Ok(())
+        };
+        self.ctx.store.change_integration(id, change).await.expect("changed")
+    }
+
+    pub(crate) async fn set_state(&self, state: &IntegrationState) {
+        self.ctx.store.set_integration_state(self.integration.id, state).await.expect("stored");
     }
 
     /// The integration as it is stored now.

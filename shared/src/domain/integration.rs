@@ -315,14 +315,12 @@ fn names(all: &serde_json::Value) -> Vec<String> {
 }
 
 /// Whether commands of an integration are carried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum IntegrationState {
+    #[default]
     Active,
     /// Commands wait; they do not die.
-    Paused {
-        by: PausedBy,
-        reason: String,
-    },
+    Paused { by: PausedBy, reason: String },
     /// Taken out of service; its ledger stays.
     Removed,
 }
@@ -372,7 +370,7 @@ impl IntegrationState {
 }
 
 /// The secrets of an integration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
     pub crm_api_key: Secret,
     pub password: Secret,
@@ -382,7 +380,7 @@ pub struct Secrets {
     pub client_id: Secret,
 }
 
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Integration {
     pub id: IntegrationId,
     pub title: String,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// `Debug` hides it, there is no `Display`, and it is not serialised.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {

@@ -9,7 +9,7 @@ use crate::store::db::{Dialect, Result, Row, StoreError, Tx};
 use crate::store::journal::{Entry, What};
 
 /// What `integration add` gives.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct NewIntegration {
     pub title: String,
     pub crm_url: String,
@@ -21,6 +21,10 @@ pub struct NewIntegration {
     pub prefix: String,
     pub settings: Settings,
 }
+
+/// How many there are, and the sum of their versions: changes whenever any integration does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp(i64, i64);
 
 const COLUMNS: &str = "id, title, crm_url, measoft_url, extra, login, prefix, settings, crm_api_key, password, \
                        delivery_api_key, client_id, state, paused_by, paused_reason, version, created_at, crm_proof";
@@ -87,12 +91,22 @@ impl Store {
         self.db.read_all(sql, vec![], |row| self.read_integration(row)).await
     }
 
-    /// `(count, sum of versions)`: changes whenever any integration does. Cheap to poll.
-    pub async fn integrations_stamp(&self) -> Result<(i64, i64)> {
+    /// All integrations and their stamp, unless nothing has changed since this one was read. Cheap
+    /// to poll.
+    pub async fn integrations_since(&self, stamp: Option<Stamp>) -> Result<Option<(Stamp, Vec<Integration>)>> {
+        // The stamp is read first: a change in between is seen at the next look.
+        let now = self.integrations_stamp().await?;
+        if stamp == Some(now) {
+            return Ok(None);
+        }
+        Ok(Some((now, self.integrations().await?)))
+    }
+
+    pub async fn integrations_stamp(&self) -> Result<Stamp> {
         let sql = "SELECT COUNT(*) AS n, CAST(COALESCE(SUM(version), 0) AS BIGINT) AS v FROM integrations";
         let row = self.db.fetch_one(sql, vec![]).await?;
         let row = row.ok_or(StoreError::BadRow("n"))?;
-        Ok((row.int("n")?, row.int("v")?))
+        Ok(Stamp(row.int("n")?, row.int("v")?))
     }
 
     /// Whether our key is the one the stored secrets were sealed with. True while there are

@@ -1,6 +1,6 @@
 //! What is fuzzed. A target answers what came of an input, or panics.
 
-use bridge_ingress::triggers::{Form, OrderRequest, Param, read_json, read_urlencoded, understand};
+use bridge_ingress::triggers::{Form, Param, TriggerUrl, read_json, read_urlencoded, understand};
 use clap::ValueEnum;
 
 /// A reader of what strangers send.
@@ -45,8 +45,8 @@ fn triggers(input: &[u8]) -> String {
                 }
             }
         }
-        for request in [OrderRequest::Send, OrderRequest::Update, OrderRequest::Cancel] {
-            came_to.push(match understand(request, &params) {
+        for url in [TriggerUrl::Send, TriggerUrl::Update, TriggerUrl::Cancel] {
+            came_to.push(match understand(url, &params) {
                 Ok(trigger) => {
                     let number = trigger.number.as_str();
                     assert!(!number.is_empty() && number.chars().count() <= 255, "a number as design §3 allows");

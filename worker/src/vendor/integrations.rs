@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use shared::domain::crm_account::Access;
 use shared::domain::{Integration, IntegrationId};
+use shared::store::integrations::Stamp;
 use shared::store::{self, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -48,7 +49,7 @@ pub struct ActiveIntegrations {
     store: Store,
     connect: Arc<dyn Connect>,
     seen: Arc<RwLock<HashMap<IntegrationId, Seen>>>,
-    stamp: Arc<RwLock<Option<(i64, i64)>>>,
+    stamp: Arc<RwLock<Option<Stamp>>>,
 }
 
 impl ActiveIntegrations {
@@ -59,11 +60,8 @@ impl ActiveIntegrations {
     /// Reads what has changed since the last look. Answers whether anything had.
     /// `Err`: the picture stays as it was.
     pub async fn refresh(&self) -> store::Result<bool> {
-        let stamp = self.store.integrations_stamp().await?;
-        if *self.stamp.read().expect("never poisoned") == Some(stamp) {
-            return Ok(false);
-        }
-        let integrations = self.store.integrations().await?;
+        let stamp = *self.stamp.read().expect("never poisoned");
+        let Some((stamp, integrations)) = self.store.integrations_since(stamp).await? else { return Ok(false) };
         let mut seen = self.seen.write().expect("never poisoned");
         seen.retain(|id, _| integrations.iter().any(|i| i.id == *id));
         for integration in integrations {
