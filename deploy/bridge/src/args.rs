@@ -299,6 +299,27 @@ pub enum OrderCommand {
     },
 }
 
+/// Which dead letters.
+#[derive(Debug, Args)]
+pub struct Letters {
+    /// Only of this integration
+    #[arg(long)]
+    pub integration: Option<i64>,
+    /// shop, courier, crm or bridge
+    #[arg(long)]
+    pub fault: Option<String>,
+    /// A reason as `bridge dead list` shows it, like bad_phone
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// A time like 2026-09-01T10:00:00Z, or a span like 2h, 30m, 7d
+    #[arg(long)]
+    pub since: Option<String>,
+}
+
+impl Letters {
+    const NAMES: [&str; 4] = ["integration", "fault", "reason", "since"];
+}
+
 #[derive(Debug, Subcommand)]
 pub enum DeadCommand {
     /// List open dead letters
@@ -306,18 +327,8 @@ pub enum DeadCommand {
         /// Closed ones too
         #[arg(long)]
         all: bool,
-        /// Only of this integration
-        #[arg(long)]
-        integration: Option<i64>,
-        /// shop, courier, crm or bridge
-        #[arg(long)]
-        fault: Option<String>,
-        /// A reason as `bridge dead list` shows it, like bad_phone
-        #[arg(long)]
-        reason: Option<String>,
-        /// A time like 2026-09-01T10:00:00Z, or a span like 2h, 30m, 7d
-        #[arg(long)]
-        since: Option<String>,
+        #[command(flatten)]
+        which: Letters,
     },
     /// Everything about one
     Show {
@@ -325,6 +336,7 @@ pub enum DeadCommand {
         id: i64,
     },
     /// Try again: one, or all that match
+    #[command(group(ArgGroup::new("filters").args(Letters::NAMES).multiple(true).requires("all")))]
     Replay {
         /// Number of the dead letter
         #[arg(required_unless_present = "all")]
@@ -332,18 +344,8 @@ pub enum DeadCommand {
         /// Every open one that matches the filters
         #[arg(long, conflicts_with = "id")]
         all: bool,
-        /// Only of this integration
-        #[arg(long, requires = "all")]
-        integration: Option<i64>,
-        /// shop, courier, crm or bridge
-        #[arg(long, requires = "all")]
-        fault: Option<String>,
-        /// A reason as `bridge dead list` shows it, like bad_phone
-        #[arg(long, requires = "all")]
-        reason: Option<String>,
-        /// A time like 2026-09-01T10:00:00Z, or a span like 2h, 30m, 7d
-        #[arg(long, requires = "all")]
-        since: Option<String>,
+        #[command(flatten)]
+        which: Letters,
         /// How many a minute
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
         per_minute: u32,
@@ -427,9 +429,6 @@ pub struct SyncArgs {
 }
 
 /// A moment given as a time or as a span back from now.
-///
-/// # Errors
-/// A sentence with both forms.
 pub fn since(text: &str, now: jiff::Timestamp) -> Result<jiff::Timestamp, String> {
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
         return Ok(at);
@@ -456,6 +455,13 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_filter_of_letters_is_for_a_replay_of_all() {
+        let read = |line: &str| Cli::try_parse_from(line.split(' ')).is_ok();
+        assert!(read("bridge dead replay --all --reason bad_phone --since 2h") && read("bridge dead replay 7"));
+        assert!(!read("bridge dead replay --reason bad_phone") && !read("bridge dead replay --since 2h"));
     }
 
     #[test]

@@ -16,9 +16,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Refuses codes of the new settings that RetailCRM does not have. Answers with a warning when it
 /// could not be asked: the settings are saved unverified then.
-///
-/// # Errors
-/// Of usage: every code that is wrong, and what was meant.
 pub async fn verify(
     new: &Settings,
     old: &Settings,

@@ -14,7 +14,7 @@ use shared::store::dead_letters::{DeadFilter, DeadLetter, DeadState};
 use shared::store::journal::{Entry, What};
 use shared::store::replays::Replay;
 
-use crate::args::{self, DeadCommand};
+use crate::args::{self, DeadCommand, Letters};
 use crate::filters;
 use crate::moments;
 use crate::output::{Failure, Output, bold};
@@ -22,53 +22,47 @@ use crate::stdout::say;
 
 pub async fn run(command: DeadCommand, zone: &TimeZone, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     match command {
-        DeadCommand::List { all, integration, fault, reason, since } => {
-            let filter = filter(true, integration, fault.as_deref(), reason, since.as_deref(), store).await?;
-            list(all, &filter, zone, store, out).await?;
-        }
+        DeadCommand::List { all, which } => list(all, &filter(true, which, store).await?, zone, store, out).await?,
         DeadCommand::Show { id } => show(&find(id, store).await?, zone, store, out).await?,
         DeadCommand::Replay { id: Some(id), .. } => {
-            let dead = find(id, store).await?;
-            replay(&dead, store.clock.now(), store).await?;
+            replay(&find(id, store).await?, store.clock.now(), store).await?;
             out.answer(&json!({ "replayed": [id] }), || say!("Dead letter {id} is being tried again."));
         }
-        DeadCommand::Replay { id: None, integration, fault, reason, since, per_minute, .. } => {
-            let filter = filter(false, integration, fault.as_deref(), reason, since.as_deref(), store).await?;
+        DeadCommand::Replay { id: None, which, per_minute, .. } => {
+            let filter = filter(false, which, store).await?;
             replay_all(&store.dead_letters(&filter).await?, per_minute, zone, store, out).await?;
         }
         DeadCommand::Discard { id, why } => {
-            let dead = find(id, store).await?;
-            let now = store.clock.now();
-            let mut tx = store.db.begin().await?;
-            if !tx.close_dead_letter(id, DeadState::Discarded, &why, now).await? {
-                return Err(Failure::sentence(format!("dead letter {id} is {} already", dead.state.as_str())));
-            }
-            let mut entry = Entry::new(now, What::Operator, format!("dead letter {id} discarded: {why}"));
-            entry.integration = dead.integration;
-            entry.number.clone_from(&dead.number);
-            tx.append_journal(&entry).await?;
-            tx.commit().await?;
+            discard(&find(id, store).await?, &why, store).await?;
             out.answer(&json!({ "discarded": id }), || say!("Dead letter {id} is discarded."));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn filter(
-    all: bool,
-    integration: Option<i64>,
-    fault: Option<&str>,
-    reason: Option<String>,
-    since: Option<&str>,
-    store: &Store,
-) -> Result<DeadFilter, Failure> {
-    let fault = fault.map(filters::fault).transpose()?;
-    let reason = match reason {
+async fn filter(all: bool, which: Letters, store: &Store) -> Result<DeadFilter, Failure> {
+    let now = store.clock.now();
+    let fault = which.fault.as_deref().map(filters::fault).transpose()?;
+    let reason = match which.reason {
         Some(given) => Some(filters::reason(&given, store).await?),
         None => None,
     };
-    let since = since.map(|text| args::since(text, store.clock.now())).transpose().map_err(Failure::Usage)?;
-    Ok(DeadFilter { all, integration: filters::integration(integration, store).await?, fault, reason, since })
+    let since = which.since.map(|text| args::since(&text, now)).transpose().map_err(Failure::Usage)?;
+    Ok(DeadFilter { all, integration: filters::integration(which.integration, store).await?, fault, reason, since })
+}
+
+async fn discard(dead: &DeadLetter, why: &str, store: &Store) -> Result<(), Failure> {
+    let (id, now) = (dead.id, store.clock.now());
+    let mut tx = store.db.begin().await?;
+    if !tx.close_dead_letter(id, DeadState::Discarded, why, now).await? {
+        return Err(Failure::sentence(format!("dead letter {id} is {} already", dead.state.as_str())));
+    }
+    let mut entry = Entry::new(now, What::Operator, format!("dead letter {id} discarded: {why}"));
+    entry.integration = dead.integration;
+    entry.number.clone_from(&dead.number);
+    tx.append_journal(&entry).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 async fn find(id: i64, store: &Store) -> Result<DeadLetter, Failure> {

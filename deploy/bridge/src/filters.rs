@@ -13,25 +13,17 @@ use crate::output::Failure;
 const NAMED: usize = 10;
 
 /// A word that must be one of few.
-///
-/// # Errors
-/// A sentence that names them all, and the one that was meant.
 pub fn one_of(option: &str, given: &str, words: &[&str]) -> Failure {
     let meant = suggest::did_you_mean(given, words.iter().copied());
     Failure::Usage(format!("{option}: «{given}» is none of {}{meant}", words.join(", ")))
 }
 
-/// # Errors
-/// Of a word that is no fault.
 pub fn fault(given: &str) -> Result<Fault, Failure> {
     let words: Vec<&str> = Fault::ALL.iter().map(|fault| fault.as_str()).collect();
     Fault::parse(given).ok_or_else(|| one_of("--fault", given, &words))
 }
 
 /// A reason of the catalogue, or one that a letter of another release bears.
-///
-/// # Errors
-/// Of one that is neither.
 pub async fn reason(given: &str, store: &Store) -> Result<String, Failure> {
     let mut known: BTreeSet<String> = explain::all_reasons().map(str::to_owned).collect();
     known.extend(store.reasons_of_dead_letters().await?);
@@ -43,9 +35,6 @@ pub async fn reason(given: &str, store: &Store) -> Result<String, Failure> {
 }
 
 /// An integration that is or was there: letters of a removed one stay.
-///
-/// # Errors
-/// Of a number that no integration has or had.
 pub async fn integration(given: Option<i64>, store: &Store) -> Result<Option<IntegrationId>, Failure> {
     let Some(id) = given else { return Ok(None) };
     match store.integration(IntegrationId(id)).await? {
@@ -55,9 +44,6 @@ pub async fn integration(given: Option<i64>, store: &Store) -> Result<Option<Int
 }
 
 /// An integration to work with.
-///
-/// # Errors
-/// Of a number that no integration has, or one that was removed.
 pub async fn live_integration(id: i64, store: &Store) -> Result<Integration, Failure> {
     match store.integration(IntegrationId(id)).await? {
         Some(found) if found.state != IntegrationState::Removed => Ok(found),

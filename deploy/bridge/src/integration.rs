@@ -3,14 +3,18 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use bridge_worker::callbacks::registration;
+use bridge_worker::vendor::connect::Clients;
+use bridge_worker::vendor::{Connect as _, Shop, Vendors};
 use serde_json::{Value, json};
 use shared::config::{Config, is_safe_measoft_url};
 use shared::domain::integration::{CodPolicy, Settings};
 use shared::domain::symbolic_code;
-use shared::domain::{Integration, IntegrationState, PausedBy, Secret};
+use shared::domain::{Grams, Integration, IntegrationState, PausedBy, Secret};
+use shared::measoft::{CalcRequest, Courier, Tariff};
 use shared::message::{Command, Envelope};
 use shared::retailcrm::codes::Lists;
-use shared::retailcrm::{AllowedHosts, Credentials, check as check_crm_url};
+use shared::retailcrm::{AllowedHosts, Credentials, Crm, check as check_crm_url};
 use shared::store::Store;
 use shared::store::integrations::NewIntegration;
 use shared::store::jobs::NewJob;
@@ -306,15 +310,19 @@ async fn rotate(id: i64, store: &Store, out: &Output) -> Result<ExitCode, Failur
     Ok(ExitCode::SUCCESS)
 }
 
+/// Both vendors of an integration, and the journal of what they are asked.
+fn vendors(integration: &Integration, config: &Config, store: &Store) -> Result<(Vendors, Journal), Failure> {
+    let journal = Journal::start(store.clone());
+    let clients = Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()))?;
+    Ok((clients.connect(integration).map_err(Failure::sentence)?, journal))
+}
+
 async fn register(id: i64, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let integration = live_integration(id, store).await?;
-    let journal = Journal::start(store.clone());
-    let clients =
-        bridge_worker::vendor::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()))?;
-    let vendors = bridge_worker::vendor::Connect::connect(&clients, &integration).map_err(Failure::sentence)?;
+    let (vendors, journal) = vendors(&integration, config, store)?;
     let account_url = format!("{}/retailcrm/account", config.public_url);
-    let shop = bridge_worker::vendor::ActiveIntegration::new(integration, vendors);
-    let done = bridge_worker::callbacks::registration::register(&shop, &config.public_url, &config.module_code).await;
+    let shop = Shop::new(integration, vendors);
+    let done = registration::register(&shop, &config.public_url, &config.module_code).await;
     journal.flush().await;
     let done = done.map_err(|error| Failure::sentence(format!("RetailCRM does not register the module: {error}")))?;
     let document = json!({
@@ -333,12 +341,8 @@ async fn register(id: i64, config: &Config, store: &Store, out: &Output) -> Resu
     Ok(ExitCode::SUCCESS)
 }
 
-/// One finding of a check.
-struct Finding {
-    what: &'static str,
-    good: bool,
-    text: String,
-}
+/// What a check looked at, and what it found, good or bad.
+type Finding = (&'static str, Result<String, String>);
 
 async fn check(
     id: i64,
@@ -349,80 +353,71 @@ async fn check(
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     let integration = live_integration(id, store).await?;
-    let journal = Journal::start(store.clone());
-    let clients =
-        bridge_worker::vendor::connect::Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()))?;
-    let vendors = bridge_worker::vendor::Connect::connect(&clients, &integration).map_err(Failure::sentence)?;
-    let mut findings = Vec::new();
-    let mut say = |what, result: Result<String, String>| {
-        let good = result.is_ok();
-        findings.push(Finding { what, good, text: result.unwrap_or_else(|text| text) });
-    };
-    match vendors.crm.credentials().await {
-        Ok(credentials) => {
-            let missing = credentials.missing_scopes();
-            say("RetailCRM API key", Ok("accepted".to_owned()));
-            if missing.is_empty() {
-                say("RetailCRM rights", Ok("everything the bridge needs".to_owned()));
-            } else {
-                say(
-                    "RetailCRM rights",
-                    Err(format!("missing: {} (of {})", missing.join(", "), Credentials::NEEDED_SCOPES.len())),
-                );
-            }
-        }
-        Err(error) => say("RetailCRM API key", Err(error.to_string())),
-    }
-    let settings = &integration.settings;
-    if shared::retailcrm::codes::has_new(settings, &Settings::default()) {
-        match Lists::read(&*vendors.crm).await {
-            Ok(lists) => {
-                let wrong: Vec<String> = lists.wrong(settings).iter().map(ToString::to_string).collect();
-                let all_there = || "every code of the settings is there".to_owned();
-                say("RetailCRM codes", if wrong.is_empty() { Ok(all_there()) } else { Err(wrong.join("; ")) });
-            }
-            Err(error) => say("RetailCRM codes", Err(format!("unverified: {error}"))),
-        }
-    }
-    match vendors.courier.probe().await {
-        Ok(code) => say("MeaSoft login", Ok(format!("accepted, client {code}"))),
-        Err(error) => say("MeaSoft login", Err(error.to_string())),
-    }
+    let (vendors, journal) = vendors(&integration, config, store)?;
+    let mut findings = check_crm(vendors.crm.as_ref(), &integration.settings).await;
+    let login = vendors.courier.probe().await;
+    let login = login.map(|code| format!("accepted, client {code}")).map_err(|error| error.to_string());
+    findings.push(("MeaSoft login", login));
     if let Some(town) = to {
-        let request = shared::measoft::CalcRequest {
-            sender_town: integration.settings.sender.town.clone(),
-            town: town.to_owned(),
-            weight: Some(shared::domain::Grams(weight)),
-            places: Some(1),
-            ..Default::default()
-        };
-        match vendors.courier.calculate(&request).await {
-            Ok(tariffs) if tariffs.is_empty() => say("MeaSoft tariffs", Err("none for this town".to_owned())),
-            Ok(tariffs) => {
-                let words: Vec<String> = tariffs
-                    .iter()
-                    .map(|t| {
-                        format!("{} {}", t.service_name.as_deref().or(t.service.as_deref()).unwrap_or("?"), t.price)
-                    })
-                    .collect();
-                say("MeaSoft tariffs", Ok(words.join("; ")));
-            }
-            Err(error) => say("MeaSoft tariffs", Err(error.to_string())),
-        }
+        findings.push(("MeaSoft tariffs", tariffs(vendors.courier.as_ref(), &integration, town, weight).await));
     }
     journal.flush().await;
-    let good = findings.iter().all(|f| f.good);
-    let document = json!({
-        "id": id, "ok": good,
-        "findings": findings.iter().map(|f| json!({ "what": f.what, "ok": f.good, "text": f.text })).collect::<Vec<_>>(),
-    });
-    out.answer(&document, || {
-        for finding in &findings {
-            let mark = if finding.good { green("ok  ") } else { red("bad ") };
-            say!("{mark} {}: {}", finding.what, finding.text);
+    let good = findings.iter().all(|(_, found)| found.is_ok());
+    let words = |found: &Result<String, String>| found.clone().unwrap_or_else(|bad| bad);
+    let rows = findings.iter().map(|(what, found)| json!({ "what": what, "ok": found.is_ok(), "text": words(found) }));
+    out.answer(&json!({ "id": id, "ok": good, "findings": rows.collect::<Vec<_>>() }), || {
+        for (what, found) in &findings {
+            let mark = if found.is_ok() { green("ok  ") } else { red("bad ") };
+            say!("{mark} {what}: {}", words(found));
         }
     });
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn check_crm(crm: &dyn Crm, settings: &Settings) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    match crm.credentials().await {
+        Ok(credentials) => {
+            findings.push(("RetailCRM API key", Ok("accepted".to_owned())));
+            let missing = credentials.missing_scopes();
+            findings.push((
+                "RetailCRM rights",
+                match &missing[..] {
+                    [] => Ok("everything the bridge needs".to_owned()),
+                    _ => Err(format!("missing: {} (of {})", missing.join(", "), Credentials::NEEDED_SCOPES.len())),
+                },
+            ));
+        }
+        Err(error) => findings.push(("RetailCRM API key", Err(error.to_string()))),
+    }
+    if shared::retailcrm::codes::has_new(settings, &Settings::default()) {
+        let wrong = Lists::read(crm).await.map(|lists| lists.wrong(settings).iter().map(ToString::to_string).collect());
+        findings.push((
+            "RetailCRM codes",
+            match wrong.map(|wrong: Vec<String>| wrong.join("; ")) {
+                Ok(wrong) if wrong.is_empty() => Ok("every code of the settings is there".to_owned()),
+                Ok(wrong) => Err(wrong),
+                Err(error) => Err(format!("unverified: {error}")),
+            },
+        ));
+    }
+    findings
+}
+
+async fn tariffs(courier: &dyn Courier, from: &Integration, town: &str, weight: u32) -> Result<String, String> {
+    let request = CalcRequest {
+        sender_town: from.settings.sender.town.clone(),
+        town: town.to_owned(),
+        weight: Some(Grams(weight)),
+        places: Some(1),
+        ..Default::default()
+    };
+    let tariffs = courier.calculate(&request).await.map_err(|error| error.to_string())?;
+    if tariffs.is_empty() {
+        return Err("none for this town".to_owned());
+    }
+    let name = |t: &Tariff| t.service_name.clone().or_else(|| t.service.clone()).unwrap_or_else(|| "?".to_owned());
+    Ok(tariffs.iter().map(|t| format!("{} {}", name(t), t.price)).collect::<Vec<_>>().join("; "))
 }
 
 /// Leaves a job row; a running installation takes it within two seconds.

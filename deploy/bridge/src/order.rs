@@ -49,9 +49,6 @@ pub async fn run(command: OrderCommand, zone: &TimeZone, store: &Store, out: &Ou
 
 impl Story {
     /// The ledger's rows under a number, what is over, and the timeline.
-    ///
-    /// # Errors
-    /// Of the store.
     pub async fn of(store: &Store, number: &str, integration: Option<IntegrationId>) -> Result<Self, Failure> {
         let deliveries = store.deliveries_by_number(number, integration).await?;
         let mut past = store.past_by_number(number, integration).await?;
@@ -183,7 +180,6 @@ impl Story {
 
     /// The story for people: each order apart, named by RetailCRM's id, and whose each line is
     /// where that is not said by its place.
-    #[must_use]
     pub fn lines(&self, verbose: bool, zone: &TimeZone) -> Vec<String> {
         let orders = self.orders();
         let mut lines = vec![bold(&format!("Order {} (times: {})", self.number, moments::name(zone)))];
@@ -276,7 +272,7 @@ fn told(kept: &Kept, of: Option<String>, verbose: bool, zone: &TimeZone, lines: 
 mod tests {
     use shared::clock::Clock;
     use shared::crypto::SecretKey;
-    use shared::domain::{Secret, Settings};
+    use shared::domain::Secret;
     use shared::store::Db;
     use shared::store::integrations::NewIntegration;
     use shared::store::journal::{Entry, What};
@@ -297,10 +293,7 @@ mod tests {
             crm_api_key: Secret::new("key".to_owned()),
             measoft_url: "https://courier.example".into(),
             extra: extra.into(),
-            login: "login".into(),
-            password: Secret::new("password".to_owned()),
-            prefix: String::new(),
-            settings: Settings::default(),
+            ..NewIntegration::default()
         }
     }
 

@@ -52,32 +52,26 @@ impl Output {
 }
 
 /// Whether people look at it.
-#[must_use]
 pub fn is_colourful() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
-#[must_use]
 pub fn bold(text: &str) -> String {
     if is_colourful() { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
-#[must_use]
 pub fn dim(text: &str) -> String {
     if is_colourful() { format!("\u{1b}[2m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
-#[must_use]
 pub fn green(text: &str) -> String {
     if is_colourful() { format!("\u{1b}[32m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
-#[must_use]
 pub fn red(text: &str) -> String {
     if is_colourful() { format!("\u{1b}[31m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
-#[must_use]
 pub fn yellow(text: &str) -> String {
     if is_colourful() { format!("\u{1b}[33m{text}\u{1b}[0m") } else { text.to_owned() }
 }
@@ -90,14 +84,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    #[must_use]
     pub fn new(out: &Output) -> Self {
         Self { shown: !out.json && std::io::stderr().is_terminal() }
     }
 
     /// Says nothing to anybody.
     #[cfg(test)]
-    #[must_use]
     pub const fn silent() -> Self {
         Self { shown: false }
     }
@@ -127,7 +119,6 @@ pub enum Failure {
 }
 
 impl Failure {
-    #[must_use]
     pub fn sentence(text: impl Into<String>) -> Self {
         Self::Failed(anyhow::Error::msg(text.into()))
     }
@@ -150,7 +141,6 @@ impl Failure {
     }
 
     /// What a program is told: `{"error":{"code":1,"kind":"failed","text":"…"}}`.
-    #[must_use]
     pub fn document(&self) -> Value {
         let kind = match self {
             Self::Config(_) => "configuration",

@@ -239,8 +239,6 @@ fn statuses(rows: &[StatusRow]) -> String {
     if rows.is_empty() { "nothing found".to_owned() } else { rows.iter().map(row).collect::<Vec<_>>().join("; ") }
 }
 
-/// # Errors
-/// When nobody can be asked, or refuses.
 fn consent(args: &Probe, title: &str) -> Result<(), Failure> {
     if args.yes {
         return Ok(());

@@ -12,9 +12,6 @@ use tokio::task::JoinSet;
 use crate::output::Failure;
 
 /// Runs until the process is told to stop.
-///
-/// # Errors
-/// Why it could not start, or failed.
 pub fn run(source: &Source) -> Result<ExitCode, Failure> {
     bootstrap::start(Role::Bridge, source, |ctx| async move {
         let lock = alone(&ctx).await?;
@@ -31,9 +28,6 @@ pub fn run(source: &Source) -> Result<ExitCode, Failure> {
 /// On SQLite one process owns the installation, since it holds the database file: the leases
 /// a crashed predecessor left are freed at once. The lock of `DATA_DIR` keeps out the release
 /// before, which knows no other.
-///
-/// # Errors
-/// When another process holds the lock.
 pub async fn alone(ctx: &Ctx) -> anyhow::Result<Option<File>> {
     let Database::Sqlite(_) = &ctx.config.database else { return Ok(None) };
     let file = lock(&ctx.config)?;
@@ -54,9 +48,6 @@ fn lock(config: &Config) -> anyhow::Result<File> {
 }
 
 /// The three roles side by side; the first that fails stops the others.
-///
-/// # Errors
-/// Of the role that failed.
 pub async fn roles(ctx: Ctx, queue: Opened) -> anyhow::Result<()> {
     let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
     running.spawn(bridge_ingress::run(ctx.clone(), queue.clone()));

@@ -25,28 +25,8 @@ const MAKE: [&str; 3] = ["up", "migrate", "integration add"];
 /// Commands that need none.
 const NEED_NONE: [&str; 4] = ["demo", "completions", "config check", "secret-key"];
 /// Arguments that take any text: a name, an address, a word to look for. All others are checked.
-const FREE: [&str; 20] = [
-    "amqp",
-    "crm_key",
-    "crm_key_file",
-    "crm_url",
-    "database_url",
-    "delivery_types",
-    "extra",
-    "login",
-    "measoft_url",
-    "number",
-    "password",
-    "payment_status",
-    "prefix",
-    "save",
-    "text",
-    "title",
-    "to",
-    "town",
-    "why",
-    "set",
-];
+const FREE: &str = "amqp crm_key crm_key_file crm_url database_url delivery_types extra login measoft_url number \
+                    password payment_status prefix save set text title to town why";
 
 struct Folder(PathBuf);
 
@@ -66,7 +46,7 @@ impl Folder {
     /// With an installation in `data`: one integration whose vendors are not there.
     fn with_installation() -> Self {
         let folder = Self::new();
-        let made = run(&folder, &ADD, &[]);
+        let made = run(&folder, &add(&[]), &[]);
         assert_eq!(made.code, 0, "{}", made.stderr);
         folder
     }
@@ -89,24 +69,14 @@ impl Drop for Folder {
     }
 }
 
-/// Nobody listens there.
-const NOWHERE: &str = "http://127.0.0.1:9";
-const ADD: [&str; 14] = [
-    "integration",
-    "add",
-    "--title",
-    "Город",
-    "--crm-url",
-    NOWHERE,
-    "--crm-key",
-    "key",
-    "--extra",
-    "8",
-    "--login",
-    "shop",
-    "--password",
-    "password",
-];
+/// Nobody listens at that address.
+const ADD: &str = "integration add --title Город --crm-url http://127.0.0.1:9 --crm-key key --extra 8 --login shop \
+                   --password password";
+
+/// An integration is added, with more words.
+fn add(more: &[&str]) -> Vec<String> {
+    ADD.split(' ').chain(more.iter().copied()).map(str::to_owned).collect()
+}
 
 #[derive(Debug)]
 struct Said {
@@ -151,7 +121,10 @@ fn run(folder: &Folder, arguments: &[impl AsRef<str>], settings: &[(&str, &str)]
 
 fn ended(mut command: Command) -> Said {
     let begun = Instant::now();
-    let output = command.output().expect("it runs");
+    let child = command.spawn().expect("it runs");
+    // What it holds of our side of a pipe goes with it.
+    drop(command);
+    let output = child.wait_with_output().expect("it ends");
     Said {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -195,7 +168,7 @@ fn commands() -> Vec<Called> {
 /// What a command cannot be called without.
 fn required(name: &str, command: &clap::Command) -> Vec<String> {
     match name {
-        "integration add" => return ADD[2..].iter().map(|&word| word.to_owned()).collect(),
+        "integration add" => return add(&[]).split_off(2),
         "demo" => return ["--orders", "6"].map(str::to_owned).to_vec(),
         "dead replay" => return vec!["1".to_owned()],
         "probe" => return ["1", "--pause", "0"].map(str::to_owned).to_vec(),
@@ -216,6 +189,16 @@ fn json(called: &Called) -> Vec<String> {
     [&called.arguments[..], &["--json".to_owned()]].concat()
 }
 
+/// What people and programs are told of a failure.
+fn told(called: &Called, said: &Said, program: &Said) -> [String; 2] {
+    let document = program.document(&called.name);
+    match called.name.as_str() {
+        // Its answer is what it found.
+        "doctor" => [said.stdout.clone(), document.to_string()],
+        name => [said.sentence(name).to_owned(), document["error"]["text"].as_str().unwrap_or_default().to_owned()],
+    }
+}
+
 fn needs_a_database(called: &Called) -> bool {
     !NEED_NONE.contains(&called.name.as_str())
 }
@@ -233,14 +216,8 @@ fn in_an_empty_folder_a_command_says_that_there_is_no_database_and_makes_none() 
             continue;
         }
         assert_eq!((said.code, program.code), (1, 1), "{}: {said:?}", called.name);
-        let document = program.document(&called.name);
-        let (words, told) = match called.name.as_str() {
-            // Its answer is what it found.
-            "doctor" => (said.stdout.clone(), document.to_string()),
-            name => (said.sentence(name).to_owned(), document["error"]["text"].as_str().unwrap_or_default().to_owned()),
-        };
         let path = folder.0.join("data/bridge.db").display().to_string();
-        for words in [words, told] {
+        for words in told(called, &said, &program) {
             for part in ["there is no database at", path.as_str(), "DATA_DIR", "bridge migrate"] {
                 assert!(words.contains(part), "`bridge {}` says {part}: {words}", called.name);
             }
@@ -317,12 +294,7 @@ fn without_its_database_server_a_command_says_at_once_which_and_why() {
         let said = run(&folder, &called.arguments, &settings);
         let program = run(&folder, &json(&called), &settings);
         assert_eq!((said.code, program.code), (1, 1), "{}: {said:?}", called.name);
-        let document = program.document(&called.name);
-        let (words, told) = match called.name.as_str() {
-            "doctor" => (said.stdout.clone(), document.to_string()),
-            name => (said.sentence(name).to_owned(), document["error"]["text"].as_str().unwrap_or_default().to_owned()),
-        };
-        for words in [words, told] {
+        for words in told(&called, &said, &program) {
             assert!(words.contains("127.0.0.1:9") && words.contains("Connection refused"), "{}: {words}", called.name);
             assert!(!words.contains("timed out") && !words.contains("planted"), "{}: {words}", called.name);
         }
@@ -386,7 +358,7 @@ fn a_word_that_does_not_exist_is_a_mistake_of_usage_and_not_an_empty_answer() {
     let mut tried = 0;
     for called in commands().iter().filter(|called| called.name != "up") {
         let checked = called.command.get_arguments().filter(|argument| argument.get_action().takes_values());
-        for argument in checked.filter(|argument| !FREE.contains(&argument.get_id().as_str())) {
+        for argument in checked.filter(|argument| !FREE.split(' ').any(|free| argument.get_id() == free)) {
             let id = argument.get_id().as_str();
             let is_word = argument.get_value_parser().type_id() == clap::builder::ValueParser::string().type_id();
             // Letters are looked up by their number; other numbers may be any.
@@ -500,12 +472,12 @@ async fn what_cannot_have_its_turn_before_the_longest_pause_stays_open_instead_o
 fn an_integration_without_an_address_of_its_own_goes_with_the_installations() {
     let folder = Folder::with_installation();
     let own = "http://127.0.0.1:7/api/";
-    let add = |login: &str, more: &[&str], measoft: &str| {
-        let mut arguments: Vec<&str> = ADD.to_vec();
-        arguments[11] = login;
-        run(&folder, &[&arguments[..], more].concat(), &[("MEASOFT_URL", measoft)])
+    let add = |login: &str, address: &str, measoft: &str| {
+        let mut arguments = add(&["--measoft-url", address]);
+        arguments[11] = login.to_owned();
+        run(&folder, &arguments, &[("MEASOFT_URL", measoft)])
     };
-    assert_eq!(add("second", &["--measoft-url", own], "http://127.0.0.1:9/api/").code, 0);
+    assert_eq!(add("second", own, "http://127.0.0.1:9/api/").code, 0);
     let address = |id: &str, measoft: &str| {
         let shown = run(&folder, &["integration", "show", id, "--json"], &[("MEASOFT_URL", measoft)]);
         shown.document("integration show")["measoft_url"].as_str().expect("an address").to_owned()
@@ -513,9 +485,9 @@ fn an_integration_without_an_address_of_its_own_goes_with_the_installations() {
     let moved = "http://127.0.0.1:8/api/";
     assert_eq!((address("1", moved), address("2", moved)), (moved.to_owned(), own.to_owned()));
     // Whoever is there at the new address is a neighbour in the cabinet.
-    let twin = add("shop", &["--measoft-url", moved], moved);
+    let twin = add("shop", moved, moved);
     assert!(twin.code == 1 && twin.sentence("add").contains("--prefix"), "{twin:?}");
-    assert_eq!(add("shop", &["--measoft-url", "http://127.0.0.1:9/api/"], moved).code, 0, "nobody is at the old one");
+    assert_eq!(add("shop", "http://127.0.0.1:9/api/", moved).code, 0, "nobody is at the old one");
     for (arguments, then) in [(["--measoft-url", own], own), (["--set", "follows_measoft_url=true"], moved)] {
         let edit = [&["integration", "edit", "1"][..], &arguments].concat();
         assert_eq!(run(&folder, &edit, &[("MEASOFT_URL", moved)]).code, 0);
@@ -527,9 +499,7 @@ fn an_integration_without_an_address_of_its_own_goes_with_the_installations() {
 fn of_twenty_integrations_the_doctor_says_each_cause_once() {
     let folder = Folder::with_installation();
     for n in 2..=20 {
-        let prefix = format!("p{n}");
-        let arguments = [&ADD[..], &["--prefix", prefix.as_str()]].concat();
-        assert_eq!(run(&folder, &arguments, &[]).code, 0);
+        assert_eq!(run(&folder, &add(&["--prefix", &format!("p{n}")]), &[]).code, 0);
     }
     let said = run(&folder, &["doctor"], &[]);
     assert_eq!(said.code, 1);
@@ -551,16 +521,7 @@ fn unread(folder: &Folder, arguments: &[impl AsRef<str>]) -> Said {
     drop(reader);
     let mut command = command(folder, arguments, &[]);
     command.stdout(writer);
-    let child = command.spawn().expect("it runs");
-    drop(command);
-    let begun = Instant::now();
-    let output = child.wait_with_output().expect("it ends");
-    Said {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::new(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        took: begun.elapsed(),
-    }
+    ended(command)
 }
 
 /// Each command with and without a reader, on an installation of its own.
@@ -603,19 +564,8 @@ fn an_answer_that_cannot_be_written_is_a_failure() {
     for arguments in [&["integration", "list"][..], &["integration", "list", "--json"], &["completions", "bash"]] {
         let mut command = command(&folder, arguments, &[]);
         command.stdout(std::fs::File::options().write(true).open("/dev/full").expect("a full disk"));
-        let said = ended_into(command);
+        let said = ended(command);
         assert!(said.code == 1 && said.sentence("").contains("No space left"), "{arguments:?}: {said:?}");
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn ended_into(mut command: Command) -> Said {
-    let output = command.spawn().expect("it runs").wait_with_output().expect("it ends");
-    Said {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::new(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        took: Duration::ZERO,
     }
 }
 
@@ -683,21 +633,23 @@ async fn a_code_that_retailcrm_does_not_have_is_refused_with_what_was_meant() {
     let crm = RetailcrmSim::start(simulators::retailcrm::Options::default()).await.expect("a RetailCRM");
     crm.add_account("key");
     let folder = Folder::new();
-    let url = crm.url();
-    let mut add: Vec<&str> = ADD.to_vec();
-    add[5] = &url;
+    let add = |option: &str, value: &str| {
+        let mut words = add(&[option, value]);
+        words[5] = crm.url();
+        run(&folder, &words, &[])
+    };
     for (option, value, meant) in [
         ("--payment-status", "payed", "did you mean paid?"),
         ("--set", "payment_type_map.CARD=bank-crad", "did you mean bank-card?"),
         ("--set", "paytype_map.bank_card=CARD", "did you mean bank-card?"),
         ("--set", "status_map.X=INVENTROY", "did you mean INVENTORY?"),
     ] {
-        let refused = run(&folder, &[&add[..], &[option, value]].concat(), &[]);
+        let refused = add(option, value);
         assert!(refused.code == 2 && refused.sentence("add").contains(meant), "{value}: {refused:?}");
         let none = run(&folder, &["integration", "list", "--json"], &[]);
         assert_eq!(none.document("list").as_array().map(Vec::len), Some(0), "nothing is saved");
     }
-    let added = run(&folder, &[&add[..], &["--payment-status", "paid"]].concat(), &[]);
+    let added = add("--payment-status", "paid");
     assert!(added.code == 0 && added.stderr.is_empty(), "{added:?}");
     let edit = ["integration", "edit", "1", "--payment-status"];
     let refused = run(&folder, &[&edit[..], &["payed"]].concat(), &[]);

@@ -1,6 +1,6 @@
 //! What is said of many integrations in one line each: a cause, and whose it is.
 
-use super::{Area, Finding, Level};
+use crate::doctor::finding::{Area, Finding, Level};
 
 /// Findings that differ in numbers and addresses only.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,7 +60,6 @@ pub fn causes(findings: &[Finding]) -> (Vec<Cause<'_>>, usize) {
 }
 
 /// `1, 3–7, 9`.
-#[must_use]
 pub fn numbers(ids: &[i64]) -> String {
     let mut runs: Vec<(i64, i64)> = Vec::new();
     for &id in ids {
@@ -81,30 +80,28 @@ pub fn numbers(ids: &[i64]) -> String {
 mod tests {
     use super::*;
 
-    fn of(id: i64, finding: Finding) -> Finding {
-        Finding { integration: Some(id), ..finding }
+    use crate::doctor::finding::{Findings, tell};
+
+    fn of(id: i64, say: Findings) -> Vec<Finding> {
+        say.all.into_iter().map(|finding| Finding { integration: Some(id), ..finding }).collect()
     }
 
     #[test]
     fn one_cause_is_one_line_whosever_it_is_and_the_worst_comes_first() {
-        let area = Area::Integration;
         let mut findings = Vec::new();
         for id in 1..=20 {
-            findings.push(of(id, Finding::ok(area, format!("RetailCRM accepts the API key (https://s{id}.example)"))));
-            findings.push(of(
-                id,
-                Finding::warning(
-                    area,
-                    "no payment type counts",
-                    format!("run `bridge integration edit {id} --set x=y`"),
-                ),
-            ));
+            let mut say = Findings::of(Area::Integration);
+            tell!(say, Ok: "RetailCRM accepts the API key (https://s{id}.example)");
+            tell!(say, Warning: "no payment type counts" => "run `bridge integration edit {id} --set x=y`");
             if [2, 3, 4, 9].contains(&id) {
-                let what = format!("{id} dead letters are open (https://s{id}.example)");
-                findings.push(of(id, Finding::error(area, what, format!("`bridge dead list --integration {id}`"))));
+                tell!(say, Error: "{id} dead letters are open (https://s{id}.example)"
+                    => "`bridge dead list --integration {id}`");
             }
+            findings.extend(of(id, say));
         }
-        findings.push(Finding::error(Area::Broker, "RabbitMQ cannot be reached", "start it"));
+        let mut broker = Findings::of(Area::Broker);
+        tell!(broker, Error: "RabbitMQ cannot be reached" => "start it");
+        findings.extend(broker.all);
         let (causes, good) = causes(&findings);
         assert_eq!(good, 20);
         let told: Vec<(Level, String, bool)> =
@@ -114,11 +111,12 @@ mod tests {
 
     #[test]
     fn two_causes_stay_two() {
-        let area = Area::Integration;
-        let findings = [
-            of(1, Finding::error(area, "the key lacks rights: order_read", "tick it")),
-            of(2, Finding::error(area, "the key lacks rights: order_write", "tick it")),
-        ];
+        let lacks = |id, right: &str| {
+            let mut say = Findings::of(Area::Integration);
+            tell!(say, Error: "the key lacks rights: {right}" => "tick it");
+            of(id, say)
+        };
+        let findings = [lacks(1, "order_read"), lacks(2, "order_write")].concat();
         assert_eq!(causes(&findings).0.len(), 2);
         assert_eq!(numbers(&[1, 2, 4]), "1, 2, 4");
     }

@@ -10,7 +10,7 @@ use shared::retailcrm::{AllowedHosts, check};
 use shared::store::Store;
 use url::Url;
 
-use super::{Area, Finding};
+use crate::doctor::finding::{Area, Finding, Findings, tell};
 
 /// More than this and due times, status moments and look-ups by date go wrong.
 const MOST: i64 = 60;
@@ -67,33 +67,29 @@ pub async fn gather_database(store: &Store, config: &Config, clock: &Clock) -> O
 }
 
 pub fn judge(facts: &[Facts]) -> Vec<Finding> {
+    let mut say = Findings::of(Area::Clock);
     let mut seen: Vec<(&str, &str)> = Vec::new();
-    let mut findings = Vec::new();
-    for fact in facts {
-        if seen.contains(&(fact.vendor, fact.host.as_str())) {
+    for Facts { vendor, host, ours, theirs } in facts {
+        if seen.contains(&(vendor, host.as_str())) {
             continue;
         }
-        seen.push((fact.vendor, &fact.host));
-        let ahead = fact.ours.duration_since(fact.theirs).as_secs();
-        let (vendor, host) = (fact.vendor, &fact.host);
-        findings.push(if ahead.abs() > MOST {
+        seen.push((vendor, host));
+        let ahead = ours.duration_since(*theirs).as_secs();
+        if ahead.abs() > MOST {
             let direction = if ahead > 0 { "ahead of" } else { "behind" };
-            Finding::error(
-                Area::Clock,
-                format!("this machine's clock is {} s {direction} {vendor}'s ({host})", ahead.abs()),
-                "switch time synchronisation on (`timedatectl set-ntp true`, or chrony) on every machine that runs a role",
-            )
+            tell!(say, Error: "this machine's clock is {} s {direction} {vendor}'s ({host})", ahead.abs()
+                => "switch time synchronisation on (`timedatectl set-ntp true`, or chrony) on every machine that runs a role");
         } else {
-            Finding::ok(Area::Clock, format!("this machine's clock agrees with {vendor}'s ({host})"))
-        });
+            tell!(say, Ok: "this machine's clock agrees with {vendor}'s ({host})");
+        }
     }
-    findings
+    say.all
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Level;
+    use crate::doctor::finding::Level;
 
     #[test]
     fn a_machine_that_is_off_is_told_against_each_clock_once() {

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use shared::domain::Secret;
 use url::Url;
 
-use super::{Area, Finding};
+use crate::doctor::finding::{Area, Finding, Findings, tell};
 
 /// Longest wait for one answer.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -162,66 +162,30 @@ fn words(error: reqwest::Error) -> String {
 }
 
 pub fn judge(facts: &Facts, prefix: &str) -> Vec<Finding> {
-    let area = Area::Broker;
+    let mut say = Findings::of(Area::Broker);
     let (nodes, queues) = match facts {
         Facts::Looked { nodes, queues } => (nodes, queues),
         Facts::Unknown { address, why } => {
-            let mut finding = Finding::ok(
-                area,
-                format!(
-                    "not known, since the management API at {address} tells nothing ({why}): whether the queues have \
-                     copies on every node of a cluster, and which policies apply to them"
-                ),
-            );
-            finding.remedy =
-                "`rabbitmqctl cluster_status`, `rabbitmqctl list_policies` and `rabbitmq-queues quorum_status \
-                              QUEUE` tell; or name the API's address in AMQP_MANAGEMENT_URL"
-                    .to_owned();
-            return vec![finding];
+            tell!(say, Ok: "not known, since the management API at {address} tells nothing ({why}): whether the queues have \
+                    copies on every node of a cluster, and which policies apply to them"
+                => "`rabbitmqctl cluster_status`, `rabbitmqctl list_policies` and `rabbitmq-queues quorum_status QUEUE` tell; \
+                    or name the API's address in AMQP_MANAGEMENT_URL");
+            return say.all;
         }
     };
-    let mut findings = Vec::new();
     let down: Vec<&str> = nodes.iter().filter(|node| !node.running).map(|node| node.name.as_str()).collect();
     if !down.is_empty() {
-        findings.push(Finding::warning(
-            area,
-            format!("of {} nodes of the RabbitMQ cluster these are down: {}", nodes.len(), down.join(", ")),
-            "start them; if one is gone for good, `rabbitmqctl forget_cluster_node NODE`",
-        ));
+        tell!(say, Warning: "of {} nodes of the RabbitMQ cluster these are down: {}", nodes.len(), down.join(", ")
+            => "start them; if one is gone for good, `rabbitmqctl forget_cluster_node NODE`");
     }
-    let quorum = || queues.iter().filter(|queue| queue.kind == "quorum" || !queue.members.is_empty());
-    let wanted = nodes.len().min(COPIES);
-    let few: Vec<&Queue> = quorum().filter(|queue| queue.members.len() < wanted).collect();
-    if !few.is_empty() {
-        let fewest = few.iter().map(|queue| queue.members.len()).min().unwrap_or(0);
-        let names: Vec<&str> = few.iter().map(|queue| queue.name.as_str()).collect();
-        let pattern = prefix.replace('.', "\\.");
-        let grow: Vec<String> = nodes
-            .iter()
-            .filter(|node| few.iter().any(|queue| !queue.members.contains(&node.name)))
-            .map(|node| format!("`rabbitmq-queues grow {} all --queue-pattern '^{pattern}\\.'`", node.name))
-            .collect();
-        findings.push(Finding::warning(
-            area,
-            format!(
-                "the cluster has {} nodes, and these queues have fewer members (as few as {fewest}): {}. When their nodes \
-                 are lost, so is what waits in them",
-                nodes.len(),
-                names.join(", ")
-            ),
-            format!("nodes that join later get no copies by themselves; run {}", grow.join(", ")),
-        ));
-    }
-    let cut: Vec<&str> = quorum()
-        .filter(|queue| !queue.online.is_empty() && queue.online.len() * 2 <= queue.members.len())
-        .map(|queue| queue.name.as_str())
-        .collect();
+    let quorum: Vec<&Queue> =
+        queues.iter().filter(|queue| queue.kind == "quorum" || !queue.members.is_empty()).collect();
+    copies(nodes, &quorum, prefix, &mut say);
+    let is_cut = |queue: &&Queue| !queue.online.is_empty() && queue.online.len() * 2 <= queue.members.len();
+    let cut = names(quorum.iter().copied().filter(is_cut));
     if !cut.is_empty() {
-        findings.push(Finding::error(
-            area,
-            format!("no majority of members is online: {}", cut.join(", ")),
-            "start the nodes that are down; until then triggers are kept in the database and served from there",
-        ));
+        tell!(say, Error: "no majority of members is online: {cut}"
+            => "start the nodes that are down; until then triggers are kept in the database and served from there");
     }
     for queue in queues {
         let harmful = queue.effective_policy_definition.harmful();
@@ -230,31 +194,41 @@ pub fn judge(facts: &Facts, prefix: &str) -> Vec<Finding> {
         }
         let policies: Vec<&str> =
             [&queue.policy, &queue.operator_policy].into_iter().flatten().map(String::as_str).collect();
-        findings.push(Finding::warning(
-            area,
-            format!("the policy «{}» sets {} on {}", policies.join("», «"), harmful.join(", "), queue.name),
-            "narrow its pattern so that it leaves our queues out: it takes commands, or the queue with them, away",
-        ));
+        tell!(say, Warning: "the policy «{}» sets {} on {}", policies.join("», «"), harmful.join(", "), queue.name
+            => "narrow its pattern so that it leaves our queues out: it takes commands, or the queue with them, away");
     }
-    if findings.is_empty() {
-        let copies = quorum().map(|queue| queue.members.len()).min().unwrap_or(0);
-        findings.push(Finding::ok(
-            area,
-            match nodes.len() {
-                1 => "RabbitMQ is one node: what waits in its queues is worth its disk".to_owned(),
-                nodes => {
-                    format!("RabbitMQ is a cluster of {nodes} nodes, and each queue has at least {copies} members")
-                }
-            },
-        ));
+    if say.all.is_empty() && nodes.len() == 1 {
+        tell!(say, Ok: "RabbitMQ is one node: what waits in its queues is worth its disk");
+    } else if say.all.is_empty() {
+        let copies = quorum.iter().map(|queue| queue.members.len()).min().unwrap_or(0);
+        tell!(say, Ok: "RabbitMQ is a cluster of {} nodes, and each queue has at least {copies} members", nodes.len());
     }
-    findings
+    say.all
+}
+
+fn names<'a>(queues: impl IntoIterator<Item = &'a Queue>) -> String {
+    queues.into_iter().map(|queue| queue.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// Queues with fewer copies than the cluster has room for.
+fn copies(nodes: &[Node], quorum: &[&Queue], prefix: &str, say: &mut Findings) {
+    let wanted = nodes.len().min(COPIES);
+    let few: Vec<&Queue> = quorum.iter().copied().filter(|queue| queue.members.len() < wanted).collect();
+    let Some(fewest) = few.iter().map(|queue| queue.members.len()).min() else { return };
+    let pattern = prefix.replace('.', "\\.");
+    let lacking = nodes.iter().filter(|node| few.iter().any(|queue| !queue.members.contains(&node.name)));
+    let grow: Vec<String> = lacking
+        .map(|node| format!("`rabbitmq-queues grow {} all --queue-pattern '^{pattern}\\.'`", node.name))
+        .collect();
+    tell!(say, Warning: "the cluster has {} nodes, and these queues have fewer members (as few as {fewest}): {}. When their \
+            nodes are lost, so is what waits in them", nodes.len(), names(few.iter().copied())
+        => "nodes that join later get no copies by themselves; run {}", grow.join(", "));
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
     use super::*;
+    use crate::doctor::finding::Level;
 
     fn nodes(names: &[&str]) -> Vec<Node> {
         names.iter().map(|name| Node { name: (*name).to_owned(), running: true }).collect()

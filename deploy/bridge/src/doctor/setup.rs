@@ -7,7 +7,7 @@ use shared::config::{Config, Database, UnknownVariable};
 use shared::retailcrm::AllowedHosts;
 use url::{Host, Url};
 
-use super::{Area, Finding};
+use crate::doctor::finding::{Area, Finding, Findings, tell};
 
 /// A file or folder as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,13 @@ pub struct FileFact {
     pub mode: Option<u32>,
     /// Why it cannot be used.
     pub problem: Option<String>,
+}
+
+impl FileFact {
+    /// Its permissions, when they give any of these bits.
+    fn open_to(&self, bits: u32) -> Option<u32> {
+        self.mode.filter(|mode| mode & bits != 0)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +41,11 @@ pub struct Facts {
 
 /// Variables that nothing reads.
 pub fn judge_variables(unknown: &[UnknownVariable]) -> Vec<Finding> {
-    let remedy = "correct its name, or take it out of the environment";
-    unknown.iter().map(|unknown| Finding::warning(Area::Config, unknown.to_string(), remedy)).collect()
+    let mut say = Findings::of(Area::Config);
+    for unknown in unknown {
+        tell!(say, Warning: "{unknown}" => "correct its name, or take it out of the environment");
+    }
+    say.all
 }
 
 pub fn gather(config: &Config) -> Facts {
@@ -98,66 +108,50 @@ pub fn is_loopback(url: &str) -> bool {
 }
 
 pub fn judge(facts: &Facts) -> Vec<Finding> {
-    let area = Area::Config;
-    let mut findings = Vec::new();
+    let mut say = Findings::of(Area::Config);
     let url = &facts.public_url;
     if url.starts_with("https://") || is_loopback(url) {
-        findings.push(Finding::ok(area, format!("the settings can be read; PUBLIC_URL is {url}")));
+        tell!(say, Ok: "the settings can be read; PUBLIC_URL is {url}");
     } else {
-        findings.push(Finding::error(
-            area,
-            format!("PUBLIC_URL is {url}: RetailCRM's keys and people's data would travel unencrypted"),
-            "put a TLS proxy in front of ingress (deploy/nginx, deploy/caddy) and set PUBLIC_URL to its https:// address",
-        ));
+        tell!(say, Error: "PUBLIC_URL is {url}: RetailCRM's keys and people's data would travel unencrypted"
+            => "put a TLS proxy in front of ingress (deploy/nginx, deploy/caddy) and set PUBLIC_URL to its https:// address");
     }
     if let Some(bad) = &facts.allowed_hosts {
-        findings.push(Finding::error(
-            area,
-            format!("CRM_ALLOWED_HOSTS: {bad}"),
-            "correct CRM_ALLOWED_HOSTS, or leave it empty when every shop lives at RetailCRM's own domains",
-        ));
+        tell!(say, Error: "CRM_ALLOWED_HOSTS: {bad}"
+            => "correct CRM_ALLOWED_HOSTS, or leave it empty when every shop lives at RetailCRM's own domains");
     }
     if let Some(dir) = &facts.data_dir {
-        let shown = dir.path.display();
-        match (&dir.problem, dir.mode) {
-            (Some(problem), _) => findings.push(Finding::error(
-                area,
-                format!("DATA_DIR {shown} cannot be written to: {problem}"),
-                format!("give {shown} to the user that runs the bridge, or set DATA_DIR to a folder it owns"),
-            )),
-            (None, Some(mode)) if mode & 0o022 != 0 => findings.push(Finding::warning(
-                area,
-                format!("other users may change files in DATA_DIR {shown} (mode {mode:04o})"),
-                format!("run `chmod go-w {shown}`"),
-            )),
-            (None, Some(mode)) if mode & 0o077 != 0 => findings.push(Finding::warning(
-                area,
-                format!("other users may look into DATA_DIR {shown} (mode {mode:04o})"),
-                format!("run `chmod 700 {shown}`"),
-            )),
-            (None, _) => findings.push(Finding::ok(area, format!("DATA_DIR {shown} can be written to"))),
-        }
+        folder(dir, &mut say);
     }
     for file in &facts.database_files {
         let shown = file.path.display();
-        if let Some(mode) = file.mode.filter(|mode| mode & 0o077 != 0) {
-            findings.push(Finding::error(
-                area,
-                format!("other users may read the database file {shown} (mode {mode:04o}): orders are in it"),
-                format!("run `chmod 600 {shown}`"),
-            ));
+        if let Some(mode) = file.open_to(0o077) {
+            tell!(say, Error: "other users may read the database file {shown} (mode {mode:04o}): orders are in it"
+                => "run `chmod 600 {shown}`");
         }
     }
     if let Some(key) = &facts.key_file {
         let shown = key.path.display();
-        match key.mode {
-            Some(mode) if mode & 0o077 != 0 => findings.push(Finding::error(
-                area,
-                format!("other users may read the secret key {shown} (mode {mode:04o})"),
-                format!("run `chmod 600 {shown}`"),
-            )),
-            _ => findings.push(Finding::ok(area, format!("the secret key {shown} is its owner's alone"))),
+        match key.open_to(0o077) {
+            Some(mode) => tell!(say, Error: "other users may read the secret key {shown} (mode {mode:04o})"
+                => "run `chmod 600 {shown}`"),
+            None => tell!(say, Ok: "the secret key {shown} is its owner's alone"),
         }
     }
-    findings
+    say.all
+}
+
+fn folder(dir: &FileFact, say: &mut Findings) {
+    let shown = dir.path.display();
+    if let Some(problem) = &dir.problem {
+        tell!(say, Error: "DATA_DIR {shown} cannot be written to: {problem}"
+            => "give {shown} to the user that runs the bridge, or set DATA_DIR to a folder it owns");
+    } else if let Some(mode) = dir.open_to(0o022) {
+        tell!(say, Warning: "other users may change files in DATA_DIR {shown} (mode {mode:04o})"
+            => "run `chmod go-w {shown}`");
+    } else if let Some(mode) = dir.open_to(0o077) {
+        tell!(say, Warning: "other users may look into DATA_DIR {shown} (mode {mode:04o})" => "run `chmod 700 {shown}`");
+    } else {
+        tell!(say, Ok: "DATA_DIR {shown} can be written to");
+    }
 }

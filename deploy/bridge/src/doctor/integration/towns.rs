@@ -7,7 +7,7 @@ use shared::domain::IntegrationId;
 use shared::store::Store;
 use shared::store::journal::NO_TOWN;
 
-use super::say::Say;
+use crate::doctor::finding::{Findings, tell};
 
 const LOOKED_BACK_DAYS: i64 = 30;
 /// Journal rows looked at.
@@ -36,7 +36,7 @@ fn town_of(text: &str) -> Option<&str> {
     Some(town.trim()).filter(|town| !town.is_empty())
 }
 
-pub fn judge(towns: &Unmapped, say: &mut Say) {
+pub fn judge(towns: &Unmapped, say: &mut Findings) {
     if towns.is_empty() {
         return;
     }
@@ -46,15 +46,10 @@ pub fn judge(towns: &Unmapped, say: &mut Say) {
     if often.len() > NAMED {
         named.push(format!("and {} more", often.len() - NAMED));
     }
-    say.warning(
-        format!(
-            "{} town(s) of the last {LOOKED_BACK_DAYS} days are not in the courier's list, or it is not clear which is meant: {}",
-            often.len(),
-            named.join(", ")
-        ),
-        "in the order choose the town from the suggestions, with its region, type and postal index; ask the courier service \
-         to add what its list lacks",
-    );
+    tell!(say, Warning: "{} town(s) of the last {LOOKED_BACK_DAYS} days are not in the courier's list, or it is not clear \
+            which is meant: {}", often.len(), named.join(", ")
+        => "in the order choose the town from the suggestions, with its region, type and postal index; ask the courier \
+            service to add what its list lacks");
 }
 
 #[cfg(test)]

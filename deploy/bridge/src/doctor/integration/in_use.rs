@@ -12,7 +12,7 @@ use shared::domain::integration::CodPolicy;
 use shared::retailcrm::wire::order::Order;
 use shared::retailcrm::{Crm, CrmError, VatRate};
 
-use super::say::Say;
+use crate::doctor::finding::{Findings, tell};
 
 /// Pages of a hundred orders that are looked at.
 const PAGES: u64 = 3;
@@ -33,9 +33,6 @@ pub struct InUse {
 }
 
 /// Reads the newest orders of these delivery types.
-///
-/// # Errors
-/// What RetailCRM says.
 pub async fn recent(crm: &dyn Crm, delivery_types: &[String], now: Timestamp) -> Result<Vec<Order>, CrmError> {
     let since = now.checked_sub(Span::new().hours(DAYS * 24)).unwrap_or(now);
     let since: DateTime = since.to_zoned_datetime(jiff::tz::TimeZone::UTC).datetime();
@@ -57,7 +54,6 @@ pub async fn recent(crm: &dyn Crm, delivery_types: &[String], now: Timestamp) ->
 }
 
 /// Counts what nothing maps.
-#[must_use]
 pub fn unmapped(orders: &[Order], settings: &Settings, lists: &References) -> InUse {
     let mut found = InUse { orders: orders.len(), ..InUse::default() };
     for order in orders {
@@ -93,41 +89,24 @@ pub fn unmapped(orders: &[Order], settings: &Settings, lists: &References) -> In
 }
 
 /// A finding for each name, with its remedy.
-pub fn judge(found: &InUse, integration: i64, policy: CodPolicy, say: &mut Say) {
+pub fn judge(found: &InUse, integration: i64, policy: CodPolicy, say: &mut Findings) {
     if policy == CodPolicy::ByPaymentType {
         for (kind, orders) in &found.unclear_types {
-            say.error(
-                format!(
-                    "{orders} orders of the last {DAYS} days are to be paid by «{kind}», and nothing tells whether the \
-                     courier collects it: such orders are refused (payment_type_unclear)"
-                ),
-                format!(
-                    "tick «{kind}» in the module's settings in RetailCRM (Delivery → Payment types), or map it with \
-                     `bridge integration edit {integration} --set paytype_map.{kind}=CASH` (CARD, OTHER or NO)"
-                ),
-            );
+            tell!(say, Error: "{orders} orders of the last {DAYS} days are to be paid by «{kind}», and nothing tells whether \
+                    the courier collects it: such orders are refused (payment_type_unclear)"
+                => "tick «{kind}» in the module's settings in RetailCRM (Delivery → Payment types), or map it with \
+                    `bridge integration edit {integration} --set paytype_map.{kind}=CASH` (CARD, OTHER or NO)");
         }
     }
     for (status, orders) in &found.unsure_statuses {
-        say.warning(
-            format!(
-                "{orders} orders of the last {DAYS} days have payments in the status «{status}»: neither paid nor known \
-                 to be open or ended; they count as open unless only leaving them out fits"
-            ),
-            format!(
-                "if the status ends a payment without money, say so with \
-                 `bridge integration edit {integration} --set ended_payment_statuses={status}`; if it means paid, tick \
-                 «Payment completed» for it in RetailCRM"
-            ),
-        );
+        tell!(say, Warning: "{orders} orders of the last {DAYS} days have payments in the status «{status}»: neither paid nor \
+                known to be open or ended; they count as open unless only leaving them out fits"
+            => "if the status ends a payment without money, say so with `bridge integration edit {integration} --set \
+                ended_payment_statuses={status}`; if it means paid, tick «Payment completed» for it in RetailCRM");
     }
     if found.old_vat > 0 {
-        say.warning(
-            format!(
-                "{} orders made since {NEW_VAT} bear VAT of 20 %; the general rate is 22 % since then",
+        tell!(say, Warning: "{} orders made since {NEW_VAT} bear VAT of 20 %; the general rate is 22 % since then",
                 found.old_vat
-            ),
-            "correct the rate of the goods in RetailCRM (or in the catalogue it loads them from)",
-        );
+            => "correct the rate of the goods in RetailCRM (or in the catalogue it loads them from)");
     }
 }
