@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bridge_worker::callbacks::registration;
 use bridge_worker::vendor::connect::Clients;
-use bridge_worker::vendor::{Connect as _, Shop, Vendors};
+use bridge_worker::vendor::{ActiveIntegration, Connect as _, Vendors};
 use serde_json::{Value, json};
 use shared::config::{Config, is_safe_measoft_url};
 use shared::domain::integration::{CodPolicy, Settings};
@@ -321,7 +321,7 @@ async fn register(id: i64, config: &Config, store: &Store, out: &Output) -> Resu
     let integration = live_integration(id, store).await?;
     let (vendors, journal) = vendors(&integration, config, store)?;
     let account_url = format!("{}/retailcrm/account", config.public_url);
-    let shop = Shop::new(integration, vendors);
+    let shop = ActiveIntegration::new(integration, vendors);
     let done = registration::register(&shop, &config.public_url, &config.module_code).await;
     journal.flush().await;
     let done = done.map_err(|error| Failure::sentence(format!("RetailCRM does not register the module: {error}")))?;

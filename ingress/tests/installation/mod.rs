@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bridge_worker::callbacks::registration::{self, Registered};
 use bridge_worker::vendor::connect::Clients;
-use bridge_worker::vendor::{Connect as _, Shop};
+use bridge_worker::vendor::{ActiveIntegration, Connect as _};
 use shared::bootstrap::Ctx;
 use shared::clock::Clock;
 use shared::config::{Config, Role, Source};
@@ -166,7 +166,7 @@ impl Installation {
         let journal = Journal::start(store.clone());
         let clients = Clients::new(&self.ctx.config, store, journal, metrics).expect("clients");
         let vendors = clients.connect(&self.integration).expect("vendors");
-        let shop = Shop::new(self.integration.clone(), vendors);
+        let shop = ActiveIntegration::new(self.integration.clone(), vendors);
         let config = &self.ctx.config;
         let done = registration::register(&shop, &config.public_url, &config.module_code).await.expect("registered");
         self.crm.add_delivery_type(self.account, "incity", Some(&self.module()), &["cash", "bank-card"]);

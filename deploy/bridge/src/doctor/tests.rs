@@ -390,11 +390,11 @@ cases! {
         |s| {
             let store = s.store().await;
             let since = store.clock.now().checked_sub(Duration::from_secs(1900)).expect("moment");
-            let wish = Wish {
+            let request = OrderRequest {
                 integration: s.integration.id,
                 number: OrderNumber::parse("1001A").expect("number"),
                 order: None,
-                want: Want::Send,
+                want: RequestKind::Send,
                 declared: None,
                 candidates: Vec::new(),
                 due_at: since,
@@ -403,7 +403,7 @@ cases! {
                 traceparent: None,
                 command_id: "c1".to_owned(),
             };
-            store.record_wishes(&[wish]).await.expect("recorded");
+            store.record_requests(&[request]).await.expect("recorded");
         };
     "the clock is five minutes slow": Error Clock "s behind MeaSoft's" => "set-ntp",
         |s| {
