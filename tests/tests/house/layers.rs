@@ -22,7 +22,17 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "bootstrap",
         ],
     ),
-    ("ingress", &["failures finish keys reply", "ask body triggers", "callbacks", "settings_page", "server"]),
+    (
+        "ingress",
+        &[
+            "bilingual failures finish keys urlencoded",
+            "reply",
+            "ask body triggers",
+            "callbacks",
+            "settings_page",
+            "server",
+        ],
+    ),
     (
         "worker",
         &[
