@@ -1,12 +1,12 @@
 //! Words for every reason, whoever's it is.
 
 use crate::domain::Language;
-use crate::measoft::codes;
+use crate::measoft::words;
 use crate::reason::{Explanation, OURS};
 
 /// Every reason there is, ours and MeaSoft's.
 pub fn all_reasons() -> impl Iterator<Item = &'static str> {
-    OURS.iter().map(|(label, ..)| *label).chain(codes::reasons())
+    OURS.iter().map(|(label, ..)| *label).chain(words::reasons())
 }
 
 /// The words for a reason, ours or MeaSoft's.
@@ -17,5 +17,5 @@ pub fn reason(reason: &str, language: Language) -> Explanation {
             Language::En => *en,
         };
     }
-    codes::explain(reason, language)
+    words::explain(reason, language)
 }

@@ -13,6 +13,7 @@ pub mod closed_set;
 pub mod config;
 pub mod crypto;
 pub mod ctx;
+mod debug;
 pub mod digest;
 pub mod domain;
 pub mod draft;

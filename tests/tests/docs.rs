@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use shared::domain::{Fault, Language};
 use shared::explain;
-use shared::measoft::codes;
+use shared::measoft::words;
 use shared::reason::{self, Explanation};
 use simulators::retailcrm::TriggerKind;
 
@@ -71,7 +71,7 @@ fn reasons(language: Language) -> String {
         let rows = reason::OURS.iter().filter(|(_, of, ..)| *of == fault);
         table(heading, rows.map(|(_, _, ru_words, en_words)| if ru { *ru_words } else { *en_words }).collect());
     }
-    let refusals = codes::reasons().map(|label| explain::reason(label, language)).collect();
+    let refusals = words::reasons().map(|label| explain::reason(label, language)).collect();
     table(
         word("Отказы MeaSoft (её собственный текст стоит рядом)", "MeaSoft's refusals (its own words stand beside)"),
         refusals,

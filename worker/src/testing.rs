@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use shared::bootstrap::Ctx;
@@ -20,8 +19,8 @@ use shared::domain::{
 };
 use shared::measoft::wire::statusreq::Done;
 use shared::measoft::{
-    CalcRequest, CancelRow, Courier, CreateRow, Limit, MeasoftError, NewOrder, PickupFilter, PickupPoint, Region,
-    Service, Status, StatusCode, StatusRow, StatusStream, Street, Tariff, Town, TownQuery,
+    Answer, CalcRequest, CancelRow, Courier, CreateRow, NewOrder, PickupFilter, PickupPoint, Service, Status,
+    StatusCode, StatusRow, StatusStream, Tariff, Town, TownQuery,
 };
 use shared::message::{Command, Envelope, Lane, Outcome, decode};
 use shared::retailcrm::wire::module::{DeliveryConfiguration, IntegrationModule, Integrations, ModuleStatus};
@@ -45,63 +44,17 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
 }
 
 pub(crate) fn status(code: &str, seconds: i64) -> Status {
-    Status {
-        code: StatusCode::parse(code),
-        title: None,
-        eventtime: None,
-        createtime_gmt: Some(at(seconds)),
-        message: None,
-        store: None,
-    }
+    Status { code: StatusCode::parse(code), createtime_gmt: Some(at(seconds)) }
 }
 
 pub(crate) fn status_row(orderno: &str, code: &str, seconds: i64) -> StatusRow {
     StatusRow {
         orderno: Some(OrderNo::known(orderno)),
         ordercode: Some(format!("code-{orderno}")),
-        orderno2: None,
-        givencode: None,
-        awb: None,
-        barcode: None,
         status: Some(status(code, seconds)),
-        history: Vec::new(),
         paytype: Some("CASH".into()),
         price: Some(Kopecks::roubles(1000)),
-        inshprice: None,
-        charge: None,
-        charge_delivery: None,
-        charge_return: None,
-        weight: None,
-        places: None,
-        service: None,
-        receiver_company: None,
-        receiver_person: None,
-        receiver_phones: Vec::new(),
-        receiver_zipcode: None,
-        receiver_town: None,
-        receiver_town_code: None,
-        receiver_regioncode: None,
-        receiver_address: None,
-        receiver_pvz: None,
-        planned_date: None,
-        planned_time_min: None,
-        planned_time_max: None,
-        deliveredto: None,
-        delivereddate: None,
-        deliveredtime: None,
-        arrival: None,
-        customstatecode: None,
-        clientstatecode: None,
-        outstrbarcode: None,
-        instruction: None,
-        enclosure: None,
-        department: None,
-        costcode: None,
-        accept_partially: None,
-        receiver_pays: None,
-        items: Vec::new(),
-        packages: Vec::new(),
-        unreadable: Vec::new(),
+        ..StatusRow::default()
     }
 }
 
@@ -493,23 +446,19 @@ impl Lists {
 }
 
 impl Courier for Behind {
-    fn new_orders<'a>(&'a self, orders: &'a [NewOrder]) -> BoxFuture<'a, Result<Vec<CreateRow>, MeasoftError>> {
+    fn new_orders<'a>(&'a self, orders: &'a [NewOrder]) -> Answer<'a, Vec<CreateRow>> {
         self.courier.new_orders(orders)
     }
 
-    fn edit_order<'a>(&'a self, order: &'a NewOrder) -> BoxFuture<'a, Result<CreateRow, MeasoftError>> {
+    fn edit_order<'a>(&'a self, order: &'a NewOrder) -> Answer<'a, CreateRow> {
         self.courier.edit_order(order)
     }
 
-    fn cancel_order<'a>(
-        &'a self,
-        orderno: &'a OrderNo,
-        ordercode: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<CancelRow, MeasoftError>> {
+    fn cancel_order<'a>(&'a self, orderno: &'a OrderNo, ordercode: Option<&'a str>) -> Answer<'a, CancelRow> {
         self.courier.cancel_order(orderno, ordercode)
     }
 
-    fn status_by_orderno<'a>(&'a self, orderno: &'a OrderNo) -> BoxFuture<'a, Result<Vec<StatusRow>, MeasoftError>> {
+    fn status_by_orderno<'a>(&'a self, orderno: &'a OrderNo) -> Answer<'a, Vec<StatusRow>> {
         if self.look_ups.load(Ordering::Relaxed) > 0 {
             self.look_ups.fetch_sub(1, Ordering::Relaxed);
             return Box::pin(std::future::ready(Ok(Vec::new())));
@@ -517,59 +466,41 @@ impl Courier for Behind {
         self.courier.status_by_orderno(orderno)
     }
 
-    fn status_by_created(
-        &self,
-        from: Date,
-        to: Date,
-        done: Done,
-    ) -> BoxFuture<'_, Result<Vec<StatusRow>, MeasoftError>> {
+    fn status_by_created(&self, from: Date, to: Date, done: Done) -> Answer<'_, Vec<StatusRow>> {
         self.courier.status_by_created(from, to, done)
     }
 
-    fn only_last(&self, streamid: u32) -> BoxFuture<'_, Result<StatusStream, MeasoftError>> {
+    fn only_last(&self, streamid: u32) -> Answer<'_, StatusStream> {
         self.courier.only_last(streamid)
     }
 
-    fn commit_last_status(&self, streamid: u32) -> BoxFuture<'_, Result<(), MeasoftError>> {
+    fn commit_last_status(&self, streamid: u32) -> Answer<'_, ()> {
         self.courier.commit_last_status(streamid)
     }
 
-    fn probe(&self) -> BoxFuture<'_, Result<String, MeasoftError>> {
+    fn probe(&self) -> Answer<'_, String> {
         self.courier.probe()
     }
 
-    fn calculate<'a>(&'a self, request: &'a CalcRequest) -> BoxFuture<'a, Result<Vec<Tariff>, MeasoftError>> {
+    fn calculate<'a>(&'a self, request: &'a CalcRequest) -> Answer<'a, Vec<Tariff>> {
         self.courier.calculate(request)
     }
 
-    fn services(&self) -> BoxFuture<'_, Result<Vec<Service>, MeasoftError>> {
+    fn services(&self) -> Answer<'_, Vec<Service>> {
         self.courier.services()
     }
 
-    fn pickup_points<'a>(&'a self, filter: &'a PickupFilter) -> BoxFuture<'a, Result<Vec<PickupPoint>, MeasoftError>> {
+    fn pickup_points<'a>(&'a self, filter: &'a PickupFilter) -> Answer<'a, Vec<PickupPoint>> {
         self.courier.pickup_points(filter)
     }
 
-    fn towns<'a>(&'a self, query: &'a TownQuery) -> BoxFuture<'a, Result<Vec<Town>, MeasoftError>> {
+    fn towns<'a>(&'a self, query: &'a TownQuery) -> Answer<'a, Vec<Town>> {
         let Some(lists) = &self.lists else { return self.courier.towns(query) };
         lists.asked.lock().expect("never poisoned").push(query.clone());
         Box::pin(std::future::ready(Ok((lists.answer)(query))))
     }
 
-    fn regions<'a>(&'a self, namecontains: Option<&'a str>) -> BoxFuture<'a, Result<Vec<Region>, MeasoftError>> {
-        self.courier.regions(namecontains)
-    }
-
-    fn streets<'a>(
-        &'a self,
-        town: &'a str,
-        namestarts: &'a str,
-        limit: Option<Limit>,
-    ) -> BoxFuture<'a, Result<Vec<Street>, MeasoftError>> {
-        self.courier.streets(town, namestarts, limit)
-    }
-
-    fn waybill<'a>(&'a self, orders: &'a [OrderNo], form: &'a str) -> BoxFuture<'a, Result<Vec<u8>, MeasoftError>> {
+    fn waybill<'a>(&'a self, orders: &'a [OrderNo], form: &'a str) -> Answer<'a, Vec<u8>> {
         self.courier.waybill(orders, form)
     }
 }
@@ -586,78 +517,56 @@ impl DeafCommit {
 }
 
 impl Courier for DeafCommit {
-    fn new_orders<'a>(&'a self, orders: &'a [NewOrder]) -> BoxFuture<'a, Result<Vec<CreateRow>, MeasoftError>> {
+    fn new_orders<'a>(&'a self, orders: &'a [NewOrder]) -> Answer<'a, Vec<CreateRow>> {
         self.0.new_orders(orders)
     }
 
-    fn edit_order<'a>(&'a self, order: &'a NewOrder) -> BoxFuture<'a, Result<CreateRow, MeasoftError>> {
+    fn edit_order<'a>(&'a self, order: &'a NewOrder) -> Answer<'a, CreateRow> {
         self.0.edit_order(order)
     }
 
-    fn cancel_order<'a>(
-        &'a self,
-        orderno: &'a OrderNo,
-        ordercode: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<CancelRow, MeasoftError>> {
+    fn cancel_order<'a>(&'a self, orderno: &'a OrderNo, ordercode: Option<&'a str>) -> Answer<'a, CancelRow> {
         self.0.cancel_order(orderno, ordercode)
     }
 
-    fn status_by_orderno<'a>(&'a self, orderno: &'a OrderNo) -> BoxFuture<'a, Result<Vec<StatusRow>, MeasoftError>> {
+    fn status_by_orderno<'a>(&'a self, orderno: &'a OrderNo) -> Answer<'a, Vec<StatusRow>> {
         self.0.status_by_orderno(orderno)
     }
 
-    fn status_by_created(
-        &self,
-        from: Date,
-        to: Date,
-        done: Done,
-    ) -> BoxFuture<'_, Result<Vec<StatusRow>, MeasoftError>> {
+    fn status_by_created(&self, from: Date, to: Date, done: Done) -> Answer<'_, Vec<StatusRow>> {
         self.0.status_by_created(from, to, done)
     }
 
     /// Another cursor each time: everything comes again.
-    fn only_last(&self, streamid: u32) -> BoxFuture<'_, Result<StatusStream, MeasoftError>> {
+    fn only_last(&self, streamid: u32) -> Answer<'_, StatusStream> {
         self.0.only_last(streamid + 1)
     }
 
-    fn commit_last_status(&self, _: u32) -> BoxFuture<'_, Result<(), MeasoftError>> {
+    fn commit_last_status(&self, _: u32) -> Answer<'_, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn probe(&self) -> BoxFuture<'_, Result<String, MeasoftError>> {
+    fn probe(&self) -> Answer<'_, String> {
         self.0.probe()
     }
 
-    fn calculate<'a>(&'a self, request: &'a CalcRequest) -> BoxFuture<'a, Result<Vec<Tariff>, MeasoftError>> {
+    fn calculate<'a>(&'a self, request: &'a CalcRequest) -> Answer<'a, Vec<Tariff>> {
         self.0.calculate(request)
     }
 
-    fn services(&self) -> BoxFuture<'_, Result<Vec<Service>, MeasoftError>> {
+    fn services(&self) -> Answer<'_, Vec<Service>> {
         self.0.services()
     }
 
-    fn pickup_points<'a>(&'a self, filter: &'a PickupFilter) -> BoxFuture<'a, Result<Vec<PickupPoint>, MeasoftError>> {
+    fn pickup_points<'a>(&'a self, filter: &'a PickupFilter) -> Answer<'a, Vec<PickupPoint>> {
         self.0.pickup_points(filter)
     }
 
-    fn towns<'a>(&'a self, query: &'a TownQuery) -> BoxFuture<'a, Result<Vec<Town>, MeasoftError>> {
+    fn towns<'a>(&'a self, query: &'a TownQuery) -> Answer<'a, Vec<Town>> {
         self.0.towns(query)
     }
 
-    fn regions<'a>(&'a self, namecontains: Option<&'a str>) -> BoxFuture<'a, Result<Vec<Region>, MeasoftError>> {
-        self.0.regions(namecontains)
-    }
-
-    fn streets<'a>(
-        &'a self,
-        town: &'a str,
-        namestarts: &'a str,
-        limit: Option<Limit>,
-    ) -> BoxFuture<'a, Result<Vec<Street>, MeasoftError>> {
-        self.0.streets(town, namestarts, limit)
-    }
-
-    fn waybill<'a>(&'a self, orders: &'a [OrderNo], form: &'a str) -> BoxFuture<'a, Result<Vec<u8>, MeasoftError>> {
+    fn waybill<'a>(&'a self, orders: &'a [OrderNo], form: &'a str) -> Answer<'a, Vec<u8>> {
         self.0.waybill(orders, form)
     }
 }

@@ -11,8 +11,8 @@ use serde_json::json;
 use shared::config::Config;
 use shared::domain::{Grams, Kopecks, OrderNo};
 use shared::measoft::{
-    Account, CalcRequest, CreateRow, Exchange, ExchangeTap, Item, Limit, MeasoftClient, MeasoftError, NewOrder,
-    PayType, PickupFilter, Receiver, StatusRow, Timeouts, http_client,
+    Account, CalcRequest, Courier as _, CreateRow, Exchange, ExchangeTap, Item, Limit, MeasoftClient, MeasoftError,
+    NewOrder, PayType, PickupFilter, Receiver, StatusRow, Timeouts, http_client,
 };
 use shared::store::Store;
 

@@ -67,7 +67,6 @@ pub struct Country(Region);
 
 impl Country {
     /// By its two letters («KZ»); Russia where nothing or nothing known is said.
-    #[must_use]
     pub fn of(iso: Option<&str>) -> Self {
         let known = iso.and_then(|iso| Region::from_str(&iso.trim().to_ascii_uppercase()).ok());
         // The list also knows what is no country.
@@ -92,12 +91,10 @@ pub struct Phone(String);
 
 impl Phone {
     /// Every phone found in a free text, in order, without repeats.
-    #[must_use]
     pub fn find_all(text: &str, country: Country) -> Vec<Self> {
         read(text, country).into_iter().map(|contact| contact.phone).collect()
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -125,7 +122,6 @@ impl fmt::Debug for Contact {
 /// Every phone of a free text with what was written beside it, in order, each once. Digits
 /// that make no number a network could have are no phone; digits of two things are never
 /// put together, unless nothing but spaces and the signs inside numbers stands between.
-#[must_use]
 pub fn read(text: &str, country: Country) -> Vec<Contact> {
     let mut found: Vec<Contact> = Vec::new();
     // What was written before there was a phone to keep it with.

@@ -11,7 +11,6 @@ use crate::random::random_hex;
 pub const ASSUMED: &str = "assumed";
 
 /// Two spellings of one CRM address are one.
-#[must_use]
 pub fn address(crm_url: &str) -> String {
     let url = crm_url.trim().to_ascii_lowercase();
     let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
@@ -32,13 +31,11 @@ fn mark(address: &str, key: &str, token: &str) -> String {
 }
 
 impl Access {
-    #[must_use]
     pub fn of(i: &Integration) -> Self {
         Self::new(&i.crm_url, &i.secrets.crm_api_key, i.crm_proof.as_deref())
     }
 
     /// Of its parts.
-    #[must_use]
     pub fn new(crm_url: &str, key: &Secret, proof: Option<&str>) -> Self {
         let (address, key) = (address(crm_url), key.expose());
         let bound = proof.and_then(|proof| proof.split_once('|'));
@@ -48,27 +45,23 @@ impl Access {
     }
 
     /// One account, as was shown.
-    #[must_use]
     pub fn is_one_with(&self, other: &Self) -> bool {
         let shown = self.token.is_some() && self.token == other.token;
         self.address == other.address && (self.key == other.key || shown)
     }
 
     /// The same where every integration's own key is presented.
-    #[must_use]
     pub fn may_be_one_with(&self, other: &Self) -> bool {
         self.is_one_with(other) || self.is_assumed && other.is_assumed && self.address == other.address
     }
 
     /// Whether a proof would tell something: one address, two keys.
-    #[must_use]
     pub fn is_unclear(&self, other: &Self) -> bool {
         self.address == other.address && !self.is_one_with(other)
     }
 }
 
 /// The integrations of an integration's account, itself too.
-#[must_use]
 pub fn siblings(of: &Integration, all: Vec<Integration>) -> Vec<Integration> {
     let access = Access::of(of);
     all.into_iter().filter(|other| other.id == of.id || Access::of(other).is_one_with(&access)).collect()
@@ -76,7 +69,6 @@ pub fn siblings(of: &Integration, all: Vec<Integration>) -> Vec<Integration> {
 
 /// Proofs for two integrations whose keys open one account: bound to address and key, so that a
 /// change of either ends them.
-#[must_use]
 pub fn proofs(one: &Integration, other: &Integration) -> (String, String) {
     let known = Access::of(one).token.or_else(|| Access::of(other).token);
     let token = known.unwrap_or_else(random_hex::<16>);

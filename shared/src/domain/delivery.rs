@@ -68,7 +68,6 @@ pub enum Phase {
 impl Phase {
     /// Unknown codes are never an error, never an end and never a move
     /// (measoft-api.md §14: the set grows on the vendor's side).
-    #[must_use]
     pub fn of(code: &str) -> Self {
         match code {
             "NEW" | "AWAITING_SYNC" => Self::New,
@@ -83,12 +82,10 @@ impl Phase {
     }
 
     /// Whether MeaSoft still lets the shop change or cancel.
-    #[must_use]
     pub const fn is_editable(self) -> bool {
         matches!(self, Self::New)
     }
 
-    #[must_use]
     pub const fn is_ended(self) -> bool {
         matches!(self, Self::Delivered | Self::Partly | Self::NotDelivered | Self::Returned | Self::Lost)
     }
@@ -110,7 +107,6 @@ impl DeliveryState {
         Self::Rejected,
     ];
 
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Planned => "planned",
@@ -128,13 +124,11 @@ impl DeliveryState {
         }
     }
 
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
 
     /// MeaSoft holds a live order under our number.
-    #[must_use]
     pub const fn is_placed(self) -> bool {
         matches!(
             self,
@@ -149,18 +143,15 @@ impl DeliveryState {
     }
 
     /// Only a look-up at MeaSoft says what is there.
-    #[must_use]
     pub const fn needs_lookup(self) -> bool {
         matches!(self, Self::Sending | Self::Unknown)
     }
 
-    #[must_use]
     pub const fn is_ended(self) -> bool {
         matches!(self, Self::Delivered | Self::Partly | Self::NotDelivered | Self::Returned | Self::Lost)
     }
 
     /// The state after an event; `None` when the event cannot happen in this state.
-    #[must_use]
     pub const fn after(self, event: Event) -> Option<Self> {
         Some(match (self, event) {
             (Self::Planned | Self::Rejected | Self::Unknown | Self::Sending, Event::SendBegun) => Self::Sending,
@@ -297,14 +288,12 @@ pub struct Delivery {
 impl Delivery {
     /// Our own stable id, what RetailCRM stores as the delivery's external id:
     /// `ms-<integration>-<CRM order id>`.
-    #[must_use]
     pub fn external_id(integration: IntegrationId, order: CrmOrderId) -> String {
         format!("ms-{integration}-{order}")
     }
 
     /// Whether an external id is one that a bridge gave this order, whichever integration it
     /// was with.
-    #[must_use]
     pub fn is_external_id_of(text: &str, order: CrmOrderId) -> bool {
         text.strip_prefix("ms-")
             .and_then(|rest| rest.split_once('-'))
@@ -312,118 +301,10 @@ impl Delivery {
     }
 
     /// The CRM order id out of an external id of this integration.
-    #[must_use]
     pub fn parse_external_id(integration: IntegrationId, text: &str) -> Option<CrmOrderId> {
         text.strip_prefix(&format!("ms-{integration}-"))?.parse().ok().map(CrmOrderId)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::DeliveryState as S;
-    use super::Event as E;
-    use super::Phase as P;
-    use super::*;
-
-    /// Every (state, event) pair: what is not named here is impossible.
-    #[test]
-    fn the_table_of_moves() {
-        let moves: &[(S, E, S)] = &[
-            (S::Planned, E::SendBegun, S::Sending),
-            (S::Rejected, E::SendBegun, S::Sending),
-            (S::Unknown, E::SendBegun, S::Sending),
-            (S::Sending, E::SendBegun, S::Sending),
-            (S::Sending, E::AnswerLost, S::Unknown),
-            (S::Unknown, E::AnswerLost, S::Unknown),
-            (S::Sending, E::Accepted, S::Created),
-            (S::Unknown, E::Accepted, S::Created),
-            (S::Planned, E::Refused, S::Rejected),
-            (S::Rejected, E::Refused, S::Rejected),
-            (S::Sending, E::Refused, S::Rejected),
-            (S::Unknown, E::Refused, S::Rejected),
-            (S::Sending, E::FoundAbsent, S::Planned),
-            (S::Unknown, E::FoundAbsent, S::Planned),
-            (S::Created, E::CancelledByUs, S::Cancelled),
-            (S::Planned, E::CancelledByUs, S::Cancelled),
-            (S::Rejected, E::CancelledByUs, S::Cancelled),
-            (S::Cancelled, E::WantedAgain, S::Planned),
-        ];
-        let reportable = [
-            S::Sending,
-            S::Unknown,
-            S::Created,
-            S::InWork,
-            S::Delivered,
-            S::Partly,
-            S::NotDelivered,
-            S::Returned,
-            S::Lost,
-            S::Cancelled,
-        ];
-        let phases = [
-            (P::New, S::Created),
-            (P::Working, S::InWork),
-            (P::Delivered, S::Delivered),
-            (P::Partly, S::Partly),
-            (P::NotDelivered, S::NotDelivered),
-            (P::Returned, S::Returned),
-            (P::Lost, S::Lost),
-        ];
-        let there = |state| if matches!(state, S::Sending | S::Unknown) { S::Created } else { state };
-        let events =
-            [E::SendBegun, E::AnswerLost, E::Accepted, E::Refused, E::FoundAbsent, E::CancelledByUs, E::WantedAgain];
-        for state in S::ALL {
-            for event in events {
-                let expected = moves.iter().find(|(s, e, _)| *s == state && *e == event).map(|(_, _, to)| *to);
-                assert_eq!(state.after(event), expected, "{state:?} {event:?}");
-            }
-            for (phase, to) in phases {
-                let expected = match state {
-                    S::Cancelled if matches!(phase, P::NotDelivered | P::Returned) => Some(S::Cancelled),
-                    _ if reportable.contains(&state) => Some(to),
-                    _ => None,
-                };
-                assert_eq!(state.after(E::Reported(phase)), expected, "{state:?} {phase:?}");
-            }
-            // What nobody knows moves nothing.
-            let expected = reportable.contains(&state).then(|| there(state));
-            assert_eq!(state.after(E::Reported(P::Unclear)), expected, "{state:?} and an unknown code");
-        }
-    }
-
-    #[test]
-    fn only_new_and_awaiting_sync_can_be_changed() {
-        assert!(Phase::of("NEW").is_editable() && Phase::of("AWAITING_SYNC").is_editable());
-        for code in ["ACCEPTED", "DELIVERY", "COMPLETE", "CANCELED", "SOMETHING_NEW", ""] {
-            assert!(!Phase::of(code).is_editable(), "{code}");
-        }
-    }
-
-    #[test]
-    fn preliminary_courier_codes_are_not_the_end() {
-        for code in ["COURIERDELIVERED", "COURIERPARTIALLY", "COURIERCANCELED", "COURIERRETURN", "DATECHANGE"] {
-            assert_eq!(Phase::of(code), Phase::Working, "{code}");
-        }
-    }
-
-    #[test]
-    fn every_code_has_a_phase_and_an_unknown_one_has_none_of_them() {
-        assert!(StatusCode::KNOWN.iter().all(|code| Phase::of(code.as_str()) != Phase::Unclear));
-        for code in ["SOMETHING_NEW", "", "complete"] {
-            assert_eq!(Phase::of(code), Phase::Unclear, "{code}");
-        }
-    }
-
-    #[test]
-    fn an_external_id_belongs_to_its_integration() {
-        let id = Delivery::external_id(IntegrationId(17), CrmOrderId(4817));
-        assert_eq!(id, "ms-17-4817");
-        assert_eq!(Delivery::parse_external_id(IntegrationId(17), &id), Some(CrmOrderId(4817)));
-        assert_eq!(Delivery::parse_external_id(IntegrationId(1), &id), None);
-        assert_eq!(Delivery::parse_external_id(IntegrationId(17), "ms-17-x"), None);
-        assert!(Delivery::is_external_id_of(&id, CrmOrderId(4817)));
-        for other in ["ms-17-4818", "ms-x-4817", "4817", "ms-4817", ""] {
-            assert!(!Delivery::is_external_id_of(other, CrmOrderId(4817)), "{other}");
-        }
-    }
-}
+mod tests;

@@ -20,7 +20,6 @@ pub enum Fault {
 impl Fault {
     pub const ALL: [Self; 4] = [Self::Shop, Self::Courier, Self::Crm, Self::Bridge];
 
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Shop => "shop",
@@ -30,7 +29,6 @@ impl Fault {
         }
     }
 
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|fault| fault.as_str() == text)
     }

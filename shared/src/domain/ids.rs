@@ -67,7 +67,6 @@ impl OrderNumber {
 
     /// The number without the HTML codes that Twig's automatic escaping puts in, PHP's
     /// `htmlspecialchars` and what others make of it; `None` when there are none.
-    #[must_use]
     pub fn unescaped(&self) -> Option<Self> {
         const CODES: [(&str, char); 7] = [
             ("&amp;", '&'),
@@ -91,7 +90,6 @@ impl OrderNumber {
         (plain != self.0).then(|| Self::parse(&plain).ok()).flatten()
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -115,7 +113,6 @@ impl OrderNo {
 
     /// `<prefix><number>` when that is made of `[A-Za-z0-9-]{1,30}`, else
     /// `<prefix>R<CRM order id>`; generations after the first get `-2`, `-3`…
-    #[must_use]
     pub fn derive(prefix: &str, number: &OrderNumber, id: CrmOrderId, generation: u32) -> Self {
         let suffix = if generation > 1 { format!("-{generation}") } else { String::new() };
         let plain = format!("{prefix}{}{suffix}", number.as_str());
@@ -124,12 +121,10 @@ impl OrderNo {
     }
 
     /// A number read back from the ledger or from MeaSoft.
-    #[must_use]
     pub fn known(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -64,7 +64,6 @@ pub enum Language {
 
 impl Language {
     /// Best match of an `Accept-Language` header; Russian unless English is asked for first.
-    #[must_use]
     pub fn from_accept(header: Option<&str>) -> Self {
         let first = header.and_then(|h| h.split(',').next()).unwrap_or("").trim().to_ascii_lowercase();
         if first.starts_with("en") { Self::En } else { Self::Ru }
@@ -278,13 +277,11 @@ impl Settings {
     }
 
     /// Whether a payment in this status has ended without money (retailcrm-api.md C.5).
-    #[must_use]
     pub fn ends_payment(&self, status: &str) -> bool {
         matches!(status, "fail" | "returned") || self.ended_payment_statuses.iter().any(|code| code == status)
     }
 
     /// Whether a sum in this currency is one of the courier's. «RUR» is the rouble's old code.
-    #[must_use]
     pub fn is_currency(&self, code: &str) -> bool {
         let modern = |code: &str| match code.trim().to_ascii_uppercase() {
             old if old == "RUR" => "RUB".to_owned(),
@@ -294,7 +291,6 @@ impl Settings {
     }
 
     /// How the receiver pays for a payment of this RetailCRM type.
-    #[must_use]
     pub fn pay_kind(&self, crm_type: &str) -> PayKind {
         self.paytype_map.get(crm_type).copied().unwrap_or(if crm_type == "bank-card" {
             PayKind::Card
@@ -336,7 +332,6 @@ pub enum PausedBy {
 }
 
 impl PausedBy {
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Operator => "operator",
@@ -346,7 +341,6 @@ impl PausedBy {
         }
     }
 
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "operator" => Self::Operator,
@@ -359,7 +353,6 @@ impl PausedBy {
 }
 
 impl IntegrationState {
-    #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -401,18 +394,15 @@ pub struct Integration {
 
 impl Integration {
     /// `measoft-<id>`: the instance code in RetailCRM.
-    #[must_use]
     pub fn code(&self, module_code: &str) -> String {
         format!("{module_code}-{}", self.id)
     }
 
-    #[must_use]
     pub fn is_active(&self) -> bool {
         self.state == IntegrationState::Active
     }
 
     /// One budget and one status stream belong to one MeaSoft account.
-    #[must_use]
     pub fn courier_account(&self) -> String {
         format!("{}|{}|{}", self.measoft_url, self.extra, self.login)
     }
@@ -430,94 +420,4 @@ impl fmt::Debug for Integration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_are_set_from_text() {
-        let mut s = Settings::default();
-        for (key, value) in [
-            ("payment_type_map.CARD", "my-card"),
-            ("paytype_map.sbp", "CARD"),
-            ("delivery_types", "incity, outcity"),
-            ("sender.phone", "+74950000000"),
-            ("receive_payment", "true"),
-            ("cod_policy", "as_vendor"),
-            ("default_weight_g", "250"),
-            ("payment_status", "paid"),
-            ("print_forms", r#"[{"code":"a","form":"2","label":"Акт"}]"#),
-        ] {
-            s.set(key, value).unwrap_or_else(|e| panic!("{key}: {e}"));
-        }
-        assert_eq!(s.payment_type_map["CARD"], "my-card");
-        assert_eq!(s.pay_kind("sbp"), PayKind::Card);
-        assert_eq!(s.delivery_types, ["incity", "outcity"]);
-        assert_eq!(s.sender.phone.as_deref(), Some("+74950000000"));
-        assert!(s.receive_payment);
-        assert_eq!(s.cod_policy, CodPolicy::AsVendor);
-        assert_eq!(s.default_weight_g, 250);
-        assert_eq!(s.print_forms[0].form, "2");
-        s.set("payment_status", "").expect("cleared");
-        assert_eq!(s.payment_status, None);
-        s.set("paytype_map.sbp", "").expect("removed");
-        assert_eq!(s.pay_kind("sbp"), PayKind::Cash);
-    }
-
-    #[test]
-    fn codes_lose_what_was_pasted_around_them() {
-        let mut s = Settings::default();
-        s.set("delivery_types", " incity\u{a0},\u{feff}outcity\r\n").expect("codes");
-        s.set("send_statuses", r#"[" SentMeaSoft\u200b"]"#).expect("codes");
-        s.set("payment_status", "\u{200b}paid ").expect("a code");
-        s.set("payment_type_map.CARD", "my-card\n").expect("a code");
-        assert_eq!(s.delivery_types, ["incity", "outcity"]);
-        assert_eq!(s.send_statuses, ["SentMeaSoft"]);
-        assert_eq!((s.payment_status.as_deref(), s.payment_type_map["CARD"].as_str()), (Some("paid"), "my-card"));
-        s.set("payment_status", " \u{a0}").expect("cleared");
-        assert_eq!(s.payment_status, None);
-        // What an older release stored does not stand in the way of another setting.
-        s.delivery_types = vec!["a\"b".to_owned()];
-        s.set("payment_status", "paid").expect("another setting");
-    }
-
-    #[test]
-    fn a_bad_setting_names_itself_and_changes_nothing() {
-        let mut s = Settings::default();
-        for (key, value) in [
-            ("colour", "red"),
-            ("sender.hat", "x"),
-            ("cod_policy", "guess"),
-            ("stream_id", "7"),
-            ("receive_payment", "maybe"),
-            ("paytype_map.x", "GOLD"),
-            ("default_weight_g", "-5"),
-            ("delivery_types", "a\"b"),
-            ("delivery_types", "incity,in city"),
-            ("delivery_types", r#"["a\\b"]"#),
-            ("delivery_types", "incity, key"),
-            ("send_statuses", "…"),
-            ("payment_status", "pa\"id"),
-            ("payment_type_map.CARD", "{{ card }}"),
-        ] {
-            let error = s.set(key, value).expect_err(key).to_string();
-            assert!(error.contains(key), "{error}");
-        }
-        assert_eq!(s, Settings::default());
-    }
-
-    #[test]
-    fn cards_are_cards_and_other_cash_on_delivery_is_cash() {
-        let s = Settings::default();
-        assert_eq!(s.pay_kind("bank-card"), PayKind::Card);
-        assert_eq!(s.pay_kind("cash"), PayKind::Cash);
-        assert_eq!(s.pay_kind("whatever"), PayKind::Cash);
-    }
-
-    #[test]
-    fn english_is_answered_only_when_asked_for_first() {
-        assert_eq!(Language::from_accept(Some("en-GB,ru;q=0.5")), Language::En);
-        assert_eq!(Language::from_accept(Some("ru,en")), Language::Ru);
-        assert_eq!(Language::from_accept(Some("de")), Language::Ru);
-        assert_eq!(Language::from_accept(None), Language::Ru);
-    }
-}
+mod tests;

@@ -23,7 +23,6 @@ impl Kopecks {
     pub const ZERO: Self = Self(0);
 
     /// Whole roubles.
-    #[must_use]
     pub const fn roubles(roubles: i64) -> Self {
         Self(roubles * 100)
     }
@@ -54,7 +53,6 @@ impl Kopecks {
     }
 
     /// Rounds half away from zero; `None` when out of range.
-    #[must_use]
     pub fn from_decimal(decimal: Decimal) -> Option<Self> {
         decimal
             .checked_mul(Decimal::ONE_HUNDRED)?
@@ -63,30 +61,25 @@ impl Kopecks {
             .map(Self)
     }
 
-    #[must_use]
     pub fn to_decimal(self) -> Decimal {
         Decimal::new(self.0, 2)
     }
 
     /// `self × quantity`, rounded half away from zero to whole kopecks.
     /// `None` when out of range.
-    #[must_use]
     pub fn times(self, quantity: Decimal) -> Option<Self> {
         Self::from_decimal(self.to_decimal().checked_mul(quantity)?)
     }
 
-    #[must_use]
     pub fn is_zero(self) -> bool {
         self.0 == 0
     }
 
-    #[must_use]
     pub fn clamp_at_zero(self) -> Self {
         Self(self.0.max(0))
     }
 
     /// Checked addition for sums over vendors' data.
-    #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
     }

@@ -22,7 +22,6 @@ macro_rules! status_codes {
             pub const KNOWN: &'static [Self] = &[$(Self::$variant,)*];
 
             /// Trims; never fails.
-            #[must_use]
             pub fn parse(text: &str) -> Self {
                 match text.trim() {
                     $($text => Self::$variant,)*
@@ -31,7 +30,6 @@ macro_rules! status_codes {
             }
 
             /// The vendor's code.
-            #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$variant => $text,)*
@@ -40,7 +38,6 @@ macro_rules! status_codes {
             }
 
             /// For people, in Russian; an unknown code names itself.
-            #[must_use]
             pub fn name_ru(&self) -> &str {
                 match self {
                     $(Self::$variant => $ru,)*
@@ -49,7 +46,6 @@ macro_rules! status_codes {
             }
 
             /// For people, in English; an unknown code names itself.
-            #[must_use]
             pub fn name_en(&self) -> &str {
                 match self {
                     $(Self::$variant => $en,)*
@@ -99,7 +95,6 @@ status_codes! {
 }
 
 impl StatusCode {
-    #[must_use]
     pub fn name(&self, lang: Language) -> &str {
         match lang {
             Language::Ru => self.name_ru(),
@@ -107,14 +102,12 @@ impl StatusCode {
         }
     }
 
-    #[must_use]
     pub const fn is_known(&self) -> bool {
         !matches!(self, Self::Unknown(_))
     }
 
     /// No further *delivery* outcome is expected; what was not taken may still travel
     /// back, and the vendor may correct itself.
-    #[must_use]
     pub const fn is_final(&self) -> bool {
         matches!(
             self,
@@ -131,21 +124,13 @@ impl StatusCode {
 
     /// The receiver has the goods, all or some, and money was settled. The preliminary
     /// `COURIER…` codes are not it.
-    #[must_use]
     pub const fn is_delivered(&self) -> bool {
         matches!(self, Self::Complete | Self::Partially | Self::PartlyReturning | Self::PartlyReturned)
     }
 
     /// The courier service still lets the client change or cancel the order (§8, §9).
-    #[must_use]
     pub const fn is_editable(&self) -> bool {
         matches!(self, Self::New | Self::AwaitingSync)
-    }
-
-    /// A courier's report that the office has yet to confirm.
-    #[must_use]
-    pub const fn is_preliminary(&self) -> bool {
-        matches!(self, Self::CourierDelivered | Self::CourierPartially | Self::CourierCanceled)
     }
 }
 

@@ -24,7 +24,6 @@ pub struct ListedStatus {
 }
 
 impl ListedStatus {
-    #[must_use]
     pub const fn name(&self, language: Language) -> &'static str {
         match language {
             Language::Ru => self.name_ru,
@@ -34,7 +33,6 @@ impl ListedStatus {
 }
 
 /// The whole list: our own two, then MeaSoft's in the order of its table.
-#[must_use]
 pub fn all() -> Vec<ListedStatus> {
     let plain = ListedStatus {
         code: "",
@@ -73,7 +71,6 @@ pub fn all() -> Vec<ListedStatus> {
 /// The status of the list that stands for a MeaSoft code: the integration's own choice,
 /// else the code itself. `None` for a code that the list does not have, and for one that
 /// the integration maps to nothing: RetailCRM is not told of it.
-#[must_use]
 pub fn module_code(settings: &Settings, measoft: &str) -> Option<String> {
     match settings.status_map.get(measoft).map(String::as_str) {
         Some("") => None,

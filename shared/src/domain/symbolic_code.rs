@@ -22,9 +22,6 @@ pub enum BadCode {
 }
 
 /// The code without what was pasted around it.
-///
-/// # Errors
-/// [`BadCode`].
 pub fn parse(text: &str) -> Result<String, BadCode> {
     let code = pasted::trim(text);
     if code.is_empty() {
@@ -41,9 +38,6 @@ pub fn parse(text: &str) -> Result<String, BadCode> {
 }
 
 /// The same for a delivery type, whose code is a parameter of the cancel trigger.
-///
-/// # Errors
-/// [`BadCode`].
 pub fn delivery_type(text: &str) -> Result<String, BadCode> {
     let code = parse(text)?;
     if ["id", "sum", "key"].contains(&code.as_str()) { Err(BadCode::Reserved) } else { Ok(code) }

@@ -15,13 +15,11 @@ pub struct Grams(pub u32);
 impl Grams {
     /// Rounds a fractional number of grams up, so that nothing weighs zero by rounding;
     /// `None` for negative or absurd values.
-    #[must_use]
     pub fn from_decimal(grams: Decimal) -> Option<Self> {
         grams.round_dp_with_strategy(0, RoundingStrategy::AwayFromZero).to_u32().map(Self)
     }
 
     /// Kilograms with three decimals at most and no trailing zeros: `1.4`.
-    #[must_use]
     pub fn kilograms(self) -> String {
         Decimal::new(i64::from(self.0), 3).normalize().to_string()
     }
@@ -39,13 +37,11 @@ impl fmt::Display for Grams {
 pub struct Millimetres(pub u32);
 
 impl Millimetres {
-    #[must_use]
     pub fn from_decimal(mm: Decimal) -> Option<Self> {
         mm.round_dp_with_strategy(0, RoundingStrategy::AwayFromZero).to_u32().map(Self)
     }
 
     /// Whole centimetres, rounded up: a box must not become smaller on paper.
-    #[must_use]
     pub fn centimetres(self) -> u32 {
         self.0.div_ceil(10)
     }

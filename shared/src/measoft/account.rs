@@ -18,7 +18,6 @@ pub struct Account {
 
 impl Account {
     /// Credentials travel in the body, so plain HTTP is for the own machine only.
-    #[must_use]
     pub fn is_safe_to_call(&self) -> bool {
         match self.url.scheme() {
             "https" => self.url.has_host(),

@@ -26,7 +26,6 @@ pub enum Class {
 }
 
 impl Class {
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Transient => "transient",

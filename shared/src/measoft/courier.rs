@@ -9,54 +9,57 @@ use crate::measoft::error::MeasoftError;
 use crate::measoft::stream::StatusStream;
 use crate::measoft::wire::calculator::{CalcRequest, Tariff};
 use crate::measoft::wire::cancelorder::CancelRow;
-use crate::measoft::wire::lists::{Limit, PickupFilter, PickupPoint, Region, Service, Street, Town, TownQuery};
+use crate::measoft::wire::lists::{PickupFilter, PickupPoint, Service, Town, TownQuery};
 use crate::measoft::wire::neworder::{CreateRow, NewOrder};
 use crate::measoft::wire::statusreq::{Done, StatusRow};
 
-/// One account at MeaSoft. Meanings and errors are those of `MeasoftClient`'s methods of
-/// the same names.
+/// What a call comes to, once it has.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, MeasoftError>>;
+
+/// One account at MeaSoft. An error means that the request as a whole failed, or that its answer
+/// is not complete.
 pub trait Courier: Send + Sync {
-    fn new_orders<'a>(&'a self, orders: &'a [NewOrder]) -> BoxFuture<'a, Result<Vec<CreateRow>, MeasoftError>>;
+    /// Creates shipments. Rows come in the server's order; an order without a row has an
+    /// unknown outcome.
+    fn new_orders<'a>(&'a self, orders: &'a [NewOrder]) -> Answer<'a, Vec<CreateRow>>;
 
-    fn edit_order<'a>(&'a self, order: &'a NewOrder) -> BoxFuture<'a, Result<CreateRow, MeasoftError>>;
+    /// Replaces a shipment that nobody has touched yet.
+    fn edit_order<'a>(&'a self, order: &'a NewOrder) -> Answer<'a, CreateRow>;
 
-    fn cancel_order<'a>(
-        &'a self,
-        orderno: &'a OrderNo,
-        ordercode: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<CancelRow, MeasoftError>>;
+    /// Cancels a shipment that nobody has touched yet.
+    fn cancel_order<'a>(&'a self, orderno: &'a OrderNo, ordercode: Option<&'a str>) -> Answer<'a, CancelRow>;
 
-    fn status_by_orderno<'a>(&'a self, orderno: &'a OrderNo) -> BoxFuture<'a, Result<Vec<StatusRow>, MeasoftError>>;
+    /// All shipments with this number: numbers repeat from year to year. Empty when there
+    /// is none; `BadRow` when one is there and cannot be read.
+    fn status_by_orderno<'a>(&'a self, orderno: &'a OrderNo) -> Answer<'a, Vec<StatusRow>>;
 
-    fn status_by_created(
-        &self,
-        from: Date,
-        to: Date,
-        done: Done,
-    ) -> BoxFuture<'_, Result<Vec<StatusRow>, MeasoftError>>;
+    /// Shipments created between two days, both included. Rows that cannot be read are
+    /// left out and logged.
+    fn status_by_created(&self, from: Date, to: Date, done: Done) -> Answer<'_, Vec<StatusRow>>;
 
-    fn only_last(&self, streamid: u32) -> BoxFuture<'_, Result<StatusStream, MeasoftError>>;
+    /// What changed on our cursor since the last commit. The first rows have arrived when
+    /// this returns, so an answer that is an error is one here.
+    fn only_last(&self, streamid: u32) -> Answer<'_, StatusStream>;
 
-    fn commit_last_status(&self, streamid: u32) -> BoxFuture<'_, Result<(), MeasoftError>>;
+    /// Acknowledges the last `only_last` of this cursor. Harmless to repeat only while
+    /// nobody fetched in between.
+    fn commit_last_status(&self, streamid: u32) -> Answer<'_, ()>;
 
-    fn probe(&self) -> BoxFuture<'_, Result<String, MeasoftError>>;
+    /// Checks the credentials and returns the client's code.
+    fn probe(&self) -> Answer<'_, String>;
 
-    fn calculate<'a>(&'a self, request: &'a CalcRequest) -> BoxFuture<'a, Result<Vec<Tariff>, MeasoftError>>;
+    /// Prices of a delivery, one per mode.
+    fn calculate<'a>(&'a self, request: &'a CalcRequest) -> Answer<'a, Vec<Tariff>>;
 
-    fn services(&self) -> BoxFuture<'_, Result<Vec<Service>, MeasoftError>>;
+    /// The courier service's delivery modes.
+    fn services(&self) -> Answer<'_, Vec<Service>>;
 
-    fn pickup_points<'a>(&'a self, filter: &'a PickupFilter) -> BoxFuture<'a, Result<Vec<PickupPoint>, MeasoftError>>;
+    /// Pick-up points; give a limit, networks have thousands.
+    fn pickup_points<'a>(&'a self, filter: &'a PickupFilter) -> Answer<'a, Vec<PickupPoint>>;
 
-    fn towns<'a>(&'a self, query: &'a TownQuery) -> BoxFuture<'a, Result<Vec<Town>, MeasoftError>>;
+    /// Towns, the most important first.
+    fn towns<'a>(&'a self, query: &'a TownQuery) -> Answer<'a, Vec<Town>>;
 
-    fn regions<'a>(&'a self, namecontains: Option<&'a str>) -> BoxFuture<'a, Result<Vec<Region>, MeasoftError>>;
-
-    fn streets<'a>(
-        &'a self,
-        town: &'a str,
-        namestarts: &'a str,
-        limit: Option<Limit>,
-    ) -> BoxFuture<'a, Result<Vec<Street>, MeasoftError>>;
-
-    fn waybill<'a>(&'a self, orders: &'a [OrderNo], form: &'a str) -> BoxFuture<'a, Result<Vec<u8>, MeasoftError>>;
+    /// A printing form of some orders as one PDF; `BadFormat` when what came is none.
+    fn waybill<'a>(&'a self, orders: &'a [OrderNo], form: &'a str) -> Answer<'a, Vec<u8>>;
 }

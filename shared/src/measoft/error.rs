@@ -18,7 +18,6 @@ pub enum Break {
 }
 
 impl Break {
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
@@ -72,7 +71,6 @@ pub enum MeasoftError {
 }
 
 impl MeasoftError {
-    #[must_use]
     pub const fn op(&self) -> Op {
         match self {
             Self::NotSent { op, .. }
@@ -92,7 +90,6 @@ impl MeasoftError {
     }
 
     /// What to do about it (measoft-api.md §15.4 for everything below the envelope).
-    #[must_use]
     pub fn class(&self) -> Class {
         let maybe_done = |otherwise: Class| if self.op().is_write() { Class::UnknownOutcome } else { otherwise };
         match self {
@@ -117,7 +114,6 @@ impl MeasoftError {
     }
 
     /// Who has to do something about it.
-    #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
             Self::Refused { verdict, .. } => verdict.fault,
@@ -132,8 +128,7 @@ impl MeasoftError {
         }
     }
 
-    /// A stable label, explained by `codes::explain`.
-    #[must_use]
+    /// A stable label, explained by `words::explain`.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotSent { .. } => "not_connected",
@@ -156,7 +151,6 @@ impl MeasoftError {
 
     /// What the server asked for, whatever the class: a write that got a 429 is an unknown
     /// outcome *and* a request to wait.
-    #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Http { retry_after, .. } => *retry_after,
@@ -166,7 +160,6 @@ impl MeasoftError {
 
     /// Counts for the circuit breaker: what a shut-out or broken-down service looks like
     /// (measoft-api.md §5), also when the class is `UnknownOutcome`.
-    #[must_use]
     pub const fn looks_blocked(&self) -> bool {
         match self {
             Self::NotSent { .. } | Self::BadFormat { html: true, .. } => true,
@@ -176,7 +169,6 @@ impl MeasoftError {
     }
 
     /// Label of the exchange in the journal and in metrics.
-    #[must_use]
     pub fn outcome(&self) -> &'static str {
         match self {
             Self::Refused { verdict, .. } => match verdict.class {
@@ -195,75 +187,4 @@ impl MeasoftError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Language;
-    use crate::measoft::codes;
-
-    fn http(op: Op, status: u16) -> MeasoftError {
-        MeasoftError::Http { op, status, retry_after: Some(Duration::from_secs(7)), excerpt: String::new() }
-    }
-
-    /// measoft-api.md §15.4, row by row: (error, class for a write, class for a read).
-    #[test]
-    fn transport_failures_are_classified_by_what_may_have_happened() {
-        let blocked = Class::Blocked { retry_after: Some(Duration::from_secs(7)) };
-        type Make = fn(Op) -> MeasoftError;
-        let table: &[(Make, Class, Class)] = &[
-            (|op| MeasoftError::NotSent { op, cause: "dns" }, Class::Transient, Class::Transient),
-            (|op| MeasoftError::NoAnswer { op, how: Break::Timeout }, Class::UnknownOutcome, Class::Transient),
-            (|op| MeasoftError::NoAnswer { op, how: Break::Cut }, Class::UnknownOutcome, Class::Transient),
-            (|op| http(op, 500), Class::UnknownOutcome, Class::Transient),
-            (|op| http(op, 503), Class::UnknownOutcome, Class::Transient),
-            (|op| http(op, 408), Class::UnknownOutcome, Class::Transient),
-            (|op| http(op, 429), Class::UnknownOutcome, blocked),
-            (|op| http(op, 403), Class::UnknownOutcome, blocked),
-            (|op| http(op, 301), Class::Config, Class::Config),
-            (|op| http(op, 404), Class::Config, Class::Config),
-            (|op| http(op, 405), Class::Config, Class::Config),
-            (|op| http(op, 413), Class::Bug, Class::Bug),
-            (
-                |op| MeasoftError::BadFormat { op, why: "empty", html: false, excerpt: String::new() },
-                Class::UnknownOutcome,
-                Class::Transient,
-            ),
-            (
-                |op| MeasoftError::BadFormat { op, why: "html", html: true, excerpt: String::new() },
-                Class::UnknownOutcome,
-                Class::Blocked { retry_after: None },
-            ),
-            (|op| MeasoftError::NoRow { op }, Class::UnknownOutcome, Class::Transient),
-            (|op| MeasoftError::EmptyRequest { op }, Class::Bug, Class::Bug),
-            (|op| MeasoftError::UnsafeUrl { op }, Class::Config, Class::Config),
-        ];
-        for (make, write, read) in table {
-            for op in Op::ALL {
-                let error = make(op);
-                assert_eq!(error.class(), if op.is_write() { *write } else { *read }, "{error}");
-            }
-        }
-        assert_eq!(http(Op::NewOrder, 429).retry_after(), Some(Duration::from_secs(7)));
-        assert!(http(Op::NewOrder, 429).looks_blocked());
-    }
-
-    #[test]
-    fn every_reason_of_an_error_has_words() {
-        for error in [
-            MeasoftError::NotSent { op: Op::Client, cause: "dns" },
-            MeasoftError::NoAnswer { op: Op::Client, how: Break::Reset },
-            http(Op::Client, 403),
-            http(Op::Client, 404),
-            http(Op::Client, 413),
-            http(Op::Client, 500),
-            MeasoftError::NoRow { op: Op::Client },
-            MeasoftError::MalformedXml { op: Op::Client, text: String::new() },
-            MeasoftError::TooLarge { op: Op::Client, limit: 1 },
-            MeasoftError::UnsafeUrl { op: Op::Client },
-            MeasoftError::EmptyRequest { op: Op::Client },
-            MeasoftError::NotBuilt { op: Op::Client },
-        ] {
-            assert!(codes::reasons().any(|reason| reason == error.reason()), "{error}");
-            assert!(!codes::explain(error.reason(), Language::Ru).text.is_empty());
-        }
-    }
-}
+mod tests;

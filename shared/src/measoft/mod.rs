@@ -23,13 +23,14 @@ pub mod op;
 pub mod stream;
 pub mod tap;
 pub mod wire;
+pub mod words;
 
 pub use crate::domain::StatusCode;
 pub use account::Account;
 pub use class::{Class, Verdict};
 pub use client::MeasoftClient;
-pub use codes::{classify, explain};
-pub use courier::Courier;
+pub use codes::classify;
+pub use courier::{Answer, Courier};
 pub use error::{Break, MeasoftError};
 pub use exchange::{Limits, Timeouts, http_client};
 pub use op::Op;
@@ -37,8 +38,9 @@ pub use stream::{RawRow, Row, StatusStream};
 pub use tap::{Exchange, ExchangeTap, NoTap};
 pub use wire::calculator::{CalcRequest, Tariff};
 pub use wire::cancelorder::CancelRow;
-pub use wire::lists::{Limit, NamePart, PickupFilter, PickupPoint, Region, Service, Street, Town, TownQuery};
+pub use wire::lists::{Limit, PickupFilter, PickupPoint, Service, Town, TownQuery};
 pub use wire::neworder::{
     AdvPrice, CreateRow, DeliverySet, Fee, Item, ItemKind, NewOrder, Package, PayType, Receiver, Sender,
 };
-pub use wire::statusreq::{Done, PoisonRow, Status, StatusItem, StatusPackage, StatusRow};
+pub use wire::statusreq::{Done, PoisonRow, Status, StatusItem, StatusRow};
+pub use words::explain;

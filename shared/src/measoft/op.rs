@@ -16,14 +16,12 @@ pub enum Op {
     Services,
     PvzList,
     TownList,
-    RegionList,
-    StreetList,
     Waybill,
     Client,
 }
 
 impl Op {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 11] = [
         Self::NewOrder,
         Self::EditOrder,
         Self::CancelOrder,
@@ -33,13 +31,10 @@ impl Op {
         Self::Services,
         Self::PvzList,
         Self::TownList,
-        Self::RegionList,
-        Self::StreetList,
         Self::Waybill,
         Self::Client,
     ];
 
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NewOrder => "neworder",
@@ -51,21 +46,17 @@ impl Op {
             Self::Services => "services",
             Self::PvzList => "pvzlist",
             Self::TownList => "townlist",
-            Self::RegionList => "regionlist",
-            Self::StreetList => "streetlist",
             Self::Waybill => "waybill",
             Self::Client => "client",
         }
     }
 
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|op| op.as_str() == text)
     }
 
     /// Changes a shipment, so that a lost answer leaves its outcome unknown.
     /// `commitlaststatus` is not one: sending it again is harmless.
-    #[must_use]
     pub const fn is_write(self) -> bool {
         matches!(self, Self::NewOrder | Self::EditOrder | Self::CancelOrder)
     }

@@ -18,7 +18,6 @@ pub enum Undecodable {
     UnknownShape,
 }
 
-#[must_use]
 pub fn encode(envelope: &Envelope) -> Vec<u8> {
     // The usual one fits.
     let mut bytes = Vec::with_capacity(512);

@@ -50,7 +50,6 @@ const fn is_zero(number: &u64) -> bool {
 impl Envelope {
     pub const VERSION: u32 = 1;
 
-    #[must_use]
     pub fn new(command: Command, integration: Option<IntegrationId>, received_at: Timestamp) -> Self {
         let key = match command.number() {
             Some(number) => number.as_str().to_owned(),
@@ -73,13 +72,11 @@ impl Envelope {
     }
 
     /// About this order and no other of its number.
-    #[must_use]
     pub const fn of_order(mut self, order: CrmOrderId) -> Self {
         self.order = Some(order);
         self
     }
 
-    #[must_use]
     pub fn lane(&self) -> Lane {
         self.command.lane()
     }

@@ -14,7 +14,6 @@ pub enum Lane {
 impl Lane {
     pub const ALL: [Self; 3] = [Self::Interactive, Self::Bulk, Self::Rpc];
 
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Interactive => "interactive",
@@ -23,7 +22,6 @@ impl Lane {
         }
     }
 
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|lane| lane.as_str() == text)
     }

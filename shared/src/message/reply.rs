@@ -13,7 +13,6 @@ pub enum Media {
 
 impl Media {
     /// The `Content-Type`.
-    #[must_use]
     pub const fn mime(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -49,17 +48,14 @@ struct Head {
 }
 
 impl CallbackReply {
-    #[must_use]
     pub const fn json(status: u16, body: Vec<u8>) -> Self {
         Self { status, media: Media::Json, body }
     }
 
-    #[must_use]
     pub const fn pdf(body: Vec<u8>) -> Self {
         Self { status: 200, media: Media::Pdf, body }
     }
 
-    #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let head = Head { status: self.status, media: self.media };
         let mut bytes = serde_json::to_vec(&head).expect("two plain fields serialise");
@@ -69,7 +65,6 @@ impl CallbackReply {
     }
 
     /// `None` when these bytes are no reply of this version.
-    #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let head: Head = serde_json::from_slice(&bytes[..end]).ok()?;

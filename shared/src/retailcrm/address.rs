@@ -3,7 +3,6 @@
 use super::wire::order::Address;
 
 /// The parts that say something, trimmed; `None` when none does.
-#[must_use]
 pub fn joined(parts: &[Option<&str>], separator: &str) -> Option<String> {
     let text = parts.iter().flatten().map(|p| p.trim()).filter(|p| !p.is_empty()).collect::<Vec<_>>().join(separator);
     (!text.is_empty()).then_some(text)
@@ -55,7 +54,6 @@ pub struct Place {
 
 impl Place {
     /// «Москва город», «г. Москва», «Москва г», «СПб».
-    #[must_use]
     pub fn read(text: &str) -> Self {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let (name, kind) = split(&text);
@@ -73,7 +71,6 @@ fn folded(text: &str) -> String {
 }
 
 /// MeaSoft's word for a type word.
-#[must_use]
 pub fn kind(word: &str) -> Option<&'static str> {
     let word = folded(word);
     KINDS.iter().find(|(_, written)| written.contains(&word.as_str())).map(|(kind, _)| *kind)
@@ -107,7 +104,6 @@ fn split(text: &str) -> (String, Option<&'static str>) {
 }
 
 /// The town an address names.
-#[must_use]
 pub fn place(address: &Address) -> Option<Place> {
     let Some(city) = address.city.as_deref().map(str::trim).filter(|city| !city.is_empty()) else {
         let region = Place::read(address.region.as_deref().unwrap_or(""));
@@ -123,7 +119,6 @@ pub fn place(address: &Address) -> Option<Place> {
 }
 
 /// «Химки город»: the name with its type word (measoft-api.md §16.5).
-#[must_use]
 pub fn town(address: &Address) -> Option<String> {
     let place = place(address)?;
     let sent = KINDS[..SENT].iter().map(|(kind, _)| *kind).find(|kind| Some(*kind) == place.kind);
@@ -136,7 +131,6 @@ pub fn town(address: &Address) -> Option<String> {
 }
 
 /// [`street_line`] and the metro station, which couriers on foot go by.
-#[must_use]
 pub fn address_line(a: &Address) -> Option<String> {
     let line = street_line(a)?;
     let Some(metro) = a.metro.as_deref().map(str::trim).filter(|metro| !metro.is_empty()) else { return Some(line) };
@@ -151,7 +145,6 @@ pub fn address_line(a: &Address) -> Option<String> {
 
 /// The address below the town as one line. RetailCRM's `house` is the строение, `building`
 /// the house number (retailcrm-api.md B.6).
-#[must_use]
 pub fn street_line(a: &Address) -> Option<String> {
     if let Some(text) = a.text.as_deref().map(str::trim).filter(|t| !t.is_empty()) {
         return Some(text.split_whitespace().collect::<Vec<_>>().join(" "));

@@ -37,7 +37,6 @@ impl fmt::Display for WrongCode {
 
 impl WrongCode {
     /// For the shop's manager.
-    #[must_use]
     pub fn text(&self, language: Language) -> String {
         if language == Language::En {
             return self.to_string();
@@ -50,8 +49,6 @@ impl WrongCode {
 }
 
 impl Lists {
-    /// # Errors
-    /// RetailCRM's.
     pub async fn read(crm: &dyn Crm) -> Result<Self, CrmError> {
         Ok(Self {
             payment_types: crm.payment_types().await?.into_iter().map(|kind| kind.code).collect(),
@@ -61,7 +58,6 @@ impl Lists {
     }
 
     /// The codes that settings name and the account does not have.
-    #[must_use]
     pub fn wrong(&self, settings: &Settings) -> Vec<WrongCode> {
         let named = named(settings).into_iter();
         let known = |list: List| match list {
@@ -110,7 +106,6 @@ fn named(settings: &Settings) -> Vec<(String, &str, List)> {
 
 /// Whether the new settings name codes that the old ones did not: those alone are looked at when
 /// settings are changed, so that what is there already stands in no other change's way.
-#[must_use]
 pub fn has_new(new: &Settings, old: &Settings) -> bool {
     let old: Vec<(String, String)> =
         named(old).into_iter().map(|(setting, code, _)| (setting, code.to_owned())).collect();
@@ -120,7 +115,6 @@ pub fn has_new(new: &Settings, old: &Settings) -> bool {
 /// What is misspelt in the map of statuses, whose codes are those of our own module. A code of
 /// the integration's own is registered with the module; one that is a slip away from ours is not
 /// meant to be.
-#[must_use]
 pub fn misspelt_statuses(settings: &Settings) -> Vec<String> {
     let ours: Vec<&str> = status_list::all().iter().map(|status| status.code).collect();
     let given = settings.status_map.iter().filter(|(_, code)| !code.is_empty() && !ours.contains(&code.as_str()));

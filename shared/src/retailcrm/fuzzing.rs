@@ -2,20 +2,17 @@
 
 use serde_json::Value;
 
-use super::tolerant::Misread;
-use super::wire::account::{AccountSettings, Credentials, SystemInfo};
+use super::tolerant::{Misread, Node};
+use super::wire::account::{AccountSettings, Credentials};
 use super::wire::callbacks::{Activity, CalculateRequest, DeleteRequest, PrintRequest, SaveRequest};
 use super::wire::history::HistoryPage;
 use super::wire::module::ModuleInfo;
 use super::wire::order::{read_orders, read_single};
-use super::wire::references::{
-    DeliveryService, DeliveryType, PaymentStatus, PaymentType, Site, Status, Store, read_reference,
-};
+use super::wire::references::{DeliveryType, PaymentStatus, PaymentType, ProductStatus, Status, read_reference};
 use super::{mask, wire};
 
 /// Reads a text as every document there is and answers what came of it, in a word for each:
 /// inputs that come to something new are worth keeping.
-#[must_use]
 pub fn read(text: &str) -> String {
     let _ = (mask::body(text), mask::text(text), mask::form(text));
     let mut came_to: Vec<String> = vec![
@@ -35,17 +32,14 @@ pub fn read(text: &str) -> String {
     });
     came_to.push(read_single(&answer["order"]).map_or_else(|bad| bad.why.to_string(), |order| money(&order)));
     came_to.push(word(HistoryPage::read(&answer)));
-    came_to.push(word(Credentials::read(&answer)));
-    came_to.push(word(SystemInfo::read(&answer)));
-    came_to.push(word(AccountSettings::read(&answer)));
+    came_to.push(word(Node::root("answer", &answer).read(Credentials::read)));
+    came_to.push(word(AccountSettings::parse(&answer)));
     let _ = ModuleInfo::read(&answer);
-    came_to.push(word(read_reference::<DeliveryService>(&answer, "deliveryServices")));
-    came_to.push(word(read_reference::<DeliveryType>(&answer, "deliveryTypes")));
-    came_to.push(word(read_reference::<PaymentStatus>(&answer, "paymentStatuses")));
-    came_to.push(word(read_reference::<PaymentType>(&answer, "paymentTypes")));
-    came_to.push(word(read_reference::<Site>(&answer, "sites")));
-    came_to.push(word(read_reference::<Status>(&answer, "statuses")));
-    came_to.push(word(read_reference::<Store>(&answer, "stores")));
+    came_to.push(word(read_reference(&answer, "deliveryTypes", DeliveryType::read)));
+    came_to.push(word(read_reference(&answer, "paymentStatuses", PaymentStatus::read)));
+    came_to.push(word(read_reference(&answer, "paymentTypes", PaymentType::read)));
+    came_to.push(word(read_reference(&answer, "statuses", Status::read)));
+    came_to.push(word(read_reference(&answer, "productStatuses", ProductStatus::read)));
     came_to.join(" ")
 }
 

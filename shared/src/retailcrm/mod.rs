@@ -26,21 +26,19 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::domain::{CrmOrderId, OrderNumber, Secret};
+use crate::domain::{CrmOrderId, OrderNumber};
 
 pub use client::{CrmClient, CrmHttp, OrdersPage};
 pub use error::{Class, CrmError};
 pub use op::Op;
 pub use tolerant::{Misread, VatRate};
 pub use url::{AllowedHosts, BadCrmUrl, CrmUrl, check};
-pub use wire::account::{AccountSettings, Credentials, SystemInfo};
+pub use wire::account::{AccountSettings, Credentials};
 pub use wire::history::{HistoryFrom, HistoryPage, HistoryRecord};
 pub use wire::module::{IntegrationModule, ModuleInfo, ModuleSettings};
-pub use wire::order::{Order, OrderStatus, Unreadable};
+pub use wire::order::{Order, Unreadable};
 pub use wire::payments::{Deleted, NewPayment, PaymentPatch};
-pub use wire::references::{
-    DeliveryService, DeliveryType, PaymentStatus, PaymentType, ProductStatus, Site, Status, Store,
-};
+pub use wire::references::{DeliveryType, PaymentStatus, PaymentType, ProductStatus, Status};
 pub use wire::tracking::{TrackingEntry, TrackingUpdate};
 
 /// One HTTP exchange with RetailCRM, masked.
@@ -117,6 +115,9 @@ impl Limiter for NoLimiter {
     }
 }
 
+/// What a call comes to, once it has.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, CrmError>>;
+
 /// What the bridge asks of a RetailCRM account: the port, so that handlers can be tested
 /// without HTTP. Every method is one logical call; `CrmError` says what to do about a failure.
 pub trait Crm: Send + Sync {
@@ -127,79 +128,52 @@ pub trait Crm: Send + Sync {
 
     /// Orders by number, all shops, every page. The CRM's filter may match more than was
     /// asked: compare the number. Unknown numbers are simply not there.
-    fn orders_by_numbers<'a>(
-        &'a self,
-        numbers: &'a [OrderNumber],
-    ) -> BoxFuture<'a, Result<Vec<Result<Order, Unreadable>>, CrmError>>;
+    fn orders_by_numbers<'a>(&'a self, numbers: &'a [OrderNumber]) -> Answer<'a, Vec<Result<Order, Unreadable>>>;
 
-    fn orders_by_ids<'a>(
-        &'a self,
-        ids: &'a [CrmOrderId],
-    ) -> BoxFuture<'a, Result<Vec<Result<Order, Unreadable>>, CrmError>>;
+    fn orders_by_ids<'a>(&'a self, ids: &'a [CrmOrderId]) -> Answer<'a, Vec<Result<Order, Unreadable>>>;
+
+    /// One page (from 1) of the orders of any of these delivery types, newest first. A walk
+    /// over pages may skip and repeat rows while orders change.
+    fn orders_by_delivery_types<'a>(&'a self, delivery_types: &'a [String], page: u64) -> Answer<'a, OrdersPage>;
 
     /// One order by internal id. Absent → [`CrmError::NotFound`].
-    fn order(&self, id: CrmOrderId) -> BoxFuture<'_, Result<Order, CrmError>>;
+    fn order(&self, id: CrmOrderId) -> Answer<'_, Order>;
 
     /// Patches an order: absent keys keep their value. `site` may be empty. Safe to repeat.
-    fn edit_order<'a>(&'a self, id: CrmOrderId, site: &'a str, patch: Value) -> BoxFuture<'a, Result<(), CrmError>>;
+    fn edit_order<'a>(&'a self, id: CrmOrderId, site: &'a str, patch: Value) -> Answer<'a, ()>;
+
+    /// A piece of the history of orders, at most `limit` records (rounded up to 20, 50 or 100).
+    fn history(&self, from: HistoryFrom, limit: u32) -> Answer<'_, HistoryPage>;
 
     /// Statuses of at most [`wire::tracking::MAX_UPDATES`] deliveries under the module
     /// instance `subcode` (`measoft-17`). Safe to repeat.
-    fn tracking<'a>(&'a self, subcode: &'a str, updates: &'a [TrackingUpdate]) -> BoxFuture<'a, Result<(), CrmError>>;
+    fn tracking<'a>(&'a self, subcode: &'a str, updates: &'a [TrackingUpdate]) -> Answer<'a, ()>;
 
-    fn payment_types(&self) -> BoxFuture<'_, Result<Vec<PaymentType>, CrmError>>;
-    fn payment_statuses(&self) -> BoxFuture<'_, Result<Vec<PaymentStatus>, CrmError>>;
+    fn payment_types(&self) -> Answer<'_, Vec<PaymentType>>;
+    fn payment_statuses(&self) -> Answer<'_, Vec<PaymentStatus>>;
     /// Statuses of an order's positions.
-    fn product_statuses(&self) -> BoxFuture<'_, Result<Vec<ProductStatus>, CrmError>>;
-    fn delivery_types(&self) -> BoxFuture<'_, Result<Vec<DeliveryType>, CrmError>>;
-    fn statuses(&self) -> BoxFuture<'_, Result<Vec<Status>, CrmError>>;
-    fn sites(&self) -> BoxFuture<'_, Result<Vec<Site>, CrmError>>;
-    fn stores(&self) -> BoxFuture<'_, Result<Vec<Store>, CrmError>>;
+    fn product_statuses(&self) -> Answer<'_, Vec<ProductStatus>>;
+    fn delivery_types(&self) -> Answer<'_, Vec<DeliveryType>>;
+    fn statuses(&self) -> Answer<'_, Vec<Status>>;
 
     /// What the key may do.
-    fn credentials(&self) -> BoxFuture<'_, Result<Credentials, CrmError>>;
-    /// Addresses of the account.
-    fn system_info(&self) -> BoxFuture<'_, Result<SystemInfo, CrmError>>;
-    /// Time zone, currency, language.
-    fn settings(&self) -> BoxFuture<'_, Result<AccountSettings, CrmError>>;
-
-    /// Statuses of orders by id: the cheap way to read many.
-    fn order_statuses<'a>(&'a self, ids: &'a [CrmOrderId]) -> BoxFuture<'a, Result<Vec<OrderStatus>, CrmError>>;
-
-    /// One page (from 1) of the orders in any of these statuses and delivery types, newest
-    /// first. A walk over pages may skip and repeat rows while orders change.
-    fn orders_by_status<'a>(
-        &'a self,
-        statuses: &'a [String],
-        delivery_types: &'a [String],
-        page: u64,
-    ) -> BoxFuture<'a, Result<OrdersPage, CrmError>>;
-
-    /// A piece of the history of orders, at most `limit` records (rounded up to 20, 50 or 100).
-    fn history(&self, from: HistoryFrom, limit: u32) -> BoxFuture<'_, Result<HistoryPage, CrmError>>;
+    fn credentials(&self) -> Answer<'_, Credentials>;
+    /// The account's time zone.
+    fn settings(&self) -> Answer<'_, AccountSettings>;
 
     /// Creates a payment and gives its id. **Not** safe to repeat: after
     /// [`CrmError::may_have_happened`] read the order and look for `external_id`.
-    fn create_payment<'a>(&'a self, site: &'a str, payment: &'a NewPayment) -> BoxFuture<'a, Result<i64, CrmError>>;
+    fn create_payment<'a>(&'a self, site: &'a str, payment: &'a NewPayment) -> Answer<'a, i64>;
 
     /// Safe to repeat.
-    fn edit_payment<'a>(
-        &'a self,
-        id: i64,
-        site: &'a str,
-        patch: &'a PaymentPatch,
-    ) -> BoxFuture<'a, Result<(), CrmError>>;
+    fn edit_payment<'a>(&'a self, id: i64, site: &'a str, patch: &'a PaymentPatch) -> Answer<'a, ()>;
 
     /// Safe to repeat: what is gone is [`Deleted::Before`].
-    fn delete_payment(&self, id: i64) -> BoxFuture<'_, Result<Deleted, CrmError>>;
+    fn delete_payment(&self, id: i64) -> Answer<'_, Deleted>;
 
     /// The module instance with the manager's settings. Absent → [`CrmError::NotFound`].
-    fn module<'a>(&'a self, code: &'a str) -> BoxFuture<'a, Result<IntegrationModule, CrmError>>;
+    fn module<'a>(&'a self, code: &'a str) -> Answer<'a, IntegrationModule>;
 
     /// Registers or changes the module instance `module.code`. Safe to repeat.
-    fn edit_module<'a>(&'a self, module: &'a IntegrationModule) -> BoxFuture<'a, Result<ModuleInfo, CrmError>>;
-
-    /// Asks for more rights; the answer may be a new key, to be stored. Only for modules
-    /// connected from RetailCRM's marketplace.
-    fn update_scopes<'a>(&'a self, code: &'a str, scopes: &'a [&'a str]) -> BoxFuture<'a, Result<Secret, CrmError>>;
+    fn edit_module<'a>(&'a self, module: &'a IntegrationModule) -> Answer<'a, ModuleInfo>;
 }

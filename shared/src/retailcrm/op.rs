@@ -6,7 +6,6 @@ use std::fmt;
 pub enum Op {
     Orders,
     Order,
-    OrderStatuses,
     OrderEdit,
     OrderHistory,
     PaymentCreate,
@@ -18,21 +17,16 @@ pub enum Op {
     ProductStatuses,
     DeliveryTypes,
     Statuses,
-    Sites,
-    Stores,
     Credentials,
-    SystemInfo,
     Settings,
     Module,
     ModuleEdit,
-    ModuleScopes,
 }
 
 impl Op {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 17] = [
         Self::Orders,
         Self::Order,
-        Self::OrderStatuses,
         Self::OrderEdit,
         Self::OrderHistory,
         Self::PaymentCreate,
@@ -44,22 +38,16 @@ impl Op {
         Self::ProductStatuses,
         Self::DeliveryTypes,
         Self::Statuses,
-        Self::Sites,
-        Self::Stores,
         Self::Credentials,
-        Self::SystemInfo,
         Self::Settings,
         Self::Module,
         Self::ModuleEdit,
-        Self::ModuleScopes,
     ];
 
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Orders => "orders",
             Self::Order => "order",
-            Self::OrderStatuses => "order_statuses",
             Self::OrderEdit => "order_edit",
             Self::OrderHistory => "order_history",
             Self::PaymentCreate => "payment_create",
@@ -71,41 +59,33 @@ impl Op {
             Self::ProductStatuses => "product_statuses",
             Self::DeliveryTypes => "delivery_types",
             Self::Statuses => "statuses",
-            Self::Sites => "sites",
-            Self::Stores => "stores",
             Self::Credentials => "credentials",
-            Self::SystemInfo => "system_info",
             Self::Settings => "settings",
             Self::Module => "module",
             Self::ModuleEdit => "module_edit",
-            Self::ModuleScopes => "module_scopes",
         }
     }
 
     /// The right the API key needs for it (retailcrm-api.md A.2; C: put together from official
     /// modules). `None`: the reference names none.
-    #[must_use]
     pub const fn scope(self) -> Option<&'static str> {
         match self {
-            Self::Orders | Self::Order | Self::OrderStatuses | Self::OrderHistory => Some("order_read"),
+            Self::Orders | Self::Order | Self::OrderHistory => Some("order_read"),
             Self::OrderEdit | Self::PaymentCreate | Self::PaymentEdit | Self::PaymentDelete => Some("order_write"),
             Self::Tracking => Some("delivery_write"),
             Self::PaymentTypes
             | Self::PaymentStatuses
             | Self::ProductStatuses
             | Self::DeliveryTypes
-            | Self::Statuses
-            | Self::Sites
-            | Self::Stores => Some("reference_read"),
+            | Self::Statuses => Some("reference_read"),
             Self::Module => Some("integration_read"),
-            Self::ModuleEdit | Self::ModuleScopes => Some("integration_write"),
-            Self::Credentials | Self::SystemInfo | Self::Settings => None,
+            Self::ModuleEdit => Some("integration_write"),
+            Self::Credentials | Self::Settings => None,
         }
     }
 
     /// Without it nothing can be done for any order: who is denied it is denied everything. Any
     /// other call that is denied fails alone.
-    #[must_use]
     pub const fn is_vital(self) -> bool {
         matches!(
             self,
@@ -116,13 +96,6 @@ impl Op {
                 | Self::PaymentStatuses
                 | Self::DeliveryTypes
         )
-    }
-
-    /// Whether a lost answer leaves the outcome unknown *and* a repeat would do it twice:
-    /// every other write of ours is safe to repeat (retailcrm-api.md K.6).
-    #[must_use]
-    pub const fn must_not_repeat_blindly(self) -> bool {
-        matches!(self, Self::PaymentCreate)
     }
 }
 

@@ -217,7 +217,12 @@ impl<'a> Node<'a> {
             value if is_blank(value) => None,
             _ => return Err(self.misread("an object")),
         };
-        Ok(Fields { path: self.path.clone(), map })
+        Ok(Fields { path: self.path.clone(), key: self.key, map })
+    }
+
+    /// The node as what reads itself from an object.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Fields<'a>) -> Result<T, Misread>) -> Result<T, Misread> {
+        read(&self.fields()?)
     }
 
     pub(crate) fn scalar<T>(&self, read: fn(&Value) -> Scalar<T>) -> Result<Option<T>, Misread> {
@@ -249,6 +254,8 @@ impl<'a> Node<'a> {
 /// A JSON object with its place in the document.
 pub(crate) struct Fields<'a> {
     path: String,
+    /// The key when it stands in a map.
+    pub(crate) key: Option<&'a str>,
     map: Option<&'a Map<String, Value>>,
 }
 
@@ -286,19 +293,54 @@ impl<'a> Fields<'a> {
         Ok(fields.map.is_some().then_some(fields))
     }
 
+    /// A nested object, read; nothing and the empty list are `None`.
+    pub(crate) fn nested<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&Fields<'a>) -> Result<T, Misread>,
+    ) -> Result<Option<T>, Misread> {
+        self.object(name)?.map(|fields| read(&fields)).transpose()
+    }
+
+    /// The code of an element: its own field, else its key in the map.
+    pub(crate) fn code(&self, name: &str) -> Result<String, Misread> {
+        self.get(name, text)?.or_else(|| self.key.map(str::to_owned)).ok_or_else(|| self.missing(name))
+    }
+
     pub(crate) fn elements(&self, name: &str) -> Result<Vec<Node<'a>>, Misread> {
         self.node(name).map_or_else(|| Ok(Vec::new()), |node| node.elements())
     }
 
-    /// Reads every element of a list or map with `read`.
-    pub(crate) fn all<T>(&self, name: &str, read: impl Fn(&Node<'a>) -> Result<T, Misread>) -> Result<Vec<T>, Misread> {
+    /// Reads every element of a list or map.
+    pub(crate) fn each<T>(
+        &self,
+        name: &str,
+        read: impl Fn(&Node<'a>) -> Result<T, Misread>,
+    ) -> Result<Vec<T>, Misread> {
         self.elements(name)?.iter().map(read).collect()
+    }
+
+    /// Reads every element of a list or map, each an object.
+    pub(crate) fn all<T>(
+        &self,
+        name: &str,
+        read: impl Fn(&Fields<'a>) -> Result<T, Misread>,
+    ) -> Result<Vec<T>, Misread> {
+        self.each(name, |node| node.read(&read))
+    }
+
+    /// Reads every element of a list or map that says something.
+    pub(crate) fn some<T>(
+        &self,
+        name: &str,
+        read: impl Fn(&Node<'a>) -> Result<Option<T>, Misread>,
+    ) -> Result<Vec<T>, Misread> {
+        Ok(self.each(name, read)?.into_iter().flatten().collect())
     }
 
     /// A list of texts; blank ones are left out.
     pub(crate) fn texts(&self, name: &str) -> Result<Vec<String>, Misread> {
-        let texts: Vec<Option<String>> = self.all(name, |node| node.scalar(text))?;
-        Ok(texts.into_iter().flatten().collect())
+        self.some(name, |node| node.scalar(text))
     }
 
     /// A map code → value. A list of `{code, value}` is understood too (retailcrm-api.md F.3).
@@ -322,7 +364,6 @@ impl<'a> Fields<'a> {
 }
 
 /// A sum as an exact JSON number without trailing zeros.
-#[must_use]
 pub fn money_number(sum: Kopecks) -> Value {
     decimal_number(sum.to_decimal())
 }
@@ -343,7 +384,6 @@ pub(crate) fn write_datetime<S: Serializer>(at: &Option<DateTime>, serializer: S
 }
 
 /// `Y-m-d H:i:s`
-#[must_use]
 pub fn format_datetime(at: DateTime) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
@@ -353,13 +393,34 @@ pub(crate) fn write_time<S: Serializer>(at: &Option<Time>, serializer: S) -> Res
     at.map(|at| format!("{:02}:{:02}", at.hour(), at.minute())).serialize(serializer)
 }
 
-/// Gives a type that reads itself from a [`Node`] the usual `Deserialize`.
+/// A struct and, beside each field, how it is read from a JSON object.
+macro_rules! object {
+    ($($(#[$meta:meta])* pub struct $name:ident($object:ident) {
+        $($(#[$field_meta:meta])* pub $field:ident: $kind:ty = $read:expr,)+
+    })+) => {$(
+        $(#[$meta])*
+        pub struct $name { $($(#[$field_meta])* pub $field: $kind,)+ }
+
+        impl $name {
+            #[allow(clippy::unnecessary_wraps, reason = "all are read alike, also those in which nothing can be wrong")]
+            pub(crate) fn read(
+                $object: &$crate::retailcrm::tolerant::Fields<'_>,
+            ) -> Result<Self, $crate::retailcrm::tolerant::Misread> {
+                Ok(Self { $($field: $read,)+ })
+            }
+        }
+    )+};
+}
+pub(crate) use object;
+
+/// Gives a type that reads itself from an object the usual `Deserialize`.
 macro_rules! deserialize_through_value {
     ($($name:ident),+ $(,)?) => {$(
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let value = <serde_json::Value as serde::Deserialize>::deserialize(deserializer)?;
-                Self::read(&$crate::retailcrm::tolerant::Node::root(stringify!($name), &value))
+                $crate::retailcrm::tolerant::Node::root(stringify!($name), &value)
+                    .read(Self::read)
                     .map_err(serde::de::Error::custom)
             }
         }
@@ -367,136 +428,5 @@ macro_rules! deserialize_through_value {
 }
 pub(crate) use deserialize_through_value;
 
-/// A `Debug` that says only that something is there: the fields are personal data.
-macro_rules! hidden_debug {
-    ($($name:ident),+ $(,)?) => {$(
-        impl std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(concat!(stringify!($name), "([hidden])"))
-            }
-        }
-    )+};
-}
-pub(crate) use hidden_debug;
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::retailcrm::samples::any_json;
-    use jiff::civil;
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    #[test]
-    fn money_comes_as_a_number_or_as_a_text_and_never_as_a_float() {
-        for (value, expected) in [
-            (json!(1000), Some(100_000)),
-            (json!("1000.00"), Some(100_000)),
-            (json!("3 790,50"), Some(379_050)),
-            (serde_json::from_str("60.17310053999999").expect("json"), Some(6017)),
-            (serde_json::from_str("0.1").expect("json"), Some(10)),
-            (serde_json::from_str("1e3").expect("json"), Some(100_000)),
-            // A float would make …33 of it.
-            (serde_json::from_str("90071992547409.93").expect("json"), Some(9_007_199_254_740_993)),
-            (json!(null), None),
-            (json!(""), None),
-        ] {
-            assert_eq!(money(&value), Ok(expected.map(Kopecks)), "{value}");
-        }
-        for value in [json!("abc"), json!([]), json!({}), json!(true)] {
-            assert!(money(&value).is_err(), "{value}");
-        }
-    }
-
-    #[test]
-    fn ids_come_as_numbers_or_texts() {
-        for value in [json!(4817), json!("4817"), json!(" 4817 "), json!("4817.0")] {
-            assert_eq!(integer(&value), Ok(Some(4817)), "{value}");
-        }
-        assert_eq!(integer(&json!("")), Ok(None));
-        assert!(integer(&json!("4817A")).is_err());
-        assert!(integer(&json!("1.5")).is_err());
-        assert_eq!(text(&json!(42)), Ok(Some("42".to_owned())));
-    }
-
-    #[test]
-    fn flags_of_every_kind() {
-        for value in [json!(true), json!(1), json!("1"), json!("true")] {
-            assert_eq!(flag(&value), Ok(Some(true)), "{value}");
-        }
-        for value in [json!(false), json!(0), json!("0")] {
-            assert_eq!(flag(&value), Ok(Some(false)), "{value}");
-        }
-        assert_eq!(flag(&json!(null)), Ok(None));
-        assert!(flag(&json!("yes?")).is_err());
-    }
-
-    #[test]
-    fn vat_rates_of_every_spelling() {
-        for (value, rate) in [
-            (json!("none"), Some(VatRate::None)),
-            (json!("20.00"), Some(VatRate::Percent(20))),
-            (json!("20"), Some(VatRate::Percent(20))),
-            (json!(20), Some(VatRate::Percent(20))),
-            (json!(0), Some(VatRate::Percent(0))),
-            (json!(null), None),
-            (json!(""), None),
-        ] {
-            assert_eq!(vat(&value), Ok(rate), "{value}");
-        }
-        for value in [json!("a lot"), json!("16.67"), json!(-1), json!(101)] {
-            assert!(vat(&value).is_err(), "{value}");
-        }
-    }
-
-    #[test]
-    fn dates_times_and_zero_dates() {
-        assert_eq!(date(&json!("2024-05-17")), Ok(Some(civil::date(2024, 5, 17))));
-        assert_eq!(date(&json!("2024-05-17 10:00:00")), Ok(Some(civil::date(2024, 5, 17))));
-        assert_eq!(date(&json!("2024-05-17T10:00:00+03:00")), Ok(Some(civil::date(2024, 5, 17))));
-        assert_eq!(date(&json!("0000-00-00")), Ok(None));
-        for wrong in ["17.05.2024", "2024-05-1", "2024-05-17x", "2024-13-01", "мая 17-го, год"] {
-            assert!(date(&json!(wrong)).is_err(), "{wrong}");
-        }
-        assert_eq!(datetime(&json!("2024-05-17 14:05:06")), Ok(Some(civil::date(2024, 5, 17).at(14, 5, 6, 0))));
-        assert_eq!(time(&json!("09:00")), Ok(Some(civil::time(9, 0, 0, 0))));
-        assert_eq!(time(&json!("9:05:30")), Ok(Some(civil::time(9, 5, 30, 0))));
-        assert_eq!(time(&json!("24:00")), Ok(Some(civil::time(23, 59, 0, 0))));
-        assert!(time(&json!("9")).is_err());
-        assert!(time(&json!("25:00")).is_err());
-    }
-
-    #[test]
-    fn an_empty_list_is_an_empty_map_and_a_list_of_pairs_is_a_map() {
-        let value = json!({"a": [], "b": {"k": "v"}, "c": [{"code": "k", "value": "v"}], "d": null, "e": 5});
-        let node = Node::root("x", &value);
-        let fields = node.fields().expect("object");
-        assert!(fields.extra("a").expect("empty").is_empty());
-        assert_eq!(fields.extra("b").expect("map")["k"], json!("v"));
-        assert_eq!(fields.extra("c").expect("pairs")["k"], json!("v"));
-        assert!(fields.extra("d").expect("null").is_empty());
-        assert_eq!(fields.extra("e").expect_err("number").to_string(), "x.e: a list expected");
-        assert!(fields.object("a").expect("empty").is_none());
-    }
-
-    #[test]
-    fn sums_are_written_as_short_exact_numbers() {
-        for (kopecks, text) in [(31_250, "312.5"), (314_000, "3140"), (5, "0.05"), (-5, "-0.05"), (0, "0")] {
-            assert_eq!(money_number(Kopecks(kopecks)).to_string(), text);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_json_makes_a_reader_panic(value in any_json()) {
-            let _ = (text(&value), decimal(&value), money(&value), integer(&value), flag(&value), vat(&value));
-            let _ = (grams(&value), millimetres(&value), date(&value), datetime(&value), time(&value));
-        }
-
-        #[test]
-        fn a_written_sum_reads_back(kopecks in any::<i32>()) {
-            let sum = Kopecks(i64::from(kopecks));
-            prop_assert_eq!(money(&money_number(sum)), Ok(Some(sum)));
-        }
-    }
-}
+mod tests;

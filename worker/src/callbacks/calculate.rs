@@ -182,13 +182,8 @@ mod tests {
             service: Some(code.into()),
             service_name: Some(name.into()),
             price: Kopecks(price),
-            town_from_code: None,
-            town_to_code: None,
-            mass: None,
-            zone: None,
             min_days: Some(1),
             max_days: None,
-            min_date: None,
         }
     }
 

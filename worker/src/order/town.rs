@@ -1,7 +1,7 @@
 //! The town of an order in MeaSoft's list: looked up, or asked about.
 
 use shared::domain::Language;
-use shared::measoft::{Limit, MeasoftError, NamePart, Town, TownQuery};
+use shared::measoft::{Limit, MeasoftError, Town, TownQuery};
 use shared::message::{GiveUp, Outcome, RetryWhy};
 use shared::reason;
 use shared::retailcrm::address;
@@ -55,13 +55,7 @@ fn index(address: &Address) -> Option<&str> {
 }
 
 fn by_name(name: &str, country: Option<String>) -> TownQuery {
-    TownQuery::Name {
-        part: NamePart::Starts,
-        text: name.to_owned(),
-        region: None,
-        country,
-        limit: Some(Limit { from: 0, count: ROWS }),
-    }
+    TownQuery::Name { starts: name.to_owned(), country, limit: Some(Limit { from: 0, count: ROWS }) }
 }
 
 async fn ask(tools: &Tools, active: &ActiveIntegration, query: &TownQuery) -> Result<Vec<Town>, Failed> {

@@ -200,7 +200,6 @@ mod tests {
     fn who_took_the_order_is_not_kept_but_why_it_failed_is() {
         let mut row = status_row("A-1", "COMPLETE", 10);
         row.deliveredto = Some("Петрова А. С.".into());
-        row.receiver_person = Some("Петрова".into());
         let kept = serde_json::to_string(&Facts::of(&row)).expect("json");
         assert!(!kept.contains("Петрова"), "{kept}");
         row.status = Some(status("CANCELED", 10));

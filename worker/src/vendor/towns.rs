@@ -247,12 +247,8 @@ mod tests {
             name: name.into(),
             region_code: Some(region.0.into()),
             region_name: Some(region.1.into()),
-            fiascode: None,
-            kladrcode: None,
             shortname: Some(short.into()),
             typename: Some(kind.into()),
-            latitude: None,
-            longitude: None,
         }
     }
 
@@ -432,9 +428,8 @@ mod tests {
 
     fn asked_of(lists: &Lists) -> Vec<String> {
         let said = |query: &TownQuery| match query {
-            TownQuery::Name { text, country, .. } => format!("{text} in {}", country.as_deref().unwrap_or("-")),
+            TownQuery::Name { starts, country, .. } => format!("{starts} in {}", country.as_deref().unwrap_or("-")),
             TownQuery::Zipcode(index) => format!("index {index}"),
-            other => panic!("{other:?}"),
         };
         lists.asked.lock().expect("lock").drain(..).map(|query| said(&query)).collect()
     }

@@ -5,18 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use jiff::tz::{TimeZone, offset};
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use shared::domain::{CrmOrderId, Kopecks, OrderNumber, Secret};
+use shared::domain::{CrmOrderId, Kopecks, OrderNumber};
 use shared::retailcrm::wire::order::read_single;
 use shared::retailcrm::wire::references::DeliveryPaymentType;
 use shared::retailcrm::{
-    AccountSettings, Credentials, Crm, CrmError, Deleted, DeliveryType, HistoryFrom, HistoryPage, IntegrationModule,
-    ModuleInfo, NewPayment, Order, OrderStatus, OrdersPage, PaymentPatch, PaymentStatus, PaymentType, ProductStatus,
-    Site, Status, Store, SystemInfo, TrackingUpdate, Unreadable,
+    AccountSettings, Answer, Credentials, Crm, CrmError, Deleted, DeliveryType, HistoryFrom, HistoryPage,
+    IntegrationModule, ModuleInfo, NewPayment, Order, OrdersPage, PaymentPatch, PaymentStatus, PaymentType,
+    ProductStatus, Status, TrackingUpdate, Unreadable,
 };
 
 use crate::measoft::Content;
@@ -382,8 +381,6 @@ fn document(id: i64, saved: &Saved, made: Option<Timestamp>, external_id: Option
     })
 }
 
-type Answer<'a, T> = BoxFuture<'a, Result<T, CrmError>>;
-
 fn nothing<'a, T: Default + Send + 'a>() -> Answer<'a, T> {
     async { Ok(T::default()) }.boxed()
 }
@@ -438,25 +435,12 @@ impl Crm for FakeCrm {
     }
 
     fn payment_types(&self) -> Answer<'_, Vec<PaymentType>> {
-        let cash = PaymentType {
-            code: "cash".to_owned(),
-            name: "Наличные".to_owned(),
-            active: true,
-            integration_module: false,
-            delivery_types: Vec::new(),
-            payment_statuses: Vec::new(),
-            sites: Vec::new(),
-        };
+        let cash = PaymentType { code: "cash".to_owned(), active: true, integration_module: false };
         async move { Ok(vec![cash]) }.boxed()
     }
     fn payment_statuses(&self) -> Answer<'_, Vec<PaymentStatus>> {
-        let all = [("not-paid", false), (PAID, true)].map(|(code, payment_complete)| PaymentStatus {
-            code: code.to_owned(),
-            name: code.to_owned(),
-            active: true,
-            payment_complete,
-            payment_types: Vec::new(),
-        });
+        let all = [("not-paid", false), (PAID, true)]
+            .map(|(code, payment_complete)| PaymentStatus { code: code.to_owned(), payment_complete });
         async move { Ok(all.to_vec()) }.boxed()
     }
     fn product_statuses(&self) -> Answer<'_, Vec<ProductStatus>> {
@@ -464,38 +448,23 @@ impl Crm for FakeCrm {
     }
     fn delivery_types(&self) -> Answer<'_, Vec<DeliveryType>> {
         let all = ["courier-0", "courier-1", "post"].map(|code| DeliveryType {
-            id: None,
             code: code.to_owned(),
-            name: code.to_owned(),
             active: true,
             integration_code: None,
             payment_types: vec![DeliveryPaymentType { code: "cash".to_owned(), cod: Some(true) }],
-            sites: Vec::new(),
         });
         async move { Ok(all.to_vec()) }.boxed()
     }
     fn statuses(&self) -> Answer<'_, Vec<Status>> {
         nothing()
     }
-    fn sites(&self) -> Answer<'_, Vec<Site>> {
-        nothing()
-    }
-    fn stores(&self) -> Answer<'_, Vec<Store>> {
-        nothing()
-    }
     fn credentials(&self) -> Answer<'_, Credentials> {
-        nothing()
-    }
-    fn system_info(&self) -> Answer<'_, SystemInfo> {
         nothing()
     }
     fn settings(&self) -> Answer<'_, AccountSettings> {
         nothing()
     }
-    fn order_statuses<'a>(&'a self, _: &'a [CrmOrderId]) -> Answer<'a, Vec<OrderStatus>> {
-        nothing()
-    }
-    fn orders_by_status<'a>(&'a self, _: &'a [String], _: &'a [String], _: u64) -> Answer<'a, OrdersPage> {
+    fn orders_by_delivery_types<'a>(&'a self, _: &'a [String], _: u64) -> Answer<'a, OrdersPage> {
         absent()
     }
     fn history(&self, from: HistoryFrom, _: u32) -> Answer<'_, HistoryPage> {
@@ -556,9 +525,6 @@ impl Crm for FakeCrm {
         absent()
     }
     fn edit_module<'a>(&'a self, _: &'a IntegrationModule) -> Answer<'a, ModuleInfo> {
-        absent()
-    }
-    fn update_scopes<'a>(&'a self, _: &'a str, _: &'a [&'a str]) -> Answer<'a, Secret> {
         absent()
     }
 }

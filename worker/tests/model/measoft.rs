@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bridge_worker::order::prepayment::PREPAYMENT;
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, offset};
 use jiff::{Timestamp, ToSpan};
@@ -750,45 +749,32 @@ fn fill(shipment: &mut Shipment, order: &NewOrder, next_code: &mut u32) {
 }
 
 fn row_of(s: &Shipment) -> StatusRow {
-    let mut row: StatusRow = serde_json::from_value(serde_json::json!({})).expect("every field may be absent");
-    row.orderno = Some(s.orderno.clone());
-    row.ordercode = Some(s.ordercode.clone());
-    let status = |code: &str, at: Timestamp| Status {
-        code: StatusCode::parse(code),
-        title: None,
-        eventtime: None,
-        createtime_gmt: Some(at),
-        message: None,
-        store: None,
-    };
-    row.status = Some(status(s.status, s.changed_at));
-    row.history = s.past.iter().map(|(code, at)| status(code, *at)).collect();
-    row.price = Some(s.price);
-    row.paytype = Some("CASH".to_owned());
-    row.receiver_phones = vec![s.phone.clone()];
-    row.items = s
+    let status = |code: &str, at: Timestamp| Status { code: StatusCode::parse(code), createtime_gmt: Some(at) };
+    let items = s
         .lines
         .iter()
         .map(|line| StatusItem {
             code: Some(line.code.clone()),
             extcode: Some(line.extcode.clone()),
-            name: None,
             quantity: line.quantity,
             retprice: line.price,
-            vat: None,
-            mass: None,
-            barcode: None,
-            article: None,
             returns: 0,
         })
         .collect();
-    if s.status == "CANCELED" && s.cancelled_by_us {
-        row.deliveredto = Some("Отменено заказчиком".to_owned());
+    let is_ours = s.status == "CANCELED" && s.cancelled_by_us;
+    StatusRow {
+        orderno: Some(s.orderno.clone()),
+        ordercode: Some(s.ordercode.clone()),
+        status: Some(status(s.status, s.changed_at)),
+        history: s.past.iter().map(|(code, at)| status(code, *at)).collect(),
+        price: Some(s.price),
+        paytype: Some("CASH".to_owned()),
+        receiver_phones: vec![s.phone.clone()],
+        deliveredto: is_ours.then(|| "Отменено заказчиком".to_owned()),
+        items,
+        ..StatusRow::default()
     }
-    row
 }
-
-type Answer<'a, T> = BoxFuture<'a, Result<T, MeasoftError>>;
 
 impl Courier for Account {
     fn new_orders<'a>(&'a self, orders: &'a [NewOrder]) -> Answer<'a, Vec<CreateRow>> {
@@ -836,14 +822,6 @@ impl Courier for Account {
     }
 
     fn towns<'a>(&'a self, _: &'a TownQuery) -> Answer<'a, Vec<Town>> {
-        async { Ok(Vec::new()) }.boxed()
-    }
-
-    fn regions<'a>(&'a self, _: Option<&'a str>) -> Answer<'a, Vec<Region>> {
-        async { Ok(Vec::new()) }.boxed()
-    }
-
-    fn streets<'a>(&'a self, _: &'a str, _: &'a str, _: Option<Limit>) -> Answer<'a, Vec<Street>> {
         async { Ok(Vec::new()) }.boxed()
     }
 

@@ -1,16 +1,15 @@
 //! `calculator`: prices and terms of delivery (measoft-api.md §17).
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
+use crate::debug::debug_by;
 use crate::domain::{Grams, Kopecks};
 use crate::measoft::account::Account;
 use crate::measoft::op::Op;
 use crate::measoft::wire::document::{Auth, Document, given};
-use crate::measoft::wire::element::Element;
+use crate::measoft::wire::element::{Element, row};
 use crate::measoft::wire::neworder::{Package, PayType, write_packages, write_town};
-use crate::measoft::wire::value::{count, date_text, kilograms, money};
+use crate::measoft::wire::value::{count, money};
 
 /// What is to be delivered, and where to. With `town_from` the documented form of the
 /// request is used; without it the newer one, which starts at the client's own address.
@@ -39,39 +38,31 @@ pub struct CalcRequest {
     pub service: Option<String>,
 }
 
-impl fmt::Debug for CalcRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CalcRequest")
-            .field("town", &self.town)
-            .field("pvz", &self.pvz)
-            .field("weight", &self.weight)
-            .field("service", &self.service)
-            .finish_non_exhaustive()
+debug_by! { CalcRequest: town, pvz, weight, service; }
+
+row! {
+    /// One delivery mode with its price; a mode without one cannot be offered.
+    #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Tariff(row) {
+        /// Code of the mode.
+        pub service: Option<String> = row.owned_text("service"),
+        pub service_name: Option<String> = row.child("service").and_then(|service| service.owned_attribute("name")),
+        /// In the currency of the courier's price list.
+        pub price: Kopecks = {
+            let price = row.attribute("price").or_else(|| row.child_text("price"));
+            money(price, "price").ok().flatten()?
+        },
+        /// Working days.
+        pub min_days: Option<u32> = days(row, "mindeliverydays"),
+        /// Working days.
+        pub max_days: Option<u32> = days(row, "maxdeliverydays"),
     }
 }
 
-/// One delivery mode with its price.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tariff {
-    /// Code of the mode.
-    pub service: Option<String>,
-    pub service_name: Option<String>,
-    /// In the currency of the courier's price list.
-    pub price: Kopecks,
-    pub town_from_code: Option<String>,
-    pub town_to_code: Option<String>,
-    pub mass: Option<Grams>,
-    /// A number or a text.
-    pub zone: Option<String>,
-    /// Working days.
-    pub min_days: Option<u32>,
-    /// Working days.
-    pub max_days: Option<u32>,
-    /// Earliest date, `YYYY-MM-DD`.
-    pub min_date: Option<String>,
+fn days(row: &Element, name: &'static str) -> Option<u32> {
+    count(row.child_text(name), name).ok().flatten()
 }
 
-#[must_use]
 pub fn write_calculator(account: &Account, request: &CalcRequest) -> String {
     let mut document = Document::new(Op::Calculator, &[], Auth::Full(account));
     match given(request.town_from.as_deref()) {
@@ -133,24 +124,6 @@ fn write_order(document: &mut Document, request: &CalcRequest) {
     document.close("order");
 }
 
-/// Rows with a readable price; a mode without one cannot be offered.
 pub(crate) fn read_tariffs(root: &Element) -> Vec<Tariff> {
-    root.children("calc").filter_map(read_tariff).collect()
-}
-
-fn read_tariff(row: &Element) -> Option<Tariff> {
-    let price = row.attribute("price").or_else(|| row.child_text("price"));
-    let days = |name: &'static str| count(row.child_text(name), name).ok().flatten();
-    Some(Tariff {
-        service: row.owned_text("service"),
-        service_name: row.child("service").and_then(|service| service.owned_attribute("name")),
-        price: money(price, "price").ok().flatten()?,
-        town_from_code: row.child("townfrom").and_then(|town| town.owned_attribute("code")),
-        town_to_code: row.child("townto").and_then(|town| town.owned_attribute("code")),
-        mass: kilograms(row.child_text("mass"), "mass").ok().flatten(),
-        zone: row.owned_text("zone"),
-        min_days: days("mindeliverydays"),
-        max_days: days("maxdeliverydays"),
-        min_date: date_text(row.child_text("mindeliverydate")),
-    })
+    root.children("calc").filter_map(Tariff::read).collect()
 }

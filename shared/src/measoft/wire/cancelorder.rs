@@ -24,26 +24,22 @@ pub struct CancelRow {
 }
 
 impl CancelRow {
-    #[must_use]
     pub const fn is_ok(&self) -> bool {
         self.code == 0
     }
 
     /// What a refusal means; `None` for success.
-    #[must_use]
     pub fn verdict(&self) -> Option<Verdict> {
         let text = codes::search_text(self.text_ru.as_deref(), self.text_en.as_deref());
         (!self.is_ok()).then(|| codes::classify(Op::CancelOrder, Some(self.code), &text))
     }
 
     /// The vendor's own words in the wanted language, else in the other one.
-    #[must_use]
     pub fn text(&self, lang: Language) -> Option<&str> {
         codes::pick_text(lang, self.text_ru.as_deref(), self.text_en.as_deref())
     }
 }
 
-#[must_use]
 pub fn write_cancelorder(account: &Account, orderno: &OrderNo, ordercode: Option<&str>) -> String {
     let mut document = Document::new(Op::CancelOrder, &[], Auth::Full(account));
     document.empty("order", &[("orderno", orderno.as_str()), ("ordercode", ordercode.unwrap_or_default())]);

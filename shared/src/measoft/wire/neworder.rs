@@ -1,17 +1,19 @@
 //! `neworder` and `editorder`: one structure, two roots (measoft-api.md §7, §8).
 
-use std::fmt;
+mod write;
 
 use serde::{Deserialize, Serialize};
 
+use crate::debug::{debug_by, hidden_debug};
 use crate::domain::{Grams, Kopecks, Language, Millimetres, OrderNo};
-use crate::measoft::account::Account;
 use crate::measoft::class::Verdict;
 use crate::measoft::op::Op;
-use crate::measoft::wire::document::{Auth, Document, given};
 use crate::measoft::wire::element::Element;
 use crate::measoft::wire::value::{error_code, money};
 use crate::measoft::{codes, mask};
+
+pub use write::{write_editorder, write_neworder};
+pub(crate) use write::{write_packages, write_town};
 
 /// Everything MeaSoft is told about a shipment. The worker stores and hashes it, so the
 /// serialised form is stable: new fields are optional.
@@ -58,7 +60,6 @@ pub struct NewOrder {
 
 impl NewOrder {
     /// An order with nothing but what is required.
-    #[must_use]
     pub fn new(orderno: OrderNo, receiver: Receiver, paytype: PayType) -> Self {
         Self {
             orderno,
@@ -89,23 +90,11 @@ impl NewOrder {
     }
 }
 
-/// Hides everything about people; shows what helps to tell two orders apart.
-impl fmt::Debug for NewOrder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NewOrder")
-            .field("orderno", &self.orderno)
-            .field("paytype", &self.paytype)
-            .field("service", &self.service)
-            .field("weight", &self.weight)
-            .field("places", &self.places)
-            .field("price", &self.price)
-            .field("delivery_price", &self.delivery_price)
-            .field("declared", &self.declared)
-            .field("items", &self.items)
-            .field("packages", &self.packages.len())
-            .finish_non_exhaustive()
-    }
+// Hides everything about people; shows what helps to tell two orders apart.
+debug_by! {
+    NewOrder: orderno, paytype, service, weight, places, price, delivery_price, declared, items;
 }
+hidden_debug!(Sender, Receiver);
 
 /// Where the courier picks the shipment up. Empty fields fall back to the client's own.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,12 +110,6 @@ pub struct Sender {
     pub time_min: Option<String>,
     /// `HH:MM`.
     pub time_max: Option<String>,
-}
-
-impl fmt::Debug for Sender {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Sender([hidden])")
-    }
 }
 
 /// Who gets the shipment. The platform requires company or person, address and phone.
@@ -156,12 +139,6 @@ pub struct Receiver {
     pub delivery_pin: Option<String>,
 }
 
-impl fmt::Debug for Receiver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Receiver([hidden])")
-    }
-}
-
 /// How the receiver pays (§16.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -177,7 +154,6 @@ pub enum PayType {
 impl PayType {
     pub const ALL: [Self; 4] = [Self::Cash, Self::Card, Self::No, Self::Other];
 
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Cash => "CASH",
@@ -189,7 +165,6 @@ impl PayType {
 
     /// Reads the vendor's word. `OPTION` (the receiver chooses) occurs in answers only and
     /// is none of these.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
@@ -203,7 +178,7 @@ pub struct Fee {
 }
 
 /// One line of goods (§7.2).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     /// Our line id, unique in the order; statuses bring it back.
     pub extcode: String,
@@ -232,25 +207,8 @@ pub struct Item {
 
 impl Item {
     /// A line of goods with nothing but what every line has.
-    #[must_use]
     pub fn goods(extcode: impl Into<String>, name: impl Into<String>, quantity: u32, retprice: Kopecks) -> Self {
-        Self {
-            extcode: extcode.into(),
-            code: None,
-            name: name.into(),
-            quantity,
-            mass: None,
-            retprice,
-            inshprice: None,
-            vat: None,
-            barcode: None,
-            text_article: None,
-            length: None,
-            width: None,
-            height: None,
-            kind: ItemKind::Goods,
-            government_code: None,
-        }
+        Self { extcode: extcode.into(), name: name.into(), quantity, retprice, ..Self::default() }
     }
 }
 
@@ -270,7 +228,6 @@ pub enum ItemKind {
 
 impl ItemKind {
     /// The vendor's number.
-    #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
             Self::Goods => "1",
@@ -332,19 +289,16 @@ pub struct CreateRow {
 }
 
 impl CreateRow {
-    #[must_use]
     pub const fn is_ok(&self) -> bool {
         self.code == 0
     }
 
     /// What a refusal means; `None` for success. `op` is `NewOrder` or `EditOrder`.
-    #[must_use]
     pub fn verdict(&self, op: Op) -> Option<Verdict> {
         (!self.is_ok()).then(|| codes::classify(op, Some(self.code), &self.search_text()))
     }
 
     /// The vendor's own words in the wanted language, else in the other one.
-    #[must_use]
     pub fn text(&self, lang: Language) -> Option<&str> {
         codes::pick_text(lang, self.text_ru.as_deref(), self.text_en.as_deref())
     }
@@ -352,25 +306,6 @@ impl CreateRow {
     fn search_text(&self) -> String {
         codes::search_text(self.text_ru.as_deref(), self.text_en.as_deref())
     }
-}
-
-/// A `neworder` request for one or more orders. `newfolder` stays `NO`: it groups
-/// shipments and has nothing to do with repeats.
-#[must_use]
-pub fn write_neworder(account: &Account, orders: &[NewOrder]) -> String {
-    let mut document = Document::new(Op::NewOrder, &[("newfolder", "NO")], Auth::Full(account));
-    for order in orders {
-        write_order(&mut document, order, Op::NewOrder);
-    }
-    document.finish()
-}
-
-/// An `editorder` request: the complete order, with the codes of existing lines.
-#[must_use]
-pub fn write_editorder(account: &Account, order: &NewOrder) -> String {
-    let mut document = Document::new(Op::EditOrder, &[], Auth::Full(account));
-    write_order(&mut document, order, Op::EditOrder);
-    document.finish()
 }
 
 /// Rows with a readable number and code; others are left out, so that their orders count
@@ -389,171 +324,4 @@ fn read_create_row(row: &Element) -> Option<CreateRow> {
         text_en: row.attribute("errormsg").or_else(|| row.text()).map(mask::scrub),
         orderprice: money(row.attribute("orderprice"), "orderprice").ok().flatten(),
     })
-}
-
-fn write_order(document: &mut Document, order: &NewOrder, op: Op) {
-    document.open("order", &[("orderno", order.orderno.as_str())]);
-    if op == Op::NewOrder {
-        document.optional("barcode", order.barcode.as_deref());
-    }
-    if let Some(sender) = &order.sender {
-        write_sender(document, sender);
-    }
-    write_receiver(document, &order.receiver);
-    document.yes_no("return", order.return_goods);
-    document.optional("weight", order.weight.map(Grams::kilograms).as_deref());
-    document.optional("quantity", order.places.map(|n| n.to_string()).as_deref());
-    document.leaf("paytype", order.paytype.as_str());
-    document.optional("service", order.service.as_deref());
-    document.optional("type", order.kind.as_deref());
-    document.optional("price", order.price.map(|sum| sum.to_string()).as_deref());
-    if let Some(fee) = order.delivery_price {
-        document.leaf_with("deliveryprice", &[("VATrate", &fee.vat.to_string())], &fee.sum.to_string());
-    }
-    document.optional("inshprice", order.declared.map(|sum| sum.to_string()).as_deref());
-    document.yes_no("receiverpays", order.receiver_pays);
-    document.optional("enclosure", order.enclosure.as_deref());
-    document.optional("instruction", order.instruction.as_deref());
-    document.optional("department", order.department.as_deref());
-    document.optional("costcode", order.costcode.as_deref());
-    document.yes_no("pickup", order.pickup);
-    document.yes_no("acceptpartially", order.accept_partially);
-    if !order.items.is_empty() {
-        document.open("items", &[]);
-        for item in &order.items {
-            write_item(document, item, op);
-        }
-        document.close("items");
-    }
-    write_packages(document, &order.packages);
-    if let Some(set) = &order.delivery_set {
-        write_delivery_set(document, set);
-    }
-    if !order.adv_prices.is_empty() {
-        document.open("advprices", &[]);
-        for service in &order.adv_prices {
-            document.open("advprice", &[]);
-            document.leaf("code", &service.code);
-            document.leaf("value", &service.value);
-            document.close("advprice");
-        }
-        document.close("advprices");
-    }
-    document.close("order");
-}
-
-fn write_sender(document: &mut Document, sender: &Sender) {
-    document.open("sender", &[]);
-    document.optional("company", sender.company.as_deref());
-    document.optional("person", sender.person.as_deref());
-    document.optional("phone", sender.phone.as_deref());
-    document.optional("town", sender.town.as_deref());
-    document.optional("address", sender.address.as_deref());
-    document.optional("date", sender.date.as_deref());
-    document.optional("time_min", sender.time_min.as_deref());
-    document.optional("time_max", sender.time_max.as_deref());
-    document.close("sender");
-}
-
-fn write_receiver(document: &mut Document, receiver: &Receiver) {
-    document.open("receiver", &[]);
-    document.optional("company", receiver.company.as_deref());
-    document.optional("person", receiver.person.as_deref());
-    document.optional("phone", receiver.phone.as_deref());
-    document.optional("zipcode", receiver.zipcode.as_deref());
-    write_town(document, receiver.town.as_deref(), receiver.regioncode.as_deref(), receiver.country.as_deref());
-    document.optional("address", receiver.address.as_deref());
-    document.optional("pvz", receiver.pvz.as_deref());
-    document.optional("date", receiver.date.as_deref());
-    document.optional("time_min", receiver.time_min.as_deref());
-    document.optional("time_max", receiver.time_max.as_deref());
-    document.optional("inn", receiver.inn.as_deref());
-    document.optional("deliveryPIN", receiver.delivery_pin.as_deref());
-    document.close("receiver");
-}
-
-/// `town` with its two optional attributes; nothing without a town.
-pub(crate) fn write_town(document: &mut Document, town: Option<&str>, regioncode: Option<&str>, country: Option<&str>) {
-    let Some(town) = given(town) else { return };
-    let mut attributes = Vec::new();
-    push_given(&mut attributes, "regioncode", regioncode);
-    push_given(&mut attributes, "country", country);
-    document.leaf_with("town", &attributes, town);
-}
-
-fn write_item(document: &mut Document, item: &Item, op: Op) {
-    let quantity = item.quantity.to_string();
-    let mass = item.mass.map(Grams::kilograms);
-    let retprice = item.retprice.to_string();
-    let inshprice = item.inshprice.map(|sum| sum.to_string());
-    let vat = item.vat.map(|vat| vat.to_string());
-    let [length, width, height] = [item.length, item.width, item.height].map(centimetres);
-    let mut attributes = Vec::with_capacity(16);
-    if op == Op::EditOrder {
-        push_given(&mut attributes, "code", item.code.as_deref());
-    }
-    push_given(&mut attributes, "extcode", Some(&item.extcode));
-    attributes.push(("quantity", quantity.as_str()));
-    push_given(&mut attributes, "mass", mass.as_deref());
-    attributes.push(("retprice", retprice.as_str()));
-    push_given(&mut attributes, "inshprice", inshprice.as_deref());
-    push_given(&mut attributes, "VATrate", vat.as_deref());
-    push_given(&mut attributes, "barcode", item.barcode.as_deref());
-    push_given(&mut attributes, "textArticle", item.text_article.as_deref());
-    push_given(&mut attributes, "length", length.as_deref());
-    push_given(&mut attributes, "width", width.as_deref());
-    push_given(&mut attributes, "height", height.as_deref());
-    attributes.push(("type", item.kind.code()));
-    push_given(&mut attributes, "governmentCode", item.government_code.as_deref());
-    document.leaf_with("item", &attributes, item.name.trim());
-}
-
-/// The `packages` container; nothing without places.
-pub(crate) fn write_packages(document: &mut Document, packages: &[Package]) {
-    if packages.is_empty() {
-        return;
-    }
-    document.open("packages", &[]);
-    for package in packages {
-        let mass = package.mass.map(Grams::kilograms);
-        let [length, width, height] = [package.length, package.width, package.height].map(centimetres);
-        let quantity = package.quantity.map(|n| n.to_string());
-        let mut attributes = Vec::with_capacity(8);
-        push_given(&mut attributes, "code", package.code.as_deref());
-        push_given(&mut attributes, "strbarcode", package.strbarcode.as_deref());
-        push_given(&mut attributes, "mass", mass.as_deref());
-        push_given(&mut attributes, "length", length.as_deref());
-        push_given(&mut attributes, "width", width.as_deref());
-        push_given(&mut attributes, "height", height.as_deref());
-        push_given(&mut attributes, "quantity", quantity.as_deref());
-        push_given(&mut attributes, "message", package.message.as_deref());
-        match given(package.name.as_deref()) {
-            Some(name) => document.leaf_with("package", &attributes, name),
-            None => document.empty("package", &attributes),
-        }
-    }
-    document.close("packages");
-}
-
-fn write_delivery_set(document: &mut Document, set: &DeliverySet) {
-    let above = set.above_price.to_string();
-    let back = set.return_price.to_string();
-    let vat = set.vat.map(|vat| vat.to_string());
-    let mut attributes = vec![("above_price", above.as_str()), ("return_price", back.as_str())];
-    push_given(&mut attributes, "VATrate", vat.as_deref());
-    document.open("deliveryset", &attributes);
-    for (below_sum, price) in &set.below {
-        document.empty("below", &[("below_sum", &below_sum.to_string()), ("price", &price.to_string())]);
-    }
-    document.close("deliveryset");
-}
-
-fn centimetres(length: Option<Millimetres>) -> Option<String> {
-    length.map(|length| length.centimetres().to_string())
-}
-
-fn push_given<'a>(attributes: &mut Vec<(&'static str, &'a str)>, name: &'static str, value: Option<&'a str>) {
-    if let Some(value) = given(value) {
-        attributes.push((name, value));
-    }
 }

@@ -5,7 +5,6 @@ use crate::measoft::op::Op;
 use crate::measoft::wire::document::{Auth, Document};
 use crate::measoft::wire::element::Element;
 
-#[must_use]
 pub fn write_client(account: &Account) -> String {
     Document::new(Op::Client, &[], Auth::Full(account)).finish()
 }

@@ -42,12 +42,6 @@ pub(crate) fn count(text: Option<&str>, field: &'static str) -> Result<Option<u3
     number.to_u32().map(Some).ok_or(bad)
 }
 
-/// A percentage; what is no small whole number is taken as not given, nothing depends on it.
-pub(crate) fn percent(text: Option<&str>) -> Option<u8> {
-    let number: Decimal = text?.parse().ok()?;
-    number.is_integer().then(|| number.to_u8()).flatten()
-}
-
 /// `YYYY-MM-DD HH:MM:SS` in GMT. The database's zero date counts as not given.
 pub(crate) fn moment_gmt(text: Option<&str>, field: &'static str) -> Result<Option<jiff::Timestamp>, BadValue> {
     let bad = BadValue { field, expected: "a moment" };
@@ -91,8 +85,6 @@ mod tests {
         assert_eq!(count(Some("2.000"), "quantity"), Ok(Some(2)));
         assert!(count(Some("0.5"), "quantity").is_err());
         assert!(count(Some("-1"), "quantity").is_err());
-        assert_eq!(percent(Some("22")), Some(22));
-        assert_eq!(percent(Some("без НДС")), None);
     }
 
     #[test]

@@ -14,7 +14,6 @@ use crate::measoft::wire::element::Element;
 pub(crate) const PDF_START: &[u8] = b"%PDF";
 
 /// `form` is the courier service's code of a printing form.
-#[must_use]
 pub fn write_waybill(account: &Account, orders: &[OrderNo], form: &str) -> String {
     let mut document = Document::new(Op::Waybill, &[], Auth::Full(account));
     document.open("orders", &[]);

@@ -3,17 +3,29 @@
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use crate::retailcrm::tolerant::{Fields, Misread, Node, text};
+use crate::retailcrm::tolerant::{Misread, Node, object, text};
 
-/// What the API key may do (`GET /api/credentials`).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Credentials {
-    pub scopes: Vec<String>,
-    /// `access_full` or `access_selective`.
-    pub site_access: Option<String>,
-    pub sites_available: Vec<String>,
-    /// Method paths; deprecated in favour of the scopes.
-    pub credentials: Vec<String>,
+object! {
+    /// What the API key may do (`GET /api/credentials`).
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct Credentials(c) {
+        pub scopes: Vec<String> = c.texts("scopes")?,
+        /// `access_full` or `access_selective`.
+        pub site_access: Option<String> = c.lax("siteAccess", text),
+        pub sites_available: Vec<String> = c.texts("sitesAvailable")?,
+    }
+
+    /// Settings of the account; also the body of the `settings` callback.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct AccountSettings(s) {
+        /// IANA name, `Europe/Moscow`. Every date-time without offset is in this zone. Stands as
+        /// `{"value": …, "updated_at": …}`, or bare.
+        pub timezone: Option<String> = match s.object("timezone") {
+            Ok(Some(setting)) => setting.lax("value", text),
+            Ok(None) => None,
+            Err(_) => s.lax("timezone", text),
+        },
+    }
 }
 
 impl Credentials {
@@ -32,26 +44,12 @@ impl Credentials {
     pub const VITAL_SCOPES: [&'static str; 2] = ["order_read", "reference_read"];
 
     /// Whether the key, by its own scopes, may do what every order needs.
-    #[must_use]
     pub fn lets_us_work(&self) -> bool {
         !self.missing_scopes().iter().any(|scope| Self::VITAL_SCOPES.contains(scope))
     }
 
-    /// # Errors
-    /// [`Misread`] when a list is no list.
-    pub fn read(answer: &Value) -> Result<Self, Misread> {
-        let c = Node::root("credentials", answer).fields()?;
-        Ok(Self {
-            scopes: c.texts("scopes")?,
-            site_access: c.lax("siteAccess", text),
-            sites_available: c.texts("sitesAvailable")?,
-            credentials: c.texts("credentials").unwrap_or_default(),
-        })
-    }
-
     /// The needed scopes that the key lacks. Empty too when the account names no scopes
     /// (older installations list method paths only).
-    #[must_use]
     pub fn missing_scopes(&self) -> Vec<&'static str> {
         if self.scopes.is_empty() {
             return Vec::new();
@@ -60,64 +58,18 @@ impl Credentials {
     }
 }
 
-/// Addresses and version of the account (`GET /api/system-info`, works without a key).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SystemInfo {
-    pub system_version: Option<String>,
-    pub public_url: Option<String>,
-    /// Does not change when the account is renamed: the account's identity.
-    pub technical_url: Option<String>,
-}
-
-impl SystemInfo {
-    /// # Errors
-    /// [`Misread`] when a field is no text.
-    pub fn read(answer: &Value) -> Result<Self, Misread> {
-        let s = Node::root("system-info", answer).fields()?;
-        Ok(Self {
-            system_version: s.lax("systemVersion", text),
-            public_url: s.get("publicUrl", text)?,
-            technical_url: s.get("technicalUrl", text)?,
-        })
-    }
-}
-
-/// Settings of the account; also the body of the `settings` callback.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AccountSettings {
-    /// IANA name, `Europe/Moscow`. Every date-time without offset is in this zone.
-    pub timezone: Option<String>,
-    pub default_currency: Option<String>,
-    pub system_language: Option<String>,
-}
-
 impl AccountSettings {
     /// Reads the object under `settings`.
     ///
     /// # Errors
     /// [`Misread`] when it is no object.
-    pub fn read(settings: &Value) -> Result<Self, Misread> {
-        let s = Node::root("settings", settings).fields()?;
-        Ok(Self {
-            timezone: value_of(&s, "timezone"),
-            default_currency: value_of(&s, "default_currency"),
-            system_language: value_of(&s, "system_language"),
-        })
+    pub fn parse(settings: &Value) -> Result<Self, Misread> {
+        Node::root("settings", settings).read(Self::read)
     }
 
     /// The zone, when it is named and known here.
-    #[must_use]
     pub fn time_zone(&self) -> Option<TimeZone> {
         TimeZone::get(self.timezone.as_deref()?).ok()
-    }
-}
-
-/// `{"value": …, "updated_at": …}`, or the bare value.
-fn value_of(fields: &Fields<'_>, name: &str) -> Option<String> {
-    match fields.object(name) {
-        Ok(Some(setting)) => setting.lax("value", text),
-        Ok(None) => None,
-        Err(_) => fields.lax(name, text),
     }
 }
 
@@ -129,7 +81,8 @@ mod tests {
 
     #[test]
     fn credentials_name_what_the_key_lacks() {
-        let credentials = Credentials::read(&samples::read("credentials.json")).expect("read");
+        let credentials =
+            Node::root("credentials", &samples::read("credentials.json")).read(Credentials::read).expect("read");
         assert_eq!(credentials.site_access.as_deref(), Some("access_full"));
         assert_eq!(credentials.sites_available, ["main-shop", "second-shop"]);
         assert!(credentials.missing_scopes().is_empty());
@@ -142,21 +95,15 @@ mod tests {
     }
 
     #[test]
-    fn system_info_and_settings_are_read() {
-        let info = SystemInfo::read(&samples::read("system-info.json")).expect("read");
-        assert_eq!(info.technical_url.as_deref(), Some("https://a1b2c3d4.retailcrm.io"));
-        assert_eq!(info.public_url.as_deref(), Some("https://demo-shop.retailcrm.ru"));
-        assert_eq!(info.system_version.as_deref(), Some("8.12.3"));
-        let settings = AccountSettings::read(&samples::read("settings.json")["settings"]).expect("read");
+    fn settings_are_read() {
+        let settings = AccountSettings::parse(&samples::read("settings.json")["settings"]).expect("read");
         assert_eq!(settings.timezone.as_deref(), Some("Europe/Moscow"));
-        assert_eq!(settings.default_currency.as_deref(), Some("RUB"));
-        assert_eq!(settings.system_language.as_deref(), Some("RU"));
     }
 
     #[test]
     fn an_unknown_zone_is_no_zone() {
-        let settings = AccountSettings::read(&json!({"timezone": {"value": "Moon/Far_Side"}})).expect("read");
+        let settings = AccountSettings::parse(&json!({"timezone": {"value": "Moon/Far_Side"}})).expect("read");
         assert_eq!(settings.time_zone(), None);
-        assert_eq!(AccountSettings::read(&json!([])).expect("empty"), AccountSettings::default());
+        assert_eq!(AccountSettings::parse(&json!([])).expect("empty"), AccountSettings::default());
     }
 }

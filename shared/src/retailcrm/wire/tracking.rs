@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::ZonedDateTime;
 use serde::{Serialize, Serializer};
 
+use crate::debug::debug_by;
 use crate::domain::Kopecks;
 use crate::retailcrm::tolerant::write_sum;
 
@@ -56,14 +57,7 @@ impl std::fmt::Debug for TrackingUpdate {
     }
 }
 
-impl std::fmt::Debug for TrackingEntry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TrackingEntry")
-            .field("code", &self.code)
-            .field("updated_at", &self.updated_at)
-            .finish_non_exhaustive()
-    }
-}
+debug_by! { TrackingEntry: code, updated_at; }
 
 #[cfg(test)]
 mod tests {

@@ -26,25 +26,21 @@ fn line(extcode: Option<&str>, quantity: u32, retprice: i64) -> StatusItem {
     StatusItem {
         code: extcode.map(|extcode| format!("c{extcode}")),
         extcode: extcode.map(str::to_owned),
-        name: None,
         quantity,
         retprice: Kopecks::roubles(retprice),
-        vat: None,
-        mass: None,
-        barcode: None,
-        article: None,
         returns: 0,
     }
 }
 
 /// The desired order as MeaSoft shows it: with lines of its own, phones in its own form.
 fn row() -> StatusRow {
-    let mut row: StatusRow = serde_json::from_value(serde_json::json!({})).expect("every field may be absent");
-    row.orderno = Some(OrderNo::known("1234A"));
-    row.price = Some(Kopecks::roubles(3790));
-    row.receiver_phones = vec!["+7 (916) 000-11-22".to_owned()];
-    row.items = vec![line(Some("3301"), 2, 1400), line(Some("3302"), 1, 990), line(None, 1, -400), line(None, 1, 400)];
-    row
+    StatusRow {
+        orderno: Some(OrderNo::known("1234A")),
+        price: Some(Kopecks::roubles(3790)),
+        receiver_phones: vec!["+7 (916) 000-11-22".to_owned()],
+        items: vec![line(Some("3301"), 2, 1400), line(Some("3302"), 1, 990), line(None, 1, -400), line(None, 1, 400)],
+        ..StatusRow::default()
+    }
 }
 
 fn with(change: impl FnOnce(&mut StatusRow)) -> StatusRow {

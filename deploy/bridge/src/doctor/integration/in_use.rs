@@ -41,7 +41,7 @@ pub async fn recent(crm: &dyn Crm, delivery_types: &[String], now: Timestamp) ->
         return Ok(orders);
     }
     for page in 1..=PAGES {
-        let found = crm.orders_by_status(&[], delivery_types, page).await?;
+        let found = crm.orders_by_delivery_types(delivery_types, page).await?;
         let read: Vec<Order> = found.orders.into_iter().flatten().collect();
         let is_last = page >= found.total_pages || read.is_empty();
         let is_old = read.iter().any(|order| order.created_at.is_some_and(|at| at < since));
