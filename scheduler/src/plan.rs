@@ -29,7 +29,7 @@ pub struct Job {
     pub name: String,
     pub every: Duration,
     /// Shifts the slots, so that they are spread, and nothing falls on the full hour, which
-    /// MeaSoft counts as abuse (measoft-api.md §5).
+    /// MeaSoft counts as abuse (protocols/measoft.md#limits).
     pub offset: Duration,
     pub what: What,
 }

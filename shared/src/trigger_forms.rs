@@ -1,4 +1,4 @@
-//! What a shop pastes into RetailCRM's three trigger forms (retailcrm-api.md H.1, H.3).
+//! What a shop pastes into RetailCRM's three trigger forms (protocols/retailcrm.md#triggers).
 //!
 //! Conditions are Symfony's ExpressionLanguage, values are Twig templates. RetailCRM's versions
 //! are unknown, so only what 4.4 to 7.4 and 2.14 to 3.x have in common is used: no `?.`, no

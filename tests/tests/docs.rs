@@ -42,6 +42,44 @@ fn every_path_a_document_names_exists() {
     assert!(checked > 40, "only {checked} paths were found: the reader of documents is broken");
 }
 
+/// Every file of Rust below a folder.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if entry.is_dir() && !name.starts_with('.') && !name.starts_with("target") {
+            sources(&entry, found);
+        } else if name.ends_with(".rs") {
+            found.push(entry);
+        }
+    }
+}
+
+#[test]
+fn every_section_of_a_protocol_that_code_cites_exists() {
+    let (mut files, mut cited) = (Vec::new(), 0);
+    sources(&root(), &mut files);
+    for vendor in ["measoft", "retailcrm"] {
+        let page = format!("protocols/{vendor}.md");
+        let text = std::fs::read_to_string(root().join("shared").join(&page)).expect("the protocol");
+        let sections: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix('#')?.trim_start_matches('#').strip_prefix(' ')).collect();
+        let cite = format!("{page}#");
+        for file in &files {
+            let code = std::fs::read_to_string(file).expect("text");
+            for rest in code.split(cite.as_str()).skip(1) {
+                let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(rest.len());
+                let (section, file) = (&rest[..end], file.display());
+                assert!(
+                    section.is_empty() || sections.contains(&section),
+                    "{file} cites {page}#{section}: no such section"
+                );
+                cited += 1;
+            }
+        }
+    }
+    assert!(cited > 150, "only {cited} citations were found");
+}
+
 #[test]
 fn the_exit_codes_in_the_documents_are_those_the_programs_tell() {
     let text = std::fs::read_to_string(root().join("deploy/README.md")).expect("deploy/README.md");

@@ -62,8 +62,8 @@ impl Tools {
         }
     }
 
-    /// Code 1 is an auth failure in one table and bad XML in the other (measoft-api.md
-    /// §22): only a failed probe pauses the integration.
+    /// Code 1 is an auth failure in one table and bad XML in the other
+    /// (protocols/measoft.md#error-codes): only a failed probe pauses the integration.
     pub async fn suspect_credentials(
         &self,
         active: &ActiveIntegration,

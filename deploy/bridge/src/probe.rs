@@ -1,5 +1,5 @@
 //! `bridge probe`: asks a MeaSoft account what its documentation leaves open
-//! (measoft-api.md §25, §26), and keeps requests and answers, masked, as fixtures.
+//! (protocols/measoft.md#open-questions), and keeps requests and answers, masked, as fixtures.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
@@ -98,35 +98,60 @@ impl Session<'_> {
     async fn read_only(&mut self, account: &Account, own_stream: u32, town: &str) -> Result<(), Failure> {
         let client = self.client.clone();
         let code = async { client.probe().await.map(|code| format!("client {code}")) };
-        self.ask("01a", "the right password", "§4: the cheap check of credentials", code).await?;
+        self.ask("01a", "the right password", "protocols/measoft.md#client: the cheap check of credentials", code)
+            .await?;
         let kept = self.kept.clone();
         let stranger = Account { password: format!("{}-wrong", account.password), ..account.clone() };
         let stranger = MeasoftClient::new(http()?, stranger, kept);
         let wrong = async { stranger.probe().await.map(|code| format!("accepted all the same: client {code}")) };
-        self.ask("01b", "a wrong password", "§6 shapes 2 and 3, the code of refused credentials", wrong).await?;
+        self.ask(
+            "01b",
+            "a wrong password",
+            "protocols/measoft.md#envelope: shapes 2 and 3, the code of refused credentials",
+            wrong,
+        )
+        .await?;
         let broken = async { client.send_as_is("<client><auth").await.map(|()| "no error".to_owned()) };
-        self.ask("02a", "broken XML", "§6 shape 4", broken).await?;
+        self.ask("02a", "broken XML", "protocols/measoft.md#envelope: shape 4", broken).await?;
         let unknown = async { client.send_as_is("<nosuchrequest/>").await.map(|()| "no error".to_owned()) };
-        self.ask("02b", "an unknown request", "§6 shape 4, code 14", unknown).await?;
+        self.ask("02b", "an unknown request", "protocols/measoft.md#envelope: shape 4, code 14", unknown).await?;
         let nobody = number("NONE");
         let status = async { client.status_by_orderno(&nobody).await.map(|rows| statuses(&rows)) };
-        self.ask("05", "the status of an unknown number", "§10: nothing found is `count` 0", status).await?;
+        self.ask(
+            "05",
+            "the status of an unknown number",
+            "protocols/measoft.md#statusreq: nothing found is `count` 0",
+            status,
+        )
+        .await?;
         let stream = if own_stream == STREAMS[0] { STREAMS[1] } else { STREAMS[0] };
         for probe in ["09a", "09b"] {
             let changes = count_changes(&client, stream);
-            self.ask(probe, "changes on a new cursor, not committed", "§25.2, §25.3: same set twice?", changes).await?;
+            self.ask(
+                probe,
+                "changes on a new cursor, not committed",
+                "protocols/measoft.md#changes: same set twice?",
+                changes,
+            )
+            .await?;
         }
         for (probe, from) in [("10a", None), ("10b", Some(town.to_owned()))] {
             let request =
                 CalcRequest { town: town.to_owned(), town_from: from, weight: Some(Grams(1000)), ..Default::default() };
             let tariffs = async { client.calculate(&request).await.map(|rows| format!("{} tariffs", rows.len())) };
-            self.ask(probe, "tariffs, one of two forms", "§13: both forms are accepted", tariffs).await?;
+            self.ask(
+                probe,
+                "tariffs, one of two forms",
+                "protocols/measoft.md#calculator: both forms are accepted",
+                tariffs,
+            )
+            .await?;
         }
         let services = async { client.services().await.map(|rows| format!("{} services", rows.len())) };
-        self.ask("10c", "the delivery modes", "§14: the list for this client", services).await?;
+        self.ask("10c", "the delivery modes", "protocols/measoft.md#lists: the list for this client", services).await?;
         let one = PickupFilter { limit: Some(Limit { from: 0, count: 1 }), ..PickupFilter::default() };
         let points = async { client.pickup_points(&one).await.map(|rows| format!("{} of the first 1", rows.len())) };
-        self.ask("10d", "one pick-up point", "§14: the limit is kept to", points).await?;
+        self.ask("10d", "one pick-up point", "protocols/measoft.md#lists: the limit is kept to", points).await?;
         Ok(())
     }
 
@@ -137,47 +162,87 @@ impl Session<'_> {
         let no = order.orderno.clone();
         let once = std::slice::from_ref(&order);
         let create = async { client.new_orders(once).await.map(|rows| created(&rows)) };
-        self.ask("03a", "a minimal order", "§7.4: the row of a success", create).await?;
+        self.ask("03a", "a minimal order", "protocols/measoft.md#rows: the row of a success", create).await?;
         let again = async { client.new_orders(once).await.map(|rows| created(&rows)) };
-        self.ask("03b", "the same order again", "§7.5, §25.4: code 17 and its words", again).await?;
+        self.ask("03b", "the same order again", "protocols/measoft.md#duplicates: code 17 and its words", again)
+            .await?;
         let mut barred = test_order(number("B"), town);
         barred.barcode = Some(no.as_str().to_owned());
         let barcode = async { client.new_orders(std::slice::from_ref(&barred)).await.map(|rows| created(&rows)) };
-        self.ask("03c", "another order with its barcode", "§7.5: code 67 or none", barcode).await?;
+        self.ask("03c", "another order with its barcode", "protocols/measoft.md#duplicates: code 67 or none", barcode)
+            .await?;
         let status = async { client.status_by_orderno(&no).await.map(|rows| statuses(&rows)) };
-        self.ask("04", "its status", "§10: first status, line codes, `extcode` echoed", status).await?;
+        self.ask(
+            "04",
+            "its status",
+            "protocols/measoft.md#statusreq: first status, line codes, `extcode` echoed",
+            status,
+        )
+        .await?;
         let mut edited = order.clone();
         edited.items[0].quantity = 2;
         edited.receiver.address = Some("Проверочная улица, 2".to_owned());
         let edit = async { client.edit_order(&edited).await.map(|row| created(&[row])) };
-        self.ask("06a", "a complete edit", "§8, §25.5: rows and codes of an edit", edit).await?;
+        self.ask("06a", "a complete edit", "protocols/measoft.md#editorder: rows and codes of an edit", edit).await?;
         edited.items.truncate(1);
         let fewer = async { client.edit_order(&edited).await.map(|row| created(&[row])) };
-        self.ask("06b", "an edit without a line", "§25.5: how a line is deleted", fewer).await?;
+        self.ask("06b", "an edit without a line", "protocols/measoft.md#editorder: how a line is deleted", fewer)
+            .await?;
         let back = async { client.status_by_orderno(&no).await.map(|rows| statuses(&rows)) };
-        self.ask("06c", "the edit read back", "§8: what the edit left", back).await?;
+        self.ask("06c", "the edit read back", "protocols/measoft.md#editorder: what the edit left", back).await?;
         let forms = [no.clone()];
         let print = async { client.waybill(&forms, "1").await.map(|pdf| format!("a PDF of {} bytes", pdf.len())) };
-        self.ask("10e", "printing form 1", "§25.7: form codes and the error\u{2019}s shape", print).await?;
+        self.ask(
+            "10e",
+            "printing form 1",
+            "protocols/measoft.md#waybill: form codes and the error\u{2019}s shape",
+            print,
+        )
+        .await?;
         for (probe, asks) in [("07a", "its cancellation"), ("07b", "its cancellation again")] {
             let cancel = async {
                 let row = client.cancel_order(&no, None).await?;
                 Ok(format!("code {}{}", row.code, row.text_ru.map(|text| format!(": {text}")).unwrap_or_default()))
             };
-            self.ask(probe, asks, "§9, §25.1: the codes of cancelling", cancel).await?;
+            self.ask(probe, asks, "protocols/measoft.md#cancelorder: the codes of cancelling", cancel).await?;
         }
         let gone = async { client.status_by_orderno(&no).await.map(|rows| statuses(&rows)) };
-        self.ask("07c", "the cancelled order read back", "§9: status and `deliveredto`", gone).await?;
+        self.ask(
+            "07c",
+            "the cancelled order read back",
+            "protocols/measoft.md#cancelorder: status and `deliveredto`",
+            gone,
+        )
+        .await?;
         let reuse = async { client.new_orders(once).await.map(|rows| created(&rows)) };
-        self.ask("08", "an order with the cancelled number", "§25.4: reuse after a cancellation", reuse).await?;
+        self.ask(
+            "08",
+            "an order with the cancelled number",
+            "protocols/measoft.md#duplicates: reuse after a cancellation",
+            reuse,
+        )
+        .await?;
         let commit = async { client.commit_last_status(STREAMS[0]).await.map(|()| "committed".to_owned()) };
-        self.ask("09c", "a commit on the probes\u{2019} cursor", "§25.2: the body of a commit", commit).await?;
+        self.ask(
+            "09c",
+            "a commit on the probes\u{2019} cursor",
+            "protocols/measoft.md#changes: the body of a commit",
+            commit,
+        )
+        .await?;
         let after = count_changes(&client, STREAMS[0]);
-        self.ask("09d", "changes after the commit", "§25.3: empty after a commit?", after).await?;
+        self.ask("09d", "changes after the commit", "protocols/measoft.md#changes: empty after a commit?", after)
+            .await?;
         let mut mute = test_order(number("C"), town);
         mute.receiver.phone = Some("нет".to_owned());
         let phone = async { client.new_orders(std::slice::from_ref(&mute)).await.map(|rows| created(&rows)) };
-        self.ask("11", "an order with a bad phone", "§7.5: code and words of a bad field", phone).await?;
+        self.ask(
+            "11",
+            "an order with a bad phone",
+            "protocols/measoft.md#error-texts: code and words of a bad field",
+            phone,
+        )
+        .await?;
         // What a probe was expected not to make may have been made.
         for left in [no, barred.orderno, mute.orderno] {
             let _ = client.cancel_order(&left, None).await;

@@ -1,6 +1,6 @@
-//! The delivery module's callbacks (retailcrm-api.md F): authenticate, translate into a
-//! request over the queue, wait for the worker's answer no longer than the deadline.
-//! Whatever happens, RetailCRM gets well-formed JSON, or the file it asked for.
+//! The delivery module's callbacks (protocols/retailcrm.md#callbacks): authenticate, translate into
+//! a request over the queue, wait for the worker's answer no longer than the deadline. Whatever
+//! happens, RetailCRM gets well-formed JSON, or the file it asked for.
 
 pub mod form;
 

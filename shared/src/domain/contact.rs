@@ -1,5 +1,5 @@
 //! Phones in free text, as people write them, and as MeaSoft takes them: at least one number
-//! of 10–15 digits (measoft-api.md §15.3, §16.5). The one reading of phones there is.
+//! of 10–15 digits (protocols/measoft.md#error-texts). The one reading of phones there is.
 //!
 //! What numbers exist is known by `rlibphonenumber` (Google's metadata); how people of this
 //! region write them is known here.
@@ -12,7 +12,7 @@ use rlibphonenumber::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Digits of a number with its country code that MeaSoft takes (measoft-api.md §15.3).
+/// Digits of a number with its country code that MeaSoft takes (protocols/measoft.md#error-texts).
 const DIGITS: std::ops::RangeInclusive<usize> = 10..=15;
 /// Digits nobody writes in one go unless they are a whole number.
 const WHOLE: usize = 9;

@@ -50,7 +50,7 @@ pub enum Event {
     WantedAgain,
 }
 
-/// What a MeaSoft status code means for the state (measoft-api.md §14).
+/// What a MeaSoft status code means for the state (protocols/measoft.md#status-codes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// `NEW`, `AWAITING_SYNC`: may still be changed and cancelled.
@@ -67,7 +67,7 @@ pub enum Phase {
 
 impl Phase {
     /// Unknown codes are never an error, never an end and never a move
-    /// (measoft-api.md §14: the set grows on the vendor's side).
+    /// (protocols/measoft.md#status-codes: the set grows on the vendor's side).
     pub fn of(code: &str) -> Self {
         match code {
             "NEW" | "AWAITING_SYNC" => Self::New,
@@ -197,7 +197,7 @@ impl DeliveryState {
 }
 
 /// What is needed to recognise an order of ours at MeaSoft after a lost answer
-/// (measoft-api.md §23.2): no personal data, the phone only as a hash.
+/// (protocols/measoft.md#repeating): no personal data, the phone only as a hash.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Fingerprint {

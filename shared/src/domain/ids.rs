@@ -1,5 +1,5 @@
 //! Identifiers as types, so that a number is never taken for an id
-//! (retailcrm-api.md J.1: number ≠ id ≠ externalId).
+//! (protocols/retailcrm.md#order: number ≠ id ≠ externalId).
 
 use std::fmt;
 
@@ -102,13 +102,13 @@ impl fmt::Display for OrderNumber {
 }
 
 /// The number we give an order at MeaSoft: the idempotency key there
-/// (measoft-api.md §7.5, §23.1). Deterministic, stored before the first send.
+/// (protocols/measoft.md#duplicates). Deterministic, stored before the first send.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OrderNo(String);
 
 impl OrderNo {
-    /// Longest number that MeaSoft is asked to keep (measoft-api.md §7.1, lengths).
+    /// Longest number that MeaSoft is asked to keep (protocols/measoft.md#neworder, lengths).
     pub const MAX_CHARS: usize = 30;
 
     /// `<prefix><number>` when that is made of `[A-Za-z0-9-]{1,30}`, else

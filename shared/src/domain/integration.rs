@@ -43,7 +43,7 @@ pub enum UncoveredRest {
     Nothing,
 }
 
-/// How the receiver pays at the door (measoft-api.md §16.1).
+/// How the receiver pays at the door (protocols/measoft.md#paytype).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum PayKind {
@@ -95,7 +95,7 @@ pub struct Settings {
     /// Symbolic codes of the delivery types handed to this cabinet. Empty = whatever
     /// RetailCRM ties to our instance code.
     pub delivery_types: Vec<String>,
-    /// Cursor of the status stream, 100…10000 (measoft-api.md §11.2).
+    /// Cursor of the status stream, 100…10000 (protocols/measoft.md#changes).
     pub stream_id: u32,
     pub sender: Sender,
     /// MeaSoft is reached at the installation's `MEASOFT_URL`, whatever that is then: no address
@@ -180,7 +180,7 @@ pub enum BadSetting {
 }
 
 impl Settings {
-    /// Numbers a status stream may have (measoft-api.md §11.2).
+    /// Numbers a status stream may have (protocols/measoft.md#changes).
     pub const STREAMS: std::ops::RangeInclusive<u32> = 100..=10_000;
 
     /// Sets one setting from text. Maps and groups are addressed with a dot
@@ -276,7 +276,8 @@ impl Settings {
         }
     }
 
-    /// Whether a payment in this status has ended without money (retailcrm-api.md C.5).
+    /// Whether a payment in this status has ended without money
+    /// (protocols/retailcrm.md#payment-codes).
     pub fn ends_payment(&self, status: &str) -> bool {
         matches!(status, "fail" | "returned") || self.ended_payment_statuses.iter().any(|code| code == status)
     }

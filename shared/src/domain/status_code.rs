@@ -1,5 +1,5 @@
-//! MeaSoft's status codes (measoft-api.md §14). The set grows on the vendor's side, so an
-//! unknown code is data, never an error.
+//! MeaSoft's status codes (protocols/measoft.md#status-codes). The set grows on the vendor's side,
+//! so an unknown code is data, never an error.
 
 use std::fmt;
 
@@ -128,7 +128,8 @@ impl StatusCode {
         matches!(self, Self::Complete | Self::Partially | Self::PartlyReturning | Self::PartlyReturned)
     }
 
-    /// The courier service still lets the client change or cancel the order (§8, §9).
+    /// The courier service still lets the client change or cancel the order
+    /// (protocols/measoft.md#editorder).
     pub const fn is_editable(&self) -> bool {
         matches!(self, Self::New | Self::AwaitingSync)
     }

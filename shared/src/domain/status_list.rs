@@ -1,6 +1,6 @@
 //! The statuses of our delivery module: what RetailCRM is told a delivery can be
-//! (retailcrm-api.md E.4). Which order status follows from which is the manager's map in
-//! RetailCRM, not ours.
+//! (protocols/retailcrm.md#status-list). Which order status follows from which is the manager's map
+//! in RetailCRM, not ours.
 
 use crate::domain::StatusCode;
 use crate::domain::{Language, Settings};
@@ -16,7 +16,8 @@ pub struct ListedStatus {
     pub code: &'static str,
     pub name_ru: &'static str,
     pub name_en: &'static str,
-    /// The manager may still change the delivery: what MeaSoft permits (measoft-api.md §8, §9).
+    /// The manager may still change the delivery: what MeaSoft permits
+    /// (protocols/measoft.md#editorder).
     pub is_editable: bool,
     /// The manager is notified.
     pub is_error: bool,

@@ -1,5 +1,5 @@
 //! Weights in grams and lengths in millimetres, as RetailCRM gives them
-//! (retailcrm-api.md A.8). MeaSoft wants kilograms and centimetres.
+//! (protocols/retailcrm.md#formats). MeaSoft wants kilograms and centimetres.
 
 use std::fmt;
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use url::{Host, Url};
 
-/// Credentials and address of a cabinet (measoft-api.md §4). `Debug` hides login and
+/// Credentials and address of a cabinet (protocols/measoft.md#auth). `Debug` hides login and
 /// password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Account {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::Fault;
 
-/// What a caller does about a failure (measoft-api.md §23.3).
+/// What a caller does about a failure (protocols/measoft.md#repeating).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
     /// Nothing happened at MeaSoft: the same request may be sent again.

@@ -1,12 +1,11 @@
 //! What an error code means, whose fault it is, and what to do about it.
 //!
-//! Two of the vendor's tables share the same numbers (measoft-api.md §15), so a code is
-//! read together with the operation; a few answers carry only a text.
+//! Two of the vendor's tables share the same numbers (protocols/measoft.md#error-codes), so a code
+//! is read together with the operation; a few answers carry only a text.
 
 use crate::domain::{Fault, Language};
 use crate::measoft::class::{Class, Verdict};
 use crate::measoft::op::Op;
-use crate::reason::Explanation;
 
 /// Reason of a code that no table knows.
 pub const UNKNOWN_CODE: &str = "unknown_code";
@@ -29,7 +28,7 @@ use Class::{AlreadyExists, Bug, Config, NotFound, Permanent, Transient};
 use Family::{General, Orders};
 use Fault::{Bridge, Courier, Shop};
 
-/// §15.1 and §15.2, one line per code.
+/// protocols/measoft.md#order-table, one line per code.
 const TABLE: &[(Family, i64, &str, Class, Fault)] = &[
     (Orders, 1, "auth_failed", Config, Shop),
     (Orders, 2, "empty_request", Bug, Bridge),
@@ -96,14 +95,15 @@ const TABLE: &[(Family, i64, &str, Class, Fault)] = &[
 /// whatever words came with it, in any language.
 pub fn classify(op: Op, code: Option<i64>, text: &str) -> Verdict {
     let text = text.to_lowercase();
-    // These three are matched by number alone: their texts have changed before (§7.5).
+    // These three are matched by number alone: their texts have changed before
+    // (protocols/measoft.md#duplicates).
     if !matches!(code, Some(17 | 52 | 67))
         && let Some(verdict) = by_text(code, &text)
     {
         return verdict;
     }
     let Some(code) = code else { return unknown() };
-    // §15.1: on `client` every refusal is about the credentials.
+    // protocols/measoft.md#order-table: on `client` every refusal is about the credentials.
     if op == Op::Client && code == 1 {
         return look_up(Orders, 1).unwrap_or_else(unknown);
     }
@@ -127,7 +127,7 @@ fn look_up(family: Family, code: i64) -> Option<Verdict> {
         .map(|&(_, _, reason, class, fault)| Verdict { reason, class, fault })
 }
 
-/// §15.3: refusals that only a text tells apart.
+/// protocols/measoft.md#error-texts: refusals that only a text tells apart.
 fn by_text(code: Option<i64>, lowercase: &str) -> Option<Verdict> {
     const AUTH: [&str; 4] =
         ["authorization error", "authorisation error", "ошибка авторизации", "authorization failed"];

@@ -1,5 +1,5 @@
 //! From the body of an HTTP 200 to the answer's root element, through the five shapes in
-//! which this API reports errors (measoft-api.md §6).
+//! which this API reports errors (protocols/measoft.md#envelope).
 
 use crate::measoft::class::UNREADABLE_CODE;
 use crate::measoft::codes;
@@ -14,7 +14,7 @@ pub(crate) fn open(op: Op, body: &[u8]) -> Result<Element<'static>, MeasoftError
     check(op, root)
 }
 
-/// Rules 3–5 of §6 on a parsed document.
+/// Rules 3–5 of protocols/measoft.md#envelope on a parsed document.
 pub(crate) fn check(op: Op, root: Element) -> Result<Element, MeasoftError> {
     if let Some(refused) = root_error(op, &root) {
         return Err(refused);
@@ -87,7 +87,8 @@ fn refused(op: Op, root_name: &str, code: i64, element: &Element) -> MeasoftErro
     let text = ["errormsgru", "errormsg"].iter().find_map(|name| element.attribute(name)).or(element.text());
     let all = [element.attribute("errormsgru"), element.attribute("errormsg"), element.text()];
     let all: Vec<&str> = all.into_iter().flatten().collect();
-    // In the `request` envelope 1 is an auth failure, whatever the operation (§15.2).
+    // In the `request` envelope 1 is an auth failure, whatever the operation
+    // (protocols/measoft.md#general-table).
     let table_of = if root_name == "request" && code == 1 { Op::Client } else { op };
     MeasoftError::Refused {
         op,

@@ -89,7 +89,7 @@ impl MeasoftError {
         }
     }
 
-    /// What to do about it (measoft-api.md §15.4 for everything below the envelope).
+    /// What to do about it (protocols/measoft.md#failures for everything below the envelope).
     pub fn class(&self) -> Class {
         let maybe_done = |otherwise: Class| if self.op().is_write() { Class::UnknownOutcome } else { otherwise };
         match self {
@@ -159,7 +159,7 @@ impl MeasoftError {
     }
 
     /// Counts for the circuit breaker: what a shut-out or broken-down service looks like
-    /// (measoft-api.md §5), also when the class is `UnknownOutcome`.
+    /// (protocols/measoft.md#limits), also when the class is `UnknownOutcome`.
     pub const fn looks_blocked(&self) -> bool {
         match self {
             Self::NotSent { .. } | Self::BadFormat { html: true, .. } => true,

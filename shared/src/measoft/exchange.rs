@@ -13,7 +13,7 @@ use crate::measoft::mask;
 use crate::measoft::op::Op;
 use crate::measoft::tap::Recorder;
 
-/// How long to wait (measoft-api.md §3 leaves this to us).
+/// How long to wait (protocols/measoft.md#transport leaves this to us).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     pub connect: Duration,
@@ -140,7 +140,7 @@ impl Incoming {
     }
 }
 
-/// A failure between here and the head of the answer (measoft-api.md §15.4).
+/// A failure between here and the head of the answer (protocols/measoft.md#failures).
 pub(super) fn transport(op: Op, error: &reqwest::Error) -> MeasoftError {
     if error.is_builder() {
         MeasoftError::NotBuilt { op }

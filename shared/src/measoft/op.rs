@@ -1,5 +1,5 @@
 //! The operations of the API that this project sends. The root element's name selects
-//! the operation (measoft-api.md §2).
+//! the operation (protocols/measoft.md#operations).
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
 //! Answers of `statusreq` read row by row in bounded memory: the first `ONLY_LAST` of an
-//! account can hold every order it ever had (measoft-api.md §11.2).
+//! account can hold every order it ever had (protocols/measoft.md#changes).
 
 mod lexer;
 pub(crate) mod reader;
@@ -92,7 +92,8 @@ impl std::fmt::Debug for StatusStream {
     }
 }
 
-/// Whether a refusal says only that there is nothing to report (§15.2, code 11).
+/// Whether a refusal says only that there is nothing to report
+/// (protocols/measoft.md#general-table).
 pub(crate) fn means_nothing_found(error: &MeasoftError) -> bool {
     matches!(error, MeasoftError::Refused { verdict: Verdict { class: Class::NotFound, .. }, .. })
 }

@@ -8,7 +8,7 @@ use crate::domain::{IntegrationId, Kopecks, OrderNumber};
 use crate::message::lane::Lane;
 
 /// One pair of a cancel trigger whose key is known: an integration the order may have
-/// been handed to (retailcrm-api.md H.1).
+/// been handed to (protocols/retailcrm.md#triggers).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
     /// Symbolic code of the delivery type, as the shop wrote it into its trigger.
@@ -90,7 +90,7 @@ commands! {
     Reconcile {} => Bulk,
     RefreshReferences {} => Bulk,
     Retention {} => Bulk,
-    /// A synchronous request of RetailCRM's delivery module (retailcrm-api.md F).
+    /// A synchronous request of RetailCRM's delivery module (protocols/retailcrm.md#callbacks).
     Callback {
         action: String,
         /// The decoded JSON of the request field, or the query as an object.

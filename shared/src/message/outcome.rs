@@ -50,7 +50,6 @@ impl RetryWhy {
         Self::Internal,
     ];
 
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::CrmLag => "crm_lag",
@@ -96,18 +95,15 @@ impl Outcome {
     pub const LABELS: [&'static str; 5] = ["done", "already_done", "superseded", "retry_later", "give_up"];
 
     /// Tried again when the ladder of pauses says.
-    #[must_use]
     pub const fn retry(why: RetryWhy) -> Self {
         Self::retry_at(why, None)
     }
 
     /// The same, and not before a moment.
-    #[must_use]
     pub const fn retry_at(why: RetryWhy, not_before: Option<Timestamp>) -> Self {
         Self::RetryLater { why, not_before }
     }
 
-    #[must_use]
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Done(_) => "done",

@@ -118,7 +118,7 @@ pub fn place(address: &Address) -> Option<Place> {
     Some(place)
 }
 
-/// «Химки город»: the name with its type word (measoft-api.md §16.5).
+/// «Химки город»: the name with its type word (protocols/measoft.md#phones).
 pub fn town(address: &Address) -> Option<String> {
     let place = place(address)?;
     let sent = KINDS[..SENT].iter().map(|(kind, _)| *kind).find(|kind| Some(*kind) == place.kind);
@@ -144,7 +144,7 @@ pub fn address_line(a: &Address) -> Option<String> {
 }
 
 /// The address below the town as one line. RetailCRM's `house` is the строение, `building`
-/// the house number (retailcrm-api.md B.6).
+/// the house number (protocols/retailcrm.md#delivery).
 pub fn street_line(a: &Address) -> Option<String> {
     if let Some(text) = a.text.as_deref().map(str::trim).filter(|t| !t.is_empty()) {
         return Some(text.split_whitespace().collect::<Vec<_>>().join(" "));

@@ -1,5 +1,5 @@
 //! What can go wrong with a call, told apart by what a caller can do about it, and the
-//! reading of answers that say so (retailcrm-api.md A.4, A.5).
+//! reading of answers that say so (protocols/retailcrm.md#envelope).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::retailcrm::proportion::is_in_proportion;
 use crate::retailcrm::tolerant::{Misread, flag};
 use crate::retailcrm::wire::order::Unreadable;
 
-/// What a caller does about a failure (retailcrm-api.md K.5).
+/// What a caller does about a failure (protocols/retailcrm.md#failures).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
     /// The same call may succeed later.
@@ -248,7 +248,7 @@ fn clean(text: &str) -> String {
     mask::cut(&mask::text(&text.split_whitespace().collect::<Vec<_>>().join(" ")), CHARS)
 }
 
-/// `errors` in whatever form they came, as lines `field: text` (retailcrm-api.md A.4).
+/// `errors` in whatever form they came, as lines `field: text` (protocols/retailcrm.md#envelope).
 fn summarise(errors: Option<&Value>) -> Vec<String> {
     const MOST: usize = 10;
     fn walk(value: &Value, at: &str, depth: usize, lines: &mut Vec<String>) {

@@ -73,7 +73,7 @@ impl ExchangeTap for NoTap {
 }
 
 /// What every request has to pass before it is sent: the rate limit
-/// (retailcrm-api.md A.6).
+/// (protocols/retailcrm.md#rate).
 pub trait Limiter: Send + Sync {
     /// Resolves when the next request may go.
     fn pass(&self) -> BoxFuture<'_, ()>;

@@ -66,8 +66,8 @@ impl Op {
         }
     }
 
-    /// The right the API key needs for it (retailcrm-api.md A.2; C: put together from official
-    /// modules). `None`: the reference names none.
+    /// The right the API key needs for it (protocols/retailcrm.md#keys; C: put together from
+    /// official modules). `None`: the reference names none.
     pub const fn scope(self) -> Option<&'static str> {
         match self {
             Self::Orders | Self::Order | Self::OrderHistory => Some("order_read"),

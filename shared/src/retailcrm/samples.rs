@@ -10,7 +10,8 @@ pub(crate) fn read(name: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Drops what means «nothing» (retailcrm-api.md A.10), so that documents can be compared.
+/// Drops what means «nothing» (protocols/retailcrm.md#looseness), so that documents can be
+/// compared.
 pub(crate) fn without_nothings(value: &Value) -> Value {
     match value {
         Value::Object(map) => Value::Object(

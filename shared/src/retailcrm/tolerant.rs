@@ -1,5 +1,6 @@
-//! Reading RetailCRM's JSON, in which types are a matter of mood (retailcrm-api.md A.10):
-//! numbers as texts, empty maps as lists, three ways to say «nothing».
+//! Reading RetailCRM's JSON, in which types are a matter of mood
+//! (protocols/retailcrm.md#looseness): numbers as texts, empty maps as lists, three ways to say
+//! «nothing».
 //!
 //! Everything is read from a parsed [`Value`], never straight into a struct: numbers keep
 //! their decimal text, and an error names the place and not the (personal) value.
@@ -118,7 +119,7 @@ pub(crate) fn flag(value: &Value) -> Scalar<bool> {
     }
 }
 
-/// A weight in grams; zero means unknown (retailcrm-api.md B.3).
+/// A weight in grams; zero means unknown (protocols/retailcrm.md#order).
 pub(crate) fn grams(value: &Value) -> Scalar<Grams> {
     let Some(number) = decimal(value).map_err(|_| "a weight in grams")? else { return Ok(None) };
     let grams = Grams::from_decimal(number).ok_or("a weight in grams")?;
@@ -166,7 +167,7 @@ pub(crate) fn date(value: &Value) -> Scalar<Date> {
     }
 }
 
-/// `Y-m-d H:i:s`, no zone: the account's local time (retailcrm-api.md A.8).
+/// `Y-m-d H:i:s`, no zone: the account's local time (protocols/retailcrm.md#formats).
 pub(crate) fn datetime(value: &Value) -> Scalar<DateTime> {
     const WANTED: &str = "a date and time";
     let Some(text) = text(value).map_err(|_| WANTED)? else { return Ok(None) };
@@ -343,7 +344,8 @@ impl<'a> Fields<'a> {
         self.some(name, |node| node.scalar(text))
     }
 
-    /// A map code → value. A list of `{code, value}` is understood too (retailcrm-api.md F.3).
+    /// A map code → value. A list of `{code, value}` is understood too
+    /// (protocols/retailcrm.md#save).
     pub(crate) fn extra(&self, name: &str) -> Result<BTreeMap<String, Value>, Misread> {
         let mut map = BTreeMap::new();
         for node in self.elements(name)? {

@@ -10,7 +10,7 @@ use crate::allowed_hosts::{is_below, is_plain};
 
 pub use crate::allowed_hosts::AllowedHosts;
 
-/// Domains under which RetailCRM accounts live (retailcrm-api.md A.1).
+/// Domains under which RetailCRM accounts live (protocols/retailcrm.md#accounts).
 pub const DOMAINS: [&str; 6] =
     ["retailcrm.ru", "retailcrm.pro", "retailcrm.es", "simla.com", "ecomlogic.com", "retailcrm.io"];
 

@@ -1,6 +1,6 @@
 //! The journal of payment changes at RetailCRM: what is meant to happen is written down
 //! before it is begun, so that a crash between two steps resumes instead of repeating
-//! (retailcrm-api.md C.4).
+//! (protocols/retailcrm.md#payment-rules).
 
 use jiff::Timestamp;
 

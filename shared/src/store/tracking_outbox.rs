@@ -1,5 +1,5 @@
 //! Statuses on their way to RetailCRM. A row is written with the ledger's change and gone
-//! from the way only when RetailCRM said `success:true` (retailcrm-api.md G).
+//! from the way only when RetailCRM said `success:true` (protocols/retailcrm.md#tracking).
 
 use jiff::Timestamp;
 

@@ -29,7 +29,7 @@ fn files(folder: &Path, part: &str) -> anyhow::Result<Vec<Vec<u8>>> {
     names.iter().map(|path| std::fs::read(path).with_context(|| path.display().to_string())).collect()
 }
 
-/// As RetailCRM writes them (retailcrm-api.md H.1).
+/// As RetailCRM writes them (protocols/retailcrm.md#triggers).
 fn triggers() -> Vec<Vec<u8>> {
     [
         "id=1234A&sum=3790&key=0123456789abcdef",

@@ -95,7 +95,7 @@ pub fn a_parcel(n: usize, number: &str, delivery_type: &str, collect: Collect) -
 }
 
 /// A registration of the delivery module, so that RetailCRM takes statuses
-/// (retailcrm-api.md §E): what it shows of an order is part of every story.
+/// (protocols/retailcrm.md#module): what it shows of an order is part of every story.
 pub(super) fn module(code: &str, client_id: &str, base_url: &str) -> Value {
     let status = |code: &str| json!({"code": code, "name": code, "isEditable": true, "isError": code == "ERROR"});
     let codes = [

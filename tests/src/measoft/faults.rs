@@ -53,7 +53,8 @@ pub enum FaultAction {
         #[serde(default)]
         act: bool,
     },
-    /// Do not act; answer as if the credentials were wrong (shape 2 of measoft-api.md §6).
+    /// Do not act; answer as if the credentials were wrong (shape 2 of
+    /// protocols/measoft.md#envelope).
     AuthError,
     /// Do not act; refuse the whole request on its own root element (shape 3), as clients of the
     /// platform know it from calculator, lists, statuses and printing: `<statusreq error="25" …/>`

@@ -1,4 +1,4 @@
-//! Counting against the vendor's fair-usage limits (measoft-api.md §5).
+//! Counting against the vendor's fair-usage limits (protocols/measoft.md#limits).
 //!
 //! Every window slides: a count is the number of hits in the last `length`, and the highest count any window ever
 //! held is remembered, so that a test can show after the fact that a limit was never crossed.
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// The limits in force. The numbers are the vendor's (measoft-api.md §5).
+/// The limits in force. The numbers are the vendor's (protocols/measoft.md#limits).
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {

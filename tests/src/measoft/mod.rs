@@ -4,9 +4,10 @@
 //!
 //! # What is answered
 //!
-//! `POST /api/` or `/api` with a raw XML body; the root element selects the operation (measoft-api.md §2): `neworder`,
-//! `editorder`, `cancelorder`, `statusreq`, `commitlaststatus`, `client`, `calculator`, `services`, `pvzlist`,
-//! `townlist`, `regionlist`, `streetlist`, `waybill`, `tracking`, `storelist`, `itemlist`, and, in outline only,
+//! `POST /api/` or `/api` with a raw XML body; the root element selects the operation
+//! (protocols/measoft.md#operations): `neworder`, `editorder`, `cancelorder`, `statusreq`,
+//! `commitlaststatus`, `client`, `calculator`, `services`, `pvzlist`, `townlist`, `regionlist`,
+//! `streetlist`, `waybill`, `tracking`, `storelist`, `itemlist`, and, in outline only,
 //! `addattachments`, `setorderinfo`, `smalist`, `smadetail`.
 //!
 //! Wrong credentials and other request-wide errors of orders take shape 2 (`<request><error …/>`), errors of the
@@ -14,7 +15,7 @@
 //!
 //! # What the vendor's documents leave open, and what is done here
 //!
-//! Row codes that no list names (measoft-api.md §25.1) are invented:
+//! Row codes that no list names (protocols/measoft.md#open-questions) are invented:
 //!
 //! | Code | When |
 //! |---|---|

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::{Enforcement, Limits};
 
-/// How `commitlaststatus` moves the cursor (measoft-api.md §11.2 leaves it open).
+/// How `commitlaststatus` moves the cursor (protocols/measoft.md#changes leaves it open).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CommitMode {
@@ -21,7 +21,8 @@ pub enum CommitMode {
     StampNow,
 }
 
-/// What the first fetch of an unknown `streamid` starts with (measoft-api.md §25.2 leaves it open).
+/// What the first fetch of an unknown `streamid` starts with (protocols/measoft.md#changes leaves
+/// it open).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NewStream {
@@ -231,7 +232,8 @@ pub struct Item {
     pub article: String,
     /// Free-text article.
     pub text_article: String,
-    /// Kind of line, measoft-api.md §16.3: 1 goods, 2 delivery, 3 service, 4 prepayment, 6 credit, 7 pick-up.
+    /// Kind of line, protocols/measoft.md#item-types: 1 goods, 2 delivery, 3 service, 4 prepayment,
+    /// 6 credit, 7 pick-up.
     #[serde(rename = "type")]
     pub kind: u8,
     /// Marking code «Честный ЗНАК».
@@ -249,7 +251,8 @@ impl Item {
     pub fn total_kopecks(&self) -> i64 {
         let bought = self.quantity - self.returns;
         match self.kind {
-            // Of a prepayment the quantity is ignored: one that an edit left out goes on counting (§7.2, §8).
+            // Of a prepayment the quantity is ignored: one that an edit left out goes on counting
+            // (protocols/measoft.md#items).
             4 if self.automatic && self.quantity == 0 => 0,
             4 => -self.retprice_kopecks.saturating_abs(),
             7 => -bought.saturating_mul(self.retprice_kopecks.saturating_abs()),
@@ -276,7 +279,7 @@ pub struct Package {
 /// One entry of the status history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StatusRecord {
-    /// Code of measoft-api.md §14, or one that nobody knows yet.
+    /// Code of protocols/measoft.md#status-codes, or one that nobody knows yet.
     pub code: String,
     /// `createtimegmt`.
     pub at: Timestamp,
@@ -502,7 +505,8 @@ pub struct DesktopEdit {
     pub quantities: BTreeMap<String, i64>,
     /// Sum to collect, kopecks.
     pub price_kopecks: Option<i64>,
-    /// So many following API edits of the order are answered with success and dropped (measoft-api.md §8).
+    /// So many following API edits of the order are answered with success and dropped
+    /// (protocols/measoft.md#editorder).
     pub drop_api_edits: u32,
 }
 

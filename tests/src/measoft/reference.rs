@@ -1,5 +1,5 @@
 //! A small country: towns, regions, streets, pick-up points and delivery modes, with one pair of towns of the same
-//! name in different regions (measoft-api.md §18, §22.11).
+//! name in different regions (protocols/measoft.md#lists).
 
 /// A region, which the protocol calls `city`.
 pub(crate) struct Region {

@@ -31,7 +31,7 @@ pub(crate) mod invented {
     pub(crate) const UNKNOWN_LINE: i64 = 89;
 }
 
-/// Most places of one order (measoft-api.md §7.3).
+/// Most places of one order (protocols/measoft.md#packages).
 const MAX_PACKAGES: usize = 1000;
 const CANCELLED_BY_CLIENT: &str = "Отменено заказчиком";
 const MOSCOW: Offset = Offset::constant(3);
@@ -547,7 +547,8 @@ impl State {
         true
     }
 
-    /// 17 and 67 of measoft-api.md §7.5: the number within a calendar year, a given barcode for ever.
+    /// 17 and 67 of protocols/measoft.md#duplicates: the number within a calendar year, a given
+    /// barcode for ever.
     fn duplicate(
         &self,
         account: usize,
@@ -1100,7 +1101,8 @@ struct Checked {
     paytype: String,
 }
 
-/// Only an untouched order may be changed, and only with the paid option (measoft-api.md §8).
+/// Only an untouched order may be changed, and only with the paid option
+/// (protocols/measoft.md#editorder).
 fn changeable(settings: &Account, status: &str) -> Result<(), Refusal> {
     if !settings.allow_edit_cancel {
         return Err(Refusal::new(
@@ -1185,8 +1187,9 @@ fn checked_line(settings: &Account, given: &ItemInput) -> Result<Item, Refusal> 
     })
 }
 
-/// The price rules of measoft-api.md §7 and §16.1: with lines the platform computes the sum itself, adds the fee as
-/// a line and, when nothing is to be collected, a prepayment line that brings the sum to zero. Also hands out codes.
+/// The price rules of protocols/measoft.md#neworder: with lines the platform computes the sum
+/// itself, adds the fee as a line and, when nothing is to be collected, a prepayment line that
+/// brings the sum to zero. Also hands out codes.
 fn priced(
     mut lines: Vec<Item>,
     input: &OrderInput,
@@ -1289,7 +1292,8 @@ fn matches(order: &Order, query: &StatusQuery, range: (Option<Date>, Option<Date
         && order.orderno.starts_with(&query.namestarts)
 }
 
-/// The statuses after which no other delivery outcome is expected (measoft-api.md §14).
+/// The statuses after which no other delivery outcome is expected
+/// (protocols/measoft.md#status-codes).
 fn is_final(status: &str) -> bool {
     ["COMPLETE", "PARTIALLY", "CANCELED", "RETURNING", "RETURNED", "PARTLYRETURNING", "PARTLYRETURNED", "LOST"]
         .contains(&status)
@@ -1361,7 +1365,8 @@ fn is_time(text: &str) -> bool {
     text.len() == 5 && text.parse::<jiff::civil::Time>().is_ok()
 }
 
-/// The valid phones of a free-text value, as digits. A phone has 10 to 15 digits (measoft-api.md §15.3).
+/// The valid phones of a free-text value, as digits. A phone has 10 to 15 digits
+/// (protocols/measoft.md#error-texts).
 pub(crate) fn phones(text: &str) -> Vec<String> {
     text.split([',', ';', '/', '\n'])
         .filter(|part| !part.contains('@'))

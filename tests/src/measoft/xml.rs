@@ -1,5 +1,5 @@
 //! Reading requests and writing answers. Strict where the real parser is: what is not well-formed XML 1.0 is refused
-//! as shape 4 of measoft-api.md §6.
+//! as shape 4 of protocols/measoft.md#envelope.
 
 use std::fmt::Write as _;
 
@@ -370,7 +370,7 @@ impl Writer {
     }
 }
 
-/// Shape 2 of measoft-api.md §6.
+/// Shape 2 of protocols/measoft.md#envelope.
 pub(crate) fn request_error(refusal: &Refusal) -> String {
     let mut out = Writer::document();
     out.open("request", &[]);

@@ -224,7 +224,8 @@ fn api_key(headers: &HeaderMap, params: &Params) -> Option<String> {
     from_header.or_else(|| params.get("apiKey")).filter(|key| !key.is_empty()).map(str::to_owned)
 }
 
-/// Bodies of any other type are not read: their fields are simply missing (retailcrm-api.md §A.3).
+/// Bodies of any other type are not read: their fields are simply missing
+/// (protocols/retailcrm.md#requests).
 fn is_form(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))

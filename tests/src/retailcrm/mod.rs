@@ -1,7 +1,8 @@
 //! A stand-in for RetailCRM: REST API v5 over real sockets, triggers, delivery-module callbacks, faults on purpose.
 //!
-//! Written from `retailcrm-api.md` with its own reading and writing of the wire, independent of the product. Where the
-//! reference is silent, [`Options`] offers the possible behaviours.
+//! Written from `shared/protocols/retailcrm.md` with its own reading and writing of the wire,
+//! independent of the product. Where the reference is silent, [`Options`] offers the possible
+//! behaviours.
 
 pub mod builder;
 mod control;

@@ -101,7 +101,7 @@ impl Item {
     }
 
     /// Final unit prices with their quantities. A share of the order's discount that does not divide evenly splits the
-    /// position into two prices one kopeck apart (retailcrm-api.md §B.4).
+    /// position into two prices one kopeck apart (protocols/retailcrm.md#items).
     pub fn prices(&self) -> Vec<(i64, i64)> {
         let unit = self.initial_price - self.discount;
         if self.order_discount == 0 || self.quantity <= 0 {
@@ -146,7 +146,8 @@ impl Item {
         row.insert("externalIds".into(), external.into());
         row.insert("priceType".into(), json!({"code": "base"}));
         let initial = match style {
-            // Recorded answers carry binary noise in the price before discounts (retailcrm-api.md §B.4).
+            // Recorded answers carry binary noise in the price before discounts
+            // (protocols/retailcrm.md#items).
             MoneyStyle::TwoDecimals => wire::number(&format!("{}0000000017", wire::roubles_two(self.initial_price))),
             other => wire::money(self.initial_price, other),
         };
@@ -330,7 +331,8 @@ pub const TEXT_FIELDS: [(&str, &str); 11] = [
 /// Names of the parcel's measures, the same in API and history.
 pub const SIZE_FIELDS: [&str; 4] = ["weight", "length", "width", "height"];
 
-/// One changed field, named as in `orders/history` and in trigger conditions (retailcrm-api.md §H.3, §I.1).
+/// One changed field, named as in `orders/history` and in trigger conditions
+/// (protocols/retailcrm.md#trigger-conditions).
 #[derive(Clone)]
 pub struct Change {
     /// `phone`, `payments.status`, …
@@ -409,7 +411,8 @@ impl Order {
         }
     }
 
-    /// Changes the delivery type; the data of the former service are dropped (retailcrm-api.md §J.6).
+    /// Changes the delivery type; the data of the former service are dropped
+    /// (protocols/retailcrm.md#delivery).
     pub fn change_delivery_type(&mut self, code: Option<&str>) {
         if self.delivery.code.as_deref() != code {
             self.delivery.code = code.map(str::to_owned);
@@ -418,7 +421,8 @@ impl Order {
         }
     }
 
-    /// The order as the API shows it. Payments are a map by id in reads and a list inside history (§B.5).
+    /// The order as the API shows it. Payments are a map by id in reads and a list inside history
+    /// (protocols/retailcrm.md#order-payments).
     pub fn to_json(
         &self,
         references: &References,

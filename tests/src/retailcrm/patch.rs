@@ -1,5 +1,5 @@
 //! Reading an order as the API user or the control face writes it: absent keys keep their value
-//! (retailcrm-api.md §A.3, §B.7).
+//! (protocols/retailcrm.md#requests).
 
 use std::collections::BTreeMap;
 
@@ -134,7 +134,8 @@ fn apply_delivery(order: &mut Order, patch: &Map<String, Value>, references: &Re
     }
     match patch.get("data") {
         Some(Value::Object(data)) => {
-            // Status fields come from tracking only, results of the calculation from the module only (§B.6).
+            // Status fields come from tracking only, results of the calculation from the module
+            // only (protocols/retailcrm.md#delivery).
             const WRITABLE: [&str; 9] = [
                 "externalId",
                 "trackNumber",
@@ -289,7 +290,8 @@ fn merge(target: &mut Map<String, Value>, patch: &Map<String, Value>) {
     }
 }
 
-/// `None` clears the field: `null` and `""` both mean "no value" (§A.10.6).
+/// `None` clears the field: `null` and `""` both mean "no value"
+/// (protocols/retailcrm.md#looseness).
 fn read_text(value: &Value) -> Result<Option<String>, ()> {
     match value {
         Value::Null => Ok(None),

@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::wire::{self, MoneyStyle};
 
-/// A way to pay. A type bound to an online-payment module belongs to that module (retailcrm-api.md §C.4).
+/// A way to pay. A type bound to an online-payment module belongs to that module
+/// (protocols/retailcrm.md#payment-rules).
 #[derive(Clone)]
 pub struct PaymentType {
     /// Symbolic code.
@@ -193,7 +194,8 @@ impl References {
         self.sites.iter().find(|site| site.code == code)
     }
 
-    /// The answer of `GET reference/{name}`, or `None` for an unknown book. Maps by code; stores are a list (§D).
+    /// The answer of `GET reference/{name}`, or `None` for an unknown book. Maps by code; stores
+    /// are a list (protocols/retailcrm.md#references).
     pub fn answer(&self, name: &str) -> Option<Value> {
         let (key, book) = match name {
             "payment-types" => ("paymentTypes", self.payment_types_json()),

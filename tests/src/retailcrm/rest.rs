@@ -48,7 +48,8 @@ const BOOKS: [(&str, &str); 9] = [
 ];
 
 impl Route {
-    /// Reads the decoded path segments (`["api", "v5", "orders"]`). An empty segment is an unknown method (§A.5).
+    /// Reads the decoded path segments (`["api", "v5", "orders"]`). An empty segment is an unknown
+    /// method (protocols/retailcrm.md#errors).
     pub(super) fn read(method: &str, segments: &[String]) -> Route {
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         if segments.iter().any(|segment| segment.is_empty()) {
@@ -128,7 +129,8 @@ impl Route {
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) body: String,
-    /// Module instance and delivery id the CRM asks the module about (§H.5).
+    /// Module instance and delivery id the CRM asks the module about
+    /// (protocols/retailcrm.md#without-save).
     pub(super) ask_module: Option<(String, String)>,
     pub(super) order_ids: Vec<i64>,
 }
@@ -264,7 +266,8 @@ impl Call<'_> {
         if self.sees_site(key, site) { Ok(Some(site.to_owned())) } else { Err(denied()) }
     }
 
-    /// Ids of the shop are unique within a site only, so the site must be known (§A.9).
+    /// Ids of the shop are unique within a site only, so the site must be known
+    /// (protocols/retailcrm.md#site).
     fn find_by_external_id(&mut self, key: usize, account: AccountId, external_id: &str) -> Result<i64, Reply> {
         let site = self.site(key, account)?;
         let many = match &self.world.key_rows[key].sites {
@@ -460,7 +463,8 @@ impl Call<'_> {
         Value::Object(json)
     }
 
-    /// A form field holding JSON. A JSON body has no form fields and so lands here as missing (§A.3).
+    /// A form field holding JSON. A JSON body has no form fields and so lands here as missing
+    /// (protocols/retailcrm.md#requests).
     fn json_field(&self, name: &str) -> Result<Value, Reply> {
         let text = self.params.get(name).ok_or_else(|| Reply::missing(name))?;
         serde_json::from_str(text).map_err(|_| Reply::input(name, "Invalid JSON."))
@@ -572,7 +576,8 @@ impl Call<'_> {
         }
     }
 
-    /// The payment with its order, refused when it belongs to an online-payment module (§C.4).
+    /// The payment with its order, refused when it belongs to an online-payment module
+    /// (protocols/retailcrm.md#payment-rules).
     fn own_payment(&mut self, key: usize, account: AccountId, id: i64) -> Result<(Order, Payment), Reply> {
         let gone = || Reply::refused(404, "Payment not found");
         let row = &mut self.world.accounts[account.0];
@@ -846,7 +851,7 @@ fn check_update(update: &Value, place: usize, module: &Module) -> Result<String,
     if errors.is_empty() { Ok(delivery_id) } else { Err(errors) }
 }
 
-/// What is wrong with a module's configuration after an edit (§E.2–E.5).
+/// What is wrong with a module's configuration after an edit (protocols/retailcrm.md#module).
 fn module_errors(config: &Value, path_code: &str) -> FieldErrors {
     let mut errors = FieldErrors::new();
     for name in ["code", "integrationCode", "clientId", "baseUrl", "accountUrl"] {
@@ -904,7 +909,8 @@ fn module_errors(config: &Value, path_code: &str) -> FieldErrors {
     errors
 }
 
-/// Objects are merged, everything else replaced: what an edit leaves out, such as `settings`, stays (§E.6).
+/// Objects are merged, everything else replaced: what an edit leaves out, such as `settings`, stays
+/// (protocols/retailcrm.md#settings).
 pub(super) fn merge_deep(target: &mut Value, patch: &Value) {
     match (target, patch) {
         (Value::Object(target), Value::Object(patch)) => {
@@ -922,7 +928,8 @@ enum Candidates<'a> {
     Numbers(Vec<&'a str>),
 }
 
-/// Conditions of `GET orders` (§B.1). A name this simulator does not know is refused, so that a typo cannot pass.
+/// Conditions of `GET orders` (protocols/retailcrm.md#order). A name this simulator does not know
+/// is refused, so that a typo cannot pass.
 struct Filter<'a> {
     params: &'a Params,
     names: Vec<&'a str>,

@@ -21,7 +21,8 @@ use super::wire::{self, Numbers};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct AccountId(pub usize);
 
-/// What the CRM does with tracking for a delivery it does not know (retailcrm-api.md §G leaves it open).
+/// What the CRM does with tracking for a delivery it does not know (protocols/retailcrm.md#tracking
+/// leaves it open).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum UnknownDelivery {
     /// The whole batch is refused with 400 and nothing of it applied.
@@ -67,7 +68,8 @@ pub struct Options {
     pub refuse_repeated_payments: bool,
     /// Refuse to edit or delete payments that belong to an online-payment module.
     pub online_payments_locked: bool,
-    /// Writing a new `delivery.data.externalId` makes the CRM call `get` before it answers the edit (§H.5).
+    /// Writing a new `delivery.data.externalId` makes the CRM call `get` before it answers the edit
+    /// (protocols/retailcrm.md#without-save).
     pub get_on_external_id: bool,
     /// How callbacks write what their sources show in two ways.
     pub callbacks: CallbackShapes,
@@ -196,7 +198,7 @@ pub(super) struct ApiKey {
     pub(super) scopes: Vec<String>,
 }
 
-/// All scopes a delivery integration may need (retailcrm-api.md §A.2).
+/// All scopes a delivery integration may need (protocols/retailcrm.md#keys).
 pub const SCOPES: [&str; 7] = [
     "order_read",
     "order_write",
@@ -226,7 +228,8 @@ impl Module {
         self.config["name"].as_str().or_else(|| self.config["code"].as_str()).unwrap_or_default()
     }
 
-    /// Rows of a settings collection, which may be a list or a map (§E.6).
+    /// Rows of a settings collection, which may be a list or a map
+    /// (protocols/retailcrm.md#settings).
     pub(super) fn setting_rows(&self, name: &str) -> Vec<&Value> {
         match &self.delivery()["settings"][name] {
             Value::Array(rows) => rows.iter().collect(),
@@ -464,8 +467,9 @@ impl Account {
         triggers::evaluate(setup, &order, old.is_none(), &changes, source)
     }
 
-    /// Takes an order away, for good or because it was combined into another (retailcrm-api.md I.1). It is seen
-    /// by nobody afterwards; history keeps it. False when there is no such order.
+    /// Takes an order away, for good or because it was combined into another
+    /// (protocols/retailcrm.md#history). It is seen by nobody afterwards; history keeps it. False
+    /// when there is no such order.
     pub(super) fn remove(&mut self, id: i64, into: Option<i64>, moment: &Moment) -> bool {
         let Some(slot) = self.orders.remove(&id) else { return false };
         let details = [into.map(|into| ("combinedTo", json!({"id": into}))), Some(("deleted", Value::Bool(true)))];
@@ -500,7 +504,8 @@ impl Account {
         }
     }
 
-    /// A delivery that has just come to a module gets the module's default extra fields and lock (§E.6).
+    /// A delivery that has just come to a module gets the module's default extra fields and lock
+    /// (protocols/retailcrm.md#settings).
     fn fill_module_defaults(&self, order: &mut Order, old: Option<&Order>) {
         if old.is_some_and(|old| old.delivery.code == order.delivery.code) {
             return;
@@ -741,7 +746,7 @@ impl Rates {
     }
 }
 
-/// `GET settings` → `settings` (retailcrm-api.md §A.8).
+/// `GET settings` → `settings` (protocols/retailcrm.md#formats).
 pub(super) fn settings(time_zone: &str) -> Value {
     let stamp = "2023-02-01 10:00:00";
     let mut value = Map::new();

@@ -1,4 +1,5 @@
-//! What the CRM sends: HTTP triggers (retailcrm-api.md §H) and the calls to the delivery module (§E.9–F).
+//! What the CRM sends: HTTP triggers (protocols/retailcrm.md#triggers) and the calls to the
+//! delivery module (protocols/retailcrm.md#callbacks).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -153,7 +154,8 @@ pub const WATCHED: [&str; 27] = [
     "discount_manual_percent",
 ];
 
-/// The triggers whose conditions hold after a saved change (§H.3).
+/// The triggers whose conditions hold after a saved change
+/// (protocols/retailcrm.md#trigger-conditions).
 pub(super) fn evaluate(
     setup: &mut TriggerSetup,
     order: &Order,
@@ -246,7 +248,8 @@ impl Answer {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// What the manager gets: the whole answer of a success, or the sentence shown above the form (§F.1).
+    /// What the manager gets: the whole answer of a success, or the sentence shown above the form
+    /// (protocols/retailcrm.md#callbacks).
     pub fn as_manager_sees(&self) -> Result<Value, String> {
         let wrong_shape = || "Служба доставки прислала ответ в неверном формате".to_owned();
         let body: Value = serde_json::from_slice(&self.body).map_err(|_| wrong_shape())?;
@@ -399,7 +402,7 @@ impl RetailcrmSim {
         Ok((code.to_owned(), body.to_string()))
     }
 
-    /// `calculate`: the manager presses «Выбрать тариф» (§F.2).
+    /// `calculate`: the manager presses «Выбрать тариф» (protocols/retailcrm.md#callbacks).
     ///
     /// # Errors
     /// When the order has no registered module, or no answer comes.
@@ -438,8 +441,8 @@ impl RetailcrmSim {
         if done { Ok(()) } else { bail!("no such order") }
     }
 
-    /// `save`: the order is saved without «не синхронизировать» (§F.3). What the module answers is stored as the CRM
-    /// stores it.
+    /// `save`: the order is saved without «не синхронизировать» (protocols/retailcrm.md#save). What
+    /// the module answers is stored as the CRM stores it.
     ///
     /// # Errors
     /// When the order has no registered module, or no answer comes.
@@ -487,7 +490,7 @@ impl RetailcrmSim {
         });
     }
 
-    /// `get`: a delivery id was entered in an order (§F.4).
+    /// `get`: a delivery id was entered in an order (protocols/retailcrm.md#callbacks).
     ///
     /// # Errors
     /// When the module is not registered, or no answer comes.
@@ -495,7 +498,8 @@ impl RetailcrmSim {
         self.ask(self.endpoint(account, module, "get")?, &[("deliveryId", delivery_id)]).await
     }
 
-    /// `delete` of the order's delivery; a success clears `delivery.data.externalId` (§F.5).
+    /// `delete` of the order's delivery; a success clears `delivery.data.externalId`
+    /// (protocols/retailcrm.md#callbacks).
     ///
     /// # Errors
     /// When the order has no delivery at a registered module, or no answer comes.
@@ -523,7 +527,7 @@ impl RetailcrmSim {
         Ok(answer)
     }
 
-    /// `print` of a form for several deliveries (§F.6).
+    /// `print` of a form for several deliveries (protocols/retailcrm.md#callbacks).
     ///
     /// # Errors
     /// When the module is not registered, or no answer comes.
@@ -539,7 +543,7 @@ impl RetailcrmSim {
         self.call(self.endpoint(account, module, "print")?, &[("print", &body)]).await
     }
 
-    /// `tariffList` (§F.7).
+    /// `tariffList` (protocols/retailcrm.md#callbacks).
     ///
     /// # Errors
     /// When the module is not registered, or no answer comes.
@@ -547,7 +551,8 @@ impl RetailcrmSim {
         self.ask(self.endpoint(account, module, "tariffList")?, &[]).await
     }
 
-    /// `shipmentPointList` with the filters of a city; those unknown are sent empty (§F.7).
+    /// `shipmentPointList` with the filters of a city; those unknown are sent empty
+    /// (protocols/retailcrm.md#callbacks).
     ///
     /// # Errors
     /// When the module is not registered, or no answer comes.
@@ -557,7 +562,8 @@ impl RetailcrmSim {
         self.ask(self.endpoint(account, module, "shipmentPointList")?, &fields).await
     }
 
-    /// `activity`: the module is switched or frozen in the CRM, and the module is told (§E.9).
+    /// `activity`: the module is switched or frozen in the CRM, and the module is told
+    /// (protocols/retailcrm.md#callbacks).
     ///
     /// # Errors
     /// When the module is not registered, or no answer comes.
@@ -580,7 +586,7 @@ impl RetailcrmSim {
         self.call(to, &[("activity", &body), ("systemUrl", &url)]).await
     }
 
-    /// `settings`: the account's settings have changed (§E.10).
+    /// `settings`: the account's settings have changed (protocols/retailcrm.md#callbacks).
     ///
     /// # Errors
     /// When the module is not registered, or no answer comes.
@@ -589,7 +595,8 @@ impl RetailcrmSim {
         self.call(self.endpoint(account, module, "settings")?, &[("settings", &body)]).await
     }
 
-    /// The manager opens the module's own page: a browser form POST of `clientId` (§E.2).
+    /// The manager opens the module's own page: a browser form POST of `clientId`
+    /// (protocols/retailcrm.md#module).
     ///
     /// # Errors
     /// When the module is not registered, or no answer comes.
@@ -735,7 +742,8 @@ fn declared_per_unit(order: &Order, item: i64) -> Option<i64> {
     wire::read_kopecks(&row["value"])
 }
 
-/// Cash on delivery per unit of each position and of the delivery itself; together exactly `cod` (§F.3, "Money").
+/// Cash on delivery per unit of each position and of the delivery itself; together exactly `cod`
+/// (protocols/retailcrm.md#save, "Money").
 fn spread_cod(order: &Order, cod: i64) -> (Vec<i64>, i64) {
     let goods = order.goods_total();
     let for_goods = (cod - order.delivery.cost).clamp(0, goods.max(0));

@@ -56,7 +56,8 @@ pub fn urlencode(fields: &[(&str, &str)]) -> String {
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
-/// How the answers write money (retailcrm-api.md §A.8: numbers, whole numbers and, in old installations, strings).
+/// How the answers write money (protocols/retailcrm.md#formats: numbers, whole numbers and, in old
+/// installations, strings).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Numbers {
     /// `1000`, `312.5`.
@@ -142,7 +143,7 @@ pub fn read_integer(value: &Value) -> Option<i64> {
     decimal(value)?.to_i64()
 }
 
-/// `Y-m-d H:i:s` in the account's zone, without an offset (retailcrm-api.md §A.8).
+/// `Y-m-d H:i:s` in the account's zone, without an offset (protocols/retailcrm.md#formats).
 pub fn local_text(at: Timestamp, zone: &TimeZone) -> String {
     zone.to_datetime(at).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
@@ -157,7 +158,8 @@ pub fn is_date(text: &str) -> bool {
     text.len() == 10 && civil::Date::strptime("%Y-%m-%d", text).is_ok()
 }
 
-/// The moment of a tracking `updatedAt`: `Y-m-d\TH:i:sP`, whole seconds, numeric offset (retailcrm-api.md §A.8, §G).
+/// The moment of a tracking `updatedAt`: `Y-m-d\TH:i:sP`, whole seconds, numeric offset
+/// (protocols/retailcrm.md#formats).
 pub fn read_tracking_time(text: &str) -> Option<Timestamp> {
     if text.len() != 25 || text.as_bytes().get(10) != Some(&b'T') {
         return None;

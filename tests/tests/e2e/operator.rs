@@ -31,7 +31,9 @@ async fn a_probe_asks_without_writing_and_writes_only_when_told_to() {
     let read = world.bridge(&["probe", &id, "--json", "--pause", "0", "--save", &reading]).await.json();
     let probes: Vec<&Value> = read["probes"].as_array().expect("a list").iter().collect();
     assert!(probes.len() >= 10 && probes.iter().all(|probe| probe["answered"] == true), "{read}");
-    assert!(probes.iter().all(|probe| probe["settles"].as_str().is_some_and(|text| text.contains('§'))));
+    assert!(
+        probes.iter().all(|probe| probe["settles"].as_str().is_some_and(|text| text.contains("protocols/measoft.md#")))
+    );
     assert_eq!(world.measoft.orders().len(), 0, "nothing was written");
     let table = world.bridge(&["probe", &id, "--pause", "0", "--save", &reading]).await;
     assert!(

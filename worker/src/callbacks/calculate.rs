@@ -15,7 +15,7 @@ use crate::callbacks::{Answered, CallbackContext, Refusal, Request, key_field, l
 use crate::vendor::ActiveIntegration;
 use crate::vendor::towns::Resolved;
 
-/// The vendor's own module keeps an answer this long (measoft-api.md §17).
+/// The vendor's own module keeps an answer this long (protocols/measoft.md#calculator).
 const KEPT: Duration = Duration::from_secs(600);
 const ENTRIES: usize = 2_000;
 /// Points offered for one tariff; a manager chooses from a list.

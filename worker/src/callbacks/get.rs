@@ -1,6 +1,6 @@
 //! `get`: what we know of a delivery. It waits for nobody: RetailCRM may ask while our own
-//! edit of the order is still open (retailcrm-api.md H.5), so neither a lease is taken nor
-//! a vendor asked.
+//! edit of the order is still open (protocols/retailcrm.md#without-save), so neither a lease is
+//! taken nor a vendor asked.
 
 use jiff::ZonedDateTime;
 use shared::domain::delivery::DeliveryState as S;

@@ -12,7 +12,7 @@ use crate::callbacks::{Answered, CallbackContext, Refusal, Request, result, text
 use crate::vendor::ActiveIntegration;
 use crate::vendor::towns::Resolved;
 
-/// How long a list is served from what is kept (measoft-api.md §18).
+/// How long a list is served from what is kept (protocols/measoft.md#lists).
 const KEPT: Duration = Duration::from_secs(23 * 3600);
 /// Name under which the modes are kept.
 const SERVICES: &str = "services";
@@ -120,7 +120,7 @@ pub async fn services(context: &CallbackContext, active: &ActiveIntegration) -> 
     .await
 }
 
-/// What `pvzlist` is asked for the points of a town (measoft-api.md §18).
+/// What `pvzlist` is asked for the points of a town (protocols/measoft.md#lists).
 fn points_in(town: &Resolved) -> PickupFilter {
     PickupFilter {
         town: Some(town.name.clone()),

@@ -1,5 +1,5 @@
 //! The delivery module inside RetailCRM: requests in which a manager waits for the answer
-//! (retailcrm-api.md E, F). They come over the rpc lane; everything that changes an order
+//! (protocols/retailcrm.md#module). They come over the rpc lane; everything that changes an order
 //! goes the way of the triggers, so that both make one delivery.
 
 pub mod activity;
@@ -37,7 +37,7 @@ use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 use crate::vendor::integrations::ActiveIntegrations;
 
-/// Code of the field through which triggers learn their key (retailcrm-api.md E.5).
+/// Code of the field through which triggers learn their key (protocols/retailcrm.md#data-fields).
 pub const KEY_FIELD: &str = "deliveryApiKey";
 
 /// What the callbacks work with.
@@ -77,7 +77,7 @@ impl Request {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// HTTP status: 200 for what managers are to read, so that nothing on the way replaces
-    /// the body (retailcrm-api.md F.1).
+    /// the body (protocols/retailcrm.md#callbacks).
     pub status: u16,
     /// For the journal; a closed set.
     pub label: &'static str,

@@ -1,4 +1,4 @@
-//! Tells RetailCRM what the module offers (retailcrm-api.md E).
+//! Tells RetailCRM what the module offers (protocols/retailcrm.md#module).
 
 use shared::domain::{Integration, Language, status_list};
 use shared::retailcrm::wire::module::{
@@ -85,7 +85,7 @@ fn delivery(integration: &Integration, settings: Option<ModuleSettings>) -> Deli
         allow_track_number: true,
         duplicate_order_product_supported: true,
         available_countries: Vec::new(),
-        // MeaSoft needs them in every order (measoft-api.md §7.1).
+        // MeaSoft needs them in every order (protocols/measoft.md#neworder).
         required_fields: ["firstName", "phone"].map(str::to_owned).to_vec(),
         status_list: statuses(integration),
         plate_list: forms

@@ -127,7 +127,7 @@ pub fn hangs_on_lists(order: &Order, settings: &Settings, references: &Reference
 }
 
 /// The way of a payment type under these settings and lists: at the door or not, `None` when
-/// nothing tells (retailcrm-api.md D, E.6).
+/// nothing tells (protocols/retailcrm.md#references).
 pub fn is_at_the_door(
     settings: &Settings,
     references: &References,
@@ -167,7 +167,7 @@ fn row<'a>(
     Row { kind, amount: payment.amount, means, suspects }
 }
 
-/// Statuses of every installation that leave a payment open (retailcrm-api.md C.5).
+/// Statuses of every installation that leave a payment open (protocols/retailcrm.md#payment-codes).
 pub fn is_usual_status(status: &str) -> bool {
     matches!(status, "not-paid" | "payment-start" | "invoice" | "credit-check" | "credit-approved")
 }

@@ -74,7 +74,7 @@ impl Seen {
 }
 
 /// The number as it came, and without the HTML codes that Twig puts in by default
-/// (retailcrm-api.md H.2).
+/// (protocols/retailcrm.md#trigger-transport).
 pub(crate) fn spellings(attempt: &Attempt) -> Vec<OrderNumber> {
     if attempt.intent.order.is_some() {
         return Vec::new();

@@ -25,14 +25,14 @@ pub fn fingerprint(desired: &Desired, key: &SecretKey) -> Fingerprint {
 }
 
 /// What MeaSoft writes into «Инфо о доставке» of an order cancelled through the API
-/// (measoft-api.md §9).
+/// (protocols/measoft.md#cancelorder).
 pub fn is_cancelled_by_client(delivered_to: Option<&str>) -> bool {
     let words = delivered_to.unwrap_or_default().to_lowercase();
     words.contains("отменено заказчиком") || words.contains("by client")
 }
 
 /// The prepayment line is left out: the platform makes such lines itself, without our id
-/// (measoft-api.md §22.12). The sum speaks for it.
+/// (protocols/measoft.md#statusreq). The sum speaks for it.
 fn goods(desired: &Desired) -> impl Iterator<Item = &Item> {
     desired.order.items.iter().filter(|item| item.kind != ItemKind::Prepayment)
 }
@@ -57,7 +57,7 @@ fn shown_phones(text: &str) -> Vec<String> {
 }
 
 /// Whether a row found under our number is what we sent. What the row does not show is not
-/// held against it (measoft-api.md §23.2: phone, sum and line ids).
+/// held against it (protocols/measoft.md#repeating: phone, sum and line ids).
 pub fn is_ours(row: &StatusRow, sent: &Fingerprint, key: &SecretKey) -> bool {
     let phones: Vec<String> = row.receiver_phones.iter().flat_map(|text| shown_phones(text)).collect();
     let phone_fits = phones.is_empty()
@@ -72,7 +72,7 @@ pub fn is_ours(row: &StatusRow, sent: &Fingerprint, key: &SecretKey) -> bool {
         row.items.iter().filter(|item| is_comparable(item)).partition(|item| item.quantity > 0);
     let codes = |lines: &[&StatusItem]| lines.iter().filter_map(|i| i.extcode.clone()).collect::<BTreeSet<_>>();
     let (live, gone) = (codes(&live), codes(&gone));
-    // Lines that an edit took out stay with a quantity of zero (measoft-api.md §8).
+    // Lines that an edit took out stay with a quantity of zero (protocols/measoft.md#editorder).
     let lines_fit = sent_codes.is_empty()
         || !row.shows_lines()
         || (live.is_empty() && gone.is_empty())
@@ -119,10 +119,12 @@ pub fn item_codes(row: &StatusRow) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The complete order for `editorder`, each known line with its code (measoft-api.md §8).
+/// The complete order for `editorder`, each known line with its code
+/// (protocols/measoft.md#editorder).
 ///
 /// A line that is left out keeps its price and loses its quantity, and of a prepayment the
-/// platform ignores the quantity (§7.2): what is not prepaid any more is said as 0.00.
+/// platform ignores the quantity (protocols/measoft.md#items): what is not prepaid any more is said
+/// as 0.00.
 pub fn with_codes(order: &NewOrder, codes: &BTreeMap<String, String>) -> NewOrder {
     let mut order = order.clone();
     order.barcode = None;

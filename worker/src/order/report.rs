@@ -105,7 +105,7 @@ pub fn whose(order: &Order, claim: &Whose<'_>, active: &ActiveIntegration, modul
 }
 
 /// What shows that another integration has handed the order over: a delivery's id that is none
-/// of ours, or a status without any (retailcrm-api.md B.6).
+/// of ours, or a status without any (protocols/retailcrm.md#delivery).
 pub fn foreign(order: &Order) -> Option<String> {
     let data = &order.delivery.data;
     let given = |text: &Option<String>| text.as_deref().map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned);

@@ -220,7 +220,8 @@ fn lines(item: &order::Item, vat: u8, declared: Option<Kopecks>, out: &mut Vec<I
             continue;
         }
         let mut left = u32::try_from(quantity.trunc()).map_err(|_| unreadable())?;
-        // The platform takes a marking code on a line of one only (measoft-api.md §16.4).
+        // The platform takes a marking code on a line of one only
+        // (protocols/measoft.md#marking-codes).
         while left > 0 {
             match codes.next() {
                 Some(code) => {
@@ -242,7 +243,7 @@ fn clean_marking(code: &str) -> String {
     code.chars().filter(|c| !c.is_control()).collect()
 }
 
-/// Cancelled positions are neither sent nor counted (retailcrm-api.md J.11).
+/// Cancelled positions are neither sent nor counted (protocols/retailcrm.md#items).
 fn shipped<'a>(order: &'a Order, references: &References) -> impl Iterator<Item = &'a order::Item> {
     let cancelled = |item: &order::Item| {
         item.is_canceled || item.status.as_deref().is_some_and(|status| references.is_cancelling(status))

@@ -71,8 +71,8 @@ fn bring_up_to_date(attempt: &mut Attempt, shown: Shown, active: &ActiveIntegrat
     attempt.desired = Some(desired);
 }
 
-/// MeaSoft refuses a repeated number within one calendar year only (measoft-api.md §7.5): what was
-/// sent in an earlier one is looked up first.
+/// MeaSoft refuses a repeated number within one calendar year only
+/// (protocols/measoft.md#duplicates): what was sent in an earlier one is looked up first.
 fn mark_unsure(attempt: &mut Attempt, now: Timestamp) {
     let Some(d) = &mut attempt.delivery else { return };
     if is_planted(Bug::ResentUnseen) && d.state.needs_lookup() {

@@ -17,7 +17,7 @@ pub(crate) fn status_words(row: &StatusRow) -> String {
     row.status.as_ref().map_or_else(|| "no status".to_owned(), |status| format!("status {}", status.code))
 }
 
-/// Numbers repeat over the years (measoft-api.md §10.1): ours is the one with our code,
+/// Numbers repeat over the years (protocols/measoft.md#statusreq): ours is the one with our code,
 /// else the newest that is not older than the delivery.
 pub(crate) fn newest<'a>(rows: impl Iterator<Item = &'a StatusRow> + Clone, d: &Delivery) -> Option<&'a StatusRow> {
     if let Some(code) = &d.ordercode

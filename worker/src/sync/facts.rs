@@ -17,7 +17,7 @@ pub struct Event {
     /// MeaSoft's code, known to us or not.
     pub code: String,
     /// When the record appeared there; the only time that orders statuses
-    /// (measoft-api.md §10.3).
+    /// (protocols/measoft.md#status-records).
     pub at: Option<Timestamp>,
 }
 
@@ -118,7 +118,7 @@ pub fn order_key(orderno: Option<&str>, ordercode: Option<&str>) -> String {
     }
 }
 
-/// What tells one snapshot from another (measoft-api.md §23.4): the same again is a repeat.
+/// What tells one snapshot from another (protocols/measoft.md#changes): the same again is a repeat.
 pub fn mark(row: &StatusRow) -> String {
     let status = row.status.as_ref();
     let returns: Vec<String> = row

@@ -1,5 +1,5 @@
 //! Takes what changed out of MeaSoft's stream: fetch, store, seal, acknowledge, unpack, again
-//! until nothing is left (measoft-api.md §11, §23.4).
+//! until nothing is left (protocols/measoft.md#changes).
 //!
 //! An answer is acknowledged only when all of it is stored and nothing was fetched after
 //! it: the acknowledgement names no answer, it means «the last one». So each fetch is noted

@@ -1,6 +1,6 @@
-//! Tells RetailCRM what the ledger took over (retailcrm-api.md G): at most 100 deliveries a
-//! request, each with its statuses in order of time. A request that is refused is halved
-//! until the bad status stands alone; the others go through.
+//! Tells RetailCRM what the ledger took over (protocols/retailcrm.md#tracking): at most 100
+//! deliveries a request, each with its statuses in order of time. A request that is refused is
+//! halved until the bad status stands alone; the others go through.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! MeaSoft's fair-usage limits as a budget (measoft-api.md §5): one for our address at each
-//! server of MeaSoft, one per account, shared by all workers through the store. Accounts at one
-//! server share its budget, and none can use the others' part up.
+//! MeaSoft's fair-usage limits as a budget (protocols/measoft.md#limits): one for our address at
+//! each server of MeaSoft, one per account, shared by all workers through the store. Accounts at
+//! one server share its budget, and none can use the others' part up.
 //!
 //! Each limit is a sliding window of ten slices. A request is counted in the slice it is
 //! made in, and is made only while the eleven slices that any such window can touch, and one

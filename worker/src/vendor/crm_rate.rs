@@ -1,4 +1,4 @@
-//! RetailCRM's rate limit (retailcrm-api.md A.6): so many requests a second per API key and
+//! RetailCRM's rate limit (protocols/retailcrm.md#rate): so many requests a second per API key and
 //! per our address. Sources disagree about which it is, so both are kept.
 //!
 //! One process counts in memory; several processes on one PostgreSQL share a budget there.

@@ -117,7 +117,7 @@ impl References {
     }
 
     /// What a type usually is where RetailCRM says nothing: the codes every installation has
-    /// (retailcrm-api.md C.5), and types of online-payment modules.
+    /// (protocols/retailcrm.md#payment-codes), and types of online-payment modules.
     pub fn usual_cod(&self, payment_type: &str) -> Option<bool> {
         match payment_type {
             _ if self.is_online(payment_type) => Some(false),

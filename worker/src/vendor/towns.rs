@@ -1,5 +1,5 @@
 //! RetailCRM's city and region → MeaSoft's town. Towns of one name are told apart by country,
-//! region, type word and postal index (measoft-api.md §22.11); what was found once is kept.
+//! region, type word and postal index (protocols/measoft.md#lists); what was found once is kept.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

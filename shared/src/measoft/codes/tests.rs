@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 const ORDER_OPS: [Op; 3] = [Op::NewOrder, Op::EditOrder, Op::CancelOrder];
 
-/// measoft-api.md §15.1, written out a second time from the page.
+/// protocols/measoft.md#order-table, written out a second time from the page.
 #[test]
 fn every_code_of_the_order_table_is_classified() {
     let expected: &[(i64, &str, Class, Fault)] = &[
@@ -41,7 +41,7 @@ fn every_code_of_the_order_table_is_classified() {
     }
 }
 
-/// measoft-api.md §15.2.
+/// protocols/measoft.md#general-table.
 #[test]
 fn every_code_of_the_general_table_is_classified() {
     let app = ("mobile_app_only", Bug, Bridge);
@@ -95,7 +95,7 @@ fn every_code_of_the_general_table_is_classified() {
     }
 }
 
-/// measoft-api.md §15.3 and the note on code 1 in §24.
+/// protocols/measoft.md#error-texts and the note on code 1 in protocols/measoft.md#error-codes.
 #[test]
 fn texts_decide_where_codes_do_not() {
     for (op, code, text, reason) in [

@@ -6,7 +6,7 @@ fn http(op: Op, status: u16) -> MeasoftError {
     MeasoftError::Http { op, status, retry_after: Some(Duration::from_secs(7)), excerpt: String::new() }
 }
 
-/// measoft-api.md §15.4, row by row: (error, class for a write, class for a read).
+/// protocols/measoft.md#failures, row by row: (error, class for a write, class for a read).
 #[test]
 fn transport_failures_are_classified_by_what_may_have_happened() {
     let blocked = Class::Blocked { retry_after: Some(Duration::from_secs(7)) };

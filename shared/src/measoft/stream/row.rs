@@ -12,7 +12,8 @@ use crate::measoft::wire::statusreq::{PoisonRow, StatusRow, read_status_row};
 /// A row, or why it is set aside. Rows after a poisoned one still count.
 pub type Row = Result<StatusRow, PoisonRow>;
 
-/// The largest part of a full row (§10.2), and nothing of it is read: it is ourselves.
+/// The largest part of a full row (protocols/measoft.md#statusreq), and nothing of it is read: it
+/// is ourselves.
 const UNREAD: &str = "sender";
 
 /// A row as it came. Reading it is most of the work of a sync and may be done on another

@@ -1,4 +1,4 @@
-//! `calculator`: prices and terms of delivery (measoft-api.md §17).
+//! `calculator`: prices and terms of delivery (protocols/measoft.md#calculator).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
-//! `cancelorder` (measoft-api.md §9). Rows by the wiki; a bare `error` on the root, which
-//! two third-party clients expect, counts as the answer for a single order.
+//! `cancelorder` (protocols/measoft.md#cancelorder). Rows by the wiki; a bare `error` on the root,
+//! which two third-party clients expect, counts as the answer for a single order.
 
 use serde::{Deserialize, Serialize};
 

@@ -9,7 +9,7 @@ use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 use crate::measoft::account::Account;
 use crate::measoft::op::Op;
 
-/// How much of the account a request carries (measoft-api.md §4).
+/// How much of the account a request carries (protocols/measoft.md#auth).
 #[derive(Clone, Copy)]
 pub(crate) enum Auth<'a> {
     Full(&'a Account),

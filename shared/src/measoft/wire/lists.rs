@@ -1,4 +1,4 @@
-//! Reference lists: modes, pick-up points, towns (measoft-api.md §18).
+//! Reference lists: modes, pick-up points, towns (protocols/measoft.md#lists).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
 //! What goes over the wire, one file per family of requests, in the vendor's spelling.
-//! Writing is strict (one deterministic form), reading is tolerant (measoft-api.md §6).
+//! Writing is strict (one deterministic form), reading is tolerant (protocols/measoft.md#envelope).
 
 pub mod calculator;
 pub mod cancelorder;

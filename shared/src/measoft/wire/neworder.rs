@@ -1,4 +1,4 @@
-//! `neworder` and `editorder`: one structure, two roots (measoft-api.md §7, §8).
+//! `neworder` and `editorder`: one structure, two roots (protocols/measoft.md#neworder).
 
 mod write;
 
@@ -34,7 +34,8 @@ pub struct NewOrder {
     pub service: Option<String>,
     /// Type of shipment, a code of the courier service's list.
     pub kind: Option<String>,
-    /// Sum to collect. The platform ignores it when there are items (§7.1).
+    /// Sum to collect. The platform ignores it when there are items
+    /// (protocols/measoft.md#neworder).
     pub price: Option<Kopecks>,
     /// What the receiver pays for the delivery; becomes a line of its own.
     pub delivery_price: Option<Fee>,
@@ -139,7 +140,7 @@ pub struct Receiver {
     pub delivery_pin: Option<String>,
 }
 
-/// How the receiver pays (§16.1).
+/// How the receiver pays (protocols/measoft.md#paytype).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum PayType {
@@ -177,7 +178,7 @@ pub struct Fee {
     pub vat: u8,
 }
 
-/// One line of goods (§7.2).
+/// One line of goods (protocols/measoft.md#items).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     /// Our line id, unique in the order; statuses bring it back.
@@ -201,7 +202,8 @@ pub struct Item {
     pub width: Option<Millimetres>,
     pub height: Option<Millimetres>,
     pub kind: ItemKind,
-    /// «Честный ЗНАК» code (§16.4); the platform then wants a quantity of 1.
+    /// «Честный ЗНАК» code (protocols/measoft.md#marking-codes); the platform then wants a quantity
+    /// of 1.
     pub government_code: Option<String>,
 }
 
@@ -212,7 +214,7 @@ impl Item {
     }
 }
 
-/// Types of lines (§16.3).
+/// Types of lines (protocols/measoft.md#item-types).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ItemKind {
@@ -240,7 +242,7 @@ impl ItemKind {
     }
 }
 
-/// One place, or several of the same size (§7.3).
+/// One place, or several of the same size (protocols/measoft.md#packages).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Package {
     pub code: Option<String>,
@@ -255,7 +257,7 @@ pub struct Package {
     pub name: Option<String>,
 }
 
-/// A delivery fee that depends on how much is bought (§7.3).
+/// A delivery fee that depends on how much is bought (protocols/measoft.md#packages).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliverySet {
     /// Fee when everything, or more than the last boundary, is bought.
@@ -274,7 +276,7 @@ pub struct AdvPrice {
     pub value: String,
 }
 
-/// One row of the answer (§7.4). Match rows by `orderno`, never by position.
+/// One row of the answer (protocols/measoft.md#rows). Match rows by `orderno`, never by position.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateRow {
     pub orderno: OrderNo,
@@ -309,7 +311,7 @@ impl CreateRow {
 }
 
 /// Rows with a readable number and code; others are left out, so that their orders count
-/// as "unknown result" (§6, rule 6).
+/// as "unknown result" (protocols/measoft.md#envelope).
 pub(crate) fn read_create_rows(root: &Element) -> Vec<CreateRow> {
     // The row's name in `editorder` answers is not evidenced: accept both.
     root.children("createorder").chain(root.children("order")).filter_map(read_create_row).collect()

@@ -1,4 +1,4 @@
-//! `client`: the client's own code; the cheap check of credentials (measoft-api.md §4).
+//! `client`: the client's own code; the cheap check of credentials (protocols/measoft.md#auth).
 
 use crate::measoft::account::Account;
 use crate::measoft::op::Op;

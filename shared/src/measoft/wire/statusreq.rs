@@ -1,4 +1,4 @@
-//! `statusreq` and `commitlaststatus` (measoft-api.md §10, §11).
+//! `statusreq` and `commitlaststatus` (protocols/measoft.md#statusreq).
 
 use std::fmt;
 
@@ -50,7 +50,7 @@ impl StatusRow {
 
 debug_by! { StatusRow: orderno, ordercode, status, paytype, price, items, unreadable; }
 
-/// One status record (§10.3).
+/// One status record (protocols/measoft.md#status-records).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Status {
     pub code: StatusCode,
@@ -100,7 +100,7 @@ pub struct PoisonRow {
     pub why: String,
 }
 
-/// Which orders a query by creation date returns (§10.1, `done`).
+/// Which orders a query by creation date returns (protocols/measoft.md#statusreq).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Done {
     #[default]

@@ -1,4 +1,4 @@
-//! Formats of single values in answers (measoft-api.md §6). Empty means "not given";
+//! Formats of single values in answers (protocols/measoft.md#envelope). Empty means "not given";
 //! a value that is there and unreadable is an error, never a zero.
 
 use jiff::civil::DateTime;

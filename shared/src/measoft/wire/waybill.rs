@@ -1,4 +1,4 @@
-//! `waybill`: printing forms as PDF (measoft-api.md §19).
+//! `waybill`: printing forms as PDF (protocols/measoft.md#waybill).
 
 use base64::Engine;
 use base64::alphabet::STANDARD;

@@ -16,7 +16,7 @@ use crate::retailcrm::{
     Resting, Status, TrackingUpdate, Unreadable,
 };
 
-/// Values of one `filter[…][]` and rows of one page (retailcrm-api.md A.7).
+/// Values of one `filter[…][]` and rows of one page (protocols/retailcrm.md#pages).
 const PAGE: usize = 100;
 /// More pages than any honest answer to 100 numbers has.
 const MOST_PAGES: u64 = 50;
@@ -233,7 +233,8 @@ impl Crm for CrmClient {
 
     fn history(&self, from: HistoryFrom, limit: u32) -> Answer<'_, HistoryPage> {
         Box::pin(async move {
-            // Any other limit is refused (retailcrm-api.md A.7), and so is a page beside a cursor.
+            // Any other limit is refused (protocols/retailcrm.md#pages), and so is a page beside a
+            // cursor.
             let limit = match limit {
                 0..=20 => 20,
                 21..=50 => 50,

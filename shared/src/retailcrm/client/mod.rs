@@ -1,4 +1,4 @@
-//! HTTP with one RetailCRM account: forms out, JSON in (retailcrm-api.md A.2–A.7).
+//! HTTP with one RetailCRM account: forms out, JSON in (protocols/retailcrm.md#keys).
 
 mod calls;
 mod request;

@@ -1,4 +1,4 @@
-//! One call's request: its path, query and form (retailcrm-api.md A.2, A.3).
+//! One call's request: its path, query and form (protocols/retailcrm.md#keys).
 
 use reqwest::header::CONTENT_TYPE;
 
@@ -57,7 +57,7 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// The shop's code, when it is known (retailcrm-api.md A.9).
+    /// The shop's code, when it is known (protocols/retailcrm.md#site).
     pub(super) fn site(self, site: &str) -> Self {
         if site.is_empty() { self } else { self.field("site", site) }
     }

@@ -1,4 +1,4 @@
-//! What the account says about itself and about our key (retailcrm-api.md A.1, A.2, A.8).
+//! What the account says about itself and about our key (protocols/retailcrm.md#accounts).
 
 use jiff::tz::TimeZone;
 use serde_json::Value;
@@ -29,7 +29,7 @@ object! {
 }
 
 impl Credentials {
-    /// Everything the bridge does (retailcrm-api.md A.2).
+    /// Everything the bridge does (protocols/retailcrm.md#keys).
     pub const NEEDED_SCOPES: [&'static str; 7] = [
         "order_read",
         "order_write",

@@ -1,4 +1,4 @@
-//! The history of changes of orders (retailcrm-api.md I.1).
+//! The history of changes of orders (protocols/retailcrm.md#history).
 
 use jiff::civil::DateTime;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! The integration module: how RetailCRM is told what we offer (retailcrm-api.md E).
+//! The integration module: how RetailCRM is told what we offer (protocols/retailcrm.md#module).
 
 use std::collections::BTreeMap;
 
@@ -53,8 +53,8 @@ object! {
         pub delivery: Option<DeliveryConfiguration> = i.nested("delivery", DeliveryConfiguration::read)?,
     }
 
-    /// `integrations.delivery` (retailcrm-api.md E.3). What we told the CRM ourselves is not worth
-    /// failing over; what the manager set is.
+    /// `integrations.delivery` (protocols/retailcrm.md#delivery-configuration). What we told the
+    /// CRM ourselves is not worth failing over; what the manager set is.
     #[derive(Debug, Clone, Default, PartialEq, Serialize)]
     #[serde(rename_all = "camelCase")]
     pub struct DeliveryConfiguration(d) {
@@ -85,7 +85,7 @@ object! {
         pub shipment_data_field_list: Vec<DataField> =
             d.all("shipmentDataFieldList", DataField::read).unwrap_or_default(),
         /// Sent at the first registration only: later the manager's choice is in it
-        /// (retailcrm-api.md E.6).
+        /// (protocols/retailcrm.md#settings).
         #[serde(skip_serializing_if = "Option::is_none")]
         pub settings: Option<ModuleSettings> = d.nested("settings", ModuleSettings::read)?,
     }
@@ -114,7 +114,7 @@ object! {
         pub label: String = p.lax("label", text).unwrap_or_default(),
     }
 
-    /// An extra field of the order's delivery block (retailcrm-api.md E.5).
+    /// An extra field of the order's delivery block (protocols/retailcrm.md#data-fields).
     #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
     #[serde(rename_all = "camelCase")]
     pub struct DataField(f) {
@@ -138,7 +138,7 @@ object! {
         pub editable: bool = f.lax("editable", flag).unwrap_or(true),
     }
 
-    /// What the shop's manager sets in RetailCRM (retailcrm-api.md E.6).
+    /// What the shop's manager sets in RetailCRM (protocols/retailcrm.md#settings).
     #[derive(Clone, Default, PartialEq, Serialize)]
     #[serde(rename_all = "camelCase")]
     pub struct ModuleSettings(s) {
@@ -247,7 +247,7 @@ impl ModuleInfo {
 }
 
 impl Choice {
-    /// `{value, label}`, or value → label in a map (retailcrm-api.md E.5).
+    /// `{value, label}`, or value → label in a map (protocols/retailcrm.md#data-fields).
     fn read(node: &Node<'_>) -> Result<Self, Misread> {
         if let (Some(key), false) = (node.key, node.value.is_object()) {
             return Ok(Self { value: key.to_owned(), label: node.scalar(text)?.unwrap_or_default() });

@@ -1,4 +1,4 @@
-//! Payments as they are written (retailcrm-api.md C). Reading is part of the order.
+//! Payments as they are written (protocols/retailcrm.md#payments). Reading is part of the order.
 
 use jiff::civil::DateTime;
 use serde::{Serialize, Serializer};
@@ -20,7 +20,7 @@ pub struct NewPayment {
     pub status: Option<String>,
     #[serde(serialize_with = "write_amount")]
     pub amount: Kopecks,
-    /// Account time (retailcrm-api.md A.8).
+    /// Account time (protocols/retailcrm.md#formats).
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "write_datetime")]
     pub paid_at: Option<DateTime>,
     /// Our tag: after a lost answer the payment is recognised by it.
@@ -31,7 +31,7 @@ pub struct NewPayment {
 }
 
 /// What changes in a payment; what is absent stays. The type cannot change
-/// (retailcrm-api.md C.2).
+/// (protocols/retailcrm.md#payments).
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentPatch {

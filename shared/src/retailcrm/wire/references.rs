@@ -1,4 +1,4 @@
-//! References of the account (retailcrm-api.md D): maps by code, or lists.
+//! References of the account (protocols/retailcrm.md#references): maps by code, or lists.
 
 use crate::retailcrm::tolerant::{Fields, Misread, Node, flag, object, text};
 
@@ -9,7 +9,7 @@ object! {
         pub code: String = t.code("code")?,
         pub active: bool = t.lax("active", flag).unwrap_or(true),
         /// It belongs to an online-payment module: its payments are never touched by us
-        /// (retailcrm-api.md C.4.3).
+        /// (protocols/retailcrm.md#payment-rules).
         pub integration_module: bool = t.object("integrationModule")?.is_some_and(|module| !module.is_empty()),
     }
 

@@ -1,4 +1,4 @@
-//! Statuses on their way to RetailCRM (retailcrm-api.md G).
+//! Statuses on their way to RetailCRM (protocols/retailcrm.md#tracking).
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub struct TrackingEntry {
     pub comment: Option<String>,
 }
 
-/// Deliveries in one request (retailcrm-api.md G, «Batch size»).
+/// Deliveries in one request (protocols/retailcrm.md#tracking, «Batch size»).
 pub const MAX_UPDATES: usize = 100;
 
 pub(crate) fn write_moment<S: Serializer>(at: &ZonedDateTime, serializer: S) -> Result<S::Ok, S::Error> {

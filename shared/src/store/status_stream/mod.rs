@@ -1,5 +1,5 @@
 //! What MeaSoft's status stream brought, kept before it is acknowledged
-//! (measoft-api.md §11, §23.4). A batch is one answer; only a sealed one may be
+//! (protocols/measoft.md#changes). A batch is one answer; only a sealed one may be
 //! acknowledged. Its rows are kept as segments first. A row is one order's snapshot; it waits
 //! until the ledger has taken it.
 

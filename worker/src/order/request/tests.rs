@@ -412,7 +412,7 @@ fn every_field_that_is_sent_changes_the_hash() {
 }
 
 /// What the request says is to be collected, read out of its XML: lines × quantity, the
-/// fee, or the price when there are no lines (measoft-api.md §7.1, §7.2).
+/// fee, or the price when there are no lines (protocols/measoft.md#neworder).
 pub(crate) fn collected_by_xml(order: &NewOrder) -> Kopecks {
     let account = Account {
         url: "https://home.courierexe.ru/api/".parse().expect("a URL"),

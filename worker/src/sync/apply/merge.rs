@@ -199,7 +199,7 @@ fn is_present(present: &Event, d: &Delivery, reading: Reading) -> bool {
 }
 
 /// A row that waited may be of the number that was cancelled meanwhile; and numbers repeat
-/// over the years (measoft-api.md §10.1).
+/// over the years (protocols/measoft.md#statusreq).
 fn is_this(d: &Delivery, facts: &Facts) -> bool {
     if facts.orderno.as_deref().is_some_and(|number| number != d.orderno.as_str()) {
         return false;

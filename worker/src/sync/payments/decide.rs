@@ -54,7 +54,7 @@ impl Question<'_> {
         if settings.payment_status.is_none() && !settings.receive_payment {
             return Fits("payments are not received");
         }
-        // The preliminary COURIER… codes settle nothing (measoft-api.md §14).
+        // The preliminary COURIER… codes settle nothing (protocols/measoft.md#status-codes).
         if !facts.is_closed() {
             return Fits("the delivery is not closed");
         }

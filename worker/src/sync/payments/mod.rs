@@ -1,4 +1,5 @@
-//! Settles an order's payment once its delivery is closed (design §3, retailcrm-api.md C.4).
+//! Settles an order's payment once its delivery is closed (design §3,
+//! protocols/retailcrm.md#payment-rules).
 //!
 //! `decide` says what to do and is pure. `plan` is what it says as it is written down before
 //! it is begun. `run` does it step by step: each step only on the newest facts, on an order

@@ -290,7 +290,8 @@ impl Settling<'_> {
                         }
                         Move::Create { .. } if from == 0 && refuses_the_sum(&error) => {
                             // RetailCRM may take no second payment beside one that covers the
-                            // order (retailcrm-api.md C.4 [?]): then the old one goes first.
+                            // order (protocols/retailcrm.md#payment-rules [?]): then the old one
+                            // goes first.
                             let Some(other) = plan.removing_first() else { return Err(refused(&error, &plan, from)) };
                             if !store.replan_payment(id, &other.text()).await? {
                                 return Err(Trouble::Overtaken);

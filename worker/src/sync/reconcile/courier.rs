@@ -29,7 +29,7 @@ use crate::vendor::integrations::ActiveIntegrations;
 const WINDOW_DAYS: i32 = 7;
 /// Open deliveries older than this are asked about by number only.
 const HORIZON_DAYS: i32 = 60;
-/// Questions by number in one run: look-ups are rationed (measoft-api.md §5).
+/// Questions by number in one run: look-ups are rationed (protocols/measoft.md#limits).
 const LOOK_UPS: usize = 200;
 /// MeaSoft may show a new order late.
 const YOUNG: Duration = Duration::from_secs(3600);

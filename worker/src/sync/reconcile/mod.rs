@@ -2,8 +2,9 @@
 //!
 //! RetailCRM's side ([`history`]) walks the history of orders since a cursor: an order that meets
 //! the conditions of a trigger and that nothing was done about ([`missed`]) gets the command of that
-//! trigger (retailcrm-api.md I.3). MeaSoft's side ([`courier`]) looks at everything that is still
-//! open there, and asks by number only about ours that are missing (measoft-api.md §11.3).
+//! trigger (protocols/retailcrm.md#reconciliation). MeaSoft's side ([`courier`]) looks at
+//! everything that is still open there, and asks by number only about ours that are missing
+//! (protocols/measoft.md#changes).
 
 pub mod courier;
 pub mod history;

@@ -1,5 +1,5 @@
-//! What RetailCRM wants to hear (retailcrm-api.md F). Written strictly: a wrong shape is shown to
-//! the manager as «ответ в неверном формате».
+//! What RetailCRM wants to hear (protocols/retailcrm.md#callbacks). Written strictly: a wrong shape
+//! is shown to the manager as «ответ в неверном формате».
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! What RetailCRM asks of a delivery module and what it wants to hear (retailcrm-api.md F).
+//! What RetailCRM asks of a delivery module and what it wants to hear
+//! (protocols/retailcrm.md#callbacks).
 
 mod answer;
 mod request;

@@ -1,4 +1,4 @@
-//! What RetailCRM asks (retailcrm-api.md F). Read leniently.
+//! What RetailCRM asks (protocols/retailcrm.md#callbacks). Read leniently.
 
 use std::collections::BTreeMap;
 
@@ -192,7 +192,7 @@ impl SaveRequest {
     }
 
     /// Sum to collect: positions and delivery, nothing without cash on delivery
-    /// (retailcrm-api.md F.3). `None` when the request does not say it: absence is not zero.
+    /// (protocols/retailcrm.md#save). `None` when the request does not say it: absence is not zero.
     pub fn cod_total(&self) -> Option<Kopecks> {
         if !self.delivery.with_cod? {
             return Some(Kopecks::ZERO);

@@ -30,7 +30,7 @@ object! {
     #[derive(Clone, Default, PartialEq, Eq)]
     pub struct Contragent(c) {
         /// `individual`, `legal-entity` or `enterpreneur` (the vendor's spelling). Callbacks call
-        /// it `type` (retailcrm-api.md F.3).
+        /// it `type` (protocols/retailcrm.md#save).
         pub contragent_type: Option<String> = c.lax("contragentType", text).or_else(|| c.lax("type", text)),
         pub legal_name: Option<String> = c.lax("legalName", text),
         pub inn: Option<String> = c.lax("INN", text),

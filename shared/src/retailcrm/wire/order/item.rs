@@ -106,7 +106,7 @@ impl ExternalId {
     }
 }
 
-/// Texts, or objects with a `code` (retailcrm-api.md B.4).
+/// Texts, or objects with a `code` (protocols/retailcrm.md#items).
 pub(crate) fn marking_codes(fields: &Fields<'_>) -> Result<Vec<String>, Misread> {
     fields.some("markingCodes", |node| match node.value {
         Value::Object(_) => node.fields()?.get("code", text),

@@ -1,4 +1,4 @@
-//! The order as RetailCRM gives it (retailcrm-api.md B.3–B.6): the fields a courier needs.
+//! The order as RetailCRM gives it (protocols/retailcrm.md#order): the fields a courier needs.
 //!
 //! What decides about money, goods and the address must be readable, else the order is
 //! [`Unreadable`]; what is only informative is dropped when it is not.
@@ -83,7 +83,7 @@ object! {
     /// A payment of the order. Paid or not is a property of its status (reference).
     #[derive(Debug, Clone, PartialEq)]
     pub struct Payment(p) {
-        /// As a map the payments are keyed by their id (retailcrm-api.md B.5).
+        /// As a map the payments are keyed by their id (protocols/retailcrm.md#order-payments).
         pub id: i64 = {
             let key = p.key.and_then(|key| key.parse().ok());
             p.get("id", integer)?.or(key).ok_or_else(|| p.missing("id"))?
