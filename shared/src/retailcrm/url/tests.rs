@@ -137,11 +137,7 @@ fn letters_that_only_look_latin_are_odd() {
         "https://shop%2eretailcrm.ru",
         "https://sh%6fp.retailcrm.ru",
     ] {
-        assert!(
-            matches!(official(url), Err(BadCrmUrl::OddHost | BadCrmUrl::Unreadable)),
-            "{url}: {:?}",
-            official(url)
-        );
+        assert!(matches!(official(url), Err(BadCrmUrl::OddHost | BadCrmUrl::Unreadable)), "{url}: {:?}", official(url));
     }
 }
 
