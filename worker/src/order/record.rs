@@ -265,6 +265,11 @@ async fn note_letters(
         Outcome::Done(change) if *change != Change::WrittenBack || attempt.is_as_wanted() => {
             if let Some(order) = attempt.intent.order {
                 tx.resolve_dead_letters(active.id(), order, attempt.intent.number.as_str(), now).await?;
+                // RetailCRM drops the delivery: nobody waits for its statuses any more.
+                if let Some(d) = attempt.delivery.as_ref().filter(|d| d.state == S::Cancelled) {
+                    let kind = Kind::PushStatuses.as_str();
+                    tx.resolve_dead_letters_of_order(active.id(), order, d.id, kind, now).await?;
+                }
             }
         }
         _ => {}

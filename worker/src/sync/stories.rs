@@ -1,8 +1,10 @@
 //! The sync over both simulators.
 
 use jiff::{SignedDuration, Timestamp};
-use shared::domain::{CrmOrderId, DeliveryState as S};
-use shared::message::{Command, Outcome};
+use shared::domain::{CrmOrderId, DeliveryState as S, Fault};
+use shared::message::{Command, Kind, Outcome};
+use shared::reason;
+use shared::store::dead_letters::NewDeadLetter;
 use shared::store::status_stream::{BatchState, RowState};
 use shared::store::tracking_outbox::TrackingState;
 use simulators::measoft::{CommitMode, FaultAction, FaultRule};
@@ -458,6 +460,38 @@ async fn a_refused_status_holds_up_nobody_else() {
     assert_eq!(dead.len(), 1);
     assert_eq!((dead[0].number.as_deref(), dead[0].reason.as_str()), (Some("A-4"), "status_refused"));
     assert_eq!(world.store().count_tracking(TrackingState::Waiting).await.expect("read"), 0);
+}
+
+#[tokio::test]
+async fn a_refused_status_of_an_order_that_is_cancelled_then_is_nobodys_dead_letter() {
+    let world = World::new().await;
+    let order = world.place("A-1").await;
+    let delivery = world.delivery(order).await;
+    let refused = NewDeadLetter {
+        integration: Some(world.id),
+        delivery: Some(delivery.id),
+        number: Some("A-1".to_owned()),
+        kind: Kind::PushStatuses.as_str().to_owned(),
+        reason: reason::STATUS_REFUSED.to_owned(),
+        fault: Fault::Shop,
+        detail: "Delivery not found.".to_owned(),
+        tries: 1,
+        command: None,
+        raw: None,
+    };
+    let now = world.tools.clock.now();
+    let mut tx = world.store().db.begin().await.expect("begun");
+    tx.add_dead_letter_of(Some(delivery.crm_order), &refused, now).await.expect("added");
+    tx.commit().await.expect("committed");
+    world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
+    world.request(world.id, "A-1", shared::store::intents::RequestKind::Cancel).await;
+    world
+        .until("the letter is closed with the cancel", async || {
+            world.work(world.id).await;
+            world.dead().await.is_empty()
+        })
+        .await;
+    assert_eq!(world.delivery(order).await.state, S::Cancelled);
 }
 
 #[tokio::test]
