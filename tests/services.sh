@@ -9,7 +9,7 @@
 #   services_stop      ends both and removes their data; safe to call at any time
 #
 # With services_disk set, PostgreSQL lies on a disk that can be made bad through the file that
-# TEST_DISK_FILE names (tests/shim/disk.c).
+# TEST_DISK_FILE names (tests/harness/shim/disk.c).
 #
 # Either is started again at once when it is killed; "$TEST_CRASH rabbitmq" and
 # "$TEST_CRASH postgres" kill it.
@@ -286,7 +286,7 @@ pg_begin() {
     local -a disk=()
     if [[ -n ${services_disk-} ]]; then
         # Where its user can read it.
-        cc -O1 -shared -fPIC -o "$services_pgdir/disk.so" tests/shim/disk.c -ldl
+        cc -O1 -shared -fPIC -o "$services_pgdir/disk.so" tests/harness/shim/disk.c -ldl
         disk=(env LD_PRELOAD="$services_pgdir/disk.so" TEST_DISK="$services_pgdir/disk" TEST_DISK_OF=/base/)
         export TEST_DISK_FILE=$services_pgdir/disk
     fi

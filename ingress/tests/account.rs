@@ -4,13 +4,13 @@ mod installation;
 
 use std::time::Duration;
 
+use harness::{LONG, eventually};
 use installation::{Installation, Plan};
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
 use shared::domain::{Integration, IntegrationState, PausedBy, Secret};
 use shared::store::StoreError;
 use shared::store::journal::Search;
-use simulators::harness::{LONG, eventually};
 use simulators::retailcrm::an_order;
 
 /// A browser that keeps the cookies it is given.

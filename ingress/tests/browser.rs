@@ -4,10 +4,10 @@ mod installation;
 
 use std::path::PathBuf;
 
+use harness::browser::{Browser, Look, key};
 use installation::{Installation, Plan};
 use shared::domain::Settings;
 use shared::trigger_forms::{self, Served};
-use simulators::harness::browser::{Browser, Look, key};
 use simulators::retailcrm::an_order;
 
 fn pictures() -> PathBuf {

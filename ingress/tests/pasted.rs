@@ -3,12 +3,12 @@
 
 mod harness;
 
+use ::harness::php::{Case, Firing, fire};
 use harness::{FORM, World};
 use serde_json::{Value, json};
 use shared::domain::{Integration, Kopecks};
 use shared::message::Command;
 use shared::trigger_forms::{self, GAP, Served, Tied, TriggerForm, Which};
-use simulators::harness::php::{Case, Firing, fire};
 
 /// One CRM account with three integrations: one that names its types, one whose types only
 /// RetailCRM knows, and one with codes that an older release took.

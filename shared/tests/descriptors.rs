@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use harness::proxy::{Path, Proxy};
 use rlimit::Resource;
 use shared::queue::Queue as _;
-use simulators::proxy::{Path, Proxy};
 use tokio::time::{sleep, timeout};
 use url::Url;
 

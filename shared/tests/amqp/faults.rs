@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::contract::send_order;
+use harness::proxy::{Path, Proxy};
 use shared::message::{Lane, decode};
 use shared::queue::amqp::AmqpQueue;
 use shared::queue::amqp::config::AmqpConfig;
 use shared::queue::{Consumer as _, PublishError, Publisher as _, Queue as _, Rpc as _, RpcError};
-use simulators::proxy::{Path, Proxy};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;

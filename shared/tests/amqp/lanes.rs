@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::contract::send_order;
+use harness::amqp_frames::{AmqpFrames, BASIC_NACK, BASIC_REJECT};
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use shared::message::{Command, Envelope, Lane, decode};
@@ -13,7 +14,6 @@ use shared::queue::amqp::config::AmqpConfig;
 use shared::queue::{
     Consumer as _, Parked, PublishError, Publisher as _, Queue as _, Replier as _, Rpc as _, RpcError, Subscription,
 };
-use simulators::amqp_frames::{AmqpFrames, BASIC_NACK, BASIC_REJECT};
 use tokio::time::{sleep, timeout};
 use url::Url;
 
