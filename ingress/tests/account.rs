@@ -41,7 +41,7 @@ impl Page {
 
 impl Browser {
     fn new(world: &Installation) -> Self {
-        let http = reqwest::Client::builder().redirect(Policy::none()).no_proxy().build().expect("a client");
+        let http = simulators::http().redirect(Policy::none()).build().expect("a client");
         Self { http, base: world.url(), cookies: std::sync::Mutex::default() }
     }
 

@@ -60,7 +60,7 @@ impl Tenants {
         let placed = an_order("N-7").text("phone", "+7 903 765-43-21");
         let their_order = world.crm.add_order(their_account, placed);
         world.crm.add_order(their_account, an_order("N-8").text("phone", "нет"));
-        let http = reqwest::Client::builder().redirect(Policy::none()).no_proxy().build().expect("a client");
+        let http = simulators::http().redirect(Policy::none()).build().expect("a client");
         let secrets = &theirs.secrets;
         let their_secrets = [&secrets.crm_api_key, &secrets.password, &secrets.delivery_api_key, &secrets.client_id];
         let their_secrets = their_secrets.map(|secret| secret.expose().to_owned()).to_vec();

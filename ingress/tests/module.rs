@@ -722,7 +722,13 @@ async fn the_registration_is_the_reference_s_field_by_field() {
         let address = module[url].as_str().expect("a URL");
         assert!(address.starts_with(&world.url()), "{address}");
     }
-    let logo = reqwest::get(module["logo"].as_str().expect("a URL")).await.expect("answered");
+    let logo = simulators::http()
+        .build()
+        .expect("a client")
+        .get(module["logo"].as_str().expect("a URL"))
+        .send()
+        .await
+        .expect("answered");
     assert_eq!(logo.headers()["content-type"], "image/svg+xml");
 }
 
@@ -742,7 +748,7 @@ async fn a_save_is_understood_however_it_is_dressed() {
     numbers["customer"]["phones"] = json!({"0": {"number": "+7 916 000-11-22"}});
     numbers["delivery"]["withCod"] = json!("0");
     numbers["delivery"]["extraData"] = json!([{"code": "packing", "value": 1}]);
-    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let http = simulators::http().build().expect("a client");
     let url = format!("{}/retailcrm/callback/save", world.url());
     let client = world.client_id();
     let multipart = format!(

@@ -360,7 +360,7 @@ async fn strangers_are_held_back_and_known_senders_never_are() {
 #[tokio::test]
 async fn an_ordinary_client_keeps_its_connection() {
     let (world, key) = World::with_key().await;
-    let client = reqwest::Client::new();
+    let client = simulators::http().build().expect("a client");
     for id in ["1", "Заказ №2", "a&b=c"] {
         let form = [("id", id), ("sum", "10"), ("key", key.as_str())];
         let answer = client.post(format!("http://{}{SEND}", world.address)).form(&form).send().await.expect("sent");

@@ -21,6 +21,7 @@ pub mod existing;
 pub mod explain;
 pub mod files;
 pub mod hidden;
+pub mod http;
 pub mod listen;
 pub mod locked;
 pub mod measoft;

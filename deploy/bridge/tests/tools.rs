@@ -738,8 +738,7 @@ async fn what_a_kept_demonstration_prints_works_as_it_is_printed() {
     let page = std::fs::read_to_string(demo.after("file://")).expect("a page");
     let between = |text: &str, from: &str| text.split(from).nth(1).and_then(|t| t.split('"').next()).map(str::to_owned);
     let (action, client) = (between(&page, "action=\""), between(&page, "value=\""));
-    let http =
-        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+    let http = simulators::http().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
     let form = [("clientId", client.expect("an id"))];
     let opened = http.post(action.expect("an address")).form(&form).send().await.expect("an answer");
     assert_eq!(opened.status(), 303, "a session");

@@ -47,14 +47,12 @@ impl Default for Limits {
     }
 }
 
-/// The HTTP client to share among all accounts. Redirects are never followed: they would
-/// carry credentials to another host and turn a POST into a GET.
+/// The HTTP client to share among all accounts.
 ///
 /// # Errors
 /// When the TLS back end cannot be set up.
 pub fn http_client(timeouts: &Timeouts) -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
+    crate::http::client()
         .connect_timeout(timeouts.connect)
         // A connection that the server closes while idle turns a harmless send into an
         // unknown outcome: let go of it first.

@@ -108,7 +108,7 @@ impl Browser {
                 "prefs": {"profile.managed_default_content_settings.javascript": scripts, "intl.accept_languages": "ru"},
             },
         }}});
-        let http = reqwest::Client::builder().no_proxy().timeout(LONG).build().expect("a client");
+        let http = simulators::http().timeout(LONG).build().expect("a client");
         let mut browser = Self { driver, http, session: format!("http://127.0.0.1:{port}/session"), profile };
         let begun = browser.call("", wanted).await.unwrap_or_else(|error| panic!("Chromium does not start: {error}"));
         browser.session.push('/');

@@ -421,7 +421,7 @@ impl World {
             said: Mutex::default(),
             accepted: Mutex::default(),
             expected_dead: Mutex::default(),
-            http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().expect("a client"),
+            http: simulators::http().timeout(Duration::from_secs(30)).build().expect("a client"),
             of_roles: of_roles.clone(),
             ingresses: Vec::new(),
             turn: AtomicUsize::new(0),

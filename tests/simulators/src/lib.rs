@@ -3,3 +3,10 @@
 
 pub mod measoft;
 pub mod retailcrm;
+
+/// A client's builder for loopback: no proxy is asked.
+pub fn http() -> reqwest::ClientBuilder {
+    // Refused only when it was done before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy()
+}

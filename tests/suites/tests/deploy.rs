@@ -494,7 +494,7 @@ async fn a_real_prometheus_evaluates_every_rule_and_every_panel() {
             .spawn()
             .expect("prometheus starts"),
     );
-    let http = reqwest::Client::new();
+    let http = simulators::http().build().expect("a client");
     let get = async |path: &str, query: &[(&str, &str)]| -> Result<Value, String> {
         let answer = http.get(format!("{url}{path}")).query(query).send().await.map_err(|error| error.to_string())?;
         let body: Value =
@@ -653,7 +653,7 @@ fn the_image_holds_the_binaries_of_the_workspace() {
     assert!(file.contains(&format!("FROM rust:{short}-slim-bookworm AS build")), "the image builds with Rust {short}");
     assert!(file.contains(&format!("RUSTUP_TOOLCHAIN={version}")));
     let copied: BTreeSet<String> = file
-        .split("target/release/")
+        .split("target/dist/")
         .skip(1)
         .map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '-').collect())
         .collect();
@@ -782,7 +782,7 @@ fn the_demo_adds_simulators_that_the_worker_may_call() {
             let declared = code.contains(&format!("    {flag}: ")) || code.contains(&format!("long = \"{flag}\""));
             assert!(declared, "{name} has no --{flag}");
         }
-        assert!(read("deploy/Dockerfile").contains(&format!("target/release/{}", command[0])));
+        assert!(read("deploy/Dockerfile").contains(&format!("target/dist/{}", command[0])));
     }
     let vendors = vendors.expect("the roles are told where the vendors are");
     let measoft = &vendors["MEASOFT_URL"];
@@ -1114,7 +1114,7 @@ async fn nginx_passes_triggers_on_and_writes_no_key_down() {
             .spawn()
             .expect("starts"),
     );
-    let client = reqwest::Client::builder().danger_accept_invalid_certs(true).build().expect("client");
+    let client = simulators::http().danger_accept_invalid_certs(true).build().expect("client");
     let path = "/reintegrations/requests/trigger/retailcrm?key=planted-key";
     let post = async || client.post(format!("https://127.0.0.1:{tls}{path}")).body("id=1&key=planted-key").send().await;
     until(Duration::from_secs(20), async || post().await.map(drop).map_err(|error| error.to_string())).await;
@@ -1171,7 +1171,7 @@ async fn caddy_passes_on_to_ingress_and_writes_no_query_down() {
     let plain = scratch.write("Caddyfile.plain", &here);
     let own_log = std::fs::File::create(scratch.path("own.log")).expect("log");
     let running = Running(command("run", &plain).stdout(Stdio::null()).stderr(own_log).spawn().expect("starts"));
-    let client = reqwest::Client::new();
+    let client = simulators::http().build().expect("a client");
     let ask = async || client.post(format!("http://127.0.0.1:{port}/trigger?key=planted-key")).send().await;
     until(Duration::from_secs(20), async || ask().await.map(drop).map_err(|error| error.to_string())).await;
     let logs = || {

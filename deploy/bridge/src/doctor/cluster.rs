@@ -108,11 +108,7 @@ fn decoded(part: &str) -> String {
 }
 
 async fn ask(amqp: &Url, base: &Url, prefix: &str) -> Result<(Vec<Node>, Vec<Queue>), String> {
-    let client = reqwest::Client::builder()
-        .timeout(LIMIT)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|error| error.to_string())?;
+    let client = shared::http::client().timeout(LIMIT).build().map_err(|error| error.to_string())?;
     let (user, password) = match amqp.username() {
         "" => ("guest".to_owned(), "guest".to_owned()),
         user => (decoded(user), decoded(amqp.password().unwrap_or(""))),

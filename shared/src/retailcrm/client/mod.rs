@@ -43,8 +43,7 @@ impl CrmHttp {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new() -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
+        let client = crate::http::client()
             .connect_timeout(CONNECT_TIMEOUT)
             .user_agent(concat!("measoft-bridge/", env!("CARGO_PKG_VERSION")))
             .build()?;

@@ -27,8 +27,7 @@ async fn start() -> MeasoftSim {
 
 /// Keeps no idle connection, so that a cut one cannot be retried behind the test's back and the client can be shared by
 /// the runtimes of all tests.
-static CLIENT: LazyLock<reqwest::Client> =
-    LazyLock::new(|| reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap());
+static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| crate::http().pool_max_idle_per_host(0).build().unwrap());
 
 async fn send(sim: &MeasoftSim, body: impl Into<Vec<u8>>) -> Result<reqwest::Response, reqwest::Error> {
     CLIENT.post(sim.url()).body(body.into()).send().await
@@ -723,7 +722,7 @@ async fn a_refusal_hits_only_the_matching_rows() {
 async fn a_delayed_request_is_carried_out_even_when_the_caller_hangs_up() {
     let sim = start().await;
     sim.set_faults(vec![FaultRule::new(FaultAction::DelayBefore { ms: 300 })]);
-    let client = reqwest::Client::builder().timeout(Duration::from_millis(60)).build().unwrap();
+    let client = crate::http().timeout(Duration::from_millis(60)).build().unwrap();
     let error = client.post(sim.url()).body(neworder(&[order_xml("RC-1", "")])).send().await.unwrap_err();
     assert!(error.is_timeout());
     assert!(sim.orders().is_empty());

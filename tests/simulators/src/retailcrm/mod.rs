@@ -85,7 +85,7 @@ impl RetailcrmSim {
         };
         let listener = TcpListener::bind(options.listen).await.context("address of the simulator")?;
         let url = format!("http://{}", listener.local_addr()?);
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build()?;
+        let http = crate::http().redirect(reqwest::redirect::Policy::none()).build()?;
         let sim = Self {
             inner: Arc::new(Inner {
                 world: Mutex::new(World::new(options, zone)),

@@ -29,7 +29,7 @@ impl Bench {
     async fn with(options: Options) -> Self {
         let sim = RetailcrmSim::start(options).await.unwrap();
         let account = sim.add_account(KEY);
-        Self { sim, account, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Self { sim, account, http: crate::http().build().unwrap() }
     }
 
     async fn read(response: Response) -> Got {

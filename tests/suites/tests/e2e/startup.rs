@@ -72,7 +72,7 @@ impl Started {
             .stderr(file)
             .spawn()
             .expect("the program can be started");
-        let http = reqwest::Client::builder().no_proxy().timeout(LONG).build().expect("a client");
+        let http = simulators::http().timeout(LONG).build().expect("a client");
         Self { child, log, ops, ingress, http, name: command.join(" ") }
     }
 
@@ -470,7 +470,7 @@ async fn a_closed_pipe_behind_standard_error_stops_nobody() {
         log: folder.0.join("none"),
         ops,
         ingress,
-        http: reqwest::Client::builder().no_proxy().timeout(LONG).build().expect("a client"),
+        http: simulators::http().timeout(LONG).build().expect("a client"),
         name: "bridge up without a reader".to_owned(),
     };
     std::fs::write(&started.log, "").expect("written");

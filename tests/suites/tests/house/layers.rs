@@ -12,7 +12,7 @@ const LAYERS: [(&str, &[&str]); 5] = [
         "shared",
         &[
             "allowed_hosts clock closed_set debug digest files hidden locked pasted planted retry shutdown suggest tls_trouble",
-            "listen random waiting",
+            "http listen random waiting",
             "domain",
             "crypto message",
             "draft reason telemetry trigger_forms",

@@ -42,7 +42,7 @@ async fn of(report: &mut Report, world: &World, name: &str) -> anyhow::Result<()
     say(format_args!("{program}: {rss:.1} MiB, starts {starts:.0?} ms"));
     report.figure(format!("{program}: idle RSS"), rss, "MiB", Target::AtMost(25.0));
     report.figure(format!("{program}: start to ready"), median(starts), "ms", Target::AtMost(300.0));
-    report.figure(format!("{program}: binary with line tables"), size, "MiB", Target::None);
+    report.figure(format!("{program}: binary"), size, "MiB", Target::None);
     Ok(())
 }
 

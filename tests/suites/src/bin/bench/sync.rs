@@ -127,7 +127,7 @@ struct Bare<'a> {
 
 impl<'a> Bare<'a> {
     fn new(world: &'a World) -> anyhow::Result<Self> {
-        Ok(Self { world, client: reqwest::Client::builder().no_proxy().build()? })
+        Ok(Self { world, client: simulators::http().build()? })
     }
 
     async fn ask(&self, op: &str, changes: &str) -> anyhow::Result<reqwest::Response> {
