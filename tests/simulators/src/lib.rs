@@ -1,8 +1,10 @@
 //! Stand-ins for both vendors that speak their protocols over real sockets. Their wire code
 //! is their own: a mistake shared with the product would go unseen.
 
+mod control;
 pub mod measoft;
 pub mod retailcrm;
+mod socket;
 
 /// A client's builder for loopback: no proxy is asked.
 pub fn http() -> reqwest::ClientBuilder {

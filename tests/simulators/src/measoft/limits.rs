@@ -17,8 +17,6 @@ pub struct Limits {
     pub ip_per_minute: usize,
     /// All requests of one address per 20 minutes.
     pub ip_per_20_minutes: usize,
-    /// `tracking` requests of one address per minute.
-    pub tracking_per_minute: usize,
     /// All requests of one account per hour.
     pub account_per_hour: usize,
     /// Bytes sent to one address per 3 hours.
@@ -27,13 +25,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            ip_per_minute: 150,
-            ip_per_20_minutes: 1500,
-            tracking_per_minute: 30,
-            account_per_hour: 3000,
-            bytes_per_3_hours: 200_000_000,
-        }
+        Self { ip_per_minute: 150, ip_per_20_minutes: 1500, account_per_hour: 3000, bytes_per_3_hours: 200_000_000 }
     }
 }
 
@@ -60,8 +52,6 @@ pub struct IpReport {
     pub highest_per_minute: usize,
     /// Most requests within any 20 minutes.
     pub highest_per_20_minutes: usize,
-    /// Most `tracking` requests within any minute.
-    pub highest_tracking_per_minute: usize,
     /// Most bytes within any 3 hours.
     pub highest_bytes_per_3_hours: u64,
     /// Requests turned away while the address was blocked.
@@ -136,7 +126,6 @@ impl Window {
 struct IpWindows {
     minute: Window,
     twenty: Window,
-    tracking: Window,
     bytes: Window,
     blocked_until: Option<Instant>,
     turned_away: u64,
@@ -174,7 +163,6 @@ impl LimitTracker {
         self.ips.entry(ip).or_insert_with(|| IpWindows {
             minute: Window::new(minute),
             twenty: Window::new(twenty),
-            tracking: Window::new(minute),
             bytes: Window::new(long),
             blocked_until: None,
             turned_away: 0,
@@ -223,11 +211,6 @@ impl LimitTracker {
         Self::remaining(windows, now)
     }
 
-    /// Counts one anonymous `tracking` request.
-    pub(crate) fn tracking_request(&mut self, ip: IpAddr, now: Instant) {
-        self.ip(ip).tracking.add(now, 1);
-    }
-
     /// Counts bytes sent to an address.
     pub(crate) fn bytes(&mut self, ip: IpAddr, now: Instant, amount: u64) {
         self.ip(ip).bytes.add(now, amount);
@@ -255,19 +238,15 @@ impl LimitTracker {
 
     pub(crate) fn report(&self, limits: &Limits) -> LimitReport {
         let mut report = LimitReport { time_scale: self.time_scale, limits: *limits, ..LimitReport::default() };
-        let mut exceeded = [false; 6];
+        let mut most_bytes = 0;
         for (ip, windows) in &self.ips {
             let row = IpReport {
                 highest_per_minute: windows.minute.highest as usize,
                 highest_per_20_minutes: windows.twenty.highest as usize,
-                highest_tracking_per_minute: windows.tracking.highest as usize,
                 highest_bytes_per_3_hours: windows.bytes.highest,
                 turned_away: windows.turned_away,
             };
-            exceeded[0] |= row.highest_per_minute > limits.ip_per_minute;
-            exceeded[1] |= row.highest_per_20_minutes > limits.ip_per_20_minutes;
-            exceeded[2] |= row.highest_tracking_per_minute > limits.tracking_per_minute;
-            exceeded[3] |= row.highest_bytes_per_3_hours > limits.bytes_per_3_hours;
+            most_bytes = most_bytes.max(row.highest_bytes_per_3_hours);
             report.highest_ip_per_minute = report.highest_ip_per_minute.max(row.highest_per_minute);
             report.highest_ip_per_20_minutes = report.highest_ip_per_20_minutes.max(row.highest_per_20_minutes);
             report.turned_away += row.turned_away;
@@ -279,23 +258,19 @@ impl LimitTracker {
                 lookups_known: windows.known,
                 lookups_unknown: windows.unknown,
             };
-            exceeded[4] |= row.highest_per_hour > limits.account_per_hour;
             report.highest_account_per_hour = report.highest_account_per_hour.max(row.highest_per_hour);
             report.lookups_known += row.lookups_known;
             report.lookups_unknown += row.lookups_unknown;
             report.per_account.insert(account.clone(), row);
         }
-        exceeded[5] = report.lookups_unknown > report.lookups_known;
-        let names = [
-            "ip_per_minute",
-            "ip_per_20_minutes",
-            "tracking_per_minute",
-            "bytes_per_3_hours",
-            "account_per_hour",
-            "unknown_lookups",
+        let exceeded = [
+            ("ip_per_minute", report.highest_ip_per_minute > limits.ip_per_minute),
+            ("ip_per_20_minutes", report.highest_ip_per_20_minutes > limits.ip_per_20_minutes),
+            ("bytes_per_3_hours", most_bytes > limits.bytes_per_3_hours),
+            ("account_per_hour", report.highest_account_per_hour > limits.account_per_hour),
+            ("unknown_lookups", report.lookups_unknown > report.lookups_known),
         ];
-        report.exceeded =
-            names.iter().zip(exceeded).filter(|(_, over)| *over).map(|(name, _)| (*name).to_owned()).collect();
+        report.exceeded = exceeded.into_iter().filter(|(_, over)| *over).map(|(name, _)| name.to_owned()).collect();
         report
     }
 }

@@ -7,8 +7,7 @@
 //! `POST /api/` or `/api` with a raw XML body; the root element selects the operation
 //! (protocols/measoft.md#operations): `neworder`, `editorder`, `cancelorder`, `statusreq`,
 //! `commitlaststatus`, `client`, `calculator`, `services`, `pvzlist`, `townlist`, `regionlist`,
-//! `streetlist`, `waybill`, `tracking`, `storelist`, `itemlist`, and, in outline only,
-//! `addattachments`, `setorderinfo`, `smalist`, `smadetail`.
+//! `streetlist`, `waybill`.
 //!
 //! Wrong credentials and other request-wide errors of orders take shape 2 (`<request><error …/>`), errors of the
 //! calculator, of printing and of lists shape 3 (attributes on the root), XML that is not well formed shape 4.
@@ -62,6 +61,7 @@
 //! | `POST /_sim/reset` | forget requests, counters and limit windows |
 //! | `GET /` | a page for people |
 
+mod control;
 mod faults;
 mod http;
 mod limits;
@@ -335,8 +335,8 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn serve(listener: TcpListener, platform: Arc<http::Platform>) -> Server {
     let cancel = CancellationToken::new();
     let down = Arc::new(AtomicBool::new(false));
-    let listener = http::CuttableListener::new(listener, Arc::clone(&down));
-    let service = http::router(platform).into_make_service_with_connect_info::<http::Connection>();
+    let listener = crate::socket::CuttableListener::new(listener, Arc::clone(&down));
+    let service = http::router(platform).into_make_service_with_connect_info::<crate::socket::Connection>();
     let stopped = cancel.clone().cancelled_owned();
     let task = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {

@@ -91,11 +91,9 @@ enum Access {
 fn access(op: &str) -> Option<Access> {
     Some(match op {
         "neworder" | "editorder" | "cancelorder" | "statusreq" | "commitlaststatus" | "calculator" | "pvzlist"
-        | "itemlist" | "waybill" | "client" | "addattachments" | "smalist" | "smadetail" | "setorderinfo" => {
-            Access::Full
-        }
-        "services" | "storelist" => Access::Courier,
-        "townlist" | "regionlist" | "streetlist" | "tracking" => Access::Open,
+        | "waybill" | "client" => Access::Full,
+        "services" => Access::Courier,
+        "townlist" | "regionlist" | "streetlist" => Access::Open,
         _ => return None,
     })
 }
@@ -123,13 +121,9 @@ pub(crate) fn perform(state: &mut State, root: &Element, plan: &Plan) -> Outcome
             if !state.is_courier(extra) {
                 return refuse(auth_refusal());
             }
-            courier_list(op)
+            services()
         }
         (Access::Open, _) => match op {
-            "tracking" => {
-                let found = state.tracked(root.value("extra"), root.value("orderno"));
-                Outcome::xml(xml::tracking(found.as_deref()), usize::from(found.is_some()))
-            }
             "townlist" => town_list(root),
             "regionlist" => region_list(root),
             _ => street_list(root),
@@ -178,43 +172,19 @@ fn for_account(state: &mut State, account: usize, root: &Element, plan: &Plan) -
         }
         "commitlaststatus" => {
             state.commit(account, root.value("client"), root.value("streamid"));
-            acknowledged(op)
+            let mut out = Writer::document();
+            out.empty(op, &[("error", "0")]);
+            Outcome::xml(out.0, 0)
         }
         "calculator" => calculator(state, root),
         "pvzlist" => point_list(root),
-        "waybill" => waybills(state, account, root),
-        "itemlist" => item_list(&state.account(account), root),
-        "smalist" | "smadetail" => {
-            let mut out = Writer::document();
-            out.empty(op, &[("count", "0")]);
-            Outcome::xml(out.0, 0)
-        }
-        _ => attach(state, account, root),
+        _ => waybills(state, account, root),
     }
 }
 
 fn empty_request() -> Outcome {
     let refusal = Refusal::new(2, "empty request", "Пустой запрос");
     Outcome::failed(xml::request_error(&refusal), refusal.code)
-}
-
-fn acknowledged(op: &str) -> Outcome {
-    let mut out = Writer::document();
-    out.empty(op, &[("error", "0")]);
-    Outcome::xml(out.0, 0)
-}
-
-/// `addattachments` and `setorderinfo` only check that the order exists.
-fn attach(state: &State, account: usize, root: &Element) -> Outcome {
-    let order = root.child("order");
-    let attr = |name: &str| order.map_or("", |order| order.attr(name));
-    let number = [root.value("orderno"), attr("orderno")].into_iter().find(|text| !text.is_empty()).unwrap_or("");
-    let code = [root.value("ordercode"), attr("ordercode")].into_iter().find(|text| !text.is_empty()).unwrap_or("");
-    if state.find(account, number, code).is_some() {
-        return acknowledged(&root.name);
-    }
-    let refusal = Refusal::not_found();
-    Outcome::failed(xml::root_error(&root.name, &refusal), refusal.code)
 }
 
 fn waybills(state: &State, account: usize, root: &Element) -> Outcome {
@@ -237,22 +207,17 @@ fn waybills(state: &State, account: usize, root: &Element) -> Outcome {
     Outcome::xml(out.0, pages.len())
 }
 
-fn courier_list(op: &str) -> Outcome {
-    let (row, rows): (&str, Vec<(&str, &str)>) = if op == "services" {
-        ("service", reference::SERVICES.iter().map(|service| (service.code, service.name)).collect())
-    } else {
-        ("store", reference::STORES.to_vec())
-    };
+fn services() -> Outcome {
     let mut out = Writer::document();
-    out.open(op, &[]);
-    for (code, name) in &rows {
-        out.open(row, &[]);
-        out.text("code", code);
-        out.text("name", name);
-        out.close(row);
+    out.open("services", &[]);
+    for service in reference::SERVICES {
+        out.open("service", &[]);
+        out.text("code", service.code);
+        out.text("name", service.name);
+        out.close("service");
     }
-    out.close(op);
-    Outcome::xml(out.0, rows.len())
+    out.close("services");
+    Outcome::xml(out.0, reference::SERVICES.len())
 }
 
 // ---- calculator
@@ -568,37 +533,6 @@ fn write_point(out: &mut Writer, point: &reference::Point) {
     out.text("longitude", point.lon);
     out.close("pvz");
     out.0.push('\n');
-}
-
-fn item_list(account: &Account, root: &Element) -> Outcome {
-    let article = root.child("codesearch").map_or("", |search| search.value("article"));
-    let rows: Vec<(usize, &String)> =
-        account.articles.iter().enumerate().filter(|(_, known)| article.is_empty() || *known == article).collect();
-    list(root, &rows, |out, (position, article)| {
-        out.open("item", &[]);
-        out.text("code", &(55_120 + position).to_string());
-        out.text("article", article);
-        for (name, value) in [
-            ("barcode", ""),
-            ("name", article.as_str()),
-            ("retprice", "0.00"),
-            ("purchprice", "0.00"),
-            ("weight", "0.5"),
-            ("length", ""),
-            ("width", ""),
-            ("height", ""),
-            ("CountInPallet", ""),
-            ("HasSerials", "0"),
-            ("CountryOfOrigin", ""),
-            ("Message", ""),
-            ("Message2", ""),
-            ("quantity", "14"),
-            ("reserved", "0"),
-        ] {
-            out.text(name, value);
-        }
-        out.close("item");
-    })
 }
 
 /// Whether a request asks for what a stream has new.

@@ -314,9 +314,6 @@ pub(crate) const SERVICES: &[Service] = &[
     Service { code: "3", name: "Доставка до ПВЗ", base_kopecks: 19_000, per_kg_kopecks: 1_000, days: 2 },
 ];
 
-/// (code, name) of the courier's branches.
-pub(crate) const STORES: &[(&str, &str)] = &[("1", "Москва"), ("4", "Санкт-Петербург")];
-
 pub(crate) fn region(code: &str) -> Option<&'static Region> {
     REGIONS.iter().find(|region| region.code == code)
 }

@@ -346,17 +346,6 @@ impl State {
         Arc::clone(&self.orders[index])
     }
 
-    /// The last order with this number of any client of a courier service, as the anonymous page shows it.
-    pub(crate) fn tracked(&self, extra: &str, orderno: &str) -> Option<Arc<Order>> {
-        let all = self.by_number.get(orderno)?;
-        let mut newest_first = all.iter().rev();
-        newest_first
-            .find(|index| {
-                self.accounts[self.slots[**index].account].account.extra == extra && !self.orders[**index].deleted
-            })
-            .map(|index| self.at(*index))
-    }
-
     // ---- orders, write
 
     /// Records that tracked fields of an order changed, so that every stream shows it again.

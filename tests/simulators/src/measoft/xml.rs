@@ -53,10 +53,6 @@ impl Element {
 
 #[cfg(test)]
 impl Element {
-    pub(crate) fn children(&self) -> &[Element] {
-        &self.children
-    }
-
     /// Every element and attribute below the root as a path, to compare the shapes of documents.
     pub(crate) fn paths(&self) -> std::collections::BTreeSet<String> {
         fn walk(element: &Element, prefix: &str, into: &mut std::collections::BTreeSet<String>) {
@@ -756,46 +752,6 @@ fn write_full_row(out: &mut Writer, order: &Order, account: &Account, synced: bo
     }
     write_items(out, order);
     write_packages(out, order);
-}
-
-/// The anonymous answer of `tracking`: no names, phones or addresses.
-pub(crate) fn tracking(order: Option<&Order>) -> String {
-    let mut out = Writer::document();
-    let Some(order) = order else {
-        out.empty("tracking", &[]);
-        return out.0;
-    };
-    out.open("tracking", &[]);
-    out.open("order", &[("orderno", &order.orderno)]);
-    for (tag, party) in [("sender", &order.sender), ("receiver", &order.receiver)] {
-        out.open(tag, &[]);
-        let code = reference::town(&party.town, &party.regioncode).map_or("", |town| town.code);
-        out.leaf("town", &[("code", code), ("country", "RU")], &party.town);
-        out.text("date", &party.date);
-        out.close(tag);
-    }
-    out.text("price", &money(order.price_kopecks));
-    out.text("inshprice", &money(order.inshprice_kopecks));
-    out.text("paytype", &order.paytype);
-    out.text("weight", &order.weight);
-    out.text("quantity", &order.quantity);
-    out.text("service", &order.service);
-    out.text("type", &order.kind);
-    let record = present(order);
-    let (local, created) = (moment(moscow(record.at)), moment(gmt(record.at)));
-    out.leaf(
-        "status",
-        &[
-            ("eventstore", &record.eventstore),
-            ("eventtime", &local),
-            ("createtimegmt", &created),
-            ("title", status_title(&record.code)),
-        ],
-        &record.code,
-    );
-    out.close("order");
-    out.close("tracking");
-    out.0
 }
 
 /// Attributes `count`, `page` and, when asked for, the totals of a list answer.

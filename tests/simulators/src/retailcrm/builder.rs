@@ -18,7 +18,6 @@ pub struct OrderBuilder {
     order: Order,
     default_items: bool,
     payments: Payments,
-    keep_external_id: bool,
     whole_order_weight: bool,
 }
 
@@ -82,13 +81,7 @@ impl Default for OrderBuilder {
             full_paid_at: None,
             custom_fields: Map::new(),
         };
-        Self {
-            order,
-            default_items: true,
-            payments: Payments::CashOfTheWhole,
-            keep_external_id: true,
-            whole_order_weight: false,
-        }
+        Self { order, default_items: true, payments: Payments::CashOfTheWhole, whole_order_weight: false }
     }
 }
 
@@ -102,13 +95,6 @@ impl OrderBuilder {
     /// Id in the shop; without it `SHOP-<internal id>`.
     pub fn external_id(mut self, id: &str) -> Self {
         self.order.external_id = Some(id.to_owned());
-        self
-    }
-
-    /// An order entered by hand: no id of the shop.
-    pub fn no_external_id(mut self) -> Self {
-        self.keep_external_id = false;
-        self.order.from_api = false;
         self
     }
 
@@ -152,14 +138,6 @@ impl OrderBuilder {
         self
     }
 
-    /// A «Честный знак» code on the position added last.
-    pub fn marking_code(mut self, code: &str) -> Self {
-        if let Some(item) = self.order.items.last_mut() {
-            item.marking_codes.push(code.to_owned());
-        }
-        self
-    }
-
     /// Marks the position added last as cancelled.
     pub fn canceled(mut self) -> Self {
         if let Some(item) = self.order.items.last_mut() {
@@ -191,15 +169,7 @@ impl OrderBuilder {
     }
 
     fn push_payment(mut self, payment_type: &str, amount: Option<i64>, status: &str) -> Self {
-        let payment = Payment {
-            id: 0,
-            payment_type: payment_type.to_owned(),
-            status: status.to_owned(),
-            amount: 0,
-            external_id: None,
-            paid_at: None,
-            comment: None,
-        };
+        let payment = Payment::new(payment_type, 0, status);
         match &mut self.payments {
             Payments::Listed(rows) => rows.push((amount, payment)),
             Payments::CashOfTheWhole => self.payments = Payments::Listed(vec![(amount, payment)]),
@@ -251,13 +221,6 @@ impl OrderBuilder {
     pub fn delivery_at(mut self, date: &str, from: &str, to: &str) -> Self {
         self.order.delivery.date = Some(date.to_owned());
         self.order.delivery.time = object(json!({"from": from, "to": to}));
-        self
-    }
-
-    /// No wished date or time.
-    pub fn no_delivery_date(mut self) -> Self {
-        self.order.delivery.date = None;
-        self.order.delivery.time = Map::new();
         self
     }
 
@@ -317,7 +280,6 @@ impl OrderBuilder {
             order,
             default_items: false,
             payments: payments.map_or(Payments::CashOfTheWhole, Payments::Listed),
-            keep_external_id: true,
             whole_order_weight: weight_given,
         }
     }
@@ -329,7 +291,7 @@ impl OrderBuilder {
         if order.number.is_empty() {
             order.number = format!("{id}{}", if order.from_api { 'A' } else { 'C' });
         }
-        if order.external_id.is_none() && self.keep_external_id {
+        if order.external_id.is_none() {
             order.external_id = Some(format!("SHOP-{id}"));
         }
         if order.created_at.is_empty() {
@@ -347,16 +309,7 @@ impl OrderBuilder {
                 order.payments.insert(-place, Payment { amount, ..payment });
             }
         } else {
-            let whole = Payment {
-                id: 0,
-                payment_type: "cash".into(),
-                status: "not-paid".into(),
-                amount: discounted_total(&order),
-                external_id: None,
-                paid_at: None,
-                comment: None,
-            };
-            order.payments.insert(-1, whole);
+            order.payments.insert(-1, Payment::new("cash", discounted_total(&order), "not-paid"));
         }
         order
     }
@@ -440,24 +393,6 @@ impl OrderDraft {
         self.order.delivery.cost = cost;
     }
 
-    /// «API ключ службы доставки»: appears when a manager chooses a tariff.
-    pub fn set_delivery_api_key(&mut self, key: &str) {
-        self.order.delivery.set_extra("deliveryApiKey", key.into());
-    }
-
-    /// «Не синхронизировать со службой доставки».
-    pub fn set_locked(&mut self, locked: bool) {
-        self.order.delivery.data.insert("locked".into(), locked.into());
-    }
-
-    /// Price of the position at `place`, kopecks per unit.
-    ///
-    /// # Panics
-    /// When there is no such position.
-    pub fn set_price(&mut self, place: usize, price: i64) {
-        self.order.items[place].initial_price = price;
-    }
-
     /// Quantity of the position at `place`.
     ///
     /// # Panics
@@ -466,34 +401,10 @@ impl OrderDraft {
         self.order.items[place].quantity = i64::from(quantity) * 1000;
     }
 
-    /// Cancels the position at `place`.
-    ///
-    /// # Panics
-    /// When there is no such position.
-    pub fn cancel_item(&mut self, place: usize) {
-        self.order.items[place].status = "cancel".into();
-    }
-
-    /// Adds a position. `price` kopecks per unit, `weight` grams per unit.
-    pub fn add_item(&mut self, name: &str, price: i64, quantity: u32, weight: i64) {
-        self.order.items.push(Item::new(name, price, i64::from(quantity) * 1000, weight));
-    }
-
     /// Adds a payment of `amount` kopecks.
     pub fn add_payment(&mut self, payment_type: &str, amount: i64, status: &str) {
         let place = self.order.payments.keys().next().map_or(-1, |first| (*first).min(0) - 1);
-        self.order.payments.insert(
-            place,
-            Payment {
-                id: 0,
-                payment_type: payment_type.to_owned(),
-                status: status.to_owned(),
-                amount,
-                external_id: None,
-                paid_at: None,
-                comment: None,
-            },
-        );
+        self.order.payments.insert(place, Payment::new(payment_type, amount, status));
     }
 
     /// Removes a payment by its id.

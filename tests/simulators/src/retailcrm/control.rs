@@ -9,6 +9,7 @@ use super::state::{AccountId, Source};
 use super::triggers::{TriggerKind, TriggerSetup, trigger_fields};
 use super::wire::Params;
 use super::{FaultRule, OrderBuilder, RetailcrmSim, an_order};
+use crate::control::{self, Refusal, gone, read, refuse};
 
 type Plain = (u16, &'static str, String);
 
@@ -24,16 +25,8 @@ pub(super) async fn answer(
     if method == "GET" && path == [""] {
         return (200, "text/html", page(sim));
     }
-    match carry_out(sim, method, &path, params, body).await {
-        Ok(value) => (200, "application/json", value.to_string()),
-        Err((status, text)) => (status, "application/json", json!({"error": text}).to_string()),
-    }
-}
-
-type Refusal = (u16, String);
-
-fn refuse(status: u16, text: impl Into<String>) -> Refusal {
-    (status, text.into())
+    let (status, text) = control::answer(carry_out(sim, method, &path, params, body).await);
+    (status, "application/json", text)
 }
 
 async fn carry_out(
@@ -49,23 +42,23 @@ async fn carry_out(
     }
     match (method, path) {
         ("GET", ["_sim", "orders"]) => Ok(Value::Array(sim.orders(account))),
-        ("POST", ["_sim", "orders"]) => add_order(sim, account, &read(body)?),
+        ("POST", ["_sim", "orders"]) => add_order(sim, account, &read_map(body)?),
         ("GET", ["_sim", "orders", id]) => sim.order(account, order_id(sim, account, id)?).ok_or_else(gone),
-        ("PATCH", ["_sim", "orders", id]) => edit_order(sim, account, order_id(sim, account, id)?, &read(body)?),
+        ("PATCH", ["_sim", "orders", id]) => edit_order(sim, account, order_id(sim, account, id)?, &read_map(body)?),
         ("GET", ["_sim", "tracking", id]) => Ok(json!(sim.tracking(account, order_id(sim, account, id)?))),
         ("POST", ["_sim", "accounts"]) => {
-            let NewAccount { api_key } = read_as(body)?;
+            let NewAccount { api_key } = read(body)?;
             Ok(json!({"account": sim.add_account(&api_key)}))
         }
         ("POST", ["_sim", "delivery-types"]) => {
-            let kind: NewDeliveryType = read_as(body)?;
+            let kind: NewDeliveryType = read(body)?;
             let cod: Vec<&str> = kind.cod.iter().map(String::as_str).collect();
             sim.add_delivery_type(account, &kind.code, kind.integration_code.as_deref(), &cod);
             Ok(json!({"code": kind.code}))
         }
         ("GET", ["_sim", "modules", code]) => sim.module(account, code).ok_or_else(gone),
         ("PATCH", ["_sim", "modules", code, "settings"]) => {
-            if sim.set_module_settings(account, code, &Value::Object(read(body)?)) {
+            if sim.set_module_settings(account, code, &Value::Object(read_map(body)?)) {
                 Ok(json!({}))
             } else {
                 Err(gone())
@@ -79,7 +72,7 @@ async fn carry_out(
         ("GET", ["_sim", "stats"]) => Ok(stats(sim)),
         ("GET", ["_sim", "faults"]) => Ok(json!(sim.world().faults.rules())),
         ("PUT", ["_sim", "faults"]) => {
-            let rules: Vec<FaultRule> = read_as(body)?;
+            let rules: Vec<FaultRule> = read(body)?;
             let count = rules.len();
             sim.set_faults(rules);
             Ok(json!({"rules": count}))
@@ -89,7 +82,7 @@ async fn carry_out(
             Ok(json!({"rules": 0}))
         }
         ("PUT", ["_sim", "triggers"]) => {
-            let setup: TriggerSetup = read_as(body)?;
+            let setup: TriggerSetup = read(body)?;
             sim.set_triggers(account, Some(setup));
             Ok(json!({}))
         }
@@ -98,10 +91,10 @@ async fn carry_out(
             Ok(json!({}))
         }
         ("GET", ["_sim", "triggers"]) => Ok(json!(sim.triggers_fired())),
-        ("POST", ["_sim", "fire"]) => fire(sim, account, read_as(body)?).await,
-        ("POST", ["_sim", "callbacks", action]) => callback(sim, account, action, read_as(body)?).await,
-        ("POST", ["_sim", "options"]) => set_options(sim, &read(body)?),
-        _ => Err(refuse(404, "no such control call")),
+        ("POST", ["_sim", "fire"]) => fire(sim, account, read(body)?).await,
+        ("POST", ["_sim", "callbacks", action]) => callback(sim, account, action, read(body)?).await,
+        ("POST", ["_sim", "options"]) => set_options(sim, &read_map(body)?),
+        _ => Err(control::no_such_call()),
     }
 }
 
@@ -109,19 +102,8 @@ fn needs_account(path: &[&str]) -> bool {
     !matches!(path.get(1), Some(&("requests" | "stats" | "faults" | "options")))
 }
 
-fn gone() -> Refusal {
-    refuse(404, "not found")
-}
-
-fn read(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
-    if body.is_empty() {
-        return Ok(Map::new());
-    }
-    read_as(body)
-}
-
-fn read_as<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| refuse(400, format!("the body is not understood: {error}")))
+fn read_map(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    if body.is_empty() { Ok(Map::new()) } else { read(body) }
 }
 
 #[derive(Deserialize)]
@@ -223,15 +205,8 @@ fn read_payments(
     let mut payments = Vec::new();
     for row in rows {
         let Some(row) = row.as_object() else { return Err(refuse(400, "a payment must be an object")) };
-        let mut payment = Payment {
-            id: row.get("id").and_then(Value::as_i64).unwrap_or(0),
-            payment_type: "cash".into(),
-            status: "not-paid".into(),
-            amount: 0,
-            external_id: None,
-            paid_at: None,
-            comment: None,
-        };
+        let id = row.get("id").and_then(Value::as_i64).unwrap_or(0);
+        let mut payment = Payment { id, ..Payment::new("cash", 0, "not-paid") };
         patch::apply_payment(&mut payment, row, references).map_err(|errors| refuse(400, json!(errors).to_string()))?;
         payments.push((row.contains_key("amount").then_some(payment.amount), payment));
     }

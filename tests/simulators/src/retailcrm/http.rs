@@ -1,38 +1,32 @@
 //! Sockets: reads requests, keeps the records, lets the faults strike, hands the rest to the REST and control faces.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use axum::serve::{IncomingStream, Listener};
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use super::faults::{Action, Verdict};
 use super::rest::{Call, Reply, Route};
 use super::state::{AccountId, RateLimit, RequestRecord};
 use super::wire::{self, Params};
 use super::{RetailcrmSim, control};
+use crate::control::segments;
+use crate::socket::{Connection, CuttableListener};
 
 const BODY_LIMIT: usize = 8 * 1024 * 1024;
 
 /// Serves until the simulator is told to stop.
 pub(super) async fn serve(sim: RetailcrmSim, listener: TcpListener) {
     let stop = sim.inner.stop.clone();
-    let listener = CuttableListener { listener, stopped: Arc::clone(&sim.inner.stopped) };
+    let listener = CuttableListener::new(listener, Arc::clone(&sim.inner.stopped));
     let app = Router::new().fallback(handle).with_state(sim);
-    let served = axum::serve(listener, app.into_make_service_with_connect_info::<Peer>())
+    let served = axum::serve(listener, app.into_make_service_with_connect_info::<Connection>())
         .with_graceful_shutdown(async move { stop.cancelled().await })
         .await;
     if let Err(error) = served {
@@ -40,9 +34,13 @@ pub(super) async fn serve(sim: RetailcrmSim, listener: TcpListener) {
     }
 }
 
-async fn handle(State(sim): State<RetailcrmSim>, ConnectInfo(peer): ConnectInfo<Peer>, request: Request) -> Response {
+async fn handle(
+    State(sim): State<RetailcrmSim>,
+    ConnectInfo(peer): ConnectInfo<Connection>,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
-    let segments: Vec<String> = parts.uri.path().split('/').skip(1).map(percent_decode).collect();
+    let segments = segments(parts.uri.path());
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
         return answer(413, "text/html", "<html><body>413 Request Entity Too Large</body></html>".to_owned());
     };
@@ -71,13 +69,13 @@ struct ApiRequest {
     key: Option<String>,
 }
 
-async fn api(sim: &RetailcrmSim, peer: &Peer, request: ApiRequest) -> Response {
+async fn api(sim: &RetailcrmSim, peer: &Connection, request: ApiRequest) -> Response {
     let op = request.route.op();
     let at = jiff::Timestamp::now();
     let (key, limit, verdict) = {
         let mut world = sim.world();
         let key = request.key.as_deref().and_then(|key| world.key_index(key));
-        let limit = world.over_the_limit(key, peer.address.ip(), Instant::now());
+        let limit = world.over_the_limit(key, peer.ip, Instant::now());
         let account = key.map(|key| world.key_rows[key].account);
         let verdict = if limit.is_none() { world.faults.judge(op, account) } else { Verdict::default() };
         (key, limit, verdict)
@@ -99,7 +97,7 @@ async fn api(sim: &RetailcrmSim, peer: &Peer, request: ApiRequest) -> Response {
     let order_ids = reply.as_ref().map(|reply| reply.order_ids.clone()).unwrap_or_default();
     let lost = matches!(verdict.action, Some(Action::FailBefore | Action::Hang | Action::LoseAnswer));
     let response = if lost {
-        peer.cut.store(true, Ordering::Relaxed);
+        peer.cut();
         answer(500, "text/plain", String::new())
     } else {
         spoil(reply, limit, verdict.action.as_ref())
@@ -229,130 +227,4 @@ fn api_key(headers: &HeaderMap, params: &Params) -> Option<String> {
 fn is_form(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
-}
-
-fn percent_decode(segment: &str) -> String {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let code = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        match code.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) if *first == b'%' => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// The other end of a connection, and the means to cut it off.
-#[derive(Clone)]
-struct Peer {
-    address: SocketAddr,
-    cut: Arc<AtomicBool>,
-}
-
-impl Connected<IncomingStream<'_, CuttableListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
-        Peer { address: *stream.remote_addr(), cut: Arc::clone(&stream.io().cut) }
-    }
-}
-
-struct CuttableListener {
-    listener: TcpListener,
-    stopped: Arc<AtomicBool>,
-}
-
-impl Listener for CuttableListener {
-    type Io = CuttableStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, address)) => {
-                    // Small answers must not wait for the other side's delayed acknowledgement.
-                    let _ = stream.set_nodelay(true);
-                    let cut = Arc::new(AtomicBool::new(false));
-                    return (CuttableStream { stream, cut, stopped: Arc::clone(&self.stopped) }, address);
-                }
-                // Out of file descriptors, or the other side is gone already: neither ends the service.
-                Err(error) => {
-                    tracing::debug!(%error, "simulator could not accept");
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.listener.local_addr().or(Ok(SocketAddr::from((IpAddr::V4(Ipv4Addr::LOCALHOST), 0))))
-    }
-}
-
-/// A connection whose answers can be withheld: once cut, writing fails and the server closes it without a byte.
-struct CuttableStream {
-    stream: TcpStream,
-    cut: Arc<AtomicBool>,
-    stopped: Arc<AtomicBool>,
-}
-
-impl CuttableStream {
-    fn check(&self) -> io::Result<()> {
-        if self.cut.load(Ordering::Relaxed) || self.stopped.load(Ordering::Relaxed) {
-            return Err(io::ErrorKind::ConnectionReset.into());
-        }
-        Ok(())
-    }
-}
-
-impl AsyncRead for CuttableStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.check()?;
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for CuttableStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.check()?;
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.check()?;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::percent_decode;
-
-    #[test]
-    fn path_segments_are_decoded_without_touching_the_plus() {
-        assert_eq!(percent_decode("SHOP%2F99%2031+%D0%90"), "SHOP/99 31+А");
-        assert_eq!(percent_decode("100%"), "100%");
-    }
 }

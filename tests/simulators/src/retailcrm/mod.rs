@@ -42,7 +42,7 @@ pub use state::{
 pub use triggers::{Answer, TriggerKind, TriggerRecord, TriggerSetup, WATCHED};
 pub use wire::Numbers;
 
-use references::{PaymentStatus, PaymentType, Status};
+use references::{PaymentStatus, PaymentType};
 use state::World;
 
 /// A running simulator. Clones are handles to the same one; it stops with [`RetailcrmSim::stop`].
@@ -150,20 +150,6 @@ impl RetailcrmSim {
                 None => {
                     statuses.push(PaymentStatus { code: code.into(), name: code.into(), complete, ordering: 100 });
                 }
-            }
-        });
-    }
-
-    /// Adds an order status to a group (`new`, `delivery`, `complete`, `cancel`, …).
-    pub fn add_status(&self, account: AccountId, code: &str, group: &str) {
-        self.with_account(account, |row| {
-            if row.references.status(code).is_none() {
-                row.references.statuses.push(Status {
-                    code: code.into(),
-                    name: code.into(),
-                    group: group.into(),
-                    ordering: 100,
-                });
             }
         });
     }

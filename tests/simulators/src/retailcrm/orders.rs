@@ -27,6 +27,12 @@ pub struct Payment {
 }
 
 impl Payment {
+    /// One that RetailCRM knows no more of; without an id until it is saved.
+    pub fn new(payment_type: &str, amount: i64, status: &str) -> Self {
+        let (payment_type, status) = (payment_type.to_owned(), status.to_owned());
+        Self { id: 0, payment_type, status, amount, external_id: None, paid_at: None, comment: None }
+    }
+
     /// As the API shows it.
     pub fn to_json(&self, style: MoneyStyle) -> Value {
         let mut row = Map::new();

@@ -520,15 +520,7 @@ impl Call<'_> {
         }
         let row = &self.world.accounts[account.0];
         let default_status = row.references.payment_statuses.first().map(|status| status.code.clone());
-        let mut payment = Payment {
-            id: 0,
-            payment_type: String::new(),
-            status: default_status.unwrap_or_default(),
-            amount: 0,
-            external_id: None,
-            paid_at: None,
-            comment: None,
-        };
+        let mut payment = Payment::new("", 0, &default_status.unwrap_or_default());
         if let Err(more) = patch::apply_payment(&mut payment, &patch, &row.references) {
             errors.extend(more);
         }
