@@ -12,7 +12,20 @@ const EVERY: Duration = Duration::from_millis(40);
 ///
 /// # Panics
 /// When `limit` is over; the message has `label` and what the last look saw.
-pub async fn eventually<T, F, Fut>(label: &str, limit: Duration, mut look: F) -> T
+pub async fn eventually<T, F, Fut>(label: &str, limit: Duration, look: F) -> T
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, String>>,
+{
+    let seen = within(limit, EVERY, look).await;
+    seen.unwrap_or_else(|seen| panic!("not within {limit:?}: {label}; last seen: {seen}"))
+}
+
+/// The same, `every` so often.
+///
+/// # Errors
+/// With what the last look saw when `limit` is over.
+pub async fn within<T, F, Fut>(limit: Duration, every: Duration, mut look: F) -> Result<T, String>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, String>>,
@@ -20,11 +33,8 @@ where
     let begun = Instant::now();
     loop {
         match look().await {
-            Ok(value) => return value,
-            Err(seen) if begun.elapsed() > limit => {
-                panic!("not within {limit:?}: {label}; last seen: {seen}");
-            }
-            Err(_) => tokio::time::sleep(EVERY).await,
+            Err(_) if begun.elapsed() <= limit => tokio::time::sleep(every).await,
+            done => return done,
         }
     }
 }

@@ -24,7 +24,7 @@ mod watching;
 mod world;
 
 pub use disk::{BadDisk, Disk};
-pub use eventually::{LONG, eventually};
+pub use eventually::{LONG, eventually, within};
 pub use hold::Hold;
 pub use ledger::{Ledger, Line};
 pub use process::programs;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use simulators::measoft::{Account, MeasoftSim};
 use simulators::retailcrm::{AccountId, OrderBuilder, RetailcrmSim, TriggerKind};
 
 use super::disk::{self, BadDisk, Disk};
-use super::eventually::{LONG, eventually};
+use super::eventually::{LONG, eventually, within};
 use super::hold::Hold;
 use super::ledger::Ledger;
 use super::process::{Guard, Port, Process, programs};
@@ -46,6 +47,7 @@ impl Role {
 }
 
 /// How a story's installation is put together.
+#[derive(Default)]
 pub struct Builder {
     name: String,
     processes: Vec<(Role, usize)>,
@@ -291,6 +293,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn told(error: anyhow::Error) -> String {
+    format!("{error:#}")
+}
+
 /// Messages that a worker has in hand at most.
 const PREFETCHED: usize = 1024;
 
@@ -326,20 +332,11 @@ impl World {
         Builder {
             name: name.to_owned(),
             processes: vec![(Role::Bridge, 1)],
-            scaled: false,
-            alone: false,
-            proxied: false,
             accounts: 1,
             shops: 2,
-            settings: Vec::new(),
-            later: Vec::new(),
             time_scale: 1.0,
             registered: true,
-            server: None,
-            vhost: false,
-            disk: false,
-            descriptors: None,
-            environment: Vec::new(),
+            ..Builder::default()
         }
     }
 
@@ -649,21 +646,19 @@ impl World {
     /// # Errors
     /// When it has not within `limit`.
     pub async fn has_ended(&self, name: &str, limit: Duration) -> Result<i32, String> {
-        let begun = Instant::now();
-        loop {
-            let ended = self.with_process(name, |process, guard| {
-                let ended = process.ended();
-                if ended.is_some() {
-                    process.forget(guard);
-                }
-                ended
-            });
-            match ended {
-                Some(status) => return Ok(status.code().unwrap_or(-1)),
-                None if begun.elapsed() > limit => return Err(format!("{name} has not ended within {limit:?}")),
-                None => tokio::time::sleep(Duration::from_millis(50)).await,
+        let look = || async { self.forget_ended(name).ok_or_else(|| format!("{name} has not ended within {limit:?}")) };
+        Ok(within(limit, Duration::from_millis(50), look).await?.code().unwrap_or(-1))
+    }
+
+    /// How a process has ended, if it has; it is not looked after any more then.
+    fn forget_ended(&self, name: &str) -> Option<ExitStatus> {
+        self.with_process(name, |process, guard| {
+            let ended = process.ended();
+            if ended.is_some() {
+                process.forget(guard);
             }
-        }
+            ended
+        })
     }
 
     /// The disk under the SQLite of the story, until the answer is dropped.
@@ -732,13 +727,7 @@ impl World {
         let begun = Instant::now();
         self.with_process(name, |process, _| process.terminate());
         let status = eventually(&format!("{name} ends after SIGTERM"), Duration::from_secs(25), || async {
-            self.with_process(name, |process, guard| {
-                let ended = process.ended();
-                if ended.is_some() {
-                    process.forget(guard);
-                }
-                ended.ok_or_else(|| "running".to_owned())
-            })
+            self.forget_ended(name).ok_or_else(|| "running".to_owned())
         })
         .await;
         assert_eq!(status.code(), Some(0), "{name} ended with {status} after SIGTERM");
@@ -970,7 +959,7 @@ impl World {
         futures_util::stream::iter(triggers)
             .map(|(kind, order)| async move {
                 eventually("a trigger is answered", LONG, || async {
-                    self.fire(*kind, order.shop, &order.number).await.map_err(|error| format!("{error:#}"))
+                    self.fire(*kind, order.shop, &order.number).await.map_err(told)
                 })
                 .await
             })
@@ -1087,14 +1076,7 @@ impl World {
     /// # Errors
     /// With what still waits when `limit` is over.
     pub async fn nothing_waits(&self, limit: Duration) -> Result<(), String> {
-        let begun = Instant::now();
-        while let Err(seen) = self.look_queued().await {
-            if begun.elapsed() > limit {
-                return Err(seen);
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        Ok(())
+        within(limit, Duration::from_millis(100), || self.look_queued()).await
     }
 
     async fn look_served(&self) -> Result<(), String> {
@@ -1103,15 +1085,15 @@ impl World {
     }
 
     async fn look_queued(&self) -> Result<(), String> {
-        let (intents, _) = self.ledger.waiting().await.map_err(|error| format!("{error:#}"))?;
-        let spilled = self.ledger.count("SELECT COUNT(*) AS n FROM jobs WHERE lane = 'interactive'").await;
-        let spilled = spilled.map_err(|error| format!("{error:#}"))?;
+        let (intents, _) = self.ledger.waiting().await.map_err(told)?;
+        let spilled = "SELECT COUNT(*) AS n FROM jobs WHERE lane = 'interactive'";
+        let spilled = self.ledger.count(spilled).await.map_err(told)?;
         if (intents, spilled) != (0, 0) {
             return Err(format!("{intents} orders and {spilled} spilled triggers wait"));
         }
         let Some(queues) = &self.queues else { return Ok(()) };
         let names = ["interactive", "dead", "unrouted"].map(|what| format!("{}.{what}.v1", queues.prefix));
-        let waiting = queues.ready(&names).await.map_err(|error| format!("{error:#}"))?;
+        let waiting = queues.ready(&names).await.map_err(told)?;
         if waiting.is_empty() { Ok(()) } else { Err(format!("{waiting:?} wait")) }
     }
 
@@ -1119,7 +1101,7 @@ impl World {
         self.all_recorded().await?;
         self.look_at_ledger().await?;
         let Some(queues) = &self.queues else { return Ok(()) };
-        let waiting = queues.waiting().await.map_err(|error| format!("{error:#}"))?;
+        let waiting = queues.waiting().await.map_err(told)?;
         if !waiting.is_empty() {
             return Err(format!("{waiting:?} wait"));
         }
@@ -1128,10 +1110,9 @@ impl World {
     }
 
     async fn look_at_ledger(&self) -> Result<(), String> {
-        match self.ledger.waiting().await {
-            Ok((0, 0)) => Ok(()),
-            Ok((intents, jobs)) => Err(format!("{intents} orders and {jobs} messages of the job table wait")),
-            Err(error) => Err(format!("{error:#}")),
+        match self.ledger.waiting().await.map_err(told)? {
+            (0, 0) => Ok(()),
+            (intents, jobs) => Err(format!("{intents} orders and {jobs} messages of the job table wait")),
         }
     }
 
@@ -1170,7 +1151,7 @@ impl World {
     pub async fn served(&self, label: &str) {
         eventually(label, LONG * 2, || async {
             self.all_recorded().await?;
-            let (intents, _) = self.ledger.waiting().await.map_err(|error| format!("{error:#}"))?;
+            let (intents, _) = self.ledger.waiting().await.map_err(told)?;
             if intents == 0 { Ok(()) } else { Err(format!("{intents} orders wait")) }
         })
         .await;
@@ -1178,8 +1159,7 @@ impl World {
 
     /// Every accepted trigger has become an intent.
     async fn all_recorded(&self) -> Result<(), String> {
-        let rows = self.ledger.rows("SELECT integration_id, number FROM intents").await;
-        let rows = rows.map_err(|error| format!("{error:#}"))?;
+        let rows = self.ledger.rows("SELECT integration_id, number FROM intents").await.map_err(told)?;
         let known: std::collections::BTreeSet<(i64, &str)> =
             rows.iter().filter_map(|row| Some((row["integration_id"].as_i64()?, row["number"].as_str()?))).collect();
         let missing = |fired: &&Fired| !known.contains(&(self.shops[fired.shop].integration, fired.number.as_str()));

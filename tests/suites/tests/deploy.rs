@@ -11,9 +11,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use harness::World;
+use harness::{World, eventually};
 use serde_json::Value;
 use shared::config::{Config, Role, Source};
 use shared::domain::IntegrationId;
@@ -133,22 +133,6 @@ impl Drop for Running {
 
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("address").port()
-}
-
-/// Asks until the answer is there; the last complaint is shown when it does not come.
-async fn until<F, Fut>(limit: Duration, mut look: F)
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<(), String>>,
-{
-    let started = Instant::now();
-    loop {
-        match look().await {
-            Ok(()) => return,
-            Err(why) if started.elapsed() > limit => panic!("{why}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-        }
-    }
 }
 
 // ---- what the code says ----
@@ -502,7 +486,7 @@ async fn a_real_prometheus_evaluates_every_rule_and_every_panel() {
         if body["status"] == "success" { Ok(body["data"].clone()) } else { Err(body.to_string()) }
     };
     let expected = count.to_string();
-    until(Duration::from_secs(60), async || {
+    eventually("Prometheus evaluates everything", Duration::from_secs(60), async || {
         let up = get("/api/v1/query", &[("query", "count(up == 1)")]).await?;
         if up["result"][0]["value"][1] != expected.as_str() {
             return Err(format!("not all targets are up: {up}"));
@@ -1117,7 +1101,10 @@ async fn nginx_passes_triggers_on_and_writes_no_key_down() {
     let client = simulators::http().danger_accept_invalid_certs(true).build().expect("client");
     let path = "/reintegrations/requests/trigger/retailcrm?key=planted-key";
     let post = async || client.post(format!("https://127.0.0.1:{tls}{path}")).body("id=1&key=planted-key").send().await;
-    until(Duration::from_secs(20), async || post().await.map(drop).map_err(|error| error.to_string())).await;
+    eventually("nginx answers", Duration::from_secs(20), async || {
+        post().await.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
     let answer = post().await.expect("an answer");
     assert_eq!(answer.status(), 200);
     assert!(answer.headers().contains_key("strict-transport-security"));
@@ -1173,11 +1160,14 @@ async fn caddy_passes_on_to_ingress_and_writes_no_query_down() {
     let running = Running(command("run", &plain).stdout(Stdio::null()).stderr(own_log).spawn().expect("starts"));
     let client = simulators::http().build().expect("a client");
     let ask = async || client.post(format!("http://127.0.0.1:{port}/trigger?key=planted-key")).send().await;
-    until(Duration::from_secs(20), async || ask().await.map(drop).map_err(|error| error.to_string())).await;
+    eventually("Caddy answers", Duration::from_secs(20), async || {
+        ask().await.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
     let logs = || {
         ["measoft-bridge.log", "own.log"].map(|name| std::fs::read_to_string(scratch.path(name)).unwrap_or_default())
     };
-    until(Duration::from_secs(20), async || {
+    eventually("both logs have it", Duration::from_secs(20), async || {
         let complete = logs().iter().all(|log| log.contains("/trigger"));
         if complete { Ok(()) } else { Err(format!("not logged: {:?}", logs())) }
     })

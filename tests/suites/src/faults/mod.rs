@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use harness::{Role, World};
+use harness::{Role, World, within};
 
 pub use outages::{Outage, line, outages, page};
 pub use promotion::{Promotion, promotion};
@@ -214,16 +214,12 @@ async fn accepted(world: &World, triggers: u64, until: Instant) {
 
 /// Waits until the walk through RetailCRM's history has made good what was destroyed.
 async fn made_good(world: &World, traffic: &Traffic) -> Result<(), String> {
-    let begun = Instant::now();
-    loop {
+    within(SETTLED, Duration::from_secs(1), || async {
         let records = traffic.records();
         let lost = verdict::judge(&records, &world.shops, &world.measoft.orders(), true).lost;
-        let Some(first) = lost.first() else { return Ok(()) };
-        if begun.elapsed() > SETTLED {
-            return Err(format!("{} orders, {first}", lost.len()));
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+        lost.first().map_or(Ok(()), |first| Err(format!("{} orders, {first}", lost.len())))
+    })
+    .await
 }
 
 /// Makes the faults of a blow happen at once and measures the recovery from the end of the last.
@@ -405,19 +401,15 @@ fn with_last_request(world: &World, records: &[verdict::Record], sentence: Strin
 /// been cancelled.
 async fn walk(world: &World, traffic: &Traffic) -> Result<(), String> {
     world.free_history_slots().await.map_err(|error| format!("the history's slots cannot be freed: {error:#}"))?;
-    let begun = Instant::now();
-    loop {
+    within(WALKED, Duration::from_secs(1), || async {
         let mut gone = traffic.records();
         gone.retain(|record| record.wanted.deleted);
-        let left = verdict::judge(&gone, &world.shops, &world.measoft.orders(), true).lost.len();
-        if left == 0 {
-            return Ok(());
+        match verdict::judge(&gone, &world.shops, &world.measoft.orders(), true).lost.len() {
+            0 => Ok(()),
+            left => Err(format!("{left} deleted orders are not cancelled within {WALKED:?}")),
         }
-        if begun.elapsed() > WALKED {
-            return Err(format!("{left} deleted orders are not cancelled within {WALKED:?}"));
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    })
+    .await
 }
 
 /// `apart`: what triggers did is judged before the walk through RetailCRM's history runs.

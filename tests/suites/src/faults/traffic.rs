@@ -9,7 +9,7 @@ use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use harness::{Placed, World, a_parcel};
+use harness::{Placed, World, a_parcel, within};
 use simulators::retailcrm::TriggerKind::{self, Cancel, Send, Update};
 
 use super::lives::{Act, DRAFT, ELSEWHERE, Life, TO_BE_SENT, Wanted, first_house, number_of, renumbered};
@@ -81,17 +81,20 @@ impl Traffic {
             let n = self.next.fetch_add(1, Ordering::Relaxed);
             awaited.push(self.live_in(Life::plain(n % 2), n, account).await);
         }
-        loop {
-            awaited.retain(|record| self.parcel(record).is_none());
-            if awaited.is_empty() {
-                return Ok(begun.elapsed());
+        self.arrive(&awaited, limit).await?;
+        Ok(begun.elapsed())
+    }
+
+    /// Waits until MeaSoft has all of them.
+    async fn arrive(&self, awaited: &[Record], limit: Duration) -> Result<(), String> {
+        within(limit, Duration::from_millis(20), || async {
+            let missing = awaited.iter().filter(|record| self.parcel(record).is_none()).map(Record::name);
+            match missing.collect::<Vec<_>>() {
+                all if all.is_empty() => Ok(()),
+                missing => Err(format!("{} did not arrive within {limit:?}", missing.join(", "))),
             }
-            if begun.elapsed() > limit {
-                let missing: Vec<String> = awaited.iter().map(Record::name).collect();
-                return Err(format!("{} did not arrive within {limit:?}", missing.join(", ")));
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        })
+        .await
     }
 
     /// Sends one order of a shop and answers how long it took from the trigger until MeaSoft had it.
@@ -103,12 +106,7 @@ impl Traffic {
         // Of the numbers that no other order has: the sides differ.
         let n = self.next.fetch_add(1, Ordering::Relaxed);
         let record = self.live_in(Life::plain(shop % 2), n, shop / 2).await;
-        while self.parcel(&record).is_none() {
-            if begun.elapsed() > limit {
-                return Err(format!("{} did not arrive within {limit:?}", record.name()));
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        self.arrive(&[record], limit).await?;
         Ok(begun.elapsed())
     }
 

@@ -18,7 +18,6 @@ use crate::load::{self, Round, Until};
 use crate::measure::{Samples, Seen, rested, say};
 use crate::report::{Report, Target};
 use crate::rig::{SEND, ingress, lifted};
-use crate::svg::{Chart, Series};
 
 /// Connections at a time, unless others are asked for.
 pub const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
@@ -68,7 +67,6 @@ pub async fn run(report: &mut Report, connections: &[usize]) -> anyhow::Result<(
     for (connections, found) in &all {
         tell(report, *connections, found);
     }
-    plots(report, &all);
     Ok(())
 }
 
@@ -137,30 +135,6 @@ fn tell(report: &mut Report, connections: usize, found: &Found) {
     report.figure(name("CPU for 1,000 triggers"), cpu, "s", target(Target::AtMost(0.06)));
     report.figure(name("embedded, accepted"), found.embedded.rate(), "/s", target(Target::AtLeast(5000.0)));
     report.figure(name("embedded, p99"), p99(&found.embedded), "ms", Target::None);
-}
-
-fn plots(report: &mut Report, all: &[(usize, Found)]) {
-    type Side = (&'static str, fn(&Found) -> &Round);
-    let sides: [Side; 4] = [
-        ("ingress on RabbitMQ", |found| &found.ours),
-        ("raw publisher", |found| &found.raw),
-        ("ingress, one process on SQLite", |found| &found.embedded),
-        ("bare axum, keeps nothing", |found| &found.bare),
-    ];
-    let of = |value: fn(&Round) -> f64| -> Vec<Series> {
-        sides
-            .iter()
-            .map(|(name, side)| Series {
-                name,
-                points: all.iter().map(|(connections, found)| (*connections as f64, value(side(found)))).collect(),
-            })
-            .collect()
-    };
-    let throughput = Chart { title: "Triggers a second", unit: "/s", series: of(Round::rate) };
-    report.plot("ingress-throughput.svg", throughput.svg());
-    let p99 = |round: &Round| round.samples.quantile(0.99).as_secs_f64() * 1000.0;
-    let latency = Chart { title: "p99 latency", unit: "ms", series: of(p99) };
-    report.plot("ingress-latency.svg", latency.svg());
 }
 
 /// The product's own queue, published to without the product.

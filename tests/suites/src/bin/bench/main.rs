@@ -19,7 +19,6 @@ mod measure;
 mod neighbours;
 mod report;
 mod rig;
-mod svg;
 mod sync;
 mod takeover;
 mod worker;
@@ -66,7 +65,7 @@ impl Part {
 struct Arguments {
     #[arg(value_enum)]
     parts: Vec<Part>,
-    /// Writes the table and the plots as well; without a path to tests/bench/REPORT.md.
+    /// Writes the table as well; without a path to tests/bench/REPORT.md.
     #[arg(long, num_args = 0..=1, default_missing_value = "tests/bench/REPORT.md")]
     report: Option<PathBuf>,
     /// Of the ingress part: how many connections at a time.

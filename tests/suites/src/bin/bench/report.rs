@@ -5,22 +5,10 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-/// One figure.
-#[derive(Debug, Clone)]
-struct Line {
-    name: String,
-    figure: String,
-    baseline: String,
-    ratio: String,
-    target: String,
-    met: Option<bool>,
-}
-
-/// Everything that was measured.
+/// Everything that was measured, a row for each figure.
 #[derive(Debug, Default)]
 pub struct Report {
-    lines: Vec<Line>,
-    plots: Vec<(String, String)>,
+    rows: Vec<[String; 6]>,
 }
 
 /// What a figure should be.
@@ -32,11 +20,23 @@ pub enum Target {
 }
 
 impl Target {
-    fn met(self, value: f64) -> Option<bool> {
+    fn met(self, value: f64) -> &'static str {
         match self {
-            Self::None => None,
-            Self::AtMost(limit) => Some(value <= limit),
-            Self::AtLeast(limit) => Some(value >= limit),
+            Self::None => "",
+            Self::AtMost(limit) => {
+                if value <= limit {
+                    "yes"
+                } else {
+                    "NO"
+                }
+            }
+            Self::AtLeast(limit) => {
+                if value >= limit {
+                    "yes"
+                } else {
+                    "NO"
+                }
+            }
         }
     }
 
@@ -63,49 +63,22 @@ fn with_unit(value: f64, unit: &str) -> String {
 impl Report {
     /// A figure with its own target.
     pub fn figure(&mut self, name: impl Into<String>, value: f64, unit: &str, target: Target) {
-        self.lines.push(Line {
-            name: name.into(),
-            figure: with_unit(value, unit),
-            baseline: String::new(),
-            ratio: String::new(),
-            target: target.words(unit),
-            met: target.met(value),
-        });
+        let (figure, none) = (with_unit(value, unit), String::new());
+        self.rows.push([name.into(), figure, none.clone(), none, target.words(unit), target.met(value).to_owned()]);
     }
 
     /// A figure beside a baseline; the target is one of the ratio.
     pub fn compared(&mut self, name: impl Into<String>, value: f64, baseline: f64, unit: &str, target: Target) {
         let ratio = value / baseline;
-        self.lines.push(Line {
-            name: name.into(),
-            figure: with_unit(value, unit),
-            baseline: with_unit(baseline, unit),
-            ratio: format!("{ratio:.2}"),
-            target: target.words(""),
-            met: target.met(ratio),
-        });
-    }
-
-    /// A plot to be written beside the report.
-    pub fn plot(&mut self, file: &str, svg: String) {
-        self.plots.push((file.to_owned(), svg));
+        let (figure, baseline) = (with_unit(value, unit), with_unit(baseline, unit));
+        let met = target.met(ratio).to_owned();
+        self.rows.push([name.into(), figure, baseline, format!("{ratio:.2}"), target.words(""), met]);
     }
 
     /// The table as Markdown.
     pub fn table(&self) -> String {
-        let mut rows: Vec<[String; 6]> =
-            vec![["name", "figure", "baseline", "ratio", "target", "met"].map(str::to_owned)];
-        for line in &self.lines {
-            let met = line.met.map_or("", |met| if met { "yes" } else { "NO" });
-            rows.push([
-                line.name.clone(),
-                line.figure.clone(),
-                line.baseline.clone(),
-                line.ratio.clone(),
-                line.target.clone(),
-                met.to_owned(),
-            ]);
-        }
+        let mut rows = vec![["name", "figure", "baseline", "ratio", "target", "met"].map(str::to_owned)];
+        rows.extend(self.rows.iter().cloned());
         let widths: [usize; 6] =
             std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
         let mut out = String::new();
@@ -120,7 +93,7 @@ impl Report {
         out
     }
 
-    /// Writes the report and its plots.
+    /// Writes the report.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let folder = path.parent().context("a report needs a folder")?;
         std::fs::create_dir_all(folder)?;
@@ -132,10 +105,6 @@ impl Report {
              what the system counts for the process alone.\n\n",
         );
         text.push_str(&self.table());
-        for (file, svg) in &self.plots {
-            std::fs::write(folder.join(file), svg)?;
-            let _ = write!(text, "\n![{}]({file})\n", file.trim_end_matches(".svg").replace('-', " "));
-        }
         std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
     }
 }
