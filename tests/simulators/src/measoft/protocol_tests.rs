@@ -887,18 +887,21 @@ async fn a_waybill_has_one_page_per_order() {
 
 // ---- the samples
 
+/// What the product never asks; the push goes the other way, from the platform to the shop.
+const UNASKED: [&str; 8] =
+    ["addattachments", "itemlist", "setorderinfo", "smadetail", "smalist", "storelist", "tracking", "webhook-push"];
+
 #[tokio::test]
 async fn every_sample_request_is_accepted() {
     let sim = start().await;
     let mut names: Vec<String> = std::fs::read_dir(fixtures())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        // The push goes the other way, from the platform to the shop.
-        .filter(|name| name.ends_with(".request.xml") && name != "webhook-push.request.xml")
+        .filter(|name| name.strip_suffix(".request.xml").is_some_and(|name| !UNASKED.contains(&name)))
         .collect();
     // The edit names the line codes of the first order ever created.
     names.sort_by_key(|name| (name != "neworder-full.request.xml", !name.starts_with("neworder"), name.clone()));
-    assert!(names.len() > 25, "{names:?}");
+    assert!(names.len() > 20, "{names:?}");
     for name in &names {
         let request = fixture(name);
         let root = parse(&request).unwrap().name;
