@@ -1,5 +1,7 @@
 //! The documents name files that exist.
 
+use std::path::{Path, PathBuf};
+
 use shared::domain::{Fault, Language};
 use shared::explain;
 use shared::measoft::words;
