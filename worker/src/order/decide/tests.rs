@@ -5,7 +5,7 @@
 //! ledger: `-` for no delivery, else its state and words:
 //! `same`/`differs`/`declared` (from what MeaSoft holds or refused; in the declared value only) ·
 //! `told` (RetailCRM knows the state) · `error` (it shows what gave up) · `reread` (read again as
-//! often as is allowed) · `locked` (changing and cancelling is switched off) · `suspect` (a writer
+//! often as is allowed) · `locked` (changing and cancelling is switched off) · `doubt` (a writer
 //! lost its lease)
 //! · `looked` (MeaSoft was asked in this attempt) · `over` (it ended long ago) · `foreign` (it
 //! bears another integration's delivery).
