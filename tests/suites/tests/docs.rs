@@ -54,7 +54,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn every_section_of_a_protocol_that_code_cites_exists() {
     let (mut files, mut cited) = (Vec::new(), 0);
-    sources(&root(), &mut files);
+    sources(root(), &mut files);
     for vendor in ["measoft", "retailcrm"] {
         let page = format!("protocols/{vendor}.md");
         let text = std::fs::read_to_string(root().join("shared").join(&page)).expect("the protocol");
