@@ -15,7 +15,6 @@ use crate::arguments::{self, Asked};
 use crate::config::{BadConfig, Config, Database, Role, Source};
 use crate::crypto::SecretKey;
 use crate::ctx::DATABASE_LIMIT;
-use crate::existing;
 use crate::listen::raise_limit;
 use crate::shutdown::{self, Drained};
 use crate::store::StoreError;
@@ -116,6 +115,7 @@ where
 {
     let config = Arc::new(Config::read(role, source)?);
     logs::start(config.log_format, &config.log_filter).map_err(BadConfig::from)?;
+    let key = config.make_folders().and_then(|()| config.load_secret_key())?;
     for unknown in Config::unknown_variables(role, source) {
         tracing::warn!("{unknown}");
     }
@@ -129,7 +129,6 @@ where
     }
     let runtime = runtime.enable_all().thread_name(role.name()).build();
     let runtime = runtime.context("the runtime cannot be started").map_err(Ended::Failed)?;
-    let key = runtime.block_on(installation_key(&config))?;
     let done = runtime.block_on(live(config, key, main));
     // What is still running was given its time; it must not hold the process.
     runtime.shutdown_timeout(Duration::from_millis(500));
@@ -137,16 +136,6 @@ where
         Ok(bad) => Ended::Config(bad),
         Err(error) => Ended::Failed(error),
     })
-}
-
-/// The installation's key. `bridge up` makes an installation where there is none; a program of one
-/// role would serve an empty one that nobody set up.
-async fn installation_key(config: &Config) -> Result<SecretKey, Ended> {
-    if config.role != Role::Bridge {
-        existing::check(config).await.map_err(|sentence| Ended::Failed(anyhow::Error::msg(sentence)))?;
-    }
-    config.make_folders()?;
-    Ok(config.load_secret_key()?)
 }
 
 /// How many threads serve a role's tasks; `None`: one for each core.
@@ -310,21 +299,6 @@ mod tests {
             Ok(())
         });
         assert_eq!(code, ExitCode::SUCCESS);
-    }
-
-    #[test]
-    fn a_program_of_one_role_makes_no_installation_where_there_is_none() {
-        let folder = Folder::new();
-        let source = folder.source(&[("AMQP_URL", "amqp://127.0.0.1:9/")]);
-        for role in [Role::Ingress, Role::Worker, Role::Scheduler] {
-            let started = start(role, &source, |_| async { unreachable!("must not start") });
-            let Err(Ended::Failed(why)) = started else { panic!("{role:?}: {started:?}") };
-            assert!(why.to_string().contains("there is no database at"), "{why}");
-            assert!(!folder.0.exists(), "{role:?} makes nothing");
-        }
-        for role in [Role::Bridge, Role::Worker] {
-            assert_eq!(run_from(role, &source, |_| async { Ok(()) }), ExitCode::SUCCESS, "{role:?}");
-        }
     }
 
     #[test]
