@@ -24,6 +24,8 @@ use super::verdict::{self, is_of};
 const SYNC_S: u64 = 4;
 /// Everything that was lost is found again by then.
 const FOUND: Duration = Duration::from_secs(120);
+/// Triggers that were asked for have come by then.
+const FLOWED: Duration = Duration::from_secs(900);
 const FROZEN: &str = "worker-1";
 
 /// What one promotion showed.
@@ -91,11 +93,11 @@ const STREAMS: &str = "SELECT COUNT(*) FROM pg_stat_replication WHERE state = 's
 const WRITTEN: &str = "SELECT CAST(pg_current_wal_lsn() - '0/0'::pg_lsn AS BIGINT)";
 const RECEIVED: &str = "SELECT CAST(pg_last_wal_receive_lsn() - '0/0'::pg_lsn AS BIGINT)";
 
-/// Plays one seed.
+/// Plays one seed: until so many triggers were accepted, at least.
 ///
 /// # Panics
 /// When the servers or the installation cannot be started.
-pub async fn promotion(seed: u64) -> Promotion {
+pub async fn promotion(seed: u64, triggers: usize) -> Promotion {
     let mut seen = Promotion { seed, ..Promotion::default() };
     let mut chance = Chance::new(seed, 77);
     let pair = Pair;
@@ -129,8 +131,10 @@ pub async fn promotion(seed: u64) -> Promotion {
     }
     let traffic = Traffic::new(Arc::clone(&world), seed);
     let stop = CancellationToken::new();
-    let flowing = tokio::spawn(Arc::clone(&traffic).flow(20.0, stop.clone()));
+    let rate = if triggers > 0 { 50.0 } else { 20.0 };
+    let flowing = tokio::spawn(Arc::clone(&traffic).flow(rate, stop.clone()));
     tokio::time::sleep(chance.millis(6_000..9_000)).await;
+    flowed(&world, triggers / 2).await;
 
     let frozen_before = chance.millis(0..1_200);
     world.freeze(FROZEN, true);
@@ -152,6 +156,7 @@ pub async fn promotion(seed: u64) -> Promotion {
     tokio::time::sleep(chance.millis(300..2_500)).await;
     world.freeze(FROZEN, false);
     tokio::time::sleep(chance.millis(6_000..8_000)).await;
+    flowed(&world, triggers).await;
     stop.cancel();
     if let Err(error) = flowing.await {
         seen.wrong.push(format!("the traffic broke off: {error}"));
@@ -172,6 +177,14 @@ pub async fn promotion(seed: u64) -> Promotion {
     }
     pair.does(&["end"]).await;
     seen
+}
+
+/// Returns when so many triggers were accepted.
+async fn flowed(world: &World, triggers: usize) {
+    let begun = Instant::now();
+    while world.accepted().len() < triggers && begun.elapsed() < FLOWED {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 async fn said(world: &World) -> String {

@@ -8,9 +8,11 @@ use suites::faults::promotion;
 #[ignore = "kills a PostgreSQL with a standby, which only ./tests/run promotion starts"]
 async fn a_standby_that_was_behind_takes_over_and_no_row_holds_anothers() {
     let seeds = std::env::var("PROMOTION_SEEDS").unwrap_or_else(|_| "1".to_owned());
+    // As many as the traffic makes in half a minute, if none are asked for.
+    let triggers = std::env::var("PROMOTION_TRIGGERS").map_or(0, |n| n.parse().expect("a number of triggers"));
     let mut failed = Vec::new();
     for seed in seeds.split(',') {
-        let seen = promotion(seed.trim().parse().expect("a seed")).await;
+        let seen = promotion(seed.trim().parse().expect("a seed"), triggers).await;
         let _ = writeln!(
             std::io::stdout().lock(),
             "seed {}: {:.1} s and {} KiB behind; {} triggers accepted for {} orders, {} of them forgotten; {} repairs, \
