@@ -24,7 +24,7 @@ fn paths_in(text: &str) -> Vec<String> {
 #[test]
 fn every_path_a_document_names_exists() {
     let mut checked = 0;
-    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
+    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "DECISIONS.md", "CHANGELOG.md"] {
         let text = std::fs::read_to_string(root().join(document)).expect(document);
         for path in paths_in(&text) {
             // Made by a build, or an address of the product.

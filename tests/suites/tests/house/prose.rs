@@ -57,3 +57,13 @@ fn what_cannot_be_broken_is_not_too_wide() {
     assert!(wide(&long).is_empty() && wide(&format!("```\na {long}\n```")).is_empty());
     assert_eq!(wide(&format!("one\n{}", "word ".repeat(30))), [2]);
 }
+
+/// Who comes new reads it to the end.
+#[test]
+fn the_page_of_architecture_is_read_in_minutes_and_draws_the_states() {
+    let page = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("a page");
+    assert!(page.lines().count() <= 150, "{} lines", page.lines().count());
+    assert_eq!(page.matches("stateDiagram").count(), 2, "the states of a delivery and of an intent are drawn");
+    let states = page.lines().filter(|line| line.contains(" --> ")).count();
+    assert!(states > 12, "{states} moves are drawn");
+}
