@@ -157,21 +157,44 @@ impl Session<'_> {
 
     /// One order from its making to its end. What was made is cancelled whatever comes.
     async fn writing(&mut self, town: &str) -> Result<(), Failure> {
-        let client = self.client.clone();
         let order = test_order(number("A"), town);
-        let no = order.orderno.clone();
-        let once = std::slice::from_ref(&order);
+        let mut barred = test_order(number("B"), town);
+        barred.barcode = Some(order.orderno.as_str().to_owned());
+        let mut mute = test_order(number("C"), town);
+        mute.receiver.phone = Some("нет".to_owned());
+        self.making(&order, &barred).await?;
+        self.changing(&order).await?;
+        self.ending(&order).await?;
+        let client = self.client.clone();
+        let phone = async { client.new_orders(std::slice::from_ref(&mute)).await.map(|rows| created(&rows)) };
+        self.ask(
+            "11",
+            "an order with a bad phone",
+            "protocols/measoft.md#error-texts: code and words of a bad field",
+            phone,
+        )
+        .await?;
+        // What a probe was expected not to make may have been made.
+        for left in [order.orderno, barred.orderno, mute.orderno] {
+            let _ = client.cancel_order(&left, None).await;
+        }
+        self.kept.take();
+        Ok(())
+    }
+
+    /// An order, the same again, another with its barcode.
+    async fn making(&mut self, order: &NewOrder, barred: &NewOrder) -> Result<(), Failure> {
+        let (client, no) = (self.client.clone(), &order.orderno);
+        let once = std::slice::from_ref(order);
         let create = async { client.new_orders(once).await.map(|rows| created(&rows)) };
         self.ask("03a", "a minimal order", "protocols/measoft.md#rows: the row of a success", create).await?;
         let again = async { client.new_orders(once).await.map(|rows| created(&rows)) };
         self.ask("03b", "the same order again", "protocols/measoft.md#duplicates: code 17 and its words", again)
             .await?;
-        let mut barred = test_order(number("B"), town);
-        barred.barcode = Some(no.as_str().to_owned());
-        let barcode = async { client.new_orders(std::slice::from_ref(&barred)).await.map(|rows| created(&rows)) };
+        let barcode = async { client.new_orders(std::slice::from_ref(barred)).await.map(|rows| created(&rows)) };
         self.ask("03c", "another order with its barcode", "protocols/measoft.md#duplicates: code 67 or none", barcode)
             .await?;
-        let status = async { client.status_by_orderno(&no).await.map(|rows| statuses(&rows)) };
+        let status = async { client.status_by_orderno(no).await.map(|rows| statuses(&rows)) };
         self.ask(
             "04",
             "its status",
@@ -179,6 +202,12 @@ impl Session<'_> {
             status,
         )
         .await?;
+        Ok(())
+    }
+
+    /// Edits of a placed order, and its printed form.
+    async fn changing(&mut self, order: &NewOrder) -> Result<(), Failure> {
+        let (client, no) = (self.client.clone(), &order.orderno);
         let mut edited = order.clone();
         edited.items[0].quantity = 2;
         edited.receiver.address = Some("Проверочная улица, 2".to_owned());
@@ -188,7 +217,7 @@ impl Session<'_> {
         let fewer = async { client.edit_order(&edited).await.map(|row| created(&[row])) };
         self.ask("06b", "an edit without a line", "protocols/measoft.md#editorder: how a line is deleted", fewer)
             .await?;
-        let back = async { client.status_by_orderno(&no).await.map(|rows| statuses(&rows)) };
+        let back = async { client.status_by_orderno(no).await.map(|rows| statuses(&rows)) };
         self.ask("06c", "the edit read back", "protocols/measoft.md#editorder: what the edit left", back).await?;
         let forms = [no.clone()];
         let print = async { client.waybill(&forms, "1").await.map(|pdf| format!("a PDF of {} bytes", pdf.len())) };
@@ -199,14 +228,21 @@ impl Session<'_> {
             print,
         )
         .await?;
+        Ok(())
+    }
+
+    /// Its cancellation, its number after that, and the end of the stream.
+    async fn ending(&mut self, order: &NewOrder) -> Result<(), Failure> {
+        let (client, no) = (self.client.clone(), &order.orderno);
+        let once = std::slice::from_ref(order);
         for (probe, asks) in [("07a", "its cancellation"), ("07b", "its cancellation again")] {
             let cancel = async {
-                let row = client.cancel_order(&no, None).await?;
+                let row = client.cancel_order(no, None).await?;
                 Ok(format!("code {}{}", row.code, row.text_ru.map(|text| format!(": {text}")).unwrap_or_default()))
             };
             self.ask(probe, asks, "protocols/measoft.md#cancelorder: the codes of cancelling", cancel).await?;
         }
-        let gone = async { client.status_by_orderno(&no).await.map(|rows| statuses(&rows)) };
+        let gone = async { client.status_by_orderno(no).await.map(|rows| statuses(&rows)) };
         self.ask(
             "07c",
             "the cancelled order read back",
@@ -233,21 +269,6 @@ impl Session<'_> {
         let after = count_changes(&client, STREAMS[0]);
         self.ask("09d", "changes after the commit", "protocols/measoft.md#changes: empty after a commit?", after)
             .await?;
-        let mut mute = test_order(number("C"), town);
-        mute.receiver.phone = Some("нет".to_owned());
-        let phone = async { client.new_orders(std::slice::from_ref(&mute)).await.map(|rows| created(&rows)) };
-        self.ask(
-            "11",
-            "an order with a bad phone",
-            "protocols/measoft.md#error-texts: code and words of a bad field",
-            phone,
-        )
-        .await?;
-        // What a probe was expected not to make may have been made.
-        for left in [no, barred.orderno, mute.orderno] {
-            let _ = client.cancel_order(&left, None).await;
-        }
-        self.kept.take();
         Ok(())
     }
 }

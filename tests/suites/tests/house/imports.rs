@@ -50,6 +50,17 @@ pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// All files of the product's crates.
+pub fn product_files() -> Vec<PathBuf> {
+    CRATES.iter().flat_map(|(_, folder)| rust_files(&root().join(folder))).collect()
+}
+
+/// Whether a file holds tests and nothing else, by its name or its folder's.
+pub fn is_of_tests(file: &Path) -> bool {
+    let text = file.strip_prefix(root()).unwrap_or(file).to_string_lossy();
+    OF_TESTS.iter().any(|end| text.ends_with(end)) || ["/tests/", "/stories/"].iter().any(|room| text.contains(room))
+}
+
 /// The product's part of a file: without comments and without what is compiled for tests alone.
 pub fn product(text: &str) -> String {
     let mut kept = String::new();
@@ -163,8 +174,7 @@ impl Crate {
         let mut files = BTreeMap::new();
         for path in rust_files(folder) {
             let file = path.strip_prefix(folder).expect("below it").display().to_string();
-            let of_tests = OF_TESTS.iter().any(|end| file.ends_with(end)) || file.contains("stories/");
-            if of_tests || (file == "main.rs" && folder.join("lib.rs").exists()) {
+            if is_of_tests(&path) || (file == "main.rs" && folder.join("lib.rs").exists()) {
                 continue;
             }
             let text = product(&std::fs::read_to_string(&path).expect("text"));

@@ -4,6 +4,7 @@
 mod imports;
 mod layers;
 mod prose;
+mod sizes;
 
 use imports::crates;
 
