@@ -4,7 +4,7 @@ use crate::domain::Language;
 use crate::measoft::codes::UNKNOWN_CODE;
 use crate::reason::Explanation;
 
-/// What to tell people about a reason of [`classify`] or of `MeasoftError::reason`. A reason from
+/// What to tell people about a reason of `classify` or of `MeasoftError::reason`. A reason from
 /// elsewhere gets the words of [`UNKNOWN_CODE`].
 pub fn explain(reason: &str, lang: Language) -> Explanation {
     let found = REASONS.iter().find(|entry| entry.0 == reason);
@@ -16,7 +16,7 @@ pub fn explain(reason: &str, lang: Language) -> Explanation {
     Explanation { text, next_step }
 }
 
-/// Every reason that [`classify`] and `MeasoftError::reason` can give.
+/// Every reason that `classify` and `MeasoftError::reason` can give.
 pub fn reasons() -> impl Iterator<Item = &'static str> {
     REASONS.iter().map(|entry| entry.0)
 }

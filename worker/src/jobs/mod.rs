@@ -1,5 +1,5 @@
 //! Jobs: commands that are about no order's intent, most of them periodic. One file each, with its
-//! kind and its run, and one line in [`ALL`].
+//! kind and its run, and one line in `ALL`.
 
 mod attempt;
 mod consumer;
