@@ -278,13 +278,18 @@ impl Traffic {
     /// The courier's work on an order, once it is there.
     async fn courier(&self, order: &Record, codes: &[&str]) {
         let begun = Instant::now();
+        // Longer and longer: a thousand that look through all parcels leave the courier no time.
+        let mut pause = Duration::from_millis(50);
         let orderno = loop {
             match self.parcel(order) {
                 Some(parcel) if parcel.status != "AWAITING_SYNC" => break parcel.orderno,
                 _ if begun.elapsed() > COURIER => {
                     return self.note(format!("{} did not reach the courier", order.name()));
                 }
-                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+                _ => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(2));
+                }
             }
         };
         for code in codes {
