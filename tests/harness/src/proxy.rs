@@ -124,9 +124,11 @@ async fn serve(mut client: TcpStream, target: String, mut path: watch::Receiver<
         let both = async {
             tokio::join!(pump(from_client, to_server, path.clone()), pump(from_server, to_client, path.clone()));
         };
+        // First of all the cut: what piled up in a black hole must not slip through before it.
         tokio::select! {
-            () = both => false,
+            biased;
             () = until_cut(path.clone()) => true,
+            () = both => false,
         }
     };
     if cut {
@@ -146,6 +148,9 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut path: watch::Re
     loop {
         let count = from.read(&mut buffer).await.unwrap_or(0);
         let Ok(now) = path.wait_for(|path| *path != Path::BlackHole).await.map(|path| *path) else { return };
+        if now.cuts() {
+            return;
+        }
         if let Path::Slow(delay) = now {
             tokio::time::sleep(delay).await;
         }
@@ -227,6 +232,23 @@ mod tests {
         proxy.set(Path::AcceptAndClose);
         let mut stream = connect(&proxy).await;
         assert_eq!(timeout(SOON, stream.read(&mut [0; 1])).await.expect("closed").expect("cleanly"), 0);
+    }
+
+    #[tokio::test]
+    async fn what_a_black_hole_holds_does_not_arrive_once_the_path_is_cut() {
+        for _ in 0..16 {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
+            let proxy = Proxy::start(listener.local_addr().expect("address").to_string()).await.expect("proxy");
+            let mut stream = connect(&proxy).await;
+            let (mut server, _) = listener.accept().await.expect("connection");
+            proxy.set(Path::BlackHole);
+            stream.write_all(&[7; 128 * 1024]).await.expect("taken by the kernel");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            proxy.set(Path::Reset);
+            let mut came = Vec::new();
+            let _ = timeout(SOON, server.read_to_end(&mut came)).await.expect("cut");
+            assert_eq!(came.len(), 0);
+        }
     }
 
     #[tokio::test]

@@ -91,7 +91,7 @@ async fn ask(url: &str, sql: &'static str) -> Result<i64, String> {
 
 const STREAMS: &str = "SELECT COUNT(*) FROM pg_stat_replication WHERE state = 'streaming'";
 const WRITTEN: &str = "SELECT CAST(pg_current_wal_lsn() - '0/0'::pg_lsn AS BIGINT)";
-const RECEIVED: &str = "SELECT CAST(pg_last_wal_receive_lsn() - '0/0'::pg_lsn AS BIGINT)";
+const REPLAYED: &str = "SELECT CAST(pg_last_wal_replay_lsn() - '0/0'::pg_lsn AS BIGINT)";
 
 /// Plays one seed: until so many triggers were accepted, at least.
 ///
@@ -144,10 +144,10 @@ pub async fn promotion(seed: u64, triggers: usize) -> Promotion {
     tokio::time::sleep(seen.behind).await;
     let written = ask(&url(&primary), WRITTEN).await.expect("the primary answers");
     pair.does(&["kill"]).await;
-    seen.bytes = written - ask(&url(&standby), RECEIVED).await.expect("the standby answers");
     tokio::time::sleep(chance.millis(200..1_500)).await;
     link.set(Path::Reset);
     pair.does(&["promote"]).await;
+    seen.bytes = written - ask(&url(&standby), REPLAYED).await.expect("the standby answers");
     let address = world.database_path.as_ref().expect("a proxy before PostgreSQL");
     address.aim(format!("127.0.0.1:{standby}"));
     address.cut(Path::Reset, Duration::from_millis(200)).await;
