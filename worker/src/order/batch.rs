@@ -29,7 +29,7 @@ use crate::order::record::record;
 use crate::order::report::{self, fail_all};
 use crate::order::saved_request::SavedRequest;
 use crate::order::situation::next;
-use crate::order::{lost_sends, money, town};
+use crate::order::{lost_writes, money, town};
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 use crate::vendor::references::References;
@@ -130,11 +130,9 @@ async fn round(tools: &Tools, active: &ActiveIntegration, references: &Reference
         attempt.close_on(step);
     }
     creates.retain(|attempt| attempt.is_open());
-    let seen = lost_sends::find(tools, active, &mut creates).await;
+    let anew = lost_writes::look(tools, active, &mut creates, &mut singles).await;
     creates.retain(|attempt| attempt.is_open() && is_as_decided(attempt));
-    let decided = singles.len();
-    singles.retain_mut(|(attempt, _)| !seen.report(attempt));
-    if creates.is_empty() && singles.is_empty() && singles.len() == decided && !seen.anew {
+    if creates.is_empty() && singles.is_empty() && !anew {
         return false;
     }
     for (attempt, decision) in singles {

@@ -15,7 +15,7 @@ pub mod lease;
 pub mod left_behind;
 mod letter;
 mod look_up;
-pub mod lost_sends;
+pub mod lost_writes;
 pub mod money;
 mod place;
 mod place_anew;

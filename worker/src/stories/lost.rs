@@ -2,18 +2,56 @@
 
 use jiff::ToSpan as _;
 use shared::domain::DeliveryState as S;
+use shared::message::{Command, RECONCILE_HISTORY};
+use shared::store::intents::RequestKind;
 use shared::store::promotion::Window;
 use simulators::retailcrm::an_order;
 
 use crate::testing::World;
 
+const ORDERS: [&str; 3] = ["deliveries", "intents", "order_intents"];
+
 /// Everything that the ledger knew of orders is gone.
 async fn taken_over(world: &World) {
-    for table in ["deliveries", "intents", "order_intents"] {
+    for table in ORDERS {
         world.store().db.exec(format!("DELETE FROM {table}"), vec![]).await.expect("lost");
     }
     let until = world.store().clock.now();
     world.store().note_takeover(Window { from: until - 10.seconds(), until }).await.expect("noted");
+}
+
+/// What the standby has seen: the rest of what the ledger knows of orders will be lost.
+async fn replicated(world: &World) {
+    for table in ORDERS {
+        let db = &world.store().db;
+        db.exec(format!("CREATE TABLE seen_{table} AS SELECT * FROM {table}"), vec![]).await.expect("kept");
+    }
+}
+
+/// The standby takes over.
+async fn behind(world: &World) {
+    taken_over(world).await;
+    for table in ORDERS {
+        let db = &world.store().db;
+        db.exec(format!("INSERT INTO {table} SELECT * FROM seen_{table}"), vec![]).await.expect("as it was");
+    }
+}
+
+/// The reconcile over what was lost, and all that it has done.
+async fn reconciled(world: &World) {
+    // What changed in the last seconds is left to the next walk.
+    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    let mut envelope = world.command(Command::Reconcile {});
+    envelope.key = RECONCILE_HISTORY.to_owned();
+    world.job_by(&world.tools, &envelope).await;
+    world.run_published().await;
+    settle(world).await;
+}
+
+/// Numbers under which the courier still has something to deliver.
+fn live(world: &World) -> Vec<String> {
+    let orders = world.courier.orders();
+    orders.into_iter().filter(|order| !order.deleted && order.status == "NEW").map(|order| order.orderno).collect()
 }
 
 async fn settle(world: &World) {
@@ -59,4 +97,78 @@ async fn a_lost_send_under_a_number_that_nobody_would_think_of_is_found_by_its_g
     let found = world.delivery(order).await;
     assert_eq!((found.orderno.as_str(), found.state), ("7001", S::Created));
     assert_eq!(world.courier.orders().len(), 1);
+}
+
+/// A manager moves the order to another courier, which cancels it here.
+async fn leaves(world: &World, order: i64) {
+    world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
+    world.request(world.id, "7001", RequestKind::Cancel).await;
+    settle(world).await;
+}
+
+async fn returns(world: &World, order: i64) {
+    world.crm.edit(world.account, order, |order| order.set_delivery_type("incity"));
+    world.send(world.id, "7001").await;
+    settle(world).await;
+}
+
+async fn a_sent_order() -> (World, i64) {
+    let world = World::with(|settings| settings.send_statuses = vec!["SentMeaSoft".to_owned()]).await;
+    let order = world.place("7001").await;
+    world.crm.edit(world.account, order, |order| order.set_status("SentMeaSoft"));
+    (world, order)
+}
+
+#[tokio::test]
+async fn a_cancel_that_was_lost_is_noticed_before_the_order_is_called_placed() {
+    let (world, order) = a_sent_order().await;
+    world.send(world.id, "7001").await;
+    settle(&world).await;
+    replicated(&world).await;
+    leaves(&world, order).await;
+    behind(&world).await;
+    // The send that came after it arrives, or the reconcile finds it.
+    world.crm.edit(world.account, order, |order| order.set_delivery_type("incity"));
+    reconciled(&world).await;
+    let found = world.delivery(order).await;
+    assert_eq!((live(&world), found.state), (vec![found.orderno.to_string()], S::Created));
+}
+
+#[tokio::test]
+async fn what_was_placed_anew_and_lost_is_found_under_its_new_number() {
+    let (world, order) = a_sent_order().await;
+    world.send(world.id, "7001").await;
+    leaves(&world, order).await;
+    replicated(&world).await;
+    returns(&world, order).await;
+    let there = live(&world);
+    assert_eq!(there.len(), 1);
+    behind(&world).await;
+    reconciled(&world).await;
+    let found = world.delivery(order).await;
+    assert_eq!((live(&world), found.orderno.to_string(), found.state), (there.clone(), there[0].clone(), S::Created));
+}
+
+#[tokio::test]
+async fn what_was_sent_and_lost_is_cancelled_when_the_order_has_left() {
+    let (world, order) = a_sent_order().await;
+    world.send(world.id, "7001").await;
+    settle(&world).await;
+    taken_over(&world).await;
+    world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
+    reconciled(&world).await;
+    assert_eq!(live(&world), Vec::<String>::new());
+    assert_eq!(world.delivery(order).await.state, S::Cancelled);
+}
+
+#[tokio::test]
+async fn a_cancel_finds_what_was_placed_anew_and_lost() {
+    let (world, order) = a_sent_order().await;
+    world.send(world.id, "7001").await;
+    leaves(&world, order).await;
+    replicated(&world).await;
+    returns(&world, order).await;
+    behind(&world).await;
+    leaves(&world, order).await;
+    assert_eq!(live(&world), Vec::<String>::new());
 }

@@ -12,8 +12,10 @@ use shared::retailcrm::wire::order::Order;
 use shared::store::jobs::NewJob;
 use shared::store::journal::{Entry, What};
 use shared::store::leases::Lease;
+use shared::store::promotion::Window;
 
 use crate::order::left_behind::is_left_behind;
+use crate::order::lost_writes::{self, Listing};
 use crate::order::{report, request};
 use crate::sync::reconcile::Stop;
 use crate::sync::reconcile::missed::{Changed, Missed, missed};
@@ -41,6 +43,7 @@ pub(crate) async fn walk(tools: &Tools, active: &ActiveIntegration, lease: &Leas
         Some((value, _)) => HistoryFrom::After(value.parse().unwrap_or(0)),
         None => HistoryFrom::Since(since),
     };
+    let mut doubt = Doubt { window: lost_writes::doubt(tools).await?, listing: None };
     let mut repaired = 0;
     for _ in 0..PIECES {
         let page = match active.vendors.crm.history(from, RECORDS).await {
@@ -53,7 +56,7 @@ pub(crate) async fn walk(tools: &Tools, active: &ActiveIntegration, lease: &Leas
         let fresh = local(now - tools.limits.settle * 10);
         let changes = changes_before(&page, fresh);
         let Some(last) = changes.last else { break };
-        repaired += repair(tools, active, &references, lease, changes, since, (&name, last)).await?;
+        repaired += repair(tools, active, &references, lease, (changes, since, &mut doubt), (&name, last)).await?;
         from = HistoryFrom::After(last);
         if !page.more || Some(last) != page.last_id {
             break;
@@ -63,6 +66,43 @@ pub(crate) async fn walk(tools: &Tools, active: &ActiveIntegration, lease: &Leas
         tracing::warn!(integration = active.id().0, repaired, "the reconcile made missed triggers good");
     }
     Ok(if repaired > 0 { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone("no trigger was missed") })
+}
+
+/// What is not believed since another database server took over.
+struct Doubt {
+    window: Option<Window>,
+    /// What MeaSoft has, read when it is first asked for.
+    listing: Option<Listing>,
+}
+
+impl Doubt {
+    fn is_about(&self, delivery: Option<&Delivery>) -> bool {
+        let both = self.window.as_ref().zip(delivery);
+        both.is_some_and(|(window, d)| lost_writes::is_doubtful(d, None, window))
+    }
+
+    /// Whether MeaSoft has a parcel of an order that is not with the integration any more, and the
+    /// ledger does not know.
+    async fn is_left(
+        &mut self,
+        tools: &Tools,
+        active: &ActiveIntegration,
+        order: &Order,
+        delivery: Option<&Delivery>,
+    ) -> Result<bool, Stop> {
+        let Some(window) = &self.window else { return Ok(false) };
+        if delivery.is_some_and(|d| !lost_writes::is_doubtful(d, None, window)) {
+            return Ok(false);
+        }
+        let listing = match &self.listing {
+            Some(listing) => listing,
+            None => {
+                let read = Listing::read(tools, active, window).await.map_err(Stop::Outcome)?;
+                self.listing.insert(read)
+            }
+        };
+        Ok(listing.live_parcel_of(order).is_some())
+    }
 }
 
 /// What the records of a page say that are old enough.
@@ -107,8 +147,7 @@ async fn find(
     tools: &Tools,
     active: &ActiveIntegration,
     references: &References,
-    changes: Changes,
-    since: DateTime,
+    (changes, since, doubt): (Changes, DateTime, &mut Doubt),
 ) -> Result<Vec<Found>, Stop> {
     let mut found = Vec::new();
     for id in changes.gone {
@@ -125,7 +164,7 @@ async fn find(
             Err(error) => return Err(failed(tools, active, &error).await),
         };
         for order in rows.iter().flatten() {
-            if let Some((what, delivery)) = look_at(tools, active, references, order, since).await? {
+            if let Some((what, delivery)) = look_at(tools, active, references, order, (since, doubt)).await? {
                 found.push(Found { what, order: order.id, number: order.number.clone(), delivery });
             }
         }
@@ -139,11 +178,10 @@ async fn repair(
     active: &ActiveIntegration,
     references: &References,
     lease: &Lease,
-    changes: Changes,
-    since: DateTime,
+    changes: (Changes, DateTime, &mut Doubt),
     cursor: (&str, i64),
 ) -> Result<u64, Stop> {
-    let found = find(tools, active, references, changes, since).await?;
+    let found = find(tools, active, references, changes).await?;
     let now = tools.clock.now();
     let mut tx = tools.store.db.begin().await?;
     if !tx.holds_lease(lease).await? {
@@ -169,11 +207,12 @@ async fn look_at(
     active: &ActiveIntegration,
     references: &References,
     order: &Order,
-    since: DateTime,
+    (since, doubt): (DateTime, &mut Doubt),
 ) -> Result<Option<(Missed, Option<Delivery>)>, Stop> {
     let delivery = tools.store.delivery_by_order(active.id(), order.id).await?;
     let ours = is_ours(order, active, &tools.module_code, delivery.as_ref());
-    if !ours && delivery.is_none() {
+    let left_there = !ours && doubt.is_left(tools, active, order, delivery.as_ref()).await?;
+    if !ours && delivery.is_none() && !left_there {
         return Ok(None);
     }
     // A trigger whose order was not read yet is on its way to its effect.
@@ -193,6 +232,8 @@ async fn look_at(
         intent: intent.as_ref(),
         hash: desired.as_ref().map(|desired| desired.hash.as_str()),
         young: order.created_at.is_some_and(|at| at >= since),
+        doubted: doubt.is_about(delivery.as_ref()),
+        left_there,
     };
     Ok(missed(&found, &active.integration).map(|what| (what, delivery)))
 }

@@ -71,6 +71,10 @@ pub struct Changed<'a> {
     pub hash: Option<&'a str>,
     /// The order is no older than the integration.
     pub young: bool,
+    /// Another database server took over, and MeaSoft was not looked at since.
+    pub doubted: bool,
+    /// MeaSoft has a parcel of it that the ledger does not know.
+    pub left_there: bool,
 }
 
 /// Decides whether a trigger was missed.
@@ -81,25 +85,26 @@ pub fn missed(found: &Changed<'_>, integration: &Integration) -> Option<Missed> 
         return None;
     }
     if !found.ours {
-        let d = found.delivery?;
         let asked = found.intent.is_some_and(|intent| intent.cancel_seq > intent.send_seq);
-        let live = matches!(d.state, S::Sending | S::Unknown | S::Created | S::InWork);
-        return (live && !asked).then_some(Missed::Cancel);
+        let is_live = |d: &Delivery| matches!(d.state, S::Sending | S::Unknown | S::Created | S::InWork);
+        let live = found.delivery.is_some_and(is_live);
+        return (found.left_there || (live && !asked)).then_some(Missed::Cancel);
     }
     let to_be_sent = found.young && settings.send_statuses.contains(&found.order.status);
-    match found.delivery {
-        None => to_be_sent.then_some(Missed::Send),
-        Some(d) => match d.state {
-            // Nothing reached MeaSoft: what stood against it may be mended.
-            S::Planned => (to_be_sent && found.hash.is_some()).then_some(Missed::Send),
-            S::Rejected => (found.hash.is_some() && found.hash != d.sending_hash.as_deref()).then_some(Missed::Update),
-            S::Created => {
-                let differs = found.hash.is_some() && found.hash != d.sent_hash.as_deref();
-                (differs && settings.allow_edit_cancel).then_some(Missed::Update)
-            }
-            _ => None,
-        },
-    }
+    let Some(d) = found.delivery else { return to_be_sent.then_some(Missed::Send) };
+    let shown = match d.state {
+        // Nothing reached MeaSoft: what stood against it may be mended.
+        S::Planned => (to_be_sent && found.hash.is_some()).then_some(Missed::Send),
+        S::Rejected => (found.hash.is_some() && found.hash != d.sending_hash.as_deref()).then_some(Missed::Update),
+        S::Created => {
+            let differs = found.hash.is_some() && found.hash != d.sent_hash.as_deref();
+            (differs && settings.allow_edit_cancel).then_some(Missed::Update)
+        }
+        _ => None,
+    };
+    // What the ledger lost may have been a cancel, or the send after one.
+    let again = found.doubted && matches!(d.state, S::Rejected | S::Created | S::Cancelled);
+    if again && to_be_sent { Some(Missed::Send) } else { shown }
 }
 
 #[cfg(test)]
@@ -148,7 +153,38 @@ mod tests {
         ];
         for (name, ours, status, d, hash, expected) in cases {
             let order = order(status);
-            let found = Changed { order: &order, ours, delivery: d.as_ref(), intent: None, hash, young: true };
+            let found = Changed {
+                order: &order,
+                ours,
+                delivery: d.as_ref(),
+                intent: None,
+                hash,
+                young: true,
+                doubted: false,
+                left_there: false,
+            };
+            assert_eq!(missed(&found, &active), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn while_the_ledger_is_in_doubt_what_is_to_be_sent_is_asked_for_again() {
+        let (order, mut active) = (order("SentMeaSoft"), integration());
+        active.settings.send_statuses = vec!["SentMeaSoft".into()];
+        let d = |state| Some(delivery(state));
+        let cases = [
+            ("cancelled, or placed anew and lost", true, d(S::Cancelled), false, Some(Missed::Send)),
+            ("placed, or cancelled and lost", true, d(S::Created), false, Some(Missed::Send)),
+            ("the courier works on it", true, d(S::InWork), false, None),
+            ("ended", true, d(S::Delivered), false, None),
+            ("another's, and nothing of it there", false, d(S::Cancelled), false, None),
+            ("another's, and there is something of it", false, d(S::Cancelled), true, Some(Missed::Cancel)),
+            ("never heard of, and there is something of it", false, None, true, Some(Missed::Cancel)),
+        ];
+        for (name, ours, d, left_there, expected) in cases {
+            let (order, delivery) = (&order, d.as_ref());
+            let found =
+                Changed { order, ours, delivery, intent: None, hash: None, young: true, doubted: true, left_there };
             assert_eq!(missed(&found, &active), expected, "{name}");
         }
     }
@@ -157,7 +193,16 @@ mod tests {
     fn an_order_older_than_the_integration_and_one_without_send_statuses_are_never_sent() {
         let order = order("SentMeaSoft");
         let mut active = integration();
-        let mut found = Changed { order: &order, ours: true, delivery: None, intent: None, hash: None, young: true };
+        let mut found = Changed {
+            order: &order,
+            ours: true,
+            delivery: None,
+            intent: None,
+            hash: None,
+            young: true,
+            doubted: false,
+            left_there: false,
+        };
         assert_eq!(missed(&found, &active), None, "no send statuses");
         active.settings.send_statuses = vec!["SentMeaSoft".into()];
         assert_eq!(missed(&found, &active), Some(Missed::Send));
