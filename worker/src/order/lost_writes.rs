@@ -120,21 +120,21 @@ pub(crate) async fn look(
             return false;
         }
     };
-    let is_suspect = |attempt: &Attempt, decision: &Decision| match &attempt.delivery {
-        None => matches!(decision, Decision::CancelByNumber) && attempt.looked_at.is_none(),
+    let is_suspect = |attempt: &Attempt| match &attempt.delivery {
+        None => attempt.order.is_some() && attempt.past.is_none() && attempt.looked_at.is_none(),
         Some(d) => is_doubtful(d, attempt.looked_at, &window),
     };
     let mut firsts: Vec<&mut Attempt> =
         creates.iter_mut().map(|attempt| &mut **attempt).filter(|attempt| is_first_send(attempt)).collect();
-    if firsts.is_empty() && !decided.iter().any(|(attempt, decision)| is_suspect(attempt, decision)) {
+    if firsts.is_empty() && !decided.iter().any(|(attempt, _)| is_suspect(attempt)) {
         return false;
     }
     let listing = match Listing::read(tools, active, &window).await {
         Ok(listing) => listing,
         Err(outcome) => {
             firsts.iter_mut().for_each(|attempt| attempt.close(outcome.clone()));
-            decided.retain_mut(|(attempt, decision)| {
-                let is_suspect = is_suspect(attempt, decision);
+            decided.retain_mut(|(attempt, _)| {
+                let is_suspect = is_suspect(attempt);
                 if is_suspect {
                     attempt.close(outcome.clone());
                 }
@@ -151,7 +151,7 @@ pub(crate) async fn look(
     }
     let mut kept = Vec::with_capacity(decided.len());
     for (attempt, decision) in decided.drain(..) {
-        if is_suspect(attempt, &decision) && settled(tools, active, attempt, &listing).await {
+        if is_suspect(attempt) && settled(tools, active, attempt, &listing).await {
             anew = true;
         } else if attempt.is_open() {
             kept.push((attempt, decision));

@@ -172,3 +172,33 @@ async fn a_cancel_finds_what_was_placed_anew_and_lost() {
     leaves(&world, order).await;
     assert_eq!(live(&world), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_status_that_was_acknowledged_and_lost_is_told_all_the_same() {
+    let (world, order) = a_sent_order().await;
+    world.send(world.id, "7001").await;
+    settle(&world).await;
+    replicated(&world).await;
+    world.courier.set_status("7001", "COMPLETE", world.courier.now());
+    world.job(Command::SyncStatuses {}).await;
+    behind(&world).await;
+    for table in ["status_rows", "tracking_outbox"] {
+        world.store().db.exec(format!("DELETE FROM {table}"), vec![]).await.expect("lost");
+    }
+    assert_eq!(world.delivery(order).await.state, S::Created);
+    world.job(Command::Reconcile {}).await;
+    assert_eq!(world.delivery(order).await.state, S::Delivered);
+}
+
+#[tokio::test]
+async fn a_change_of_an_order_whose_send_was_lost_finds_its_parcel() {
+    let (world, order) = a_sent_order().await;
+    world.send(world.id, "7001").await;
+    settle(&world).await;
+    taken_over(&world).await;
+    world.crm.edit(world.account, order, |order| order.set_status("new"));
+    world.request(world.id, "7001", RequestKind::Update).await;
+    settle(&world).await;
+    let found = world.delivery(order).await;
+    assert_eq!((found.orderno.as_str(), found.state), ("7001", S::Created));
+}

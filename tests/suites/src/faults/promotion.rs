@@ -27,6 +27,8 @@ const FOUND: Duration = Duration::from_secs(120);
 /// Triggers that were asked for have come by then.
 const FLOWED: Duration = Duration::from_secs(900);
 const FROZEN: &str = "worker-1";
+/// Differences that are told with what the journal says of their orders.
+const TOLD: usize = 5;
 
 /// What one promotion showed.
 #[derive(Debug, Clone, Default)]
@@ -217,11 +219,25 @@ async fn conclude(world: &World, traffic: &Traffic, seen: &mut Promotion) {
     let settled = world.nothing_waits(Duration::from_secs(60)).await;
     seen.wrong.extend(settled.err());
     let verdict = judged(world, traffic).await;
-    seen.lost = verdict.lost;
-    seen.doubled = verdict.doubled;
+    let with_its_triggers = |sentence: String| {
+        let its = records.iter().find(|record| sentence.starts_with(&record.name()));
+        its.map_or(sentence.clone(), |record| format!("{sentence}: {}", record.requests.join(", ")))
+    };
+    seen.lost = verdict.lost.into_iter().map(with_its_triggers).collect();
+    seen.doubled = verdict.doubled.into_iter().map(with_its_triggers).collect();
     seen.wrong.extend(traffic.strange());
     let differences = world.differences().await.unwrap_or_else(|error| vec![format!("{error:#}")]);
-    seen.wrong.extend(differences.into_iter().filter(|sentence| !is_of_nothing_wanted(sentence)));
+    let letters = world.ledger.rows("SELECT number FROM dead_letters WHERE state = 'open'").await.unwrap_or_default();
+    // A person is told of its order: it was deleted before anybody could ask whose the parcel is.
+    let is_told = |sentence: &String| {
+        let mut numbers = letters.iter().filter_map(|row| row["number"].as_str()).filter(|number| !number.is_empty());
+        numbers.any(|number| sentence.contains(&format!("{number} (NEW), which the ledger")))
+    };
+    let differences = differences.into_iter().filter(|sentence| !is_of_nothing_wanted(sentence) && !is_told(sentence));
+    for sentence in differences {
+        let known = if seen.wrong.len() < TOLD { what_is_known(world, &sentence).await } else { Ok(String::new()) };
+        seen.wrong.push(format!("{sentence}\n{}", known.unwrap_or_else(|error| error.to_string())));
+    }
     seen.wrong.extend(others_goods(world, &records).await.unwrap_or_else(|error| vec![format!("{error:#}")]));
     let sql = "SELECT outcome AS id FROM journal WHERE what = 'trigger' UNION SELECT command_id FROM intents \
                UNION SELECT command_id FROM order_intents";
@@ -247,6 +263,20 @@ async fn conclude(world: &World, traffic: &Traffic, seen: &mut Promotion) {
 /// cancelled there as it is here. Nothing says that it ever was ours, and nothing is to be done.
 fn is_of_nothing_wanted(difference: &str) -> bool {
     difference.ends_with("(CANCELED), which the ledger does not know")
+}
+
+/// What the journal says of the order that a difference is about, for whoever looks into it.
+async fn what_is_known(world: &World, difference: &str) -> anyhow::Result<String> {
+    let words = difference.split([' ', ':', '(']);
+    let number = words.into_iter().find(|word| word.contains(|c: char| c.is_ascii_digit())).unwrap_or_default();
+    let digits: String =
+        number.rsplit('-').find(|part| part.len() > 3).unwrap_or(number).chars().filter(char::is_ascii_digit).collect();
+    let sql = "SELECT at, what, integration_id, number, orderno, op, outcome, text FROM journal ORDER BY at, id";
+    let rows = world.ledger.rows(sql).await?;
+    let is_about = |row: &&Line| {
+        ["number", "orderno"].iter().any(|column| row[*column].as_str().is_some_and(|text| text.contains(&digits)))
+    };
+    Ok(rows.iter().filter(is_about).map(|row| format!("{row:?}\n")).collect())
 }
 
 /// Rows that hold another order's number, sum or goods. Whose a parcel is, its goods say.

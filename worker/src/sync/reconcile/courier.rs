@@ -17,6 +17,7 @@ use shared::store::leases::Lease;
 use shared::store::status_stream::{NO_STREAM, NewRow, RowState};
 use shared::telemetry::metrics::Repair;
 
+use crate::order::lost_writes;
 use crate::sync::reconcile::Stop;
 use crate::sync::segment::{Kept, by_number};
 use crate::sync::{active_siblings, deliver, of_account, poll};
@@ -53,15 +54,13 @@ pub(crate) async fn compare(
     let open = tools.store.open_deliveries(&ids).await?;
     let Some(oldest) = open.first() else { return Ok(Outcome::AlreadyDone("nothing is open")) };
     let now = tools.clock.now();
+    // What ended, and was acknowledged, and was lost with the database, does not come again.
+    let done = if lost_writes::doubt(tools).await?.is_some() { Done::All } else { Done::OnlyDelivery };
     let mut seen: BTreeSet<String> = BTreeSet::new();
     let mut found = 0;
     for (from, to) in windows(day(oldest.created_at), day(now)) {
         let asked_at = tools.store.agreed_now().await?;
-        let asked = tools.ask_as(
-            active,
-            Priority::Bulk,
-            active.vendors.courier.status_by_created(from, to, Done::OnlyDelivery),
-        );
+        let asked = tools.ask_as(active, Priority::Bulk, active.vendors.courier.status_by_created(from, to, done));
         let rows = answered(tools, active, asked.await).await?;
         seen.extend(rows.iter().filter_map(|row| row.orderno.as_ref()).map(ToString::to_string));
         found += keep(tools, lease, &account, &ids, (asked_at, rows)).await?;

@@ -77,8 +77,7 @@ struct Doubt {
 
 impl Doubt {
     fn is_about(&self, delivery: Option<&Delivery>) -> bool {
-        let both = self.window.as_ref().zip(delivery);
-        both.is_some_and(|(window, d)| lost_writes::is_doubtful(d, None, window))
+        self.window.as_ref().is_some_and(|window| delivery.is_none_or(|d| lost_writes::is_doubtful(d, None, window)))
     }
 
     /// Whether MeaSoft has a parcel of an order that is not with the integration any more, and the
@@ -90,10 +89,7 @@ impl Doubt {
         order: &Order,
         delivery: Option<&Delivery>,
     ) -> Result<bool, Stop> {
-        let Some(window) = &self.window else { return Ok(false) };
-        if delivery.is_some_and(|d| !lost_writes::is_doubtful(d, None, window)) {
-            return Ok(false);
-        }
+        let Some(window) = self.window.as_ref().filter(|_| self.is_about(delivery)) else { return Ok(false) };
         let listing = match &self.listing {
             Some(listing) => listing,
             None => {
@@ -215,8 +211,9 @@ async fn look_at(
     if !ours && delivery.is_none() && !left_there {
         return Ok(None);
     }
+    let doubted = doubt.is_about(delivery.as_ref());
     // A trigger whose order was not read yet is on its way to its effect.
-    if tools.store.waiting_by_number(active.id(), order.number.as_str()).await?.is_some() {
+    if !doubted && tools.store.waiting_by_number(active.id(), order.number.as_str()).await?.is_some() {
         return Ok(None);
     }
     let intent = tools.store.intent(active.id(), order.id).await?;
@@ -232,7 +229,7 @@ async fn look_at(
         intent: intent.as_ref(),
         hash: desired.as_ref().map(|desired| desired.hash.as_str()),
         young: order.created_at.is_some_and(|at| at >= since),
-        doubted: doubt.is_about(delivery.as_ref()),
+        doubted,
         left_there,
     };
     Ok(missed(&found, &active.integration).map(|what| (what, delivery)))

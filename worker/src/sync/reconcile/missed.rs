@@ -80,8 +80,8 @@ pub struct Changed<'a> {
 /// Decides whether a trigger was missed.
 pub fn missed(found: &Changed<'_>, integration: &Integration) -> Option<Missed> {
     let settings = &integration.settings;
-    // A trigger is on its way to its effect.
-    if found.intent.is_some_and(|intent| intent.requested > intent.served) {
+    // A trigger is on its way to its effect; of a ledger in doubt it may be another one.
+    if !found.doubted && found.intent.is_some_and(|intent| intent.requested > intent.served) {
         return None;
     }
     if !found.ours {
