@@ -224,6 +224,10 @@ async fn conclude(world: &World, traffic: &Traffic, seen: &mut Promotion) {
         its.map_or(sentence.clone(), |record| format!("{sentence}: {}", record.requests.join(", ")))
     };
     seen.lost = verdict.lost.into_iter().map(with_its_triggers).collect();
+    for sentence in seen.lost.iter_mut().take(TOLD) {
+        let known = what_is_known(world, sentence).await.unwrap_or_else(|error| error.to_string());
+        *sentence = format!("{sentence}\n{known}");
+    }
     seen.doubled = verdict.doubled.into_iter().map(with_its_triggers).collect();
     seen.wrong.extend(traffic.strange());
     let differences = world.differences().await.unwrap_or_else(|error| vec![format!("{error:#}")]);
@@ -276,7 +280,15 @@ async fn what_is_known(world: &World, difference: &str) -> anyhow::Result<String
     let is_about = |row: &&Line| {
         ["number", "orderno"].iter().any(|column| row[*column].as_str().is_some_and(|text| text.contains(&digits)))
     };
-    Ok(rows.iter().filter(is_about).map(|row| format!("{row:?}\n")).collect())
+    let told = |row: &Line| {
+        let words =
+            ["integration_id", "number", "orderno", "what", "op", "outcome", "text"].map(|column| match &row[column] {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            });
+        format!("{} {}\n", row["at"], words.join(" | "))
+    };
+    Ok(rows.iter().filter(is_about).map(told).collect())
 }
 
 /// Rows that hold another order's number, sum or goods. Whose a parcel is, its goods say.
