@@ -39,4 +39,5 @@ pub mod suggest;
 pub mod telemetry;
 pub mod tls_trouble;
 pub mod trigger_forms;
+pub mod vendor;
 pub mod waiting;

@@ -30,7 +30,7 @@ const PHONE: &str = "+7 900 000-00-01";
 #[derive(Default)]
 struct Kept(Mutex<Vec<Exchange>>);
 
-impl ExchangeTap for Kept {
+impl ExchangeTap<Exchange> for Kept {
     fn exchange(&self, exchange: Exchange) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(exchange);
     }

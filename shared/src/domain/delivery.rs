@@ -10,28 +10,30 @@ use serde::{Deserialize, Serialize};
 use crate::domain::StatusCode;
 use crate::domain::{CrmOrderId, DeliveryId, IntegrationId, Kopecks, OrderNo};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeliveryState {
-    /// Known to us, nothing sent yet.
-    Planned,
-    /// A create was begun; whether it arrived is not known until its answer is recorded.
-    Sending,
-    /// An answer was lost. Only a look-up leads out.
-    Unknown,
-    /// MeaSoft has it and has not begun work.
-    Created,
-    InWork,
-    Delivered,
-    Partly,
-    NotDelivered,
-    Returned,
-    Lost,
-    /// By us, before work began.
-    Cancelled,
-    /// MeaSoft refused it, or it could not even be handed over; a change in the CRM makes a
-    /// new attempt.
-    Rejected,
+crate::closed_set! {
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    DeliveryState {
+        /// Known to us, nothing sent yet.
+        Planned => "planned",
+        /// A create was begun; whether it arrived is not known until its answer is recorded.
+        Sending => "sending",
+        /// An answer was lost. Only a look-up leads out.
+        Unknown => "unknown",
+        /// MeaSoft has it and has not begun work.
+        Created => "created",
+        InWork => "in_work",
+        Delivered => "delivered",
+        Partly => "partly",
+        NotDelivered => "not_delivered",
+        Returned => "returned",
+        Lost => "lost",
+        /// By us, before work began.
+        Cancelled => "cancelled",
+        /// MeaSoft refused it, or it could not even be handed over; a change in the CRM makes a
+        /// new attempt.
+        Rejected => "rejected",
+    }
 }
 
 /// What happens to a delivery.
@@ -92,42 +94,6 @@ impl Phase {
 }
 
 impl DeliveryState {
-    pub const ALL: [Self; 12] = [
-        Self::Planned,
-        Self::Sending,
-        Self::Unknown,
-        Self::Created,
-        Self::InWork,
-        Self::Delivered,
-        Self::Partly,
-        Self::NotDelivered,
-        Self::Returned,
-        Self::Lost,
-        Self::Cancelled,
-        Self::Rejected,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Planned => "planned",
-            Self::Sending => "sending",
-            Self::Unknown => "unknown",
-            Self::Created => "created",
-            Self::InWork => "in_work",
-            Self::Delivered => "delivered",
-            Self::Partly => "partly",
-            Self::NotDelivered => "not_delivered",
-            Self::Returned => "returned",
-            Self::Lost => "lost",
-            Self::Cancelled => "cancelled",
-            Self::Rejected => "rejected",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
-
     /// MeaSoft holds a live order under our number.
     pub const fn is_placed(self) -> bool {
         matches!(

@@ -4,33 +4,18 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Fault {
-    /// The shop's data or settings.
-    Shop,
-    /// The courier service or MeaSoft.
-    Courier,
-    /// RetailCRM.
-    Crm,
-    /// This program or how it is run.
-    Bridge,
-}
-
-impl Fault {
-    pub const ALL: [Self; 4] = [Self::Shop, Self::Courier, Self::Crm, Self::Bridge];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Shop => "shop",
-            Self::Courier => "courier",
-            Self::Crm => "crm",
-            Self::Bridge => "bridge",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|fault| fault.as_str() == text)
+crate::closed_set! {
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    Fault {
+        /// The shop's data or settings.
+        Shop => "shop",
+        /// The courier service or MeaSoft.
+        Courier => "courier",
+        /// RetailCRM.
+        Crm => "crm",
+        /// This program or how it is run.
+        Bridge => "bridge",
     }
 }
 

@@ -15,7 +15,7 @@ use crate::measoft::error::{Break, MeasoftError};
 use crate::measoft::exchange::{Incoming, Limits, Timeouts, retry_after, transport};
 use crate::measoft::op::Op;
 use crate::measoft::stream::{StatusStream, means_nothing_found};
-use crate::measoft::tap::{ExchangeTap, Recorder};
+use crate::measoft::tap::{Exchange, Recorder};
 use crate::measoft::wire::calculator::{self, CalcRequest, Tariff};
 use crate::measoft::wire::cancelorder::{self, CancelRow};
 use crate::measoft::wire::element::{Element, Unreadable};
@@ -24,6 +24,7 @@ use crate::measoft::wire::neworder::{self, CreateRow, NewOrder};
 use crate::measoft::wire::statusreq::{self, Done, PoisonRow, StatusRow};
 use crate::measoft::wire::{probe, waybill};
 use crate::measoft::{envelope, mask};
+use crate::vendor::ExchangeTap;
 
 /// Rows about one number, which repeats over the years: more is no honest answer.
 const MOST_OF_A_NUMBER: usize = 1000;
@@ -37,7 +38,7 @@ pub struct MeasoftClient {
     account: Arc<Account>,
     timeouts: Timeouts,
     limits: Limits,
-    tap: Arc<dyn ExchangeTap>,
+    tap: Arc<dyn ExchangeTap<Exchange>>,
 }
 
 impl std::fmt::Debug for MeasoftClient {
@@ -48,7 +49,7 @@ impl std::fmt::Debug for MeasoftClient {
 
 impl MeasoftClient {
     /// `http` is shared between accounts and comes from [`super::http_client`].
-    pub fn new(http: reqwest::Client, account: Account, tap: Arc<dyn ExchangeTap>) -> Self {
+    pub fn new(http: reqwest::Client, account: Account, tap: Arc<dyn ExchangeTap<Exchange>>) -> Self {
         Self { http, account: Arc::new(account), timeouts: Timeouts::default(), limits: Limits::default(), tap }
     }
 

@@ -15,14 +15,15 @@ use crate::measoft::courier::Courier;
 use crate::measoft::error::MeasoftError;
 use crate::measoft::exchange::{Limits, Timeouts, http_client};
 use crate::measoft::op::Op;
-use crate::measoft::tap::{Exchange, ExchangeTap};
+use crate::measoft::tap::Exchange;
 use crate::measoft::wire::neworder::{Item, NewOrder, PayType, Receiver};
 use crate::measoft::wire::statusreq::Done;
+use crate::vendor::ExchangeTap;
 
 #[derive(Default)]
 struct Seen(Mutex<Vec<Exchange>>);
 
-impl ExchangeTap for Seen {
+impl ExchangeTap<Exchange> for Seen {
     fn exchange(&self, exchange: Exchange) {
         self.0.lock().expect("lock").push(exchange);
     }
@@ -129,7 +130,7 @@ fn client_for(url: &str) -> (MeasoftClient, Arc<Seen>) {
     let timeouts =
         Timeouts { connect: Duration::from_secs(5), call: Duration::from_secs(20), long: Duration::from_secs(20) };
     let http = http_client(&timeouts).expect("client");
-    let tap = Arc::clone(&seen) as Arc<dyn ExchangeTap>;
+    let tap = Arc::clone(&seen) as Arc<dyn ExchangeTap<Exchange>>;
     (MeasoftClient::new(http, account, tap).with_timeouts(timeouts), seen)
 }
 
@@ -164,7 +165,7 @@ async fn a_created_order_is_reported_once_and_masked() {
     assert!(request.contains("\r\n\r\n<?xml version=\"1.0\" encoding=\"UTF-8\"?><neworder"), "{request}");
     let exchange = bench.only_exchange();
     assert_eq!((exchange.op, exchange.outcome, exchange.http_status), (Op::NewOrder, "ok", Some(200)));
-    assert_eq!(exchange.ordernos, [no("A1")]);
+    assert_eq!(exchange.about, [no("A1")]);
     assert!(exchange.response_masked.contains("createorder orderno=\"A1\""), "{}", exchange.response_masked);
     for secret in ["shop-demo", "secret-demo", "Смирнова", "9161234567", "Лесная"] {
         assert!(!format!("{exchange:?}").contains(secret), "{secret} in {exchange:?}");

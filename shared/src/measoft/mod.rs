@@ -35,7 +35,7 @@ pub use error::{Break, MeasoftError};
 pub use exchange::{Limits, Timeouts, http_client};
 pub use op::Op;
 pub use stream::{RawRow, Row, StatusStream};
-pub use tap::{Exchange, ExchangeTap, NoTap};
+pub use tap::Exchange;
 pub use wire::calculator::{CalcRequest, Tariff};
 pub use wire::cancelorder::CancelRow;
 pub use wire::lists::{Limit, PickupFilter, PickupPoint, Service, Town, TownQuery};
@@ -44,3 +44,5 @@ pub use wire::neworder::{
 };
 pub use wire::statusreq::{Done, PoisonRow, Status, StatusItem, StatusRow};
 pub use words::explain;
+
+pub use crate::vendor::{ExchangeTap, NoTap};

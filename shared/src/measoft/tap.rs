@@ -4,41 +4,16 @@ use std::time::{Duration, Instant};
 
 use crate::domain::OrderNo;
 use crate::measoft::op::Op;
+use crate::vendor::{self, ExchangeTap};
 
-/// One HTTP exchange, failed ones included. Bodies are masked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exchange {
-    pub op: Op,
-    /// The orders the request was about, if it named any.
-    pub ordernos: Vec<OrderNo>,
-    pub started: jiff::Timestamp,
-    pub duration: Duration,
-    /// `ok`, `refused`, `transient`, `unknown`, `blocked`, `config`, `bad_format`, `bug`,
-    /// `too_large`, `permanent` or `abandoned` (the caller stopped waiting).
-    pub outcome: &'static str,
-    /// `None` when no answer arrived.
-    pub http_status: Option<u16>,
-    pub request_masked: String,
-    pub response_masked: String,
-}
-
-/// Called once per exchange, from whatever task made it: it must not block.
-pub trait ExchangeTap: Send + Sync {
-    fn exchange(&self, exchange: Exchange);
-}
-
-/// Forgets everything, for callers without a journal.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoTap;
-
-impl ExchangeTap for NoTap {
-    fn exchange(&self, _: Exchange) {}
-}
+/// One HTTP exchange. Its outcome is `ok`, `refused`, `transient`, `unknown`, `blocked`, `config`,
+/// `bad_format`, `bug`, `too_large`, `permanent` or `abandoned` (the caller stopped waiting).
+pub type Exchange = vendor::Exchange<Op, Vec<OrderNo>>;
 
 /// An exchange under way. Reports itself when dropped unfinished, so that a caller that
 /// gave up waiting leaves a trace.
 pub(crate) struct Recorder {
-    tap: std::sync::Arc<dyn ExchangeTap>,
+    tap: std::sync::Arc<dyn ExchangeTap<Exchange>>,
     begun: Instant,
     exchange: Option<Exchange>,
 }
@@ -49,14 +24,14 @@ impl Recorder {
         reason = "when an exchange happened is for the journal only; nothing is decided by it"
     )]
     pub(crate) fn start(
-        tap: std::sync::Arc<dyn ExchangeTap>,
+        tap: std::sync::Arc<dyn ExchangeTap<Exchange>>,
         op: Op,
-        ordernos: Vec<OrderNo>,
+        about: Vec<OrderNo>,
         request_masked: String,
     ) -> Self {
         let exchange = Exchange {
             op,
-            ordernos,
+            about,
             started: jiff::Timestamp::now(),
             duration: Duration::ZERO,
             outcome: "abandoned",

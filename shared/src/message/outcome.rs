@@ -17,53 +17,22 @@ pub enum Change {
     Synced,
 }
 
-/// Why a command has to wait; metric label of `bridge_retries_total`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum RetryWhy {
-    /// RetailCRM may not show the latest save yet: number not found, no difference, or
-    /// still the old delivery type.
-    CrmLag,
-    CrmUnavailable,
-    CrmRateLimited,
-    CourierUnavailable,
-    CourierBlocked,
-    UnknownOutcome,
-    LeaseHeld,
-    Budget,
-    Paused,
-    BreakerOpen,
-    Internal,
-}
-
-impl RetryWhy {
-    pub const ALL: [Self; 11] = [
-        Self::CrmLag,
-        Self::CrmUnavailable,
-        Self::CrmRateLimited,
-        Self::CourierUnavailable,
-        Self::CourierBlocked,
-        Self::UnknownOutcome,
-        Self::LeaseHeld,
-        Self::Budget,
-        Self::Paused,
-        Self::BreakerOpen,
-        Self::Internal,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::CrmLag => "crm_lag",
-            Self::CrmUnavailable => "crm_unavailable",
-            Self::CrmRateLimited => "crm_rate_limited",
-            Self::CourierUnavailable => "courier_unavailable",
-            Self::CourierBlocked => "courier_blocked",
-            Self::UnknownOutcome => "unknown_outcome",
-            Self::LeaseHeld => "lease_held",
-            Self::Budget => "budget",
-            Self::Paused => "paused",
-            Self::BreakerOpen => "breaker_open",
-            Self::Internal => "internal",
-        }
+crate::closed_set! {
+    /// Why a command has to wait; metric label of `bridge_retries_total`.
+    RetryWhy {
+        /// RetailCRM may not show the latest save yet: number not found, no difference, or
+        /// still the old delivery type.
+        CrmLag => "crm_lag",
+        CrmUnavailable => "crm_unavailable",
+        CrmRateLimited => "crm_rate_limited",
+        CourierUnavailable => "courier_unavailable",
+        CourierBlocked => "courier_blocked",
+        UnknownOutcome => "unknown_outcome",
+        LeaseHeld => "lease_held",
+        Budget => "budget",
+        Paused => "paused",
+        BreakerOpen => "breaker_open",
+        Internal => "internal",
     }
 }
 

@@ -27,6 +27,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::domain::{CrmOrderId, OrderNumber};
+use crate::vendor;
 
 pub use client::{CrmClient, CrmHttp, OrdersPage};
 pub use error::{Class, CrmError};
@@ -41,36 +42,11 @@ pub use wire::payments::{Deleted, NewPayment, PaymentPatch};
 pub use wire::references::{DeliveryType, PaymentStatus, PaymentType, ProductStatus, Status};
 pub use wire::tracking::{TrackingEntry, TrackingUpdate};
 
-/// One HTTP exchange with RetailCRM, masked.
-#[derive(Debug, Clone)]
-pub struct Exchange {
-    pub op: Op,
-    /// What the exchange was about: an order number, or `id:4817` when only the id was known.
-    pub order: Option<String>,
-    pub started: Timestamp,
-    pub duration: Duration,
-    /// `ok` or a label of [`CrmError::label`].
-    pub outcome: &'static str,
-    /// `None` when no answer came.
-    pub http_status: Option<u16>,
-    /// Request line and form, masked.
-    pub request_masked: String,
-    /// Body, masked and cut.
-    pub response_masked: String,
-}
+pub use crate::vendor::{ExchangeTap, NoTap};
 
-/// Sees every exchange once. Must not block.
-pub trait ExchangeTap: Send + Sync {
-    fn exchange(&self, exchange: Exchange);
-}
-
-/// A tap that lets everything run off.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoTap;
-
-impl ExchangeTap for NoTap {
-    fn exchange(&self, _: Exchange) {}
-}
+/// One HTTP exchange, about an order by its number, or by `id:4817` when only the id was known. Its
+/// outcome is `ok` or a label of [`CrmError::label`].
+pub type Exchange = vendor::Exchange<Op, Option<String>>;
 
 /// What every request has to pass before it is sent: the rate limit
 /// (protocols/retailcrm.md#rate).

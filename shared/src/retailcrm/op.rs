@@ -2,70 +2,29 @@
 
 use std::fmt;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Op {
-    Orders,
-    Order,
-    OrderEdit,
-    OrderHistory,
-    PaymentCreate,
-    PaymentEdit,
-    PaymentDelete,
-    Tracking,
-    PaymentTypes,
-    PaymentStatuses,
-    ProductStatuses,
-    DeliveryTypes,
-    Statuses,
-    Credentials,
-    Settings,
-    Module,
-    ModuleEdit,
+crate::closed_set! {
+    Op {
+        Orders => "orders",
+        Order => "order",
+        OrderEdit => "order_edit",
+        OrderHistory => "order_history",
+        PaymentCreate => "payment_create",
+        PaymentEdit => "payment_edit",
+        PaymentDelete => "payment_delete",
+        Tracking => "tracking",
+        PaymentTypes => "payment_types",
+        PaymentStatuses => "payment_statuses",
+        ProductStatuses => "product_statuses",
+        DeliveryTypes => "delivery_types",
+        Statuses => "statuses",
+        Credentials => "credentials",
+        Settings => "settings",
+        Module => "module",
+        ModuleEdit => "module_edit",
+    }
 }
 
 impl Op {
-    pub const ALL: [Self; 17] = [
-        Self::Orders,
-        Self::Order,
-        Self::OrderEdit,
-        Self::OrderHistory,
-        Self::PaymentCreate,
-        Self::PaymentEdit,
-        Self::PaymentDelete,
-        Self::Tracking,
-        Self::PaymentTypes,
-        Self::PaymentStatuses,
-        Self::ProductStatuses,
-        Self::DeliveryTypes,
-        Self::Statuses,
-        Self::Credentials,
-        Self::Settings,
-        Self::Module,
-        Self::ModuleEdit,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Orders => "orders",
-            Self::Order => "order",
-            Self::OrderEdit => "order_edit",
-            Self::OrderHistory => "order_history",
-            Self::PaymentCreate => "payment_create",
-            Self::PaymentEdit => "payment_edit",
-            Self::PaymentDelete => "payment_delete",
-            Self::Tracking => "tracking",
-            Self::PaymentTypes => "payment_types",
-            Self::PaymentStatuses => "payment_statuses",
-            Self::ProductStatuses => "product_statuses",
-            Self::DeliveryTypes => "delivery_types",
-            Self::Statuses => "statuses",
-            Self::Credentials => "credentials",
-            Self::Settings => "settings",
-            Self::Module => "module",
-            Self::ModuleEdit => "module_edit",
-        }
-    }
-
     /// The right the API key needs for it (protocols/retailcrm.md#keys; C: put together from
     /// official modules). `None`: the reference names none.
     pub const fn scope(self) -> Option<&'static str> {

@@ -9,6 +9,7 @@ use shared::store::Store;
 use shared::store::journal::{Entry, Journal, What};
 use shared::telemetry::Metrics;
 use shared::telemetry::metrics::{CallResult, CrmOp, MeasoftOp};
+use shared::vendor::{Exchange, ExchangeTap};
 use shared::{measoft, retailcrm};
 
 use crate::vendor::crm_rate::Rates;
@@ -85,55 +86,59 @@ struct Tap {
     metrics: Arc<Metrics>,
 }
 
-impl measoft::ExchangeTap for Tap {
+impl Tap {
+    /// An entry of the journal, but for whom it is about and its bodies.
+    fn entry<Op: std::fmt::Display, About>(
+        &self,
+        e: &Exchange<Op, About>,
+        what: What,
+        vendor: &'static str,
+        words: String,
+    ) -> Entry {
+        let mut entry = Entry::new(e.started, what, words);
+        entry.integration = Some(self.integration);
+        entry.vendor = Some(vendor);
+        entry.op = Some(e.op.to_string());
+        entry.outcome = Some(e.outcome.to_owned());
+        entry.duration = Some(e.duration);
+        entry.http_status = e.http_status;
+        entry
+    }
+}
+
+impl ExchangeTap<measoft::Exchange> for Tap {
     fn exchange(&self, e: measoft::Exchange) {
         if let Some(op) = measoft_op(&e) {
             self.metrics.measoft_request(op, call_result(e.outcome), e.duration);
         }
-        let several = e.ordernos.len() > 1;
+        let several = e.about.len() > 1;
         let about: Vec<Option<String>> =
-            if e.ordernos.is_empty() { vec![None] } else { e.ordernos.iter().map(|o| Some(o.to_string())).collect() };
+            if e.about.is_empty() { vec![None] } else { e.about.iter().map(|o| Some(o.to_string())).collect() };
         for orderno in about {
-            let words = if several {
-                format!("{} together with {} more", e.op, e.ordernos.len() - 1)
-            } else {
-                e.op.to_string()
-            };
-            let mut entry = Entry::new(e.started, What::Call, words);
+            let words =
+                if several { format!("{} together with {} more", e.op, e.about.len() - 1) } else { e.op.to_string() };
+            let mut entry = self.entry(&e, What::Call, "measoft", words);
             let piece = |body: &str| match &orderno {
                 Some(orderno) if several => excerpt(body, orderno),
                 _ => cut(body),
             };
             entry.request = Some(piece(&e.request_masked));
             entry.response = Some(piece(&e.response_masked));
-            entry.integration = Some(self.integration);
             entry.orderno = orderno;
-            entry.vendor = Some("measoft");
-            entry.op = Some(e.op.to_string());
-            entry.outcome = Some(e.outcome.to_owned());
-            entry.duration = Some(e.duration);
-            entry.http_status = e.http_status;
             self.journal.write(entry);
         }
     }
 }
 
-impl retailcrm::ExchangeTap for Tap {
+impl ExchangeTap<retailcrm::Exchange> for Tap {
     fn exchange(&self, e: retailcrm::Exchange) {
-        let op = CrmOp::parse(e.op.as_str());
-        if let Some(op) = op {
+        if let Some(op) = CrmOp::parse(e.op.as_str()) {
             self.metrics.crm_request(op, call_result(e.outcome));
         }
-        let mut entry = Entry::new(e.started, What::Crm, e.op.as_str());
+        let mut entry = self.entry(&e, What::Crm, "retailcrm", e.op.to_string());
         entry.request = Some(cut(&e.request_masked));
         entry.response = Some(cut(&e.response_masked));
-        entry.integration = Some(self.integration);
-        entry.number = e.order;
-        entry.vendor = Some("retailcrm");
-        entry.op = Some(e.op.as_str().to_owned());
-        entry.outcome = Some(e.outcome.to_owned());
-        entry.duration = Some(e.duration);
-        entry.http_status = e.http_status;
+        entry.number = e.about;
         self.journal.write(entry);
     }
 }
@@ -201,7 +206,7 @@ mod tests {
     fn the_status_stream_is_counted_apart_from_a_look_at_one_order() {
         let exchange = |request: &str| measoft::Exchange {
             op: measoft::Op::StatusReq,
-            ordernos: Vec::new(),
+            about: Vec::new(),
             started: jiff::Timestamp::UNIX_EPOCH,
             duration: std::time::Duration::ZERO,
             outcome: "ok",

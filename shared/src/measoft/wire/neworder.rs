@@ -140,34 +140,18 @@ pub struct Receiver {
     pub delivery_pin: Option<String>,
 }
 
-/// How the receiver pays (protocols/measoft.md#paytype).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum PayType {
-    Cash,
-    Card,
-    /// Nothing to collect.
-    No,
-    /// Paid to the courier service in another way.
-    Other,
-}
-
-impl PayType {
-    pub const ALL: [Self; 4] = [Self::Cash, Self::Card, Self::No, Self::Other];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cash => "CASH",
-            Self::Card => "CARD",
-            Self::No => "NO",
-            Self::Other => "OTHER",
-        }
-    }
-
-    /// Reads the vendor's word. `OPTION` (the receiver chooses) occurs in answers only and
-    /// is none of these.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+crate::closed_set! {
+    /// How the receiver pays (protocols/measoft.md#paytype). `OPTION` (the receiver chooses) occurs in
+    /// answers only and is none of these.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "UPPERCASE")]
+    PayType {
+        Cash => "CASH",
+        Card => "CARD",
+        /// Nothing to collect.
+        No => "NO",
+        /// Paid to the courier service in another way.
+        Other => "OTHER",
     }
 }
 

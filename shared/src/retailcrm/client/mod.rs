@@ -64,7 +64,7 @@ pub struct CrmClient {
     http: CrmHttp,
     url: CrmUrl,
     key: Secret,
-    tap: Arc<dyn ExchangeTap>,
+    tap: Arc<dyn ExchangeTap<Exchange>>,
     limiter: Arc<dyn Limiter>,
     clock: Clock,
 }
@@ -76,7 +76,13 @@ impl fmt::Debug for CrmClient {
 }
 
 impl CrmClient {
-    pub fn new(http: CrmHttp, url: CrmUrl, key: Secret, tap: Arc<dyn ExchangeTap>, limiter: Arc<dyn Limiter>) -> Self {
+    pub fn new(
+        http: CrmHttp,
+        url: CrmUrl,
+        key: Secret,
+        tap: Arc<dyn ExchangeTap<Exchange>>,
+        limiter: Arc<dyn Limiter>,
+    ) -> Self {
         Self { http, url, key, tap, limiter, clock: Clock::system() }
     }
 
@@ -113,7 +119,7 @@ impl CrmClient {
         tracing::debug!(op = call.op.as_str(), outcome, status, "RetailCRM exchange");
         self.tap.exchange(Exchange {
             op: call.op,
-            order: call.order,
+            about: call.order,
             started,
             duration: stopwatch.elapsed(),
             outcome,

@@ -108,7 +108,7 @@ impl Server {
 #[derive(Default)]
 struct Tap(Mutex<Vec<Exchange>>);
 
-impl ExchangeTap for Tap {
+impl ExchangeTap<Exchange> for Tap {
     fn exchange(&self, exchange: Exchange) {
         self.0.lock().expect("lock").push(exchange);
     }
@@ -116,7 +116,7 @@ impl ExchangeTap for Tap {
 
 const KEY: &str = "k3yFr0mCrm0000000000000000000000";
 
-fn client_with(url: &str, tap: Arc<dyn ExchangeTap>) -> CrmClient {
+fn client_with(url: &str, tap: Arc<dyn ExchangeTap<Exchange>>) -> CrmClient {
     let url = check(url, &AllowedHosts::parse("127.0.0.1").expect("list")).expect("url");
     CrmClient::new(CrmHttp::new().expect("http"), url, Secret::new(KEY), tap, Arc::new(NoLimiter))
 }
@@ -155,7 +155,7 @@ async fn orders_are_asked_by_number_with_the_key_in_the_header() {
     let exchanges = tap.0.lock().expect("lock");
     let [exchange] = &exchanges[..] else { panic!("one exchange") };
     assert_eq!((exchange.op, exchange.outcome, exchange.http_status), (Op::Orders, "ok", Some(200)));
-    assert_eq!(exchange.order.as_deref(), Some("12/34 #Ж"));
+    assert_eq!(exchange.about.as_deref(), Some("12/34 #Ж"));
     assert!(exchange.request_masked.starts_with("GET /api/v5/orders?filter[numbers][]=12/34 #Ж"));
     let all = format!("{exchange:?}");
     for secret in [KEY, "Петрова", "916", "dk-7f"] {
