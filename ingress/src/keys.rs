@@ -33,7 +33,7 @@ pub struct Known {
 
 /// What a look-up found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum KeyLookup {
     Known(Known),
     Unknown,
     /// The table was never read: nothing can be said about any key.
@@ -57,26 +57,26 @@ impl Keys {
     }
 
     /// Looks a trigger's `deliveryApiKey` up.
-    pub fn find(&self, presented: &str) -> Found {
+    pub fn find(&self, presented: &str) -> KeyLookup {
         self.look(presented, |table| &table.by_key)
     }
 
     /// Looks a callback's `clientId` up.
-    pub fn find_client(&self, presented: &str) -> Found {
+    pub fn find_client(&self, presented: &str) -> KeyLookup {
         self.look(presented, |table| &table.by_client)
     }
 
-    fn look(&self, presented: &str, side: impl Fn(&Table) -> &HashMap<String, Known>) -> Found {
+    fn look(&self, presented: &str, side: impl Fn(&Table) -> &HashMap<String, Known>) -> KeyLookup {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(table) = table.as_ref() else { return Found::NotLoaded };
+        let Some(table) = table.as_ref() else { return KeyLookup::NotLoaded };
         // A key has no white space; where it was pasted, some may have come along.
         let presented = pasted::compact(presented);
         if presented.is_empty() {
-            return Found::Unknown;
+            return KeyLookup::Unknown;
         }
         match side(table).get(&self.key.lookup_hash(&presented)) {
-            Some(known) => Found::Known(known.clone()),
-            None => Found::Unknown,
+            Some(known) => KeyLookup::Known(known.clone()),
+            None => KeyLookup::Unknown,
         }
     }
 
@@ -151,8 +151,8 @@ mod tests {
     #[test]
     fn a_table_that_was_never_read_knows_nothing_not_even_who_is_unknown() {
         let keys = Keys::new(SecretKey::from_bytes([1; 32]));
-        assert_eq!(keys.find("dk-1"), Found::NotLoaded);
-        assert_eq!(keys.find_client("x"), Found::NotLoaded);
+        assert_eq!(keys.find("dk-1"), KeyLookup::NotLoaded);
+        assert_eq!(keys.find_client("x"), KeyLookup::NotLoaded);
         assert!(!keys.is_loaded());
     }
 }

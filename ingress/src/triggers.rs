@@ -13,7 +13,7 @@ use shared::message::{Candidate, Command, Envelope};
 use shared::pasted;
 use shared::telemetry::metrics::TriggerKind;
 
-use crate::keys::{Found, Known};
+use crate::keys::{KeyLookup, Known};
 use crate::reply::{Bad, Reply};
 use crate::urlencoded::{pairs, text, unescape};
 
@@ -235,21 +235,21 @@ pub struct Authenticated {
 /// # Errors
 /// The [`Reply`] to give: 403, 503 while no key was ever read, 400 for keys of several
 /// accounts.
-pub fn authenticate(presented: &Presented<'_>, find: impl Fn(&str) -> Found) -> Result<Authenticated, Reply> {
+pub fn authenticate(presented: &Presented<'_>, find: impl Fn(&str) -> KeyLookup) -> Result<Authenticated, Reply> {
     match presented {
         Presented::One(key) => match find(key) {
-            Found::Known(known) => {
+            KeyLookup::Known(known) => {
                 Ok(Authenticated { integration: known.integration, candidates: vec![], strangers: vec![] })
             }
-            Found::Unknown => Err(Reply::Forbidden),
-            Found::NotLoaded => Err(Reply::Unavailable),
+            KeyLookup::Unknown => Err(Reply::Forbidden),
+            KeyLookup::NotLoaded => Err(Reply::Unavailable),
         },
         Presented::Pairs(pairs) => {
             let mut known: Option<Known> = None;
             let (mut candidates, mut strangers) = (Vec::new(), Vec::new());
             for (name, key) in pairs {
                 match find(key) {
-                    Found::Known(found) => {
+                    KeyLookup::Known(found) => {
                         let candidate =
                             Candidate { delivery_type: name.as_ref().to_owned(), integration: found.integration };
                         if !candidates.contains(&candidate) {
@@ -263,8 +263,8 @@ pub fn authenticate(presented: &Presented<'_>, find: impl Fn(&str) -> Found) -> 
                             None => known = Some(found),
                         }
                     }
-                    Found::Unknown => strangers.push(name.as_ref().to_owned()),
-                    Found::NotLoaded => return Err(Reply::Unavailable),
+                    KeyLookup::Unknown => strangers.push(name.as_ref().to_owned()),
+                    KeyLookup::NotLoaded => return Err(Reply::Unavailable),
                 }
             }
             let integration = known.ok_or(Reply::Forbidden)?.integration;
@@ -275,12 +275,12 @@ pub fn authenticate(presented: &Presented<'_>, find: impl Fn(&str) -> Found) -> 
 
 /// Whether any parameter is a key somebody has: such a sender made a mistake, but is no
 /// stranger. A handful is looked at, so that a large body buys no work.
-pub fn shows_known_key(params: &[Param<'_>], find: impl Fn(&str) -> Found) -> bool {
+pub fn shows_known_key(params: &[Param<'_>], find: impl Fn(&str) -> KeyLookup) -> bool {
     params
         .iter()
         .take(20)
         .filter_map(|param| param.value.as_deref())
-        .any(|value| matches!(find(value), Found::Known(_)))
+        .any(|value| matches!(find(value), KeyLookup::Known(_)))
 }
 
 /// The envelope to publish.
@@ -558,9 +558,9 @@ mod tests {
         assert_eq!(of("text/plain"), None);
     }
 
-    fn find(key: &str) -> Found {
+    fn find(key: &str) -> KeyLookup {
         let known = |id, account: &str| {
-            Found::Known(Known {
+            KeyLookup::Known(Known {
                 integration: IntegrationId(id),
                 access: std::sync::Arc::new(Access::new(account, &Secret::new("key"), None)),
             })
@@ -569,8 +569,8 @@ mod tests {
             "A" => known(1, "one.retailcrm.ru"),
             "B" => known(2, "one.retailcrm.ru"),
             "C" => known(3, "two.retailcrm.ru"),
-            "later" => Found::NotLoaded,
-            _ => Found::Unknown,
+            "later" => KeyLookup::NotLoaded,
+            _ => KeyLookup::Unknown,
         }
     }
 

@@ -22,14 +22,14 @@ pub struct Exchange<Op, About> {
 }
 
 /// Sees every exchange once, from whatever task made it: it must not block.
-pub trait ExchangeTap<Exchange>: Send + Sync {
+pub trait ExchangeObserver<Exchange>: Send + Sync {
     fn exchange(&self, exchange: Exchange);
 }
 
 /// A tap that lets everything run off, for callers without a journal.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct NoTap;
+pub struct NoObserver;
 
-impl<Exchange> ExchangeTap<Exchange> for NoTap {
+impl<Exchange> ExchangeObserver<Exchange> for NoObserver {
     fn exchange(&self, _: Exchange) {}
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use shared::config::Config;
 use shared::domain::{Secret, Settings};
 use shared::retailcrm::codes::{self, Lists};
-use shared::retailcrm::{AllowedHosts, CrmClient, CrmHttp, NoLimiter, NoTap, check};
+use shared::retailcrm::{AllowedHosts, CrmClient, CrmHttp, NoLimiter, NoObserver, check};
 
 use crate::output::Failure;
 
@@ -59,6 +59,6 @@ async fn lists(crm_url: &str, key: &Secret, config: &Config) -> Result<Lists, St
     let allowed = AllowedHosts::parse(&config.crm_allowed_hosts).map_err(|bad| bad.to_string())?;
     let url = check(crm_url, &allowed).map_err(|bad| bad.to_string())?;
     let http = CrmHttp::new().map_err(|error| error.to_string())?;
-    let crm = CrmClient::new(http, url, key.clone(), Arc::new(NoTap), Arc::new(NoLimiter));
+    let crm = CrmClient::new(http, url, key.clone(), Arc::new(NoObserver), Arc::new(NoLimiter));
     Lists::read(&crm).await.map_err(|error| error.to_string())
 }

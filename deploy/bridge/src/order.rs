@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use shared::domain::{CrmOrderId, Delivery, DeliveryState, IntegrationId};
 use shared::store::Store;
 use shared::store::dead_letters::DeadLetter;
-use shared::store::journal::Kept;
+use shared::store::journal::StoredEntry;
 use shared::store::past_deliveries::PastDelivery;
 
 use crate::args::OrderCommand;
@@ -29,7 +29,7 @@ pub struct Story {
     /// Deliveries that are over, and what bore a number before it was placed anew.
     pub past: Vec<PastDelivery>,
     /// Of all of them, oldest first.
-    pub timeline: Vec<Kept>,
+    pub timeline: Vec<StoredEntry>,
     /// What the integrations that are named anywhere in it are called.
     pub titles: BTreeMap<IntegrationId, String>,
     /// Letters that are to be tried again, and when.
@@ -131,7 +131,7 @@ impl Story {
     }
 
     /// Whose an entry is; `None` when it names only a number that several bore.
-    fn order_of(&self, kept: &Kept) -> Option<Key> {
+    fn order_of(&self, kept: &StoredEntry) -> Option<Key> {
         let of_integration: Vec<Key> = self
             .orders()
             .into_iter()
@@ -183,7 +183,7 @@ impl Story {
     pub fn lines(&self, verbose: bool, zone: &TimeZone) -> Vec<String> {
         let orders = self.orders();
         let mut lines = vec![bold(&format!("Order {} (times: {})", self.number, moments::name(zone)))];
-        let (mut whose, mut left): (Vec<(Key, Vec<&Kept>)>, Vec<&Kept>) =
+        let (mut whose, mut left): (Vec<(Key, Vec<&StoredEntry>)>, Vec<&StoredEntry>) =
             (orders.iter().map(|key| (*key, Vec::new())).collect(), Vec::new());
         for kept in &self.timeline {
             let key = self.order_of(kept);
@@ -194,7 +194,7 @@ impl Story {
         }
         // One order's story is not torn apart.
         if let [(key, entries)] = &mut whose[..] {
-            let (own, others): (Vec<&Kept>, Vec<&Kept>) =
+            let (own, others): (Vec<&StoredEntry>, Vec<&StoredEntry>) =
                 self.timeline.iter().partition(|kept| kept.integration.is_none_or(|named| named == key.0));
             (*entries, left) = (own, others);
         }
@@ -251,7 +251,7 @@ fn over(past: &PastDelivery, zone: &TimeZone) -> String {
     format!("  {} is over since {at}: state {}, status {status}", past.orderno, past.state.as_str())
 }
 
-fn told(kept: &Kept, of: Option<String>, verbose: bool, zone: &TimeZone, lines: &mut Vec<String>) {
+fn told(kept: &StoredEntry, of: Option<String>, verbose: bool, zone: &TimeZone, lines: &mut Vec<String>) {
     let at = moments::millisecond(kept.at, zone);
     let of = of.map_or_else(String::new, |of| format!("{of}: "));
     let tail = match (kept.outcome.as_deref(), kept.duration_ms) {

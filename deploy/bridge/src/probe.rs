@@ -11,8 +11,8 @@ use serde_json::json;
 use shared::config::Config;
 use shared::domain::{Grams, Kopecks, OrderNo};
 use shared::measoft::{
-    Account, CalcRequest, Courier as _, CreateRow, Exchange, ExchangeTap, Item, Limit, MeasoftClient, MeasoftError,
-    NewOrder, PayType, PickupFilter, Receiver, StatusRow, Timeouts, http_client,
+    Account, CalcRequest, Courier as _, CreateRow, Exchange, ExchangeObserver, Item, Limit, MeasoftClient,
+    MeasoftError, NewOrder, PayType, PickupFilter, Receiver, StatusRow, Timeouts, http_client,
 };
 use shared::store::Store;
 
@@ -28,15 +28,15 @@ const PHONE: &str = "+7 900 000-00-01";
 
 /// Keeps what went over the wire, masked.
 #[derive(Default)]
-struct Kept(Mutex<Vec<Exchange>>);
+struct Recorded(Mutex<Vec<Exchange>>);
 
-impl ExchangeTap<Exchange> for Kept {
+impl ExchangeObserver<Exchange> for Recorded {
     fn exchange(&self, exchange: Exchange) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(exchange);
     }
 }
 
-impl Kept {
+impl Recorded {
     fn take(&self) -> Vec<Exchange> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -55,14 +55,14 @@ struct Answer {
 
 struct Session<'a> {
     client: MeasoftClient,
-    kept: Arc<Kept>,
+    kept: Arc<Recorded>,
     folder: &'a Path,
     pause: Duration,
     progress: Progress,
     answers: Vec<Answer>,
 }
 
-type Found = Result<String, MeasoftError>;
+type Observed = Result<String, MeasoftError>;
 
 impl Session<'_> {
     /// Waits its turn, asks, and keeps what came.
@@ -71,7 +71,7 @@ impl Session<'_> {
         probe: &'static str,
         asks: &'static str,
         settles: &'static str,
-        question: impl Future<Output = Found>,
+        question: impl Future<Output = Observed>,
     ) -> Result<(), Failure> {
         if !self.answers.is_empty() {
             tokio::time::sleep(self.pause).await;
@@ -273,7 +273,7 @@ impl Session<'_> {
     }
 }
 
-async fn count_changes(client: &MeasoftClient, stream: u32) -> Found {
+async fn count_changes(client: &MeasoftClient, stream: u32) -> Observed {
     let mut changes = client.only_last(stream).await?;
     let mut rows = 0_u64;
     while changes.next().await?.is_some() {
@@ -356,7 +356,7 @@ pub async fn run(args: &Probe, config: &Config, store: &Store, out: &Output) -> 
         login: integration.login.clone(),
         password: integration.secrets.password.expose().to_owned(),
     };
-    let kept = Arc::new(Kept::default());
+    let kept = Arc::new(Recorded::default());
     let client = MeasoftClient::new(http()?, account.clone(), kept.clone());
     let mut session = Session {
         client,

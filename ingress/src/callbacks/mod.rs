@@ -20,7 +20,7 @@ use shared::queue::RpcError;
 use crate::ask::call;
 use crate::bilingual::bilingual;
 use crate::callbacks::form::{Fields, Unreadable};
-use crate::keys::Found;
+use crate::keys::KeyLookup;
 use crate::reply::Reply;
 use crate::{State, body};
 
@@ -72,13 +72,13 @@ pub async fn answer(
     language: Language,
 ) -> Response {
     let handled = AssertUnwindSafe(handle(state, action, request)).catch_unwind().await;
-    let told = handled.unwrap_or(Told::Error(StatusCode::INTERNAL_SERVER_ERROR, Say::Internal));
+    let told = handled.unwrap_or(Told::Error(StatusCode::INTERNAL_SERVER_ERROR, Sentence::Internal));
     match told {
         Told::Reply(reply) => from_worker(reply),
         Told::Error(status, say) => {
             let failed = status.is_client_error();
             if failed && !state.0.failures.allow(from) {
-                return error(StatusCode::TOO_MANY_REQUESTS, Say::Limited, language);
+                return error(StatusCode::TOO_MANY_REQUESTS, Sentence::Limited, language);
             }
             tracing::info!(action, status = status.as_u16(), "a callback was refused");
             error(status, say, language)
@@ -88,12 +88,12 @@ pub async fn answer(
 
 enum Told {
     Reply(CallbackReply),
-    Error(StatusCode, Say),
+    Error(StatusCode, Sentence),
 }
 
 bilingual! {
     /// What is said without a worker.
-    enum Say {
+    enum Sentence {
         UnknownAction: "Модуль не поддерживает это действие", "The module does not support this action";
         UnknownClient: "Подключение не найдено: зарегистрируйте модуль курьерской службы заново",
             "The connection is not known: register the courier service's module again";
@@ -115,27 +115,27 @@ bilingual! {
 async fn handle(state: &State, action: Option<&'static str>, request: Request) -> Told {
     let (head, body) = request.into_parts();
     if !matches!(head.method, Method::GET | Method::POST) {
-        return Told::Error(StatusCode::METHOD_NOT_ALLOWED, Say::NotAllowed);
+        return Told::Error(StatusCode::METHOD_NOT_ALLOWED, Sentence::NotAllowed);
     }
     let body = match body::read_body(body, BODY_LIMIT, state.0.patience.body).await {
         Ok(body) => body,
-        Err(Reply::TooLarge) => return Told::Error(StatusCode::PAYLOAD_TOO_LARGE, Say::TooLarge),
-        Err(Reply::TimedOut) => return Told::Error(StatusCode::REQUEST_TIMEOUT, Say::TimedOut),
-        Err(_) => return Told::Error(StatusCode::BAD_REQUEST, Say::Unreadable),
+        Err(Reply::TooLarge) => return Told::Error(StatusCode::PAYLOAD_TOO_LARGE, Sentence::TooLarge),
+        Err(Reply::TimedOut) => return Told::Error(StatusCode::REQUEST_TIMEOUT, Sentence::TimedOut),
+        Err(_) => return Told::Error(StatusCode::BAD_REQUEST, Sentence::Unreadable),
     };
     let kind = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let fields = match Fields::read(head.uri.query(), kind, &body) {
         Ok(fields) => fields,
-        Err(Unreadable::Type) => return Told::Error(StatusCode::UNSUPPORTED_MEDIA_TYPE, Say::UnsupportedType),
-        Err(Unreadable::Content) => return Told::Error(StatusCode::BAD_REQUEST, Say::Unreadable),
+        Err(Unreadable::Type) => return Told::Error(StatusCode::UNSUPPORTED_MEDIA_TYPE, Sentence::UnsupportedType),
+        Err(Unreadable::Content) => return Told::Error(StatusCode::BAD_REQUEST, Sentence::Unreadable),
     };
     // Who is asked for comes first: a stranger learns nothing about what is wrong.
     let integration = match state.0.keys.find_client(fields.text("clientId").unwrap_or("")) {
-        Found::Known(known) => known.integration,
-        Found::Unknown => return Told::Error(StatusCode::FORBIDDEN, Say::UnknownClient),
-        Found::NotLoaded => return Told::Error(StatusCode::OK, Say::Starting),
+        KeyLookup::Known(known) => known.integration,
+        KeyLookup::Unknown => return Told::Error(StatusCode::FORBIDDEN, Sentence::UnknownClient),
+        KeyLookup::NotLoaded => return Told::Error(StatusCode::OK, Sentence::Starting),
     };
-    let Some(action) = action else { return Told::Error(StatusCode::NOT_FOUND, Say::UnknownAction) };
+    let Some(action) = action else { return Told::Error(StatusCode::NOT_FOUND, Sentence::UnknownAction) };
     let request = match input(action, &fields) {
         Ok(request) => request,
         Err(say) => return Told::Error(StatusCode::BAD_REQUEST, say),
@@ -143,21 +143,21 @@ async fn handle(state: &State, action: Option<&'static str>, request: Request) -
     let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
     match call(state, integration, action, request, traceparent).await {
         Ok(reply) => Told::Reply(reply),
-        Err(RpcError::Unavailable) => Told::Error(StatusCode::OK, Say::Starting),
-        Err(RpcError::Deadline) => Told::Error(StatusCode::OK, Say::Deadline),
+        Err(RpcError::Unavailable) => Told::Error(StatusCode::OK, Sentence::Starting),
+        Err(RpcError::Deadline) => Told::Error(StatusCode::OK, Sentence::Deadline),
     }
 }
 
 /// What the worker is asked: the field's JSON, or the fields as an object.
-fn input(action: &str, fields: &Fields) -> Result<Value, Say> {
+fn input(action: &str, fields: &Fields) -> Result<Value, Sentence> {
     let how = ACTIONS.iter().find(|(name, _)| *name == action).map_or(Input::Fields, |(_, how)| *how);
     match how {
-        Input::Field => fields.json(action).ok_or(Say::NoInput)?.map_err(|()| Say::Unreadable),
+        Input::Field => fields.json(action).ok_or(Sentence::NoInput)?.map_err(|()| Sentence::Unreadable),
         Input::Fields => Ok(Value::Object(plain(fields))),
         Input::FieldsWith(name) => {
             let mut all = plain(fields);
             if let Some(read) = fields.json(name) {
-                all.insert(name.to_owned(), read.map_err(|()| Say::Unreadable)?);
+                all.insert(name.to_owned(), read.map_err(|()| Sentence::Unreadable)?);
             }
             Ok(Value::Object(all))
         }
@@ -184,7 +184,7 @@ fn from_worker(reply: CallbackReply) -> Response {
     response
 }
 
-fn error(status: StatusCode, say: Say, language: Language) -> Response {
+fn error(status: StatusCode, say: Sentence, language: Language) -> Response {
     let body = serde_json::json!({ "success": false, "errorMsg": say.text(language) }).to_string();
     let mut response = from_worker(CallbackReply::json(status.as_u16(), body.into_bytes()));
     if status == StatusCode::METHOD_NOT_ALLOWED {
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_is_said_without_a_worker_exists_in_both_languages() {
-        for say in Say::ALL {
+        for say in Sentence::ALL {
             assert!(!say.text(Language::Ru).is_ascii() && say.text(Language::En).is_ascii(), "{say:?}");
         }
     }

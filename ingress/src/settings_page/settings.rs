@@ -21,7 +21,7 @@ const CODE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the tab shows beside the stored values.
 #[derive(Default)]
-struct Shown {
+struct TabState {
     values: Entered,
     errors: Errors,
     saved: bool,
@@ -55,10 +55,10 @@ impl From<StoreError> for NotSaved {
 impl Visit<'_> {
     pub(super) fn settings(&self, fields: &Fields) -> Response {
         let values = Entered::of(&self.integration);
-        self.show(Shown { values, saved: fields.text("saved").is_some(), ..Shown::default() })
+        self.show(TabState { values, saved: fields.text("saved").is_some(), ..TabState::default() })
     }
 
-    fn show(&self, shown: Shown) -> Response {
+    fn show(&self, shown: TabState) -> Response {
         let status = match (shown.errors.is_empty(), shown.moved) {
             (false, _) => StatusCode::UNPROCESSABLE_ENTITY,
             (true, true) => StatusCode::CONFLICT,
@@ -118,19 +118,21 @@ impl Visit<'_> {
         if let Some(trial) = &trial
             && let Some(problem) = self.refusal(trial).await?
         {
-            return Ok(self.show(Shown { values: entered, problem: Some(problem), seen, ..Shown::default() }));
+            return Ok(self.show(TabState { values: entered, problem: Some(problem), seen, ..TabState::default() }));
         }
         let shown = match self.store(&entered, seen.as_deref(), trial.as_ref()).await {
             Ok(()) => return Ok(self.redirect("?saved=1")),
-            Err(NotSaved::Wrong(errors)) => Shown { errors, seen, ..Shown::default() },
+            Err(NotSaved::Wrong(errors)) => TabState { errors, seen, ..TabState::default() },
             Err(NotSaved::Moved(now)) => self.moved(&entered, &now),
-            Err(NotSaved::Store(StoreError::Config(why))) => Shown { problem: Some(why), seen, ..Shown::default() },
+            Err(NotSaved::Store(StoreError::Config(why))) => {
+                TabState { problem: Some(why), seen, ..TabState::default() }
+            }
             Err(NotSaved::Store(StoreError::ChangedMeanwhile)) => {
                 self.moved(&entered, &Entered::of(&stored(self.state, self.integration.id).await?))
             }
             Err(NotSaved::Store(error)) => return Err(error.into()),
         };
-        Ok(self.show(Shown { values: entered, ..shown }))
+        Ok(self.show(TabState { values: entered, ..shown }))
     }
 
     /// Why values that are right in themselves are not taken over.
@@ -219,13 +221,13 @@ impl Visit<'_> {
     }
 
     /// What is stored where the form has something else.
-    fn moved(&self, entered: &Entered, now: &Entered) -> Shown {
+    fn moved(&self, entered: &Entered, now: &Entered) -> TabState {
         let t = self.t();
         let both = |name: &str| entered.0.contains_key(name) && now.0.contains_key(name);
         let other = t.fields().into_iter().filter(|(name, _)| both(name) && entered.get(name) != now.get(name));
         let other: Vec<String> = other.map(|(name, label)| format!("{label}: «{}»", now.get(name))).collect();
         let problem = format!("{}: {}", t.changed_meanwhile, other.join("; "));
-        Shown { problem: Some(problem), seen: Some(now.mark()), moved: true, ..Shown::default() }
+        TabState { problem: Some(problem), seen: Some(now.mark()), moved: true, ..TabState::default() }
     }
 
     pub(super) async fn check(&self, fields: &Fields) -> Response {
@@ -235,7 +237,7 @@ impl Visit<'_> {
         values.0.extend(entered.0.clone());
         let trial = match entered.apply(&self.integration, &self.allowed()) {
             Ok(trial) => Draft::of(&trial),
-            Err(errors) => return self.show(Shown { values, errors, seen, ..Shown::default() }),
+            Err(errors) => return self.show(TabState { values, errors, seen, ..TabState::default() }),
         };
         let stored = Draft::of(&self.integration);
         let sealed = (trial != stored).then(|| self.sealed(&trial));
@@ -246,14 +248,14 @@ impl Visit<'_> {
         let found = self.ask("check", asked).await.and_then(|rows| serde_json::from_value(rows).ok());
         let problem = found.is_none().then(|| self.t().check_failed.to_owned());
         let with_secrets = trial.crm_api_key() != stored.crm_api_key() || trial.password() != stored.password();
-        self.show(Shown {
+        self.show(TabState {
             values,
             problem,
             findings: found.unwrap_or_default(),
             unsaved: sealed.is_some(),
             draft: sealed.filter(|_| with_secrets),
             seen,
-            ..Shown::default()
+            ..TabState::default()
         })
     }
 }

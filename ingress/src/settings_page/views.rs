@@ -7,7 +7,7 @@ use serde::Deserialize;
 use shared::domain::Language;
 use shared::explain;
 use shared::store::dead_letters::DeadLetter;
-use shared::store::journal::Kept;
+use shared::store::journal::StoredEntry;
 use shared::trigger_forms::{TriggerForm, Which};
 
 use crate::settings_page::form::{Entered, Errors};
@@ -131,7 +131,7 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn of(kept: Kept) -> Self {
+    pub(super) fn of(kept: StoredEntry) -> Self {
         let op = [kept.vendor, kept.op].into_iter().flatten().collect::<Vec<_>>().join(" ");
         Self {
             at: moscow(kept.at),

@@ -11,7 +11,7 @@ use shared::store::StoreError;
 use shared::store::journal::{Entry, What};
 
 use crate::callbacks::form::Fields;
-use crate::keys::Found;
+use crate::keys::KeyLookup;
 use crate::settings_page::html;
 use crate::settings_page::session::{self, Session};
 use crate::settings_page::texts::Texts;
@@ -72,9 +72,9 @@ impl<'a> Visit<'a> {
     /// RetailCRM's form post: who shows the `clientId` gets a session.
     pub(super) async fn begin(state: &'a State, fields: &Fields, base: &'a str) -> Result<Self, Stop> {
         let id = match state.0.keys.find_client(fields.text("clientId").unwrap_or("")) {
-            Found::Known(known) => known.integration,
-            Found::Unknown => return Err(Stop::Forbidden),
-            Found::NotLoaded => return Err(Stop::Unavailable),
+            KeyLookup::Known(known) => known.integration,
+            KeyLookup::Unknown => return Err(Stop::Forbidden),
+            KeyLookup::NotLoaded => return Err(Stop::Unavailable),
         };
         let integration = stored(state, id).await?;
         let session = Session::begin(id, state.0.clock.now());

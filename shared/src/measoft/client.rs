@@ -24,7 +24,7 @@ use crate::measoft::wire::neworder::{self, CreateRow, NewOrder};
 use crate::measoft::wire::statusreq::{self, Done, PoisonRow, StatusRow};
 use crate::measoft::wire::{probe, waybill};
 use crate::measoft::{envelope, mask};
-use crate::vendor::ExchangeTap;
+use crate::vendor::ExchangeObserver;
 
 /// Rows about one number, which repeats over the years: more is no honest answer.
 const MOST_OF_A_NUMBER: usize = 1000;
@@ -38,7 +38,7 @@ pub struct MeasoftClient {
     account: Arc<Account>,
     timeouts: Timeouts,
     limits: Limits,
-    tap: Arc<dyn ExchangeTap<Exchange>>,
+    tap: Arc<dyn ExchangeObserver<Exchange>>,
 }
 
 impl std::fmt::Debug for MeasoftClient {
@@ -49,7 +49,7 @@ impl std::fmt::Debug for MeasoftClient {
 
 impl MeasoftClient {
     /// `http` is shared between accounts and comes from [`super::http_client`].
-    pub fn new(http: reqwest::Client, account: Account, tap: Arc<dyn ExchangeTap<Exchange>>) -> Self {
+    pub fn new(http: reqwest::Client, account: Account, tap: Arc<dyn ExchangeObserver<Exchange>>) -> Self {
         Self { http, account: Arc::new(account), timeouts: Timeouts::default(), limits: Limits::default(), tap }
     }
 

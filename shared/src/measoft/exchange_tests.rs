@@ -18,12 +18,12 @@ use crate::measoft::op::Op;
 use crate::measoft::tap::Exchange;
 use crate::measoft::wire::neworder::{Item, NewOrder, PayType, Receiver};
 use crate::measoft::wire::statusreq::Done;
-use crate::vendor::ExchangeTap;
+use crate::vendor::ExchangeObserver;
 
 #[derive(Default)]
-struct Seen(Mutex<Vec<Exchange>>);
+struct Recorded(Mutex<Vec<Exchange>>);
 
-impl ExchangeTap<Exchange> for Seen {
+impl ExchangeObserver<Exchange> for Recorded {
     fn exchange(&self, exchange: Exchange) {
         self.0.lock().expect("lock").push(exchange);
     }
@@ -52,7 +52,7 @@ fn ok(body: &str) -> Script {
 
 struct Bench {
     client: MeasoftClient,
-    seen: Arc<Seen>,
+    seen: Arc<Recorded>,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
@@ -119,8 +119,8 @@ async fn read_request(socket: &mut tokio::net::TcpStream) -> String {
     }
 }
 
-fn client_for(url: &str) -> (MeasoftClient, Arc<Seen>) {
-    let seen = Arc::new(Seen::default());
+fn client_for(url: &str) -> (MeasoftClient, Arc<Recorded>) {
+    let seen = Arc::new(Recorded::default());
     let account = Account {
         url: Url::parse(url).expect("url"),
         extra: "8".into(),
@@ -130,7 +130,7 @@ fn client_for(url: &str) -> (MeasoftClient, Arc<Seen>) {
     let timeouts =
         Timeouts { connect: Duration::from_secs(5), call: Duration::from_secs(20), long: Duration::from_secs(20) };
     let http = http_client(&timeouts).expect("client");
-    let tap = Arc::clone(&seen) as Arc<dyn ExchangeTap<Exchange>>;
+    let tap = Arc::clone(&seen) as Arc<dyn ExchangeObserver<Exchange>>;
     (MeasoftClient::new(http, account, tap).with_timeouts(timeouts), seen)
 }
 

@@ -45,4 +45,4 @@ pub use wire::neworder::{
 pub use wire::statusreq::{Done, PoisonRow, Status, StatusItem, StatusRow};
 pub use words::explain;
 
-pub use crate::vendor::{ExchangeTap, NoTap};
+pub use crate::vendor::{ExchangeObserver, NoObserver};

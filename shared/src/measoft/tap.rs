@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::OrderNo;
 use crate::measoft::op::Op;
-use crate::vendor::{self, ExchangeTap};
+use crate::vendor::{self, ExchangeObserver};
 
 /// One HTTP exchange. Its outcome is `ok`, `refused`, `transient`, `unknown`, `blocked`, `config`,
 /// `bad_format`, `bug`, `too_large`, `permanent` or `abandoned` (the caller stopped waiting).
@@ -13,7 +13,7 @@ pub type Exchange = vendor::Exchange<Op, Vec<OrderNo>>;
 /// An exchange under way. Reports itself when dropped unfinished, so that a caller that
 /// gave up waiting leaves a trace.
 pub(crate) struct Recorder {
-    tap: std::sync::Arc<dyn ExchangeTap<Exchange>>,
+    tap: std::sync::Arc<dyn ExchangeObserver<Exchange>>,
     begun: Instant,
     exchange: Option<Exchange>,
 }
@@ -24,7 +24,7 @@ impl Recorder {
         reason = "when an exchange happened is for the journal only; nothing is decided by it"
     )]
     pub(crate) fn start(
-        tap: std::sync::Arc<dyn ExchangeTap<Exchange>>,
+        tap: std::sync::Arc<dyn ExchangeObserver<Exchange>>,
         op: Op,
         about: Vec<OrderNo>,
         request_masked: String,

@@ -53,7 +53,7 @@ impl WatchedQueue {
     /// [`crate::queue::Consumer::subscribe`], with a heartbeat named after the lane. Must
     /// be called inside a tokio runtime.
     pub fn subscribe(&self, lane: Lane, prefetch: u16) -> Box<dyn Subscription> {
-        let marks = Arc::new(Marks::default());
+        let marks = Arc::new(Activity::default());
         let beat = self.health.heartbeat(format!("{} lane", lane.as_str()), self.pace.limit);
         tokio::spawn(watch(self.clone(), lane, prefetch, marks.clone(), beat));
         Box::new(Watched { inner: self.queue.subscribe(lane, prefetch), marks })
@@ -62,20 +62,20 @@ impl WatchedQueue {
 
 /// What a subscription does, as it is seen from outside.
 #[derive(Default)]
-struct Marks {
+struct Activity {
     taken: AtomicU64,
     in_hand: AtomicUsize,
     waiting: AtomicBool,
     end: AtomicUsize,
 }
 
-/// Values of [`Marks::end`].
+/// Values of [`Activity::end`].
 const STOPPED: usize = 1;
 const DROPPED: usize = 2;
 
 /// A moment of a subscription and its queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
+struct Snapshot {
     /// Something came since the last look.
     took: bool,
     /// Its user waits in `next`.
@@ -90,11 +90,11 @@ struct Seen {
 
 /// Whether something should have come and did not. A broker that is away or blocks is
 /// not this subscription's fault, nor is a full window: there the handlers are slow.
-const fn is_starved(seen: Seen) -> bool {
+const fn is_starved(seen: Snapshot) -> bool {
     !seen.took && seen.waiting && seen.in_hand < seen.prefetch && seen.connected && !seen.blocked && seen.depth > 0
 }
 
-async fn watch(queue: WatchedQueue, lane: Lane, prefetch: u16, marks: Arc<Marks>, beat: Heartbeat) {
+async fn watch(queue: WatchedQueue, lane: Lane, prefetch: u16, marks: Arc<Activity>, beat: Heartbeat) {
     let mut taken = 0;
     loop {
         match marks.end.load(Ordering::SeqCst) {
@@ -115,8 +115,8 @@ async fn watch(queue: WatchedQueue, lane: Lane, prefetch: u16, marks: Arc<Marks>
     }
 }
 
-fn seen(marks: &Marks, took: bool, lane: Lane, prefetch: u16, state: &QueueState) -> Seen {
-    Seen {
+fn seen(marks: &Activity, took: bool, lane: Lane, prefetch: u16, state: &QueueState) -> Snapshot {
+    Snapshot {
         took,
         waiting: marks.waiting.load(Ordering::SeqCst),
         in_hand: marks.in_hand.load(Ordering::SeqCst),
@@ -129,7 +129,7 @@ fn seen(marks: &Marks, took: bool, lane: Lane, prefetch: u16, state: &QueueState
 
 struct Watched {
     inner: Box<dyn Subscription>,
-    marks: Arc<Marks>,
+    marks: Arc<Activity>,
 }
 
 impl Subscription for Watched {
@@ -162,10 +162,10 @@ impl Drop for Watched {
 }
 
 /// One delivery in hand.
-struct Counted(Arc<Marks>);
+struct Counted(Arc<Activity>);
 
 impl Counted {
-    fn new(marks: Arc<Marks>) -> Self {
+    fn new(marks: Arc<Activity>) -> Self {
         marks.in_hand.fetch_add(1, Ordering::SeqCst);
         Self(marks)
     }
@@ -309,7 +309,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_in_hand_is_counted_until_it_is_settled_or_dropped() {
         let (fake, health) = (Fake::with(0, true), Health::new());
-        let marks = Arc::new(Marks::default());
+        let marks = Arc::new(Activity::default());
         let mut subscription = Watched { inner: fake.subscribe(Lane::Interactive, 8), marks: marks.clone() };
         let mut taken = Vec::new();
         for _ in 0..3 {
@@ -327,15 +327,15 @@ mod tests {
     #[test]
     fn only_an_open_window_on_a_working_connection_can_starve() {
         let starved =
-            Seen { took: false, waiting: true, in_hand: 0, prefetch: 8, connected: true, blocked: false, depth: 1 };
+            Snapshot { took: false, waiting: true, in_hand: 0, prefetch: 8, connected: true, blocked: false, depth: 1 };
         assert!(is_starved(starved));
         let well = [
-            Seen { took: true, ..starved },
-            Seen { waiting: false, ..starved },
-            Seen { in_hand: 8, ..starved },
-            Seen { connected: false, ..starved },
-            Seen { blocked: true, ..starved },
-            Seen { depth: 0, ..starved },
+            Snapshot { took: true, ..starved },
+            Snapshot { waiting: false, ..starved },
+            Snapshot { in_hand: 8, ..starved },
+            Snapshot { connected: false, ..starved },
+            Snapshot { blocked: true, ..starved },
+            Snapshot { depth: 0, ..starved },
         ];
         assert!(well.iter().all(|seen| !is_starved(*seen)));
     }

@@ -42,7 +42,7 @@ pub use wire::payments::{Deleted, NewPayment, PaymentPatch};
 pub use wire::references::{DeliveryType, PaymentStatus, PaymentType, ProductStatus, Status};
 pub use wire::tracking::{TrackingEntry, TrackingUpdate};
 
-pub use crate::vendor::{ExchangeTap, NoTap};
+pub use crate::vendor::{ExchangeObserver, NoObserver};
 
 /// One HTTP exchange, about an order by its number, or by `id:4817` when only the id was known. Its
 /// outcome is `ok` or a label of [`CrmError::label`].

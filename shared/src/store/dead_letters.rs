@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::domain::{CrmOrderId, DeliveryId, Fault, IntegrationId};
 use crate::message::{Envelope, GiveUp};
-use crate::planted::{Bug, is_planted};
+use crate::mutant::{Mutant, is_mutant};
 use crate::reason;
 use crate::store::Store;
 use crate::store::db::{Result, Row, StoreError, Tx, Value};
@@ -328,7 +328,7 @@ impl Tx {
             if has_left {
                 named.retain(|other| *other != order);
             }
-            let answered = is_planted(Bug::LetterClosedByAnother) || self.are_settled(integration, &named).await?;
+            let answered = is_mutant(Mutant::LetterClosedByAnother) || self.are_settled(integration, &named).await?;
             if answered {
                 let why = "every order it names is settled";
                 closed += u64::from(self.close_dead_letter(id, DeadState::Resolved, why, now).await?);

@@ -81,7 +81,7 @@ impl Entry {
 
 /// An entry as it is read back.
 #[derive(Debug, Clone)]
-pub struct Kept {
+pub struct StoredEntry {
     pub id: i64,
     pub at: Timestamp,
     pub integration: Option<IntegrationId>,
@@ -146,15 +146,15 @@ impl Store {
         number: &str,
         ordernos: &[String],
         integration: Option<IntegrationId>,
-    ) -> Result<Vec<Kept>> {
-        let mut found: Vec<Kept> = Vec::new();
+    ) -> Result<Vec<StoredEntry>> {
+        let mut found: Vec<StoredEntry> = Vec::new();
         let by_orderno = ordernos.iter().map(|orderno| ("orderno", orderno.as_str()));
         for (column, value) in std::iter::once(("number", number)).chain(by_orderno) {
             let sql = format!(
                 "SELECT {COLUMNS} FROM journal WHERE {column} = $1 AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2) \
                  ORDER BY at, id LIMIT 2000"
             );
-            let of_it: Vec<Kept> = self.db.read_all(sql, args![value, integration], read).await?;
+            let of_it: Vec<StoredEntry> = self.db.read_all(sql, args![value, integration], read).await?;
             found.extend(of_it);
         }
         found.sort_by_key(|kept| (kept.at, kept.id));
@@ -163,7 +163,7 @@ impl Store {
     }
 
     /// Newest first.
-    pub async fn search_journal(&self, search: &Search) -> Result<Vec<Kept>> {
+    pub async fn search_journal(&self, search: &Search) -> Result<Vec<StoredEntry>> {
         let like = search
             .text
             .as_ref()
@@ -232,8 +232,8 @@ impl Tx {
     }
 }
 
-fn read(row: &Row) -> Result<Kept> {
-    Ok(Kept {
+fn read(row: &Row) -> Result<StoredEntry> {
+    Ok(StoredEntry {
         id: row.int("id")?,
         at: row.moment("at")?,
         integration: row.opt_int("integration_id")?.map(IntegrationId),

@@ -36,9 +36,9 @@ impl Store {
         let found = match tokio::time::timeout(limit, self.look(who)).await {
             Ok(Ok(())) => self.db.recent_trouble(RECENT),
             Ok(Err(found)) => Some(match found {
-                Found::Said(said) => said,
-                Found::Failed(error) => self.db.explained(error).await.to_string(),
-                Found::Locked(table, error) => format!("the table {table} cannot be written: {error}"),
+                LookFailure::Said(said) => said,
+                LookFailure::Failed(error) => self.db.explained(error).await.to_string(),
+                LookFailure::Locked(table, error) => format!("the table {table} cannot be written: {error}"),
             }),
             Err(_) => Some(match self.db.knock(KNOCK).await {
                 Err(error) => error.to_string(),
@@ -65,10 +65,10 @@ impl Store {
         tx.run(put, args![format!("room {}", uuid::Uuid::new_v4()), self.clock.now_ms()]).await
     }
 
-    async fn look(&self, who: &str) -> std::result::Result<(), Found> {
+    async fn look(&self, who: &str) -> std::result::Result<(), LookFailure> {
         let version = self.db.schema_version().await?;
         if version < migrations::newest() {
-            return Err(Found::Said(format!(
+            return Err(LookFailure::Said(format!(
                 "the database schema is at version {version}, this release needs {}: run `bridge migrate`",
                 migrations::newest()
             )));
@@ -81,7 +81,7 @@ impl Store {
     }
 
     /// Writes a row that says so, and on PostgreSQL asks for each table.
-    async fn write(&self, who: &str) -> std::result::Result<(), Found> {
+    async fn write(&self, who: &str) -> std::result::Result<(), LookFailure> {
         if self.db.dialect() == Dialect::Postgres {
             let mut tx = self.db.begin().await?;
             tx.exec(format!("SET LOCAL lock_timeout = {}", LOCK_LIMIT.as_millis()), vec![]).await?;
@@ -89,8 +89,8 @@ impl Store {
                 let touch = format!("UPDATE {table} SET {column} = {column} WHERE FALSE");
                 tx.exec(touch, vec![]).await.map_err(|error| match error {
                     // Whoever holds a table is named by it.
-                    StoreError::Failing(..) if error.is_locked() => Found::Locked(table, error),
-                    other => Found::Failed(other),
+                    StoreError::Failing(..) if error.is_locked() => LookFailure::Locked(table, error),
+                    other => LookFailure::Failed(other),
                 })?;
             }
             tx.commit().await?;
@@ -104,13 +104,13 @@ impl Store {
 }
 
 /// Why the look came to nothing.
-enum Found {
+enum LookFailure {
     Said(String),
     Locked(&'static str, StoreError),
     Failed(StoreError),
 }
 
-impl From<StoreError> for Found {
+impl From<StoreError> for LookFailure {
     fn from(error: StoreError) -> Self {
         Self::Failed(error)
     }

@@ -3,7 +3,7 @@
 
 use crate::args;
 use crate::domain::{CrmOrderId, IntegrationId, OrderNo, OrderNumber};
-use crate::planted::{Bug, is_planted};
+use crate::mutant::{Mutant, is_mutant};
 use crate::store::Store;
 use crate::store::db::{Result, StoreError, Tx, Value};
 use crate::store::many::places;
@@ -69,7 +69,7 @@ impl Tx {
             if asked.is_empty() {
                 break;
             }
-            if is_planted(Bug::NumberUnchecked) {
+            if is_mutant(Mutant::NumberUnchecked) {
                 return Ok(asked.into_iter().next().expect("one at least"));
             }
             let (sql, args) = question(integration, &asked);

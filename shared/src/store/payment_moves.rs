@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use crate::domain::{CrmOrderId, DeliveryId, IntegrationId};
-use crate::planted::{Bug, is_planted};
+use crate::mutant::{Mutant, is_mutant};
 use crate::store::Store;
 use crate::store::db::{Result, Row, Tx};
 use crate::store::due::PAYMENTS;
@@ -203,7 +203,7 @@ impl Tx {
     }
 
     async fn end_open_payment(&mut self, delivery: DeliveryId, why: &str, now: Timestamp) -> Result<()> {
-        if is_planted(Bug::OlderFactsGoOn) {
+        if is_mutant(Mutant::OlderFactsGoOn) {
             return Ok(());
         }
         let sql = "UPDATE payment_moves SET state = 'nothing', why = $2, updated_at = $3 WHERE delivery_id = $1 \

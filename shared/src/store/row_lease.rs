@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::args;
 use crate::crypto::random_number;
 use crate::domain::{CrmOrderId, IntegrationId};
-use crate::planted::{Bug, is_planted};
+use crate::mutant::{Mutant, is_mutant};
 use crate::store::db::{Result, Row, Tx};
 use crate::store::free;
 
@@ -16,7 +16,7 @@ use crate::store::free;
 /// whether others held it since it was looked at.
 pub(crate) fn drawn(table: &str, place: usize) -> String {
     let prior = if table == "deliveries" { "prior_fence = fence, " } else { "" };
-    if is_planted(Bug::FencesCounted) {
+    if is_mutant(Mutant::FencesCounted) {
         return format!("{prior}fence = fence + 1 + 0 * ${place}");
     }
     format!("{prior}fence = ${place}")

@@ -25,9 +25,9 @@ type Question = (IntegrationId, i64, CalcRequest);
 
 /// Answers of late.
 #[derive(Default)]
-pub struct Kept(Mutex<HashMap<Question, (Vec<measoft::Tariff>, Timestamp)>>);
+pub struct TariffCache(Mutex<HashMap<Question, (Vec<measoft::Tariff>, Timestamp)>>);
 
-impl Kept {
+impl TariffCache {
     fn get(&self, question: &Question, now: Timestamp) -> Option<Vec<measoft::Tariff>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (tariffs, at) = kept.get(question)?;

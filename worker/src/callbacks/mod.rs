@@ -50,7 +50,7 @@ pub struct CallbackContext {
     pub allowed: Arc<AllowedHosts>,
     pub callback_deadline: Duration,
     pub calculate_deadline: Duration,
-    pub kept: Arc<calculate::Kept>,
+    pub kept: Arc<calculate::TariffCache>,
     pub in_hand: in_hand::InHand,
     /// The process is about to stop: nobody is waited for.
     pub stop: CancellationToken,

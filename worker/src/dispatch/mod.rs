@@ -22,7 +22,7 @@ use crate::hint::{Backlog, Hint};
 use crate::order::batch;
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
-use crate::vendor::integrations::{ActiveIntegrations, Found};
+use crate::vendor::integrations::{ActiveIntegrations, Availability};
 
 /// How often the store is asked whether something is due that nobody said.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -123,9 +123,9 @@ impl Dispatcher {
         self.turns.next(now, |id| {
             if slots.may_begin(id, cap, now) {
                 next = match integrations.find(id) {
-                    Found::Unknown => Some(Next::Gone(id)),
-                    Found::Active(active) => is_open(tools, &active, now).then_some(Next::Work(id, active)),
-                    Found::Paused => None,
+                    Availability::Unknown => Some(Next::Gone(id)),
+                    Availability::Active(active) => is_open(tools, &active, now).then_some(Next::Work(id, active)),
+                    Availability::Paused => None,
                 };
             }
             next.is_some()

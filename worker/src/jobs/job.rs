@@ -5,7 +5,7 @@ use shared::message::{Envelope, Kind, Outcome, RetryWhy};
 
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
-use crate::vendor::integrations::{ActiveIntegrations, Found};
+use crate::vendor::integrations::{ActiveIntegrations, Availability};
 
 /// A command that is about no order's intent, and what is done about it. Its lane is the command's
 /// (`shared/src/message/command.rs`), its slots are the scheduler's (`scheduler/src/plan.rs`).
@@ -36,9 +36,11 @@ impl Asked<'_> {
     pub fn active(&self) -> Result<ActiveIntegration, Outcome> {
         let Some(id) = self.envelope.integration else { return Err(Outcome::Superseded("no integration is named")) };
         match self.integrations.find(id) {
-            Found::Active(active) => Ok(active),
-            Found::Paused if self.by_a_person() => Err(Outcome::RetryLater { why: RetryWhy::Paused, not_before: None }),
-            Found::Paused | Found::Unknown => Err(Outcome::Superseded("the integration is not active")),
+            Availability::Active(active) => Ok(active),
+            Availability::Paused if self.by_a_person() => {
+                Err(Outcome::RetryLater { why: RetryWhy::Paused, not_before: None })
+            }
+            Availability::Paused | Availability::Unknown => Err(Outcome::Superseded("the integration is not active")),
         }
     }
 }

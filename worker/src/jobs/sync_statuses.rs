@@ -6,13 +6,13 @@ use shared::message::{Kind, Outcome};
 
 use crate::jobs::job::{Asked, Job};
 use crate::sync::{active_siblings, deliver, poll};
-use crate::vendor::integrations::Found;
+use crate::vendor::integrations::Availability;
 
 pub(super) const JOB: Job = Job { kind: Kind::SyncStatuses, comes_again: |_| true, run: |asked| run(asked).boxed() };
 
 async fn run(asked: &Asked<'_>) -> Outcome {
     let Some(id) = asked.envelope.integration else { return Outcome::Superseded("no integration is named") };
-    let Found::Active(active) = asked.integrations.find(id) else {
+    let Availability::Active(active) = asked.integrations.find(id) else {
         return Outcome::Superseded("the integration is not active");
     };
     let polled = poll::run(asked.tools, &active).await;

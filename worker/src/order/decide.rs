@@ -23,7 +23,7 @@ pub struct Requested {
 
 /// What RetailCRM shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
+pub enum Presence {
     /// The order is not there, or no more: deleted, or combined into another.
     NotFound,
     /// Its delivery type belongs to this integration.
@@ -52,7 +52,7 @@ pub struct Known {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Situation {
     pub wanted: Requested,
-    pub shown: Shown,
+    pub shown: Presence,
     /// `None`: the ledger has no delivery of this order.
     pub known: Option<Known>,
     /// Its delivery is over, and so long that the ledger keeps no more than that.
@@ -99,9 +99,9 @@ pub fn decide(s: &Situation) -> Decision {
     // is cleared up.
     let gone = s.wanted.cancel && !s.wanted.send_after_cancel && s.known.is_some();
     match s.shown {
-        Shown::NotFound if once_more => return Decision::ReadAgain,
-        Shown::NotFound if !gone => return give_up(reason::ORDER_NOT_FOUND),
-        Shown::NotFound | Shown::Elsewhere | Shown::Ours => {}
+        Presence::NotFound if once_more => return Decision::ReadAgain,
+        Presence::NotFound if !gone => return give_up(reason::ORDER_NOT_FOUND),
+        Presence::NotFound | Presence::Elsewhere | Presence::Ours => {}
     }
     if s.over {
         return Decision::AlreadyDone("the delivery has ended before");
@@ -112,7 +112,7 @@ pub fn decide(s: &Situation) -> Decision {
         return Decision::LookUp;
     }
     match s.shown {
-        Shown::Ours => ours(s, once_more),
+        Presence::Ours => ours(s, once_more),
         // The newest request is a send: it may have run ahead of the save that brought the order
         // here, and concluding now would lose it.
         _ if s.wanted.send && (!s.wanted.cancel || s.wanted.send_after_cancel) && once_more => Decision::ReadAgain,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use shared::domain::delivery::DeliveryState as S;
 use shared::domain::{CrmOrderId, Delivery, OrderNumber};
 use shared::message::{Outcome, RetryWhy};
-use shared::planted::{Bug, is_planted};
+use shared::mutant::{Mutant, is_mutant};
 use shared::reason;
 use shared::retailcrm::wire::order::{Order, Unreadable};
 use shared::store::again::at_once;
@@ -19,9 +19,9 @@ use shared::store::past_deliveries::PastDelivery;
 use shared::store::{self, StoreError, Tx};
 
 use crate::order::attempt::Attempt;
-use crate::order::decide::{REREADS, Shown};
+use crate::order::decide::{Presence, REREADS};
 use crate::order::lease::OrderLeaseGuard;
-use crate::order::read::{Read, Seen, bearers_of, read, spellings};
+use crate::order::read::{LedgerBefore, Read, bearers_of, read, spellings};
 use crate::order::report::{self, Whose, whose};
 use crate::order::resolve::{Asked, Bearer, Resolved, Share, Standing, resolve};
 use crate::tools::Tools;
@@ -38,7 +38,7 @@ pub(crate) async fn gather(
     guard: &OrderLeaseGuard,
     mut attempts: Vec<Attempt>,
 ) -> Vec<Attempt> {
-    let Some(seen) = Seen::before(tools, active, &attempts).await else {
+    let Some(seen) = LedgerBefore::before(tools, active, &attempts).await else {
         attempts.iter_mut().for_each(|attempt| attempt.retry(RetryWhy::Internal, None));
         return attempts;
     };
@@ -94,7 +94,7 @@ fn unit(
     tools: &Tools,
     active: &ActiveIntegration,
     read: &Read,
-    seen: &Seen,
+    seen: &LedgerBefore,
     mut attempt: Attempt,
 ) -> Result<Unit, Box<Attempt>> {
     let is_ours = |attempt: &Attempt, order: &Order| is_ours(tools, active, seen, &attempt.intent, order);
@@ -131,7 +131,7 @@ fn unit(
         several: attempt.intent.requested - attempt.intent.served > 1,
         declared: attempt.intent.declared,
         by_status: !active.integration.settings.send_statuses.is_empty(),
-        once_more: attempt.intent.rereads < REREADS && !is_planted(Bug::AmbiguityBelieved),
+        once_more: attempt.intent.rereads < REREADS && !is_mutant(Mutant::AmbiguityBelieved),
     };
     let resolved = resolve(asked, &bearers);
     if resolved.read_again {
@@ -155,14 +155,14 @@ fn borne_by_nobody(attempt: &mut Attempt, read: &Read) -> Outcome {
     }
 }
 
-fn is_ours(tools: &Tools, active: &ActiveIntegration, seen: &Seen, intent: &Intent, order: &Order) -> bool {
+fn is_ours(tools: &Tools, active: &ActiveIntegration, seen: &LedgerBefore, intent: &Intent, order: &Order) -> bool {
     let known = seen.of(order.id).map(|seen| seen.delivery_type.as_str());
     let cancel = intent.cancel_seq > intent.served;
     let notes = Whose { candidates: &intent.candidates, known_type: known, cancel };
-    whose(order, &notes, active, &tools.module_code) == Shown::Ours
+    whose(order, &notes, active, &tools.module_code) == Presence::Ours
 }
 
-fn standing(seen: &Seen, order: CrmOrderId, foreign: bool) -> Standing {
+fn standing(seen: &LedgerBefore, order: CrmOrderId, foreign: bool) -> Standing {
     match seen.of(order) {
         Some(d) => match d.state {
             S::Planned | S::Rejected => Standing::Open,
@@ -280,7 +280,14 @@ async fn lease(
 }
 
 /// Makes the attempts that are worked on.
-fn assemble(read: &Read, seen: &Seen, guard: &OrderLeaseGuard, unit: Unit, taken: Vec<Taken>, done: &mut Vec<Attempt>) {
+fn assemble(
+    read: &Read,
+    seen: &LedgerBefore,
+    guard: &OrderLeaseGuard,
+    unit: Unit,
+    taken: Vec<Taken>,
+    done: &mut Vec<Attempt>,
+) {
     let mut own = Some(unit.attempt);
     let by_number = unit.resolved.is_some();
     for taken in taken {
@@ -335,7 +342,7 @@ fn assemble(read: &Read, seen: &Seen, guard: &OrderLeaseGuard, unit: Unit, taken
 
 /// What others have worked on since the look makes the reading stale: it is read anew under
 /// the lease.
-async fn read_stale(tools: &Tools, active: &ActiveIntegration, seen: &Seen, attempts: &mut [Attempt]) {
+async fn read_stale(tools: &Tools, active: &ActiveIntegration, seen: &LedgerBefore, attempts: &mut [Attempt]) {
     let stale: Vec<CrmOrderId> = attempts
         .iter()
         .filter(|attempt| attempt.is_open())

@@ -10,7 +10,7 @@ use shared::message::{Outcome, RetryWhy};
 use shared::reason;
 
 use crate::order::attempt::{Attempt, Step};
-use crate::order::decide::Shown;
+use crate::order::decide::Presence;
 use crate::order::recognise::{is_ours, shows};
 use crate::order::report::shown;
 use crate::order::take_over::{newest, phase, take_over};
@@ -160,7 +160,10 @@ fn patience_ends(tools: &Tools, active: &ActiveIntegration, attempt: &Attempt) -
     // Only a send that follows would notice that the number has come to be taken.
     let resends = !attempt.requested().cancel
         && attempt.wanted().is_some()
-        && attempt.order.as_ref().is_some_and(|order| shown(order, attempt, active, &tools.module_code) == Shown::Ours);
+        && attempt
+            .order
+            .as_ref()
+            .is_some_and(|order| shown(order, attempt, active, &tools.module_code) == Presence::Ours);
     let patience = if resends { recheck } else { tools.limits.call_limit.max(recheck) };
     attempt.held().sent_at?.checked_add(patience).ok()
 }

@@ -17,14 +17,14 @@ use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 
 /// What the ledger said of the batch's orders before they were read.
-pub(crate) struct Seen {
+pub(crate) struct LedgerBefore {
     deliveries: Vec<Glance>,
     pub(crate) past: Vec<PastDelivery>,
     /// Looked at before anything was read: what nobody has held since then was read fresh.
     early: Vec<CrmOrderId>,
 }
 
-impl Seen {
+impl LedgerBefore {
     pub(crate) async fn before(tools: &Tools, active: &ActiveIntegration, attempts: &[Attempt]) -> Option<Self> {
         let spellings: Vec<OrderNumber> = attempts.iter().flat_map(spellings).collect();
         let numbers: Vec<&str> = spellings.iter().map(OrderNumber::as_str).collect();
@@ -95,9 +95,9 @@ pub(crate) struct Read {
 pub(crate) async fn read(
     tools: &Tools,
     active: &ActiveIntegration,
-    mut seen: Seen,
+    mut seen: LedgerBefore,
     attempts: &mut [Attempt],
-) -> Option<(Read, Seen)> {
+) -> Option<(Read, LedgerBefore)> {
     let mut numbers: Vec<OrderNumber> = attempts.iter().flat_map(spellings).collect();
     let mut ids: Vec<CrmOrderId> = attempts.iter().filter_map(|attempt| attempt.intent.order).collect();
     for attempt in attempts.iter().filter(|attempt| attempt.intent.order.is_none()) {
@@ -125,7 +125,12 @@ pub(crate) async fn read(
 
 /// Who bore a number that nobody bore at the last reading either: it was edited, and whoever bore
 /// it is found by id.
-async fn bore(tools: &Tools, active: &ActiveIntegration, seen: &mut Seen, attempt: &Attempt) -> Vec<CrmOrderId> {
+async fn bore(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    seen: &mut LedgerBefore,
+    attempt: &Attempt,
+) -> Vec<CrmOrderId> {
     if attempt.intent.rereads < REREADS {
         return Vec::new();
     }
@@ -160,7 +165,7 @@ async fn ask(active: &ActiveIntegration, numbers: &[OrderNumber], ids: &[CrmOrde
 
 /// Orders that bear an attempt's number, and whether as it came; those that bore it, once it is
 /// believed that none does.
-pub(crate) fn bearers_of(attempt: &Attempt, read: &Read, seen: &Seen) -> Vec<(CrmOrderId, bool)> {
+pub(crate) fn bearers_of(attempt: &Attempt, read: &Read, seen: &LedgerBefore) -> Vec<(CrmOrderId, bool)> {
     let came = spellings(attempt);
     let at = |order: &Order| came.iter().position(|number| *number == order.number);
     let now: Vec<(CrmOrderId, bool)> =

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use shared::clock::{elapsed, later};
 use shared::domain::delivery::{DeliveryState as S, Event};
 use shared::message::{Change, Kind, Outcome, RetryWhy};
-use shared::planted::{Bug, is_planted};
+use shared::mutant::{Mutant, is_mutant};
 use shared::retry::Waits;
 use shared::store::Tx;
 use shared::store::intents::Leave;
@@ -17,7 +17,7 @@ use shared::{reason, store};
 use crate::hint::Hint;
 use crate::order::attempt::Attempt;
 use crate::order::confidential;
-use crate::order::decide::Shown;
+use crate::order::decide::Presence;
 use crate::order::left_behind::{clear_elsewhere, clearing_up, is_found_gone};
 use crate::order::letter::{dead_letter, kind_of};
 use crate::order::report::shown;
@@ -91,7 +91,7 @@ fn conclude(attempt: &mut Attempt, started: Timestamp, now: Timestamp, policy: &
     };
     let step = if attempt.read_again { intent.rereads } else { intent.attempt };
     let mut spent = spent_trying(intent.spent, elapsed(started, now));
-    if is_planted(Bug::AgeInherited) {
+    if is_mutant(Mutant::AgeInherited) {
         spent = elapsed(intent.wanted_at, now);
     }
     let leave = match settle(&outcome, step, spent, until_due, policy) {
@@ -165,7 +165,7 @@ async fn store_result(
 ) -> store::Result<bool> {
     let Conclusion { outcome, leave, at: now, .. } = conclusion;
     let number = attempt.intent.number.as_str();
-    let is_here = attempt.order.as_ref().map(|read| shown(read, attempt, active, &tools.module_code) == Shown::Ours);
+    let is_here = attempt.order.as_ref().map(|read| shown(read, attempt, active, &tools.module_code) == Presence::Ours);
     // Before this shop's own result: a request too many is served without effect.
     if let (Some(true), Some(order), Leave::Served) = (is_here, attempt.intent.order, leave) {
         clear_elsewhere(tools, active, attempt, outcome, order).await?;
@@ -290,7 +290,7 @@ async fn note_requests(
     let (intent, served, wanted) = (&attempt.intent, *leave == Leave::Served, attempt.requested());
     // What may still arrive at MeaSoft is looked for when it can no longer be under way.
     let late = attempt.late_until.filter(|until| until > now && served);
-    if let Some(until) = late.filter(|_| !is_planted(Bug::LateWriteForgotten)) {
+    if let Some(until) = late.filter(|_| !is_mutant(Mutant::LateWriteForgotten)) {
         tx.ask_to_verify(intent, until, *now).await?;
     }
     let has_left = attempt.is_withdrawn() || is_here == Some(false);

@@ -15,7 +15,7 @@ use shared::retailcrm::wire::tracking::{MAX_UPDATES, TrackingEntry, TrackingUpda
 
 use crate::order::attempt::Attempt;
 use crate::order::confidential;
-use crate::order::decide::Shown;
+use crate::order::decide::Presence;
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 use crate::vendor::references::References;
@@ -73,7 +73,7 @@ pub struct Whose<'a> {
 }
 
 /// Whose the order is now.
-pub fn shown(order: &Order, attempt: &Attempt, active: &ActiveIntegration, module_code: &str) -> Shown {
+pub fn shown(order: &Order, attempt: &Attempt, active: &ActiveIntegration, module_code: &str) -> Presence {
     let claim = Whose {
         candidates: &attempt.intent.candidates,
         known_type: attempt.delivery.as_ref().map(|d| d.delivery_type.as_str()),
@@ -82,25 +82,25 @@ pub fn shown(order: &Order, attempt: &Attempt, active: &ActiveIntegration, modul
     whose(order, &claim, active, module_code)
 }
 
-pub fn whose(order: &Order, claim: &Whose<'_>, active: &ActiveIntegration, module_code: &str) -> Shown {
+pub fn whose(order: &Order, claim: &Whose<'_>, active: &ActiveIntegration, module_code: &str) -> Presence {
     let settings = &active.integration.settings;
     let code = order.delivery.code.as_deref();
     if code.is_some_and(|code| settings.delivery_types.iter().any(|t| t == code)) {
-        return Shown::Ours;
+        return Presence::Ours;
     }
     if let Some(instance) = order.delivery.integration_code.as_deref() {
-        return if instance == active.integration.code(module_code) { Shown::Ours } else { Shown::Elsewhere };
+        return if instance == active.integration.code(module_code) { Presence::Ours } else { Presence::Elsewhere };
     }
     // RetailCRM ties the type to no module: what the shop's own trigger and our ledger say.
     let named = claim.candidates.iter().filter(|c| c.integration == active.id()).map(|c| c.delivery_type.as_str());
     let known = claim.known_type.filter(|t| !t.is_empty());
     let mut types = named.chain(known).peekable();
     match (code, types.peek().is_some()) {
-        (Some(code), true) if types.any(|t| t == code) => Shown::Ours,
-        (_, true) => Shown::Elsewhere,
+        (Some(code), true) if types.any(|t| t == code) => Presence::Ours,
+        (_, true) => Presence::Elsewhere,
         // Nothing says what our types are: the key of the trigger is all there is.
-        _ if settings.delivery_types.is_empty() && !claim.cancel && code.is_some() => Shown::Ours,
-        _ => Shown::Elsewhere,
+        _ if settings.delivery_types.is_empty() && !claim.cancel && code.is_some() => Presence::Ours,
+        _ => Presence::Elsewhere,
     }
 }
 
@@ -204,7 +204,7 @@ pub async fn write_back(tools: &Tools, active: &ActiveIntegration, references: &
         let Some(id) = attempt.delivery.as_ref().map(|d| d.crm_order) else { continue };
         let Some(written) = reports.get(&id) else { continue };
         match orders.get(&id) {
-            Some(order) if shown(order, attempt, active, &tools.module_code) == Shown::Ours => {
+            Some(order) if shown(order, attempt, active, &tools.module_code) == Presence::Ours => {
                 attempt.began = true;
                 if order.delivery.data.external_id.as_deref() != Some(written.external_id.as_str())
                     && let Err(error) = write_id(active, order, &written.external_id).await
@@ -250,7 +250,7 @@ async fn track(
 fn report_of(attempt: &Attempt, tools: &Tools, active: &ActiveIntegration) -> Option<(CrmOrderId, CrmWritten)> {
     let d = attempt.delivery.as_ref()?;
     let order = attempt.order.as_ref()?;
-    if shown(order, attempt, active, &tools.module_code) != Shown::Ours {
+    if shown(order, attempt, active, &tools.module_code) != Presence::Ours {
         return None;
     }
     let unreported = d.state.is_placed() && d.crm_written.error.is_none() && !is_reported(d, active);

@@ -3,7 +3,7 @@
 
 use shared::domain::{CrmOrderId, Kopecks};
 use shared::message::GiveUp;
-use shared::planted::{Bug, is_planted};
+use shared::mutant::{Mutant, is_mutant};
 use shared::reason;
 use shared::store::dead_letters::name_orders;
 use shared::store::intents::RequestKind;
@@ -82,7 +82,7 @@ pub fn resolve(asked: Asked<'_>, bearers: &[Bearer]) -> Resolved {
         _ if exact.is_empty() => other,
         _ => exact,
     };
-    let bearers = if is_planted(Bug::NumberTakenForOrder) { bearers.into_iter().take(1).collect() } else { bearers };
+    let bearers = if is_mutant(Mutant::NumberTakenForOrder) { bearers.into_iter().take(1).collect() } else { bearers };
     if let [only] = bearers[..] {
         let share = Share { order: only.order, wants: asked.wants.to_vec(), with_declared: true };
         return Resolved { shares: vec![share], ..Resolved::default() };
@@ -127,7 +127,7 @@ fn which(asked: Asked<'_>, concerned: &[&Bearer]) -> Vec<CrmOrderId> {
     let declared = asked.declared.filter(|_| !asked.several);
     let costs_so = |b: &Bearer| declared.is_some_and(|declared| b.total == declared);
     let placed_of_that_sum = of(&|b| !is_open(b) && costs_so(b));
-    if asked.by_status && concerned.len() > 1 && !is_planted(Bug::DraftSent) {
+    if asked.by_status && concerned.len() > 1 && !is_mutant(Mutant::DraftSent) {
         // What the shop does not mean to send, no sum makes a parcel of.
         let to_be_sent = of(&|b| b.to_be_sent);
         return if to_be_sent.is_empty() { placed_of_that_sum } else { to_be_sent };

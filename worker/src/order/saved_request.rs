@@ -46,7 +46,7 @@ pub struct SavedRequest {
     pub packages: Vec<SavedPackage>,
     /// What REST showed when the saved request was first read beside it. `None`: a `save` that
     /// nobody has worked on yet.
-    pub seen: Option<Seen>,
+    pub seen: Option<RestMarks>,
     /// The request as it came, sealed.
     pub request: Option<String>,
     pub saved_at: Option<Timestamp>,
@@ -70,7 +70,7 @@ pub struct SavedPackage {
 /// Marks of what REST showed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Seen {
+pub struct RestMarks {
     pub order: String,
     pub tariff: Option<String>,
     pub point: Option<String>,
@@ -227,8 +227,8 @@ impl SavedRequest {
     }
 }
 
-fn seen(order: &Order) -> Seen {
-    Seen {
+fn seen(order: &Order) -> RestMarks {
+    RestMarks {
         order: order_mark(order),
         tariff: given(order.delivery.data.tariff.as_deref()),
         point: given(order.delivery.data.pickuppoint_id.as_deref()),

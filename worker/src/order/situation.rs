@@ -6,11 +6,11 @@ use jiff::{Timestamp, ToSpan, ZonedDateTime};
 use shared::domain::Delivery;
 use shared::domain::delivery::DeliveryState as S;
 use shared::message::GiveUp;
-use shared::planted::{Bug, is_planted};
+use shared::mutant::{Mutant, is_mutant};
 use shared::reason;
 
 use crate::order::attempt::Attempt;
-use crate::order::decide::{Decision, Known, Shown, Situation, decide};
+use crate::order::decide::{Decision, Known, Presence, Situation, decide};
 use crate::order::report::{self, shown};
 use crate::order::request;
 use crate::tools::Tools;
@@ -25,8 +25,8 @@ pub(crate) fn next(
 ) -> Decision {
     let shown = match &attempt.order {
         // RetailCRM said so itself; the order's type, or its absence, says nothing more.
-        _ if attempt.is_withdrawn() => Shown::Elsewhere,
-        None => Shown::NotFound,
+        _ if attempt.is_withdrawn() => Presence::Elsewhere,
+        None => Presence::NotFound,
         Some(order) => shown(order, attempt, active, &tools.module_code),
     };
     bring_up_to_date(attempt, shown, active, references);
@@ -56,9 +56,9 @@ pub(crate) fn next(
 }
 
 /// What RetailCRM shows goes into the ledger's row, and what MeaSoft should hold is worked out.
-fn bring_up_to_date(attempt: &mut Attempt, shown: Shown, active: &ActiveIntegration, references: &References) {
+fn bring_up_to_date(attempt: &mut Attempt, shown: Presence, active: &ActiveIntegration, references: &References) {
     let (Some(order), Some(d)) = (&attempt.order, &mut attempt.delivery) else { return };
-    if shown == Shown::Ours {
+    if shown == Presence::Ours {
         order.number.as_str().clone_into(&mut d.number);
         d.site.clone_from(&order.site);
         if let Some(code) = order.delivery.code.clone() {
@@ -75,7 +75,7 @@ fn bring_up_to_date(attempt: &mut Attempt, shown: Shown, active: &ActiveIntegrat
 /// (protocols/measoft.md#duplicates): what was sent in an earlier one is looked up first.
 fn mark_unsure(attempt: &mut Attempt, now: Timestamp) {
     let Some(d) = &mut attempt.delivery else { return };
-    if is_planted(Bug::ResentUnseen) && d.state.needs_lookup() {
+    if is_mutant(Mutant::ResentUnseen) && d.state.needs_lookup() {
         d.state = S::Planned;
     }
     let year = |at: Timestamp| ZonedDateTime::new(at.checked_add(3.hours()).unwrap_or(at), TimeZone::UTC).year();
@@ -100,7 +100,7 @@ fn known(d: &Delivery, attempt: &Attempt, active: &ActiveIntegration) -> Known {
         state: d.state,
         cancelled_by_us: d.cancelled_by_us,
         same,
-        shown_before: same || (only_declared && !is_planted(Bug::DeclaredPassesForChange)),
+        shown_before: same || (only_declared && !is_mutant(Mutant::DeclaredPassesForChange)),
         written_back: report::is_reported(d, active),
         shows_error: d.crm_written.error.is_some(),
     }
@@ -111,6 +111,6 @@ fn foreign(attempt: &Attempt) -> Option<String> {
     let never_ours = attempt.delivery.as_ref().is_none_or(|d| {
         d.generation == 1 && d.sent_at.is_none() && !d.cancelled_by_us && d.crm_written.external_id.is_empty()
     });
-    let seen = never_ours && !is_planted(Bug::HandOverUnseen);
+    let seen = never_ours && !is_mutant(Mutant::HandOverUnseen);
     attempt.order.as_ref().filter(|_| seen).and_then(report::foreign)
 }

@@ -4,7 +4,7 @@ use jiff::{Timestamp, ToSpan};
 use shared::domain::Delivery;
 use shared::domain::delivery::{DeliveryState as S, Event, Phase};
 use shared::measoft::StatusRow;
-use shared::planted::{Bug, is_planted};
+use shared::mutant::{Mutant, is_mutant};
 
 use crate::order::attempt::Attempt;
 use crate::order::recognise::{is_cancelled_by_client, item_codes};
@@ -74,5 +74,5 @@ pub(crate) fn cancelled(d: &mut Delivery) {
 
 /// We asked MeaSoft to cancel it. In state `created` it is not known yet whether it did.
 pub(crate) fn mark_cancel(d: &mut Delivery) {
-    d.cancelled_by_us = !is_planted(Bug::CancelForgotten);
+    d.cancelled_by_us = !is_mutant(Mutant::CancelForgotten);
 }

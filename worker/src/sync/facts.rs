@@ -24,7 +24,7 @@ pub struct Event {
 /// A snapshot of one order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Facts {
+pub struct OrderSnapshot {
     pub orderno: Option<String>,
     pub ordercode: Option<String>,
     /// All statuses the snapshot shows, oldest first, and at the end the one that MeaSoft holds
@@ -43,7 +43,7 @@ pub struct Facts {
     pub unreadable: Vec<String>,
 }
 
-impl Facts {
+impl OrderSnapshot {
     pub fn of(row: &StatusRow) -> Self {
         let current = row.status.as_ref();
         Self {
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use crate::testing::{at, status, status_row};
 
-    fn codes(facts: &Facts) -> Vec<&str> {
+    fn codes(facts: &OrderSnapshot) -> Vec<&str> {
         facts.events.iter().map(|e| e.code.as_str()).collect()
     }
 
@@ -153,32 +153,32 @@ mod tests {
     fn history_and_present_status_make_one_ascending_list() {
         let mut row = status_row("A-1", "DELIVERY", 30);
         row.history = vec![status("DELIVERY", 30), status("ACCEPTED", 20), status("NEW", 10)];
-        assert_eq!(codes(&Facts::of(&row)), ["NEW", "ACCEPTED", "DELIVERY"]);
+        assert_eq!(codes(&OrderSnapshot::of(&row)), ["NEW", "ACCEPTED", "DELIVERY"]);
         row.history.reverse();
-        assert_eq!(codes(&Facts::of(&row)), ["NEW", "ACCEPTED", "DELIVERY"]);
+        assert_eq!(codes(&OrderSnapshot::of(&row)), ["NEW", "ACCEPTED", "DELIVERY"]);
         row.history.clear();
-        assert_eq!(codes(&Facts::of(&row)), ["DELIVERY"]);
+        assert_eq!(codes(&OrderSnapshot::of(&row)), ["DELIVERY"]);
     }
 
     #[test]
     fn records_of_one_second_keep_the_order_of_the_list() {
         let mut row = status_row("A-1", "DELIVERY", 10);
         row.history = vec![status("AWAITING_SYNC", 10), status("NEW", 10), status("DELIVERY", 10)];
-        assert_eq!(codes(&Facts::of(&row)), ["AWAITING_SYNC", "NEW", "DELIVERY"]);
+        assert_eq!(codes(&OrderSnapshot::of(&row)), ["AWAITING_SYNC", "NEW", "DELIVERY"]);
     }
 
     #[test]
     fn a_status_that_came_back_later_is_another_one() {
         let mut row = status_row("A-1", "DELIVERY", 40);
         row.history = vec![status("DELIVERY", 20), status("DATECHANGE", 30), status("DELIVERY", 40)];
-        assert_eq!(codes(&Facts::of(&row)), ["DELIVERY", "DATECHANGE", "DELIVERY"]);
+        assert_eq!(codes(&OrderSnapshot::of(&row)), ["DELIVERY", "DATECHANGE", "DELIVERY"]);
     }
 
     #[test]
     fn what_measoft_holds_for_present_comes_last_though_its_record_is_the_older_one() {
         let mut row = status_row("A-1", "COMPLETE", 30);
         row.history = vec![status("DELIVERY", 20), status("COMPLETE", 30), status("COURIERDELIVERED", 40)];
-        let facts = Facts::of(&row);
+        let facts = OrderSnapshot::of(&row);
         assert_eq!(codes(&facts), ["DELIVERY", "COURIERDELIVERED", "COMPLETE"]);
         assert!(facts.is_closed());
     }
@@ -187,24 +187,24 @@ mod tests {
     fn an_unknown_code_hides_nothing_that_is_understood() {
         let mut row = status_row("A-1", "SOMETHING_NEW", 50);
         row.history = vec![status("COMPLETE", 40), status("SOMETHING_NEW", 50)];
-        let facts = Facts::of(&row);
+        let facts = OrderSnapshot::of(&row);
         assert_eq!(facts.present().map(|e| e.code.as_str()), Some("SOMETHING_NEW"));
         assert_eq!(facts.understood().map(|e| e.code.as_str()), Some("COMPLETE"));
         assert!(facts.is_closed());
         row.history.clear();
-        assert_eq!(Facts::of(&row).understood(), None);
-        assert!(!Facts::of(&row).is_closed());
+        assert_eq!(OrderSnapshot::of(&row).understood(), None);
+        assert!(!OrderSnapshot::of(&row).is_closed());
     }
 
     #[test]
     fn who_took_the_order_is_not_kept_but_why_it_failed_is() {
         let mut row = status_row("A-1", "COMPLETE", 10);
         row.deliveredto = Some("Петрова А. С.".into());
-        let kept = serde_json::to_string(&Facts::of(&row)).expect("json");
+        let kept = serde_json::to_string(&OrderSnapshot::of(&row)).expect("json");
         assert!(!kept.contains("Петрова"), "{kept}");
         row.status = Some(status("CANCELED", 10));
         row.deliveredto = Some("Отказ от заказа".into());
-        assert_eq!(Facts::of(&row).reason.as_deref(), Some("Отказ от заказа"));
+        assert_eq!(OrderSnapshot::of(&row).reason.as_deref(), Some("Отказ от заказа"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use shared::crypto::sha256_hex;
 use shared::measoft::Row;
 use shared::store::status_stream::{NewRow, Owner, RowState};
 
-use crate::sync::facts::{self, Facts};
+use crate::sync::facts::{self, OrderSnapshot};
 
 /// Why a row of a segment that no release can read is set aside.
 const UNREADABLE: &str = "the stored row cannot be read";
@@ -16,22 +16,22 @@ const UNREADABLE: &str = "the stored row cannot be read";
 /// What is kept of a row before anybody knows whose it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Kept {
+pub(crate) struct StoredRow {
     mark: String,
     pub(crate) orderno: Option<String>,
     ordercode: Option<String>,
     /// Why it is set aside.
     why: Option<String>,
-    /// [`Facts`] as JSON.
+    /// [`OrderSnapshot`] as JSON.
     #[serde(skip)]
     facts: Option<String>,
 }
 
-impl Kept {
+impl StoredRow {
     pub(crate) fn of(row: &Row) -> Self {
         match row {
             Ok(row) => {
-                let facts = Facts::of(row);
+                let facts = OrderSnapshot::of(row);
                 Self {
                     mark: facts::mark(row),
                     facts: Some(serde_json::to_string(&facts).expect("facts serialise")),
@@ -109,7 +109,7 @@ pub(crate) fn write(rows: impl Iterator<Item = Row>) -> Vec<(usize, String)> {
     while rows.peek().is_some() {
         let (mut text, mut count) = (Vec::new(), 0);
         for row in rows.by_ref().take(ROWS) {
-            let kept = Kept::of(&row);
+            let kept = StoredRow::of(&row);
             serde_json::to_writer(&mut text, &kept).expect("four texts serialise");
             text.push(b'\n');
             text.extend_from_slice(kept.facts.unwrap_or_default().as_bytes());
@@ -123,15 +123,19 @@ pub(crate) fn write(rows: impl Iterator<Item = Row>) -> Vec<(usize, String)> {
 
 /// The rows of a text, in its order and as many as were written. One that cannot be read is
 /// set aside with its reason.
-pub(crate) fn read(text: &str) -> Vec<Kept> {
+pub(crate) fn read(text: &str) -> Vec<StoredRow> {
     let mut lines = text.lines();
     let mut rows = Vec::new();
     while let Some(head) = lines.next() {
         let facts = lines.next().filter(|facts| !facts.is_empty()).map(str::to_owned);
-        let kept = serde_json::from_str(head).ok().filter(|kept: &Kept| !kept.mark.is_empty());
+        let kept = serde_json::from_str(head).ok().filter(|kept: &StoredRow| !kept.mark.is_empty());
         rows.push(match kept {
-            Some(kept) => Kept { facts, ..kept },
-            None => Kept { mark: sha256_hex(head.as_bytes()), why: Some(UNREADABLE.to_owned()), ..Kept::default() },
+            Some(kept) => StoredRow { facts, ..kept },
+            None => StoredRow {
+                mark: sha256_hex(head.as_bytes()),
+                why: Some(UNREADABLE.to_owned()),
+                ..StoredRow::default()
+            },
         });
     }
     rows
@@ -159,7 +163,7 @@ mod tests {
         let mut odd = status_row("A \"1\"\n", "CANCELED", 10);
         odd.deliveredto = Some("Отказ:\nне подошёл цвет\u{2028}".into());
         let rows = [Ok(odd), poison("A-2"), Ok(status_row("A-3", "COMPLETE", 20))];
-        assert_eq!(read(&whole(&rows)), rows.iter().map(Kept::of).collect::<Vec<_>>());
+        assert_eq!(read(&whole(&rows)), rows.iter().map(StoredRow::of).collect::<Vec<_>>());
         assert!(read("").is_empty());
         let many = vec![rows[0].clone(); ROWS * 2 + 3];
         let written = write(many.iter().cloned());
@@ -174,7 +178,7 @@ mod tests {
         let (_, rest) = text.split_once('\n').expect("lines");
         let read = read(&format!("{{\"mark\":7}}\n{rest}"));
         assert_eq!(read.len(), 2);
-        assert_eq!(read[1], Kept::of(&rows[1]));
+        assert_eq!(read[1], StoredRow::of(&rows[1]));
         let row = read[0].clone().owned(&HashMap::new());
         assert_eq!((row.state, row.why.as_deref()), (RowState::Parked, Some(UNREADABLE)));
         assert!(!row.mark.is_empty());
@@ -189,10 +193,10 @@ mod tests {
             orderno: "A-1".to_owned(),
             ordercode: None,
         };
-        let ours = Kept::of(&row).owned(&by_number(vec![owner]));
+        let ours = StoredRow::of(&row).owned(&by_number(vec![owner]));
         assert_eq!((ours.state, ours.delivery), (RowState::Pending, Some((DeliveryId(7), IntegrationId(1)))));
         assert!(ours.facts.is_some());
-        let foreign = Kept::of(&row).owned(&HashMap::new());
+        let foreign = StoredRow::of(&row).owned(&HashMap::new());
         assert_eq!((foreign.state, foreign.facts), (RowState::Foreign, None));
         assert_eq!(ours.mark, foreign.mark);
     }

@@ -475,7 +475,7 @@ async fn an_order_whose_key_may_not_write_is_placed_and_told_of_by_a_letter() {
 
 #[tokio::test]
 async fn a_side_field_that_could_not_be_read_is_noted_and_holds_nothing_up() {
-    use crate::sync::{apply, facts::Facts};
+    use crate::sync::{apply, facts::OrderSnapshot};
     use shared::store::journal::Search;
     let world = World::with(both).await;
     let order = world.place("A-1").await;
@@ -485,7 +485,7 @@ async fn a_side_field_that_could_not_be_read_is_noted_and_holds_nothing_up() {
     // As if the row had come with a weight of «н/д».
     let row = world.store().db.fetch_one("SELECT id, facts FROM status_rows WHERE state = 'pending'", vec![]).await;
     let row = row.expect("read").expect("a row");
-    let mut facts: Facts = serde_json::from_str(&row.text("facts").expect("facts")).expect("facts");
+    let mut facts: OrderSnapshot = serde_json::from_str(&row.text("facts").expect("facts")).expect("facts");
     facts.unreadable = vec!["weight".to_owned()];
     let text = serde_json::to_string(&facts).expect("json");
     let sql = format!("UPDATE status_rows SET facts = '{text}' WHERE id = {}", row.int("id").expect("id"));

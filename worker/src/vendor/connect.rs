@@ -9,7 +9,7 @@ use shared::store::Store;
 use shared::store::journal::{Entry, Journal, What};
 use shared::telemetry::Metrics;
 use shared::telemetry::metrics::{CallResult, CrmOp, MeasoftOp};
-use shared::vendor::{Exchange, ExchangeTap};
+use shared::vendor::{Exchange, ExchangeObserver};
 use shared::{measoft, retailcrm};
 
 use crate::vendor::crm_rate::Rates;
@@ -64,8 +64,11 @@ impl Connect for Clients {
         if !account.is_safe_to_call() {
             return Err("the MeaSoft URL must be https (plain http only on this machine)".to_owned());
         }
-        let tap =
-            Arc::new(Tap { integration: integration.id, journal: self.journal.clone(), metrics: self.metrics.clone() });
+        let tap = Arc::new(JournalObserver {
+            integration: integration.id,
+            journal: self.journal.clone(),
+            metrics: self.metrics.clone(),
+        });
         let mut courier = measoft::MeasoftClient::new(self.courier.clone(), account, tap.clone());
         if let Some(patience) = self.patience {
             let timeouts = measoft::Timeouts { call: patience, long: patience, ..measoft::Timeouts::default() };
@@ -80,13 +83,13 @@ impl Connect for Clients {
 }
 
 /// Writes what passes by.
-struct Tap {
+struct JournalObserver {
     integration: IntegrationId,
     journal: Journal,
     metrics: Arc<Metrics>,
 }
 
-impl Tap {
+impl JournalObserver {
     /// An entry of the journal, but for whom it is about and its bodies.
     fn entry<Op: std::fmt::Display, About>(
         &self,
@@ -106,7 +109,7 @@ impl Tap {
     }
 }
 
-impl ExchangeTap<measoft::Exchange> for Tap {
+impl ExchangeObserver<measoft::Exchange> for JournalObserver {
     fn exchange(&self, e: measoft::Exchange) {
         if let Some(op) = measoft_op(&e) {
             self.metrics.measoft_request(op, call_result(e.outcome), e.duration);
@@ -130,7 +133,7 @@ impl ExchangeTap<measoft::Exchange> for Tap {
     }
 }
 
-impl ExchangeTap<retailcrm::Exchange> for Tap {
+impl ExchangeObserver<retailcrm::Exchange> for JournalObserver {
     fn exchange(&self, e: retailcrm::Exchange) {
         if let Some(op) = CrmOp::parse(e.op.as_str()) {
             self.metrics.crm_request(op, call_result(e.outcome));

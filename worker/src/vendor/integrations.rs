@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_millis(900);
 
 /// What became of an integration.
 #[derive(Clone)]
-pub enum Found {
+pub enum Availability {
     Active(ActiveIntegration),
     /// Its commands wait.
     Paused,
@@ -25,14 +25,14 @@ pub enum Found {
     Unknown,
 }
 
-struct Seen {
+struct KnownIntegration {
     version: i64,
     active: bool,
     connected: Result<ActiveIntegration, String>,
 }
 
 /// Tells every shop which others are of its RetailCRM account.
-fn relate(seen: &mut HashMap<IntegrationId, Seen>) {
+fn relate(seen: &mut HashMap<IntegrationId, KnownIntegration>) {
     let integrations = seen.values().filter_map(|seen| seen.connected.as_ref().ok());
     let accounts: Vec<(IntegrationId, Access)> =
         integrations.map(|connected| (connected.id(), Access::of(&connected.integration))).collect();
@@ -48,7 +48,7 @@ fn relate(seen: &mut HashMap<IntegrationId, Seen>) {
 pub struct ActiveIntegrations {
     store: Store,
     connect: Arc<dyn Connect>,
-    seen: Arc<RwLock<HashMap<IntegrationId, Seen>>>,
+    seen: Arc<RwLock<HashMap<IntegrationId, KnownIntegration>>>,
     stamp: Arc<RwLock<Option<Stamp>>>,
 }
 
@@ -74,7 +74,7 @@ impl ActiveIntegrations {
             if let Err(why) = &connected {
                 tracing::error!(integration = id.0, why, "integration cannot be worked for");
             }
-            seen.insert(id, Seen { version, active, connected });
+            seen.insert(id, KnownIntegration { version, active, connected });
         }
         relate(&mut seen);
         *self.stamp.write().expect("never poisoned") = Some(stamp);
@@ -92,11 +92,13 @@ impl ActiveIntegrations {
         self.open(integration)
     }
 
-    pub fn find(&self, id: IntegrationId) -> Found {
+    pub fn find(&self, id: IntegrationId) -> Availability {
         match self.seen.read().expect("never poisoned").get(&id) {
-            None => Found::Unknown,
-            Some(Seen { active: true, connected: Ok(connected), .. }) => Found::Active(connected.clone()),
-            Some(_) => Found::Paused,
+            None => Availability::Unknown,
+            Some(KnownIntegration { active: true, connected: Ok(connected), .. }) => {
+                Availability::Active(connected.clone())
+            }
+            Some(_) => Availability::Paused,
         }
     }
 

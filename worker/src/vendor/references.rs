@@ -206,7 +206,7 @@ impl References {
 }
 
 /// Lists, when they were read, and for which version of the integration.
-type Kept = (Arc<References>, Timestamp, i64);
+type CachedLists = (Arc<References>, Timestamp, i64);
 
 /// The turn to read one integration's lists, and how the last reading failed.
 type Turn = Arc<tokio::sync::Mutex<Option<(CrmError, Timestamp)>>>;
@@ -215,7 +215,7 @@ type Turn = Arc<tokio::sync::Mutex<Option<(CrmError, Timestamp)>>>;
 /// batch of new orders does not ask twice; nobody waits for another integration's.
 #[derive(Default)]
 pub struct ReferenceCache {
-    kept: Mutex<HashMap<IntegrationId, Kept>>,
+    kept: Mutex<HashMap<IntegrationId, CachedLists>>,
     turns: Mutex<HashMap<IntegrationId, Turn>>,
 }
 

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use proptest::strategy::Strategy as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
-use shared::planted::{Bug, plant};
+use shared::mutant::{Mutant, become_mutant};
 
 use crate::history::History;
 
@@ -92,10 +92,10 @@ fn no_history_breaks_the_protocol() {
 }
 
 /// What the model is worth: it finds a bug that was put there on purpose.
-fn finds(bug: Bug, signs: &[&str]) {
-    plant(Some(bug));
+fn finds(bug: Mutant, signs: &[&str]) {
+    become_mutant(Some(bug));
     let found = first_failure(1, 300, 0);
-    plant(None);
+    become_mutant(None);
     let (seed, story) = found.unwrap_or_else(|| panic!("300 histories do not show {bug:?}"));
     let broken = story.lines().next().unwrap_or_default();
     assert!(signs.iter().any(|sign| broken.contains(sign)), "seed {seed} shows something else than {bug:?}: {story}");
@@ -103,75 +103,75 @@ fn finds(bug: Bug, signs: &[&str]) {
 
 #[test]
 fn a_dropped_fence_check_is_found() {
-    finds(Bug::FenceUnchecked, &["the ledger says", "after its lease was lost", "dead letter"]);
+    finds(Mutant::FenceUnchecked, &["the ledger says", "after its lease was lost", "dead letter"]);
 }
 
 #[test]
 fn a_resend_without_a_look_up_is_found() {
-    finds(Bug::ResentUnseen, &["without a look-up"]);
+    finds(Mutant::ResentUnseen, &["without a look-up"]);
 }
 
 #[test]
 fn a_number_taken_for_an_order_is_found() {
-    finds(Bug::NumberTakenForOrder, &["MeaSoft has nothing", "it left and was cancelled"]);
+    finds(Mutant::NumberTakenForOrder, &["MeaSoft has nothing", "it left and was cancelled"]);
 }
 
 #[test]
 fn a_forgotten_end_is_found() {
-    finds(Bug::TombstoneForgotten, &["a second shipment", "conflict"]);
+    finds(Mutant::TombstoneForgotten, &["a second shipment", "conflict"]);
 }
 
 #[test]
 fn an_age_that_counts_pauses_is_found() {
-    finds(Bug::AgeInherited, &["an unexplained dead letter: expired"]);
+    finds(Mutant::AgeInherited, &["an unexplained dead letter: expired"]);
 }
 
 #[test]
 fn a_number_used_twice_is_found() {
-    finds(Bug::NumberUnchecked, &["at integration"]);
+    finds(Mutant::NumberUnchecked, &["at integration"]);
 }
 
 #[test]
 fn an_order_shipped_after_another_integration_is_found() {
-    finds(Bug::HandOverUnseen, &["which another integration handed over, ships again"]);
+    finds(Mutant::HandOverUnseen, &["which another integration handed over, ships again"]);
 }
 
 #[test]
 fn older_facts_after_newer_ones_are_found() {
-    finds(Bug::OlderFactsGoOn, &["its payment is marked paid without a word"]);
+    finds(Mutant::OlderFactsGoOn, &["its payment is marked paid without a word"]);
 }
 
 #[test]
 fn a_sum_overwritten_by_an_old_row_is_found() {
-    finds(Bug::StaleFigures, &["to collect, MeaSoft has"]);
+    finds(Mutant::StaleFigures, &["to collect, MeaSoft has"]);
 }
 
 #[test]
 fn a_late_edit_or_cancel_that_nobody_looks_for_is_found() {
-    finds(Bug::LateWriteForgotten, &["MeaSoft"]);
+    finds(Mutant::LateWriteForgotten, &["MeaSoft"]);
 }
 
 #[test]
 fn a_forgotten_cancel_mark_is_found() {
-    finds(Bug::CancelForgotten, &["MeaSoft has nothing", "not_delivered, MeaSoft has []"]);
+    finds(Mutant::CancelForgotten, &["MeaSoft has nothing", "not_delivered, MeaSoft has []"]);
 }
 
 #[test]
 fn a_draft_that_is_sent_for_another_is_found() {
-    finds(Bug::DraftSent, &["a draft, whose number another order has", "an unexplained dead letter"]);
+    finds(Mutant::DraftSent, &["a draft, whose number another order has", "an unexplained dead letter"]);
 }
 
 #[test]
 fn a_meaning_that_is_believed_at_the_first_reading_is_found() {
-    finds(Bug::AmbiguityBelieved, &["it was sent, and MeaSoft has nothing"]);
+    finds(Mutant::AmbiguityBelieved, &["it was sent, and MeaSoft has nothing"]);
 }
 
 #[test]
 fn a_letter_that_anothers_success_closes_is_found() {
-    finds(Bug::LetterClosedByAnother, &["it was sent, and MeaSoft has nothing"]);
+    finds(Mutant::LetterClosedByAnother, &["it was sent, and MeaSoft has nothing"]);
 }
 
 #[test]
 fn a_declared_value_that_passes_for_the_change_is_found() {
-    finds(Bug::DeclaredPassesForChange, &["MeaSoft has"]);
+    finds(Mutant::DeclaredPassesForChange, &["MeaSoft has"]);
 }

@@ -29,7 +29,7 @@ use proptest::test_runner::{TestCaseError, TestError};
 use serde_json::json;
 use shared::domain::{CrmOrderId, Delivery};
 use shared::message::{Command, Envelope, Lane, decode};
-use shared::planted::{Bug, plant};
+use shared::mutant::{Mutant, become_mutant};
 use shared::retailcrm::AllowedHosts;
 use shared::store::Db;
 use shared::store::dead_letters::DeadFilter;
@@ -588,9 +588,9 @@ fn all(ground: fn() -> Ground) {
 #[test]
 fn fences_that_count_and_rows_without_their_order_are_found() {
     let search = || {
-        plant(Some(Bug::FencesCounted));
+        become_mutant(Some(Mutant::FencesCounted));
         let found = (1..400).find_map(|seed| attempt(&Ground::Memory, seed, 0).err());
-        plant(None);
+        become_mutant(None);
         found
     };
     let found = std::thread::scope(|scope| {

@@ -40,18 +40,18 @@ pub(super) struct Stage {
     pub(super) ingress: String,
     pub(super) ops: String,
     pub(super) shops: Vec<Shop>,
-    pub(super) say: Say,
+    pub(super) say: Printer,
     /// What other commands need to work on the same installation.
     pub(super) environment: PathBuf,
 }
 
 /// Progress for people; silent when a program listens.
 #[derive(Clone, Copy)]
-pub(super) struct Say {
+pub(super) struct Printer {
     json: bool,
 }
 
-impl Say {
+impl Printer {
     pub(super) fn line(self, text: &str) {
         if !self.json {
             say!("{text}");
@@ -64,7 +64,7 @@ fn free_address() -> anyhow::Result<String> {
 }
 
 pub(super) async fn set_up(args: &Demo, out: &Output, folder: PathBuf) -> anyhow::Result<Stage> {
-    let say = Say { json: out.json };
+    let say = Printer { json: out.json };
     let measoft = MeasoftSim::start(simulators::measoft::Options::default()).await?;
     let crm = RetailcrmSim::start(simulators::retailcrm::Options::default()).await?;
     let (listen, ops) = (free_address()?, free_address()?);

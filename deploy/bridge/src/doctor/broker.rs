@@ -3,7 +3,7 @@
 use shared::config::Config;
 use shared::domain::Secret;
 use shared::queue::amqp::config::AmqpConfig;
-use shared::queue::amqp::inspection::{Found, Inspected, Inspection, inspect};
+use shared::queue::amqp::inspection::{Condition, Inspected, Inspection, inspect};
 use shared::queue::amqp::refusal::Refusal;
 use shared::queue::amqp::topology::Part;
 use shared::tls_trouble::TlsTrouble;
@@ -109,7 +109,7 @@ fn version(told: Option<&str>, say: &mut Findings) {
 
 fn topology(inspection: &Inspection, prefix: &str, say: &mut Findings) {
     let all = || inspection.exchanges.iter().chain(&inspection.queues);
-    let missing: Vec<&str> = all().filter(|i| i.found == Found::Missing).map(|i| i.name.as_str()).collect();
+    let missing: Vec<&str> = all().filter(|i| i.found == Condition::Missing).map(|i| i.name.as_str()).collect();
     if !missing.is_empty() && missing.len() == all().count() {
         tell!(say, Warning: "nothing of ours exists under the prefix «{prefix}» yet"
             => "ingress, worker and scheduler declare it when they start; if they run, compare their AMQP_PREFIX and \
@@ -124,13 +124,15 @@ fn topology(inspection: &Inspection, prefix: &str, say: &mut Findings) {
     }
     for Inspected { name, found, .. } in all() {
         match found {
-            Found::Different(words) => tell!(say, Error: "{name} exists with another type or other arguments: {words}"
+            Condition::Different(words) => {
+                tell!(say, Error: "{name} exists with another type or other arguments: {words}"
                 => "nothing can be declared over it: stop the roles, let it run empty (or move its messages with a shovel), \
-                    delete it and start a worker. A policy, another release or another RETRY_RUNGS_S may have made it"),
-            Found::Unknown(words) => tell!(say, Error: "{name} cannot be looked at: {words}"
+                    delete it and start a worker. A policy, another release or another RETRY_RUNGS_S may have made it")
+            }
+            Condition::Unknown(words) => tell!(say, Error: "{name} cannot be looked at: {words}"
                 => "the user needs rights to configure, write and read names that begin with «{prefix}.» \
                     (`rabbitmqctl set_permissions`)"),
-            Found::Away(words) => {
+            Condition::Away(words) => {
                 let what = match words {
                     Some(words) => format!("{name} is there and cannot be had: {words}"),
                     None => format!("nobody answers for {name}: is the node up that it lives on?"),
@@ -139,7 +141,7 @@ fn topology(inspection: &Inspection, prefix: &str, say: &mut Findings) {
                     => "look at the nodes with `rabbitmqctl cluster_status` and start the one that is away; only what goes \
                         through this queue waits (the rpc lane: forms and printing in RetailCRM), orders go on");
             }
-            Found::Missing | Found::Fine { .. } => {}
+            Condition::Missing | Condition::Fine { .. } => {}
         }
     }
     if say.all.len() == before {
@@ -151,7 +153,7 @@ fn topology(inspection: &Inspection, prefix: &str, say: &mut Findings) {
 
 /// Messages that nobody takes.
 fn waiting(Inspected { name, found, part, .. }: &Inspected, say: &mut Findings) {
-    let Found::Fine { messages, consumers } = found else { return };
+    let Condition::Fine { messages, consumers } = found else { return };
     match part {
         _ if *messages == 0 => {}
         Some(Part::Dead) => tell!(say, Warning: "{messages} message(s) were put aside by the broker ({name})"

@@ -28,12 +28,12 @@ pub struct Facts {
     pub state: State,
     /// With a broker the job table is the outbox.
     pub with_broker: bool,
-    pub kept: Kept,
+    pub kept: Contents,
 }
 
 /// What is read in a database that is good.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct Contents {
     /// Since when the oldest due message of the job table has been due.
     pub oldest_job: Option<Timestamp>,
     /// Letters whose replay waits for its turn, and when the next one's comes.
@@ -78,7 +78,7 @@ pub async fn gather(config: &Config, clock: Clock) -> (Facts, Option<Store>) {
     let (state, store) = open(config, clock).await;
     let kept = match &store {
         Some(store) => read(store).await,
-        None => Kept::default(),
+        None => Contents::default(),
     };
     (Facts { database, is_sqlite, state, with_broker: config.amqp_url.is_some(), kept }, store)
 }
@@ -104,9 +104,9 @@ async fn open(config: &Config, clock: Clock) -> (State, Option<Store>) {
     }
 }
 
-async fn read(store: &Store) -> Kept {
+async fn read(store: &Store) -> Contents {
     let replays = store.waiting_replays().await.unwrap_or_default();
-    Kept {
+    Contents {
         oldest_job: store.oldest_waiting_job().await.ok().flatten(),
         replays: replays.first().map(|next| (replays.len(), next.due)),
         takeover: store.last_takeover().await.ok().flatten(),
@@ -233,7 +233,7 @@ fn is_lately(at: Timestamp, now: Timestamp) -> bool {
 }
 
 /// What processes have noted of the broker's queues.
-fn notes_of_the_broker(kept: &Kept, now: Timestamp) -> Vec<Finding> {
+fn notes_of_the_broker(kept: &Contents, now: Timestamp) -> Vec<Finding> {
     let mut say = Findings::of(Area::Broker);
     for PolicyNote { queue, reason, count, last } in kept.policies.iter().filter(|note| is_lately(note.last, now)) {
         let policy = bridge_worker::consume::dead_letters::policy_of(reason).unwrap_or("a limit");

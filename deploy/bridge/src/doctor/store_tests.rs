@@ -4,9 +4,9 @@ use jiff::{Timestamp, ToSpan};
 use shared::store::promotion::Window;
 
 use super::finding::{Finding, Level};
-use super::store::{Facts, Kept, State, judge};
+use super::store::{Contents, Facts, State, judge};
 
-fn facts(kept: Kept) -> Facts {
+fn facts(kept: Contents) -> Facts {
     let state = State::Good { found: 8, newest: 8 };
     Facts { database: "PostgreSQL".to_owned(), is_sqlite: false, state, with_broker: true, kept }
 }
@@ -24,7 +24,7 @@ fn said(facts: &Facts, now: Timestamp) -> Vec<Finding> {
 fn a_takeover_is_told_with_its_window_and_what_to_do_for_three_days() {
     let now = at("2026-11-28T12:00:00Z");
     let window = Window { from: at("2026-11-28T11:59:51Z"), until: at("2026-11-28T12:00:00Z") };
-    let after = facts(Kept { takeover: Some(window), ..Kept::default() });
+    let after = facts(Contents { takeover: Some(window), ..Contents::default() });
     let found = said(&after, now);
     let [finding] = &found[..] else { panic!("{found:?}") };
     assert_eq!(finding.level, Level::Warning);
@@ -37,13 +37,13 @@ fn a_takeover_is_told_with_its_window_and_what_to_do_for_three_days() {
     }
     assert_eq!(said(&after, now + 71.hours()), found);
     assert_eq!(said(&after, now + 72.hours()), []);
-    assert_eq!(said(&facts(Kept::default()), now), []);
+    assert_eq!(said(&facts(Contents::default()), now), []);
 }
 
 #[test]
 fn a_standby_that_confirms_nothing_is_told_with_what_200_is_worth_then() {
     let now = at("2026-11-28T12:00:00Z");
-    let found = said(&facts(Kept { replicates_behind: true, ..Kept::default() }), now);
+    let found = said(&facts(Contents { replicates_behind: true, ..Contents::default() }), now);
     let [finding] = &found[..] else { panic!("{found:?}") };
     assert_eq!(finding.level, Level::Warning);
     assert!(finding.what.contains("asynchronously") && finding.what.contains("a 200 is worth"), "{}", finding.what);

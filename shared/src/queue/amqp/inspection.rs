@@ -47,11 +47,11 @@ pub struct Inspected {
     pub name: String,
     /// What the queue is for; `None` for exchanges and delay rungs.
     pub part: Option<Part>,
-    pub found: Found,
+    pub found: Condition,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum Condition {
     /// There, with the arguments we need.
     Fine {
         messages: u32,
@@ -100,7 +100,7 @@ pub async fn inspect(config: &AmqpConfig) -> Inspection {
         Ok(Ok(confirmed)) => inspection.blocked = !confirmed || connection.status().blocked(),
         Ok(Err((right, error))) if reply_code(&error) == Some(ACCESS_REFUSED) => {
             let words = match refused(&error) {
-                Found::Unknown(words) => words,
+                Condition::Unknown(words) => words,
                 _ => error.to_string(),
             };
             inspection.forbidden = Some((right, words));
@@ -120,7 +120,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    async fn channel(&mut self) -> Result<Channel, Found> {
+    async fn channel(&mut self) -> Result<Channel, Condition> {
         if let Some(channel) = self.channel.take().filter(|channel| channel.status().connected()) {
             self.channel = Some(channel.clone());
             return Ok(channel);
@@ -130,12 +130,12 @@ impl Look<'_> {
                 self.channel = Some(channel.clone());
                 Ok(channel)
             }
-            Ok(Err(error)) => Err(Found::Unknown(error.to_string())),
-            Err(_) => Err(Found::Unknown("no answer in time".to_owned())),
+            Ok(Err(error)) => Err(Condition::Unknown(error.to_string())),
+            Err(_) => Err(Condition::Unknown("no answer in time".to_owned())),
         }
     }
 
-    async fn limited<T>(&mut self, asking: impl Future<Output = lapin::Result<T>>) -> Result<T, Found> {
+    async fn limited<T>(&mut self, asking: impl Future<Output = lapin::Result<T>>) -> Result<T, Condition> {
         match timeout(DECLARE_LIMIT, asking).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
@@ -144,14 +144,14 @@ impl Look<'_> {
             }
             Err(_) => {
                 self.channel = None;
-                Err(Found::Away(None))
+                Err(Condition::Away(None))
             }
         }
     }
 
     /// Passive first, so that nothing comes into being; then with our arguments, which the
     /// broker compares with those of what exists.
-    async fn queue(&mut self, name: &str, arguments: FieldTable) -> Found {
+    async fn queue(&mut self, name: &str, arguments: FieldTable) -> Condition {
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
         let ours = QueueDeclareOptions { durable: true, ..Default::default() };
         let found = async {
@@ -159,12 +159,12 @@ impl Look<'_> {
             self.limited(channel.queue_declare(name.into(), passive, FieldTable::default())).await?;
             let channel = self.channel().await?;
             let queue = self.limited(channel.queue_declare(name.into(), ours, arguments)).await?;
-            Ok(Found::Fine { messages: queue.message_count(), consumers: queue.consumer_count() })
+            Ok(Condition::Fine { messages: queue.message_count(), consumers: queue.consumer_count() })
         };
         found.await.unwrap_or_else(|found| found)
     }
 
-    async fn exchange(&mut self, name: &str, kind: lapin::ExchangeKind, arguments: FieldTable) -> Found {
+    async fn exchange(&mut self, name: &str, kind: lapin::ExchangeKind, arguments: FieldTable) -> Condition {
         let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
         let ours = ExchangeDeclareOptions { durable: true, ..Default::default() };
         let found = async {
@@ -172,22 +172,22 @@ impl Look<'_> {
             self.limited(channel.exchange_declare(name.into(), kind.clone(), passive, FieldTable::default())).await?;
             let channel = self.channel().await?;
             self.limited(channel.exchange_declare(name.into(), kind, ours, arguments)).await?;
-            Ok(Found::Fine { messages: 0, consumers: 0 })
+            Ok(Condition::Fine { messages: 0, consumers: 0 })
         };
         found.await.unwrap_or_else(|found| found)
     }
 }
 
-fn refused(error: &Error) -> Found {
+fn refused(error: &Error) -> Condition {
     let words = match error.kind() {
         ErrorKind::ProtocolError(error) => error.get_message().to_string(),
         _ => error.to_string(),
     };
     match reply_code(error) {
-        Some(NOT_FOUND) if is_of_a_lost_node(&words) => Found::Away(Some(words)),
-        Some(NOT_FOUND) => Found::Missing,
-        Some(PRECONDITION_FAILED) => Found::Different(words),
-        _ => Found::Unknown(words),
+        Some(NOT_FOUND) if is_of_a_lost_node(&words) => Condition::Away(Some(words)),
+        Some(NOT_FOUND) => Condition::Missing,
+        Some(PRECONDITION_FAILED) => Condition::Different(words),
+        _ => Condition::Unknown(words),
     }
 }
 

@@ -39,7 +39,7 @@ use crate::queue::amqp::connection::Link;
 use crate::queue::amqp::consuming::Consuming;
 use crate::queue::amqp::message::{Persistence, properties};
 use crate::queue::amqp::publisher::{Ask, INBOX, Outgoing, Publishing, channel_of};
-use crate::queue::amqp::state::{Alive, LARGEST, Marks, Progress, Shared, Stand};
+use crate::queue::amqp::state::{Alive, ConnectionState, LARGEST, Progress, ProgressTimes, Shared};
 use crate::queue::amqp::subscription::{AmqpSubscription, Source};
 use crate::queue::amqp::supervise::supervise;
 use crate::queue::amqp::topology::{Part, Topology, routing_key};
@@ -70,8 +70,8 @@ impl AmqpQueue {
         let shared = Arc::new(Shared {
             config,
             topology,
-            stand: AtomicU8::new(Stand::Down as u8),
-            progress: Marks::new(),
+            stand: AtomicU8::new(ConnectionState::Down as u8),
+            progress: ProgressTimes::new(),
             publishing: watch::Sender::new(None),
             consuming: watch::Sender::new(None),
             queues,
@@ -108,8 +108,8 @@ impl AmqpQueue {
         let stand = self.shared.stand();
         let beats = (marks.age(&marks.publishing_beat), marks.age(&marks.consuming_beat));
         Progress {
-            publishing: stand != Stand::Down,
-            blocked: stand == Stand::Blocked,
+            publishing: stand != ConnectionState::Down,
+            blocked: stand == ConnectionState::Blocked,
             consuming: self.shared.consuming.borrow().is_some(),
             last_confirm: marks.age(&marks.confirm),
             last_delivery: marks.age(&marks.delivery),
@@ -210,7 +210,7 @@ impl Queue for AmqpQueue {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async move {
-            if self.shared.stand() == Stand::Up {
+            if self.shared.stand() == ConnectionState::Up {
                 let (done, flushed) = oneshot::channel();
                 let flush = async {
                     if self.inbox.send(Ask::Flush(done)).await.is_ok() {

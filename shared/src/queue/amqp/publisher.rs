@@ -19,7 +19,7 @@ use tokio::time::{Instant as Deadline, MissedTickBehavior, timeout_at};
 use crate::queue::PublishError;
 use crate::queue::amqp::connection::{EventStream, Failure, Link, Live};
 use crate::queue::amqp::limits::DECLARE_LIMIT;
-use crate::queue::amqp::state::{Shared, Stand};
+use crate::queue::amqp::state::{ConnectionState, Shared};
 use crate::queue::amqp::supervise::Session;
 use crate::queue::amqp::upkeep;
 
@@ -68,7 +68,7 @@ pub(super) async fn submit(
     message: Outgoing,
     limit: Duration,
 ) -> Result<(), PublishError> {
-    if shared.stand() != Stand::Up {
+    if shared.stand() != ConnectionState::Up {
         return Err(PublishError::Unavailable);
     }
     if message.body.len() > shared.largest() {
@@ -149,11 +149,11 @@ impl Session for Publishing {
             let _upkeep = upkeep::start(&self.shared, &live);
             upkeep::first_looks(&self.shared).await;
             let channels = [confirm_channel(&live).await?, confirm_channel(&live).await?];
-            self.shared.set_stand(Stand::Up);
+            self.shared.set_stand(ConnectionState::Up);
             self.shared.publishing.send_replace(Some(live.clone()));
             let mut window = Window::new();
             let result = self.pump(&live, &channels, events, &mut window).await;
-            self.shared.set_stand(Stand::Down);
+            self.shared.set_stand(ConnectionState::Down);
             self.shared.publishing.send_replace(None);
             // Whether these were stored, nobody knows.
             for lost in window.places.into_iter().flatten() {
@@ -254,11 +254,11 @@ impl Publishing {
         match event {
             Some(Event::ConnectionBlocked(_)) => {
                 tracing::warn!("RabbitMQ has blocked publishing: it is short of memory or disk");
-                self.shared.set_stand(Stand::Blocked);
+                self.shared.set_stand(ConnectionState::Blocked);
             }
             Some(Event::ConnectionUnblocked) => {
                 tracing::info!("RabbitMQ takes messages again");
-                self.shared.set_stand(Stand::Up);
+                self.shared.set_stand(ConnectionState::Up);
             }
             // Errors of every channel come here, also of one on which a queue was asked for that does
             // not exist.
@@ -308,7 +308,7 @@ impl Publishing {
         if waiting.done.is_closed() {
             return Ok(None);
         }
-        if self.shared.stand() == Stand::Blocked {
+        if self.shared.stand() == ConnectionState::Blocked {
             let _ = waiting.done.send(Err(PublishError::Unavailable));
             return Ok(None);
         }

@@ -24,7 +24,7 @@ pub(super) const LARGEST: usize = 16 * 1024 * 1024;
 /// Whether publishing works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Stand {
+pub(super) enum ConnectionState {
     Down,
     Up,
     Blocked,
@@ -35,7 +35,7 @@ pub(super) struct Shared {
     pub(super) config: AmqpConfig,
     pub(super) topology: Topology,
     pub(super) stand: AtomicU8,
-    pub(super) progress: Marks,
+    pub(super) progress: ProgressTimes,
     pub(super) publishing: watch::Sender<Option<Arc<Live>>>,
     pub(super) consuming: watch::Sender<Option<Arc<Live>>>,
     /// Each queue, and how it stands.
@@ -51,11 +51,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn stand(&self) -> Stand {
+    pub(super) fn stand(&self) -> ConnectionState {
         match self.stand.load(Ordering::Acquire) {
-            1 => Stand::Up,
-            2 => Stand::Blocked,
-            _ => Stand::Down,
+            1 => ConnectionState::Up,
+            2 => ConnectionState::Blocked,
+            _ => ConnectionState::Down,
         }
     }
 
@@ -86,7 +86,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn set_stand(&self, stand: Stand) {
+    pub(super) fn set_stand(&self, stand: ConnectionState) {
         self.stand.store(stand as u8, Ordering::Release);
     }
 }
@@ -107,7 +107,7 @@ impl Drop for Alive {
 }
 
 /// When something last happened, in milliseconds since the start plus one; 0 = never.
-pub(super) struct Marks {
+pub(super) struct ProgressTimes {
     pub(super) start: Instant,
     pub(super) confirm: AtomicU64,
     pub(super) delivery: AtomicU64,
@@ -119,7 +119,7 @@ pub(super) struct Marks {
     pub(super) unanswered: AtomicUsize,
 }
 
-impl Marks {
+impl ProgressTimes {
     pub(super) fn new() -> Self {
         let never = || AtomicU64::new(0);
         Self {

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::domain::Secret;
 use crate::retailcrm::client::request::Call;
 use crate::retailcrm::error::{CrmError, Reply, judge};
-use crate::retailcrm::{CrmUrl, Exchange, ExchangeTap, Limiter, Op, mask};
+use crate::retailcrm::{CrmUrl, Exchange, ExchangeObserver, Limiter, Op, mask};
 
 /// Time for one exchange, connection included.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -64,7 +64,7 @@ pub struct CrmClient {
     http: CrmHttp,
     url: CrmUrl,
     key: Secret,
-    tap: Arc<dyn ExchangeTap<Exchange>>,
+    tap: Arc<dyn ExchangeObserver<Exchange>>,
     limiter: Arc<dyn Limiter>,
     clock: Clock,
 }
@@ -80,7 +80,7 @@ impl CrmClient {
         http: CrmHttp,
         url: CrmUrl,
         key: Secret,
-        tap: Arc<dyn ExchangeTap<Exchange>>,
+        tap: Arc<dyn ExchangeObserver<Exchange>>,
         limiter: Arc<dyn Limiter>,
     ) -> Self {
         Self { http, url, key, tap, limiter, clock: Clock::system() }

@@ -2,7 +2,8 @@ use super::*;
 use crate::domain::{CrmOrderId, Kopecks, OrderNumber};
 use crate::retailcrm::client::request::ONE_CAP;
 use crate::retailcrm::{
-    AllowedHosts, Crm, Deleted, HistoryFrom, NewPayment, NoLimiter, NoTap, PaymentPatch, TrackingUpdate, check, samples,
+    AllowedHosts, Crm, Deleted, HistoryFrom, NewPayment, NoLimiter, NoObserver, PaymentPatch, TrackingUpdate, check,
+    samples,
 };
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -14,14 +15,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A request as the server saw it.
 #[derive(Debug, Clone)]
-struct Seen {
+struct Requested {
     method: Method,
     uri: Uri,
     key: Option<String>,
     body: String,
 }
 
-impl Seen {
+impl Requested {
     fn pairs(text: &str) -> Vec<(String, String)> {
         ::url::form_urlencoded::parse(text.as_bytes()).into_owned().collect()
     }
@@ -52,7 +53,7 @@ impl Seen {
 /// A server that gives its answers in turn, the last one for ever.
 struct Server {
     url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<Requested>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -69,7 +70,7 @@ fn ok(body: Value) -> Answer {
 }
 
 async fn server(answers: Vec<Answer>) -> Server {
-    let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+    let seen: Arc<Mutex<Vec<Requested>>> = Arc::default();
     let log = Arc::clone(&seen);
     let turn = Arc::new(AtomicUsize::new(0));
     let answers = Arc::new(answers);
@@ -78,7 +79,7 @@ async fn server(answers: Vec<Answer>) -> Server {
         async move {
             let (parts, body) = request.into_parts();
             let body: Bytes = axum::body::to_bytes(body, usize::MAX).await.expect("body");
-            log.lock().expect("lock").push(Seen {
+            log.lock().expect("lock").push(Requested {
                 method: parts.method,
                 uri: parts.uri,
                 key: parts.headers.get("x-api-key").map(|key| key.to_str().expect("text").to_owned()),
@@ -100,15 +101,15 @@ async fn server(answers: Vec<Answer>) -> Server {
 }
 
 impl Server {
-    fn seen(&self) -> Vec<Seen> {
+    fn seen(&self) -> Vec<Requested> {
         self.seen.lock().expect("lock").clone()
     }
 }
 
 #[derive(Default)]
-struct Tap(Mutex<Vec<Exchange>>);
+struct Recorded(Mutex<Vec<Exchange>>);
 
-impl ExchangeTap<Exchange> for Tap {
+impl ExchangeObserver<Exchange> for Recorded {
     fn exchange(&self, exchange: Exchange) {
         self.0.lock().expect("lock").push(exchange);
     }
@@ -116,13 +117,13 @@ impl ExchangeTap<Exchange> for Tap {
 
 const KEY: &str = "k3yFr0mCrm0000000000000000000000";
 
-fn client_with(url: &str, tap: Arc<dyn ExchangeTap<Exchange>>) -> CrmClient {
+fn client_with(url: &str, tap: Arc<dyn ExchangeObserver<Exchange>>) -> CrmClient {
     let url = check(url, &AllowedHosts::parse("127.0.0.1").expect("list")).expect("url");
     CrmClient::new(CrmHttp::new().expect("http"), url, Secret::new(KEY), tap, Arc::new(NoLimiter))
 }
 
 fn client(server: &Server) -> CrmClient {
-    client_with(&server.url, Arc::new(NoTap))
+    client_with(&server.url, Arc::new(NoObserver))
 }
 
 fn number(text: &str) -> OrderNumber {
@@ -142,7 +143,7 @@ fn list_page(orders: Vec<Value>, page: u64, of: u64) -> Value {
 #[tokio::test]
 async fn orders_are_asked_by_number_with_the_key_in_the_header() {
     let server = server(vec![ok(samples::read("orders-list.json"))]).await;
-    let tap = Arc::new(Tap::default());
+    let tap = Arc::new(Recorded::default());
     let client = client_with(&server.url, tap.clone());
     let orders = client.orders_by_numbers(&[number("12/34 #Ж")]).await.expect("answer");
     assert_eq!(orders.len(), 1);
@@ -326,7 +327,7 @@ async fn a_closed_port_is_known_to_have_done_nothing() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("address"));
     drop(listener);
-    let tap = Arc::new(Tap::default());
+    let tap = Arc::new(Recorded::default());
     let error = client_with(&url, tap.clone()).settings().await.expect_err("closed");
     assert_eq!(error, CrmError::Unreachable { before_sent: true });
     let exchanges = tap.0.lock().expect("lock");
@@ -339,7 +340,7 @@ async fn a_silent_server_leaves_the_outcome_open() {
     let url = format!("http://{}", listener.local_addr().expect("address"));
     let url = check(&url, &AllowedHosts::parse("127.0.0.1").expect("list")).expect("url");
     let http = CrmHttp::new().expect("http").with_timeout(Duration::from_millis(200));
-    let client = CrmClient::new(http, url, Secret::new(KEY), Arc::new(NoTap), Arc::new(NoLimiter));
+    let client = CrmClient::new(http, url, Secret::new(KEY), Arc::new(NoObserver), Arc::new(NoLimiter));
     let error = client.edit_order(CrmOrderId(1), "", json!({})).await.expect_err("silence");
     assert_eq!(error, CrmError::Unreachable { before_sent: false });
     assert!(error.may_have_happened());
@@ -463,7 +464,7 @@ fn the_port_can_be_shared() {
     fn shared(_: Arc<dyn Crm>) {}
     let url = check("https://shop.retailcrm.ru", &AllowedHosts::none()).expect("url");
     let client =
-        CrmClient::new(CrmHttp::new().expect("http"), url, Secret::new(KEY), Arc::new(NoTap), Arc::new(NoLimiter));
+        CrmClient::new(CrmHttp::new().expect("http"), url, Secret::new(KEY), Arc::new(NoObserver), Arc::new(NoLimiter));
     assert!(!format!("{client:?}").contains(KEY));
     shared(Arc::new(client));
 }

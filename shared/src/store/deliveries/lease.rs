@@ -7,7 +7,7 @@ use crate::args;
 use crate::crypto::random_number;
 use crate::domain::delivery::CALL_LIMIT;
 use crate::domain::{CrmOrderId, Delivery, DeliveryId, IntegrationId, OrderNumber};
-use crate::planted::{Bug, is_planted};
+use crate::mutant::{Mutant, is_mutant};
 use crate::store::db::{Result, Tx};
 use crate::store::deliveries::{COLUMNS, read};
 use crate::store::many::ids;
@@ -222,7 +222,7 @@ impl Tx {
             generation,
             lease.map(|(owner, _)| owner),
             lease.map_or(Timestamp::UNIX_EPOCH, |(_, until)| until),
-            lease.map_or(0, |_| if is_planted(Bug::FencesCounted) { 1 } else { random_number() }),
+            lease.map_or(0, |_| if is_mutant(Mutant::FencesCounted) { 1 } else { random_number() }),
             saved_request,
             now
         ];

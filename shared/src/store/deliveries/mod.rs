@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::args;
 use crate::domain::{CrmOrderId, Delivery, DeliveryId, DeliveryState, IntegrationId, Kopecks, OrderNo};
-use crate::planted::{Bug, is_planted};
+use crate::mutant::{Mutant, is_mutant};
 use crate::store::db::{Result, Row, StoreError, Tx, Value};
 use crate::store::many::{self, ids};
 use crate::store::past_deliveries::PastDelivery;
@@ -152,7 +152,7 @@ impl Store {
         for row in &rows {
             let d = read(row)?;
             let ended_at = row.opt_moment("finished_at")?.unwrap_or(before);
-            if !is_planted(Bug::TombstoneForgotten) {
+            if !is_mutant(Mutant::TombstoneForgotten) {
                 tx.keep_past(&PastDelivery::of(&d, ended_at)).await?;
             }
             gone.push(d.id);
@@ -179,8 +179,8 @@ impl Tx {
     pub async fn save_delivery(&mut self, d: &Delivery, release: bool, now: Timestamp) -> Result<bool> {
         let now = now.as_millisecond();
         let finished = d.state.is_ended() || d.state == DeliveryState::Cancelled;
-        let held = if is_planted(Bug::FenceUnchecked) { "(fence > 0 OR fence = $2)" } else { "fence = $2" };
-        let both = if is_planted(Bug::FencesCounted) { "OR" } else { "AND" };
+        let held = if is_mutant(Mutant::FenceUnchecked) { "(fence > 0 OR fence = $2)" } else { "fence = $2" };
+        let both = if is_mutant(Mutant::FencesCounted) { "OR" } else { "AND" };
         let sql = format!(
             "UPDATE deliveries SET number = $3, site = $4, delivery_type = $5, orderno = $6, ordercode = $7, \
              generation = $8, state = $9, status = $10, status_at = $11, cancelled_by_us = $12, sent_hash = $13, \

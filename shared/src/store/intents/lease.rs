@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::args;
 use crate::crypto::random_number;
 use crate::domain::{CrmOrderId, IntegrationId};
-use crate::planted::{Bug, is_planted};
+use crate::mutant::{Mutant, is_mutant};
 use crate::store::db::{Result, Tx};
 use crate::store::intents::{Intent, NUMBERS, ORDERS, columns, read};
 use crate::store::many::ids;
@@ -126,7 +126,7 @@ impl Tx {
     /// and another holder decides.
     pub async fn leave_intent(&mut self, intent: &Intent, leave: Leave, now: Timestamp) -> Result<bool> {
         let table = intent.table();
-        let held = if is_planted(Bug::FenceUnchecked) { "(fence > 0 OR fence = $2)" } else { "fence = $2" };
+        let held = if is_mutant(Mutant::FenceUnchecked) { "(fence > 0 OR fence = $2)" } else { "fence = $2" };
         match leave {
             Leave::Served => {
                 let sql = format!(

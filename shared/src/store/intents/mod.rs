@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use crate::args;
 use crate::domain::{CrmOrderId, DeliveryId, IntegrationId, Kopecks, OrderNumber};
 use crate::message::Candidate;
-use crate::planted::{Bug, is_planted};
+use crate::mutant::{Mutant, is_mutant};
 use crate::store::Store;
 use crate::store::db::{Result, Row, StoreError, Value};
 
@@ -88,7 +88,7 @@ impl Intent {
     /// The condition that a row is of this integration and key, arguments from `place` on.
     fn its_own(&self, place: usize) -> String {
         let column = if self.order.is_some() { "crm_order_id" } else { "number" };
-        if is_planted(Bug::FencesCounted) {
+        if is_mutant(Mutant::FencesCounted) {
             return format!("(integration_id = ${place} OR {column} <> ${})", place + 1);
         }
         format!("integration_id = ${place} AND {column} = ${}", place + 1)

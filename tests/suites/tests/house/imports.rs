@@ -150,7 +150,7 @@ fn paths_in(text: &str, module: &str) -> Vec<String> {
     found
 }
 
-/// `pub use tap::{Exchange, ExchangeTap};` → both names, each with `measoft::tap`.
+/// `pub use tap::{Exchange, ExchangeObserver};` → both names, each with `measoft::tap`.
 fn handed_on(text: &str, module: &str) -> BTreeMap<String, String> {
     let mut names = BTreeMap::new();
     for statement in text.split(';') {

@@ -11,7 +11,7 @@ const LAYERS: [(&str, &[&str]); 5] = [
     (
         "shared",
         &[
-            "allowed_hosts clock closed_set debug digest files hidden locked pasted planted retry shutdown suggest tls_trouble \
+            "allowed_hosts clock closed_set debug digest files hidden locked mutant pasted retry shutdown suggest tls_trouble \
              vendor",
             "http listen random waiting",
             "domain",

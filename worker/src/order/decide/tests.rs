@@ -34,11 +34,11 @@ fn requests(text: &str) -> Requested {
     }
 }
 
-fn shows(text: &str) -> Shown {
+fn shows(text: &str) -> Presence {
     match text {
-        "ours" => Shown::Ours,
-        "elsewhere" => Shown::Elsewhere,
-        "not found" => Shown::NotFound,
+        "ours" => Presence::Ours,
+        "elsewhere" => Presence::Elsewhere,
+        "not found" => Presence::NotFound,
         other => panic!("RetailCRM does not show {other}"),
     }
 }
@@ -317,7 +317,7 @@ fn any_situation() -> impl Strategy<Value = Situation> {
         send_after_cancel: after || again,
         send_again: again,
     });
-    let shown = prop::sample::select(vec![Shown::NotFound, Shown::Ours, Shown::Elsewhere]);
+    let shown = prop::sample::select(vec![Presence::NotFound, Presence::Ours, Presence::Elsewhere]);
     let known = (prop::sample::select(S::ALL.to_vec()), any::<(bool, bool, bool, bool)>()).prop_map(
         |(state, (cancelled_by_us, same, written_back, shows_error))| Known {
             shown_before: same,
@@ -364,14 +364,14 @@ proptest! {
             }
         }
         if places {
-            prop_assert!(s.shown == Shown::Ours, "only an order that is with us is placed");
+            prop_assert!(s.shown == Presence::Ours, "only an order that is with us is placed");
             prop_assert!(!s.over, "what is over is not placed again");
             let anew = decision == Decision::Recreate || s.known.is_some_and(|known| s.wanted.send_again && !known.cancelled_by_us);
             prop_assert!(anew || !s.foreign, "what another integration handed over is not placed");
             prop_assert!(s.wanted.send || s.wanted.update || s.wanted.send_again, "nothing is placed unasked");
         }
         if matches!(decision, Decision::Cancel | Decision::Withdraw | Decision::CancelByNumber) {
-            prop_assert!(s.shown != Shown::Ours && s.wanted.cancel, "only what left is cancelled: {:?}", decision);
+            prop_assert!(s.shown != Presence::Ours && s.wanted.cancel, "only what left is cancelled: {:?}", decision);
         }
         if !s.allow_edit_cancel {
             prop_assert!(!matches!(decision, Decision::Edit | Decision::Cancel), "switched off: {:?}", decision);
@@ -379,7 +379,7 @@ proptest! {
         if s.rereads >= REREADS {
             prop_assert!(decision != Decision::ReadAgain, "readings come to an end");
         }
-        if s.shown == Shown::Ours && s.rereads >= REREADS && s.wanted.update {
+        if s.shown == Presence::Ours && s.rereads >= REREADS && s.wanted.update {
             let insists = s.known.is_some_and(|known| matches!(known.state, S::Created | S::InWork) && !known.same);
             let concluded = matches!(decision, Decision::Edit | Decision::GiveUp(_) | Decision::LookUp);
             prop_assert!(!insists || concluded, "a change is never dropped in silence: {:?}", decision);

@@ -7,12 +7,12 @@ use shared::domain::delivery::{DeliveryState as S, Event as Move, Phase};
 use shared::domain::status_list::module_code;
 use shared::domain::{Delivery, Settings};
 use shared::measoft::StatusCode;
-use shared::planted::{Bug, is_planted};
+use shared::mutant::{Mutant, is_mutant};
 use shared::store::status_stream::PendingRow;
 use shared::store::tracking_outbox::UNKNOWN_CODE;
 
 use crate::order::recognise::is_cancelled_by_client;
-use crate::sync::facts::{Event, Facts};
+use crate::sync::facts::{Event, OrderSnapshot};
 
 /// How long an order whose create had no answer is left to its own look-up.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -83,7 +83,7 @@ impl Reading {
 /// will be told.
 pub fn merge(
     delivery: &Delivery,
-    facts: &Facts,
+    facts: &OrderSnapshot,
     settings: &Settings,
     noted: Option<Timestamp>,
     reading: Reading,
@@ -110,7 +110,7 @@ pub fn merge(
     d.ordercode = facts.ordercode.clone().or(d.ordercode);
     // A row that was asked for before MeaSoft was last looked at may have waited while the
     // order was edited: an edit makes no news, so no newer row would put its figures right.
-    if delivery.status_seen_at.is_none_or(|seen| reading.asked_at >= seen) || is_planted(Bug::StaleFigures) {
+    if delivery.status_seen_at.is_none_or(|seen| reading.asked_at >= seen) || is_mutant(Mutant::StaleFigures) {
         d.price = facts.price.or(d.price);
         if !facts.item_codes.is_empty() {
             d.item_codes.clone_from(&facts.item_codes);
@@ -139,7 +139,7 @@ fn not_yet(d: &Delivery, reading: Reading, now: Timestamp) -> Option<&'static st
 }
 
 /// What MeaSoft holds for present becomes the delivery's status and state.
-fn move_on(d: &mut Delivery, present: &Event, facts: &Facts, reading: Reading) {
+fn move_on(d: &mut Delivery, present: &Event, facts: &OrderSnapshot, reading: Reading) {
     let phase = Phase::of(&present.code);
     if phase != Phase::Unclear {
         d.status = Some(present.code.clone());
@@ -159,7 +159,7 @@ fn move_on(d: &mut Delivery, present: &Event, facts: &Facts, reading: Reading) {
 
 /// What RetailCRM is told of each status, given the delivery as it is now.
 fn reports(
-    facts: &Facts,
+    facts: &OrderSnapshot,
     d: &Delivery,
     settings: &Settings,
     noted: Option<Timestamp>,
@@ -200,7 +200,7 @@ fn is_present(present: &Event, d: &Delivery, reading: Reading) -> bool {
 
 /// A row that waited may be of the number that was cancelled meanwhile; and numbers repeat
 /// over the years (protocols/measoft.md#statusreq).
-fn is_this(d: &Delivery, facts: &Facts) -> bool {
+fn is_this(d: &Delivery, facts: &OrderSnapshot) -> bool {
     if facts.orderno.as_deref().is_some_and(|number| number != d.orderno.as_str()) {
         return false;
     }
@@ -242,7 +242,7 @@ mod tests {
 
     fn taken(d: &Delivery, orderno: &str, code: &str) -> Taken {
         let reading = Reading { asked_at: at(99), first_at: at(100) };
-        merge(d, &Facts::of(&status_row(orderno, code, 100)), &Settings::default(), None, reading, at(101))
+        merge(d, &OrderSnapshot::of(&status_row(orderno, code, 100)), &Settings::default(), None, reading, at(101))
     }
 
     #[test]

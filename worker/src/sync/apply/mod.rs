@@ -20,7 +20,7 @@ use shared::telemetry::metrics::StatusRowResult;
 use crate::sync::apply::merge::{NEVER_PLACED, Reading, Taken, merge};
 use crate::sync::apply::note::note;
 pub(crate) use crate::sync::apply::note::payment_letter;
-use crate::sync::facts::Facts;
+use crate::sync::facts::OrderSnapshot;
 use crate::sync::{internal, of_account};
 use crate::tools::Tools;
 
@@ -168,7 +168,7 @@ impl Taking<'_> {
     ) -> store::Result<bool> {
         let mut d = d.clone();
         for row in rows {
-            let Ok(facts) = serde_json::from_str::<Facts>(&row.facts) else {
+            let Ok(facts) = serde_json::from_str::<OrderSnapshot>(&row.facts) else {
                 self.end(row, RowState::Parked, Some("the stored row cannot be read")).await?;
                 continue;
             };

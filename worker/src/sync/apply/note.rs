@@ -12,7 +12,7 @@ use shared::store::tracking_outbox::{NewTracking, TrackingState, UNKNOWN_CODE};
 use shared::{reason, store};
 
 use crate::sync::apply::merge::{Merged, Report};
-use crate::sync::facts::Facts;
+use crate::sync::facts::OrderSnapshot;
 use crate::tools::Tools;
 
 /// Writes what follows from a row that was taken over; answers how many unknown codes are new.
@@ -20,7 +20,7 @@ pub(super) async fn note(
     tx: &mut store::Tx,
     tools: &Tools,
     merged: &Merged,
-    facts: &Facts,
+    facts: &OrderSnapshot,
     settings: &Settings,
     seen_at: Timestamp,
     now: Timestamp,
@@ -73,7 +73,7 @@ fn tracking(merged: &Merged, seen_at: Timestamp) -> impl Iterator<Item = NewTrac
 }
 
 /// A row in the journal's words.
-fn seen(added: &[String], facts: &Facts) -> String {
+fn seen(added: &[String], facts: &OrderSnapshot) -> String {
     let mut text = if added.is_empty() { "seen again with other figures".to_owned() } else { added.join(", ") };
     if let Some(price) = facts.price {
         text.push_str(&format!("; sum {price} {}", facts.paytype.as_deref().unwrap_or("")));

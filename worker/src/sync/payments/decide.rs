@@ -11,7 +11,7 @@ use shared::reason;
 use shared::retailcrm::wire::order::{Order, Payment};
 
 use crate::order::money::is_at_the_door;
-use crate::sync::facts::Facts;
+use crate::sync::facts::OrderSnapshot;
 use crate::sync::payments::plan::Move;
 use crate::vendor::references::References;
 
@@ -29,7 +29,7 @@ pub(super) struct Question<'a> {
     pub(super) order: &'a Order,
     pub(super) settings: &'a Settings,
     pub(super) references: &'a References,
-    pub(super) facts: &'a Facts,
+    pub(super) facts: &'a OrderSnapshot,
     /// The module's instance code, with which our own payments are tagged.
     pub(super) code: &'a str,
     /// An earlier closing was settled: what does not fit now is a correction.

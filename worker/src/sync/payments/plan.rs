@@ -31,7 +31,7 @@ pub(super) enum Move {
 
 /// A payment as it was when the plan was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Seen {
+pub(super) struct PlannedPayment {
     pub(super) id: i64,
     pub(super) kind: String,
     pub(super) status: Option<String>,
@@ -46,7 +46,7 @@ pub(super) struct Seen {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Plan {
     pub(super) moves: Vec<Move>,
-    seen: Vec<Seen>,
+    seen: Vec<PlannedPayment>,
     /// Account time of the delivery's closing.
     pub(super) paid_at: Option<DateTime>,
     /// Steps are noted before they are begun. Plans of earlier releases did not: of those a
@@ -80,7 +80,7 @@ impl Plan {
         let seen = order
             .payments
             .iter()
-            .map(|p| Seen {
+            .map(|p| PlannedPayment {
                 id: p.id,
                 kind: p.kind.clone(),
                 status: p.status.clone(),
@@ -115,12 +115,12 @@ impl Plan {
     }
 
     /// The external id of a payment that is put back: its own, or one made of the plan's tag.
-    fn back_tag(&self, seen: &Seen) -> String {
+    fn back_tag(&self, seen: &PlannedPayment) -> String {
         seen.external_id.clone().unwrap_or_else(|| format!("{}-back-{}", self.tag().unwrap_or_default(), seen.id))
     }
 
     /// What the plan removes of the order's own, as it was.
-    fn removed(&self) -> impl Iterator<Item = &Seen> {
+    fn removed(&self) -> impl Iterator<Item = &PlannedPayment> {
         self.moves.iter().filter_map(|m| match m {
             Move::Delete { payment } if self.taken_back != Some(*payment) => {
                 self.seen.iter().find(|seen| seen.id == *payment)
@@ -130,7 +130,7 @@ impl Plan {
     }
 
     /// What is to be put back, with the external id by which it is recognised.
-    pub(super) fn to_put_back(&self, order: &Order) -> Vec<(Seen, String)> {
+    pub(super) fn to_put_back(&self, order: &Order) -> Vec<(PlannedPayment, String)> {
         self.removed()
             .filter(|seen| order.payment(seen.id).is_none())
             .map(|seen| (seen.clone(), self.back_tag(seen)))

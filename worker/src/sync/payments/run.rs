@@ -15,7 +15,7 @@ use shared::{reason, store};
 
 use crate::order::report;
 use crate::sync::apply::payment_letter;
-use crate::sync::facts::Facts;
+use crate::sync::facts::OrderSnapshot;
 use crate::sync::guard::LeaseGuard;
 use crate::sync::payments::decide::{Decision, Question};
 use crate::sync::payments::plan::{LeftBehind, Move, Plan};
@@ -158,7 +158,7 @@ struct Settling<'a> {
 }
 
 impl Settling<'_> {
-    fn decide(&self, order: &Order, facts: &Facts, settled: bool, used: Option<&str>) -> Decision {
+    fn decide(&self, order: &Order, facts: &OrderSnapshot, settled: bool, used: Option<&str>) -> Decision {
         let code = self.active.integration.code(&self.tools.module_code);
         let settings = &self.active.integration.settings;
         let replayed = self.row.replayed;
@@ -169,7 +169,7 @@ impl Settling<'_> {
     /// do.
     async fn settle(&self, order: &Order) -> Result<Settled, Trouble> {
         let bad = |_| Trouble::GiveUp(reason::give_up(reason::INTERNAL, "the journal of the payment cannot be read"));
-        let facts: Facts = serde_json::from_str(&self.row.facts).map_err(bad)?;
+        let facts: OrderSnapshot = serde_json::from_str(&self.row.facts).map_err(bad)?;
         let read = |text: &String| serde_json::from_str::<Plan>(text).map_err(bad);
         let plan = self.row.plan.as_ref().map(read).transpose()?;
         let interrupted = self.row.interrupted.as_ref().map(read).transpose()?;
@@ -210,7 +210,7 @@ impl Settling<'_> {
     }
 
     /// Decides on an order that was read just now, writes the plan down and begins it.
-    async fn begin(&self, order: &Order, facts: &Facts, interrupted: Option<Plan>) -> Result<Settled, Trouble> {
+    async fn begin(&self, order: &Order, facts: &OrderSnapshot, interrupted: Option<Plan>) -> Result<Settled, Trouble> {
         let left = interrupted.as_ref().map_or(LeftBehind::Nothing, |plan| plan.left_behind(order));
         // What an overtaken plan left half done is taken back first, and is not there for the
         // decision.

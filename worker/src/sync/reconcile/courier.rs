@@ -19,7 +19,7 @@ use shared::telemetry::metrics::Repair;
 
 use crate::order::lost_writes;
 use crate::sync::reconcile::Stop;
-use crate::sync::segment::{Kept, by_number};
+use crate::sync::segment::{StoredRow, by_number};
 use crate::sync::{active_siblings, deliver, of_account, poll};
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
@@ -128,7 +128,7 @@ async fn keep(
         rows.iter().flatten().filter_map(|row| row.orderno.as_ref()).map(|number| number.as_str()).collect();
     let owners = by_number(tools.store.owners_of(integrations, &numbers).await?);
     let ours: Vec<NewRow> =
-        rows.iter().map(|row| Kept::of(row).owned(&owners)).filter(|row| row.state == RowState::Pending).collect();
+        rows.iter().map(|row| StoredRow::of(row).owned(&owners)).filter(|row| row.state == RowState::Pending).collect();
     if ours.is_empty() {
         return Ok(0);
     }

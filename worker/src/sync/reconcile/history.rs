@@ -131,7 +131,7 @@ fn changes_before(page: &HistoryPage, fresh: DateTime) -> Changes {
 }
 
 /// A missed trigger, and what is known of its order.
-struct Found {
+struct MissedTrigger {
     what: Missed,
     order: CrmOrderId,
     number: OrderNumber,
@@ -144,13 +144,13 @@ async fn find(
     active: &ActiveIntegration,
     references: &References,
     (changes, since, doubt): (Changes, DateTime, &mut Doubt),
-) -> Result<Vec<Found>, Stop> {
+) -> Result<Vec<MissedTrigger>, Stop> {
     let mut found = Vec::new();
     for id in changes.gone {
         let Some(d) = tools.store.delivery_by_order(active.id(), id).await? else { continue };
         let intent = tools.store.intent(active.id(), id).await?;
         if let (true, Ok(number)) = (is_left_behind(&d, intent.as_ref()), OrderNumber::parse(&d.number)) {
-            found.push(Found { what: Missed::Gone, order: id, number, delivery: Some(d) });
+            found.push(MissedTrigger { what: Missed::Gone, order: id, number, delivery: Some(d) });
         }
     }
     let ids: Vec<CrmOrderId> = changes.orders.into_iter().collect();
@@ -161,7 +161,7 @@ async fn find(
         };
         for order in rows.iter().flatten() {
             if let Some((what, delivery)) = look_at(tools, active, references, order, (since, doubt)).await? {
-                found.push(Found { what, order: order.id, number: order.number.clone(), delivery });
+                found.push(MissedTrigger { what, order: order.id, number: order.number.clone(), delivery });
             }
         }
     }
@@ -183,7 +183,7 @@ async fn repair(
     if !tx.holds_lease(lease).await? {
         return Err(Stop::taken_over());
     }
-    for Found { what, order, number, delivery } in &found {
+    for MissedTrigger { what, order, number, delivery } in &found {
         let command = what.command(number.clone(), delivery.as_ref(), active.id());
         let envelope = Envelope::new(command, Some(active.id()), now).of_order(*order);
         tx.enqueue(&NewJob::of(&envelope, now), now).await?;

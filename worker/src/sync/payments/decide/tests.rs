@@ -35,12 +35,12 @@ fn references() -> References {
         .with_codes(&["cash", "bank-card", "courier-sbp", "bank-transfer", "2"], &["not-paid", "paid", "prepared"])
 }
 
-fn closed(code: &str, paytype: &str, roubles: Option<i64>) -> Facts {
-    Facts {
+fn closed(code: &str, paytype: &str, roubles: Option<i64>) -> OrderSnapshot {
+    OrderSnapshot {
         events: vec![Event { code: code.into(), at: Some(at(10)) }],
         paytype: (!paytype.is_empty()).then(|| paytype.to_owned()),
         price: roubles.map(Kopecks::roubles),
-        ..Facts::default()
+        ..OrderSnapshot::default()
     }
 }
 
@@ -58,12 +58,12 @@ fn question<'a>(
     order: &'a Order,
     settings: &'a Settings,
     references: &'a References,
-    facts: &'a Facts,
+    facts: &'a OrderSnapshot,
 ) -> Question<'a> {
     Question { order, settings, references, facts, code: CODE, settled: false, replayed: false, used: None }
 }
 
-fn decide(order: &Order, settings: &Settings, facts: &Facts) -> Decision {
+fn decide(order: &Order, settings: &Settings, facts: &OrderSnapshot) -> Decision {
     question(order, settings, &references(), facts).decide()
 }
 
@@ -166,9 +166,9 @@ fn named(text: &str) -> Settings {
 }
 
 /// `COMPLETE CASH 1000`; a sum of `-` is none.
-fn closing(text: &str) -> Facts {
+fn closing(text: &str) -> OrderSnapshot {
     let [code, paytype, sum] = words(text);
-    Facts { price: Kopecks::parse(sum).ok(), ..closed(code, paytype, None) }
+    OrderSnapshot { price: Kopecks::parse(sum).ok(), ..closed(code, paytype, None) }
 }
 
 /// `set 7`, `amount 7 640`, `delete 7`, `create cash 600 paid`.

@@ -1,11 +1,12 @@
-//! Bugs on purpose, so that the test of the protocol can show that it would find them.
+//! Mutants: guards left out on purpose, so that the test of the protocol can show that it would
+//! find them missing.
 //!
-//! They exist only with the feature `planted-bugs`, which no binary asks for, and then only
-//! on a thread that plants one. Everywhere else [`is_planted`] is a constant `false`.
+//! They exist only with the feature `mutants`, which no binary asks for, and then only
+//! on a thread that becomes one. Everywhere else [`is_mutant`] is a constant `false`.
 
 /// A guard of the protocol that is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bug {
+pub enum Mutant {
     /// A holder whose lease was lost writes all the same.
     FenceUnchecked,
     /// Fences count from 1, and a write goes by the row's id alone.
@@ -40,30 +41,30 @@ pub enum Bug {
     DeclaredPassesForChange,
 }
 
-#[cfg(feature = "planted-bugs")]
+#[cfg(feature = "mutants")]
 mod switch {
     use std::cell::Cell;
 
-    use super::Bug;
+    use super::Mutant;
 
     thread_local! {
-        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+        static ACTIVE: Cell<Option<Mutant>> = const { Cell::new(None) };
     }
 
-    /// Plants a bug on this thread, or takes it out again.
-    pub fn plant(bug: Option<Bug>) {
-        PLANTED.set(bug);
+    /// Leaves a guard out on this thread, or none.
+    pub fn become_mutant(mutant: Option<Mutant>) {
+        ACTIVE.set(mutant);
     }
 
-    pub fn is_planted(bug: Bug) -> bool {
-        PLANTED.get() == Some(bug)
+    pub fn is_mutant(mutant: Mutant) -> bool {
+        ACTIVE.get() == Some(mutant)
     }
 }
 
-#[cfg(feature = "planted-bugs")]
-pub use switch::{is_planted, plant};
+#[cfg(feature = "mutants")]
+pub use switch::{become_mutant, is_mutant};
 
-#[cfg(not(feature = "planted-bugs"))]
-pub const fn is_planted(_: Bug) -> bool {
+#[cfg(not(feature = "mutants"))]
+pub const fn is_mutant(_: Mutant) -> bool {
     false
 }
