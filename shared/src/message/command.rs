@@ -16,7 +16,18 @@ pub struct Candidate {
     pub integration: IntegrationId,
 }
 
+/// Stands for a delivery type that nobody knows: no code of RetailCRM has this sign.
+const UNKNOWN_TYPE: &str = "?";
+
 impl Candidate {
+    /// An integration whose cancel is asked for by what the ledger knows of the order. Without a
+    /// type it must not pass for [`Candidate::withdrawn`]: an order that is back keeps its parcel.
+    #[must_use]
+    pub fn of(delivery_type: &str, integration: IntegrationId) -> Self {
+        let delivery_type = if delivery_type.is_empty() { UNKNOWN_TYPE } else { delivery_type };
+        Self { delivery_type: delivery_type.to_owned(), integration }
+    }
+
     /// RetailCRM itself withdrew the delivery (the module's `delete`): the order keeps its
     /// delivery type, so the type says nothing.
     #[must_use]

@@ -41,7 +41,7 @@ pub fn clearing_up(
         order: Some(d.crm_order),
         want: RequestKind::Cancel,
         declared: None,
-        candidates: vec![Candidate { delivery_type: d.delivery_type.clone(), integration: d.integration }],
+        candidates: vec![Candidate::of(&d.delivery_type, d.integration)],
         due_at,
         received_at: now,
         generation: like.generation,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, ZonedDateTime};
 use shared::domain::delivery::{DeliveryState as S, Phase};
-use shared::domain::{Delivery, OrderNumber};
+use shared::domain::{CrmOrderId, Delivery, OrderNo, OrderNumber};
 use shared::measoft::{Done, StatusRow};
 use shared::message::{Outcome, RetryWhy};
 use shared::retailcrm::wire::order::Order;
@@ -28,6 +28,9 @@ use crate::vendor::ActiveIntegration;
 
 /// Whatever was lost is wanted again by then: the reconcile over the window has run.
 const DOUBTED: Duration = Duration::from_secs(3600);
+
+/// Numbers by an order's id that are looked for.
+const NUMBERS: usize = 20;
 
 /// The takeover because of which the ledger is in doubt.
 pub(crate) async fn doubt(tools: &Tools) -> store::Result<Option<Window>> {
@@ -90,6 +93,15 @@ impl Listing {
         self.parcel_of(order).filter(|row| matches!(phase(row), Phase::New | Phase::Working))
     }
 
+    /// The live parcel that bears a number by an order's id: all that tells whose it is once
+    /// RetailCRM has deleted the order.
+    pub(crate) fn live_parcel_by_id(&self, active: &ActiveIntegration, order: CrmOrderId) -> Option<&StatusRow> {
+        let by_id: Vec<OrderNo> =
+            numbers_by_id(&active.integration.prefix, order, 1).take(NUMBERS).map(|(_, number)| number).collect();
+        let is_its = |row: &&StatusRow| row.orderno.as_ref().is_some_and(|number| by_id.contains(number));
+        self.rows.iter().filter(is_its).find(|row| matches!(phase(row), Phase::New | Phase::Working))
+    }
+
     fn numbered(&self, d: &Delivery) -> Option<&StatusRow> {
         self.rows.iter().find(|row| row.orderno.as_ref() == Some(&d.orderno))
     }
@@ -121,7 +133,7 @@ pub(crate) async fn look(
         }
     };
     let is_suspect = |attempt: &Attempt| match &attempt.delivery {
-        None => attempt.order.is_some() && attempt.past.is_none() && attempt.looked_at.is_none(),
+        None => attempt.past.is_none() && attempt.looked_at.is_none(),
         Some(d) => is_doubtful(d, attempt.looked_at, &window),
     };
     let mut firsts: Vec<&mut Attempt> =
@@ -176,7 +188,10 @@ fn own<'a>(attempt: &Attempt, listing: &'a Listing) -> Option<&'a StatusRow> {
 async fn settled(tools: &Tools, active: &ActiveIntegration, attempt: &mut Attempt, listing: &Listing) -> bool {
     let before = attempt.delivery.clone();
     let now = tools.clock.now();
-    let own = own(attempt, listing).cloned();
+    let own = match (&attempt.order, attempt.intent.order) {
+        (None, Some(id)) => listing.live_parcel_by_id(active, id).cloned(),
+        _ => own(attempt, listing).cloned(),
+    };
     attempt.looked_at = Some(listing.looked_at);
     let settled = match (&attempt.delivery, own) {
         (None, Some(row)) => {
@@ -223,13 +238,12 @@ async fn settled(tools: &Tools, active: &ActiveIntegration, attempt: &mut Attemp
 
 /// Takes the lease of a delivery that the ledger has lost; `false` when it cannot be had now.
 async fn leased(tools: &Tools, active: &ActiveIntegration, attempt: &mut Attempt) -> store::Result<bool> {
-    let Some(order) = &attempt.order else { return Ok(false) };
-    let key = DeliveryKey {
-        integration: active.id(),
-        crm_order: order.id,
-        number: &order.number,
-        prefix: &active.integration.prefix,
+    let (order, number) = match (&attempt.order, attempt.intent.order) {
+        (Some(order), _) => (order.id, &order.number),
+        (None, Some(id)) => (id, &attempt.intent.number),
+        (None, None) => return Ok(false),
     };
+    let key = DeliveryKey { integration: active.id(), crm_order: order, number, prefix: &active.integration.prefix };
     match tools.store.lease_delivery(&key, &tools.owner, tools.lease_until()).await? {
         Leased::Taken(delivery) => {
             attempt.delivery = Some(*delivery);
@@ -265,7 +279,7 @@ async fn renumbered(
     let taken: BTreeSet<&str> =
         listing.rows.iter().filter_map(|row| row.orderno.as_ref()).map(|no| no.as_str()).collect();
     let (prefix, first) = (&active.integration.prefix, d.generation);
-    let free = |(_, orderno): &(u32, shared::domain::OrderNo)| !taken.contains(orderno.as_str());
+    let free = |(_, orderno): &(u32, OrderNo)| !taken.contains(orderno.as_str());
     let (generation, orderno) = match OrderNumber::parse(&d.number) {
         Ok(number) => {
             tools.store.free_number(active.id(), numbers(prefix, &number, d.crm_order, first).filter(free)).await?

@@ -202,3 +202,39 @@ async fn a_change_of_an_order_whose_send_was_lost_finds_its_parcel() {
     let found = world.delivery(order).await;
     assert_eq!((found.orderno.as_str(), found.state), ("7001", S::Created));
 }
+
+#[tokio::test]
+async fn what_bears_an_orders_id_is_cancelled_when_the_order_was_deleted() {
+    let (world, order) = a_sent_order().await;
+    world.send(world.id, "7001").await;
+    settle(&world).await;
+    // A second order of the number goes by its id.
+    let draft = an_order().number("7001").delivery_type("incity").status("SentMeaSoft").receiver("Яна", "+79160009988");
+    let second = world.crm.add_order(world.account, draft);
+    world.send(world.id, "7001").await;
+    settle(&world).await;
+    let number = world.delivery(second).await.orderno.to_string();
+    assert_eq!(number, format!("R{second}"));
+    taken_over(&world).await;
+    assert!(world.crm.delete_order(world.account, second));
+    reconciled(&world).await;
+    assert_eq!(live(&world), ["7001"]);
+    assert_eq!(world.delivery(order).await.state, S::Created);
+}
+
+#[tokio::test]
+async fn an_order_that_is_back_before_its_cancel_keeps_its_parcel() {
+    let (world, order) = a_sent_order().await;
+    world.send(world.id, "7001").await;
+    settle(&world).await;
+    taken_over(&world).await;
+    world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
+    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    let mut envelope = world.command(Command::Reconcile {});
+    envelope.key = RECONCILE_HISTORY.to_owned();
+    world.job_by(&world.tools, &envelope).await;
+    world.crm.edit(world.account, order, |order| order.set_delivery_type("incity"));
+    assert_eq!(world.run_published().await, ["CancelOrder"]);
+    settle(&world).await;
+    assert_eq!(live(&world), ["7001"]);
+}

@@ -80,6 +80,15 @@ impl Doubt {
         self.window.as_ref().is_some_and(|window| delivery.is_none_or(|d| lost_writes::is_doubtful(d, None, window)))
     }
 
+    /// What MeaSoft has, read once a walk; `None` when nothing is in doubt.
+    async fn listing(&mut self, tools: &Tools, active: &ActiveIntegration) -> Result<Option<&Listing>, Stop> {
+        let Some(window) = &self.window else { return Ok(None) };
+        if self.listing.is_none() {
+            self.listing = Some(Listing::read(tools, active, window).await.map_err(Stop::Outcome)?);
+        }
+        Ok(self.listing.as_ref())
+    }
+
     /// Whether MeaSoft has a parcel of an order that is not with the integration any more, and the
     /// ledger does not know.
     async fn is_left(
@@ -89,15 +98,23 @@ impl Doubt {
         order: &Order,
         delivery: Option<&Delivery>,
     ) -> Result<bool, Stop> {
-        let Some(window) = self.window.as_ref().filter(|_| self.is_about(delivery)) else { return Ok(false) };
-        let listing = match &self.listing {
-            Some(listing) => listing,
-            None => {
-                let read = Listing::read(tools, active, window).await.map_err(Stop::Outcome)?;
-                self.listing.insert(read)
-            }
-        };
-        Ok(listing.live_parcel_of(order).is_some())
+        if !self.is_about(delivery) {
+            return Ok(false);
+        }
+        let listing = self.listing(tools, active).await?;
+        Ok(listing.is_some_and(|listing| listing.live_parcel_of(order).is_some()))
+    }
+
+    /// The number of what is left there of an order that RetailCRM has no more.
+    async fn left_by_id(
+        &mut self,
+        tools: &Tools,
+        active: &ActiveIntegration,
+        order: CrmOrderId,
+    ) -> Result<Option<OrderNumber>, Stop> {
+        let listing = self.listing(tools, active).await?;
+        let left = listing.and_then(|listing| listing.live_parcel_by_id(active, order));
+        Ok(left.and_then(|row| OrderNumber::parse(row.orderno.as_ref()?.as_str()).ok()))
     }
 }
 
@@ -147,7 +164,12 @@ async fn find(
 ) -> Result<Vec<MissedTrigger>, Stop> {
     let mut found = Vec::new();
     for id in changes.gone {
-        let Some(d) = tools.store.delivery_by_order(active.id(), id).await? else { continue };
+        let Some(d) = tools.store.delivery_by_order(active.id(), id).await? else {
+            if let Some(number) = doubt.left_by_id(tools, active, id).await? {
+                found.push(MissedTrigger { what: Missed::Gone, order: id, number, delivery: None });
+            }
+            continue;
+        };
         let intent = tools.store.intent(active.id(), id).await?;
         if let (true, Ok(number)) = (is_left_behind(&d, intent.as_ref()), OrderNumber::parse(&d.number)) {
             found.push(MissedTrigger { what: Missed::Gone, order: id, number, delivery: Some(d) });

@@ -50,8 +50,8 @@ impl Missed {
             // Its delivery type says nothing any more.
             Self::Gone => cancel(number, Candidate::withdrawn(integration)),
             Self::Cancel => {
-                let delivery_type = delivery.map(|d| d.delivery_type.clone()).unwrap_or_default();
-                cancel(number, Candidate { delivery_type, integration })
+                let delivery_type = delivery.map_or("", |d| d.delivery_type.as_str());
+                cancel(number, Candidate::of(delivery_type, integration))
             }
         }
     }
