@@ -21,7 +21,7 @@ use shared::store::{self, StoreError};
 use crate::order::attempt::Attempt;
 use crate::order::decide::Decision;
 use crate::order::recognise::is_cancelled_by_client;
-use crate::order::take_over::{phase, take_over};
+use crate::order::take_over::{cancelled, phase, take_over};
 use crate::takeover;
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
@@ -29,6 +29,8 @@ use crate::vendor::ActiveIntegration;
 /// Whatever was lost is wanted again by then: the reconcile over the window has run.
 const DOUBTED: Duration = Duration::from_secs(3600);
 
+/// How far MeaSoft's clock may be from ours.
+const CLOCKS_APART: Duration = Duration::from_secs(60);
 /// Numbers by an order's id that are looked for.
 const NUMBERS: usize = 20;
 
@@ -40,7 +42,19 @@ pub(crate) async fn doubt(tools: &Tools) -> store::Result<Option<Window>> {
 /// Whether a delivery may have changed at MeaSoft without the ledger.
 pub(crate) fn is_doubtful(d: &Delivery, looked_at: Option<Timestamp>, window: &Window) -> bool {
     let seen = looked_at.max(d.status_seen_at).max(d.sent_at);
-    matches!(d.state, S::Planned | S::Rejected | S::Created | S::Cancelled) && seen.is_none_or(|at| at < window.until)
+    match d.state {
+        S::Planned | S::Rejected | S::Created | S::Cancelled => seen.is_none_or(|at| at < window.until),
+        // The stream told of a cancel that may have been ours.
+        S::NotDelivered => {
+            !d.cancelled_by_us && looked_at.is_none() && d.status_at.is_some_and(|at| is_within(at, window))
+        }
+        _ => false,
+    }
+}
+
+/// By MeaSoft's clock.
+fn is_within(at: Timestamp, window: &Window) -> bool {
+    window.from - CLOCKS_APART <= at && at <= window.until + CLOCKS_APART
 }
 
 /// What MeaSoft has under the numbers of one integration, of the days around a takeover.
@@ -209,7 +223,7 @@ async fn settled(tools: &Tools, active: &ActiveIntegration, attempt: &mut Attemp
                 (S::Planned | S::Rejected, Some(row), _) => adopted(tools, attempt, &row, now).await,
                 (S::Planned | S::Rejected, None, Some(_)) => renumbered(tools, active, attempt, listing, now).await,
                 // Placed anew meanwhile, under another number.
-                (S::Created | S::Cancelled, Some(row), numbered)
+                (S::Created | S::Cancelled | S::NotDelivered, Some(row), numbered)
                     if row.orderno.as_ref() != Some(&d.orderno) && numbered.as_ref().is_none_or(is_cancelled) =>
                 {
                     adopted(tools, attempt, &row, now).await
@@ -218,6 +232,10 @@ async fn settled(tools: &Tools, active: &ActiveIntegration, attempt: &mut Attemp
                     // Who asked for the cancel is lost with it; by the interface only we do.
                     attempt.held_mut().cancelled_by_us |= is_cancelled(&row);
                     take_over(attempt, &row);
+                    Ok(())
+                }
+                (S::NotDelivered, _, Some(row)) if is_cancelled(&row) => {
+                    cancelled(attempt.held_mut());
                     Ok(())
                 }
                 _ => Ok(()),

@@ -238,3 +238,18 @@ async fn an_order_that_is_back_before_its_cancel_keeps_its_parcel() {
     settle(&world).await;
     assert_eq!(live(&world), ["7001"]);
 }
+
+#[tokio::test]
+async fn a_lost_cancel_that_the_stream_tells_first_does_not_end_the_order() {
+    let (world, order) = a_sent_order().await;
+    world.send(world.id, "7001").await;
+    settle(&world).await;
+    replicated(&world).await;
+    leaves(&world, order).await;
+    behind(&world).await;
+    world.job(Command::SyncStatuses {}).await;
+    assert_eq!(world.delivery(order).await.state, S::NotDelivered);
+    returns(&world, order).await;
+    let found = world.delivery(order).await;
+    assert_eq!((live(&world), found.state), (vec![found.orderno.to_string()], S::Created));
+}

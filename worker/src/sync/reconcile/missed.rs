@@ -103,7 +103,7 @@ pub fn missed(found: &Changed<'_>, integration: &Integration) -> Option<Missed> 
         _ => None,
     };
     // What the ledger lost may have been a cancel, or the send after one.
-    let again = found.doubted && matches!(d.state, S::Rejected | S::Created | S::Cancelled);
+    let again = found.doubted && matches!(d.state, S::Rejected | S::Created | S::Cancelled | S::NotDelivered);
     if again && to_be_sent { Some(Missed::Send) } else { shown }
 }
 
