@@ -37,13 +37,18 @@ async fn behind(world: &World) {
     }
 }
 
-/// The reconcile over what was lost, and all that it has done.
-async fn reconciled(world: &World) {
+/// The walk through what was lost.
+async fn walked(world: &World) {
     // What changed in the last seconds is left to the next walk.
     tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
     let mut envelope = world.command(Command::Reconcile {});
     envelope.key = RECONCILE_HISTORY.to_owned();
     world.job_by(&world.tools, &envelope).await;
+}
+
+/// The walk, and all that it has done.
+async fn reconciled(world: &World) {
+    walked(world).await;
     world.run_published().await;
     settle(world).await;
 }
@@ -229,10 +234,7 @@ async fn an_order_that_is_back_before_its_cancel_keeps_its_parcel() {
     settle(&world).await;
     taken_over(&world).await;
     world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
-    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
-    let mut envelope = world.command(Command::Reconcile {});
-    envelope.key = RECONCILE_HISTORY.to_owned();
-    world.job_by(&world.tools, &envelope).await;
+    walked(&world).await;
     world.crm.edit(world.account, order, |order| order.set_delivery_type("incity"));
     assert_eq!(world.run_published().await, ["CancelOrder"]);
     settle(&world).await;
