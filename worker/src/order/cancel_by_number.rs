@@ -4,16 +4,22 @@
 use shared::domain::OrderNo;
 use shared::domain::delivery::{DeliveryState as S, Fingerprint};
 use shared::message::{Outcome, RetryWhy};
+use shared::reason;
 use shared::store::deliveries::{DeliveryKey, Leased};
 
 use crate::order::attempt::{Attempt, Step};
-use crate::order::receiver;
+use crate::order::{lost_writes, receiver};
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 
 pub(crate) async fn cancel_by_number(tools: &Tools, active: &ActiveIntegration, attempt: &mut Attempt) -> Step {
-    let Some(order) = attempt.order.clone() else { return Ok(()) };
     let away = |_| Outcome::retry(RetryWhy::Internal);
+    let Some(order) = attempt.order.clone() else {
+        // Withdrawn and deleted: without the order nothing tells whose a parcel is.
+        let doubted = lost_writes::doubt(tools).await.map_err(away)?.is_some();
+        let untold = reason::give_up(reason::ORDER_NOT_FOUND, "what the database lost of it may be at MeaSoft still");
+        return Err(if doubted { Outcome::GiveUp(untold) } else { Outcome::AlreadyDone("we never had the order") });
+    };
     for candidate in &attempt.intent.candidates {
         if tools.store.delivery_by_order(candidate.integration, order.id).await.map_err(away)?.is_some() {
             return Err(Outcome::AlreadyDone("this courier never had the order"));

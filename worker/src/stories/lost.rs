@@ -1,9 +1,10 @@
 //! What the database lost when another server took over, told with both simulators.
 
 use jiff::ToSpan as _;
-use shared::domain::DeliveryState as S;
-use shared::message::{Command, RECONCILE_HISTORY};
+use shared::domain::{CrmOrderId, DeliveryState as S, OrderNumber};
+use shared::message::{Candidate, Command, RECONCILE_HISTORY};
 use shared::store::intents::RequestKind;
+use shared::store::jobs::NewJob;
 use shared::store::promotion::Window;
 use simulators::retailcrm::an_order;
 
@@ -254,4 +255,27 @@ async fn a_lost_cancel_that_the_stream_tells_first_does_not_end_the_order() {
     returns(&world, order).await;
     let found = world.delivery(order).await;
     assert_eq!((live(&world), found.state), (vec![found.orderno.to_string()], S::Created));
+}
+
+#[tokio::test]
+async fn a_withdrawn_order_that_nobody_knows_any_more_comes_to_an_end() {
+    let (world, order) = a_sent_order().await;
+    assert!(world.crm.delete_order(world.account, order));
+    let withdraw = async || {
+        let number = OrderNumber::parse("7001").expect("a number");
+        let candidates = vec![Candidate::withdrawn(world.id)];
+        let command = world.command(Command::CancelOrder { number, declared: None, candidates });
+        let now = world.store().clock.now();
+        let mut tx = world.store().db.begin().await.expect("begun");
+        tx.enqueue(&NewJob::of(&command.of_order(CrmOrderId(order)), now), now).await.expect("asked");
+        tx.commit().await.expect("committed");
+        world.run_published().await;
+        settle(&world).await;
+    };
+    withdraw().await;
+    assert_eq!(world.dead().await.len(), 0, "the ledger never had it");
+    taken_over(&world).await;
+    withdraw().await;
+    let dead = world.dead().await;
+    assert_eq!(dead.iter().map(|letter| letter.reason.as_str()).collect::<Vec<_>>(), ["order_not_found"]);
 }
