@@ -104,7 +104,7 @@ impl Listing {
 
     /// The parcel of an order that is still to be delivered.
     pub(crate) fn live_parcel_of(&self, order: &Order) -> Option<&StatusRow> {
-        self.parcel_of(order).filter(|row| matches!(phase(row), Phase::New | Phase::Working))
+        self.parcel_of(order).filter(|row| is_live(row))
     }
 
     /// The live parcel that bears a number by an order's id: all that tells whose it is once
@@ -113,12 +113,16 @@ impl Listing {
         let by_id: Vec<OrderNo> =
             numbers_by_id(&active.integration.prefix, order, 1).take(NUMBERS).map(|(_, number)| number).collect();
         let is_its = |row: &&StatusRow| row.orderno.as_ref().is_some_and(|number| by_id.contains(number));
-        self.rows.iter().filter(is_its).find(|row| matches!(phase(row), Phase::New | Phase::Working))
+        self.rows.iter().filter(is_its).find(|row| is_live(row))
     }
 
     fn numbered(&self, d: &Delivery) -> Option<&StatusRow> {
         self.rows.iter().find(|row| row.orderno.as_ref() == Some(&d.orderno))
     }
+}
+
+fn is_live(row: &StatusRow) -> bool {
+    matches!(phase(row), Phase::New | Phase::Working)
 }
 
 fn is_cancelled(row: &StatusRow) -> bool {

@@ -118,18 +118,23 @@ async fn returns(world: &World, order: i64) {
     settle(world).await;
 }
 
-async fn a_sent_order() -> (World, i64) {
+async fn an_order_to_send() -> (World, i64) {
     let world = World::with(|settings| settings.send_statuses = vec!["SentMeaSoft".to_owned()]).await;
     let order = world.place("7001").await;
     world.crm.edit(world.account, order, |order| order.set_status("SentMeaSoft"));
     (world, order)
 }
 
+async fn a_sent_order() -> (World, i64) {
+    let (world, order) = an_order_to_send().await;
+    world.send(world.id, "7001").await;
+    settle(&world).await;
+    (world, order)
+}
+
 #[tokio::test]
 async fn a_cancel_that_was_lost_is_noticed_before_the_order_is_called_placed() {
     let (world, order) = a_sent_order().await;
-    world.send(world.id, "7001").await;
-    settle(&world).await;
     replicated(&world).await;
     leaves(&world, order).await;
     behind(&world).await;
@@ -143,7 +148,6 @@ async fn a_cancel_that_was_lost_is_noticed_before_the_order_is_called_placed() {
 #[tokio::test]
 async fn what_was_placed_anew_and_lost_is_found_under_its_new_number() {
     let (world, order) = a_sent_order().await;
-    world.send(world.id, "7001").await;
     leaves(&world, order).await;
     replicated(&world).await;
     returns(&world, order).await;
@@ -158,8 +162,6 @@ async fn what_was_placed_anew_and_lost_is_found_under_its_new_number() {
 #[tokio::test]
 async fn what_was_sent_and_lost_is_cancelled_when_the_order_has_left() {
     let (world, order) = a_sent_order().await;
-    world.send(world.id, "7001").await;
-    settle(&world).await;
     taken_over(&world).await;
     world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
     reconciled(&world).await;
@@ -170,7 +172,6 @@ async fn what_was_sent_and_lost_is_cancelled_when_the_order_has_left() {
 #[tokio::test]
 async fn a_cancel_finds_what_was_placed_anew_and_lost() {
     let (world, order) = a_sent_order().await;
-    world.send(world.id, "7001").await;
     leaves(&world, order).await;
     replicated(&world).await;
     returns(&world, order).await;
@@ -182,8 +183,6 @@ async fn a_cancel_finds_what_was_placed_anew_and_lost() {
 #[tokio::test]
 async fn a_status_that_was_acknowledged_and_lost_is_told_all_the_same() {
     let (world, order) = a_sent_order().await;
-    world.send(world.id, "7001").await;
-    settle(&world).await;
     replicated(&world).await;
     world.courier.set_status("7001", "COMPLETE", world.courier.now());
     world.job(Command::SyncStatuses {}).await;
@@ -199,8 +198,6 @@ async fn a_status_that_was_acknowledged_and_lost_is_told_all_the_same() {
 #[tokio::test]
 async fn a_change_of_an_order_whose_send_was_lost_finds_its_parcel() {
     let (world, order) = a_sent_order().await;
-    world.send(world.id, "7001").await;
-    settle(&world).await;
     taken_over(&world).await;
     world.crm.edit(world.account, order, |order| order.set_status("new"));
     world.request(world.id, "7001", RequestKind::Update).await;
@@ -212,8 +209,6 @@ async fn a_change_of_an_order_whose_send_was_lost_finds_its_parcel() {
 #[tokio::test]
 async fn what_bears_an_orders_id_is_cancelled_when_the_order_was_deleted() {
     let (world, order) = a_sent_order().await;
-    world.send(world.id, "7001").await;
-    settle(&world).await;
     // A second order of the number goes by its id.
     let draft = an_order().number("7001").delivery_type("incity").status("SentMeaSoft").receiver("Яна", "+79160009988");
     let second = world.crm.add_order(world.account, draft);
@@ -231,8 +226,6 @@ async fn what_bears_an_orders_id_is_cancelled_when_the_order_was_deleted() {
 #[tokio::test]
 async fn an_order_that_is_back_before_its_cancel_keeps_its_parcel() {
     let (world, order) = a_sent_order().await;
-    world.send(world.id, "7001").await;
-    settle(&world).await;
     taken_over(&world).await;
     world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
     walked(&world).await;
@@ -245,8 +238,6 @@ async fn an_order_that_is_back_before_its_cancel_keeps_its_parcel() {
 #[tokio::test]
 async fn a_lost_cancel_that_the_stream_tells_first_does_not_end_the_order() {
     let (world, order) = a_sent_order().await;
-    world.send(world.id, "7001").await;
-    settle(&world).await;
     replicated(&world).await;
     leaves(&world, order).await;
     behind(&world).await;
@@ -259,7 +250,7 @@ async fn a_lost_cancel_that_the_stream_tells_first_does_not_end_the_order() {
 
 #[tokio::test]
 async fn a_withdrawn_order_that_nobody_knows_any_more_comes_to_an_end() {
-    let (world, order) = a_sent_order().await;
+    let (world, order) = an_order_to_send().await;
     assert!(world.crm.delete_order(world.account, order));
     let withdraw = async || {
         let number = OrderNumber::parse("7001").expect("a number");
