@@ -199,6 +199,11 @@ type in the order, save, choose the old one again and send it anew.";
         "Выясните в курьерской службе, что с заказом.",
         "MeaSoft no longer shows an order that it was working on.",
         "Ask the courier service what became of the order.";
+    PARCEL_UNKNOWN = "parcel_unknown", Bridge,
+        "У MeaSoft есть заказ в работе, о котором модуль не знает: он создан перед самым отказом базы данных, а в RetailCRM такого заказа больше нет.",
+        "Найдите заказ по номеру из записи в личном кабинете курьерской службы. Если его отменили или удалили в RetailCRM, отмените его и там.",
+        "MeaSoft is working on an order that the module knows nothing of: it was made just before the database failed, and RetailCRM no longer has it.",
+        "Find the order in the courier's cabinet by the number in this record. If it was cancelled or deleted in RetailCRM, cancel it there as well.";
     PAYMENT_NOT_COLLECTED = "payment_not_collected", Courier,
         "Заказ доставлен, в RetailCRM остаётся сумма к оплате, а MeaSoft не сообщает о полученных деньгах (ноль, возврат или сумма не видна).",
         "Сверьте обе суммы из записи с отчётом курьерской службы и исправьте платёж заказа в RetailCRM вручную.",

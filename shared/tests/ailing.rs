@@ -18,6 +18,7 @@ mod sample;
 use sample::new_integration;
 
 const LIMIT: Duration = Duration::from_secs(5);
+const AFTER: Duration = Duration::from_secs(900);
 
 /// A schema of its own on the tests' PostgreSQL, migrated.
 struct Server {
@@ -252,12 +253,12 @@ async fn a_server_that_took_over_is_noticed_once_and_both_sides_are_compared_ane
     let server = Server::new().await;
     let store = server.store("").await;
     let id = store.add_integration(new_integration("")).await.expect("added").id;
-    assert_eq!(store.taken_over().await.expect("asked"), None, "the first look");
-    assert_eq!(store.taken_over().await.expect("asked"), None, "the same server");
+    assert_eq!(store.taken_over(AFTER).await.expect("asked"), None, "the first look");
+    assert_eq!(store.taken_over(AFTER).await.expect("asked"), None, "the same server");
     // The log of the server that took over begins a new timeline.
     let other = "UPDATE cursors SET value = '000000FE', updated_at = 1000 WHERE name = 'timeline'";
     assert_eq!(store.db.exec(other, vec![]).await.expect("written"), 1);
-    let (one, two) = tokio::join!(store.taken_over(), store.taken_over());
+    let (one, two) = tokio::join!(store.taken_over(AFTER), store.taken_over(AFTER));
     let told: Vec<_> = [one, two].into_iter().filter_map(|told| told.expect("asked")).collect();
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].from.as_millisecond(), 1000, "since it was last seen");
@@ -267,6 +268,8 @@ async fn a_server_that_took_over_is_noticed_once_and_both_sides_are_compared_ane
     let asked = shared::message::decode(&jobs[0].body).expect("an envelope");
     assert_eq!((asked.integration, asked.command.kind()), (Some(id), shared::message::Kind::Reconcile));
     assert_ne!(asked.key, shared::message::RECONCILE_HISTORY, "MeaSoft's side as well");
+    let due = store.next_job_due(shared::message::Lane::Bulk).await.expect("read").expect("one more");
+    assert!(due > told[0].until + AFTER / 2, "for what has no order any more");
     assert!(!store.replicates_behind().await.expect("asked"));
     server.clear().await;
 }

@@ -108,7 +108,7 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
     let fresh = tokio::spawn(integrations.clone().keep_fresh(ctx.stop.clone()));
     let kin = tokio::spawn(kinship::keep(tools.clone(), integrations.clone(), ctx.stop.clone()));
     let observing = tokio::spawn(observe(ctx.clone(), tools.clone(), integrations.clone()));
-    let takeover = tokio::spawn(takeover::run(tools.store.clone(), ctx.stop.clone()));
+    let takeover = tokio::spawn(takeover::run(tools.clone(), ctx.stop.clone()));
     // Until what is in hand is finished, not only until the stop.
     let drained = tokio_util::sync::CancellationToken::new();
     let alive = tokio::spawn(lifeline::run(tools.store.clone(), tools.owner.clone(), drained.clone()));

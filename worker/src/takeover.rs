@@ -4,19 +4,24 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::store::promotion::Window;
-use shared::store::{self, Dialect, Store};
+use shared::store::{self, Dialect};
 use tokio_util::sync::CancellationToken;
+
+use crate::tools::Tools;
 
 /// How exactly the beginning of a window is known.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
+/// A quarter of an hour as it is installed.
+const SETTLES: u32 = 600;
+
 /// Runs until `stop`.
-pub async fn run(store: Store, stop: CancellationToken) {
-    if store.db.dialect() == Dialect::Sqlite {
+pub async fn run(tools: Tools, stop: CancellationToken) {
+    if tools.store.db.dialect() == Dialect::Sqlite {
         return;
     }
     loop {
-        if let Err(error) = notice(&store).await {
+        if let Err(error) = notice(&tools).await {
             tracing::debug!(%error, "whether another server took over is not known");
         }
         tokio::select! {
@@ -26,8 +31,13 @@ pub async fn run(store: Store, stop: CancellationToken) {
     }
 }
 
-async fn notice(store: &Store) -> store::Result<()> {
-    if let Some(window) = store.taken_over().await? {
+/// By then the walks through both sides have found whatever still has an order.
+pub fn cleared_up_after(tools: &Tools) -> Duration {
+    tools.limits.settle * SETTLES
+}
+
+async fn notice(tools: &Tools) -> store::Result<()> {
+    if let Some(window) = tools.store.taken_over(cleared_up_after(tools)).await? {
         tracing::error!(
             from = %window.from,
             until = %window.until,
@@ -39,9 +49,9 @@ async fn notice(store: &Store) -> store::Result<()> {
 }
 
 /// A takeover after a moment, also one that nobody has noticed yet.
-pub async fn since(store: &Store, moment: Timestamp) -> store::Result<Option<Window>> {
-    if store.is_taken_over_unnoticed().await? {
-        notice(store).await?;
+pub async fn since(tools: &Tools, moment: Timestamp) -> store::Result<Option<Window>> {
+    if tools.store.is_taken_over_unnoticed().await? {
+        notice(tools).await?;
     }
-    Ok(store.last_takeover().await?.filter(|window| window.until >= moment))
+    Ok(tools.store.last_takeover().await?.filter(|window| window.until >= moment))
 }

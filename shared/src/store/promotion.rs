@@ -3,10 +3,12 @@
 //! window is told, and both sides are compared anew.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::args;
+use crate::clock::later;
 use crate::message::{Command, Envelope, RECONCILE_HISTORY};
 use crate::store::db::{Dialect, Result};
 use crate::store::jobs::NewJob;
@@ -28,8 +30,9 @@ const TAKEN_OVER: &str = "taken over";
 
 impl Store {
     /// Says once for each takeover what may be missing, and asks for the reconcile of every
-    /// active integration in the same commit. To be asked every few seconds: each time is noted.
-    pub async fn taken_over(&self) -> Result<Option<Window>> {
+    /// active integration in the same commit, with
+    /// one more look at each account of MeaSoft `after` that. To be asked every few seconds: each time is noted.
+    pub async fn taken_over(&self, after: Duration) -> Result<Option<Window>> {
         if self.db.dialect() == Dialect::Sqlite {
             return Ok(None);
         }
@@ -55,18 +58,20 @@ impl Store {
         if let Some(window) = window {
             tx.exec(put, args![TAKEN_OVER, window.from.as_millisecond().to_string(), now]).await?;
             let mut accounts = BTreeSet::new();
-            let jobs: Vec<NewJob> = active
-                .iter()
-                .map(|integration| {
-                    let mut envelope = Envelope::new(Command::Reconcile {}, Some(integration.id), now);
+            let mut jobs = Vec::new();
+            for integration in &active {
+                let mut envelope = Envelope::new(Command::Reconcile {}, Some(integration.id), now);
+                if accounts.insert(integration.courier_account()) {
+                    // And one more when whatever has an order was found: for what has none.
+                    let once_more = Envelope::new(Command::Reconcile {}, Some(integration.id), now);
+                    jobs.push(NewJob::of(&once_more, later(now, after)));
+                } else {
                     // What was acknowledged to MeaSoft does not come again by itself: one look
                     // at each of its accounts.
-                    if !accounts.insert(integration.courier_account()) {
-                        envelope.key = RECONCILE_HISTORY.to_owned();
-                    }
-                    NewJob::of(&envelope, now)
-                })
-                .collect();
+                    envelope.key = RECONCILE_HISTORY.to_owned();
+                }
+                jobs.push(NewJob::of(&envelope, now));
+            }
             tx.enqueue_all(&jobs, now).await?;
         }
         tx.commit().await?;

@@ -5,7 +5,7 @@ use futures_util::FutureExt as _;
 use shared::message::{Kind, Outcome, RECONCILE_HISTORY};
 
 use crate::jobs::job::{Asked, Job};
-use crate::sync::reconcile::{courier, history, with_lease};
+use crate::sync::reconcile::{courier, history, unknown, with_lease};
 use crate::sync::{active_siblings, deliver};
 
 pub(super) const JOB: Job = Job {
@@ -27,8 +27,12 @@ async fn run(asked: &Asked<'_>) -> Outcome {
         return crm;
     }
     let name = format!("reconcile|{}", active.integration.courier_account());
-    let courier =
-        with_lease(tools, &name, async |lease| courier::compare(tools, integrations, &active, lease).await).await;
+    let courier = with_lease(tools, &name, async |lease| {
+        let compared = courier::compare(tools, integrations, &active, lease).await?;
+        unknown::tell(tools, &active).await?;
+        Ok(compared)
+    })
+    .await;
     for sibling in active_siblings(integrations, &active) {
         deliver(tools, &sibling).await;
     }

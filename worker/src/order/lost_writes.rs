@@ -36,14 +36,16 @@ const NUMBERS: usize = 20;
 
 /// The takeover because of which the ledger is in doubt.
 pub(crate) async fn doubt(tools: &Tools) -> store::Result<Option<Window>> {
-    takeover::since(&tools.store, tools.clock.now() - DOUBTED).await
+    takeover::since(tools, tools.clock.now() - DOUBTED).await
 }
 
 /// Whether a delivery may have changed at MeaSoft without the ledger.
 pub(crate) fn is_doubtful(d: &Delivery, looked_at: Option<Timestamp>, window: &Window) -> bool {
     let seen = looked_at.max(d.status_seen_at).max(d.sent_at);
     match d.state {
-        S::Planned | S::Rejected | S::Created | S::Cancelled => seen.is_none_or(|at| at < window.until),
+        S::Planned | S::Rejected | S::Created => seen.is_none_or(|at| at < window.until),
+        // The end of the parcel that the ledger knows says nothing of one that was placed after it.
+        S::Cancelled => looked_at.max(d.sent_at).is_none_or(|at| at < window.until),
         // The stream told of a cancel that may have been ours.
         S::NotDelivered => {
             !d.cancelled_by_us && looked_at.is_none() && d.status_at.is_some_and(|at| is_within(at, window))
@@ -53,7 +55,7 @@ pub(crate) fn is_doubtful(d: &Delivery, looked_at: Option<Timestamp>, window: &W
 }
 
 /// By MeaSoft's clock.
-fn is_within(at: Timestamp, window: &Window) -> bool {
+pub(crate) fn is_within(at: Timestamp, window: &Window) -> bool {
     window.from - CLOCKS_APART <= at && at <= window.until + CLOCKS_APART
 }
 
@@ -67,11 +69,10 @@ impl Listing {
     /// # Errors
     /// What an attempt comes to that needed it.
     pub(crate) async fn read(tools: &Tools, active: &ActiveIntegration, window: &Window) -> Result<Self, Outcome> {
-        let away = |_| Outcome::retry(RetryWhy::Internal);
-        let looked_at = tools.store.agreed_now().await.map_err(away)?;
+        let others = tools.store.integrations().await.map_err(|_| Outcome::retry(RetryWhy::Internal))?;
+        let mut listing = Self::of_account(tools, active, window).await?;
         let account = active.integration.courier_account();
         let prefix = active.integration.prefix.as_str();
-        let others = tools.store.integrations().await.map_err(away)?;
         // Numbers of a sibling may begin with ours, most of all when ours is empty.
         let longer: Vec<&str> = others
             .iter()
@@ -79,15 +80,32 @@ impl Listing {
             .map(|other| other.prefix.as_str())
             .filter(|other| other.len() > prefix.len() && other.starts_with(prefix))
             .collect();
-        // The courier's day may be ahead of or behind ours.
-        let day = |at: Timestamp| ZonedDateTime::new(at, TimeZone::UTC).date();
-        let (from, to) = (day(window.from - 24.hours()), day(tools.clock.now() + 24.hours()));
-        let mut rows = tools.answer(active, active.vendors.courier.status_by_created(from, to, Done::All)).await?;
-        rows.retain(|row| {
+        listing.rows.retain(|row| {
             let number = row.orderno.as_ref().map_or("", |number| number.as_str());
             number.starts_with(prefix) && !longer.iter().any(|other| number.starts_with(other))
         });
+        Ok(listing)
+    }
+
+    /// Those of every integration of the account.
+    ///
+    /// # Errors
+    /// What an attempt comes to that needed it.
+    pub(crate) async fn of_account(
+        tools: &Tools,
+        active: &ActiveIntegration,
+        window: &Window,
+    ) -> Result<Self, Outcome> {
+        let looked_at = tools.store.agreed_now().await.map_err(|_| Outcome::retry(RetryWhy::Internal))?;
+        // The courier's day may be ahead of or behind ours.
+        let day = |at: Timestamp| ZonedDateTime::new(at, TimeZone::UTC).date();
+        let (from, to) = (day(window.from - 24.hours()), day(tools.clock.now() + 24.hours()));
+        let rows = tools.answer(active, active.vendors.courier.status_by_created(from, to, Done::All)).await?;
         Ok(Self { rows, looked_at })
+    }
+
+    pub(crate) fn rows(&self) -> &[StatusRow] {
+        &self.rows
     }
 
     /// The order's parcel, the newest of several. One that we cancelled is none any more.
@@ -121,7 +139,7 @@ impl Listing {
     }
 }
 
-fn is_live(row: &StatusRow) -> bool {
+pub(crate) fn is_live(row: &StatusRow) -> bool {
     matches!(phase(row), Phase::New | Phase::Working)
 }
 

@@ -1,5 +1,7 @@
 //! What the database lost when another server took over, told with both simulators.
 
+use std::time::Duration;
+
 use jiff::ToSpan as _;
 use shared::domain::{CrmOrderId, DeliveryState as S, OrderNumber};
 use shared::message::{Candidate, Command, RECONCILE_HISTORY};
@@ -41,7 +43,7 @@ async fn behind(world: &World) {
 /// The walk through what was lost.
 async fn walked(world: &World) {
     // What changed in the last seconds is left to the next walk.
-    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    tokio::time::sleep(Duration::from_millis(2100)).await;
     let mut envelope = world.command(Command::Reconcile {});
     envelope.key = RECONCILE_HISTORY.to_owned();
     world.job_by(&world.tools, &envelope).await;
@@ -269,4 +271,44 @@ async fn a_withdrawn_order_that_nobody_knows_any_more_comes_to_an_end() {
     withdraw().await;
     let dead = world.dead().await;
     assert_eq!(dead.iter().map(|letter| letter.reason.as_str()).collect::<Vec<_>>(), ["order_not_found"]);
+}
+
+#[tokio::test]
+async fn what_was_placed_anew_and_lost_is_found_though_the_end_of_the_old_parcel_was_told_since() {
+    for gone_on in [false, true] {
+        let (world, order) = a_sent_order().await;
+        leaves(&world, order).await;
+        replicated(&world).await;
+        returns(&world, order).await;
+        let there = live(&world);
+        behind(&world).await;
+        world.job(Command::SyncStatuses {}).await;
+        assert!(world.delivery(order).await.status_seen_at.is_some(), "the end of the old one");
+        if gone_on {
+            world.crm.edit(world.account, order, |order| order.set_status("assembling"));
+        }
+        reconciled(&world).await;
+        let found = world.delivery(order).await;
+        assert_eq!((vec![found.orderno.to_string()], found.state), (there, S::Created), "gone on: {gone_on}");
+    }
+}
+
+#[tokio::test]
+async fn a_parcel_that_no_order_names_any_more_is_told_to_a_person_once() {
+    let (world, order) = a_sent_order().await;
+    taken_over(&world).await;
+    assert!(world.crm.delete_order(world.account, order));
+    reconciled(&world).await;
+    assert!(world.courier.seed_orders(crate::testing::CABINET, 1, "by hand "));
+    let told = async |settle| {
+        let mut tools = world.another_worker();
+        tools.limits.settle = settle;
+        world.job_by(&tools, &world.command(Command::Reconcile {})).await;
+        let dead = world.dead().await;
+        dead.iter().map(|letter| format!("{} {:?}", letter.reason, letter.number)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(Duration::from_secs(2)).await.len(), 0, "what still has an order is looked for first");
+    for _ in 0..2 {
+        assert_eq!(told(Duration::from_millis(1)).await, ["parcel_unknown Some(\"7001\")"]);
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::civil::DateTime;
 use jiff::{Timestamp, ZonedDateTime};
+use shared::domain::delivery::DeliveryState as S;
 use shared::domain::{CrmOrderId, Delivery, OrderNumber};
 use shared::message::{Change, Envelope, Outcome};
 use shared::retailcrm::CrmError;
@@ -89,20 +90,21 @@ impl Doubt {
         Ok(self.listing.as_ref())
     }
 
-    /// Whether MeaSoft has a parcel of an order that is not with the integration any more, and the
-    /// ledger does not know.
+    /// Whether MeaSoft has a live parcel of an order that the ledger does not know.
     async fn is_left(
         &mut self,
         tools: &Tools,
         active: &ActiveIntegration,
-        order: &Order,
+        (order, ours): (&Order, bool),
         delivery: Option<&Delivery>,
     ) -> Result<bool, Stop> {
         if !self.is_about(delivery) {
             return Ok(false);
         }
         let listing = self.listing(tools, active).await?;
-        Ok(listing.is_some_and(|listing| listing.live_parcel_of(order).is_some()))
+        let row = listing.and_then(|listing| listing.live_parcel_of(order));
+        let known = delivery.filter(|d| ours && matches!(d.state, S::Created | S::InWork)).map(|d| &d.orderno);
+        Ok(row.is_some_and(|row| known.is_none() || row.orderno.as_ref() != known))
     }
 
     /// The number of what is left there of an order that RetailCRM has no more.
@@ -229,7 +231,7 @@ async fn look_at(
 ) -> Result<Option<(Missed, Option<Delivery>)>, Stop> {
     let delivery = tools.store.delivery_by_order(active.id(), order.id).await?;
     let ours = is_ours(order, active, &tools.module_code, delivery.as_ref());
-    let left_there = !ours && doubt.is_left(tools, active, order, delivery.as_ref()).await?;
+    let left_there = doubt.is_left(tools, active, (order, ours), delivery.as_ref()).await?;
     if !ours && delivery.is_none() && !left_there {
         return Ok(None);
     }

@@ -91,6 +91,10 @@ pub fn missed(found: &Changed<'_>, integration: &Integration) -> Option<Missed> 
         return (found.left_there || (live && !asked)).then_some(Missed::Cancel);
     }
     let to_be_sent = found.young && settings.send_statuses.contains(&found.order.status);
+    // It was sent and lost, and has gone on in RetailCRM since: a change finds its parcel.
+    if found.left_there && !to_be_sent {
+        return Some(Missed::Update);
+    }
     let Some(d) = found.delivery else { return to_be_sent.then_some(Missed::Send) };
     let shown = match d.state {
         // Nothing reached MeaSoft: what stood against it may be mended.
@@ -169,20 +173,24 @@ mod tests {
 
     #[test]
     fn while_the_ledger_is_in_doubt_what_is_to_be_sent_is_asked_for_again() {
-        let (order, mut active) = (order("SentMeaSoft"), integration());
+        let (sent, later, mut active) = (order("SentMeaSoft"), order("assembling"), integration());
         active.settings.send_statuses = vec!["SentMeaSoft".into()];
         let d = |state| Some(delivery(state));
         let cases = [
-            ("cancelled, or placed anew and lost", true, d(S::Cancelled), false, Some(Missed::Send)),
-            ("placed, or cancelled and lost", true, d(S::Created), false, Some(Missed::Send)),
-            ("the courier works on it", true, d(S::InWork), false, None),
-            ("ended", true, d(S::Delivered), false, None),
-            ("another's, and nothing of it there", false, d(S::Cancelled), false, None),
-            ("another's, and there is something of it", false, d(S::Cancelled), true, Some(Missed::Cancel)),
-            ("never heard of, and there is something of it", false, None, true, Some(Missed::Cancel)),
+            ("cancelled, or placed anew and lost", &sent, true, d(S::Cancelled), false, Some(Missed::Send)),
+            ("placed, or cancelled and lost", &sent, true, d(S::Created), false, Some(Missed::Send)),
+            ("the courier works on it", &sent, true, d(S::InWork), false, None),
+            ("ended", &sent, true, d(S::Delivered), false, None),
+            ("another's, and nothing of it there", &sent, false, d(S::Cancelled), false, None),
+            ("another's, and there is something of it", &sent, false, d(S::Cancelled), true, Some(Missed::Cancel)),
+            ("never heard of, and there is something of it", &sent, false, None, true, Some(Missed::Cancel)),
+            ("sent and lost", &sent, true, None, true, Some(Missed::Send)),
+            ("sent and lost, and gone on since", &later, true, None, true, Some(Missed::Update)),
+            ("placed anew and lost, and gone on since", &later, true, d(S::Cancelled), true, Some(Missed::Update)),
+            ("placed, and gone on since", &later, true, d(S::Created), false, None),
         ];
-        for (name, ours, d, left_there, expected) in cases {
-            let (order, delivery) = (&order, d.as_ref());
+        for (name, order, ours, d, left_there, expected) in cases {
+            let delivery = d.as_ref();
             let found =
                 Changed { order, ours, delivery, intent: None, hash: None, young: true, doubted: true, left_there };
             assert_eq!(missed(&found, &active), expected, "{name}");

@@ -4,11 +4,13 @@
 //! the conditions of a trigger and that nothing was done about ([`missed`]) gets the command of that
 //! trigger (protocols/retailcrm.md#reconciliation). MeaSoft's side ([`courier`]) looks at
 //! everything that is still open there, and asks by number only about ours that are missing
-//! (protocols/measoft.md#changes).
+//! (protocols/measoft.md#changes). What a takeover
+//! left there that no order names ([`unknown`]) is told to a person.
 
 pub mod courier;
 pub mod history;
 pub mod missed;
+pub mod unknown;
 
 use shared::message::Outcome;
 use shared::store::{self, leases::Lease};
