@@ -192,7 +192,7 @@ async fn publish(state: &State, envelope: Envelope) -> Reply {
     let (kind, integration) = (envelope.command.kind(), envelope.integration.map(|id| id.0));
     let traceparent = envelope.traceparent.clone();
     let publisher = state.0.publisher.clone();
-    let publishing = async move { publisher.publish(envelope, None).await };
+    let publishing = async move { publisher.publish(envelope).await };
     let publishing = Finish::new(state.0.tasks.clone(), PUBLISH_END, publishing);
     let problem = match tokio::time::timeout(PUBLISH_TIME, publishing).await {
         Ok(Ok(())) => {

@@ -114,25 +114,19 @@ async fn republish(store: &Store, queue: &Arc<dyn Publisher>, jobs: &[Job], now:
 async fn publish(store: &Store, queue: &Arc<dyn Publisher>, job: &Job) -> anyhow::Result<()> {
     let now = store.clock.now();
     match job.what {
-        plan::What::Sweep => {
-            let stale = now.checked_sub(job.every)?;
-            for (integration, number) in store.stale_intents(stale, 500).await? {
-                queue.publish(Envelope::new(Command::ResumeOrder { number }, Some(integration), now), None).await?;
-            }
-        }
         plan::What::Probe => {
             for integration in store.integrations().await? {
                 if let IntegrationState::Paused { by: PausedBy::Credentials(_), .. } = integration.state {
-                    queue.publish(Envelope::new(Command::ProbeIntegration {}, Some(integration.id), now), None).await?;
+                    queue.publish(Envelope::new(Command::ProbeIntegration {}, Some(integration.id), now)).await?;
                 }
             }
         }
         plan::What::Whole(ref command) => {
-            queue.publish(Envelope::new(command.clone(), None, now), None).await?;
+            queue.publish(Envelope::new(command.clone(), None, now)).await?;
         }
         plan::What::Backlog => {
             for integration in left_behind(store).await? {
-                queue.publish(Envelope::new(Command::PushStatuses {}, Some(integration), now), None).await?;
+                queue.publish(Envelope::new(Command::PushStatuses {}, Some(integration), now)).await?;
             }
         }
         plan::What::For { integration, ref command, key } => {
@@ -140,7 +134,7 @@ async fn publish(store: &Store, queue: &Arc<dyn Publisher>, job: &Job) -> anyhow
             if let Some(key) = key {
                 key.clone_into(&mut envelope.key);
             }
-            queue.publish(envelope, None).await?;
+            queue.publish(envelope).await?;
         }
     }
     Ok(())
@@ -179,7 +173,7 @@ mod tests {
     struct Published(Mutex<Vec<Envelope>>);
 
     impl Publisher for Published {
-        fn publish(&self, envelope: Envelope, _: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>> {
+        fn publish(&self, envelope: Envelope) -> BoxFuture<'_, Result<(), PublishError>> {
             self.0.lock().expect("not poisoned").push(envelope);
             std::future::ready(Ok(())).boxed()
         }

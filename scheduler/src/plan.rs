@@ -11,8 +11,6 @@ use shared::message::{Command, RECONCILE_HISTORY};
 /// What a slot of a job publishes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
-    /// Intents that are due and held by nobody.
-    Sweep,
     /// Integrations paused for their credentials.
     Probe,
     /// Integrations whose statuses or payments are due and were left behind.
@@ -53,7 +51,6 @@ pub fn jobs(timing: &Timing, budgets: &Budgets, integrations: &[Integration]) ->
         what,
     };
     let mut jobs = vec![
-        job("sweep", timing.sweep, What::Sweep),
         job("probe", MINUTE.min(timing.sweep), What::Probe),
         job("backlog", MINUTE.min(timing.sweep), What::Backlog),
         job("retention", Duration::from_secs(3600), What::Whole(Command::Retention {})),
@@ -155,7 +152,7 @@ mod tests {
             name: "x".into(),
             every: Duration::from_secs(every),
             offset: Duration::from_secs(offset),
-            what: What::Sweep,
+            what: What::Probe,
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -51,10 +50,6 @@ impl contract::Bench for JobBench {
             self.store.enqueue(&[job]).await.expect("stored");
         }
         .boxed()
-    }
-
-    fn shortest_delay(&self) -> Duration {
-        Duration::from_millis(50)
     }
 }
 

@@ -112,12 +112,11 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
     // Until what is in hand is finished, not only until the stop.
     let drained = tokio_util::sync::CancellationToken::new();
     let alive = tokio::spawn(lifeline::run(tools.store.clone(), tools.owner.clone(), drained.clone()));
-    let Opened { queue, publisher, callbacks } = queue;
+    let Opened { queue, callbacks, .. } = queue;
     let take_in = triggers::take_in(tools.clone(), hints.clone(), other.clone(), ctx.stop.clone());
     let drains = tokio::spawn(dead_letters::run(tools.store.clone(), queue.clone(), take_in, ctx.stop.clone()));
     let queue = WatchedQueue::new(queue, ctx.health.clone(), ctx.stop.clone());
-    let bulk =
-        tokio::spawn(jobs::run(tools.clone(), integrations.clone(), queue.clone(), publisher, jobs, ctx.stop.clone()));
+    let bulk = tokio::spawn(jobs::run(tools.clone(), integrations.clone(), queue.clone(), jobs, ctx.stop.clone()));
     let context = callbacks::rpc::context(&ctx, tools.clone(), integrations.clone(), hints.clone());
     let answering = tokio::spawn(callbacks::rpc::run(context, callbacks, ctx.stop.clone()));
     let backlog = Arc::new(hint::Backlog::default());

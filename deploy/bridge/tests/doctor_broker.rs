@@ -65,15 +65,14 @@ impl Stage {
         assert!(queue.connected(Duration::from_secs(30)).await, "the broker named by TEST_AMQP_URL does not answer");
         // A confirmed message proves that the declarations before it are through.
         let command = Envelope::new(Command::Retention {}, None, shared::clock::Clock::system().now());
-        queue.publish(command, None).await.expect("published");
+        queue.publish(command).await.expect("published");
         queue.close().await;
         stage.purge("bulk.v1").await;
         stage
     }
 
     fn queue(&self) -> std::sync::Arc<AmqpQueue> {
-        let rungs = vec![Duration::from_secs(2)];
-        AmqpQueue::start(AmqpConfig::new(&Secret::new(broker_url()), &self.prefix, rungs).expect("settings"))
+        AmqpQueue::start(AmqpConfig::new(&Secret::new(broker_url()), &self.prefix).expect("settings"))
     }
 
     fn name(&self, queue: &str) -> String {
@@ -97,7 +96,6 @@ impl Stage {
             .env("AMQP_URL", url)
             .env("AMQP_PREFIX", &self.prefix)
             .env("AMQP_MANAGEMENT_URL", &self.management)
-            .env("RETRY_RUNGS_S", "2")
             .stdin(Stdio::null())
             .output()
             .await
@@ -219,7 +217,7 @@ async fn messages_that_nobody_takes_are_an_error() {
     let queue = stage.queue();
     assert!(queue.connected(Duration::from_secs(30)).await);
     let command = Envelope::new(Command::Retention {}, None, shared::clock::Clock::system().now());
-    queue.publish(command, None).await.expect("published");
+    queue.publish(command).await.expect("published");
     queue.close().await;
     stage.finds(&broker_url(), "error", "1 message(s) wait in the bulk lane", "start a worker").await;
 }

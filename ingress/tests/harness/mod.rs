@@ -53,7 +53,7 @@ impl FakePublisher {
 }
 
 impl Publisher for FakePublisher {
-    fn publish(&self, envelope: Envelope, _delay: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>> {
+    fn publish(&self, envelope: Envelope) -> BoxFuture<'_, Result<(), PublishError>> {
         async move {
             self.begun.fetch_add(1, Ordering::SeqCst);
             let is = |mode: Mode| self.mode.load(Ordering::SeqCst) == mode as u8;

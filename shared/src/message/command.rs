@@ -90,8 +90,8 @@ commands! {
     UpdateOrder { number: OrderNumber, declared: Option<Kopecks> } => Interactive,
     /// The envelope's integration is the first candidate's.
     CancelOrder { number: OrderNumber, declared: Option<Kopecks>, candidates: Vec<Candidate> } => Interactive,
-    /// Look at what is due for this order: a retry whose time has come, or the sweep
-    /// found nobody working on it.
+    /// Look at what is due for this order. Workers look each second by themselves: only an earlier
+    /// release sends it.
     ResumeOrder { number: OrderNumber } => Interactive,
     /// Ask the courier whether a paused integration's credentials work again.
     ProbeIntegration {} => Interactive,

@@ -138,10 +138,8 @@ async fn write_groups(store: Store, mut inbox: mpsc::Receiver<Write>, wake: Arc<
 }
 
 impl Publisher for JobQueue {
-    fn publish(&self, envelope: Envelope, delay: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>> {
-        let now = self.store.clock.now();
-        let run_at = delay.and_then(|delay| now.checked_add(delay).ok()).unwrap_or(now);
-        self.put(NewJob::of(&envelope, run_at)).boxed()
+    fn publish(&self, envelope: Envelope) -> BoxFuture<'_, Result<(), PublishError>> {
+        self.put(NewJob::of(&envelope, self.store.clock.now())).boxed()
     }
 }
 

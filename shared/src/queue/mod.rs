@@ -4,7 +4,6 @@
 //! What both promise, and `shared/tests/amqp/contract.rs` checks:
 //! * `publish` returns only when the message is stored durably;
 //! * a delivery that is not settled comes back (`redelivered` is true then);
-//! * a delayed message does not come early;
 //! * nothing is settled twice: settling takes the delivery by value.
 
 pub mod amqp;
@@ -45,9 +44,8 @@ pub enum PublishError {
 
 /// A durable publisher.
 pub trait Publisher: Send + Sync {
-    /// Returns when the message is stored. With a delay it is delivered no earlier than
-    /// after it; a broker rounds the delay up to its next ladder rung.
-    fn publish(&self, envelope: Envelope, delay: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>>;
+    /// Returns when the message is stored.
+    fn publish(&self, envelope: Envelope) -> BoxFuture<'_, Result<(), PublishError>>;
 
     /// Whether a publish into a lane has a chance right now: false while a broker is away, blocks
     /// its publishers or refuses that lane. Must not wait.

@@ -86,7 +86,7 @@ impl Relay {
     /// take it. Answers how many rows were forwarded.
     async fn round(&self, counted: &mut Option<Instant>) -> Result<usize> {
         if counted.is_none_or(|at| at.elapsed() >= COUNT_EVERY) || self.outbox.depth() == 0 {
-            let rows = self.store.job_counts().await?.iter().map(|(_, n)| n).sum();
+            let rows = self.store.due_jobs().await?;
             self.outbox.set_depth(rows);
             self.metrics.set_outbox_depth(rows);
             *counted = Some(Instant::now());
@@ -139,7 +139,7 @@ impl Relay {
         if failed.load(Ordering::Relaxed) {
             return ForwardResult::Kept(job.id);
         }
-        match tokio::time::timeout(CONFIRM_LIMIT, self.broker.publish(envelope, None)).await {
+        match tokio::time::timeout(CONFIRM_LIMIT, self.broker.publish(envelope)).await {
             Ok(Ok(())) => {
                 self.outbox.circuit(lane).succeeded();
                 ForwardResult::Gone(job.id)
@@ -216,7 +216,7 @@ mod tests {
         for _ in 0..500 {
             let message = message();
             sent.push(message.id);
-            world.publisher.publish(message, None).await.expect("stored");
+            world.publisher.publish(message).await.expect("stored");
         }
         world.until("the depth is shown", async |w| w.metrics.render().contains("bridge_outbox_depth 500")).await;
         world.broker.set(Mode::Works);
@@ -248,6 +248,7 @@ mod tests {
         let later = now.checked_add(Duration::from_millis(700)).expect("soon");
         let (delayed, prompt) = (message(), message());
         world.scratch.store.enqueue(&[NewJob::of(&delayed, later), NewJob::of(&prompt, now)]).await.expect("written");
+        assert_eq!(world.scratch.store.due_jobs().await.expect("counted"), 1, "the outbox is not stuck for it");
         let _relay = world.relay();
         world.until("both forwarded", async |w| w.broker.got().len() == 2).await;
         assert_eq!(world.broker.got(), [prompt.id, delayed.id]);
@@ -258,7 +259,7 @@ mod tests {
     async fn a_broker_that_fails_again_loses_nothing() {
         let world = World::new(Mode::Away).await;
         for _ in 0..40 {
-            world.publisher.publish(message(), None).await.expect("stored");
+            world.publisher.publish(message()).await.expect("stored");
         }
         world.broker.set(Mode::Refuses);
         let _relay = world.relay();
@@ -272,7 +273,7 @@ mod tests {
     #[tokio::test]
     async fn a_forwarded_row_closes_the_circuit() {
         let world = World::new(Mode::Refuses).await;
-        world.publisher.publish(message(), None).await.expect("stored");
+        world.publisher.publish(message()).await.expect("stored");
         assert!(world.publisher.outbox().circuit(Lane::Interactive).is_open());
         world.broker.set(Mode::Works);
         let _relay = world.relay();
@@ -283,7 +284,7 @@ mod tests {
     async fn two_relays_share_the_rows_without_doubling_them() {
         let world = World::new(Mode::Away).await;
         for _ in 0..300 {
-            world.publisher.publish(message(), None).await.expect("stored");
+            world.publisher.publish(message()).await.expect("stored");
         }
         world.broker.set(Mode::Works);
         let _relays = (world.relay(), world.relay());

@@ -145,7 +145,7 @@ impl SpillingPublisher {
         self.outbox.clone()
     }
 
-    async fn to_broker(&self, envelope: Envelope, delay: Option<Duration>) -> Result<(), PublishError> {
+    async fn to_broker(&self, envelope: Envelope) -> Result<(), PublishError> {
         let lane = envelope.lane();
         if !self.broker.accepts(lane) {
             return Err(PublishError::Unavailable);
@@ -155,7 +155,7 @@ impl SpillingPublisher {
         if admission == Admission::No {
             return Err(PublishError::Unavailable);
         }
-        let done = match tokio::time::timeout(CONFIRM_LIMIT, self.broker.publish(envelope, delay)).await {
+        let done = match tokio::time::timeout(CONFIRM_LIMIT, self.broker.publish(envelope)).await {
             Ok(done) => done,
             Err(_) => Err(PublishError::Unknown),
         };
@@ -166,14 +166,13 @@ impl SpillingPublisher {
         done
     }
 
-    async fn to_store(&self, envelope: &Envelope, delay: Option<Duration>) -> Result<(), PublishError> {
+    async fn to_store(&self, envelope: &Envelope) -> Result<(), PublishError> {
         if self.outbox.depth() >= FULL {
             tracing::error!(rows = FULL, "the outbox is full: is the broker reachable?");
             return Err(PublishError::Unavailable);
         }
-        let now = self.clock.now();
-        let run_at = delay.and_then(|delay| now.checked_add(delay).ok()).unwrap_or(now);
-        match tokio::time::timeout(STORE_LIMIT, self.rows.put(NewJob::of(envelope, run_at))).await {
+        let put = self.rows.put(NewJob::of(envelope, self.clock.now()));
+        match tokio::time::timeout(STORE_LIMIT, put).await {
             Ok(stored) => stored,
             // It may be stored in the end: a message that was refused and comes all the
             // same is only a look at an order too many.
@@ -184,15 +183,15 @@ impl SpillingPublisher {
 
 impl Publisher for SpillingPublisher {
     /// A message that the broker may have taken is stored as well, under the same id.
-    fn publish(&self, envelope: Envelope, delay: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>> {
+    fn publish(&self, envelope: Envelope) -> BoxFuture<'_, Result<(), PublishError>> {
         async move {
             // Who waits for an answer is not served by one that comes later.
             if envelope.lane() == Lane::Rpc {
-                return self.to_broker(envelope, delay).await;
+                return self.to_broker(envelope).await;
             }
-            match self.to_broker(envelope.clone(), delay).await {
+            match self.to_broker(envelope.clone()).await {
                 Ok(()) => Ok(()),
-                Err(_) => self.to_store(&envelope, delay).await,
+                Err(_) => self.to_store(&envelope).await,
             }
         }
         .boxed()
@@ -246,7 +245,7 @@ pub(crate) mod tests {
     }
 
     impl Publisher for FakeBroker {
-        fn publish(&self, envelope: Envelope, _delay: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>> {
+        fn publish(&self, envelope: Envelope) -> BoxFuture<'_, Result<(), PublishError>> {
             async move {
                 self.tries.fetch_add(1, Ordering::SeqCst);
                 if self.is(Mode::Refuses) || self.is(Mode::Away) {
@@ -300,7 +299,7 @@ pub(crate) mod tests {
         let (scratch, broker) = (Scratch::new().await, Arc::new(FakeBroker::default()));
         let publisher = SpillingPublisher::new(broker.clone(), scratch.store.clone());
         let sent = message();
-        publisher.publish(sent.clone(), None).await.expect("confirmed");
+        publisher.publish(sent.clone()).await.expect("confirmed");
         assert_eq!(broker.got(), [sent.id]);
         assert_eq!(scratch.rows().await, 0);
     }
@@ -311,7 +310,7 @@ pub(crate) mod tests {
             let (scratch, broker) = (Scratch::new().await, Arc::new(FakeBroker::default()));
             broker.set(mode);
             let publisher = SpillingPublisher::new(broker.clone(), scratch.store.clone());
-            publisher.publish(message(), None).await.expect("stored");
+            publisher.publish(message()).await.expect("stored");
             assert_eq!(scratch.rows().await, 1);
             if mode == Mode::Away {
                 assert_eq!(broker.tries.load(Ordering::SeqCst), 0, "a broker known to be away is not even asked");
@@ -325,10 +324,10 @@ pub(crate) mod tests {
         broker.set(Mode::Hangs);
         let publisher = SpillingPublisher::new(broker.clone(), scratch.store.clone());
         let began = Instant::now();
-        publisher.publish(message(), None).await.expect("stored");
+        publisher.publish(message()).await.expect("stored");
         assert!(began.elapsed() < Duration::from_secs(3), "the whole answer stays below three seconds");
         for _ in 0..20 {
-            publisher.publish(message(), None).await.expect("stored");
+            publisher.publish(message()).await.expect("stored");
         }
         // One for the first, and on a slow machine one that finds out whether it is back.
         assert!(broker.tries.load(Ordering::SeqCst) <= 2);
@@ -343,7 +342,7 @@ pub(crate) mod tests {
         // Somebody else's write transaction holds the only writing connection.
         let held = scratch.store.db.begin().await.expect("begun");
         let began = Instant::now();
-        assert_eq!(publisher.publish(message(), None).await, Err(PublishError::Unavailable));
+        assert_eq!(publisher.publish(message()).await, Err(PublishError::Unavailable));
         assert!(began.elapsed() < Duration::from_secs(2));
         drop(held);
     }
@@ -354,9 +353,9 @@ pub(crate) mod tests {
             let (scratch, broker) = (Scratch::new().await, Arc::new(FakeBroker::default()));
             broker.set(mode);
             let publisher = SpillingPublisher::new(broker.clone(), scratch.store.clone());
-            publisher.publish(bulk(), None).await.expect("stored");
+            publisher.publish(bulk()).await.expect("stored");
             let order = message();
-            publisher.publish(order.clone(), None).await.expect("confirmed");
+            publisher.publish(order.clone()).await.expect("confirmed");
             assert_eq!(broker.got(), [order.id]);
             assert_eq!(scratch.rows().await, 1);
         }
@@ -368,22 +367,19 @@ pub(crate) mod tests {
         broker.set(Mode::Away);
         let publisher = SpillingPublisher::new(broker, scratch.store.clone());
         publisher.outbox().set_depth(FULL);
-        assert_eq!(publisher.publish(message(), None).await, Err(PublishError::Unavailable));
+        assert_eq!(publisher.publish(message()).await, Err(PublishError::Unavailable));
         assert_eq!(scratch.rows().await, 0);
     }
 
     #[tokio::test]
-    async fn a_delayed_message_keeps_its_delay_and_a_callback_is_never_stored() {
+    async fn a_callback_is_never_stored() {
         let (scratch, broker) = (Scratch::new().await, Arc::new(FakeBroker::default()));
         broker.set(Mode::Away);
         let publisher = SpillingPublisher::new(broker, scratch.store.clone());
-        publisher.publish(message(), Some(Duration::from_secs(60))).await.expect("stored");
-        let due = scratch.store.next_job_due(Lane::Interactive).await.expect("read").expect("a row");
-        assert!(due.as_millisecond() > scratch.store.clock.now_ms() + 50_000);
         let call = Command::Callback { action: "calculate".to_owned(), request: serde_json::Value::Null };
         let call = Envelope::new(call, Some(IntegrationId(1)), jiff::Timestamp::now());
-        assert_eq!(publisher.publish(call, None).await, Err(PublishError::Unavailable));
-        assert_eq!(scratch.rows().await, 1);
+        assert_eq!(publisher.publish(call).await, Err(PublishError::Unavailable));
+        assert_eq!(scratch.rows().await, 0);
     }
 
     #[test]

@@ -38,8 +38,8 @@ impl Spilled {
 }
 
 impl Publisher for Spilled {
-    fn publish(&self, envelope: Envelope, delay: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>> {
-        self.broker.publish(envelope, delay)
+    fn publish(&self, envelope: Envelope) -> BoxFuture<'_, Result<(), PublishError>> {
+        self.broker.publish(envelope)
     }
 
     fn accepts(&self, lane: Lane) -> bool {
@@ -180,7 +180,7 @@ mod tests {
     struct Broker(Arc<Mutex<Vec<Delivery>>>);
 
     impl Publisher for Broker {
-        fn publish(&self, _: Envelope, _: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>> {
+        fn publish(&self, _: Envelope) -> BoxFuture<'_, Result<(), PublishError>> {
             async { Err(PublishError::Unavailable) }.boxed()
         }
     }

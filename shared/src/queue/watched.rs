@@ -230,7 +230,7 @@ mod tests {
     }
 
     impl Publisher for Fake {
-        fn publish(&self, _: Envelope, _: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>> {
+        fn publish(&self, _: Envelope) -> BoxFuture<'_, Result<(), PublishError>> {
             async { Err(PublishError::Unavailable) }.boxed()
         }
     }

@@ -130,6 +130,14 @@ impl Store {
         Ok(counts)
     }
 
+    /// How many messages are due, those in hand included. A try that waits for its time is none.
+    pub async fn due_jobs(&self) -> Result<u64> {
+        let sql = format!("SELECT COUNT(*) AS n FROM jobs WHERE {}", self.due("run_at", 1));
+        let read = |row: &Row| row.int("n");
+        let n = self.db.read_one(sql, args![self.clock.now_ms()], read).await?;
+        Ok(n.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
+    }
+
     /// Messages per lane that anybody could take now.
     pub async fn waiting_jobs(&self) -> Result<Vec<(Lane, u64)>> {
         let now = self.clock.now_ms();

@@ -59,8 +59,7 @@ impl AmqpBench {
     }
 
     pub(crate) fn config(&self, url: &str) -> AmqpConfig {
-        let rungs = vec![Duration::from_millis(500), Duration::from_secs(2)];
-        AmqpConfig::new(&Secret::new(url), &self.prefix, rungs).expect("a good configuration")
+        AmqpConfig::new(&Secret::new(url), &self.prefix).expect("a good configuration")
     }
 
     /// Sets a policy on queues of this bench, `queue` being what follows the prefix, and waits until

@@ -10,7 +10,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
 use tokio::time::timeout;
@@ -30,8 +30,6 @@ pub(crate) trait Bench: Send + Sync {
     fn client(&self) -> BoxFuture<'_, SharedQueue>;
     /// Stores bytes in a lane as they are.
     fn put_raw(&self, lane: Lane, body: Vec<u8>) -> BoxFuture<'_, ()>;
-    /// The shortest delay the adapter does not round up.
-    fn shortest_delay(&self) -> Duration;
 }
 
 /// One test for each clause; see the module.
@@ -42,7 +40,6 @@ macro_rules! queue_contract {
             what_is_acked_is_gone
             what_is_not_settled_comes_back_once_its_consumer_is_gone
             a_dropped_delivery_comes_back_while_its_consumer_goes_on
-            a_delayed_message_is_not_early_and_arrives
             nothing_is_lost_among_many_publishers_and_two_consumers
             stopping_hands_back_what_was_not_taken
             what_is_in_hand_can_be_settled_after_stopping
@@ -90,7 +87,7 @@ fn id(delivery: &Delivery) -> Uuid {
 }
 
 async fn publish(queue: &SharedQueue, envelope: &Envelope) {
-    queue.publish(envelope.clone(), None).await.expect("published");
+    queue.publish(envelope.clone()).await.expect("published");
 }
 
 /// Panics when the lane holds anything: what was there would come before, or soon after,
@@ -180,25 +177,6 @@ pub(crate) async fn a_dropped_delivery_comes_back_while_its_consumer_goes_on(ben
     assert_eq!(id(&delivery), sent.id);
     assert!(delivery.redelivered, "it says that it was out before");
     delivery.ack().await;
-}
-
-pub(crate) async fn a_delayed_message_is_not_early_and_arrives(bench: impl Bench) {
-    let queue = bench.client().await;
-    let mut subscription = queue.subscribe(Lane::Interactive, 10);
-    let delay = bench.shortest_delay();
-    let (late, prompt) = (send_order(1), send_order(2));
-    let started = Instant::now();
-    queue.publish(late.clone(), Some(delay)).await.expect("published");
-    publish(&queue, &prompt).await;
-    let first = take(&mut subscription).await;
-    assert_eq!(id(&first), prompt.id, "the one without a delay comes first");
-    first.ack().await;
-    let second = take(&mut subscription).await;
-    assert_eq!(id(&second), late.id);
-    // Clocks of two parties, in whole milliseconds.
-    assert!(started.elapsed() + Duration::from_millis(2) >= delay, "early: after {:?}", started.elapsed());
-    assert_eq!(decode(&second.body), Ok(late), "the delay changes nothing of the message");
-    second.ack().await;
 }
 
 pub(crate) async fn nothing_is_lost_among_many_publishers_and_two_consumers(bench: impl Bench) {

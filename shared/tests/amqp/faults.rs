@@ -58,7 +58,7 @@ impl Traffic {
             publishers.spawn(async move {
                 while !stop.is_cancelled() {
                     let envelope = send_order(publisher);
-                    if queue.publish(envelope.clone(), None).await.is_ok() {
+                    if queue.publish(envelope.clone()).await.is_ok() {
                         confirmed.lock().expect("lock").insert(envelope.id);
                     }
                     sleep(Duration::from_millis(5)).await;
@@ -82,7 +82,7 @@ impl Traffic {
         let started = Instant::now();
         let flows = async {
             let probe = send_order(999);
-            while self.queue.publish(probe.clone(), None).await.is_err() {
+            while self.queue.publish(probe.clone()).await.is_err() {
                 sleep(Duration::from_millis(20)).await;
             }
             while !self.delivered.lock().expect("lock").contains(&probe.id) {
@@ -158,7 +158,7 @@ async fn a_black_hole_is_noticed_and_survived() {
         }
     };
     timeout(Duration::from_secs(10), noticed).await.expect("noticed on both connections");
-    assert_eq!(queue.publish(send_order(1), None).await, Err(PublishError::Unavailable));
+    assert_eq!(queue.publish(send_order(1)).await, Err(PublishError::Unavailable));
     proxy.set(Path::Pass);
     traffic.flows().await;
     assert!(queue.progress().reconnects >= 2);
@@ -173,7 +173,7 @@ async fn a_slow_path_is_no_reason_to_give_up() {
     traffic.flows().await;
     proxy.set(Path::Slow(Duration::from_millis(60)));
     for number in 0..10 {
-        queue.publish(send_order(number), None).await.expect("slow, but confirmed");
+        queue.publish(send_order(number)).await.expect("slow, but confirmed");
     }
     traffic.flows().await;
     assert_eq!(queue.progress().reconnects, 0);
@@ -187,7 +187,7 @@ async fn a_late_settlement_on_a_lost_connection_does_nothing() {
     let (proxy, queue) = behind_proxy(&bench, "").await;
     let mut lane = queue.subscribe(Lane::Interactive, 1);
     let sent = send_order(1);
-    queue.publish(sent.clone(), None).await.expect("published");
+    queue.publish(sent.clone()).await.expect("published");
     let old = timeout(BACK, lane.next()).await.expect("in time").expect("a delivery");
     proxy.cut(Path::Reset, Duration::from_millis(100)).await;
     let new = timeout(BACK, lane.next()).await.expect("in time").expect("a delivery");
@@ -269,7 +269,7 @@ mod broker_wide {
         let traffic = Traffic::start(&queue);
         traffic.flows().await;
         rabbitmqctl(&["stop_app"]).await;
-        assert_eq!(queue.publish(send_order(1), None).await, Err(PublishError::Unavailable));
+        assert_eq!(queue.publish(send_order(1)).await, Err(PublishError::Unavailable));
         rabbitmqctl(&["start_app"]).await;
         traffic.flows().await;
         traffic.nothing_is_lost().await;
@@ -281,7 +281,7 @@ mod broker_wide {
         let bench = AmqpBench::alone().await;
         let queue = bench.queue().await;
         for number in 0..MESSAGES {
-            queue.publish(send_order(number), None).await.expect("published");
+            queue.publish(send_order(number)).await.expect("published");
         }
         let mut lane = queue.subscribe(Lane::Interactive, 4);
         timeout(BACK, lane.next()).await.expect("in time").expect("a delivery").ack().await;
@@ -290,7 +290,7 @@ mod broker_wide {
         // The broker says nothing until somebody publishes; that one message it keeps back.
         let blocked = async {
             while !queue.progress().blocked {
-                let _ = queue.publish(send_order(1), None).await;
+                let _ = queue.publish(send_order(1)).await;
             }
         };
         let noticed = timeout(BACK, blocked).await;
@@ -298,7 +298,7 @@ mod broker_wide {
         let checked = timeout(BACK, async {
             let started = Instant::now();
             for number in 0..50 {
-                assert_eq!(queue.publish(send_order(number), None).await, Err(PublishError::Unavailable));
+                assert_eq!(queue.publish(send_order(number)).await, Err(PublishError::Unavailable));
             }
             assert!(started.elapsed() < Duration::from_millis(500), "refused only after {:?}", started.elapsed());
             let state = queue.state().await;

@@ -40,7 +40,7 @@ fn request() -> Envelope {
 async fn orders_flow(queue: &Arc<AmqpQueue>, lane: &mut Box<dyn Subscription>, number: usize) {
     let sent = send_order(number);
     let published = async {
-        while queue.publish(sent.clone(), None).await.is_err() {
+        while queue.publish(sent.clone()).await.is_err() {
             sleep(Duration::from_millis(20)).await;
         }
     };
@@ -171,7 +171,7 @@ async fn a_lane_that_falls_silent_costs_only_itself() {
     assert_eq!(queue.state().await.refused, [Lane::Bulk]);
     proxy.mute(None);
     let sync = Envelope::new(Command::SyncStatuses {}, None, "2026-09-01T10:00:00Z".parse().expect("a time"));
-    queue.publish(sync.clone(), None).await.expect("a durable lane takes what is published");
+    queue.publish(sync.clone()).await.expect("a durable lane takes what is published");
     let body = timeout(LIMIT, consuming).await.expect("taken again").expect("a task").expect("a delivery");
     assert_eq!(decode(&body), Ok(sync));
 }
@@ -188,11 +188,11 @@ async fn a_queue_of_another_type_refuses_its_own_lane_alone_until_it_is_gone() {
     let mut lane = queue.subscribe(Lane::Interactive, 4);
     orders_flow(&queue, &mut lane, 1).await;
     let sync = Envelope::new(Command::SyncStatuses {}, None, "2026-09-01T10:00:00Z".parse().expect("a time"));
-    assert_eq!(queue.publish(sync.clone(), None).await, Err(PublishError::Unavailable), "nothing is bound to take it");
+    assert_eq!(queue.publish(sync.clone()).await, Err(PublishError::Unavailable), "nothing is bound to take it");
     assert!(!queue.accepts(Lane::Bulk) && queue.accepts(Lane::Interactive));
     channel.queue_delete(name.into(), QueueDeleteOptions::default()).await.expect("deleted");
     let published = async {
-        while queue.publish(sync.clone(), None).await.is_err() {
+        while queue.publish(sync.clone()).await.is_err() {
             sleep(Duration::from_millis(20)).await;
         }
     };
@@ -207,7 +207,7 @@ async fn what_is_handed_back_counts_on_every_release_of_the_broker() {
     let queue = connected(config).await;
     let mut lane = queue.subscribe(Lane::Interactive, 2);
     for number in 0..4 {
-        queue.publish(send_order(number), None).await.expect("published");
+        queue.publish(send_order(number)).await.expect("published");
     }
     // In so many words, by letting it fall, and by taking no more.
     let next =

@@ -1,8 +1,6 @@
 //! The RabbitMQ adapter against a real broker: the contract, the request lane, what the
 //! broker puts aside, and the faults of messaging.md «Connections».
 
-use std::time::Duration;
-
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use lapin::options::BasicPublishOptions;
@@ -34,10 +32,6 @@ impl contract::Bench for AmqpBench {
             publishing.await.expect("sent").await.expect("published");
         }
         .boxed()
-    }
-
-    fn shortest_delay(&self) -> Duration {
-        Duration::from_millis(500)
     }
 }
 

@@ -20,7 +20,7 @@ async fn messages_of_one_order_keep_their_order_in_a_burst() {
     let bench = AmqpBench::new().await;
     let queue = bench.queue().await;
     let sent: Vec<_> = (0..MESSAGES).map(|n| send_order(n % ORDERS)).collect();
-    let published = join_all(sent.iter().map(|envelope| queue.publish(envelope.clone(), None))).await;
+    let published = join_all(sent.iter().map(|envelope| queue.publish(envelope.clone()))).await;
     assert!(published.iter().all(Result::is_ok), "{published:?}");
 
     let mut lane = queue.subscribe(Lane::Interactive, 100);

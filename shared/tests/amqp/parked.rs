@@ -58,8 +58,7 @@ async fn what_is_handed_out_too_often_is_put_aside_with_its_reason() {
     let bench = AmqpBench::new().await;
     let queue = bench.queue().await;
     let sent = send_order(7);
-    // By way of the ladder, so that it has died once before.
-    queue.publish(sent.clone(), Some(Duration::from_millis(1))).await.expect("published");
+    queue.publish(sent.clone()).await.expect("published");
     let mut lane = queue.subscribe(Lane::Interactive, 1);
     let mut dead = queue.subscribe_parked(Parked::Dead, 1).expect("kept");
     let (delivery, times) = timeout(LIMIT, async {
@@ -88,7 +87,7 @@ async fn the_state_tells_how_much_waits_in_each_lane() {
     let bench = AmqpBench::new().await;
     let queue = bench.queue().await;
     for number in 0..3 {
-        queue.publish(send_order(number), None).await.expect("published");
+        queue.publish(send_order(number)).await.expect("published");
     }
     let expected = [(Lane::Interactive, 3), (Lane::Bulk, 0), (Lane::Rpc, 0)];
     let state = until(&bench, |state| state.depth == expected).await;
@@ -104,7 +103,7 @@ async fn a_queue_that_is_deleted_is_declared_and_taken_from_again() {
     let bench = AmqpBench::new().await;
     let queue = bench.queue().await;
     let mut lane = queue.subscribe(Lane::Interactive, 4);
-    queue.publish(send_order(1), None).await.expect("published");
+    queue.publish(send_order(1)).await.expect("published");
     take(&mut lane).await.ack().await;
 
     let waiting = tokio::spawn(async move { take(&mut lane).await.body });
@@ -116,7 +115,7 @@ async fn a_queue_that_is_deleted_is_declared_and_taken_from_again() {
     let sent = send_order(2);
     timeout(LIMIT, async {
         while !waiting.is_finished() {
-            queue.publish(sent.clone(), None).await.expect("published");
+            queue.publish(sent.clone()).await.expect("published");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     })

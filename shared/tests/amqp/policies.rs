@@ -25,7 +25,7 @@ async fn a_queue_that_is_published_to_is_kept_in_use_while_nobody_takes_from_it(
     let mut sent = Vec::new();
     for number in 0..MESSAGES {
         let order = send_order(number);
-        queue.publish(order.clone(), None).await.expect("published");
+        queue.publish(order.clone()).await.expect("published");
         sent.push(order.id);
     }
     // A queue that the same policy covers and nobody looks after shows that it has struck.
@@ -69,7 +69,7 @@ async fn what_is_kept_in_use_remembers_how_often_it_was_handed_out() {
     let mut config = bench.config(&broker_url());
     config.look_every = Duration::from_millis(200);
     let queue: std::sync::Arc<AmqpQueue> = connected(config).await;
-    queue.publish(send_order(1), None).await.expect("published");
+    queue.publish(send_order(1)).await.expect("published");
     let mut times = 0;
     let mut dead = queue.subscribe_parked(Parked::Dead, 1).expect("kept");
     let mut aside = tokio::spawn(async move { dead.next().await.expect("a delivery").ack().await });
@@ -103,7 +103,7 @@ async fn a_lane_that_was_deleted_is_made_anew_and_that_is_told() {
     let mut config = bench.config(&broker_url());
     config.look_every = Duration::from_millis(200);
     let queue = connected(config).await;
-    queue.publish(send_order(1), None).await.expect("published");
+    queue.publish(send_order(1)).await.expect("published");
     let (_connection, channel) = bench.channel().await;
     let name = format!("{}.interactive.v1", bench.prefix);
     channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await.expect("deleted");
@@ -115,7 +115,7 @@ async fn a_lane_that_was_deleted_is_made_anew_and_that_is_told() {
     };
     timeout(LIMIT, told).await.expect("it is told");
     let sent = send_order(2);
-    queue.publish(sent.clone(), None).await.expect("published");
+    queue.publish(sent.clone()).await.expect("published");
     let mut lane = queue.subscribe(Lane::Interactive, 1);
     let delivery = timeout(LIMIT, lane.next()).await.expect("in time").expect("a delivery");
     assert_eq!(decode(&delivery.body), Ok(sent));
@@ -129,7 +129,7 @@ async fn what_a_policy_takes_out_of_a_lane_says_which_and_why() {
     let mut dead = queue.subscribe_parked(Parked::Dead, 8).expect("kept");
     bench.policy("interactive", r#"{"message-ttl":100}"#).await;
     let sent = send_order(1);
-    queue.publish(sent.clone(), None).await.expect("published");
+    queue.publish(sent.clone()).await.expect("published");
     let delivery = timeout(LIMIT, dead.next()).await.expect("put aside").expect("a delivery");
     assert_eq!(decode(&delivery.body), Ok(sent));
     let expected = Death { queue: format!("{}.interactive.v1", bench.prefix), reason: "expired".to_owned() };
@@ -146,7 +146,7 @@ async fn what_a_short_lane_drops_at_its_head_says_so() {
     bench.policy("interactive", r#"{"max-length":2,"overflow":"drop-head"}"#).await;
     let dropped = async {
         for number in 0.. {
-            let _ = queue.publish(send_order(number), None).await;
+            let _ = queue.publish(send_order(number)).await;
             if let Ok(delivery) = timeout(Duration::from_millis(100), dead.next()).await {
                 return delivery.expect("a delivery");
             }

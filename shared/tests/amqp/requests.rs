@@ -155,7 +155,7 @@ mod broker_wide {
         // Nothing else is touched.
         let mut published = Vec::new();
         for number in 0..5 {
-            published.push(worker.publish(send_order(number), None).await);
+            published.push(worker.publish(send_order(number)).await);
         }
         rabbitmqctl(&["eval", "application:set_env(rabbit, max_message_size, 134217728)."]).await;
         assert!(answer.is_ok_and(|answer| answer == document), "the whole document");

@@ -1,7 +1,7 @@
 //! What is wanted: recorded, claimed, left, doubted.
 
 use futures_util::future::join_all;
-use shared::domain::{CrmOrderId, IntegrationId, Kopecks, OrderNumber};
+use shared::domain::{CrmOrderId, IntegrationId, Kopecks};
 use shared::message::Candidate;
 use shared::store::intents::{Held, Intent, Leave, OrderRequest, RequestKind};
 
@@ -257,11 +257,8 @@ async fn what_is_due_is_known_per_integration(bench: &Bench) {
     bench.record(OrderRequest { due_at: bench.after(-5), ..request(bench, other, "3", RequestKind::Send) }).await;
     assert_eq!(due().await, [(id, bench.after(10)), (other, bench.after(-5))]);
     assert_eq!(bench.store.backlog().await.expect("asked"), (3, Some(bench.after(-5))));
-    let stale = bench.store.stale_intents(bench.now(), 10).await.expect("listed");
-    assert_eq!(stale, [(other, OrderNumber::parse("3").expect("a number"))]);
     let held = bench.claim_one(other, "w1").await;
     assert_eq!(due().await, [(id, bench.after(10)), (other, bench.after(90))], "held until its lease ends");
-    assert_eq!(bench.store.stale_intents(bench.now(), 10).await.expect("listed"), [], "somebody works on it");
     bench.leave(&held, Leave::Served).await;
     assert_eq!(due().await, [(id, bench.after(10))]);
     assert_eq!(bench.store.backlog().await.expect("asked"), (2, None));

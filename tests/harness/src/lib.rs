@@ -27,7 +27,7 @@ pub use disk::{BadDisk, Disk};
 pub use eventually::{LONG, eventually, within};
 pub use hold::Hold;
 pub use ledger::{Ledger, Line};
-pub use process::programs;
+pub use process::{PROGRAMS, programs};
 pub use secrets::Secrets;
 pub use services::{Database, Outage, Server, broker_url, rabbitmqctl};
 pub use shop::{Collect, Placed, Shop, a_parcel};

@@ -219,12 +219,19 @@ impl Port {
     }
 }
 
-/// `target/<profile>`: where the programs lie, beside the one that runs now.
+/// Names another folder of programs, for a comparison with another commit.
+pub const PROGRAMS: &str = "BRIDGE_PROGRAMS";
+
+/// `target/<profile>`: where the programs lie, beside the one that runs now, unless [`PROGRAMS`]
+/// says otherwise.
 ///
 /// # Panics
 /// When they are not built.
 #[must_use]
 pub fn programs() -> PathBuf {
+    if let Some(folder) = std::env::var_os(PROGRAMS) {
+        return folder.into();
+    }
     let here = std::env::current_exe().expect("the path of this program");
     let folder = here.parent().expect("a folder");
     let folder = if folder.ends_with("deps") { folder.parent().expect("a folder") } else { folder };

@@ -126,7 +126,7 @@ impl Consumer {
         let kind = envelope.command.kind();
         let sent = async {
             tokio::time::sleep_until(at).await;
-            self.publisher.publish(envelope, None).await
+            self.publisher.publish(envelope).await
         };
         match tokio::select! { sent = sent => sent, () = self.stop.cancelled() => return } {
             Ok(()) => {
@@ -296,7 +296,7 @@ mod tests {
     }
 
     impl Publisher for Sent {
-        fn publish(&self, _: Envelope, _: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>> {
+        fn publish(&self, _: Envelope) -> BoxFuture<'_, Result<(), PublishError>> {
             self.count.fetch_add(1, Ordering::SeqCst);
             std::future::ready(if self.away { Err(PublishError::Unavailable) } else { Ok(()) }).boxed()
         }

@@ -1,28 +1,22 @@
 //! One attempt at a job: carry out, record, settle.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::clock::elapsed;
+use shared::clock::{elapsed, later};
 use shared::domain::IntegrationId;
 use shared::message::{Envelope, Kind, Outcome};
-use shared::queue::{Delivery, Publisher};
+use shared::queue::Delivery;
 use shared::reason;
 use shared::store::dead_letters::NewDeadLetter;
+use shared::store::jobs::NewJob;
 
 use crate::jobs::{carry_out, of};
 use crate::order::settle::{Settlement, settle, spent_trying};
 use crate::tools::Tools;
 use crate::vendor::integrations::ActiveIntegrations;
 
-pub(super) async fn attempt(
-    tools: &Tools,
-    integrations: &ActiveIntegrations,
-    publisher: &Arc<dyn Publisher>,
-    envelope: Envelope,
-    delivery: Delivery,
-) {
+pub(super) async fn attempt(tools: &Tools, integrations: &ActiveIntegrations, envelope: Envelope, delivery: Delivery) {
     let started = tools.clock.now();
     let outcome = carry_out(tools, integrations, &envelope).await;
     let now = tools.clock.now();
@@ -42,7 +36,8 @@ pub(super) async fn attempt(
                 tools.metrics.retry(envelope.command.kind(), *why);
             }
             // The copy first: a crash in between makes two, never none.
-            publisher.publish(again(envelope, counts.then_some(spent + pause)), Some(pause)).await.is_ok()
+            let copy = again(envelope, counts.then_some(spent + pause));
+            tools.store.enqueue(&[NewJob::of(&copy, later(now, pause))]).await.is_ok()
         }
         Settlement::DeadLetter | Settlement::Expire => give_up(tools, &envelope, outcome).await,
     };

@@ -1,12 +1,11 @@
 //! Takes the commands of jobs off the bulk lane and from the intake, many at once.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use shared::message::{Envelope, Lane, decode};
+use shared::queue::Delivery;
 use shared::queue::watched::WatchedQueue;
-use shared::queue::{Delivery, Publisher};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -77,7 +76,6 @@ pub async fn run(
     tools: Tools,
     integrations: ActiveIntegrations,
     queue: WatchedQueue,
-    publisher: Arc<dyn Publisher>,
     mut from_intake: mpsc::Receiver<(Envelope, Delivery)>,
     stop: CancellationToken,
 ) {
@@ -106,8 +104,8 @@ pub async fn run(
             delivery.requeue().await;
             continue;
         }
-        let (tools, integrations, publisher) = (tools.clone(), integrations.clone(), publisher.clone());
-        running.begin(async move { attempt(&tools, &integrations, &publisher, envelope, delivery).await });
+        let (tools, integrations) = (tools.clone(), integrations.clone());
+        running.begin(async move { attempt(&tools, &integrations, envelope, delivery).await });
     }
     running.finish().await;
     while let Ok((_, delivery)) = from_intake.try_recv() {

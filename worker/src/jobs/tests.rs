@@ -38,11 +38,10 @@ async fn a_key_that_is_denied_what_every_order_needs_stays_paused_until_it_may()
 async fn tried_again(world: &World, envelope: Envelope) -> Option<Envelope> {
     let lane = envelope.lane();
     let queue = Arc::new(JobQueue::start(world.store().clone()));
-    queue.publish(envelope, None).await.expect("stored");
+    queue.publish(envelope).await.expect("stored");
     let delivery = queue.subscribe(lane, 1).next().await.expect("a delivery");
     let envelope = decode(&delivery.body).expect("readable");
-    let publisher: Arc<dyn Publisher> = queue.clone();
-    attempt(&world.tools, &world.integrations, &publisher, envelope, delivery).await;
+    attempt(&world.tools, &world.integrations, envelope, delivery).await;
     queue.close().await;
     tokio::time::sleep(world.tools.policy.rungs.iter().max().copied().unwrap_or_default()).await;
     let mut jobs = world.store().claim_jobs(Some(lane), "test", LEASE, 9).await.expect("claimed");

@@ -121,7 +121,7 @@ async fn open(settings: &[(String, String)]) -> anyhow::Result<Ctx> {
     let key = config.load_secret_key()?;
     if let Some(url) = &config.amqp_url {
         // The story would wait for it; whoever tries the demonstration wants to know at once.
-        let amqp = AmqpConfig::new(url, &config.amqp_prefix, config.timing.rungs.clone())?;
+        let amqp = AmqpConfig::new(url, &config.amqp_prefix)?;
         if let Some(refusal) = inspect(&amqp).await.refusal {
             bail!("--amqp: RabbitMQ cannot be used: {refusal}");
         }

@@ -31,7 +31,7 @@ impl Facts {
 }
 
 pub async fn gather(config: &Config, url: &Secret) -> Facts {
-    match AmqpConfig::new(url, &config.amqp_prefix, config.timing.rungs.clone()) {
+    match AmqpConfig::new(url, &config.amqp_prefix) {
         Ok(amqp) => Facts::Looked { inspection: inspect(&amqp).await, prefix: config.amqp_prefix.clone() },
         Err(bad) => Facts::BadSettings(bad.to_string()),
     }
@@ -127,7 +127,7 @@ fn topology(inspection: &Inspection, prefix: &str, say: &mut Findings) {
             Condition::Different(words) => {
                 tell!(say, Error: "{name} exists with another type or other arguments: {words}"
                 => "nothing can be declared over it: stop the roles, let it run empty (or move its messages with a shovel), \
-                    delete it and start a worker. A policy, another release or another RETRY_RUNGS_S may have made it")
+                    delete it and start a worker. A policy or another release may have made it")
             }
             Condition::Unknown(words) => tell!(say, Error: "{name} cannot be looked at: {words}"
                 => "the user needs rights to configure, write and read names that begin with «{prefix}.» \

@@ -19,7 +19,6 @@ pub(super) const FRAME_MAX: u32 = 32 * 1024;
 pub struct AmqpConfig {
     pub(super) uri: AMQPUri,
     pub(super) prefix: String,
-    pub(super) rungs: Vec<Duration>,
     /// How long a caller waits for its confirm.
     pub confirm_timeout: Duration,
     /// Shortest and longest wait between two tries to connect.
@@ -39,9 +38,9 @@ pub enum BadAmqpConfig {
 }
 
 impl AmqpConfig {
-    /// `rungs`: the ladder of delays. The heartbeat is 10 s unless the URL says otherwise
-    /// (`?heartbeat=4`); a URL without a virtual host means the default one.
-    pub fn new(url: &Secret, prefix: &str, rungs: Vec<Duration>) -> Result<Self, BadAmqpConfig> {
+    /// The heartbeat is 10 s unless the URL says otherwise (`?heartbeat=4`); a URL without a virtual
+    /// host means the default one.
+    pub fn new(url: &Secret, prefix: &str) -> Result<Self, BadAmqpConfig> {
         let mut uri: AMQPUri = url.expose().parse().map_err(|_| BadAmqpConfig::Url)?;
         if uri.vhost.is_empty() {
             uri.vhost = "/".to_owned();
@@ -56,7 +55,6 @@ impl AmqpConfig {
         Ok(Self {
             uri,
             prefix: prefix.to_owned(),
-            rungs,
             confirm_timeout: Duration::from_secs(2),
             reconnect: (Duration::from_millis(200), Duration::from_secs(10)),
             look_every: Duration::from_secs(5),
@@ -75,7 +73,6 @@ impl fmt::Debug for AmqpConfig {
             .field("host", &self.uri.authority.host)
             .field("port", &self.uri.authority.port)
             .field("prefix", &self.prefix)
-            .field("rungs", &self.rungs)
             .finish_non_exhaustive()
     }
 }

@@ -45,7 +45,7 @@ pub struct Inspection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspected {
     pub name: String,
-    /// What the queue is for; `None` for exchanges and delay rungs.
+    /// What the queue is for; `None` for exchanges.
     pub part: Option<Part>,
     pub found: Condition,
 }
@@ -83,7 +83,7 @@ pub async fn inspect(config: &AmqpConfig) -> Inspection {
             return inspection;
         }
     };
-    let topology = Topology::new(&config.prefix, config.rungs.clone());
+    let topology = Topology::new(&config.prefix);
     let mut look = Look { connection: &connection, channel: None };
     for Exchange { name, kind, arguments } in topology.exchanges() {
         let found = look.exchange(&name, kind, arguments).await;
@@ -93,7 +93,7 @@ pub async fn inspect(config: &AmqpConfig) -> Inspection {
     // does.
     for queue in topology.queues() {
         let found = look.queue(&queue.name, queue.arguments).await;
-        inspection.queues.push(Inspected { name: queue.name, part: queue.part, found });
+        inspection.queues.push(Inspected { name: queue.name, part: Some(queue.part), found });
     }
     // Last: under an alarm the broker reads nothing more from who has published.
     match timeout(CONFIRM_LIMIT, there_and_back(&connection, &config.prefix)).await {
@@ -299,7 +299,7 @@ mod tests {
     #[tokio::test]
     async fn a_broker_that_is_not_there_is_said_without_the_password() {
         let url = Secret::new("amqp://shop:hunter2@127.0.0.1:1/");
-        let found = inspect(&AmqpConfig::new(&url, "p", vec![]).expect("valid")).await;
+        let found = inspect(&AmqpConfig::new(&url, "p").expect("valid")).await;
         assert!(matches!(found.refusal, Some(Refusal::NoConnection(_))), "{found:?}");
         assert_eq!(found.version, None);
         assert!(!format!("{found:?}").contains("hunter2"));

@@ -64,7 +64,7 @@ impl AmqpQueue {
     /// Begins to connect and returns at once; [`Queue::state`] tells how it stands, and
     /// [`AmqpQueue::connected`] waits. Must be called inside a tokio runtime.
     pub fn start(config: AmqpConfig) -> Arc<Self> {
-        let topology = Topology::new(&config.prefix, config.rungs.clone());
+        let topology = Topology::new(&config.prefix);
         let queues = topology.queues().into_iter().map(|queue| Arc::new(Upkept::new(queue))).collect();
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared {
@@ -135,7 +135,6 @@ impl AmqpQueue {
     async fn send(
         &self,
         envelope: &Envelope,
-        delay: Option<Duration>,
         properties: BasicProperties,
         limit: Duration,
     ) -> Result<(), PublishError> {
@@ -144,7 +143,7 @@ impl AmqpQueue {
         }
         let message = Outgoing {
             channel: channel_of(&envelope.key),
-            exchange: self.shared.topology.entry(delay).into(),
+            exchange: self.shared.topology.jobs().into(),
             routing_key: routing_key(envelope.lane(), envelope.command.kind().as_str()).into(),
             mandatory: true,
             body: encode(envelope),
@@ -155,12 +154,10 @@ impl AmqpQueue {
 }
 
 impl Publisher for AmqpQueue {
-    /// A delay becomes the smallest rung of the ladder that is not shorter, or the
-    /// longest rung.
-    fn publish(&self, envelope: Envelope, delay: Option<Duration>) -> BoxFuture<'_, Result<(), PublishError>> {
+    fn publish(&self, envelope: Envelope) -> BoxFuture<'_, Result<(), PublishError>> {
         async move {
             let properties = properties(&envelope, Persistence::of(envelope.lane()));
-            self.send(&envelope, delay, properties, self.shared.config.confirm_timeout).await
+            self.send(&envelope, properties, self.shared.config.confirm_timeout).await
         }
         .boxed()
     }
@@ -237,7 +234,7 @@ mod tests {
     use crate::queue::amqp::state::largest_in;
 
     fn config(url: &str) -> Result<AmqpConfig, BadAmqpConfig> {
-        AmqpConfig::new(&Secret::new(url), "bridge", vec![Duration::from_secs(2)])
+        AmqpConfig::new(&Secret::new(url), "bridge")
     }
 
     #[test]
@@ -269,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_prefix_that_does_not_fit_into_names_is_refused() {
-        let with = |prefix: &str| AmqpConfig::new(&Secret::new("amqp://h"), prefix, Vec::new()).err();
+        let with = |prefix: &str| AmqpConfig::new(&Secret::new("amqp://h"), prefix).err();
         assert_eq!(with(""), Some(BadAmqpConfig::Prefix));
         assert_eq!(with(&"p".repeat(201)), Some(BadAmqpConfig::Prefix));
         assert_eq!(with("p"), None);
@@ -280,7 +277,7 @@ mod tests {
         // Port 1 of the own machine: refused at once.
         let queue = AmqpQueue::start(config("amqp://shop:hunter2@127.0.0.1:1/").expect("valid"));
         let at = "2026-09-01T10:00:00Z".parse().expect("a time");
-        let published = queue.publish(Envelope::new(Command::SyncStatuses {}, None, at), None).await;
+        let published = queue.publish(Envelope::new(Command::SyncStatuses {}, None, at)).await;
         assert_eq!(published, Err(PublishError::Unavailable));
         let state = queue.state().await;
         assert!(!state.connected && !state.blocked);

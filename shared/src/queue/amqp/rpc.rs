@@ -34,7 +34,7 @@ impl Rpc for AmqpQueue {
                 .with_reply_to(reply_to)
                 .with_correlation_id(call.id().into())
                 .with_expiration(deadline.as_millis().to_string().into());
-            let handing_over = self.send(&envelope, None, properties, deadline.min(self.shared.config.confirm_timeout));
+            let handing_over = self.send(&envelope, properties, deadline.min(self.shared.config.confirm_timeout));
             match handing_over.await {
                 // Not confirmed, but perhaps there: an answer would prove it.
                 Ok(()) | Err(PublishError::Unknown) => {}

@@ -64,7 +64,7 @@ impl Shared {
     }
 
     pub(super) fn part(&self, part: Part) -> Option<&Arc<Upkept>> {
-        self.queues.iter().find(|queue| queue.own.part == Some(part))
+        self.queues.iter().find(|queue| queue.own.part == part)
     }
 
     /// Whether it makes sense to publish into a lane.

@@ -23,19 +23,15 @@ const ANSWERS: &str = "answers";
 /// Requests nobody takes are worth nothing soon: their caller has given up.
 const RPC_TTL: Duration = Duration::from_secs(30);
 
-/// The names below one prefix, and the ladder.
+/// The names below one prefix.
 #[derive(Debug, Clone)]
 pub(super) struct Topology {
     prefix: String,
-    rungs: Vec<Duration>,
 }
 
 impl Topology {
-    /// `rungs` are put in ascending order.
-    pub(super) fn new(prefix: &str, mut rungs: Vec<Duration>) -> Self {
-        rungs.sort_unstable();
-        rungs.dedup();
-        Self { prefix: prefix.to_owned(), rungs }
+    pub(super) fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned() }
     }
 
     pub(super) fn jobs(&self) -> String {
@@ -74,37 +70,23 @@ impl Topology {
         queue.strip_prefix(&self.prefix).is_some_and(|rest| rest.starts_with(&format!(".{ANSWERS}.")))
     }
 
-    fn wait(&self, rung: Duration) -> String {
-        format!("{}.wait.{}", self.prefix, rung_name(rung))
-    }
-
-    /// The exchange that delivers after at least `delay`; without a delay, at once.
-    pub(super) fn entry(&self, delay: Option<Duration>) -> String {
-        match delay.filter(|delay| !delay.is_zero()).and_then(|delay| rung_for(&self.rungs, delay)) {
-            Some(rung) => self.wait(rung),
-            None => self.jobs(),
-        }
-    }
-
     /// The exchanges, in an order in which they can be declared. Every node of a cluster knows
     /// them, so that they can be declared whichever node is down.
     pub(super) fn exchanges(&self) -> Vec<Exchange> {
         let unrouted = text(&self.unrouted());
         let aside = || vec![("alternate-exchange", unrouted.clone())];
-        let mut exchanges = vec![
+        vec![
             Exchange::new(self.unrouted(), ExchangeKind::Fanout, vec![]),
             Exchange::new(self.dead(), ExchangeKind::Topic, aside()),
             Exchange::new(self.jobs(), ExchangeKind::Topic, aside()),
-        ];
-        exchanges.extend(self.rungs.iter().map(|rung| Exchange::new(self.wait(*rung), ExchangeKind::Fanout, aside())));
-        exchanges
+        ]
     }
 
     /// The queues, each with what is bound to it. No one needs another.
     pub(super) fn queues(&self) -> Vec<OwnQueue> {
         let mut queues = vec![
-            OwnQueue::new(Some(Part::Unrouted), self.unrouted_queue(), vec![quorum()], (self.unrouted(), "")),
-            OwnQueue::new(Some(Part::Dead), self.dead_queue(), vec![quorum()], (self.dead(), "#")),
+            OwnQueue::new(Part::Unrouted, self.unrouted_queue(), vec![quorum()], (self.unrouted(), "")),
+            OwnQueue::new(Part::Dead, self.dead_queue(), vec![quorum()], (self.dead(), "#")),
         ];
         for lane in Lane::ALL {
             let arguments = match lane {
@@ -117,13 +99,7 @@ impl Topology {
                 Lane::Rpc => vec![("x-queue-type", text("classic")), ("x-message-ttl", millis(RPC_TTL))],
             };
             let binding = (self.jobs(), format!("{}.#", lane.as_str()));
-            queues.push(OwnQueue::new(Some(Part::Lane(lane)), self.lane_queue(lane), arguments, binding));
-        }
-        for rung in &self.rungs {
-            // No routing key of its own: the message goes back to the lane it came from.
-            let mut arguments = at_least_once(&self.jobs());
-            arguments.push(("x-message-ttl", millis(*rung)));
-            queues.push(OwnQueue::new(None, format!("{}.v1", self.wait(*rung)), arguments, (self.wait(*rung), "")));
+            queues.push(OwnQueue::new(Part::Lane(lane), self.lane_queue(lane), arguments, binding));
         }
         queues
     }
@@ -157,8 +133,7 @@ impl Exchange {
 
 /// One queue of the topology.
 pub(super) struct OwnQueue {
-    /// `None`: a rung of the ladder.
-    pub(super) part: Option<Part>,
+    pub(super) part: Part,
     pub(super) name: String,
     pub(super) arguments: FieldTable,
     exchange: String,
@@ -166,7 +141,7 @@ pub(super) struct OwnQueue {
 }
 
 impl OwnQueue {
-    fn new(part: Option<Part>, name: String, arguments: Arguments, binding: (String, impl Into<String>)) -> Self {
+    fn new(part: Part, name: String, arguments: Arguments, binding: (String, impl Into<String>)) -> Self {
         Self { part, name, arguments: table(arguments), exchange: binding.0, key: binding.1.into() }
     }
 
@@ -186,26 +161,9 @@ impl OwnQueue {
     }
 }
 
-/// `<lane>.<kind>`: decides the queue, and survives the ladder and dead lettering.
+/// `<lane>.<kind>`: decides the queue, and survives dead lettering.
 pub(super) fn routing_key(lane: Lane, kind: &str) -> String {
     format!("{}.{kind}", lane.as_str())
-}
-
-/// The smallest rung that is not shorter than `delay`; for a longer delay the longest.
-/// `None` without a ladder.
-fn rung_for(rungs: &[Duration], delay: Duration) -> Option<Duration> {
-    rungs.iter().find(|rung| **rung >= delay).or(rungs.last()).copied()
-}
-
-/// `2s`, `15m`, `1h`, `250ms`: one name per length.
-fn rung_name(rung: Duration) -> String {
-    let millis = rung.as_millis();
-    match millis {
-        _ if millis.is_multiple_of(3_600_000) => format!("{}h", millis / 3_600_000),
-        _ if millis.is_multiple_of(60_000) => format!("{}m", millis / 60_000),
-        _ if millis.is_multiple_of(1000) => format!("{}s", millis / 1000),
-        _ => format!("{millis}ms"),
-    }
 }
 
 type Arguments = Vec<(&'static str, AMQPValue)>;
@@ -255,42 +213,15 @@ pub enum Part {
 mod tests {
     use super::*;
 
-    fn seconds(seconds: &[u64]) -> Vec<Duration> {
-        seconds.iter().copied().map(Duration::from_secs).collect()
-    }
-
-    #[test]
-    fn a_delay_takes_the_next_rung_up_and_never_an_earlier_one() {
-        let topology = Topology::new("p", seconds(&[15, 2, 3600]));
-        let entry = |millis| topology.entry(Some(Duration::from_millis(millis)));
-        assert_eq!(entry(1), "p.wait.2s");
-        assert_eq!(entry(2000), "p.wait.2s");
-        assert_eq!(entry(2001), "p.wait.15s");
-        assert_eq!(entry(15_001), "p.wait.1h");
-        assert_eq!(entry(36_000_000), "p.wait.1h");
-        assert_eq!(entry(0), "p.jobs");
-        assert_eq!(topology.entry(None), "p.jobs");
-    }
-
-    #[test]
-    fn rungs_of_different_length_have_different_names() {
-        let names: Vec<String> = [250, 1000, 2000, 45_000, 120_000, 3_600_000]
-            .into_iter()
-            .map(|ms| rung_name(Duration::from_millis(ms)))
-            .collect();
-        assert_eq!(names, ["250ms", "1s", "2s", "45s", "2m", "1h"]);
-    }
-
     #[test]
     fn every_name_begins_with_the_prefix() {
-        let topology = Topology::new("shop.a", seconds(&[2]));
+        let topology = Topology::new("shop.a");
         let names = [
             topology.jobs(),
             topology.dead_queue(),
             topology.unrouted_queue(),
             topology.lane_queue(Lane::Interactive),
             topology.new_answer_queue(),
-            topology.entry(Some(Duration::from_secs(1))),
         ];
         assert!(names.iter().all(|name| name.starts_with("shop.a.")), "{names:?}");
         assert!(topology.exchanges().iter().all(|exchange| exchange.name.starts_with("shop.a.")));

@@ -24,8 +24,6 @@ use crate::queue::amqp::topology::Part;
 use crate::queue::amqp::upkept::{Standing, Upkept};
 use crate::retry::Waits;
 
-/// How often it is seen to that a rung of the ladder is there.
-const RUNG_EVERY: Duration = Duration::from_secs(60);
 /// Between two looks while the broker blocks the connection.
 const BLOCKED_PAUSE: Duration = Duration::from_millis(250);
 /// Between two tries of a queue that the broker refuses. Short: it is tried again until it works.
@@ -78,13 +76,7 @@ async fn keep(live: Arc<Live>, queue: Arc<Upkept>, look_every: Duration) {
                 Ok(()) => {
                     refused.reset();
                     silent.reset();
-                    match queue.own.part {
-                        Some(_) => look_every,
-                        None => {
-                            hand.channel = None;
-                            RUNG_EVERY
-                        }
-                    }
+                    look_every
                 }
                 Err(_) if live.is_broken() => return,
                 Err(failure) => {
@@ -149,7 +141,7 @@ async fn look(live: &Live, queue: &Upkept, hand: &mut Hand) -> Result<(), Failur
     queue.known.send_modify(|known| known.length = Some(found.message_count()));
     queue.stands(Standing::Declared);
     // A worker that is only being replaced is left to take what waits.
-    let unused = found.consumer_count() == 0 && own.part.is_some_and(|part| part != Part::Lane(Lane::Rpc));
+    let unused = found.consumer_count() == 0 && own.part != Part::Lane(Lane::Rpc);
     if unused && hand.unused {
         stir(live, &channel, &own.name, hand).await?;
     }

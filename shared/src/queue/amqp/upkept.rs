@@ -57,7 +57,7 @@ impl Upkept {
             Standing::Declared => true,
             Standing::Unknown => known.was_declared,
             Standing::Refused(_) => false,
-            Standing::Silent => self.own.part != Some(Part::Lane(Lane::Rpc)),
+            Standing::Silent => self.own.part != Part::Lane(Lane::Rpc),
         }
     }
 

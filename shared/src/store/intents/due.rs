@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::args;
-use crate::domain::{IntegrationId, OrderNumber};
+use crate::domain::IntegrationId;
 use crate::store::db::{Result, Row, StoreError, Value};
 use crate::store::intents::{NUMBERS, ORDERS};
 use crate::store::{Store, free, moment};
@@ -58,19 +58,5 @@ impl Store {
         );
         let read = |row: &Row| Ok((row.int("n")?, row.opt_moment("oldest")?));
         self.db.read_one(sql, args, read).await?.ok_or(StoreError::BadRow("n"))
-    }
-
-    /// Intents past due that nobody holds, for the sweep.
-    pub async fn stale_intents(&self, due_before: Timestamp, limit: u32) -> Result<Vec<(IntegrationId, OrderNumber)>> {
-        let sql = "SELECT integration_id, number FROM (SELECT integration_id, number, due_at, lease_until FROM intents \
-                   WHERE requested > served UNION ALL SELECT integration_id, number, due_at, lease_until \
-                   FROM order_intents WHERE requested > served) waiting WHERE due_at <= $1 AND lease_until <= $2 \
-                   ORDER BY due_at LIMIT $3";
-        self.db
-            .read_all(sql, args![due_before, self.clock.now_ms(), limit], |row| {
-                let number = OrderNumber::parse(&row.text("number")?).map_err(|_| StoreError::BadRow("number"))?;
-                Ok((IntegrationId(row.int("integration_id")?), number))
-            })
-            .await
     }
 }

@@ -200,16 +200,18 @@ async fn judged(world: &World, traffic: &Traffic) -> verdict::Verdict {
     let mut verdict = verdict::judge(&records, &world.shops, &world.measoft.orders(), true);
     let sql = "SELECT number, crm_order_id FROM dead_letters WHERE state = 'open'";
     let letters = world.ledger.rows(sql).await.unwrap_or_default();
-    let is_told = |record: &verdict::Record| {
+    let is_told = |record: &verdict::Record, sentence: &str| {
         letters.iter().any(|row| {
             let number = row["number"].as_str().unwrap_or_default();
-            // A parcel that no order names any more goes by its own number, with a prefix.
-            record.numbers.iter().any(|own| number == own || number.ends_with(&format!("-{own}")))
-                && row["crm_order_id"].as_i64().is_none_or(|id| id == record.id)
+            let id = row["crm_order_id"].as_i64();
+            // A parcel that no order names any more goes by its own number.
+            sentence.contains(&format!("live as {number} "))
+                || record.numbers.iter().any(|own| own == number) && id.is_none_or(|id| id == record.id)
         })
     };
     verdict.lost.retain(|sentence| {
-        records.iter().find(|record| sentence.starts_with(&record.name())).is_none_or(|record| !is_told(record))
+        let record = records.iter().find(|record| sentence.starts_with(&record.name()));
+        record.is_none_or(|record| !is_told(record, sentence))
     });
     verdict
 }

@@ -37,7 +37,7 @@ async fn of(report: &mut Report, world: &World, name: &str) -> anyhow::Result<()
     }
     tokio::time::sleep(CALM).await;
     let rss = Seen(world.process_id(name)).rss_mib()?;
-    let file = std::env::current_exe()?.with_file_name(program);
+    let file = harness::programs().join(program);
     let size = std::fs::metadata(file)?.len() as f64 / f64::from(1 << 20);
     say(format_args!("{program}: {rss:.1} MiB, starts {starts:.0?} ms"));
     report.figure(format!("{program}: idle RSS"), rss, "MiB", Target::AtMost(25.0));

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 
 mod bare;
+mod compare;
 mod end_to_end;
 mod footprint;
 mod growth;
@@ -74,6 +75,15 @@ struct Arguments {
     /// Of the takeover part: how many times a worker is killed.
     #[arg(long, default_value_t = 20)]
     kills: usize,
+    /// Compares with the programs in this folder: ours and theirs in turns.
+    #[arg(long, value_name = "FOLDER")]
+    against: Option<PathBuf>,
+    /// Of a comparison: turns of each side.
+    #[arg(long, default_value_t = 5)]
+    turns: usize,
+    /// Writes the figures alone to a file.
+    #[arg(long, hide = true)]
+    values: Option<PathBuf>,
     /// Serves the baseline of the ingress part.
     #[arg(long, hide = true)]
     serve_bare: bool,
@@ -94,12 +104,26 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.serve_bare {
         return bare::serve().await;
     }
+    if let Some(theirs) = arguments.against {
+        let parts: Vec<String> = arguments
+            .parts
+            .iter()
+            .filter_map(|part| part.to_possible_value())
+            .map(|part| part.get_name().to_owned())
+            .collect();
+        let table = tokio::task::spawn_blocking(move || compare::run(&parts, &theirs, arguments.turns)).await??;
+        writeln!(std::io::stdout(), "{table}")?;
+        return Ok(());
+    }
     let parts = if arguments.parts.is_empty() { Part::ALL.to_vec() } else { arguments.parts };
     let mut report = Report::default();
     let measured = measure(parts, &arguments.connections, arguments.kills, &mut report).await;
     // What was measured before something went wrong is said all the same.
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{}", report.table())?;
+    if let Some(path) = &arguments.values {
+        std::fs::write(path, report.values()?)?;
+    }
     measured?;
     if let Some(path) = arguments.report {
         report.write(&path)?;

@@ -9,6 +9,15 @@ use anyhow::Context as _;
 #[derive(Debug, Default)]
 pub struct Report {
     rows: Vec<[String; 6]>,
+    figures: Vec<Figure>,
+}
+
+/// A figure as it was measured, for a comparison.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Figure {
+    pub name: String,
+    pub value: f64,
+    pub unit: String,
 }
 
 /// What a figure should be.
@@ -63,16 +72,30 @@ fn with_unit(value: f64, unit: &str) -> String {
 impl Report {
     /// A figure with its own target.
     pub fn figure(&mut self, name: impl Into<String>, value: f64, unit: &str, target: Target) {
+        let name = self.keep(name, value, unit);
         let (figure, none) = (with_unit(value, unit), String::new());
-        self.rows.push([name.into(), figure, none.clone(), none, target.words(unit), target.met(value).to_owned()]);
+        self.rows.push([name, figure, none.clone(), none, target.words(unit), target.met(value).to_owned()]);
     }
 
     /// A figure beside a baseline; the target is one of the ratio.
     pub fn compared(&mut self, name: impl Into<String>, value: f64, baseline: f64, unit: &str, target: Target) {
+        let name = self.keep(name, value, unit);
         let ratio = value / baseline;
         let (figure, baseline) = (with_unit(value, unit), with_unit(baseline, unit));
         let met = target.met(ratio).to_owned();
-        self.rows.push([name.into(), figure, baseline, format!("{ratio:.2}"), target.words(""), met]);
+        self.rows.push([name, figure, baseline, format!("{ratio:.2}"), target.words(""), met]);
+    }
+
+    fn keep(&mut self, name: impl Into<String>, value: f64, unit: &str) -> String {
+        let name = name.into();
+        self.figures.push(Figure { name: name.clone(), value, unit: unit.to_owned() });
+        name
+    }
+
+    /// The figures alone, a JSON document a line.
+    pub fn values(&self) -> anyhow::Result<String> {
+        let lines: Result<Vec<String>, _> = self.figures.iter().map(serde_json::to_string).collect();
+        Ok(lines?.join("\n"))
     }
 
     /// The table as Markdown.
