@@ -11,6 +11,7 @@ use std::time::Duration;
 use shared::crypto::SecretKey;
 use shared::domain::crm_account::Access;
 use shared::domain::{Integration, IntegrationId};
+use shared::measoft::push;
 use shared::pasted;
 use shared::store::integrations::Stamp;
 use shared::store::{Result, Store};
@@ -44,6 +45,8 @@ struct Table {
     stamp: Stamp,
     by_key: HashMap<String, Known>,
     by_client: HashMap<String, Known>,
+    /// One integration of each cabinet, an active one if there is any.
+    by_push: HashMap<String, Known>,
 }
 
 pub struct Keys {
@@ -64,6 +67,11 @@ impl Keys {
     /// Looks a callback's `clientId` up.
     pub fn find_client(&self, presented: &str) -> KeyLookup {
         self.look(presented, |table| &table.by_client)
+    }
+
+    /// Looks the token of MeaSoft's push up.
+    pub fn find_push(&self, presented: &str) -> KeyLookup {
+        self.look(presented, |table| &table.by_push)
     }
 
     fn look(&self, presented: &str, side: impl Fn(&Table) -> &HashMap<String, Known>) -> KeyLookup {
@@ -100,10 +108,18 @@ impl Keys {
     }
 
     fn build(&self, stamp: Stamp, integrations: &[Integration]) -> Table {
-        let mut table = Table { stamp, by_key: HashMap::new(), by_client: HashMap::new() };
+        let (by_key, by_client, by_push) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let mut table = Table { stamp, by_key, by_client, by_push };
         for integration in integrations {
             // A paused integration's too: its commands are accepted and wait.
             let known = Known { integration: integration.id, access: Arc::new(Access::of(integration)) };
+            let token = push::token(&self.key, &integration.courier_account());
+            let cabinet = table.by_push.entry(self.key.lookup_hash(&token));
+            if integration.is_active() {
+                cabinet.insert_entry(known.clone());
+            } else {
+                cabinet.or_insert_with(|| known.clone());
+            }
             let secrets = &integration.secrets;
             table.by_client.insert(self.key.lookup_hash(secrets.client_id.expose()), known.clone());
             table.by_key.insert(self.key.lookup_hash(secrets.delivery_api_key.expose()), known);

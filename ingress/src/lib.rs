@@ -10,7 +10,9 @@ pub mod body;
 pub mod callbacks;
 pub mod failures;
 mod finish;
+mod hand_over;
 pub mod keys;
+mod push;
 pub mod reply;
 pub mod server;
 pub mod settings_page;
@@ -48,6 +50,7 @@ pub(crate) struct Parts {
     pub(crate) journal: Journal,
     pub(crate) clock: Clock,
     pub(crate) failures: FailureLimit,
+    pub(crate) looks: push::Looks,
     pub(crate) tasks: TaskTracker,
     pub(crate) patience: Patience,
     /// Asks the workers.
@@ -83,6 +86,7 @@ impl State {
             journal: Journal::start(ctx.store.clone()),
             clock: ctx.clock.clone(),
             failures: FailureLimit::default(),
+            looks: push::Looks::default(),
             tasks: ctx.tasks.clone(),
             patience,
             rpc,

@@ -12,7 +12,6 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use shared::domain::Language;
 use shared::listen::{Descriptors, Places, serve_connection};
-use shared::message::Envelope;
 use shared::store::journal::{Entry, What};
 use shared::telemetry::metrics::{TriggerKind, TriggerResult};
 use shared::telemetry::{Heartbeat, Metrics};
@@ -21,24 +20,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::body::{discard, read_body};
-use crate::finish::Finish;
+use crate::hand_over::{Answer, publish};
 use crate::reply::Reply;
 use crate::triggers::{self, Form, TriggerUrl};
-use crate::{State, callbacks, settings_page};
+use crate::{State, callbacks, push, settings_page};
 
 /// Longest body of a trigger, bytes.
 const BODY_LIMIT: usize = 64 * 1024;
-
-/// An answer is given within three seconds (messaging.md «Ingress: what to answer»).
-const PUBLISH_TIME: Duration = Duration::from_millis(2_900);
-/// A publish that outlives its request is given up in the end.
-const PUBLISH_END: Duration = Duration::from_secs(30);
 
 /// What a path means. Repeated and trailing slashes are forgiven: shops paste them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route {
     Root,
     Trigger(TriggerUrl),
+    /// Of MeaSoft, with its token.
+    Push,
     Unknown,
 }
 
@@ -48,6 +44,7 @@ impl Route {
         let mut next = || parts.next();
         match (next(), next(), next(), next(), next()) {
             (None, ..) => Self::Root,
+            _ if push::token_of(path).is_some() => Self::Push,
             (Some("reintegrations"), Some("requests"), Some(url), Some("retailcrm"), None) => match url {
                 "trigger" => Self::Trigger(TriggerUrl::Send),
                 "update" => Self::Trigger(TriggerUrl::Update),
@@ -78,11 +75,16 @@ async fn answer(state: &State, request: Request, from: IpAddr) -> Response {
     }
     let kind = match route {
         Route::Trigger(url) => url.kind(),
+        Route::Push => TriggerKind::Push,
         Route::Root | Route::Unknown => TriggerKind::Other,
     };
     let handled = AssertUnwindSafe(async {
         match route {
             Route::Trigger(url) => trigger(state, url, request).await,
+            Route::Push => {
+                let path = request.uri().path().to_owned();
+                push::answer(state, push::token_of(&path).unwrap_or(""), request).await
+            }
             Route::Root => turn_away(request, Reply::NotAllowed("GET, HEAD")).await,
             Route::Unknown => turn_away(request, Reply::NotFound).await,
         }
@@ -101,19 +103,6 @@ async fn answer(state: &State, request: Request, from: IpAddr) -> Response {
         _ => tracing::info!(kind = kind.as_str(), result = result.as_str(), "a request was refused"),
     }
     given.reply.into_response(language)
-}
-
-/// A reply, and whether the sender showed a known key.
-#[derive(Debug, Clone, Copy)]
-struct Answer {
-    reply: Reply,
-    known: bool,
-}
-
-impl From<Reply> for Answer {
-    fn from(reply: Reply) -> Self {
-        Self { reply, known: false }
-    }
 }
 
 fn counts_as_failure(answer: Answer) -> bool {
@@ -183,27 +172,6 @@ async fn trigger(state: &State, url: TriggerUrl, request: Request) -> Answer {
     let traceparent = head.headers.get("traceparent").and_then(|value| value.to_str().ok());
     let envelope = triggers::envelope(url, trigger, authenticated, state.0.clock.now(), traceparent);
     Answer { reply: publish(state, envelope).await, known: true }
-}
-
-/// Hands the command over. A sender that hangs up early must not take the command with it,
-/// nor must the time limit of its answer.
-async fn publish(state: &State, envelope: Envelope) -> Reply {
-    let id = envelope.id;
-    let (kind, integration) = (envelope.command.kind(), envelope.integration.map(|id| id.0));
-    let traceparent = envelope.traceparent.clone();
-    let publisher = state.0.publisher.clone();
-    let publishing = async move { publisher.publish(envelope).await };
-    let publishing = Finish::new(state.0.tasks.clone(), PUBLISH_END, publishing);
-    let problem = match tokio::time::timeout(PUBLISH_TIME, publishing).await {
-        Ok(Ok(())) => {
-            tracing::debug!(command = %id, kind = kind.as_str(), integration, traceparent, "a trigger was accepted");
-            return Reply::Accepted(id);
-        }
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "no confirm in time".to_owned(),
-    };
-    tracing::warn!(command = %id, kind = kind.as_str(), integration, traceparent, problem, "a trigger could not be stored");
-    Reply::Unavailable
 }
 
 /// Accepts connections until the process stops, then answers what has begun.

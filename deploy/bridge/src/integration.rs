@@ -11,7 +11,7 @@ use shared::config::{Config, is_safe_measoft_url};
 use shared::domain::integration::{CodPolicy, Settings};
 use shared::domain::symbolic_code;
 use shared::domain::{Grams, Integration, IntegrationState, PausedBy, Secret};
-use shared::measoft::{CalcRequest, Courier, Tariff};
+use shared::measoft::{CalcRequest, Courier, Tariff, push};
 use shared::message::{Command, Envelope};
 use shared::retailcrm::codes::Lists;
 use shared::retailcrm::{AllowedHosts, Credentials, Crm, check as check_crm_url};
@@ -263,7 +263,11 @@ async fn list(config: &Config, store: &Store, out: &Output) -> Result<ExitCode, 
 
 async fn show(id: i64, show_key: bool, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let i = live_integration(id, store).await?;
-    let document = document(&i, show_key, config);
+    let mut document = document(&i, show_key, config);
+    let webhook = push::url(&config.public_url, &store.key, &i.courier_account());
+    if show_key {
+        document["measoftWebhook"] = json!(webhook);
+    }
     out.answer(&document, || {
         say!("{} «{}», {}", bold(&i.code(&config.module_code)), i.title, state_words(&i.state));
         say!("  RetailCRM  {}", i.crm_url);
@@ -271,6 +275,7 @@ async fn show(id: i64, show_key: bool, config: &Config, store: &Store, out: &Out
         say!("  MeaSoft    {}{whose} (courier {}, login {})", i.measoft_url, i.extra, i.login);
         if show_key {
             say!("  deliveryApiKey  {}", i.secrets.delivery_api_key.expose());
+            say!("  MeaSoft's webhook  {webhook}");
         }
         if let Value::Object(settings) = &document["settings"] {
             for (key, value) in settings {

@@ -20,6 +20,7 @@ mod fixture_tests;
 pub mod fuzzing;
 mod mask;
 pub mod op;
+pub mod push;
 pub mod stream;
 pub mod tap;
 pub mod wire;

@@ -41,6 +41,8 @@ impl Candidate {
     }
 }
 
+/// Envelope key of a `SyncStatuses` that MeaSoft asked for itself.
+pub const PUSHED: &str = "pushed";
 /// Envelope key of a `Reconcile` that looks at RetailCRM's side only.
 pub const RECONCILE_HISTORY: &str = "history";
 

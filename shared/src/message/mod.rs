@@ -8,7 +8,7 @@ pub mod outcome;
 pub mod reply;
 
 pub use codec::{Undecodable, decode, encode};
-pub use command::{Candidate, Command, Kind, RECONCILE_HISTORY};
+pub use command::{Candidate, Command, Kind, PUSHED, RECONCILE_HISTORY};
 pub use envelope::Envelope;
 pub use lane::Lane;
 pub use outcome::{Change, GiveUp, Outcome, RetryWhy};

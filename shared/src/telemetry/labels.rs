@@ -4,7 +4,7 @@ use crate::closed_set;
 
 closed_set!(
     /// What a request to ingress was for. The three triggers bear their command's name.
-    TriggerKind { Send => "SendOrder", Update => "UpdateOrder", Cancel => "CancelOrder", Other => "other" }
+    TriggerKind { Send => "SendOrder", Update => "UpdateOrder", Cancel => "CancelOrder", Push => "SyncStatuses", Other => "other" }
 );
 
 closed_set!(

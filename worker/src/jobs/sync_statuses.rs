@@ -2,7 +2,7 @@
 //! cabinet.
 
 use futures_util::FutureExt as _;
-use shared::message::{Kind, Outcome};
+use shared::message::{Kind, Outcome, PUSHED, RetryWhy};
 
 use crate::jobs::job::{Asked, Job};
 use crate::sync::{active_siblings, deliver, poll};
@@ -20,5 +20,7 @@ async fn run(asked: &Asked<'_>) -> Outcome {
     for sibling in active_siblings(asked.integrations, &active) {
         deliver(asked.tools, &sibling).await;
     }
-    polled
+    // What was pushed may have come after the other's last look.
+    let is_pushed = asked.envelope.key == PUSHED;
+    if is_pushed && polled == poll::TAKEN { Outcome::retry(RetryWhy::LeaseHeld) } else { polled }
 }

@@ -37,6 +37,9 @@ const ROUNDS: usize = 60;
 /// A run that takes longer leaves the rest to the next one.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 
+/// Another worker polls the stream.
+pub const TAKEN: Outcome = Outcome::Superseded("another worker polls this stream");
+
 /// One stream as a run holds it.
 pub struct Stream<'a> {
     tools: &'a Tools,
@@ -78,7 +81,7 @@ pub async fn run(tools: &Tools, active: &ActiveIntegration) -> Outcome {
     let id = active.integration.settings.stream_id;
     let guard = match LeaseGuard::take(tools, &format!("stream|{account}|{id}")).await {
         Ok(Some(guard)) => guard,
-        Ok(None) => return Outcome::Superseded("another worker polls this stream"),
+        Ok(None) => return TAKEN,
         Err(_) => return internal(),
     };
     let outcome = match Stream::open(tools, active, guard.lease.clone()).await {

@@ -20,6 +20,7 @@ mod order_show;
 mod outages;
 mod parked;
 mod promotion;
+mod push;
 mod reconcile;
 mod rolling;
 mod scaled;

@@ -28,8 +28,8 @@ const LAYERS: [(&str, &[&str]); 5] = [
         &[
             "bilingual failures finish keys urlencoded",
             "reply",
-            "ask body triggers",
-            "callbacks",
+            "ask body hand_over triggers",
+            "callbacks push",
             "settings_page",
             "server",
         ],
@@ -37,10 +37,10 @@ const LAYERS: [(&str, &[&str]); 5] = [
     (
         "worker",
         &[
-            "hint lifeline notifier policy takeover",
+            "hint lifeline notifier policy",
             "vendor",
             "tools",
-            "ask kinship",
+            "ask kinship takeover",
             "order",
             "consume sync",
             "callbacks dispatch jobs",
