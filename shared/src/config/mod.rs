@@ -5,7 +5,7 @@ mod key;
 mod reader;
 pub mod source;
 mod unknown;
-mod urls;
+pub(crate) mod urls;
 
 pub use source::Source;
 pub use unknown::UnknownVariable;

@@ -60,16 +60,39 @@ pub fn postgres_problem(text: &str) -> Option<String> {
     unknown("DATABASE_URL", &url, |name| POSTGRES.contains(&name) || is_option(name))
 }
 
+/// The addresses that `AMQP_URL` names: one, or those of a cluster's nodes with commas between
+/// them. A comma in a password is no end of an address.
+pub fn brokers(text: &str) -> Vec<&str> {
+    let mut brokers = Vec::new();
+    let mut rest = text;
+    while let Some(comma) = ["amqp://", "amqps://"].iter().filter_map(|next| rest.find(&format!(",{next}"))).min() {
+        brokers.push(rest[..comma].trim());
+        rest = &rest[comma + 1..];
+    }
+    brokers.push(rest.trim());
+    brokers
+}
+
 /// What is wrong with `AMQP_URL`.
 pub fn amqp_problem(text: &str) -> Option<String> {
+    let brokers = brokers(text);
+    let host =
+        |broker: &&str| broker.parse().ok().map(|uri: lapin::uri::AMQPUri| uri.vhost.trim_matches('/').to_owned());
+    brokers.iter().find_map(|broker| broker_problem(broker)).or_else(|| {
+        let one = brokers.iter().all(|broker| host(broker) == host(&brokers[0]));
+        let words = "AMQP_URL: its addresses name different virtual hosts; they must be nodes of one cluster";
+        (!one).then(|| words.to_owned())
+    })
+}
+
+fn broker_problem(text: &str) -> Option<String> {
     let Ok(url) = Url::parse(text) else {
         return Some("AMQP_URL: not a valid amqp:// or amqps:// URL".to_owned());
     };
     let path = url.path().trim_start_matches('/');
     if several(&url) || path.contains("//") || path.contains(',') {
         return Some(
-            "AMQP_URL: names several brokers; one address is understood: give a name that leads to all of them"
-                .to_owned(),
+            "AMQP_URL: names several brokers in one address; give each its own, whole, with a comma between".to_owned(),
         );
     }
     if path.contains('/') || path.contains('@') {
@@ -124,7 +147,9 @@ mod tests {
             (postgres_problem(&format!("postgres://h/x?sslpassword={PASSWORD}")), "parameter sslpassword"),
             (postgres_problem(&format!("postgres://h/x?target_session_attrs={PASSWORD}")), "target_session_attrs"),
             (amqp_problem(&format!("amqp://u:{PASSWORD}@h1,h2/")), "several brokers"),
-            (amqp_problem(&format!("amqp://u:{PASSWORD}@h1/,amqp://u:{PASSWORD}@h2/")), "several brokers"),
+            (amqp_problem(&format!("amqp://u:{PASSWORD}@h1/,h2/")), "several brokers"),
+            (amqp_problem(&format!("amqp://u:{PASSWORD}@h1/a,amqp://u:{PASSWORD}@h2/b")), "virtual hosts"),
+            (amqp_problem(&format!("amqp://h1/,amqp://u:{PASSWORD}@h2/?x=1")), "parameter x"),
             (amqp_problem(&format!("amqp://h1/amqp://u:{PASSWORD}@h2/")), "several brokers"),
             (amqp_problem(&format!("amqp://h1/u:{PASSWORD}@h2")), "virtual host"),
             (amqp_problem(&format!("amqps://h/?cacertfile={PASSWORD}")), "parameter cacertfile"),
@@ -133,8 +158,23 @@ mod tests {
             let problem = problem.unwrap_or_else(|| panic!("case {n} is refused"));
             assert!(problem.contains(words) && !problem.contains(PASSWORD), "case {n}: {problem}");
         }
-        for list in ["amqp://u:p@h1:5672,amqp://u:p@h2:5672", "amqp://u:p@h1:5672,h2:5672"] {
-            assert!(amqp_problem(list).is_some(), "{list}");
+        assert!(amqp_problem("amqp://u:p@h1:5672,h2:5672").is_some());
+    }
+
+    #[test]
+    fn the_nodes_of_a_cluster_are_named_each_with_its_address() {
+        let cases = [
+            ("amqp://u:p@h1:5672/%2f", vec!["amqp://u:p@h1:5672/%2f"]),
+            ("amqp://u:p,q@h1/s", vec!["amqp://u:p,q@h1/s"]),
+            (
+                "amqp://u:p@h1/s,amqps://u:p@h2/s, amqp://u:p@h3/s",
+                vec!["amqp://u:p@h1/s", "amqps://u:p@h2/s", "amqp://u:p@h3/s"],
+            ),
+            ("amqp://h1,amqp://h2/", vec!["amqp://h1", "amqp://h2/"]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(brokers(&text.replace(", ", ",")), expected, "{text}");
+            assert_eq!(amqp_problem(&text.replace(", ", ",")), None, "{text}");
         }
     }
 }

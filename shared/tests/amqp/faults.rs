@@ -319,3 +319,26 @@ mod broker_wide {
         traffic.nothing_is_lost().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_brokers_is_tried_in_turn_and_the_next_takes_over_from_one_that_dies() {
+    let bench = AmqpBench::new().await;
+    // Nobody listens at the first, the second and the third are nodes that can be cut off.
+    let ((second, _), (third, _)) = (proxied(&bench, "").await, proxied(&bench, "").await);
+    let node = |port: u16| {
+        let mut url = Url::parse(&broker_url()).expect("a URL");
+        url.set_port(Some(port)).expect("a port");
+        url.to_string()
+    };
+    let list = [node(1), node(second.address().port()), node(third.address().port())].join(",");
+    let queue = connected(bench.config(&list)).await;
+    let traffic = Traffic::start(&queue);
+    traffic.flows().await;
+    for cut_off in [&second, &third, &second] {
+        cut_off.set(Path::Reset);
+        let took = traffic.flows().await;
+        assert!(took < BACK, "{took:?}");
+        cut_off.set(Path::Pass);
+    }
+    traffic.nothing_is_lost().await;
+}

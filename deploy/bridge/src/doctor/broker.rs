@@ -55,6 +55,10 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
         refusal(refused, &mut say);
         return say.all;
     }
+    for (server, why) in &inspection.away {
+        tell!(say, Warning: "of the brokers that AMQP_URL names, {server} is away: {why}"
+            => "nothing waits for it while another answers; look after that node, or take it out of AMQP_URL");
+    }
     version(inspection.version.as_deref(), &mut say);
     if inspection.blocked {
         tell!(say, Error: "RabbitMQ takes no messages: it blocks its publishers, or confirms nothing in time"

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lapin::uri::AMQPUri;
 
+use crate::config::urls::brokers;
 use crate::domain::Secret;
 
 /// Longest prefix: names are at most 255 bytes, ours add up to 50.
@@ -17,7 +18,8 @@ pub(super) const FRAME_MAX: u32 = 32 * 1024;
 /// The settings of the adapter. `Debug` shows no password.
 #[derive(Clone)]
 pub struct AmqpConfig {
-    pub(super) uri: AMQPUri,
+    /// Of one broker, or of each node of a cluster: tried in turn.
+    pub(super) uris: Vec<AMQPUri>,
     pub(super) prefix: String,
     /// How long a caller waits for its confirm.
     pub confirm_timeout: Duration,
@@ -41,37 +43,41 @@ impl AmqpConfig {
     /// The heartbeat is 10 s unless the URL says otherwise (`?heartbeat=4`); a URL without a virtual
     /// host means the default one.
     pub fn new(url: &Secret, prefix: &str) -> Result<Self, BadAmqpConfig> {
-        let mut uri: AMQPUri = url.expose().parse().map_err(|_| BadAmqpConfig::Url)?;
-        if uri.vhost.is_empty() {
-            uri.vhost = "/".to_owned();
-        }
-        uri.query.heartbeat.get_or_insert(10);
-        // lapin keeps 64 frames' worth of buffers for each connection: with the broker's own
-        // 128 KiB that is 8 MiB, twice.
-        uri.query.frame_max.get_or_insert(FRAME_MAX);
+        let uris = brokers(url.expose()).into_iter().map(uri).collect::<Result<Vec<_>, _>>()?;
         if prefix.is_empty() || prefix.len() > LONGEST_PREFIX {
             return Err(BadAmqpConfig::Prefix);
         }
         Ok(Self {
-            uri,
+            uris,
             prefix: prefix.to_owned(),
             confirm_timeout: Duration::from_secs(2),
             reconnect: (Duration::from_millis(200), Duration::from_secs(10)),
             look_every: Duration::from_secs(5),
         })
     }
+}
 
-    /// Host and port of the broker.
-    pub fn server(&self) -> String {
-        format!("{}:{}", self.uri.authority.host, self.uri.authority.port)
+fn uri(broker: &str) -> Result<AMQPUri, BadAmqpConfig> {
+    let mut uri: AMQPUri = broker.parse().map_err(|_| BadAmqpConfig::Url)?;
+    if uri.vhost.is_empty() {
+        uri.vhost = "/".to_owned();
     }
+    uri.query.heartbeat.get_or_insert(10);
+    // lapin keeps 64 frames' worth of buffers for each connection: with the broker's own
+    // 128 KiB that is 8 MiB, twice.
+    uri.query.frame_max.get_or_insert(FRAME_MAX);
+    Ok(uri)
+}
+
+/// Host and port of a broker.
+pub(super) fn server(uri: &AMQPUri) -> String {
+    format!("{}:{}", uri.authority.host, uri.authority.port)
 }
 
 impl fmt::Debug for AmqpConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AmqpConfig")
-            .field("host", &self.uri.authority.host)
-            .field("port", &self.uri.authority.port)
+            .field("servers", &self.uris.iter().map(server).collect::<Vec<_>>())
             .field("prefix", &self.prefix)
             .finish_non_exhaustive()
     }

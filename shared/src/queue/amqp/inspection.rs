@@ -11,10 +11,11 @@ use lapin::options::{
 };
 use lapin::tcp::{AMQPUriTcpExt as _, TLSConfig};
 use lapin::types::FieldTable;
+use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Error, ErrorKind};
 use tokio::time::timeout;
 
-use crate::queue::amqp::config::AmqpConfig;
+use crate::queue::amqp::config::{AmqpConfig, server};
 use crate::queue::amqp::limits::{CONNECT_LIMIT, DECLARE_LIMIT};
 use crate::queue::amqp::refusal::{
     ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, Refusal, is_of_a_lost_node, refusal, reply_code,
@@ -31,6 +32,8 @@ const GREETING_CAP: usize = 64 * 1024;
 pub struct Inspection {
     /// `3.10.8`, when the broker greeted.
     pub version: Option<String>,
+    /// Nodes that let nobody in while another does, and why.
+    pub away: Vec<(String, Refusal)>,
     /// Why there is no connection.
     pub refusal: Option<Refusal>,
     /// Publishing was tried and did not come through: an alarm, as a rule.
@@ -68,20 +71,21 @@ pub enum Condition {
 
 /// Looks at the broker the settings name.
 pub async fn inspect(config: &AmqpConfig) -> Inspection {
-    let mut inspection =
-        Inspection { version: timeout(CONNECT_LIMIT, greeting(config)).await.ok().flatten(), ..Inspection::default() };
-    let name = format!("{} doctor", config.prefix);
-    let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let connection = match timeout(CONNECT_LIMIT, Connection::connect_uri(config.uri.clone(), properties)).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => {
-            inspection.refusal = Some(refusal(&error, config));
-            return inspection;
+    let mut inspection = Inspection::default();
+    let mut connected = None;
+    for uri in &config.uris {
+        match connect(config, uri).await {
+            Ok(connection) if connected.is_none() => {
+                inspection.version = timeout(CONNECT_LIMIT, greeting(uri)).await.ok().flatten();
+                connected = Some(connection);
+            }
+            Ok(connection) => drop(timeout(DECLARE_LIMIT, connection.close(200, "bye".into())).await),
+            Err(refusal) => inspection.away.push((server(uri), refusal)),
         }
-        Err(_) => {
-            inspection.refusal = Some(Refusal::NoConnection(format!("{}: no answer in time", config.server())));
-            return inspection;
-        }
+    }
+    let Some(connection) = connected else {
+        inspection.refusal = inspection.away.pop().map(|(_, refusal)| refusal);
+        return inspection;
     };
     let topology = Topology::new(&config.prefix);
     let mut look = Look { connection: &connection, channel: None };
@@ -111,6 +115,15 @@ pub async fn inspect(config: &AmqpConfig) -> Inspection {
         let _ = timeout(DECLARE_LIMIT, connection.close(200, "bye".into())).await;
     }
     inspection
+}
+
+async fn connect(config: &AmqpConfig, uri: &AMQPUri) -> Result<Connection, Refusal> {
+    let name = format!("{} doctor", config.prefix);
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    match timeout(CONNECT_LIMIT, Connection::connect_uri(uri.clone(), properties)).await {
+        Ok(connected) => connected.map_err(|error| refusal(&error, uri)),
+        Err(_) => Err(Refusal::NoConnection(format!("{}: no answer in time", server(uri)))),
+    }
 }
 
 /// A channel that is opened anew after the broker closed it over an answer.
@@ -223,9 +236,9 @@ async fn there_and_back(connection: &Connection, prefix: &str) -> Result<bool, (
 
 /// The version from the broker's first frame (`connection.start`), which comes before any
 /// login; lapin keeps it to itself.
-async fn greeting(config: &AmqpConfig) -> Option<String> {
+async fn greeting(uri: &AMQPUri) -> Option<String> {
     let runtime = lapin::runtime::default_runtime().ok()?;
-    let mut stream = config.uri.connect_with_config_async(TLSConfig::default(), &runtime).await.ok()?;
+    let mut stream = uri.connect_with_config_async(TLSConfig::default(), &runtime).await.ok()?;
     stream.write_all(b"AMQP\x00\x00\x09\x01").await.ok()?;
     stream.flush().await.ok()?;
     let mut head = [0; 7];

@@ -248,13 +248,13 @@ mod tests {
     #[test]
     fn a_url_without_a_virtual_host_means_the_default_one() {
         for url in ["amqp://h", "amqp://h/", "amqp://h/%2f", "amqp://h/?heartbeat=4"] {
-            assert_eq!(config(url).expect("valid").uri.vhost, "/", "{url}");
+            assert_eq!(config(url).expect("valid").uris[0].vhost, "/", "{url}");
         }
-        assert_eq!(config("amqp://h/shop").expect("valid").uri.vhost, "shop");
-        assert_eq!(config("amqp://h/").expect("valid").uri.query.heartbeat, Some(10));
-        assert_eq!(config("amqp://h/?heartbeat=4").expect("valid").uri.query.heartbeat, Some(4));
-        assert_eq!(config("amqp://h/").expect("valid").uri.query.frame_max, Some(FRAME_MAX));
-        assert_eq!(config("amqp://h/?frame_max=8192").expect("valid").uri.query.frame_max, Some(8192));
+        assert_eq!(config("amqp://h/shop").expect("valid").uris[0].vhost, "shop");
+        assert_eq!(config("amqp://h/").expect("valid").uris[0].query.heartbeat, Some(10));
+        assert_eq!(config("amqp://h/?heartbeat=4").expect("valid").uris[0].query.heartbeat, Some(4));
+        assert_eq!(config("amqp://h/").expect("valid").uris[0].query.frame_max, Some(FRAME_MAX));
+        assert_eq!(config("amqp://h/?frame_max=8192").expect("valid").uris[0].query.frame_max, Some(8192));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use lapin::uri::AMQPUri;
 use lapin::{Error, ErrorKind};
 
-use crate::queue::amqp::config::AmqpConfig;
+use crate::queue::amqp::config::server;
 use crate::tls_trouble;
 
 /// Codes of AMQP replies (AMQP 0-9-1, section 1.2).
@@ -66,9 +67,9 @@ pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     words
 }
 
-pub(super) fn refusal(error: &Error, config: &AmqpConfig) -> Refusal {
+pub(super) fn refusal(error: &Error, uri: &AMQPUri) -> Refusal {
     match error.kind() {
-        ErrorKind::IOError(error) => Refusal::NoConnection(format!("{}: {}", config.server(), with_causes(error))),
+        ErrorKind::IOError(error) => Refusal::NoConnection(format!("{}: {}", server(uri), with_causes(error))),
         ErrorKind::ProtocolError(said) => {
             let words = said.get_message().to_string();
             match said.get_id() {

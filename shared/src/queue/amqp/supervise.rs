@@ -1,5 +1,6 @@
 //! One connection kept alive for ever: opened, worked on until something breaks, opened again.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -8,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use lapin::tcp::{AMQPUriTcpExt as _, TLSConfig};
+use lapin::uri::AMQPUri;
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::queue::amqp::config::server;
 use crate::queue::amqp::connection::{EventStream, Failure, Link, Live, Socket};
 use crate::queue::amqp::fallback_runtime;
 use crate::queue::amqp::limits::CONNECT_LIMIT;
@@ -33,7 +36,7 @@ impl Drop for AbandonOnDrop {
     }
 }
 
-async fn open(shared: &Shared, link: Link) -> Result<(Arc<Live>, EventStream), Failure> {
+async fn open(shared: &Shared, uri: &AMQPUri, link: Link) -> Result<(Arc<Live>, EventStream), Failure> {
     fallback_runtime::ensure();
     let socket = Arc::new(Socket::default());
     let mut guard = AbandonOnDrop(Some(socket.clone()));
@@ -41,7 +44,7 @@ async fn open(shared: &Shared, link: Link) -> Result<(Arc<Live>, EventStream), F
     let name = format!("{} {}", shared.config.prefix, link.name());
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let connecting = Connection::connector(
-        shared.config.uri.clone(),
+        uri.clone(),
         lapin::runtime::default_runtime()?,
         async move |uri, runtime| {
             // lapin awaits this on its own thread, where our limit below does not reach.
@@ -73,22 +76,34 @@ async fn open(shared: &Shared, link: Link) -> Result<(Arc<Live>, EventStream), F
     Ok((Arc::new(Live { connection, socket, broken }), events))
 }
 
+fn words_of(failure: &Failure, uri: &AMQPUri) -> String {
+    match failure {
+        Failure::Broker(error) => refusal(error, uri).to_string(),
+        other => other.to_string(),
+    }
+}
+
 /// What is done on a connection while it lives.
 pub(super) trait Session: Send {
     /// Sets up what the connection needs and works until it breaks or is to stop.
     fn run(&mut self, live: Arc<Live>, events: EventStream) -> BoxFuture<'_, Result<(), Failure>>;
 }
 
-/// Keeps one connection open until `shared.stop`.
+/// Keeps one connection open until `shared.stop`, to whichever node answers: after each loss the
+/// next is tried, and only a round without an answer is followed by a pause.
 pub(super) async fn supervise(shared: Arc<Shared>, link: Link, mut session: impl Session) {
     let (shortest, longest) = shared.config.reconnect;
     let mut backoff = Waits::between(shortest, longest);
     let mut connected_before = false;
-    let mut last: Option<String> = None;
+    let brokers = &shared.config.uris;
+    let mut turn = 0;
+    let mut told = BTreeSet::new();
     while !shared.stop.is_cancelled() {
         shared.progress.beat(link);
+        let uri = &brokers[turn % brokers.len()];
+        turn += 1;
         let opened = tokio::select! {
-            opened = open(&shared, link) => opened,
+            opened = open(&shared, uri, link) => opened,
             () = shared.stop.cancelled() => break,
         };
         match opened {
@@ -96,12 +111,12 @@ pub(super) async fn supervise(shared: Arc<Shared>, link: Link, mut session: impl
                 let since = Instant::now();
                 if connected_before {
                     shared.progress.reconnects.fetch_add(1, Ordering::Relaxed);
-                    tracing::info!(link = link.name(), "connected to RabbitMQ again");
+                    tracing::info!(link = link.name(), server = server(uri), "connected to RabbitMQ again");
                 } else {
-                    tracing::info!(link = link.name(), "connected to RabbitMQ");
+                    tracing::info!(link = link.name(), server = server(uri), "connected to RabbitMQ");
                 }
                 connected_before = true;
-                last = None;
+                told.clear();
                 // The other connection need not sit out its wait.
                 shared.answered.notify_waiters();
                 let result = session.run(live.clone(), events).await;
@@ -118,14 +133,13 @@ pub(super) async fn supervise(shared: Arc<Shared>, link: Link, mut session: impl
                 }
             }
             Err(failure) => {
-                let why = match &failure {
-                    Failure::Broker(error) => refusal(error, &shared.config).to_string(),
-                    other => other.to_string(),
-                };
+                let why = words_of(&failure, uri);
                 // Said once, not with every try.
-                if last.as_ref() != Some(&why) {
+                if told.insert(why.clone()) {
                     tracing::warn!(link = link.name(), why, "RabbitMQ cannot be used; it is tried again until it can");
-                    last = Some(why);
+                }
+                if !turn.is_multiple_of(brokers.len()) {
+                    continue;
                 }
             }
         }
