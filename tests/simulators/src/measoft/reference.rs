@@ -1,6 +1,8 @@
 //! A small country: towns, regions, streets, pick-up points and delivery modes, with one pair of towns of the same
 //! name in different regions (protocols/measoft.md#lists).
 
+use std::sync::LazyLock;
+
 /// A region, which the protocol calls `city`.
 pub(crate) struct Region {
     pub(crate) code: &'static str,
@@ -84,164 +86,13 @@ pub(crate) const REGIONS: &[Region] = &[
 ];
 
 /// Sorted by importance, as the platform answers.
-pub(crate) const TOWNS: &[Town] = &[
-    Town {
-        code: "1",
-        region: "77",
-        name: "Москва город",
-        short: "",
-        kind: "",
-        fias: "0c5b2444-70a0-4932-980c-b4dc0d3f02b5",
-        kladr: "7700000000000",
-        zip: "101000",
-        lat: "55.7558",
-        lon: "37.6173",
-        zone: 1,
-    },
-    Town {
-        code: "2",
-        region: "78",
-        name: "Санкт-Петербург город",
-        short: "Санкт-Петербург",
-        kind: "город",
-        fias: "c2deb16a-0330-4f05-821f-1d09c93331e6",
-        kladr: "7800000000000",
-        zip: "190000",
-        lat: "59.9386",
-        lon: "30.3141",
-        zone: 2,
-    },
-    Town {
-        code: "540",
-        region: "54",
-        name: "Новосибирск город",
-        short: "Новосибирск",
-        kind: "город",
-        fias: "8dea00e3-9aab-4d8e-887c-ef2aaa546456",
-        kladr: "5400000100000",
-        zip: "630000",
-        lat: "55.0302",
-        lon: "82.9204",
-        zone: 4,
-    },
-    Town {
-        code: "660",
-        region: "66",
-        name: "Екатеринбург город",
-        short: "Екатеринбург",
-        kind: "город",
-        fias: "2763c110-cb8b-416a-9dac-ad28a55b4402",
-        kladr: "6600000100000",
-        zip: "620000",
-        lat: "56.8380",
-        lon: "60.5973",
-        zone: 3,
-    },
-    Town {
-        code: "160",
-        region: "16",
-        name: "Казань город",
-        short: "Казань",
-        kind: "город",
-        fias: "93b3df57-4c89-44df-ac42-96f05e9cd3b9",
-        kladr: "1600000100000",
-        zip: "420000",
-        lat: "55.7963",
-        lon: "49.1088",
-        zone: 3,
-    },
-    Town {
-        code: "1312",
-        region: "50",
-        name: "Химки город",
-        short: "Химки",
-        kind: "город",
-        fias: "11111111-2222-3333-4444-555555555555",
-        kladr: "5000003600000",
-        zip: "141400",
-        lat: "55.8970",
-        lon: "37.4297",
-        zone: 2,
-    },
-    Town {
-        code: "2401",
-        region: "24",
-        name: "Железногорск город",
-        short: "Железногорск",
-        kind: "город",
-        fias: "24242424-2222-3333-4444-555555555555",
-        kladr: "2400000400000",
-        zip: "662970",
-        lat: "56.2510",
-        lon: "93.5320",
-        zone: 4,
-    },
-    Town {
-        code: "4601",
-        region: "46",
-        name: "Железногорск город",
-        short: "Железногорск",
-        kind: "город",
-        fias: "46464646-2222-3333-4444-555555555555",
-        kladr: "4600000300000",
-        zip: "307170",
-        lat: "52.3310",
-        lon: "35.3710",
-        zone: 3,
-    },
-    Town {
-        code: "4611",
-        region: "46",
-        name: "Калиновка село",
-        short: "",
-        kind: "",
-        fias: "",
-        kladr: "",
-        zip: "307130",
-        lat: "",
-        lon: "",
-        zone: 4,
-    },
-    Town {
-        code: "4612",
-        region: "46",
-        name: "Калиновка деревня",
-        short: "",
-        kind: "",
-        fias: "",
-        kladr: "",
-        zip: "307131",
-        lat: "",
-        lon: "",
-        zone: 4,
-    },
-    Town {
-        code: "4201",
-        region: "42",
-        name: "Рудный поселок",
-        short: "",
-        kind: "",
-        fias: "",
-        kladr: "",
-        zip: "652000",
-        lat: "",
-        lon: "",
-        zone: 5,
-    },
-    Town {
-        code: "39801",
-        region: "398",
-        name: "Рудный город",
-        short: "",
-        kind: "",
-        fias: "",
-        kladr: "",
-        zip: "111500",
-        lat: "",
-        lon: "",
-        zone: 6,
-    },
-];
+pub(crate) static TOWNS: LazyLock<Vec<Town>> = LazyLock::new(|| {
+    let town = |[code, region, name, short, kind, fias, kladr, zip, lat, lon, zone]: [&'static str; 11]| {
+        let zone = number(zone);
+        Town { code, region, name, short, kind, fias, kladr, zip, lat, lon, zone }
+    };
+    rows(include_str!("../../reference/towns.csv")).map(town).collect()
+});
 
 /// (town code, name with type word, short name, type word)
 pub(crate) const STREETS: &[(&str, &str, &str, &str)] = &[
@@ -253,60 +104,24 @@ pub(crate) const STREETS: &[(&str, &str, &str, &str)] = &[
     ("1312", "Юбилейный пр-кт.", "Юбилейный", "проспект"),
 ];
 
-pub(crate) const POINTS: &[Point] = &[
-    Point {
-        code: "318",
-        client_code: "KHM-04",
-        town: "1312",
-        name: "ПВЗ Химки, Мира 3",
-        address: "ул. Мира, д. 3",
-        max_weight_kg: 15,
-        cash: true,
-        card: true,
-        fitting: false,
-        lat: "55.8970",
-        lon: "37.4297",
-    },
-    Point {
-        code: "101",
-        client_code: "MSK-01",
-        town: "1",
-        name: "ПВЗ Москва, Лесная 5",
-        address: "ул. Лесная, д. 5",
-        max_weight_kg: 30,
-        cash: true,
-        card: true,
-        fitting: true,
-        lat: "55.7790",
-        lon: "37.5880",
-    },
-    Point {
-        code: "102",
-        client_code: "MSK-02",
-        town: "1",
-        name: "Постамат Москва, Тверская 1",
-        address: "ул. Тверская, д. 1",
-        max_weight_kg: 5,
-        cash: false,
-        card: true,
-        fitting: false,
-        lat: "55.7570",
-        lon: "37.6130",
-    },
-    Point {
-        code: "201",
-        client_code: "SPB-01",
-        town: "2",
-        name: "ПВЗ Санкт-Петербург, Невский 20",
-        address: "Невский пр., д. 20",
-        max_weight_kg: 20,
-        cash: true,
-        card: false,
-        fitting: true,
-        lat: "59.9358",
-        lon: "30.3230",
-    },
-];
+pub(crate) static POINTS: LazyLock<Vec<Point>> = LazyLock::new(|| {
+    let point = |[code, client_code, town, name, address, most, cash, card, fitting, lat, lon]: [&'static str; 11]| {
+        let (cash, card, fitting) = (cash == "YES", card == "YES", fitting == "YES");
+        let max_weight_kg = number(most);
+        Point { code, client_code, town, name, address, max_weight_kg, cash, card, fitting, lat, lon }
+    };
+    rows(include_str!("../../reference/points.csv")).map(point).collect()
+});
+
+/// The rows of a table below the names of its columns.
+fn rows<const N: usize>(table: &'static str) -> impl Iterator<Item = [&'static str; N]> {
+    let cells = |row: &'static str| row.split(';').collect::<Vec<_>>().try_into();
+    table.lines().skip(1).map(move |row| cells(row).unwrap_or_else(|_| panic!("a row of another table: {row}")))
+}
+
+fn number(text: &str) -> u32 {
+    text.parse().unwrap_or_else(|_| panic!("{text} is no number"))
+}
 
 pub(crate) const SERVICES: &[Service] = &[
     Service { code: "1", name: "Не срочно", base_kopecks: 30_000, per_kg_kopecks: 2_000, days: 1 },
