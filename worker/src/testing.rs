@@ -337,9 +337,7 @@ impl World {
     /// Works once on what is due, with a MeaSoft whose next so many look-ups by number show
     /// nothing.
     pub(crate) async fn work_behind(&self, id: IntegrationId, look_ups: usize) {
-        let mut active = self.active(id);
-        let behind = Behind { courier: active.vendors.courier.clone(), look_ups: look_ups.into(), lists: None };
-        active.vendors.courier = Arc::new(behind);
+        let active = Odd::over(&self.active(id), |courier| Odd { look_ups: look_ups.into(), ..courier });
         for _ in 0..2 {
             if !self.serve_due(&active).await {
                 return;
@@ -416,13 +414,33 @@ impl World {
     }
 }
 
-/// A courier whose lists are behind.
-struct Behind {
+/// The simulator's courier with something that the simulator cannot be told.
+struct Odd {
     courier: Arc<dyn Courier>,
     /// Look-ups by number that still show nothing.
     look_ups: AtomicUsize,
     /// Its towns, where they are not the simulator's.
     lists: Option<Arc<Lists>>,
+    /// Acknowledgements have no effect.
+    deaf: bool,
+}
+
+impl Odd {
+    fn over(active: &ActiveIntegration, make: impl FnOnce(Self) -> Self) -> ActiveIntegration {
+        let mut active = active.clone();
+        let courier = active.vendors.courier.clone();
+        active.vendors.courier = Arc::new(make(Self { courier, look_ups: 0.into(), lists: None, deaf: false }));
+        active
+    }
+}
+
+/// A courier whose acknowledgements have no effect.
+pub(crate) struct DeafCommit;
+
+impl DeafCommit {
+    pub(crate) fn over(active: &ActiveIntegration) -> ActiveIntegration {
+        Odd::over(active, |courier| Odd { deaf: true, ..courier })
+    }
 }
 
 /// Towns of a courier's own, and what was asked of them.
@@ -438,14 +456,11 @@ impl Lists {
         answer: fn(&TownQuery) -> Vec<Town>,
     ) -> (ActiveIntegration, Arc<Self>) {
         let lists = Arc::new(Self { answer, asked: Mutex::default() });
-        let mut active = active.clone();
-        let courier = active.vendors.courier.clone();
-        active.vendors.courier = Arc::new(Behind { courier, look_ups: 0.into(), lists: Some(lists.clone()) });
-        (active, lists)
+        (Odd::over(active, |courier| Odd { lists: Some(lists.clone()), ..courier }), lists)
     }
 }
 
-impl Courier for Behind {
+impl Courier for Odd {
     fn new_orders<'a>(&'a self, orders: &'a [NewOrder]) -> Answer<'a, Vec<CreateRow>> {
         self.courier.new_orders(orders)
     }
@@ -471,10 +486,14 @@ impl Courier for Behind {
     }
 
     fn only_last(&self, streamid: u32) -> Answer<'_, StatusStream> {
-        self.courier.only_last(streamid)
+        // Another cursor each time: everything comes again.
+        self.courier.only_last(streamid + u32::from(self.deaf))
     }
 
     fn commit_last_status(&self, streamid: u32) -> Answer<'_, ()> {
+        if self.deaf {
+            return Box::pin(std::future::ready(Ok(())));
+        }
         self.courier.commit_last_status(streamid)
     }
 
@@ -502,71 +521,5 @@ impl Courier for Behind {
 
     fn waybill<'a>(&'a self, orders: &'a [OrderNo], form: &'a str) -> Answer<'a, Vec<u8>> {
         self.courier.waybill(orders, form)
-    }
-}
-
-/// A courier whose acknowledgements have no effect.
-pub(crate) struct DeafCommit(Arc<dyn Courier>);
-
-impl DeafCommit {
-    pub(crate) fn over(active: &ActiveIntegration) -> ActiveIntegration {
-        let mut active = active.clone();
-        active.vendors.courier = Arc::new(Self(active.vendors.courier.clone()));
-        active
-    }
-}
-
-impl Courier for DeafCommit {
-    fn new_orders<'a>(&'a self, orders: &'a [NewOrder]) -> Answer<'a, Vec<CreateRow>> {
-        self.0.new_orders(orders)
-    }
-
-    fn edit_order<'a>(&'a self, order: &'a NewOrder) -> Answer<'a, CreateRow> {
-        self.0.edit_order(order)
-    }
-
-    fn cancel_order<'a>(&'a self, orderno: &'a OrderNo, ordercode: Option<&'a str>) -> Answer<'a, CancelRow> {
-        self.0.cancel_order(orderno, ordercode)
-    }
-
-    fn status_by_orderno<'a>(&'a self, orderno: &'a OrderNo) -> Answer<'a, Vec<StatusRow>> {
-        self.0.status_by_orderno(orderno)
-    }
-
-    fn status_by_created(&self, from: Date, to: Date, done: Done) -> Answer<'_, Vec<StatusRow>> {
-        self.0.status_by_created(from, to, done)
-    }
-
-    /// Another cursor each time: everything comes again.
-    fn only_last(&self, streamid: u32) -> Answer<'_, StatusStream> {
-        self.0.only_last(streamid + 1)
-    }
-
-    fn commit_last_status(&self, _: u32) -> Answer<'_, ()> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn probe(&self) -> Answer<'_, String> {
-        self.0.probe()
-    }
-
-    fn calculate<'a>(&'a self, request: &'a CalcRequest) -> Answer<'a, Vec<Tariff>> {
-        self.0.calculate(request)
-    }
-
-    fn services(&self) -> Answer<'_, Vec<Service>> {
-        self.0.services()
-    }
-
-    fn pickup_points<'a>(&'a self, filter: &'a PickupFilter) -> Answer<'a, Vec<PickupPoint>> {
-        self.0.pickup_points(filter)
-    }
-
-    fn towns<'a>(&'a self, query: &'a TownQuery) -> Answer<'a, Vec<Town>> {
-        self.0.towns(query)
-    }
-
-    fn waybill<'a>(&'a self, orders: &'a [OrderNo], form: &'a str) -> Answer<'a, Vec<u8>> {
-        self.0.waybill(orders, form)
     }
 }
