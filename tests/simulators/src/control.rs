@@ -4,6 +4,8 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::faults::{Action, FaultTable};
+
 /// HTTP status and what is wrong.
 pub(crate) type Refusal = (u16, String);
 
@@ -21,6 +23,21 @@ pub(crate) fn no_such_call() -> Refusal {
 
 pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| refuse(400, format!("the body is not understood: {error}")))
+}
+
+/// The call about faults, by whichever method.
+pub(crate) fn faults<A: Action + DeserializeOwned>(
+    table: &mut FaultTable<A>,
+    method: &str,
+    body: &[u8],
+) -> Result<Value, Refusal> {
+    match method {
+        "GET" => return Ok(json!({"rules": table.rules(), "fired": table.fired()})),
+        "PUT" => table.replace(read(body)?),
+        "DELETE" => table.replace(Vec::new()),
+        _ => return Err(no_such_call()),
+    }
+    Ok(json!({"ok": true}))
 }
 
 /// Status and body of the answer.

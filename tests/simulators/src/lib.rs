@@ -2,6 +2,7 @@
 //! is their own: a mistake shared with the product would go unseen.
 
 mod control;
+pub mod faults;
 pub mod measoft;
 pub mod retailcrm;
 mod socket;

@@ -1,32 +1,97 @@
-//! The sockets both simulators listen on: a connection can be cut without a farewell, by a handler
+//! The sockets both simulators serve on: a connection can be cut without a farewell, by a handler
 //! whose answer is to be lost, or all of them when the simulator stops.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use anyhow::Context as _;
+use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
-pub(crate) struct CuttableListener {
-    inner: TcpListener,
-    down: Arc<AtomicBool>,
+/// How long a server that stops waits for its connections before it drops them.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+
+/// A server on an address that stays its own while it is stopped. It ends when it is dropped.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    running: Mutex<Option<Running>>,
 }
 
-impl CuttableListener {
-    /// Once `down` is set, nothing is read or written any more.
-    pub(crate) fn new(inner: TcpListener, down: Arc<AtomicBool>) -> Self {
-        Self { inner, down }
+struct Running {
+    cancel: CancellationToken,
+    down: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.down.store(true, Ordering::Release);
+        self.cancel.cancel();
     }
 }
 
-pub(crate) struct CuttableStream {
+impl Server {
+    /// Takes an address; port 0 is a free one. Callers wait until something is served there.
+    pub(crate) async fn bind(listen: SocketAddr) -> anyhow::Result<(Self, TcpListener)> {
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        Ok((Self { address: listener.local_addr()?, running: Mutex::default() }, listener))
+    }
+
+    pub(crate) fn serve(&self, listener: TcpListener, app: Router) {
+        let (cancel, down) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
+        let listener = CuttableListener { inner: listener, down: Arc::clone(&down) };
+        let service = app.into_make_service_with_connect_info::<Connection>();
+        let stopped = cancel.clone().cancelled_owned();
+        let task = tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
+                tracing::error!(%error, "the simulator's server ended");
+            }
+        });
+        *self.running() = Some(Running { cancel, down, task });
+    }
+
+    /// Stops listening and cuts every connection; callers are refused from then on.
+    pub(crate) async fn stop(&self) {
+        let running = self.running().take();
+        let Some(mut running) = running else { return };
+        running.down.store(true, Ordering::Release);
+        running.cancel.cancel();
+        if tokio::time::timeout(STOP_GRACE, &mut running.task).await.is_err() {
+            running.task.abort();
+        }
+    }
+
+    /// Listens again on the same address. Does nothing while running.
+    pub(crate) async fn restart(&self, app: Router) -> anyhow::Result<()> {
+        if self.running().is_none() {
+            let (_, listener) = Self::bind(self.address).await?;
+            self.serve(listener, app);
+        }
+        Ok(())
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct CuttableListener {
+    inner: TcpListener,
+    /// Once it is set, nothing is read or written any more.
+    down: Arc<AtomicBool>,
+}
+
+struct CuttableStream {
     inner: TcpStream,
     cut: Arc<AtomicBool>,
     down: Arc<AtomicBool>,

@@ -41,11 +41,7 @@ fn carry_out(state: &mut State, method: &str, path: &[&str], uri: &Uri, body: &[
         }
         ("GET", ["stats"]) => Ok(json!(state.stats())),
         ("GET", ["effects"]) => Ok(json!(state.effects())),
-        ("GET", ["faults"]) => Ok(json!({"rules": state.faults.rules(), "fired": state.faults.fired()})),
-        ("PUT" | "DELETE", ["faults"]) => {
-            state.faults.replace(if method == "PUT" { read(body)? } else { Vec::new() });
-            found(true)
-        }
+        (_, ["faults"]) => control::faults(&mut state.faults, method, body),
         ("GET", ["accounts"]) => Ok(json!(state.accounts())),
         ("POST", ["accounts"]) => {
             let account: Account = read(body)?;

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State as Shared};
@@ -95,22 +95,8 @@ async fn serve(platform: Arc<Platform>, ip: IpAddr, body: Bytes) -> Reply {
         Arrival::Accepted { seq, plan } => (seq, plan),
         Arrival::Blocked(response) => return Reply::Answer(response),
     };
-    if plan.delay_before_ms > 0 {
-        tokio::time::sleep(Duration::from_millis(plan.delay_before_ms)).await;
-    }
-    if plan.ending == Some(FaultAction::Hang) {
-        let changes = platform.lock().faults.changes();
-        while platform.lock().faults.changes() == changes {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-    let acts = match &plan.ending {
-        Some(FaultAction::FailBefore | FaultAction::Hang | FaultAction::AuthError | FaultAction::RootError { .. }) => {
-            false
-        }
-        Some(FaultAction::Html { act, .. } | FaultAction::Empty { act } | FaultAction::Status { act, .. }) => *act,
-        _ => true,
-    };
+    plan.hold(|| platform.lock().faults.changes()).await;
+    let acts = plan.acts();
     let mut acted_at = None;
     let outcome = match (&parsed, acts) {
         (Ok(root), true) => {
@@ -137,11 +123,10 @@ async fn serve(platform: Arc<Platform>, ip: IpAddr, body: Bytes) -> Reply {
             record.rows = outcome.rows;
         }
     });
-    if plan.delay_after_ms > 0 {
-        tokio::time::sleep(Duration::from_millis(plan.delay_after_ms)).await;
-    }
+    plan.linger().await;
     let root = parsed.as_ref().map_or("request", |root| root.name.as_str());
-    let reply = answer(&platform, ip, root, outcome, plan.ending.as_ref());
+    let reply =
+        if plan.is_silent() { Reply::Silence } else { answer(&platform, ip, root, outcome, plan.ending.as_ref()) };
     let mut state = platform.lock();
     let now = state.now();
     state.amend(seq, |record| {
@@ -209,7 +194,6 @@ fn answer(
     ending: Option<&FaultAction>,
 ) -> Reply {
     match ending {
-        Some(FaultAction::FailBefore | FaultAction::FailAfter | FaultAction::Hang) => return Reply::Silence,
         Some(FaultAction::Html { status, .. }) => return Reply::Answer(html(*status)),
         Some(FaultAction::Empty { .. }) => return Reply::Answer(xml_response(Body::empty())),
         Some(FaultAction::Status { status, retry_after, .. }) => {

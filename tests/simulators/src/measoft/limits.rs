@@ -138,6 +138,7 @@ struct AccountWindows {
 }
 
 /// All windows of one simulator.
+#[derive(Default)]
 pub(crate) struct LimitTracker {
     time_scale: f64,
     ips: HashMap<IpAddr, IpWindows>,
@@ -151,7 +152,7 @@ impl LimitTracker {
     /// `time_scale` N makes every window N times shorter.
     pub(crate) fn new(time_scale: f64) -> Self {
         let time_scale = if time_scale.is_finite() && time_scale > 0.0 { time_scale } else { 1.0 };
-        Self { time_scale, ips: HashMap::new(), accounts: HashMap::new() }
+        Self { time_scale, ..Self::default() }
     }
 
     fn scaled(&self, seconds: u64) -> Duration {

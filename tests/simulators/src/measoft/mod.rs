@@ -77,16 +77,11 @@ mod xml;
 mod protocol_tests;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, MutexGuard};
 
-use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+
+use crate::socket::Server;
 
 pub use faults::{FaultAction, FaultRule};
 pub use limits::{AccountReport, Enforcement, IpReport, LimitReport, Limits};
@@ -94,9 +89,6 @@ pub use model::{
     Account, CommitMode, DesktopEdit, Effects, Item, NewStream, Options, Order, Package, Party, RequestRecord, Stats,
     StatusChange, StatusRecord,
 };
-
-/// How long [`MeasoftSim::stop`] waits for connections before it drops them.
-const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// Handle of a running simulator; clones share it. The server ends with [`stop`](Self::stop) or with the last handle.
 #[derive(Clone)]
@@ -106,71 +98,36 @@ pub struct MeasoftSim {
 
 struct Inner {
     platform: Arc<http::Platform>,
-    address: SocketAddr,
-    server: Mutex<Option<Server>>,
-}
-
-struct Server {
-    cancel: CancellationToken,
-    down: Arc<AtomicBool>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        let server = self.server.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(server) = server.take() {
-            server.down.store(true, Ordering::Release);
-            server.cancel.cancel();
-        }
-    }
+    server: Server,
 }
 
 impl MeasoftSim {
     /// Binds `options.listen` and serves until stopped. Fails when the address cannot be bound.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
-        let listener = bind(options.listen).await?;
-        let address = listener.local_addr()?;
+        let (server, listener) = Server::bind(options.listen).await?;
         let platform = Arc::new(http::Platform::new(state::State::new(options)));
-        let server = serve(listener, Arc::clone(&platform));
-        Ok(Self { inner: Arc::new(Inner { platform, address, server: Mutex::new(Some(server)) }) })
+        server.serve(listener, http::router(Arc::clone(&platform)));
+        Ok(Self { inner: Arc::new(Inner { platform, server }) })
     }
 
     /// `http://127.0.0.1:PORT/api/`
     pub fn url(&self) -> String {
-        format!("http://{}/api/", self.inner.address)
+        format!("http://{}/api/", self.inner.server.address)
     }
 
     /// Base of the control face, `http://127.0.0.1:PORT/_sim`.
     pub fn control_url(&self) -> String {
-        format!("http://{}/_sim", self.inner.address)
+        format!("http://{}/_sim", self.inner.server.address)
     }
 
     /// Stops listening and cuts every connection; callers are refused from then on. The state stays.
     pub async fn stop(&self) {
-        let server = self.server().take();
-        let Some(mut server) = server else {
-            return;
-        };
-        server.down.store(true, Ordering::Release);
-        server.cancel.cancel();
-        if tokio::time::timeout(STOP_GRACE, &mut server.task).await.is_err() {
-            server.task.abort();
-        }
+        self.inner.server.stop().await;
     }
 
     /// Listens again on the same address with the same state. Does nothing while running.
     pub async fn restart(&self) -> anyhow::Result<()> {
-        if self.server().is_some() {
-            return Ok(());
-        }
-        let listener = bind(self.inner.address).await?;
-        *self.server() = Some(serve(listener, Arc::clone(&self.inner.platform)));
-        Ok(())
-    }
-
-    fn server(&self) -> MutexGuard<'_, Option<Server>> {
-        self.inner.server.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.server.restart(http::router(Arc::clone(&self.inner.platform))).await
     }
 
     /// The state as of now.
@@ -326,22 +283,4 @@ impl MeasoftSim {
     pub fn advance_year(&self) {
         self.state().advance_year();
     }
-}
-
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
-}
-
-fn serve(listener: TcpListener, platform: Arc<http::Platform>) -> Server {
-    let cancel = CancellationToken::new();
-    let down = Arc::new(AtomicBool::new(false));
-    let listener = crate::socket::CuttableListener::new(listener, Arc::clone(&down));
-    let service = http::router(platform).into_make_service_with_connect_info::<crate::socket::Connection>();
-    let stopped = cancel.clone().cancelled_owned();
-    let task = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
-            tracing::error!(%error, "the simulator's server ended");
-        }
-    });
-    Server { cancel, down, task }
 }

@@ -290,7 +290,7 @@ pub struct StatusRecord {
 }
 
 /// One shipment.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Default, Serialize)]
 pub struct Order {
     /// The client's number.
     pub orderno: String,
@@ -396,7 +396,7 @@ pub struct Effects {
 }
 
 /// One request as the server saw it. Carries no personal data and no credentials.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct RequestRecord {
     /// Position among all requests, from 1.
     pub seq: u64,

@@ -13,9 +13,10 @@ use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
-use super::faults::{FaultSet, Plan};
+use super::faults::{FaultAction, Plan};
 use super::limits::LimitTracker;
 use super::model::*;
+use crate::faults::FaultTable;
 
 /// Codes the vendor's lists do not name; see the table in the module's documentation.
 pub(crate) mod invented {
@@ -152,6 +153,7 @@ struct Cursor {
     returned: Option<(u64, bool)>,
 }
 
+#[derive(Default)]
 struct AccountState {
     account: Arc<Account>,
     key: String,
@@ -171,6 +173,7 @@ struct Slot {
 }
 
 /// Everything behind the one lock.
+#[derive(Default)]
 pub(crate) struct State {
     pub(crate) options: Options,
     clock_offset: SignedDuration,
@@ -190,35 +193,19 @@ pub(crate) struct State {
     request_seq: u64,
     request_counts: BTreeMap<String, usize>,
     lost_answers: usize,
-    pub(crate) faults: FaultSet,
+    pub(crate) faults: FaultTable<FaultAction>,
     pub(crate) limits: LimitTracker,
 }
 
 impl State {
     pub(crate) fn new(options: Options) -> Self {
-        let limits = LimitTracker::new(options.time_scale);
         let accounts = options.accounts.clone();
         let mut state = Self {
+            limits: LimitTracker::new(options.time_scale),
             options,
-            clock_offset: SignedDuration::ZERO,
-            accounts: Vec::new(),
-            by_login: HashMap::new(),
-            orders: Vec::new(),
-            slots: Vec::new(),
-            by_number: HashMap::new(),
-            by_code: HashMap::new(),
-            by_barcode: HashMap::new(),
-            awaiting_sync: BinaryHeap::new(),
             next_ordercode: 3_401_770,
             next_itemcode: 9_000_500,
-            last_change: 0,
-            effects: BTreeMap::new(),
-            requests: VecDeque::new(),
-            request_seq: 0,
-            request_counts: BTreeMap::new(),
-            lost_answers: 0,
-            faults: FaultSet::default(),
-            limits,
+            ..Self::default()
         };
         for account in accounts {
             state.add_account(account);
@@ -262,13 +249,8 @@ impl State {
             return;
         }
         self.by_login.insert(login, self.accounts.len());
-        self.accounts.push(AccountState {
-            key: account.key(),
-            account: Arc::new(account),
-            orders: Vec::new(),
-            changed: BTreeMap::new(),
-            cursors: HashMap::new(),
-        });
+        let (key, account) = (account.key(), Arc::new(account));
+        self.accounts.push(AccountState { key, account, ..AccountState::default() });
     }
 
     pub(crate) fn update_account(&mut self, key: &str, change: impl FnOnce(&mut Account)) -> bool {
@@ -435,38 +417,9 @@ impl State {
             ordercode: ordercode.clone(),
             account: self.accounts[account].key.clone(),
             barcode: if explicit_barcode { input.barcode.clone() } else { input.orderno.clone() },
-            status: String::new(),
-            history: Vec::new(),
-            items: Vec::new(),
-            packages: Vec::new(),
-            price_kopecks: 0,
-            inshprice_kopecks: 0,
-            deliveryprice_kopecks: 0,
-            paytype: String::new(),
-            sender: Party::default(),
-            receiver: Party::default(),
-            weight: String::new(),
-            quantity: String::new(),
-            service: String::new(),
-            kind: String::new(),
-            enclosure: String::new(),
-            instruction: String::new(),
-            department: String::new(),
-            costcode: String::new(),
-            returning: String::new(),
-            pickup: String::new(),
-            receiverpays: String::new(),
-            acceptpartially: String::new(),
-            deliveredto: String::new(),
-            delivereddate: String::new(),
-            deliveredtime: String::new(),
-            courier: (String::new(), String::new()),
             created_at: now,
             creates: u32::try_from(creates).unwrap_or(u32::MAX),
-            edits: 0,
-            dropped_edits: 0,
-            cancels: 0,
-            deleted: false,
+            ..Order::default()
         };
         fill(&mut order, input, &checked, items, price);
         let row = CreateRow {
@@ -1006,16 +959,7 @@ impl State {
             op: op.to_owned(),
             account,
             ordernos,
-            only_last: false,
-            rows: 0,
-            code: None,
-            http_status: 0,
-            acted: false,
-            lost: false,
-            fault: None,
-            finished: false,
-            acted_at: None,
-            finished_at: None,
+            ..RequestRecord::default()
         });
         self.request_seq
     }
@@ -1157,7 +1101,6 @@ fn checked_line(settings: &Account, given: &ItemInput) -> Result<Item, Refusal> 
     }
     check_vat(&given.vat_rate)?;
     Ok(Item {
-        code: String::new(),
         extcode: given.extcode.clone(),
         name: given.name.clone(),
         quantity,
@@ -1170,9 +1113,7 @@ fn checked_line(settings: &Account, given: &ItemInput) -> Result<Item, Refusal> 
         text_article: given.text_article.clone(),
         kind,
         government_code: given.government_code.clone(),
-        returns: 0,
-        automatic: false,
-        added_by_edit: false,
+        ..Item::default()
     })
 }
 

@@ -1,6 +1,5 @@
 //! Orders for tests and demos: realistic defaults, every part replaceable.
 
-use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
 use serde_json::{Map, Value, json};
@@ -43,13 +42,8 @@ impl Default for OrderBuilder {
             ("shipmentStore", "main"),
         ];
         let order = Order {
-            id: 0,
-            number: String::new(),
-            external_id: None,
             site: "main-shop".into(),
             status: "new".into(),
-            status_updated_at: String::new(),
-            created_at: String::new(),
             from_api: true,
             manager_id: Some(19),
             texts: texts.into_iter().map(|(name, text)| (name, text.to_owned())).collect(),
@@ -57,10 +51,8 @@ impl Default for OrderBuilder {
                 Item::new("Стул складной", 140_000, 2000, 2300),
                 Item { vat_rate: "none".into(), ..Item::new("Лампа настольная", 99_000, 1000, 800) },
             ],
-            payments: BTreeMap::new(),
             delivery: Delivery {
                 code: Some("incity".into()),
-                service: None,
                 cost: 35_000,
                 net_cost: 31_250,
                 vat_rate: "none".into(),
@@ -73,13 +65,10 @@ impl Default for OrderBuilder {
                     "notes": "Домофон 42К, звонить заранее",
                     "text": "ул. Льва Толстого, д. 16, корп. 2, стр. 1, под. 2, эт. 5, кв. 42"})),
                 data: object(json!({"locked": true, "payerType": "sender"})),
+                ..Delivery::default()
             },
             sizes: [("weight", 0), ("length", 600), ("width", 450), ("height", 200)].into(),
-            discount_amount: 0,
-            discount_percent: 0,
-            shipped: false,
-            full_paid_at: None,
-            custom_fields: Map::new(),
+            ..Order::default()
         };
         Self { order, default_items: true, payments: Payments::CashOfTheWhole, whole_order_weight: false }
     }

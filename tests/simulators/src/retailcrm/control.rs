@@ -8,7 +8,7 @@ use super::patch;
 use super::state::{AccountId, Source};
 use super::triggers::{TriggerKind, TriggerSetup, trigger_fields};
 use super::wire::Params;
-use super::{FaultRule, OrderBuilder, RetailcrmSim, an_order};
+use super::{OrderBuilder, RetailcrmSim, an_order};
 use crate::control::{self, Refusal, gone, read, refuse};
 
 type Plain = (u16, &'static str, String);
@@ -70,17 +70,7 @@ async fn carry_out(
             Ok(json!({}))
         }
         ("GET", ["_sim", "stats"]) => Ok(stats(sim)),
-        ("GET", ["_sim", "faults"]) => Ok(json!(sim.world().faults.rules())),
-        ("PUT", ["_sim", "faults"]) => {
-            let rules: Vec<FaultRule> = read(body)?;
-            let count = rules.len();
-            sim.set_faults(rules);
-            Ok(json!({"rules": count}))
-        }
-        ("DELETE", ["_sim", "faults"]) => {
-            sim.clear_faults();
-            Ok(json!({"rules": 0}))
-        }
+        (_, ["_sim", "faults"]) => control::faults(&mut sim.world().faults, method, body),
         ("PUT", ["_sim", "triggers"]) => {
             let setup: TriggerSetup = read(body)?;
             sim.set_triggers(account, Some(setup));

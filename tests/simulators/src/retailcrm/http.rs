@@ -1,7 +1,6 @@
 //! Sockets: reads requests, keeps the records, lets the faults strike, hands the rest to the REST and control faces.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -9,29 +8,20 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::Value;
-use tokio::net::TcpListener;
 
-use super::faults::{Action, Verdict};
+use super::faults::{Action, Plan};
 use super::rest::{Call, Reply, Route};
 use super::state::{AccountId, RateLimit, RequestRecord};
 use super::wire::{self, Params};
 use super::{RetailcrmSim, control};
 use crate::control::segments;
-use crate::socket::{Connection, CuttableListener};
+use crate::socket::Connection;
 
 const BODY_LIMIT: usize = 8 * 1024 * 1024;
 
-/// Serves until the simulator is told to stop.
-pub(super) async fn serve(sim: RetailcrmSim, listener: TcpListener) {
-    let stop = sim.inner.stop.clone();
-    let listener = CuttableListener::new(listener, Arc::clone(&sim.inner.stopped));
-    let app = Router::new().fallback(handle).with_state(sim);
-    let served = axum::serve(listener, app.into_make_service_with_connect_info::<Connection>())
-        .with_graceful_shutdown(async move { stop.cancelled().await })
-        .await;
-    if let Err(error) = served {
-        tracing::warn!(%error, "simulator stopped serving");
-    }
+/// All routes.
+pub(super) fn router(sim: RetailcrmSim) -> Router {
+    Router::new().fallback(handle).with_state(sim)
 }
 
 async fn handle(
@@ -72,38 +62,26 @@ struct ApiRequest {
 async fn api(sim: &RetailcrmSim, peer: &Connection, request: ApiRequest) -> Response {
     let op = request.route.op();
     let at = jiff::Timestamp::now();
-    let (key, limit, verdict) = {
+    let numbers: Vec<String> = request.params.list("filter[numbers]").into_iter().map(str::to_owned).collect();
+    let (key, limit, plan) = {
         let mut world = sim.world();
         let key = request.key.as_deref().and_then(|key| world.key_index(key));
         let limit = world.over_the_limit(key, peer.ip, Instant::now());
-        let account = key.map(|key| world.key_rows[key].account);
-        let verdict = if limit.is_none() { world.faults.judge(op, account) } else { Verdict::default() };
-        (key, limit, verdict)
+        let account = key.map(|key| world.key_rows[key].account.to_string()).unwrap_or_default();
+        let plan = if limit.is_none() { world.faults.plan(op, &account, &numbers) } else { Plan::default() };
+        (key, limit, plan)
     };
-    if verdict.delay_ms > 0 {
-        tokio::time::sleep(Duration::from_millis(verdict.delay_ms)).await;
-    }
-    if matches!(verdict.action, Some(Action::Hang)) {
-        let changes = sim.world().faults.changes();
-        while sim.world().faults.changes() == changes {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-    let acts = limit.is_none() && verdict.action.as_ref().is_none_or(Action::acts);
+    plan.hold(|| sim.world().faults.changes()).await;
+    let acts = limit.is_none() && plan.acts();
     let reply = if acts { Some(act(sim, &request, key).await) } else { None };
-    if verdict.delay_answer_ms > 0 {
-        tokio::time::sleep(Duration::from_millis(verdict.delay_answer_ms)).await;
-    }
+    plan.linger().await;
     let order_ids = reply.as_ref().map(|reply| reply.order_ids.clone()).unwrap_or_default();
-    let lost = matches!(verdict.action, Some(Action::FailBefore | Action::Hang | Action::LoseAnswer));
-    let response = if lost {
+    let response = if plan.is_silent() {
         peer.cut();
         answer(500, "text/plain", String::new())
     } else {
-        spoil(reply, limit, verdict.action.as_ref())
+        spoil(reply, limit, plan.ending.as_ref())
     };
-    let fault = verdict.action.as_ref().map(Action::name);
-    let delayed = verdict.delay_ms + verdict.delay_answer_ms > 0;
     let mut world = sim.world();
     let account = key.map(|key| AccountId(world.key_rows[key].account));
     world.record(RequestRecord {
@@ -112,9 +90,9 @@ async fn api(sim: &RetailcrmSim, peer: &Connection, request: ApiRequest) -> Resp
         account,
         key,
         order_ids: if order_ids.is_empty() { named_ids(&request) } else { order_ids },
-        numbers: request.params.list("filter[numbers]").into_iter().map(str::to_owned).collect(),
-        status: if lost { 0 } else { response.status().as_u16() },
-        fault: fault.or(delayed.then_some("delay")),
+        numbers,
+        status: if plan.is_silent() { 0 } else { response.status().as_u16() },
+        fault: plan.label(),
     });
     response
 }
@@ -148,13 +126,6 @@ fn spoil(reply: Option<Reply>, limit: Option<RateLimit>, action: Option<&Action>
         (reply.status, reply.body)
     };
     match action {
-        None
-        | Some(
-            Action::Delay { .. } | Action::DelayAnswer { .. } | Action::FailBefore | Action::Hang | Action::LoseAnswer,
-        ) => {
-            let (status, body) = good();
-            json(status, body)
-        }
         Some(Action::Html { status, .. }) => {
             let page =
                 format!("<html>\r\n<head><title>{status}</title></head>\r\n<body><h1>{status}</h1></body></html>");
@@ -179,6 +150,10 @@ fn spoil(reply: Option<Reply>, limit: Option<RateLimit>, action: Option<&Action>
         Some(Action::Empty) => {
             let (status, _) = good();
             json(status, String::new())
+        }
+        _ => {
+            let (status, body) = good();
+            json(status, body)
         }
     }
 }

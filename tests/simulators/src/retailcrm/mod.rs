@@ -20,17 +20,12 @@ pub mod wire;
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use anyhow::Context;
 use jiff::tz::TimeZone;
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 pub use builder::{OrderBuilder, OrderDraft, an_order};
 pub use faults::{Action, FaultRule, When};
@@ -45,6 +40,8 @@ pub use wire::Numbers;
 use references::{PaymentStatus, PaymentType};
 use state::World;
 
+use crate::socket::Server;
+
 /// A running simulator. Clones are handles to the same one; it stops with [`RetailcrmSim::stop`].
 #[derive(Clone)]
 pub struct RetailcrmSim {
@@ -56,9 +53,7 @@ struct Inner {
     http: reqwest::Client,
     url: String,
     runtime: tokio::runtime::Handle,
-    stop: CancellationToken,
-    stopped: Arc<AtomicBool>,
-    server: Mutex<Option<JoinHandle<()>>>,
+    server: Server,
     on_the_way: watch::Sender<usize>,
 }
 
@@ -83,8 +78,8 @@ impl RetailcrmSim {
             Err(_) if options.time_zone == "Europe/Moscow" => TimeZone::fixed(jiff::tz::offset(3)),
             Err(error) => return Err(error).context("time zone of the simulator"),
         };
-        let listener = TcpListener::bind(options.listen).await.context("address of the simulator")?;
-        let url = format!("http://{}", listener.local_addr()?);
+        let (server, listener) = Server::bind(options.listen).await?;
+        let url = format!("http://{}", server.address);
         let http = crate::http().redirect(reqwest::redirect::Policy::none()).build()?;
         let sim = Self {
             inner: Arc::new(Inner {
@@ -92,14 +87,11 @@ impl RetailcrmSim {
                 http,
                 url,
                 runtime: tokio::runtime::Handle::current(),
-                stop: CancellationToken::new(),
-                stopped: Arc::new(AtomicBool::new(false)),
-                server: Mutex::new(None),
+                server,
                 on_the_way: watch::Sender::new(0),
             }),
         };
-        let server = tokio::spawn(http::serve(sim.clone(), listener));
-        *sim.inner.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+        sim.inner.server.serve(listener, http::router(sim.clone()));
         Ok(sim)
     }
 
@@ -285,16 +277,9 @@ impl RetailcrmSim {
         self.world().peak_rate()
     }
 
-    /// Stops serving; open connections are closed, requests in hand get two seconds.
+    /// Stops listening and cuts every connection; callers are refused from then on.
     pub async fn stop(&self) {
-        self.inner.stop.cancel();
-        let server = self.inner.server.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut server) = server
-            && tokio::time::timeout(Duration::from_secs(2), &mut server).await.is_err()
-        {
-            server.abort();
-        }
-        self.inner.stopped.store(true, Ordering::Relaxed);
+        self.inner.server.stop().await;
     }
 
     fn world(&self) -> MutexGuard<'_, World> {

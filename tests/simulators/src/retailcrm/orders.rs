@@ -48,7 +48,7 @@ impl Payment {
 }
 
 /// A position. Prices are kopecks per unit, quantities thousandths.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Item {
     /// Internal id; 0 until the order is saved.
     pub id: i64,
@@ -84,20 +84,14 @@ impl Item {
     /// A position of the catalogue.
     pub fn new(name: &str, price: i64, quantity: i64, weight: i64) -> Self {
         Self {
-            id: 0,
-            external_id: None,
             name: name.to_owned(),
             has_offer: true,
             initial_price: price,
-            discount: 0,
-            order_discount: 0,
             quantity,
             vat_rate: "20.00".into(),
             status: "new".into(),
-            marking_codes: Vec::new(),
             weight,
-            comment: String::new(),
-            properties: Map::new(),
+            ..Self::default()
         }
     }
 
@@ -277,7 +271,7 @@ impl Delivery {
 }
 
 /// A whole order. Money is kopecks, weights grams, sizes millimetres.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Order {
     /// Internal id.
     pub id: i64,

@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::builder::{OrderBuilder, OrderDraft};
-use super::faults::FaultBook;
+use super::faults::Action;
 use super::orders::{Change, Order};
 use super::references::References;
 use super::triggers::{self, Firing, TriggerRecord, TriggerSetup};
 use super::wire::{self, Numbers};
+use crate::faults::FaultTable;
 
 /// An account of the simulator: its place in the order of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -175,7 +176,7 @@ pub struct RequestRecord {
     /// Status of the answer; 0 when the connection was closed without one.
     pub status: u16,
     /// Name of the fault that struck, if any.
-    pub fault: Option<&'static str>,
+    pub fault: Option<String>,
 }
 
 /// The highest number of requests within any one second.
@@ -272,6 +273,7 @@ impl Slot {
 }
 
 /// One CRM account.
+#[derive(Default)]
 pub(super) struct Account {
     pub(super) references: References,
     orders: BTreeMap<i64, Slot>,
@@ -300,22 +302,12 @@ pub(super) struct Moment {
 impl Account {
     fn new(options: &Options) -> Self {
         Self {
-            references: References::default(),
-            orders: BTreeMap::new(),
-            by_number: HashMap::new(),
-            by_external_id: HashMap::new(),
-            by_delivery: HashMap::new(),
-            payment_owner: HashMap::new(),
-            modules: BTreeMap::new(),
-            history: Vec::new(),
-            tracking: HashMap::new(),
-            batches: 0,
-            triggers: None,
             next_order: 4801,
             next_item: 3301,
             next_payment: 1422,
             numbers: options.numbers,
             empty_as_list: options.empty_maps_as_lists,
+            ..Self::default()
         }
     }
 
@@ -564,7 +556,7 @@ pub(super) struct World {
     pub(super) accounts: Vec<Account>,
     keys: HashMap<String, usize>,
     pub(super) key_rows: Vec<ApiKey>,
-    pub(super) faults: FaultBook,
+    pub(super) faults: FaultTable<Action>,
     requests: VecDeque<RequestRecord>,
     counts: HashMap<&'static str, usize>,
     rates: Rates,
@@ -595,7 +587,7 @@ impl World {
             accounts: Vec::new(),
             keys: HashMap::new(),
             key_rows: Vec::new(),
-            faults: FaultBook::default(),
+            faults: FaultTable::default(),
             requests: VecDeque::new(),
             counts: HashMap::new(),
             rates: Rates::default(),

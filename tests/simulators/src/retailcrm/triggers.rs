@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::RetailcrmSim;
-use super::faults::SplitMix;
 use super::orders::{Change, Order, line_total};
 use super::references;
 use super::state::{Account, AccountId, Module, Source, settings};
 use super::wire::{self, MoneyStyle};
+use crate::faults::SplitMix;
 
 /// The three triggers of the vendor's guide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use simulators::retailcrm::faults::SplitMix;
+use simulators::faults::SplitMix;
 
 /// A series of decisions.
 pub struct Chance(SplitMix);

@@ -27,7 +27,7 @@ async fn broker_wide_no_secret_shows_whatever_goes_wrong() {
     world.measoft.set_faults(vec![
         FaultRule::new(FaultAction::Refuse { code: 8, text: QUOTE.to_owned() }).op("neworder").orderno("1000A"),
         FaultRule::new(FaultAction::CutXml).op("neworder").first(1),
-        FaultRule::new(FaultAction::Html { status: 500, act: true }).op("neworder").skip(1).first(1),
+        FaultRule::new(FaultAction::Html { status: 500, act: true }).op("neworder").first(1),
         FaultRule::new(FaultAction::Empty { act: false }).op("statusreq").first(1),
     ]);
     world.crm.set_faults(vec![
