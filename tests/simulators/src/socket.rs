@@ -47,6 +47,11 @@ impl Server {
         Ok((Self { address: listener.local_addr()?, running: Mutex::default() }, listener))
     }
 
+    /// Serves nobody.
+    pub(crate) fn nowhere() -> Self {
+        Self { address: SocketAddr::from(([0, 0, 0, 0], 0)), running: Mutex::default() }
+    }
+
     pub(crate) fn serve(&self, listener: TcpListener, app: Router) {
         let (cancel, down) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
         let listener = CuttableListener { inner: listener, down: Arc::clone(&down) };

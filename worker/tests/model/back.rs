@@ -31,7 +31,7 @@ pub async fn judge(told: &Told<'_>) {
     let Some(shipment) = shipments.iter().rfind(|s| !s.may_be_cancelled_by_us()) else { return };
     // RetailCRM drops what it was told when an order leaves; what is forgotten is not told.
     let stayed = saves.iter().all(|save| told.is_ours(save));
-    let kept = world.forgotten_before.is_none_or(|at| shipment.made_at >= at);
+    let kept = world.forgotten_before.is_none_or(|at| shipment.made_at() >= at);
     if !stayed || !kept || world.crm.is_gone(*id) || world.crm.is_foreign(*id) {
         return;
     }
@@ -71,13 +71,13 @@ pub async fn of_what_is_gone(world: &World) {
             let letter = letters.iter().any(|dead| dead.reason != reason::ORDER_NOT_FOUND);
             // Nothing is done about what ended a season ago and is forgotten.
             let kept = |made_at| world.forgotten_before.is_none_or(|before| made_at >= before);
-            for shipment in world.accounts[at].shipments(*id).iter().filter(|s| s.is_live() && kept(s.made_at)) {
+            for shipment in world.accounts[at].shipments(*id).iter().filter(|s| s.is_live() && kept(s.made_at())) {
                 // What was handed over or is on its way back cannot be stopped any more.
                 let codes = present(shipment);
                 let ends = |code: &str| StatusCode::parse(code).is_delivered() || code == "RETURNING";
                 let ended = codes.into_iter().any(ends);
                 if !ended && !letter {
-                    let (number, status) = (&shipment.orderno, shipment.status);
+                    let (number, status) = (&shipment.orderno, shipment.status());
                     world.said.broke(format!("order {id} is gone, and MeaSoft still has {number}, {status}"));
                 }
             }

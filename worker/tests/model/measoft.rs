@@ -1,6 +1,5 @@
-//! MeaSoft's account as this test knows it: numbers are unique within a calendar year,
-//! only a new order can be changed or cancelled, an answer may be lost. It watches that
-//! nobody writes what must not be written.
+//! MeaSoft's account in this test: the simulator's own state without its socket, with what may go
+//! wrong with a request. It watches that nobody writes what must not be written.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -9,14 +8,16 @@ use std::time::Duration;
 use bridge_worker::order::prepayment::PREPAYMENT;
 use futures_util::FutureExt as _;
 use jiff::civil::Date;
-use jiff::tz::{TimeZone, offset};
 use jiff::{Timestamp, ToSpan};
 use shared::clock::Clock;
 use shared::domain::{DeliveryState, IntegrationId, Kopecks, OrderNo};
 use shared::measoft::error::Break;
-use shared::measoft::wire::statusreq::Status;
-use shared::measoft::*;
+use shared::measoft::wire::cancelorder::write_cancelorder;
+use shared::measoft::wire::neworder::{write_editorder, write_neworder};
+use shared::measoft::wire::statusreq::{self, Status};
+use shared::measoft::{Account as Cabinet, *};
 use shared::store::Store;
+use simulators::measoft::{self, FaultAction, FaultRule, MeasoftSim, Options, StatusChange};
 
 use crate::crm::FakeCrm;
 use crate::steps::{Run, Spot, vendor_step, write_step};
@@ -44,15 +45,6 @@ pub enum Fault {
     RefusedOddly,
 }
 
-/// A line of a shipment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    code: String,
-    pub extcode: String,
-    pub quantity: u32,
-    pub price: Kopecks,
-}
-
 /// What the courier would bring, and to whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
@@ -63,30 +55,19 @@ pub struct Content {
     pub lines: Vec<(String, u32, Kopecks)>,
 }
 
+/// A parcel at MeaSoft, and what this test knows of it.
 #[derive(Debug, Clone)]
 pub struct Shipment {
     pub orderno: OrderNo,
-    pub ordercode: String,
+    parcel: measoft::Order,
     /// The CRM order it was made for.
     pub order: i64,
-    pub status: &'static str,
-    pub made_at: Timestamp,
-    changed_at: Timestamp,
-    year: i16,
-    phone: String,
-    price: Kopecks,
     declared: Option<Kopecks>,
-    lines: Vec<Line>,
-    cancelled_by_us: bool,
     /// A cancel of ours was on its way and its answer was never heard.
     cancel_unheard: bool,
     /// The courier has done something with it.
     pub touched: bool,
-    /// Nobody is shown it before.
-    shown_from: Timestamp,
-    /// Place of its last change among all changes.
-    change: u64,
-    /// Every status it had, as MeaSoft dates them.
+    /// Every status it had in the order in which it got them, as MeaSoft dates them.
     pub past: Vec<(&'static str, Timestamp)>,
 }
 
@@ -94,44 +75,87 @@ pub struct Shipment {
 pub const UNKNOWN_CODE: &str = "TELEPORTED";
 
 impl Shipment {
+    pub fn status(&self) -> &'static str {
+        self.past.last().expect("its first status").0
+    }
+
     pub fn is_live(&self) -> bool {
-        self.status != "CANCELED"
+        self.status() != "CANCELED"
+    }
+
+    pub fn made_at(&self) -> Timestamp {
+        self.parcel.created_at
+    }
+
+    pub fn ordercode(&self) -> &str {
+        &self.parcel.ordercode
+    }
+
+    fn is_cancelled_by_us(&self) -> bool {
+        self.parcel.cancels > 0
     }
 
     /// Nobody can tell whose a cancel was when the answer to ours was not heard: who wants it
     /// sent after that gets a new parcel.
     pub fn may_be_cancelled_by_us(&self) -> bool {
-        self.cancelled_by_us || (self.cancel_unheard && self.status == "CANCELED")
-    }
-
-    fn is_new(&self) -> bool {
-        self.status == "NEW"
+        self.is_cancelled_by_us() || (self.cancel_unheard && !self.is_live())
     }
 
     pub fn content(&self) -> Content {
-        // A prepayment is no goods.
-        let live = self.lines.iter().filter(|line| line.quantity > 0 && line.extcode != PREPAYMENT);
-        let mut lines: Vec<_> = live.map(|line| (line.extcode.clone(), line.quantity, line.price)).collect();
+        // A prepayment is no goods, whoever added it.
+        let goods = |line: &&measoft::Item| line.quantity > 0 && !line.automatic && line.extcode != PREPAYMENT;
+        let line = |line: &measoft::Item| {
+            let quantity = u32::try_from(line.quantity).expect("a quantity");
+            (line.extcode.clone(), quantity, Kopecks(line.retprice_kopecks))
+        };
+        let mut lines: Vec<_> = self.parcel.items.iter().filter(goods).map(line).collect();
         lines.sort();
-        Content { phone: self.phone.clone(), price: self.price, lines }
+        Content { phone: self.parcel.receiver.phone.clone(), price: Kopecks(self.parcel.price_kopecks), lines }
+    }
+
+    fn row(&self) -> StatusRow {
+        let status = |(code, at): &(&str, Timestamp)| Status { code: StatusCode::parse(code), createtime_gmt: Some(*at) };
+        let item = |line: &measoft::Item| StatusItem {
+            code: Some(line.code.clone()),
+            extcode: Some(line.extcode.clone()),
+            quantity: u32::try_from(line.quantity).expect("a quantity"),
+            retprice: Kopecks(line.retprice_kopecks),
+            returns: 0,
+        };
+        let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        StatusRow {
+            orderno: Some(self.orderno.clone()),
+            ordercode: Some(self.ordercode().to_owned()),
+            status: self.past.last().map(status),
+            history: self.past.iter().map(status).collect(),
+            price: Some(Kopecks(self.parcel.price_kopecks)),
+            paytype: given(&self.parcel.paytype),
+            receiver_phones: vec![self.parcel.receiver.phone.clone()],
+            deliveredto: given(&self.parcel.deliveredto),
+            items: self.parcel.items.iter().map(item).collect(),
+            ..StatusRow::default()
+        }
     }
 }
 
-/// A request that nobody heard of again, and that is done all the same.
-enum Late {
-    Create(NewOrder),
-    Edit(NewOrder),
-    Cancel(OrderNo),
+/// A write on its way.
+#[derive(Clone)]
+struct Deed {
+    op: Op,
+    numbers: Vec<OrderNo>,
+    /// Of a cancel none.
+    orders: Vec<NewOrder>,
+    request: String,
 }
 
 #[derive(Default)]
 struct State {
+    /// As MeaSoft made them.
     shipments: Vec<Shipment>,
-    next_code: u32,
     write_faults: VecDeque<Fault>,
     read_faults: VecDeque<Fault>,
-    /// Requests that are still under way.
-    later: Vec<(Timestamp, Late)>,
+    /// Requests that nobody heard of again and that are done all the same, and when.
+    later: Vec<(Timestamp, Deed)>,
     /// Numbers sent with no word back yet, and when.
     unsettled: BTreeMap<OrderNo, Timestamp>,
     /// Sent, no word back, looked up since.
@@ -142,17 +166,6 @@ struct State {
     pub happened: BTreeSet<&'static str>,
     /// What is created before shows only then.
     blind_until: Option<Timestamp>,
-    /// Changes so far, and how many of them the stream has handed out, and had acknowledged.
-    changes: u64,
-    offered: u64,
-    acknowledged: u64,
-}
-
-impl State {
-    fn next_change(&mut self) -> u64 {
-        self.changes += 1;
-        self.changes
-    }
 }
 
 /// One account.
@@ -162,19 +175,33 @@ pub struct Account {
     store: Store,
     crm: Arc<FakeCrm>,
     said: Said,
+    sim: MeasoftSim,
     state: Mutex<State>,
 }
 
 /// A slow request is done within the longest time a call may take.
 pub const UNKNOWN_RECHECK: Duration = Duration::from_secs(30);
 
-fn year(at: Timestamp) -> i16 {
-    at.to_zoned_datetime(TimeZone::fixed(offset(3))).year()
+const KEY: &str = "8:login";
+
+fn cabinet() -> Cabinet {
+    let url = "https://courier.example/".parse().expect("a URL");
+    Cabinet { url, extra: "8".to_owned(), login: "login".to_owned(), password: "password".to_owned() }
 }
 
 impl Account {
     pub fn new(integration: IntegrationId, clock: Clock, store: Store, crm: Arc<FakeCrm>, said: Said) -> Arc<Self> {
-        Arc::new(Self { integration, clock, store, crm, said, state: Mutex::default() })
+        let account = measoft::Account { sync_after_ms: Some(0), ..measoft::Account::new("8", "login", "password") };
+        // The hardest case: no row that comes after an edit puts right what an older one said.
+        let options = Options { accounts: vec![account], edits_are_changes: false, ..Options::default() };
+        let sim = MeasoftSim::standing_at(options, clock.now());
+        Arc::new(Self { integration, clock, store, crm, said, sim, state: Mutex::default() })
+    }
+
+    /// MeaSoft as of now.
+    fn sim(&self) -> &MeasoftSim {
+        self.sim.set_now(self.clock.now());
+        &self.sim
     }
 
     /// What is created in the next while shows only after it.
@@ -203,13 +230,9 @@ impl Account {
         let mut state = self.state.lock().expect("lock");
         let (due, rest) = std::mem::take(&mut state.later).into_iter().partition(|(at, _)| all || *at <= now);
         state.later = rest;
-        for (_, late) in due {
-            let (what, orderno, code) = match late {
-                Late::Create(order) => ("neworder", order.orderno.clone(), self.make(&mut state, &order).code),
-                Late::Edit(order) => ("editorder", order.orderno.clone(), self.edit(&mut state, &order).code),
-                Late::Cancel(orderno) => ("cancelorder", orderno.clone(), self.cancel(&mut state, &orderno)),
-            };
-            self.said.line(format!("   MeaSoft {}: a slow {what} {orderno} is done: {code}", self.integration));
+        for (_, deed) in due {
+            let done = self.carry_out(&mut state, &deed, None);
+            self.said.line(format!("   MeaSoft {}: a slow {} is done: {done:?}", self.integration, deed.op));
         }
     }
 
@@ -218,22 +241,20 @@ impl Account {
     pub fn courier_does(&self, order: i64, status: &'static str, backdated: bool) {
         let now = self.clock.now();
         let mut state = self.state.lock().expect("lock");
-        let change = state.next_change();
-        let his = |s: &&mut Shipment| s.order == order && (s.is_live() || !s.cancelled_by_us);
+        let his = |s: &&mut Shipment| s.order == order && (s.is_live() || !s.is_cancelled_by_us());
         if let Some(shipment) = state.shipments.iter_mut().rfind(his) {
-            shipment.status = status;
-            shipment.changed_at = if backdated { now - 30.minutes() } else { now };
+            let at = if backdated { now - 30.minutes() } else { now };
+            assert!(self.sim().change_status(shipment.ordercode(), &StatusChange::to(status, at)), "it is there");
             shipment.touched = true;
-            shipment.change = change;
-            shipment.past.push((status, shipment.changed_at));
+            shipment.past.push((status, at));
             self.said.line(format!("   MeaSoft {}: {} is {status}", self.integration, shipment.orderno));
         }
+        self.see(&mut state, &[]);
     }
 
     /// Whether nothing is left in the stream.
     pub fn is_read_out(&self) -> bool {
-        let state = self.state.lock().expect("lock");
-        state.shipments.iter().all(|s| s.change <= state.acknowledged)
+        self.sim().is_read_out(KEY)
     }
 
     /// A parcel is one order's, as that order once was.
@@ -316,101 +337,105 @@ impl Account {
         }
     }
 
-    fn make(&self, state: &mut State, order: &NewOrder) -> CreateRow {
+    /// What was sent and not heard of is looked up first, and not at once.
+    fn must_not_be_sent_twice(&self, numbers: &[OrderNo]) {
         let now = self.clock.now();
-        let row = |code: i64| CreateRow {
-            orderno: order.orderno.clone(),
-            barcode: None,
-            code,
-            text_ru: None,
-            text_en: None,
-            orderprice: None,
+        let mut state = self.state.lock().expect("lock");
+        for orderno in numbers {
+            if let Some(at) = state.unsettled.insert(orderno.clone(), now) {
+                let since = now.duration_since(at).as_secs();
+                self.said.broke(format!("{orderno} sent again after {since} s without a look-up"));
+            }
+            if let Some(at) = state.looked_up.remove(orderno)
+                && now.duration_since(at).unsigned_abs() < UNKNOWN_RECHECK
+            {
+                self.said.broke(format!("{orderno} sent again too soon"));
+            }
+        }
+    }
+
+    /// Number and code of each row of the answer.
+    fn carry_out(&self, state: &mut State, deed: &Deed, refused: Option<i64>) -> Vec<(String, i64)> {
+        let now = self.clock.now();
+        let blind = state.blind_until.map_or(0, |until| until.duration_since(now).as_millis());
+        let refusal = |code| {
+            let action = FaultAction::Refuse { code, text: String::new() };
+            // One of several is refused, the others are not.
+            FaultRule::new(action).orderno(deed.numbers[0].as_str())
         };
-        if state.shipments.iter().any(|s| s.orderno == order.orderno && s.year == year(now)) {
-            return row(17);
+        let sim = self.sim();
+        sim.update_account(KEY, |account| account.visible_after_ms = u64::try_from(blind).unwrap_or(0));
+        sim.set_faults(refused.into_iter().map(refusal).collect());
+        let done = sim.answer(&deed.request);
+        self.see(state, &deed.orders);
+        done.rows
+    }
+
+    /// Brings what is known of the parcels up to what MeaSoft has by now.
+    fn see(&self, state: &mut State, asked: &[NewOrder]) {
+        let now = self.clock.now();
+        for (n, parcel) in self.sim().orders().into_iter().enumerate() {
+            let asked = asked.iter().find(|order| order.orderno.as_str() == parcel.orderno);
+            match (state.shipments.get_mut(n), asked) {
+                (None, Some(asked)) => self.made(state, parcel, asked),
+                (None, None) => self.said.broke(format!("nobody sent {}", parcel.orderno)),
+                (Some(s), Some(asked)) if parcel.edits > s.parcel.edits => {
+                    s.parcel = parcel;
+                    self.edited(s, asked);
+                }
+                (Some(s), _) => {
+                    if parcel.cancels > s.parcel.cancels {
+                        s.past.push(("CANCELED", now));
+                    }
+                    s.parcel = parcel;
+                }
+            }
         }
-        let crm_order = order_of(order);
-        if self.crm.is_foreign(crm_order) {
-            self.said.broke(format!("order {crm_order}, which another integration handed over, ships again"));
+    }
+
+    fn made(&self, state: &mut State, parcel: measoft::Order, asked: &NewOrder) {
+        let order = order_of(asked);
+        if self.crm.is_foreign(order) {
+            self.said.broke(format!("order {order}, which another integration handed over, ships again"));
         }
-        if let Some(other) = state.shipments.iter().find(|s| s.order == crm_order && !s.may_be_cancelled_by_us()) {
+        if let Some(other) = state.shipments.iter().find(|s| s.order == order && !s.may_be_cancelled_by_us()) {
             self.said.broke(format!(
-                "a second shipment of order {crm_order}: {} beside {}, which is {}",
-                order.orderno, other.orderno, other.status
+                "a second shipment of order {order}: {} beside {}, which is {}",
+                asked.orderno,
+                other.orderno,
+                other.status()
             ));
         }
-        state.next_code += 1;
-        let mut shipment = Shipment {
-            orderno: order.orderno.clone(),
-            ordercode: format!("{}", 7000 + state.next_code),
-            order: crm_order,
-            status: "NEW",
-            made_at: now,
-            changed_at: now,
-            year: year(now),
-            phone: String::new(),
-            price: Kopecks::ZERO,
-            declared: None,
-            lines: Vec::new(),
-            cancelled_by_us: false,
+        let shipment = Shipment {
+            orderno: asked.orderno.clone(),
+            order,
+            declared: asked.declared,
             cancel_unheard: false,
             touched: false,
-            shown_from: state.blind_until.map_or(now, |until| until.max(now)),
-            change: state.next_change(),
-            past: vec![("NEW", now)],
+            past: ["AWAITING_SYNC", "NEW"].map(|code| (code, parcel.created_at)).to_vec(),
+            parcel,
         };
-        fill(&mut shipment, order, &mut state.next_code);
         self.check(&shipment);
-        let price = shipment.price;
         state.shipments.push(shipment);
-        CreateRow { orderprice: Some(price), ..row(0) }
     }
 
-    fn rows(&self, state: &State, matches: impl Fn(&Shipment) -> bool) -> Vec<StatusRow> {
-        let now = self.clock.now();
-        state.shipments.iter().filter(|s| matches(s) && s.shown_from <= now).map(row_of).collect()
-    }
-
-    fn edit(&self, state: &mut State, order: &NewOrder) -> CreateRow {
-        let now = self.clock.now();
-        let mut next_code = state.next_code;
-        let found = state.shipments.iter_mut().rfind(|s| s.orderno == order.orderno && s.shown_from <= now);
-        let code = match found {
-            None => 52,
-            Some(s) if s.is_new() => {
-                let whose = order_of(order);
-                if whose != s.order {
-                    self.said.broke(format!("{} of order {} is changed into order {whose}", s.orderno, s.order));
-                }
-                if s.declared.is_some() && order.declared.is_none() {
-                    self.said.broke(format!("the declared value of {} is lost in an edit", s.orderno));
-                }
-                // No news for the stream: an edit is no status.
-                fill(s, order, &mut next_code);
-                self.check(s);
-                0
-            }
-            Some(_) => 4712,
-        };
-        state.next_code = next_code;
-        refused(order.orderno.clone(), code)
-    }
-
-    fn cancel(&self, state: &mut State, orderno: &OrderNo) -> i64 {
-        let (now, change) = (self.clock.now(), state.next_change());
-        let shown = |s: &&mut Shipment| s.orderno == *orderno && s.shown_from <= now;
-        match state.shipments.iter_mut().rfind(shown) {
-            None => 52,
-            Some(s) if s.is_new() => {
-                s.status = "CANCELED";
-                s.changed_at = now;
-                s.cancelled_by_us = true;
-                s.change = change;
-                s.past.push(("CANCELED", now));
-                0
-            }
-            Some(_) => 4712,
+    fn edited(&self, s: &mut Shipment, asked: &NewOrder) {
+        let whose = order_of(asked);
+        if whose != s.order {
+            self.said.broke(format!("{} of order {} is changed into order {whose}", s.orderno, s.order));
         }
+        if s.declared.is_some() && asked.declared.is_none() {
+            self.said.broke(format!("the declared value of {} is lost in an edit", s.orderno));
+        }
+        s.declared = asked.declared;
+        self.check(s);
+    }
+
+    /// The parcels that a `statusreq` finds.
+    fn found(&self, state: &State, request: &str) -> Vec<Shipment> {
+        let found = self.sim().answer(request).orders;
+        let known = |ordercode: &str| state.shipments.iter().find(|s| s.ordercode() == ordercode).cloned();
+        found.iter().filter_map(|parcel| known(&parcel.ordercode)).collect()
     }
 
     /// Says how it was before.
@@ -445,181 +470,79 @@ impl Account {
         Some(error)
     }
 
-    async fn new_orders_(&self, orders: &[NewOrder]) -> Result<Vec<CreateRow>, MeasoftError> {
-        let op = Op::NewOrder;
-        let names: Vec<&str> = orders.iter().map(|o| o.orderno.as_str()).collect();
-        self.note(format!("neworder {}", names.join(", ")));
-        for order in orders {
-            self.must_hold(&order.orderno, op).await;
+    /// Number and code of each row of the answer.
+    async fn write(&self, deed: Deed) -> Result<Vec<(OrderNo, i64)>, MeasoftError> {
+        let op = deed.op;
+        let names: Vec<&str> = deed.numbers.iter().map(OrderNo::as_str).collect();
+        self.note(format!("{op} {}", names.join(", ")));
+        for orderno in &deed.numbers {
+            self.must_hold(orderno, op).await;
         }
-        {
-            let now = self.clock.now();
-            let mut state = self.state.lock().expect("lock");
-            for order in orders {
-                if let Some(at) = state.unsettled.insert(order.orderno.clone(), now) {
-                    let since = now.duration_since(at).as_secs();
-                    self.said.broke(format!("{} sent again after {since} s without a look-up", order.orderno));
-                }
-                if let Some(at) = state.looked_up.remove(&order.orderno)
-                    && now.duration_since(at).unsigned_abs() < UNKNOWN_RECHECK
-                {
-                    self.said.broke(format!("{} sent again too soon", order.orderno));
-                }
-            }
+        match op {
+            Op::NewOrder => self.must_not_be_sent_twice(&deed.numbers),
+            _ => self.must_be_new(&deed.numbers[0], op, op == Op::EditOrder),
         }
         write_step(Spot::Asking).await;
-        let answer = {
-            let mut state = self.state.lock().expect("lock");
-            let state = &mut *state;
-            let fault = state.write_faults.pop_front();
-            if let Some(Fault::DoneLater(after)) = fault {
-                let at = self.clock.now() + Duration::from_secs(u64::from(after));
-                state.later.extend(orders.iter().map(|order| (at, Late::Create(order.clone()))));
-                Err(MeasoftError::NoAnswer { op, how: Break::Timeout })
-            } else if let Some(error) = self.stopper(state, op, fault) {
-                Err(error)
-            } else {
-                let refusal = Self::refusal(fault);
-                let rows = orders.iter().enumerate().map(|(n, order)| match refusal {
-                    // One of several is refused, the others are not.
-                    Some(code) if n == 0 => {
-                        state.happened.insert("refused");
-                        refused(order.orderno.clone(), code)
-                    }
-                    _ => self.make(state, order),
-                });
-                let rows: Vec<CreateRow> = rows.collect();
-                if fault == Some(Fault::AnswerLost) {
-                    Err(MeasoftError::NoAnswer { op, how: Break::Timeout })
-                } else {
-                    Ok(rows)
-                }
-            }
-        };
+        let unheard_before = (op == Op::CancelOrder).then(|| self.set_cancel_unheard(&deed.numbers[0], true));
+        let answer = self.meet(&deed);
         write_step(Spot::Answered).await;
         self.note(match &answer {
-            Ok(rows) => format!("→ {}", rows.iter().map(|r| r.code.to_string()).collect::<Vec<_>>().join(", ")),
+            Ok(rows) => format!("→ {}", rows.iter().map(|(_, code)| code.to_string()).collect::<Vec<_>>().join(", ")),
             Err(error) => format!("→ {error}"),
         });
+        if let (Some(before), true) = (unheard_before, answer.is_ok()) {
+            self.set_cancel_unheard(&deed.numbers[0], before);
+        }
         let mut state = self.state.lock().expect("lock");
         match &answer {
-            Ok(rows) => {
-                for row in rows.iter().filter(|row| row.code != 17) {
-                    state.unsettled.remove(&row.orderno);
-                }
-            }
+            Ok(rows) => state.unsettled.retain(|number, _| !rows.iter().any(|(of, code)| of == number && *code != 17)),
             Err(error) if error.class() != Class::UnknownOutcome => {
-                for order in orders {
-                    state.unsettled.remove(&order.orderno);
-                }
+                state.unsettled.retain(|number, _| !deed.numbers.contains(number));
             }
             Err(_) => {}
         }
         answer
     }
 
-    async fn edit_(&self, order: &NewOrder) -> Result<CreateRow, MeasoftError> {
-        let op = Op::EditOrder;
-        self.note(format!("editorder {}", order.orderno));
-        self.must_hold(&order.orderno, op).await;
-        self.must_be_new(&order.orderno, op, true);
-        write_step(Spot::Asking).await;
-        let answer = {
-            let mut state = self.state.lock().expect("lock");
-            let state = &mut *state;
-            let fault = state.write_faults.pop_front();
-            match self.stopper(state, op, fault) {
-                Some(error) => Err(error),
-                None => {
-                    let row = match (Self::refusal(fault), fault) {
-                        (Some(code), _) => {
-                            state.happened.insert("refused");
-                            refused(order.orderno.clone(), code)
-                        }
-                        (None, Some(Fault::DoneLater(after))) => {
-                            let at = self.clock.now() + Duration::from_secs(u64::from(after));
-                            state.later.push((at, Late::Edit(order.clone())));
-                            refused(order.orderno.clone(), 0)
-                        }
-                        (None, _) => self.edit(state, order),
-                    };
-                    match fault {
-                        Some(Fault::AnswerLost | Fault::DoneLater(_)) => {
-                            Err(MeasoftError::NoAnswer { op, how: Break::Timeout })
-                        }
-                        _ => Ok(row),
-                    }
-                }
-            }
-        };
-        write_step(Spot::Answered).await;
-        self.note(match &answer {
-            Ok(row) => format!("→ {}", row.code),
-            Err(error) => format!("→ {error}"),
-        });
-        answer
+    /// What a write comes to with the fault that it meets.
+    fn meet(&self, deed: &Deed) -> Result<Vec<(OrderNo, i64)>, MeasoftError> {
+        let mut state = self.state.lock().expect("lock");
+        let state = &mut *state;
+        let fault = state.write_faults.pop_front();
+        let unheard = MeasoftError::NoAnswer { op: deed.op, how: Break::Timeout };
+        if let Some(Fault::DoneLater(after)) = fault {
+            state.later.push((self.clock.now() + Duration::from_secs(u64::from(after)), deed.clone()));
+            return Err(unheard);
+        }
+        if let Some(error) = self.stopper(state, deed.op, fault) {
+            return Err(error);
+        }
+        let refused = Self::refusal(fault);
+        if refused.is_some() {
+            state.happened.insert("refused");
+        }
+        let rows = self.carry_out(state, deed, refused);
+        if fault == Some(Fault::AnswerLost) {
+            return Err(unheard);
+        }
+        Ok(rows.into_iter().map(|(number, code)| (OrderNo::known(&number), code)).collect())
     }
 
-    async fn cancel_(&self, orderno: &OrderNo, ordercode: Option<&str>) -> Result<CancelRow, MeasoftError> {
-        let op = Op::CancelOrder;
-        self.note(format!("cancelorder {orderno}"));
-        self.must_hold(orderno, op).await;
-        self.must_be_new(orderno, op, false);
-        write_step(Spot::Asking).await;
-        let unheard_before = self.set_cancel_unheard(orderno, true);
-        let row = |code: i64| CancelRow {
-            orderno: orderno.clone(),
-            ordercode: ordercode.map(str::to_owned),
-            code,
-            text_ru: None,
-            text_en: None,
+    async fn write_order(&self, op: Op, orders: &[NewOrder], request: String) -> Result<Vec<CreateRow>, MeasoftError> {
+        let numbers = orders.iter().map(|order| order.orderno.clone()).collect();
+        let rows = self.write(Deed { op, numbers, orders: orders.to_vec(), request }).await?;
+        let state = self.state.lock().expect("lock");
+        let row = |(orderno, code): (OrderNo, i64)| {
+            let parcel = state.shipments.iter().rfind(|s| code == 0 && s.orderno == orderno);
+            let orderprice = parcel.map(|s| Kopecks(s.parcel.price_kopecks));
+            CreateRow { orderno, barcode: None, code, text_ru: None, text_en: None, orderprice }
         };
-        let answer = {
-            let mut state = self.state.lock().expect("lock");
-            let state = &mut *state;
-            let fault = state.write_faults.pop_front();
-            match self.stopper(state, op, fault) {
-                Some(error) => Err(error),
-                None => {
-                    let code = match (Self::refusal(fault), fault) {
-                        (Some(code), _) => {
-                            state.happened.insert("refused");
-                            code
-                        }
-                        (None, Some(Fault::DoneLater(after))) => {
-                            let at = self.clock.now() + Duration::from_secs(u64::from(after));
-                            state.later.push((at, Late::Cancel(orderno.clone())));
-                            0
-                        }
-                        (None, _) => self.cancel(state, orderno),
-                    };
-                    match fault {
-                        Some(Fault::AnswerLost | Fault::DoneLater(_)) => {
-                            Err(MeasoftError::NoAnswer { op, how: Break::Timeout })
-                        }
-                        _ => Ok(row(code)),
-                    }
-                }
-            }
-        };
-        write_step(Spot::Answered).await;
-        self.note(match &answer {
-            Ok(row) => format!("→ {}", row.code),
-            Err(error) => format!("→ {error}"),
-        });
-        if answer.is_ok() {
-            self.set_cancel_unheard(orderno, unheard_before);
-        }
-        answer
+        Ok(rows.into_iter().map(row).collect())
     }
 
     /// A look-up; without a number it asks for everything that was made on some days.
-    async fn look(&self, orderno: Option<&OrderNo>, days: [Date; 2]) -> Result<Vec<StatusRow>, MeasoftError> {
+    async fn look(&self, orderno: Option<&OrderNo>, request: String) -> Result<Vec<StatusRow>, MeasoftError> {
         let op = Op::StatusReq;
-        let is_asked = |s: &Shipment| match orderno {
-            Some(number) => *number == s.orderno,
-            None => (days[0]..=days[1]).contains(&s.made_at.to_zoned_datetime(TimeZone::UTC).date()),
-        };
         vendor_step().await;
         let answer = {
             let mut state = self.state.lock().expect("lock");
@@ -633,12 +556,9 @@ impl Account {
             match self.stopper(state, op, unreadable) {
                 Some(error) => Err(error),
                 None => {
+                    let found = self.found(state, &request);
                     if let Some(run) = Run::current() {
-                        let now = self.clock.now();
-                        let shown = |s: &&Shipment| is_asked(s) && s.shown_from <= now;
-                        for s in state.shipments.iter().filter(shown) {
-                            state.seen.insert((run.id, s.orderno.clone()), s.status);
-                        }
+                        state.seen.extend(found.iter().map(|s| ((run.id, s.orderno.clone()), s.status())));
                     }
                     let asked: Vec<OrderNo> =
                         state.unsettled.keys().filter(|n| orderno.is_none_or(|o| o == *n)).cloned().collect();
@@ -647,7 +567,7 @@ impl Account {
                             state.looked_up.insert(n, at);
                         }
                     }
-                    Ok(self.rows(state, is_asked))
+                    Ok(found.iter().map(Shipment::row).collect::<Vec<_>>())
                 }
             }
         };
@@ -662,52 +582,34 @@ impl Account {
         ));
         answer
     }
-}
 
-impl Account {
     /// What changed since the last acknowledgement.
-    async fn read_out(&self) -> Result<StatusStream, MeasoftError> {
+    async fn read_out(&self, request: String) -> Result<StatusStream, MeasoftError> {
         vendor_step().await;
         let answer = {
-            let now = self.clock.now();
             let mut state = self.state.lock().expect("lock");
-            let state = &mut *state;
             match state.read_faults.pop_front() {
                 Some(fault) if !matches!(fault, Fault::Refused | Fault::RefusedOddly | Fault::RefusedWhole) => {
                     Err(MeasoftError::NoAnswer { op: Op::StatusReq, how: Break::Timeout })
                 }
-                _ => {
-                    let news = |s: &&Shipment| s.change > state.acknowledged && s.shown_from <= now;
-                    // What does not show yet holds the rest up: it is handed out in its turn.
-                    let hidden = state.shipments.iter().filter(|s| s.shown_from > now).map(|s| s.change).min();
-                    state.offered = hidden.map_or(state.changes, |first| (first - 1).max(state.acknowledged));
-                    let offered = state.offered;
-                    Ok(state.shipments.iter().filter(news).filter(|s| s.change <= offered).map(row_of).collect())
-                }
+                _ => Ok(self.found(&state, &request)),
             }
         };
         vendor_step().await;
-        let rows: Vec<StatusRow> = answer?;
-        if !rows.is_empty() {
-            let shown = rows.iter().map(|row| format!("{:?} {:?}", row.orderno, row.status));
+        let found = answer?;
+        if !found.is_empty() {
+            let shown = found.iter().map(|s| format!("{} {}", s.orderno, s.status()));
             self.note(format!("stream → {}", shown.collect::<Vec<_>>().join(", ")));
         }
-        Ok(StatusStream::of(rows.into_iter().map(Ok).collect()))
+        Ok(StatusStream::of(found.iter().map(|s| Ok(s.row())).collect()))
     }
 
-    async fn acknowledge(&self) -> Result<(), MeasoftError> {
+    async fn acknowledge(&self, request: String) -> Result<(), MeasoftError> {
         vendor_step().await;
-        {
-            let mut state = self.state.lock().expect("lock");
-            state.acknowledged = state.offered;
-        }
+        self.sim().answer(&request);
         vendor_step().await;
         Ok(())
     }
-}
-
-fn refused(orderno: OrderNo, code: i64) -> CreateRow {
-    CreateRow { orderno, barcode: None, code, text_ru: None, text_en: None, orderprice: None }
 }
 
 /// Line ids are made of the CRM order's id.
@@ -717,92 +619,44 @@ fn order_of(order: &NewOrder) -> i64 {
     id / 100
 }
 
-fn fill(shipment: &mut Shipment, order: &NewOrder, next_code: &mut u32) {
-    shipment.phone = order.receiver.phone.clone().unwrap_or_default();
-    shipment.declared = order.declared;
-    for line in &mut shipment.lines {
-        let kept = order.items.iter().any(|item| item.code.as_deref() == Some(line.code.as_str()));
-        if !kept {
-            line.quantity = 0;
-        }
-    }
-    for item in &order.items {
-        match shipment.lines.iter_mut().find(|line| item.code.as_deref() == Some(line.code.as_str())) {
-            Some(line) => {
-                line.quantity = item.quantity;
-                line.price = item.retprice;
-            }
-            None => {
-                *next_code += 1;
-                shipment.lines.push(Line {
-                    code: format!("L{next_code}"),
-                    extcode: item.extcode.clone(),
-                    quantity: item.quantity,
-                    price: item.retprice,
-                });
-            }
-        }
-    }
-    // With «NO» nothing is collected, whatever the lines say.
-    let sum: i64 = shipment.lines.iter().map(|line| line.price.0 * i64::from(line.quantity)).sum();
-    shipment.price = if order.paytype == PayType::No { Kopecks::ZERO } else { Kopecks(sum) };
-}
-
-fn row_of(s: &Shipment) -> StatusRow {
-    let status = |code: &str, at: Timestamp| Status { code: StatusCode::parse(code), createtime_gmt: Some(at) };
-    let items = s
-        .lines
-        .iter()
-        .map(|line| StatusItem {
-            code: Some(line.code.clone()),
-            extcode: Some(line.extcode.clone()),
-            quantity: line.quantity,
-            retprice: line.price,
-            returns: 0,
-        })
-        .collect();
-    let is_ours = s.status == "CANCELED" && s.cancelled_by_us;
-    StatusRow {
-        orderno: Some(s.orderno.clone()),
-        ordercode: Some(s.ordercode.clone()),
-        status: Some(status(s.status, s.changed_at)),
-        history: s.past.iter().map(|(code, at)| status(code, *at)).collect(),
-        price: Some(s.price),
-        paytype: Some("CASH".to_owned()),
-        receiver_phones: vec![s.phone.clone()],
-        deliveredto: is_ours.then(|| "Отменено заказчиком".to_owned()),
-        items,
-        ..StatusRow::default()
-    }
-}
-
 impl Courier for Account {
     fn new_orders<'a>(&'a self, orders: &'a [NewOrder]) -> Answer<'a, Vec<CreateRow>> {
-        self.new_orders_(orders).boxed()
+        self.write_order(Op::NewOrder, orders, write_neworder(&cabinet(), orders)).boxed()
     }
 
     fn edit_order<'a>(&'a self, order: &'a NewOrder) -> Answer<'a, CreateRow> {
-        self.edit_(order).boxed()
+        async move {
+            let orders = std::slice::from_ref(order);
+            let rows = self.write_order(Op::EditOrder, orders, write_editorder(&cabinet(), order)).await?;
+            Ok(rows.into_iter().next().expect("a row"))
+        }
+        .boxed()
     }
 
     fn cancel_order<'a>(&'a self, orderno: &'a OrderNo, ordercode: Option<&'a str>) -> Answer<'a, CancelRow> {
-        self.cancel_(orderno, ordercode).boxed()
+        async move {
+            let request = write_cancelorder(&cabinet(), orderno, ordercode);
+            let deed = Deed { op: Op::CancelOrder, numbers: vec![orderno.clone()], orders: Vec::new(), request };
+            let (orderno, code) = self.write(deed).await?.pop().expect("a row");
+            Ok(CancelRow { orderno, ordercode: ordercode.map(str::to_owned), code, text_ru: None, text_en: None })
+        }
+        .boxed()
     }
 
     fn status_by_orderno<'a>(&'a self, orderno: &'a OrderNo) -> Answer<'a, Vec<StatusRow>> {
-        self.look(Some(orderno), [Date::ZERO; 2]).boxed()
+        self.look(Some(orderno), statusreq::write_by_orderno(&cabinet(), orderno)).boxed()
     }
 
-    fn status_by_created(&self, from: Date, to: Date, _: Done) -> Answer<'_, Vec<StatusRow>> {
-        self.look(None, [from, to]).boxed()
+    fn status_by_created(&self, from: Date, to: Date, done: Done) -> Answer<'_, Vec<StatusRow>> {
+        self.look(None, statusreq::write_by_created(&cabinet(), from, to, done)).boxed()
     }
 
-    fn only_last(&self, _: u32) -> Answer<'_, StatusStream> {
-        self.read_out().boxed()
+    fn only_last(&self, streamid: u32) -> Answer<'_, StatusStream> {
+        self.read_out(statusreq::write_only_last(&cabinet(), streamid)).boxed()
     }
 
-    fn commit_last_status(&self, _: u32) -> Answer<'_, ()> {
-        self.acknowledge().boxed()
+    fn commit_last_status(&self, streamid: u32) -> Answer<'_, ()> {
+        self.acknowledge(statusreq::write_commit(&cabinet(), streamid)).boxed()
     }
 
     fn probe(&self) -> Answer<'_, String> {

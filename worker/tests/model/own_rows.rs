@@ -102,7 +102,7 @@ async fn ledger(known: &Known<'_>) -> BTreeMap<i64, i64> {
         }
         let its = |s: &&Shipment| s.order == order;
         if let Some(code) = row.words("ordercode")
-            && !known.shipments[at].iter().filter(its).any(|s| s.ordercode == code)
+            && !known.shipments[at].iter().filter(its).any(|s| s.ordercode() == code)
         {
             about(format!("MeaSoft's own number {code} is another's"));
         }

@@ -226,7 +226,7 @@ async fn judge(told: &Told<'_>) {
             _ => false,
         };
         if !fits {
-            let there: Vec<_> = live.iter().map(|s| format!("{} {}", s.orderno, s.status)).collect();
+            let there: Vec<_> = live.iter().map(|s| format!("{} {}", s.orderno, s.status())).collect();
             about(format!("the ledger says {} {}, MeaSoft has {there:?}", d.orderno, d.state.as_str()));
         }
         // What is gone cannot be read any more; its parcel is cancelled or a person's.

@@ -36,7 +36,8 @@
 //! * An edit replaces everything except the barcode. Lines it leaves out stay with quantity 0; a line without `code`
 //!   is a new line. So an edit repeated without codes doubles the lines, while the sum stays right as long as the
 //!   earlier lines fall to 0; [`Account::edit_doubles_uncoded`] makes the sum double too.
-//! * Creation, edit, cancellation and every change by the courier bring an order into `ONLY_LAST` of every stream.
+//! * Creation, edit ([`Options::edits_are_changes`]), cancellation and every change by the courier bring an order into
+//!   `ONLY_LAST` of every stream.
 //! * An order that is not in the courier's system yet (`AWAITING_SYNC`) shows fewer elements and unformatted values.
 //! * A town is known when the reference lists it (by code, full or short name) and [`Options::unknown_towns`] does not
 //!   hide it; of two homonyms without a region the first is taken.
@@ -86,7 +87,7 @@ use crate::socket::Server;
 pub use faults::{FaultAction, FaultRule};
 pub use limits::{AccountReport, Enforcement, IpReport, LimitReport, Limits};
 pub use model::{
-    Account, CommitMode, DesktopEdit, Effects, Item, NewStream, Options, Order, Package, Party, RequestRecord, Stats,
+    Account, CommitMode, DesktopEdit, Done, Effects, Item, NewStream, Options, Order, Package, Party, RequestRecord, Stats,
     StatusChange, StatusRecord,
 };
 
@@ -108,6 +109,42 @@ impl MeasoftSim {
         let platform = Arc::new(http::Platform::new(state::State::new(options)));
         server.serve(listener, http::router(Arc::clone(&platform)));
         Ok(Self { inner: Arc::new(Inner { platform, server }) })
+    }
+
+    /// Without a socket and with a clock that stands still until it is set: for stories in one process, which ask by
+    /// [`answer`](Self::answer).
+    pub fn standing_at(options: Options, now: Timestamp) -> Self {
+        let mut state = state::State::new(options);
+        state.stand_at(now);
+        Self { inner: Arc::new(Inner { platform: Arc::new(http::Platform::new(state)), server: Server::nowhere() }) }
+    }
+
+    /// What a request comes to. Of the faults only refusals of rows are heeded; limits are not counted.
+    ///
+    /// # Panics
+    /// When it is no XML.
+    pub fn answer(&self, request: &str) -> Done {
+        let root = xml::parse(request.as_bytes()).expect("a document");
+        let mut state = self.state();
+        let plan = state.faults.plan(&root.name, &operations::sent_account(&root), &operations::sent_ordernos(&root));
+        let outcome = operations::perform(&mut state, &root, &plan);
+        state.settle();
+        match outcome.body {
+            operations::Body::Rows(found) => Done { orders: found.orders, ..Done::default() },
+            operations::Body::Xml(text) => {
+                let answer = xml::parse(text.as_bytes()).expect("our own document");
+                let rows = answer.all("createorder").chain(answer.all("order"));
+                let code = |row: &xml::Element| row.attr("error").parse().expect("a code");
+                Done { rows: rows.map(|row| (row.attr("orderno").to_owned(), code(row))).collect(), ..Done::default() }
+            }
+        }
+    }
+
+    /// Whether some stream of an account (`extra:login`) has been confirmed to its end.
+    pub fn is_read_out(&self, key: &str) -> bool {
+        let state = self.state();
+        let account = state.accounts().iter().position(|account| account.key() == key);
+        account.is_some_and(|account| state.is_read_out(account))
     }
 
     /// `http://127.0.0.1:PORT/api/`

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,8 @@ pub struct Options {
     pub only_last_short_rows: bool,
     /// How a commit moves the cursor.
     pub commit: CommitMode,
+    /// An edit brings the order into `ONLY_LAST`; else only a status does.
+    pub edits_are_changes: bool,
     /// Where an unknown stream starts.
     pub new_stream: NewStream,
     /// Makes every limit window this many times shorter.
@@ -71,6 +74,7 @@ impl Default for Options {
             only_last_limit: None,
             only_last_short_rows: false,
             commit: CommitMode::default(),
+            edits_are_changes: true,
             new_stream: NewStream::default(),
             time_scale: 1.0,
             limits: Limits::default(),
@@ -101,7 +105,7 @@ pub struct Account {
     pub statushistory: bool,
     /// Milliseconds from `AWAITING_SYNC` to `NEW`; absent = only [`set_status`](super::MeasoftSim::set_status) moves it.
     pub sync_after_ms: Option<u64>,
-    /// Milliseconds during which a fresh order is not yet found by `statusreq`, though its number is taken.
+    /// Milliseconds during which a fresh order is not yet found by anybody, though its number is taken.
     pub visible_after_ms: u64,
     /// The contract has insurance; without it a declared value of the order is refused with 11.
     pub insurance: bool,
@@ -393,6 +397,15 @@ pub struct Effects {
     pub edits: u32,
     /// Cancellations carried out.
     pub cancels: u32,
+}
+
+/// What a request in this process comes to.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// Number and error code of each row of an answer.
+    pub rows: Vec<(String, i64)>,
+    /// The shipments that a `statusreq` found.
+    pub orders: Vec<Arc<Order>>,
 }
 
 /// One request as the server saw it. Carries no personal data and no credentials.

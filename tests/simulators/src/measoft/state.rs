@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
 use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
@@ -36,6 +34,14 @@ pub(crate) mod invented {
 const MAX_PACKAGES: usize = 1000;
 const CANCELLED_BY_CLIENT: &str = "Отменено заказчиком";
 const MOSCOW: Offset = Offset::constant(3);
+
+fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.saturating_add(by).expect("adding a duration cannot be ambiguous")
+}
+
+fn after_ms(at: Timestamp, ms: u64) -> Timestamp {
+    later(at, SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX)))
+}
 
 /// Moscow's wall clock at a moment.
 pub(crate) fn moscow(at: Timestamp) -> DateTime {
@@ -167,7 +173,7 @@ struct AccountState {
 struct Slot {
     account: usize,
     change: u64,
-    visible_from: Instant,
+    visible_from: Timestamp,
     drop_edits: u32,
     explicit_barcode: bool,
 }
@@ -177,6 +183,8 @@ struct Slot {
 pub(crate) struct State {
     pub(crate) options: Options,
     clock_offset: SignedDuration,
+    /// Where the clock stands still, if it does.
+    standing: Option<Timestamp>,
     accounts: Vec<AccountState>,
     by_login: HashMap<(String, String), usize>,
     orders: Vec<Arc<Order>>,
@@ -184,7 +192,7 @@ pub(crate) struct State {
     by_number: HashMap<String, Vec<usize>>,
     by_code: HashMap<String, usize>,
     by_barcode: HashMap<(usize, String), Vec<usize>>,
-    awaiting_sync: BinaryHeap<Reverse<(Instant, usize)>>,
+    awaiting_sync: BinaryHeap<Reverse<(Timestamp, usize)>>,
     next_ordercode: u64,
     next_itemcode: u64,
     last_change: u64,
@@ -216,15 +224,23 @@ impl State {
     // ---- clock
 
     pub(crate) fn now(&self) -> Timestamp {
-        Timestamp::now().saturating_add(self.clock_offset).expect("adding a duration cannot be ambiguous")
+        self.standing.unwrap_or_else(|| later(Timestamp::now(), self.clock_offset))
     }
 
     pub(crate) fn set_now(&mut self, now: Timestamp) {
-        self.clock_offset = now.duration_since(Timestamp::now());
+        match &mut self.standing {
+            Some(standing) => *standing = now,
+            None => self.clock_offset = now.duration_since(Timestamp::now()),
+        }
+    }
+
+    /// From now on the clock moves only when it is set.
+    pub(crate) fn stand_at(&mut self, now: Timestamp) {
+        self.standing = Some(now);
     }
 
     pub(crate) fn advance(&mut self, by: SignedDuration) {
-        self.clock_offset = self.clock_offset.saturating_add(by);
+        self.set_now(later(self.now(), by));
     }
 
     /// Moves the clock to the same time of the next year.
@@ -324,6 +340,11 @@ impl State {
         fits.then_some(index)
     }
 
+    /// The same once it shows.
+    fn visible(&self, account: usize, orderno: &str, ordercode: &str) -> Option<usize> {
+        self.find(account, orderno, ordercode).filter(|index| self.slots[*index].visible_from <= self.now())
+    }
+
     pub(crate) fn at(&self, index: usize) -> Arc<Order> {
         Arc::clone(&self.orders[index])
     }
@@ -350,18 +371,16 @@ impl State {
 
     /// Lets the orders whose time has come appear in the courier's system.
     pub(crate) fn settle(&mut self) {
-        let now = Instant::now();
+        let now = self.now();
         while let Some(&Reverse((due, index))) = self.awaiting_sync.peek() {
             if due > now {
                 break;
             }
             self.awaiting_sync.pop();
             if self.orders[index].status == "AWAITING_SYNC" && !self.orders[index].deleted {
-                let late = SignedDuration::try_from(now - due).unwrap_or(SignedDuration::ZERO);
-                let at = self.now().saturating_sub(late).expect("subtracting a duration cannot be ambiguous");
                 let record = StatusRecord {
                     code: "NEW".to_owned(),
-                    at,
+                    at: due,
                     eventstore: "Москва".to_owned(),
                     message: String::new(),
                 };
@@ -428,7 +447,6 @@ impl State {
             result: Ok(price + settings.orderprice_shift_kopecks),
         };
 
-        let arrived = Instant::now();
         self.by_number.entry(order.orderno.clone()).or_default().push(index);
         self.by_code.insert(ordercode, index);
         if explicit_barcode {
@@ -439,7 +457,7 @@ impl State {
         self.slots.push(Slot {
             account,
             change: 0,
-            visible_from: arrived + Duration::from_millis(settings.visible_after_ms),
+            visible_from: after_ms(now, settings.visible_after_ms),
             drop_edits: 0,
             explicit_barcode,
         });
@@ -452,7 +470,7 @@ impl State {
         };
         self.push_status(index, record);
         if let Some(delay) = settings.sync_after_ms {
-            self.awaiting_sync.push(Reverse((arrived + Duration::from_millis(delay), index)));
+            self.awaiting_sync.push(Reverse((after_ms(now, delay), index)));
         }
         row
     }
@@ -669,7 +687,7 @@ impl State {
         if let Some((code, text)) = plan.refusal(&orderno) {
             return refused("", Refusal::new(code, text, text));
         }
-        let Some(index) = self.find(account, &orderno, "") else {
+        let Some(index) = self.visible(account, &orderno, "") else {
             return refused("", Refusal::not_found());
         };
         let settings = self.account(account);
@@ -706,7 +724,9 @@ impl State {
         fill(order, input, &checked, items, price);
         order.edits += 1;
         self.effects.entry(orderno).or_default().edits += 1;
-        self.touch(index);
+        if self.options.edits_are_changes {
+            self.touch(index);
+        }
         row
     }
 
@@ -723,7 +743,7 @@ impl State {
         if let Some((code, text)) = plan.refusal(&orderno) {
             return CancelRow { orderno, ordercode, result: Err(Refusal::new(code, text, text)) };
         }
-        let Some(index) = self.find(account, &orderno, &ordercode) else {
+        let Some(index) = self.visible(account, &orderno, &ordercode) else {
             return CancelRow { orderno, ordercode, result: Err(Refusal::not_found()) };
         };
         let settings = self.account(account);
@@ -765,7 +785,7 @@ impl State {
         if query.only_last {
             return self.changes(account, query);
         }
-        let now = Instant::now();
+        let now = self.now();
         let candidates: Vec<usize> = if !query.ordercode.is_empty() {
             self.by_code.get(&query.ordercode).copied().into_iter().collect()
         } else if !query.orderno.is_empty() {
@@ -791,7 +811,7 @@ impl State {
     }
 
     fn changes(&mut self, account: usize, query: &StatusQuery) -> Vec<Arc<Order>> {
-        let now = Instant::now();
+        let now = self.now();
         let start = match self.options.new_stream {
             NewStream::Everything => 0,
             NewStream::Nothing => self.last_change,
@@ -832,6 +852,13 @@ impl State {
             CommitMode::StampNow if !cut => self.last_change,
             _ => cursor.position.max(last),
         };
+    }
+
+    /// Whether a stream of the account has been confirmed to its end.
+    pub(crate) fn is_read_out(&self, account: usize) -> bool {
+        let known = &self.accounts[account];
+        let last = known.changed.keys().next_back();
+        last.is_none_or(|last| known.cursors.values().any(|cursor| cursor.position >= *last))
     }
 
     // ---- the courier's side
