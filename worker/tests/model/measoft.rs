@@ -114,7 +114,8 @@ impl Shipment {
     }
 
     fn row(&self) -> StatusRow {
-        let status = |(code, at): &(&str, Timestamp)| Status { code: StatusCode::parse(code), createtime_gmt: Some(*at) };
+        let status =
+            |(code, at): &(&str, Timestamp)| Status { code: StatusCode::parse(code), createtime_gmt: Some(*at) };
         let item = |line: &measoft::Item| StatusItem {
             code: Some(line.code.clone()),
             extcode: Some(line.extcode.clone()),

@@ -33,7 +33,6 @@ fn carry_out(state: &mut State, method: &str, path: &[&str], uri: &Uri, body: &[
         ("GET", ["orders", orderno]) => state.order(orderno).map(|order| json!(**order)).ok_or_else(gone),
         ("DELETE", ["orders", orderno]) => found(state.delete(orderno)),
         ("POST", ["orders", orderno, "status"]) => found(state.change_status(orderno, &read(body)?)),
-        ("POST", ["orders", orderno, "desktop"]) => found(state.desktop_edit(orderno, &read(body)?)),
         ("GET", ["requests"]) => {
             let filter: RequestFilter = filter(uri)?;
             let records = state.requests().filter(|record| filter.fits(record));

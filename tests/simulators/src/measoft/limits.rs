@@ -3,7 +3,7 @@
 //! Every window slides: a count is the number of hits in the last `length`, and the highest count any window ever
 //! held is remembered, so that a test can show after the fact that a limit was never crossed.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 pub struct Limits {
     /// All requests of one address per minute.
-    pub ip_per_minute: usize,
+    pub ip_per_minute: u64,
     /// All requests of one address per 20 minutes.
-    pub ip_per_20_minutes: usize,
+    pub ip_per_20_minutes: u64,
     /// All requests of one account per hour.
-    pub account_per_hour: usize,
+    pub account_per_hour: u64,
     /// Bytes sent to one address per 3 hours.
     pub bytes_per_3_hours: u64,
 }
@@ -45,47 +45,21 @@ pub enum Enforcement {
     },
 }
 
-/// What was seen of one address.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct IpReport {
-    /// Most requests within any minute.
-    pub highest_per_minute: usize,
-    /// Most requests within any 20 minutes.
-    pub highest_per_20_minutes: usize,
-    /// Most bytes within any 3 hours.
-    pub highest_bytes_per_3_hours: u64,
-    /// Requests turned away while the address was blocked.
-    pub turned_away: u64,
-}
-
-/// What was seen of one account (key `extra:login`).
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct AccountReport {
-    /// Most requests within any hour.
-    pub highest_per_hour: usize,
-    /// Look-ups by number that found an order.
-    pub lookups_known: u64,
-    /// Look-ups by number that found nothing.
-    pub lookups_unknown: u64,
-}
-
-/// The highest counts ever seen, per address, per account and over all of them.
+/// The highest counts ever seen of any address and any account.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct LimitReport {
     /// How many times shorter than in reality the windows are.
     pub time_scale: f64,
     /// The limits compared against.
     pub limits: Limits,
-    /// Per address.
-    pub per_ip: BTreeMap<String, IpReport>,
-    /// Per account.
-    pub per_account: BTreeMap<String, AccountReport>,
-    /// Highest `highest_per_minute` of any address.
-    pub highest_ip_per_minute: usize,
-    /// Highest `highest_per_20_minutes` of any address.
-    pub highest_ip_per_20_minutes: usize,
-    /// Highest `highest_per_hour` of any account.
-    pub highest_account_per_hour: usize,
+    /// Most requests of one address within any minute.
+    pub highest_ip_per_minute: u64,
+    /// Most requests of one address within any 20 minutes.
+    pub highest_ip_per_20_minutes: u64,
+    /// Most bytes sent to one address within any 3 hours.
+    pub highest_bytes_per_3_hours: u64,
+    /// Most requests of one account within any hour.
+    pub highest_account_per_hour: u64,
     /// Look-ups by number that found an order, all accounts.
     pub lookups_known: u64,
     /// Look-ups by number that found nothing, all accounts.
@@ -182,8 +156,8 @@ impl LimitTracker {
     pub(crate) fn request(&mut self, ip: IpAddr, now: Instant, limits: &Limits, enforced: bool) -> Option<Duration> {
         let block = self.scaled(3 * HOUR);
         let windows = self.ip(ip);
-        let over_minute = windows.minute.add(now, 1) as usize > limits.ip_per_minute;
-        let over_twenty = windows.twenty.add(now, 1) as usize > limits.ip_per_20_minutes;
+        let over_minute = windows.minute.add(now, 1) > limits.ip_per_minute;
+        let over_twenty = windows.twenty.add(now, 1) > limits.ip_per_20_minutes;
         if !enforced {
             return None;
         }
@@ -202,7 +176,7 @@ impl LimitTracker {
         limits: &Limits,
         enforced: bool,
     ) -> Option<Duration> {
-        let over = self.account(account).hour.add(now, 1) as usize > limits.account_per_hour;
+        let over = self.account(account).hour.add(now, 1) > limits.account_per_hour;
         if !(enforced && over) {
             return None;
         }
@@ -239,35 +213,21 @@ impl LimitTracker {
 
     pub(crate) fn report(&self, limits: &Limits) -> LimitReport {
         let mut report = LimitReport { time_scale: self.time_scale, limits: *limits, ..LimitReport::default() };
-        let mut most_bytes = 0;
-        for (ip, windows) in &self.ips {
-            let row = IpReport {
-                highest_per_minute: windows.minute.highest as usize,
-                highest_per_20_minutes: windows.twenty.highest as usize,
-                highest_bytes_per_3_hours: windows.bytes.highest,
-                turned_away: windows.turned_away,
-            };
-            most_bytes = most_bytes.max(row.highest_bytes_per_3_hours);
-            report.highest_ip_per_minute = report.highest_ip_per_minute.max(row.highest_per_minute);
-            report.highest_ip_per_20_minutes = report.highest_ip_per_20_minutes.max(row.highest_per_20_minutes);
-            report.turned_away += row.turned_away;
-            report.per_ip.insert(ip.to_string(), row);
+        for windows in self.ips.values() {
+            report.highest_ip_per_minute = report.highest_ip_per_minute.max(windows.minute.highest);
+            report.highest_ip_per_20_minutes = report.highest_ip_per_20_minutes.max(windows.twenty.highest);
+            report.highest_bytes_per_3_hours = report.highest_bytes_per_3_hours.max(windows.bytes.highest);
+            report.turned_away += windows.turned_away;
         }
-        for (account, windows) in &self.accounts {
-            let row = AccountReport {
-                highest_per_hour: windows.hour.highest as usize,
-                lookups_known: windows.known,
-                lookups_unknown: windows.unknown,
-            };
-            report.highest_account_per_hour = report.highest_account_per_hour.max(row.highest_per_hour);
-            report.lookups_known += row.lookups_known;
-            report.lookups_unknown += row.lookups_unknown;
-            report.per_account.insert(account.clone(), row);
+        for windows in self.accounts.values() {
+            report.highest_account_per_hour = report.highest_account_per_hour.max(windows.hour.highest);
+            report.lookups_known += windows.known;
+            report.lookups_unknown += windows.unknown;
         }
         let exceeded = [
             ("ip_per_minute", report.highest_ip_per_minute > limits.ip_per_minute),
             ("ip_per_20_minutes", report.highest_ip_per_20_minutes > limits.ip_per_20_minutes),
-            ("bytes_per_3_hours", most_bytes > limits.bytes_per_3_hours),
+            ("bytes_per_3_hours", report.highest_bytes_per_3_hours > limits.bytes_per_3_hours),
             ("account_per_hour", report.highest_account_per_hour > limits.account_per_hour),
             ("unknown_lookups", report.lookups_unknown > report.lookups_known),
         ];

@@ -18,7 +18,7 @@
 //!
 //! | Code | When |
 //! |---|---|
-//! | 8 (setting `phone_error_code`) | no number of 10–15 digits: `field [receiver phone] has no valid phone number` |
+//! | 8 | no number of 10–15 digits: `field [receiver phone] has no valid phone number` |
 //! | 80 | edit or cancel while the paid option is off |
 //! | 81 | edit or cancel of an order that is past `NEW` / `AWAITING_SYNC` |
 //! | 82 | cancel of an order that the client has already cancelled |
@@ -35,12 +35,12 @@
 //! * `receiver/address` is required even with a `pvz`.
 //! * An edit replaces everything except the barcode. Lines it leaves out stay with quantity 0; a line without `code`
 //!   is a new line. So an edit repeated without codes doubles the lines, while the sum stays right as long as the
-//!   earlier lines fall to 0; [`Account::edit_doubles_uncoded`] makes the sum double too.
+//!   earlier lines fall to 0.
 //! * Creation, edit ([`Options::edits_are_changes`]), cancellation and every change by the courier bring an order into
 //!   `ONLY_LAST` of every stream.
 //! * An order that is not in the courier's system yet (`AWAITING_SYNC`) shows fewer elements and unformatted values.
-//! * A town is known when the reference lists it (by code, full or short name) and [`Options::unknown_towns`] does not
-//!   hide it; of two homonyms without a region the first is taken.
+//! * A town is known when the reference lists it (by code, full or short name); of two homonyms without a region the
+//!   first is taken.
 //!
 //! # Control face
 //!
@@ -51,7 +51,6 @@
 //! | `GET /_sim/orders?account=&status=&orderno=&prefix=&limit=` | all [`Order`]s |
 //! | `GET /_sim/orders/{orderno}`, `DELETE` | the newest with this number (or internal code); make it vanish |
 //! | `POST /_sim/orders/{orderno}/status` | a [`StatusChange`]: `{"code":"PARTIALLY","at":"…","returns":{"line-1":1},"paytype":"CARD","price_kopecks":100}` |
-//! | `POST /_sim/orders/{orderno}/desktop` | a [`DesktopEdit`]: `{"address":"…","drop_api_edits":1}` |
 //! | `GET /_sim/requests?op=&since=&orderno=&limit=` | [`RequestRecord`]s with a `seq` above `since` |
 //! | `GET /_sim/stats`, `GET /_sim/effects` | [`Stats`]; [`Effects`] by order number |
 //! | `PUT /_sim/faults`, `GET`, `DELETE` | a list of [`FaultRule`]s: `[{"op":"neworder","first":1,"action":"fail_after"}]` |
@@ -85,10 +84,10 @@ use jiff::{SignedDuration, Timestamp};
 use crate::socket::Server;
 
 pub use faults::{FaultAction, FaultRule};
-pub use limits::{AccountReport, Enforcement, IpReport, LimitReport, Limits};
+pub use limits::{Enforcement, LimitReport, Limits};
 pub use model::{
-    Account, CommitMode, DesktopEdit, Done, Effects, Item, NewStream, Options, Order, Package, Party, RequestRecord, Stats,
-    StatusChange, StatusRecord,
+    Account, CommitMode, Done, Effects, Item, Options, Order, Package, Party, RequestRecord, Stats, StatusChange,
+    StatusRecord,
 };
 
 /// Handle of a running simulator; clones share it. The server ends with [`stop`](Self::stop) or with the last handle.
@@ -282,11 +281,6 @@ impl MeasoftSim {
     /// Any change the courier can make.
     pub fn change_status(&self, orderno: &str, change: &StatusChange) -> bool {
         self.state().change_status(orderno, change)
-    }
-
-    /// Changes an order as the courier's desktop program would, and can let it win against the next API edits.
-    pub fn desktop_edit(&self, orderno: &str, edit: &DesktopEdit) -> bool {
-        self.state().desktop_edit(orderno, edit)
     }
 
     /// Makes an order vanish from the platform; its number becomes free.

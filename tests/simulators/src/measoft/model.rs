@@ -22,18 +22,6 @@ pub enum CommitMode {
     StampNow,
 }
 
-/// What the first fetch of an unknown `streamid` starts with (protocols/measoft.md#changes leaves
-/// it open).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NewStream {
-    /// Every order of the account.
-    #[default]
-    Everything,
-    /// Only what changes from now on.
-    Nothing,
-}
-
 /// Settings of one simulator.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
@@ -42,27 +30,18 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Accounts that exist from the start.
     pub accounts: Vec<Account>,
-    /// Beside the towns that the reference does not list: one whose name contains one of these is not found either
-    /// (codes 5, 6, 21, 22).
-    pub unknown_towns: Vec<String>,
     /// Most rows of one `ONLY_LAST` answer; absent = no limit.
     pub only_last_limit: Option<usize>,
-    /// Short `ONLY_LAST` rows as in `statusreq-only-last-batch.response.xml` instead of full ones.
-    pub only_last_short_rows: bool,
     /// How a commit moves the cursor.
     pub commit: CommitMode,
     /// An edit brings the order into `ONLY_LAST`; else only a status does.
     pub edits_are_changes: bool,
-    /// Where an unknown stream starts.
-    pub new_stream: NewStream,
     /// Makes every limit window this many times shorter.
     pub time_scale: f64,
     /// The limits.
     pub limits: Limits,
     /// What happens over a limit.
     pub enforcement: Enforcement,
-    /// How many request records are kept; the counters never forget.
-    pub keep_requests: usize,
 }
 
 impl Default for Options {
@@ -70,16 +49,12 @@ impl Default for Options {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             accounts: Vec::new(),
-            unknown_towns: Vec::new(),
             only_last_limit: None,
-            only_last_short_rows: false,
             commit: CommitMode::default(),
             edits_are_changes: true,
-            new_stream: NewStream::default(),
             time_scale: 1.0,
             limits: Limits::default(),
             enforcement: Enforcement::default(),
-            keep_requests: 200_000,
         }
     }
 }
@@ -109,29 +84,8 @@ pub struct Account {
     pub visible_after_ms: u64,
     /// The contract has insurance; without it a declared value of the order is refused with 11.
     pub insurance: bool,
-    /// Added to the `orderprice` that is answered (not to the order), to provoke a mismatch. Kopecks.
-    pub orderprice_shift_kopecks: i64,
-    /// The courier made the contact person mandatory (9).
-    pub require_person: bool,
-    /// The courier made the company mandatory (10).
-    pub require_company: bool,
-    /// The courier made a complete sender mandatory (13–16).
-    pub require_sender: bool,
     /// Articles lying at the courier's warehouse; any other `article` is refused with 12.
     pub articles: Vec<String>,
-    /// Days without delivery, `YYYY-MM-DD` (18).
-    pub holidays: Vec<String>,
-    /// Delivery dates before today are refused (18).
-    pub refuse_past_dates: bool,
-    /// Code of «no valid phone number»; the real one is unknown.
-    pub phone_error_code: i64,
-    /// A repeated number that carries its own barcode is answered with 67 instead of 17.
-    pub barcode_before_number: bool,
-    /// A line that an edit added without a code keeps its quantity when a later edit leaves it out, so that a
-    /// repeated edit doubles the sum and not only the lines.
-    pub edit_doubles_uncoded: bool,
-    /// What the courier charges the shop per order, kopecks.
-    pub delivery_charge_kopecks: i64,
 }
 
 impl Default for Account {
@@ -147,17 +101,7 @@ impl Default for Account {
             sync_after_ms: Some(200),
             visible_after_ms: 0,
             insurance: true,
-            orderprice_shift_kopecks: 0,
-            require_person: false,
-            require_company: false,
-            require_sender: false,
             articles: Vec::new(),
-            holidays: Vec::new(),
-            refuse_past_dates: false,
-            phone_error_code: 8,
-            barcode_before_number: false,
-            edit_doubles_uncoded: false,
-            delivery_charge_kopecks: 31_000,
         }
     }
 }
@@ -246,8 +190,6 @@ pub struct Item {
     pub returns: i64,
     /// Added by the platform («Доставка», «Предоплата»).
     pub automatic: bool,
-    /// Added by an edit that gave no code.
-    pub added_by_edit: bool,
 }
 
 impl Item {
@@ -364,8 +306,6 @@ pub struct Order {
     pub creates: u32,
     /// Edits carried out.
     pub edits: u32,
-    /// Edits answered with success and dropped, because the desktop program won.
-    pub dropped_edits: u32,
     /// Cancellations carried out.
     pub cancels: u32,
     /// Gone from the platform; kept here for comparison only.
@@ -499,32 +439,5 @@ impl StatusChange {
     /// A change to a status at a moment.
     pub fn to(code: &str, at: Timestamp) -> Self {
         Self { code: Some(code.to_owned()), at: Some(at), ..Self::default() }
-    }
-}
-
-/// What an operator changes in the courier's desktop program. Every field that is absent stays as it is.
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-#[allow(missing_docs)]
-pub struct DesktopEdit {
-    pub person: Option<String>,
-    pub phone: Option<String>,
-    pub address: Option<String>,
-    pub town: Option<String>,
-    pub date: Option<String>,
-    pub paytype: Option<String>,
-    pub instruction: Option<String>,
-    /// Quantities by `extcode` or line code; the sum is computed anew.
-    pub quantities: BTreeMap<String, i64>,
-    /// Sum to collect, kopecks.
-    pub price_kopecks: Option<i64>,
-    /// So many following API edits of the order are answered with success and dropped
-    /// (protocols/measoft.md#editorder).
-    pub drop_api_edits: u32,
-}
-
-impl fmt::Debug for DesktopEdit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DesktopEdit(..)")
     }
 }

@@ -21,7 +21,6 @@ pub(crate) enum Body {
 pub(crate) struct StatusRows {
     pub(crate) orders: Vec<Arc<Order>>,
     pub(crate) account: Arc<Account>,
-    pub(crate) short: bool,
 }
 
 impl StatusRows {
@@ -33,7 +32,7 @@ impl StatusRows {
         (0..last.max(1)).map(move |chunk| {
             let mut text = if chunk == 0 { xml::status_start(total) } else { String::new() };
             for order in self.orders.iter().skip(chunk * rows).take(rows) {
-                xml::status_row(&mut text, order, &self.account, self.short);
+                xml::status_row(&mut text, order, &self.account);
             }
             if total > 0 && chunk + 1 == last {
                 text.push_str(xml::STATUS_END);
@@ -167,8 +166,7 @@ fn for_account(state: &mut State, account: usize, root: &Element, plan: &Plan) -
             let query = xml::status_query(root);
             let orders = state.status_request(account, &query);
             let rows = orders.len();
-            let short = query.only_last && state.options.only_last_short_rows;
-            Outcome { body: Body::Rows(StatusRows { orders, account: state.account(account), short }), code: 0, rows }
+            Outcome { body: Body::Rows(StatusRows { orders, account: state.account(account) }), code: 0, rows }
         }
         "commitlaststatus" => {
             state.commit(account, root.value("client"), root.value("streamid"));

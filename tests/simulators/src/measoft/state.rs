@@ -1,15 +1,15 @@
 //! The platform itself, without HTTP and without XML: accounts, orders, statuses, cursors, limits.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
-use std::net::IpAddr;
-use std::str::FromStr;
-use std::sync::Arc;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
 
 use super::faults::{FaultAction, Plan};
 use super::limits::LimitTracker;
@@ -30,6 +30,8 @@ pub(crate) mod invented {
     pub(crate) const UNKNOWN_LINE: i64 = 89;
 }
 
+/// Requests kept; older ones are only counted.
+const KEPT_REQUESTS: usize = 200_000;
 /// Most places of one order (protocols/measoft.md#packages).
 const MAX_PACKAGES: usize = 1000;
 const CANCELLED_BY_CLIENT: &str = "Отменено заказчиком";
@@ -174,7 +176,6 @@ struct Slot {
     account: usize,
     change: u64,
     visible_from: Timestamp,
-    drop_edits: u32,
     explicit_barcode: bool,
 }
 
@@ -404,7 +405,7 @@ impl State {
         }
         let settings = self.account(account);
         let now = self.now();
-        if let Some((refusal, barcode)) = self.duplicate(account, &settings, &input, now) {
+        if let Some((refusal, barcode)) = self.duplicate(account, &input, now) {
             return refused(&input, &barcode, refusal);
         }
         let checked = match self.check(&settings, &input) {
@@ -441,11 +442,7 @@ impl State {
             ..Order::default()
         };
         fill(&mut order, input, &checked, items, price);
-        let row = CreateRow {
-            orderno: order.orderno.clone(),
-            barcode: order.barcode.clone(),
-            result: Ok(price + settings.orderprice_shift_kopecks),
-        };
+        let row = CreateRow { orderno: order.orderno.clone(), barcode: order.barcode.clone(), result: Ok(price) };
 
         self.by_number.entry(order.orderno.clone()).or_default().push(index);
         self.by_code.insert(ordercode, index);
@@ -458,7 +455,6 @@ impl State {
             account,
             change: 0,
             visible_from: after_ms(now, settings.visible_after_ms),
-            drop_edits: 0,
             explicit_barcode,
         });
         self.accounts[account].orders.push(index);
@@ -509,13 +505,7 @@ impl State {
 
     /// 17 and 67 of protocols/measoft.md#duplicates: the number within a calendar year, a given
     /// barcode for ever.
-    fn duplicate(
-        &self,
-        account: usize,
-        settings: &Account,
-        input: &OrderInput,
-        now: Timestamp,
-    ) -> Option<(Refusal, String)> {
+    fn duplicate(&self, account: usize, input: &OrderInput, now: Timestamp) -> Option<(Refusal, String)> {
         let year = moscow(now).year();
         let living = |index: &&usize| self.slots[**index].account == account && !self.orders[**index].deleted;
         let number = || {
@@ -539,13 +529,12 @@ impl State {
             );
             Some((refusal, input.barcode.clone()))
         };
-        if settings.barcode_before_number { barcode().or_else(number) } else { number().or_else(barcode) }
+        number().or_else(barcode)
     }
 
     /// Whatever the reference does not list is unknown, as it is at the real platform.
     fn unknown_town(&self, town: &str) -> bool {
-        let hidden = self.options.unknown_towns.iter().any(|part| !part.is_empty() && town.contains(part.as_str()));
-        hidden || !town.is_empty() && super::reference::town(town, "").is_none()
+        !town.is_empty() && super::reference::town(town, "").is_none()
     }
 
     /// Whether the calculator and the lists know a town.
@@ -570,24 +559,10 @@ impl State {
         }
         if phones(&receiver.phone).is_empty() {
             let text = "field [receiver phone] has no valid phone number";
-            return Err(Refusal::new(settings.phone_error_code, text, text));
+            return Err(Refusal::new(8, text, text));
         }
-        if receiver.person.is_empty() && (receiver.company.is_empty() || settings.require_person) {
+        if receiver.person.is_empty() && receiver.company.is_empty() {
             return Err(Refusal::new(9, "empty contact name", "Не указано контактное лицо получателя"));
-        }
-        if receiver.company.is_empty() && settings.require_company {
-            return Err(Refusal::new(10, "empty company", "Не указана компания получателя"));
-        }
-        if settings.require_sender {
-            let wanted = [
-                (&sender.company, 13, "empty sender company", "Не указана компания отправителя"),
-                (&sender.person, 14, "empty sender contact", "Не указано контактное лицо отправителя"),
-                (&sender.phone, 15, "empty sender phone", "Не указан телефон отправителя"),
-                (&sender.address, 16, "empty sender address", "Не указан адрес отправителя"),
-            ];
-            if let Some((_, code, en, ru)) = wanted.into_iter().find(|(value, ..)| value.is_empty()) {
-                return Err(Refusal::new(code, en, ru));
-            }
         }
         let bad_sum = |field: &str| {
             Refusal::new(3, format!("field [{field}] has a wrong sum"), format!("Неверная сумма в поле [{field}]"))
@@ -607,12 +582,8 @@ impl State {
             if value.is_empty() {
                 continue;
             }
-            let date: Date = value.parse().map_err(|_| bad_date(field))?;
-            if value.len() != 10 || (settings.refuse_past_dates && date < self.today()) {
+            if value.len() != 10 || value.parse::<Date>().is_err() {
                 return Err(bad_date(field));
-            }
-            if settings.holidays.iter().any(|holiday| holiday == value) {
-                return Err(Refusal::new(18, "delivery date is a holiday", "Дата доставки является нерабочим днём"));
             }
         }
         for value in [&receiver.time_min, &receiver.time_max, &sender.time_min, &sender.time_max] {
@@ -646,15 +617,12 @@ impl State {
     ) -> Result<Vec<Item>, Refusal> {
         let mut lines: Vec<Item> = known.to_vec();
         for line in &mut lines {
-            if !(settings.edit_doubles_uncoded && line.added_by_edit) {
-                line.quantity = 0;
-                line.returns = 0;
-            }
+            line.quantity = 0;
+            line.returns = 0;
         }
         for given in &input.items {
             let mut line = checked_line(settings, given)?;
             if !editing || given.code.is_empty() {
-                line.added_by_edit = editing;
                 lines.push(line);
                 continue;
             }
@@ -664,7 +632,6 @@ impl State {
             };
             line.code.clone_from(&place.code);
             line.automatic = place.automatic;
-            line.added_by_edit = place.added_by_edit;
             if place.automatic {
                 line.kind = place.kind;
             }
@@ -708,17 +675,8 @@ impl State {
             Ok(outcome) => outcome,
             Err(refusal) => return refused(&known.barcode, refusal),
         };
-        let row = CreateRow {
-            orderno: orderno.clone(),
-            barcode: known.barcode.clone(),
-            result: Ok(price + settings.orderprice_shift_kopecks),
-        };
+        let row = CreateRow { orderno: orderno.clone(), barcode: known.barcode.clone(), result: Ok(price) };
         drop(known);
-        if self.slots[index].drop_edits > 0 {
-            self.slots[index].drop_edits -= 1;
-            Arc::make_mut(&mut self.orders[index]).dropped_edits += 1;
-            return row;
-        }
         let order = Arc::make_mut(&mut self.orders[index]);
         input.orderno.clone_from(&order.orderno);
         fill(order, input, &checked, items, price);
@@ -812,16 +770,9 @@ impl State {
 
     fn changes(&mut self, account: usize, query: &StatusQuery) -> Vec<Arc<Order>> {
         let now = self.now();
-        let start = match self.options.new_stream {
-            NewStream::Everything => 0,
-            NewStream::Nothing => self.last_change,
-        };
         let limit = self.options.only_last_limit.unwrap_or(usize::MAX);
         let known = &mut self.accounts[account];
-        let cursor = known
-            .cursors
-            .entry(cursor_key(&query.client, &query.streamid))
-            .or_insert_with(|| Cursor { position: start, returned: None });
+        let cursor = known.cursors.entry(cursor_key(&query.client, &query.streamid)).or_default();
         let mut rows = Vec::new();
         let mut last = cursor.position;
         let mut cut = false;
@@ -925,38 +876,6 @@ impl State {
         true
     }
 
-    pub(crate) fn desktop_edit(&mut self, orderno: &str, edit: &DesktopEdit) -> bool {
-        let Some(index) = self.driven(orderno) else {
-            return false;
-        };
-        let order = Arc::make_mut(&mut self.orders[index]);
-        let set = |place: &mut String, value: &Option<String>| {
-            if let Some(value) = value {
-                place.clone_from(value);
-            }
-        };
-        set(&mut order.receiver.person, &edit.person);
-        set(&mut order.receiver.phone, &edit.phone);
-        set(&mut order.receiver.address, &edit.address);
-        set(&mut order.receiver.town, &edit.town);
-        set(&mut order.receiver.date, &edit.date);
-        set(&mut order.paytype, &edit.paytype);
-        set(&mut order.instruction, &edit.instruction);
-        for line in &mut order.items {
-            if let Some(quantity) = edit.quantities.get(&line.extcode).or_else(|| edit.quantities.get(&line.code)) {
-                line.quantity = *quantity;
-            }
-        }
-        if let Some(price) = edit.price_kopecks {
-            order.price_kopecks = price;
-        } else if !edit.quantities.is_empty() && order.paytype != "NO" {
-            order.price_kopecks = order.items.iter().map(Item::total_kopecks).sum::<i64>().max(0);
-        }
-        self.slots[index].drop_edits += edit.drop_api_edits;
-        self.touch(index);
-        true
-    }
-
     pub(crate) fn delete(&mut self, orderno: &str) -> bool {
         let Some(index) = self.driven(orderno) else {
             return false;
@@ -976,7 +895,7 @@ impl State {
     pub(crate) fn record(&mut self, ip: IpAddr, op: &str, account: String, ordernos: Vec<String>) -> u64 {
         self.request_seq += 1;
         *self.request_counts.entry(op.to_owned()).or_default() += 1;
-        while self.requests.len() >= self.options.keep_requests.max(1) {
+        while self.requests.len() >= KEPT_REQUESTS {
             self.requests.pop_front();
         }
         self.requests.push_back(RequestRecord {

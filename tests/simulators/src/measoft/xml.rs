@@ -645,9 +645,12 @@ fn write_paytype(out: &mut Writer, order: &Order) {
     out.leaf("paytype", attributes, &order.paytype);
 }
 
-/// Appends one row of a `statusreq` answer, as in the samples `statusreq-complete` (full) and
-/// `statusreq-only-last-batch` (short). An order that is not in the courier's system yet shows less.
-pub(crate) fn status_row(buffer: &mut String, order: &Order, account: &Account, short: bool) {
+/// What the courier charges the shop for an order, kopecks.
+const DELIVERY_CHARGE: i64 = 31_000;
+
+/// Appends one row of a `statusreq` answer, as in the sample `statusreq-complete`. An order that is not in the
+/// courier's system yet shows less.
+pub(crate) fn status_row(buffer: &mut String, order: &Order, account: &Account) {
     let mut out = Writer(std::mem::take(buffer));
     let synced = order.status != "AWAITING_SYNC";
     let awb = if synced { order.orderno.as_str() } else { "" };
@@ -662,15 +665,7 @@ pub(crate) fn status_row(buffer: &mut String, order: &Order, account: &Account, 
         ],
     );
     out.text("barcode", &order.barcode);
-    if short {
-        write_paytype(&mut out, order);
-        out.text("price", &money(order.price_kopecks));
-        status(&mut out, &present(order), false);
-        write_outcome(&mut out, order);
-        write_items(&mut out, order);
-    } else {
-        write_full_row(&mut out, order, account, synced);
-    }
+    write_full_row(&mut out, order, account, synced);
     out.close("order");
     out.0.push('\n');
     *buffer = out.0;
@@ -721,7 +716,7 @@ fn write_full_row(out: &mut Writer, order: &Order, account: &Account, synced: bo
         out.text("phone", "");
         out.close("courier");
         if account.statushistory {
-            let charge = money(account.delivery_charge_kopecks);
+            let charge = money(DELIVERY_CHARGE);
             out.open("deliveryprice", &[("total", &charge), ("delivery", &charge), ("return", "0.00")]);
             out.leaf("advprice", &[("code", "7"), ("price", "0.00")], "SMS-уведомление");
             out.close("deliveryprice");

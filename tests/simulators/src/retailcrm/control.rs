@@ -226,7 +226,7 @@ fn edit_order(sim: &RetailcrmSim, account: AccountId, id: i64, given: &Map<Strin
 fn stats(sim: &RetailcrmSim) -> Value {
     let world = sim.world();
     let orders: Vec<usize> = world.accounts.iter().map(|row| row.all_newest().count()).collect();
-    json!({"requests": world.counts(), "peak": world.peak_rate(), "orders": orders, "triggers": world.fired.len()})
+    json!({"requests": world.counts(), "orders": orders, "triggers": world.fired.len()})
 }
 
 #[derive(Deserialize)]
@@ -324,12 +324,6 @@ fn set_options(sim: &RetailcrmSim, given: &Map<String, Value>) -> Result<Value, 
         }
         if let Some(shapes) = given.get("callbacks").and_then(|shapes| serde_json::from_value(shapes.clone()).ok()) {
             options.callbacks = shapes;
-        }
-        if let Some(rps) = number("rateLimitRps") {
-            let rps = usize::try_from(rps).unwrap_or(usize::MAX);
-            let status = number("rateLimitStatus").and_then(|status| u16::try_from(status).ok()).unwrap_or(503);
-            options.rate_limit =
-                (rps > 0).then_some(super::RateLimit { rps, status, per_ip: false, retry_after_s: None });
         }
     });
     Ok(json!({}))

@@ -7,7 +7,6 @@ use crate::faults::{self, Part};
 /// When a fault happens: `op` is the name of an operation (`orders.list`, `tracking`, …), a group (`payments.*`) or
 /// `*`, `account` its place counted from zero.
 pub type FaultRule = faults::FaultRule<Action>;
-pub(crate) type Plan = faults::Plan<Action>;
 
 impl FaultRule {
     /// A rule from its three parts.

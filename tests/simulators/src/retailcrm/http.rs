@@ -9,9 +9,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::Value;
 
-use super::faults::{Action, Plan};
+use super::faults::Action;
 use super::rest::{Call, Reply, Route};
-use super::state::{AccountId, RateLimit, RequestRecord};
+use super::state::{AccountId, RequestRecord};
 use super::wire::{self, Params};
 use super::{RetailcrmSim, control};
 use crate::control::segments;
@@ -63,24 +63,21 @@ async fn api(sim: &RetailcrmSim, peer: &Connection, request: ApiRequest) -> Resp
     let op = request.route.op();
     let at = jiff::Timestamp::now();
     let numbers: Vec<String> = request.params.list("filter[numbers]").into_iter().map(str::to_owned).collect();
-    let (key, limit, plan) = {
+    let (key, plan) = {
         let mut world = sim.world();
         let key = request.key.as_deref().and_then(|key| world.key_index(key));
-        let limit = world.over_the_limit(key, peer.ip, Instant::now());
         let account = key.map(|key| world.key_rows[key].account.to_string()).unwrap_or_default();
-        let plan = if limit.is_none() { world.faults.plan(op, &account, &numbers) } else { Plan::default() };
-        (key, limit, plan)
+        (key, world.faults.plan(op, &account, &numbers))
     };
     plan.hold(|| sim.world().faults.changes()).await;
-    let acts = limit.is_none() && plan.acts();
-    let reply = if acts { Some(act(sim, &request, key).await) } else { None };
+    let reply = if plan.acts() { Some(act(sim, &request, key)) } else { None };
     plan.linger().await;
     let order_ids = reply.as_ref().map(|reply| reply.order_ids.clone()).unwrap_or_default();
     let response = if plan.is_silent() {
         peer.cut();
         answer(500, "text/plain", String::new())
     } else {
-        spoil(reply, limit, plan.ending.as_ref())
+        spoil(reply, plan.ending.as_ref())
     };
     let mut world = sim.world();
     let account = key.map(|key| AccountId(world.key_rows[key].account));
@@ -97,29 +94,19 @@ async fn api(sim: &RetailcrmSim, peer: &Connection, request: ApiRequest) -> Resp
     response
 }
 
-async fn act(sim: &RetailcrmSim, request: &ApiRequest, key: Option<usize>) -> Reply {
+fn act(sim: &RetailcrmSim, request: &ApiRequest, key: Option<usize>) -> Reply {
     let known = match (key, &request.key) {
         (Some(key), _) => Ok(key),
         (None, None) => Err("\"apiKey\" is missing."),
         (None, Some(_)) => Err("Wrong \"apiKey\" value."),
     };
-    let reply = sim.with(|world| {
+    sim.with(|world| {
         let url = sim.inner.url.as_str();
         Call { world, params: &request.params, url, now: Instant::now() }.answer(&request.route, known)
-    });
-    if let Some((module, delivery_id)) = &reply.ask_module
-        && let Some(account) = key.map(|key| AccountId(sim.world().key_rows[key].account))
-        && let Err(error) = sim.get_delivery(account, module, delivery_id).await
-    {
-        tracing::debug!(%error, "the module did not answer get");
-    }
-    reply
+    })
 }
 
-fn spoil(reply: Option<Reply>, limit: Option<RateLimit>, action: Option<&Action>) -> Response {
-    if let Some(limit) = limit {
-        return too_many(limit.status, limit.retry_after_s);
-    }
+fn spoil(reply: Option<Reply>, action: Option<&Action>) -> Response {
     let json = |status, body: String| answer(status, "application/json", body);
     let good = || {
         let reply = reply.unwrap_or_else(|| Reply::refused(500, "Internal Server Error"));

@@ -30,10 +30,7 @@ use tokio::sync::watch;
 pub use builder::{OrderBuilder, OrderDraft, an_order};
 pub use faults::{Action, FaultRule, When};
 pub use orders::{Item, Payment};
-pub use state::{
-    AccountId, CallbackShapes, Options, PeakRate, RateLimit, RequestRecord, SCOPES, Source, TrackingEntry,
-    UnknownDelivery,
-};
+pub use state::{AccountId, CallbackShapes, Options, RequestRecord, SCOPES, Source, TrackingEntry};
 pub use triggers::{Answer, TriggerKind, TriggerRecord, TriggerSetup, WATCHED};
 pub use wire::Numbers;
 
@@ -263,18 +260,12 @@ impl RetailcrmSim {
     pub fn configure(&self, f: impl FnOnce(&mut Options)) {
         self.with(|world| {
             f(&mut world.options);
-            let (numbers, empty_as_list) = (world.options.numbers, world.options.empty_maps_as_lists);
+            let numbers = world.options.numbers;
             for row in &mut world.accounts {
                 row.numbers = numbers;
-                row.empty_as_list = empty_as_list;
                 row.references_changed();
             }
         });
-    }
-
-    /// The highest request rates seen.
-    pub fn peak_rate(&self) -> PeakRate {
-        self.world().peak_rate()
     }
 
     /// Stops listening and cuts every connection; callers are refused from then on.

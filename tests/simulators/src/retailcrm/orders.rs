@@ -138,7 +138,7 @@ impl Item {
             "unit": {"code": "pc", "name": "Штука", "sym": "шт."}, "properties": []})
     }
 
-    fn to_json(&self, created_at: &str, style: MoneyStyle, empty_as_list: bool) -> Value {
+    fn to_json(&self, created_at: &str, style: MoneyStyle) -> Value {
         let mut row = Map::new();
         row.insert("id".into(), self.id.into());
         let external: Vec<Value> =
@@ -179,7 +179,7 @@ impl Item {
         } else {
             row.insert("productName".into(), self.name.as_str().into());
         }
-        row.insert("properties".into(), wire::map_or_empty_list(self.properties.clone(), empty_as_list));
+        row.insert("properties".into(), wire::map_or_empty_list(self.properties.clone()));
         row.insert("purchasePrice".into(), wire::number(&wire::roubles_two(self.purchase_price())));
         Value::Object(row)
     }
@@ -244,7 +244,7 @@ impl Delivery {
         }
     }
 
-    fn to_json(&self, references: &References, style: MoneyStyle, empty_as_list: bool) -> Value {
+    fn to_json(&self, references: &References, style: MoneyStyle) -> Value {
         let mut row = Map::new();
         let kind = self.code.as_deref().and_then(|code| references.delivery_type(code));
         put_text(&mut row, "code", self.code.as_deref());
@@ -263,9 +263,9 @@ impl Delivery {
         let mut data = self.data.clone();
         if let Some(Value::Object(extra)) = data.get_mut("extraData") {
             let extra = std::mem::take(extra);
-            data.insert("extraData".into(), wire::map_or_empty_list(extra, empty_as_list));
+            data.insert("extraData".into(), wire::map_or_empty_list(extra));
         }
-        row.insert("data".into(), wire::map_or_empty_list(data, empty_as_list));
+        row.insert("data".into(), wire::map_or_empty_list(data));
         Value::Object(row)
     }
 }
@@ -423,13 +423,7 @@ impl Order {
 
     /// The order as the API shows it. Payments are a map by id in reads and a list inside history
     /// (protocols/retailcrm.md#order-payments).
-    pub fn to_json(
-        &self,
-        references: &References,
-        style: MoneyStyle,
-        empty_as_list: bool,
-        payments_as_list: bool,
-    ) -> Value {
+    pub fn to_json(&self, references: &References, style: MoneyStyle, payments_as_list: bool) -> Value {
         let mut row = Map::new();
         row.insert("id".into(), self.id.into());
         row.insert("slug".into(), self.id.into());
@@ -461,19 +455,18 @@ impl Order {
         if let Some(manager) = self.manager_id {
             row.insert("managerId".into(), manager.into());
         }
-        row.insert("customer".into(), self.customer(empty_as_list));
+        row.insert("customer".into(), self.customer());
         row.insert("contragent".into(), json!({"contragentType": "individual"}));
-        row.insert("delivery".into(), self.delivery.to_json(references, style, empty_as_list));
+        row.insert("delivery".into(), self.delivery.to_json(references, style));
         row.insert("site".into(), self.site.as_str().into());
         row.insert("status".into(), self.status.as_str().into());
-        let items: Vec<Value> =
-            self.items.iter().map(|item| item.to_json(&self.created_at, style, empty_as_list)).collect();
+        let items: Vec<Value> = self.items.iter().map(|item| item.to_json(&self.created_at, style)).collect();
         row.insert("items".into(), items.into());
         let payments = if payments_as_list {
             Value::Array(self.payments.values().map(|payment| payment.to_json(style)).collect())
         } else {
             let map = self.payments.values().map(|payment| (payment.id.to_string(), payment.to_json(style))).collect();
-            wire::map_or_empty_list(map, empty_as_list)
+            wire::map_or_empty_list(map)
         };
         row.insert("payments".into(), payments);
         row.insert("links".into(), json!([]));
@@ -483,11 +476,11 @@ impl Order {
         }
         row.insert("shipped".into(), self.shipped.into());
         row.insert("source".into(), json!({"source": "google", "medium": "cpc", "campaign": "spring"}));
-        row.insert("customFields".into(), wire::map_or_empty_list(self.custom_fields.clone(), empty_as_list));
+        row.insert("customFields".into(), wire::map_or_empty_list(self.custom_fields.clone()));
         Value::Object(row)
     }
 
-    fn customer(&self, empty_as_list: bool) -> Value {
+    fn customer(&self) -> Value {
         let mut row = Map::new();
         row.insert("type".into(), "customer".into());
         row.insert("id".into(), (self.id + 2000).into());
@@ -498,7 +491,7 @@ impl Order {
         row.insert("bad".into(), false.into());
         row.insert("site".into(), self.site.as_str().into());
         row.insert("contragent".into(), json!({"contragentType": "individual"}));
-        row.insert("customFields".into(), wire::map_or_empty_list(Map::new(), empty_as_list));
+        row.insert("customFields".into(), wire::map_or_empty_list(Map::new()));
         for name in ["firstName", "lastName", "patronymic", "email"] {
             put_text(&mut row, name, self.texts.get(name).map(String::as_str));
         }

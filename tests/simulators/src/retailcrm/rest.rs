@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::orders::{Order, Payment};
 use super::patch::{self, FieldErrors};
 use super::references;
-use super::state::{AccountId, HistoryRecord, Module, Source, TrackingEntry, UnknownDelivery, World, settings};
+use super::state::{AccountId, HistoryRecord, Module, Source, TrackingEntry, World, settings};
 use super::wire::{self, MoneyStyle, Params};
 
 /// What a path and method ask for.
@@ -125,23 +125,20 @@ impl Route {
     }
 }
 
-/// An answer, and what the CRM does before it sends it.
+/// An answer, and the orders it is about.
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) body: String,
-    /// Module instance and delivery id the CRM asks the module about
-    /// (protocols/retailcrm.md#without-save).
-    pub(super) ask_module: Option<(String, String)>,
     pub(super) order_ids: Vec<i64>,
 }
 
 impl Reply {
     fn json(status: u16, body: &Value) -> Self {
-        Self { status, body: body.to_string(), ask_module: None, order_ids: Vec::new() }
+        Self { status, body: body.to_string(), order_ids: Vec::new() }
     }
 
     fn text(body: String) -> Self {
-        Self { status: 200, body, ask_module: None, order_ids: Vec::new() }
+        Self { status: 200, body, order_ids: Vec::new() }
     }
 
     pub(super) fn refused(status: u16, message: &str) -> Self {
@@ -445,7 +442,7 @@ impl Call<'_> {
         json.insert("oldValue".into(), record.change.old.clone());
         json.insert("newValue".into(), record.change.new.clone());
         let whole = if record.created {
-            order.to_json(&row.references, row.numbers.style_of(order.id), row.empty_as_list, true)
+            order.to_json(&row.references, row.numbers.style_of(order.id), true)
         } else {
             let mut short = json!({"id": order.id, "site": order.site, "status": order.status});
             if let Some(external_id) = &order.external_id {
@@ -485,25 +482,13 @@ impl Call<'_> {
         if patch.contains_key("payments") {
             return Err(Reply::entity(&one("payments", EXTRA_FIELD)));
         }
-        if self.world.options.data_needs_code
-            && patch.get("delivery").is_some_and(|delivery| delivery["data"].is_object() && delivery["code"].is_null())
-        {
-            return Err(Reply::entity(&one("delivery[data]", "Set the delivery type code.")));
-        }
         let row = &self.world.accounts[account.0];
         let mut order = row.newest(id).ok_or_else(not_found)?.as_ref().clone();
-        let before = order.delivery.external_id().map(str::to_owned);
         patch::apply_order(&mut order, &patch, &row.references).map_err(|errors| Reply::entity(&errors))?;
-        let now_known = order.delivery.external_id().filter(|id| Some(*id) != before.as_deref()).map(str::to_owned);
-        let module = row.module_code_of(&order).filter(|code| row.modules.contains_key(*code)).map(str::to_owned);
         self.world.save(account, order, Source::Api(key));
         let text = self.world.accounts[account.0].rendered(id, Instant::now()).ok_or_else(not_found)?;
-        let mut reply = Reply::text(format!(r#"{{"success":true,"id":{id},"order":{text}}}"#));
-        reply.order_ids = vec![id];
-        if self.world.options.get_on_external_id {
-            reply.ask_module = module.zip(now_known);
-        }
-        Ok(reply)
+        let reply = Reply::text(format!(r#"{{"success":true,"id":{id},"order":{text}}}"#));
+        Ok(Reply { order_ids: vec![id], ..reply })
     }
 
     fn payment_create(&mut self, key: usize, account: AccountId) -> Result<Reply, Reply> {
@@ -532,11 +517,6 @@ impl Call<'_> {
         if !patch.contains_key("amount") {
             let covered: i64 = order.payments.values().map(|payment| payment.amount).sum();
             payment.amount = (order.total() - covered).max(0);
-        }
-        let repeated = payment.external_id.is_some()
-            && order.payments.values().any(|known| known.external_id == payment.external_id);
-        if repeated && self.world.options.refuse_repeated_payments {
-            return Err(Reply::entity(&one("externalId", "Payment with this externalId already exists.")));
         }
         let known: Vec<i64> = order.payments.keys().copied().collect();
         order.payments.insert(-1, payment);
@@ -581,7 +561,7 @@ impl Call<'_> {
         }
         let row = &self.world.accounts[account.0];
         let online = row.references.payment_type(&payment.payment_type).is_some_and(|kind| kind.online);
-        if online && self.world.options.online_payments_locked {
+        if online {
             return Err(Reply::entity(&one("payment", "Integration payment is not editable.")));
         }
         Ok((order, payment))
@@ -690,7 +670,6 @@ impl Call<'_> {
                 Err(more) => errors.extend(more),
                 Ok(delivery_id) => match row.order_of_delivery(&delivery_id, code) {
                     Some(order) => known.push((order, update)),
-                    None if self.world.options.unknown_delivery == UnknownDelivery::IsIgnored => {}
                     None => drop(errors.insert(format!("[{place}][deliveryId]"), "Delivery not found.".into())),
                 },
             }

@@ -1,7 +1,7 @@
 //! What the CRM knows: accounts with their keys, references, orders, modules, history and received tracking. No HTTP.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,30 +22,6 @@ use crate::faults::FaultTable;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct AccountId(pub usize);
 
-/// What the CRM does with tracking for a delivery it does not know (protocols/retailcrm.md#tracking
-/// leaves it open).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum UnknownDelivery {
-    /// The whole batch is refused with 400 and nothing of it applied.
-    #[default]
-    FailsTheBatch,
-    /// The item is dropped without a word.
-    IsIgnored,
-}
-
-/// A limit on requests, per key and, when asked, per address.
-#[derive(Clone, Copy, Debug)]
-pub struct RateLimit {
-    /// Requests in any one second.
-    pub rps: usize,
-    /// 503 (older installations) or 429.
-    pub status: u16,
-    /// Count by address as well.
-    pub per_ip: bool,
-    /// `Retry-After` in seconds.
-    pub retry_after_s: Option<u64>,
-}
-
 /// How the simulator behaves where installations differ or the protocol is silent.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -55,27 +31,10 @@ pub struct Options {
     pub time_zone: String,
     /// A manager's change becomes visible to the API this many milliseconds after its triggers have fired.
     pub commit_lag_ms: u64,
-    /// Off by default.
-    pub rate_limit: Option<RateLimit>,
-    /// Tracking for a delivery id that no order has.
-    pub unknown_delivery: UnknownDelivery,
     /// How money is written.
     pub numbers: Numbers,
-    /// Empty maps are written as `[]`, as PHP does.
-    pub empty_maps_as_lists: bool,
-    /// Refuse an edit of `delivery.data` that does not name the delivery type.
-    pub data_needs_code: bool,
-    /// Refuse a second payment with the same `externalId` on one order.
-    pub refuse_repeated_payments: bool,
-    /// Refuse to edit or delete payments that belong to an online-payment module.
-    pub online_payments_locked: bool,
-    /// Writing a new `delivery.data.externalId` makes the CRM call `get` before it answers the edit
-    /// (protocols/retailcrm.md#without-save).
-    pub get_on_external_id: bool,
     /// How callbacks write what their sources show in two ways.
     pub callbacks: CallbackShapes,
-    /// Patience of triggers and callbacks.
-    pub push_timeout_ms: u64,
 }
 
 /// Two ways in which callbacks are known to be written.
@@ -97,16 +56,8 @@ impl Default for Options {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             time_zone: "Europe/Moscow".into(),
             commit_lag_ms: 0,
-            rate_limit: None,
-            unknown_delivery: UnknownDelivery::default(),
             numbers: Numbers::default(),
-            empty_maps_as_lists: true,
-            data_needs_code: false,
-            refuse_repeated_payments: false,
-            online_payments_locked: true,
-            get_on_external_id: false,
             callbacks: CallbackShapes::default(),
-            push_timeout_ms: 30_000,
         }
     }
 }
@@ -177,19 +128,6 @@ pub struct RequestRecord {
     pub status: u16,
     /// Name of the fault that struck, if any.
     pub fault: Option<String>,
-}
-
-/// The highest number of requests within any one second.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct PeakRate {
-    /// Over all keys.
-    pub per_key: usize,
-    /// Over all addresses.
-    pub per_ip: usize,
-    /// By key index.
-    pub keys: BTreeMap<usize, usize>,
-    /// By address.
-    pub ips: BTreeMap<IpAddr, usize>,
 }
 
 /// An API key and its rights.
@@ -290,7 +228,6 @@ pub(super) struct Account {
     next_item: i64,
     next_payment: i64,
     pub(super) numbers: Numbers,
-    pub(super) empty_as_list: bool,
 }
 
 /// A point in time, for comparing and for showing.
@@ -301,14 +238,7 @@ pub(super) struct Moment {
 
 impl Account {
     fn new(options: &Options) -> Self {
-        Self {
-            next_order: 4801,
-            next_item: 3301,
-            next_payment: 1422,
-            numbers: options.numbers,
-            empty_as_list: options.empty_maps_as_lists,
-            ..Self::default()
-        }
+        Self { next_order: 4801, next_item: 3301, next_payment: 1422, numbers: options.numbers, ..Self::default() }
     }
 
     /// The newest version, whether the API sees it or not.
@@ -335,7 +265,7 @@ impl Account {
         let order = slot.visible.as_ref()?;
         if slot.rendered.is_none() {
             let style = self.numbers.style_of(id);
-            let text = order.to_json(&self.references, style, self.empty_as_list, false).to_string();
+            let text = order.to_json(&self.references, style, false).to_string();
             slot.rendered = Some(text.into());
         }
         slot.rendered.clone()
@@ -344,7 +274,7 @@ impl Account {
     /// An order as a JSON value, newest version.
     pub(super) fn order_json(&self, id: i64) -> Option<Value> {
         let order = self.newest(id)?;
-        Some(order.to_json(&self.references, self.numbers.style_of(id), self.empty_as_list, false))
+        Some(order.to_json(&self.references, self.numbers.style_of(id), false))
     }
 
     /// Ids of all orders, newest first.
@@ -455,7 +385,7 @@ impl Account {
             });
         }
         self.put(&order, visible_at, moment.instant);
-        let Some(setup) = &mut self.triggers else { return Vec::new() };
+        let Some(setup) = &self.triggers else { return Vec::new() };
         triggers::evaluate(setup, &order, old.is_none(), &changes, source)
     }
 
@@ -559,7 +489,6 @@ pub(super) struct World {
     pub(super) faults: FaultTable<Action>,
     requests: VecDeque<RequestRecord>,
     counts: HashMap<&'static str, usize>,
-    rates: Rates,
     pub(super) outbox: Vec<(AccountId, Firing)>,
     pub(super) fired: Vec<TriggerRecord>,
     /// Callbacks whose shape was in question so far.
@@ -590,7 +519,6 @@ impl World {
             faults: FaultTable::default(),
             requests: VecDeque::new(),
             counts: HashMap::new(),
-            rates: Rates::default(),
             outbox: Vec::new(),
             fired: Vec::new(),
             shaped: 0,
@@ -685,56 +613,6 @@ impl World {
     pub(super) fn forget_requests(&mut self) {
         self.requests.clear();
         self.counts.clear();
-        self.rates = Rates::default();
-    }
-
-    pub(super) fn peak_rate(&self) -> PeakRate {
-        self.rates.peaks()
-    }
-
-    /// Counts a request and says whether it is over the limit in force.
-    pub(super) fn over_the_limit(&mut self, key: Option<usize>, ip: IpAddr, now: Instant) -> Option<RateLimit> {
-        let by_key = key.map_or(0, |key| self.rates.keys.entry(key).or_default().count(now));
-        let by_ip = self.rates.ips.entry(ip).or_default().count(now);
-        let limit = self.options.rate_limit?;
-        (by_key > limit.rps || (limit.per_ip && by_ip > limit.rps)).then_some(limit)
-    }
-}
-
-#[derive(Default)]
-struct Rates {
-    keys: HashMap<usize, Window>,
-    ips: HashMap<IpAddr, Window>,
-}
-
-#[derive(Default)]
-struct Window {
-    recent: VecDeque<Instant>,
-    peak: usize,
-}
-
-impl Window {
-    /// Adds one request; returns the number within the last second, this one included.
-    fn count(&mut self, now: Instant) -> usize {
-        self.recent.push_back(now);
-        while self.recent.front().is_some_and(|first| now.duration_since(*first) >= Duration::from_secs(1)) {
-            self.recent.pop_front();
-        }
-        self.peak = self.peak.max(self.recent.len());
-        self.recent.len()
-    }
-}
-
-impl Rates {
-    fn peaks(&self) -> PeakRate {
-        let keys: BTreeMap<usize, usize> = self.keys.iter().map(|(key, window)| (*key, window.peak)).collect();
-        let ips: BTreeMap<IpAddr, usize> = self.ips.iter().map(|(ip, window)| (*ip, window.peak)).collect();
-        PeakRate {
-            per_key: keys.values().copied().max().unwrap_or(0),
-            per_ip: ips.values().copied().max().unwrap_or(0),
-            keys,
-            ips,
-        }
     }
 }
 
@@ -752,20 +630,4 @@ pub(super) fn settings(time_zone: &str) -> Value {
     );
     value.insert("non_working_days".into(), json!([{"start_date": "01.01", "end_date": "01.08"}]));
     Value::Object(value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_peak_is_the_busiest_second_whatever_second_the_clock_shows() {
-        let start = Instant::now();
-        let mut window = Window::default();
-        for ms in [0, 900, 950, 1100, 1850, 1899, 5000] {
-            window.count(start + Duration::from_millis(ms));
-        }
-        assert_eq!(window.peak, 5);
-        assert_eq!(window.count(start + Duration::from_millis(5500)), 2);
-    }
 }

@@ -13,7 +13,9 @@ use super::orders::{Change, Order, line_total};
 use super::references;
 use super::state::{Account, AccountId, Module, Source, settings};
 use super::wire::{self, MoneyStyle};
-use crate::faults::SplitMix;
+
+/// How long an answer to a trigger or a callback is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The three triggers of the vendor's guide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,19 +58,6 @@ pub struct TriggerSetup {
     /// Which of the three exist; all when empty.
     #[serde(default)]
     pub kinds: Vec<TriggerKind>,
-    /// With `not changeSet.hasChangesWithSource("api")` in the condition. The vendor's guide does not have it, so own
-    /// writes of the integration fire triggers too.
-    #[serde(default)]
-    pub skip_api_changes: bool,
-    /// Share of firings that are lost on the way, 0…1.
-    #[serde(default)]
-    pub drop_share: f64,
-    /// Start of the series that decides about losses.
-    #[serde(default)]
-    pub seed: u64,
-    /// Wait before the request leaves, milliseconds.
-    #[serde(default)]
-    pub delay_ms: u64,
 }
 
 impl TriggerSetup {
@@ -80,10 +69,6 @@ impl TriggerSetup {
             delivery_types: delivery_types.iter().map(|code| (*code).to_owned()).collect(),
             keys: keys.iter().map(|(code, key)| ((*code).to_owned(), (*key).to_owned())).collect(),
             kinds: Vec::new(),
-            skip_api_changes: false,
-            drop_share: 0.0,
-            seed: 0,
-            delay_ms: 0,
         }
     }
 }
@@ -100,8 +85,6 @@ pub struct Firing {
     pub(super) number: String,
     pub(super) fields: Vec<(String, String)>,
     pub(super) source: Source,
-    pub(super) delay_ms: u64,
-    pub(super) dropped: bool,
 }
 
 /// What became of one trigger.
@@ -117,8 +100,6 @@ pub struct TriggerRecord {
     pub number: String,
     /// Who made the change that fired it.
     pub source: Source,
-    /// Lost on purpose, nothing was sent.
-    pub dropped: bool,
     /// Status of the answer; `None` when there was none.
     pub status: Option<u16>,
 }
@@ -155,17 +136,15 @@ pub const WATCHED: [&str; 27] = [
 ];
 
 /// The triggers whose conditions hold after a saved change
-/// (protocols/retailcrm.md#trigger-conditions).
+/// (protocols/retailcrm.md#trigger-conditions). The guide's do not ask who made it: own writes of the integration fire
+/// triggers too.
 pub(super) fn evaluate(
-    setup: &mut TriggerSetup,
+    setup: &TriggerSetup,
     order: &Order,
     created: bool,
     changes: &[Change],
     source: Source,
 ) -> Vec<Firing> {
-    if setup.skip_api_changes && matches!(source, Source::Api(_)) {
-        return Vec::new();
-    }
     let ours = |code: Option<&str>| code.is_some_and(|code| setup.delivery_types.iter().any(|kind| kind == code));
     let is_ours = ours(order.delivery.code.as_deref());
     let mut kinds = Vec::new();
@@ -184,8 +163,7 @@ pub(super) fn evaluate(
         kinds.push(TriggerKind::Update);
     }
     kinds.retain(|kind| setup.kinds.is_empty() || setup.kinds.contains(kind));
-    let mut random = SplitMix(setup.seed);
-    let firings = kinds
+    kinds
         .into_iter()
         .map(|kind| Firing {
             kind,
@@ -194,12 +172,8 @@ pub(super) fn evaluate(
             number: order.number.clone(),
             fields: trigger_fields(kind, order, &setup.keys),
             source,
-            delay_ms: setup.delay_ms,
-            dropped: setup.drop_share > 0.0 && random.unit() < setup.drop_share,
         })
-        .collect();
-    setup.seed = random.0;
-    firings
+        .collect()
 }
 
 /// The parameters as the guide sets them up. After a change of the type the extra data are gone and `sum` is empty.
@@ -328,8 +302,7 @@ impl RetailcrmSim {
 
     async fn exchange(&self, request: reqwest::RequestBuilder, module_name: String) -> anyhow::Result<Answer> {
         let started = std::time::Instant::now();
-        let patience = Duration::from_millis(self.world().options.push_timeout_ms);
-        let response = request.timeout(patience).send().await.map_err(reqwest::Error::without_url)?;
+        let response = request.timeout(PATIENCE).send().await.map_err(reqwest::Error::without_url)?;
         let status = response.status().as_u16();
         let headers: Vec<(String, String)> = response
             .headers()
@@ -606,7 +579,7 @@ impl RetailcrmSim {
         self.post(url, &[("clientId", config["clientId"].as_str().unwrap_or_default())]).await
     }
 
-    /// Sends what left the state: triggers are posted in the background, losses only noted.
+    /// Sends what left the state: triggers are posted in the background.
     pub(super) fn send_out(&self, firings: Vec<(AccountId, Firing)>) {
         for (account, firing) in firings {
             let record = TriggerRecord {
@@ -615,17 +588,11 @@ impl RetailcrmSim {
                 order_id: firing.order_id,
                 number: firing.number.clone(),
                 source: firing.source,
-                dropped: firing.dropped,
                 status: None,
             };
-            if firing.dropped {
-                self.world().fired.push(record);
-                continue;
-            }
             let on_the_way = self.trigger_leaves();
             let sim = self.clone();
             self.spawn(async move {
-                tokio::time::sleep(Duration::from_millis(firing.delay_ms)).await;
                 let fields: Vec<(&str, &str)> =
                     firing.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
                 let answer = sim.post(&format!("{}{}", firing.ingress, firing.kind.path()), &fields).await;
@@ -671,7 +638,7 @@ fn calculate_request(account: &Account, module: &Module, order: &Order) -> Value
     };
     let mut extra = extra_data(order);
     extra.retain(|code, _| affects_cost(code));
-    body.insert("extraData".into(), wire::map_or_empty_list(extra, account.empty_as_list));
+    body.insert("extraData".into(), wire::map_or_empty_list(extra));
     Value::Object(body)
 }
 
@@ -717,7 +684,7 @@ fn save_request(account: &Account, _module: &Module, order: &Order) -> Value {
     delivery.insert("tariff".into(), order.delivery.data.get("tariff").cloned().unwrap_or("".into()));
     delivery.insert("payerType".into(), payer(order));
     dates(&mut delivery, order);
-    delivery.insert("extraData".into(), wire::map_or_empty_list(extra_data(order), account.empty_as_list));
+    delivery.insert("extraData".into(), wire::map_or_empty_list(extra_data(order)));
     let phones: Vec<&str> = order.phones().collect();
     let site = account.references.site(&order.site).map_or("", |site| site.name.as_str());
     let mut body = json!({"order": order.id.to_string(), "orderNumber": order.number, "site": order.site,

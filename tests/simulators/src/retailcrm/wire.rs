@@ -168,8 +168,8 @@ pub fn read_tracking_time(text: &str) -> Option<Timestamp> {
 }
 
 /// The map, or the empty list PHP writes in place of an empty one.
-pub fn map_or_empty_list(map: Map<String, Value>, as_list: bool) -> Value {
-    if map.is_empty() && as_list { Value::Array(Vec::new()) } else { Value::Object(map) }
+pub fn map_or_empty_list(map: Map<String, Value>) -> Value {
+    if map.is_empty() { Value::Array(Vec::new()) } else { Value::Object(map) }
 }
 
 /// The shell of a refusal: `{"success":false,"errorMsg":…}` with an optional `errors` member.

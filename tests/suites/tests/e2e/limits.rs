@@ -21,7 +21,7 @@ fn orders_in_all() -> usize {
 
 /// Limits that are a `part` of the documented ones. Answers how often the budget had an
 /// order wait.
-async fn many_waiting_orders(name: &str, part: usize) -> u64 {
+async fn many_waiting_orders(name: &str, part: u64) -> u64 {
     let documented = Limits::default();
     let limits = Limits {
         ip_per_minute: documented.ip_per_minute / part,
