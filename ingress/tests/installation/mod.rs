@@ -50,12 +50,11 @@ pub(crate) struct Plan {
     pub(crate) env: Vec<(&'static str, String)>,
     pub(crate) settings: Settings,
     pub(crate) registered: bool,
-    pub(crate) crm_latency_ms: u64,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { worker: true, env: Vec::new(), settings: Settings::default(), registered: true, crm_latency_ms: 0 }
+        Self { worker: true, env: Vec::new(), settings: Settings::default(), registered: true }
     }
 }
 

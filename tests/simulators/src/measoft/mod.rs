@@ -6,8 +6,7 @@
 //!
 //! `POST /api/` or `/api` with a raw XML body; the root element selects the operation
 //! (protocols/measoft.md#operations): `neworder`, `editorder`, `cancelorder`, `statusreq`,
-//! `commitlaststatus`, `client`, `calculator`, `services`, `pvzlist`, `townlist`, `regionlist`,
-//! `streetlist`, `waybill`.
+//! `commitlaststatus`, `client`, `calculator`, `services`, `pvzlist`, `townlist`, `waybill`.
 //!
 //! Wrong credentials and other request-wide errors of orders take shape 2 (`<request><error …/>`), errors of the
 //! calculator, of printing and of lists shape 3 (attributes on the root), XML that is not well formed shape 4.

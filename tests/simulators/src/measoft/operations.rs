@@ -92,7 +92,7 @@ fn access(op: &str) -> Option<Access> {
         "neworder" | "editorder" | "cancelorder" | "statusreq" | "commitlaststatus" | "calculator" | "pvzlist"
         | "waybill" | "client" => Access::Full,
         "services" => Access::Courier,
-        "townlist" | "regionlist" | "streetlist" => Access::Open,
+        "townlist" => Access::Open,
         _ => return None,
     })
 }
@@ -122,11 +122,7 @@ pub(crate) fn perform(state: &mut State, root: &Element, plan: &Plan) -> Outcome
             }
             services()
         }
-        (Access::Open, _) => match op {
-            "townlist" => town_list(root),
-            "regionlist" => region_list(root),
-            _ => street_list(root),
-        },
+        (Access::Open, _) => town_list(root),
     }
 }
 
@@ -389,61 +385,6 @@ fn town_list(root: &Element) -> Outcome {
         out.text("typename", town.kind);
         out.empty("coords", &[("lat", town.lat), ("lon", town.lon)]);
         out.close("town");
-    })
-}
-
-fn region_list(root: &Element) -> Outcome {
-    let code = root.child("codesearch").map_or("", |search| search.value("code"));
-    let regions: Vec<_> = reference::REGIONS
-        .iter()
-        .filter(|region| {
-            if code.is_empty() {
-                let country = root.child("conditions").map_or("", |all| all.value("country"));
-                named(root.child("conditions"), region.name, region.name) && region.country.is_meant(country)
-            } else {
-                region.code == code
-            }
-        })
-        .collect();
-    list(root, &regions, |out, region| {
-        out.open("city", &[]);
-        out.text("code", region.code);
-        out.text("name", region.name);
-        out.open("country", &[]);
-        let country = region.country;
-        let id = if country.alpha2 == "RU" { "1" } else { "2" };
-        for (name, value) in [
-            ("id", id),
-            ("code", country.numeric),
-            ("name", country.name),
-            ("ShortName1", country.alpha2),
-            ("ShortName2", country.alpha3),
-        ] {
-            out.text(name, value);
-        }
-        out.close("country");
-        out.close("city");
-    })
-}
-
-fn street_list(root: &Element) -> Outcome {
-    let conditions = root.child("conditions");
-    let town = conditions.map_or("", |all| all.value("town"));
-    if town.is_empty() {
-        let refusal = Refusal::new(19, "town is missing", "Не указан город");
-        return Outcome::failed(xml::root_error("streetlist", &refusal), refusal.code);
-    }
-    let code = reference::town(town, "").map_or("", |town| town.code);
-    let streets: Vec<_> = reference::STREETS
-        .iter()
-        .filter(|(of, full, short, _)| *of == code && named(conditions, short, full))
-        .collect();
-    list(root, &streets, |out, (_, full, short, kind)| {
-        out.open("street", &[]);
-        out.text("name", full);
-        out.text("shortname", short);
-        out.text("typename", kind);
-        out.close("street");
     })
 }
 

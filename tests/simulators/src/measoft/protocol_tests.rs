@@ -810,8 +810,6 @@ async fn homonym_towns_are_listed_with_their_regions() {
     assert_eq!(ask(&sim, request).await.child("town").unwrap().value("code"), "4601");
     let answer = ask(&sim, fixture("townlist-codesearch.request.xml")).await;
     assert_eq!(answer.child("town").unwrap().value("code"), "1312");
-    let answer = ask(&sim, "<streetlist/>").await;
-    assert_eq!(answer.attr("error"), "19");
 }
 
 #[tokio::test]
@@ -831,8 +829,18 @@ async fn a_waybill_has_one_page_per_order() {
 // ---- the samples
 
 /// What the product never asks; the push goes the other way, from the platform to the shop.
-const UNASKED: [&str; 8] =
-    ["addattachments", "itemlist", "setorderinfo", "smadetail", "smalist", "storelist", "tracking", "webhook-push"];
+const UNASKED: [&str; 10] = [
+    "addattachments",
+    "itemlist",
+    "regionlist",
+    "setorderinfo",
+    "smadetail",
+    "smalist",
+    "storelist",
+    "streetlist",
+    "tracking",
+    "webhook-push",
+];
 
 #[tokio::test]
 async fn every_sample_request_is_accepted() {
@@ -844,7 +852,7 @@ async fn every_sample_request_is_accepted() {
         .collect();
     // The edit names the line codes of the first order ever created.
     names.sort_by_key(|name| (name != "neworder-full.request.xml", !name.starts_with("neworder"), name.clone()));
-    assert!(names.len() > 20, "{names:?}");
+    assert!(names.len() >= 20, "{names:?}");
     for name in &names {
         let request = fixture(name);
         let root = parse(&request).unwrap().name;
@@ -879,8 +887,6 @@ async fn answers_have_the_shape_of_the_samples() {
         ("calculator-order", "calculator-ok"),
         ("pvzlist", "pvzlist"),
         ("townlist", "townlist"),
-        ("regionlist", "regionlist"),
-        ("streetlist", "streetlist"),
         ("waybill", "waybill"),
         ("statusreq-only-last", "statusreq-only-last-batch"),
         ("commitlaststatus", "commitlaststatus-ok"),

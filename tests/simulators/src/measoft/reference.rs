@@ -1,4 +1,4 @@
-//! A small country: towns, regions, streets, pick-up points and delivery modes, with one pair of towns of the same
+//! A small country: towns, regions, pick-up points and delivery modes, with one pair of towns of the same
 //! name in different regions (protocols/measoft.md#lists).
 
 use std::sync::LazyLock;
@@ -93,16 +93,6 @@ pub(crate) static TOWNS: LazyLock<Vec<Town>> = LazyLock::new(|| {
     };
     rows(include_str!("../../reference/towns.csv")).map(town).collect()
 });
-
-/// (town code, name with type word, short name, type word)
-pub(crate) const STREETS: &[(&str, &str, &str, &str)] = &[
-    ("1", "Лесная ул.", "Лесная", "улица"),
-    ("1", "Кутузовский пр-кт.", "Кутузовский", "проспект"),
-    ("1", "Тверская ул.", "Тверская", "улица"),
-    ("2", "Невский пр-кт.", "Невский", "проспект"),
-    ("1312", "Мира ул.", "Мира", "улица"),
-    ("1312", "Юбилейный пр-кт.", "Юбилейный", "проспект"),
-];
 
 pub(crate) static POINTS: LazyLock<Vec<Point>> = LazyLock::new(|| {
     let point = |[code, client_code, town, name, address, most, cash, card, fitting, lat, lon]: [&'static str; 11]| {

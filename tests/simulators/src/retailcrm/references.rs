@@ -83,15 +83,6 @@ pub struct References {
     pub sites: Vec<Site>,
 }
 
-const GROUPS: [(&str, &str); 6] = [
-    ("new", "Новый"),
-    ("approval", "Согласование"),
-    ("assembling", "Комплектация"),
-    ("delivery", "Доставка"),
-    ("complete", "Выполнен"),
-    ("cancel", "Отменён"),
-];
-
 impl Default for References {
     fn default() -> Self {
         let payment_type =
@@ -194,21 +185,15 @@ impl References {
         self.sites.iter().find(|site| site.code == code)
     }
 
-    /// The answer of `GET reference/{name}`, or `None` for an unknown book. Maps by code; stores
-    /// are a list (protocols/retailcrm.md#references).
+    /// The answer of `GET reference/{name}`, or `None` for an unknown book
+    /// (protocols/retailcrm.md#references).
     pub fn answer(&self, name: &str) -> Option<Value> {
         let (key, book) = match name {
             "payment-types" => ("paymentTypes", self.payment_types_json()),
             "payment-statuses" => ("paymentStatuses", self.payment_statuses_json()),
             "delivery-types" => ("deliveryTypes", self.delivery_types_json()),
-            "delivery-services" => {
-                ("deliveryServices", json!({"express": {"name": "Экспресс", "code": "express", "active": true}}))
-            }
             "statuses" => ("statuses", self.statuses_json()),
-            "status-groups" => ("statusGroups", self.groups_json()),
             "product-statuses" => ("productStatuses", product_statuses()),
-            "sites" => ("sites", self.sites_json()),
-            "stores" => ("stores", json!([store()])),
             _ => return None,
         };
         let mut answer = Map::new();
@@ -273,31 +258,6 @@ impl References {
             (status.code.clone(), row)
         }))
     }
-
-    fn groups_json(&self) -> Value {
-        by_code(GROUPS.iter().enumerate().map(|(place, (code, name))| {
-            let statuses: Vec<&str> = self
-                .statuses
-                .iter()
-                .filter(|status| status.group == *code)
-                .map(|status| status.code.as_str())
-                .collect();
-            let row = json!({"name": name, "code": code, "active": true, "ordering": (place + 1) * 10,
-                "process": !matches!(*code, "complete" | "cancel"), "statuses": statuses});
-            ((*code).to_owned(), row)
-        }))
-    }
-
-    fn sites_json(&self) -> Value {
-        by_code(self.sites.iter().enumerate().map(|(place, site)| {
-            let row = json!({"id": site.id, "name": site.name, "url": format!("https://{}.example", site.code),
-                "code": site.code, "description": "", "phones": "+74950001100", "address": "Москва", "zip": "109004",
-                "defaultForCrm": place == 0, "ordering": (place + 1) * 10, "loadFromYml": false, "currency": "RUB",
-                "countryIso": "RU", "contragent": {"contragentType": "legal-entity", "legalName": "ООО «Пример»",
-                "INN": "7700000000", "KPP": "770001001"}});
-            (site.code.clone(), row)
-        }))
-    }
 }
 
 /// Statuses of positions: `cancelStatus` tells which cancel one.
@@ -326,14 +286,6 @@ pub fn store_address() -> Value {
 pub fn store_work_time() -> Value {
     json!({"mo": [{"startTime": "09:00", "endTime": "19:00", "lunchStartTime": "13:00", "lunchEndTime": "14:00"}],
         "tu": [{"startTime": "09:00", "endTime": "19:00"}], "sa": []})
-}
-
-fn store() -> Value {
-    let mut address = store_address();
-    address["coordinates"] = json!({"latitude": wire::number("55.7402"), "longitude": wire::number("37.6531")});
-    json!({"code": "main", "name": "Основной склад", "externalId": "st-1", "xmlId": "1c-st-1", "description": "",
-        "email": "sklad@example.com", "type": "store-type-warehouse", "inventoryType": "integer", "active": true,
-        "phone": {"number": "+74950002233"}, "contact": "Олег", "address": address, "workTime": store_work_time()})
 }
 
 fn by_code(rows: impl Iterator<Item = (String, Value)>) -> Value {

@@ -15,13 +15,11 @@ use super::wire::{self, MoneyStyle, Params};
 /// What a path and method ask for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Route {
-    ApiVersions,
     SystemInfo,
     Credentials,
     Settings,
     OrdersList,
     OrderGet(String),
-    OrdersStatuses,
     OrdersHistory,
     OrderEdit(String),
     PaymentCreate,
@@ -30,21 +28,16 @@ pub(super) enum Route {
     Reference(&'static str),
     ModuleGet(String),
     ModuleEdit(String),
-    ModuleScopes(String),
     Tracking(String),
     Unknown,
 }
 
-const BOOKS: [(&str, &str); 9] = [
+const BOOKS: [(&str, &str); 5] = [
     ("payment-types", "reference.payment-types"),
     ("payment-statuses", "reference.payment-statuses"),
     ("delivery-types", "reference.delivery-types"),
-    ("delivery-services", "reference.delivery-services"),
     ("statuses", "reference.statuses"),
-    ("status-groups", "reference.status-groups"),
     ("product-statuses", "reference.product-statuses"),
-    ("sites", "reference.sites"),
-    ("stores", "reference.stores"),
 ];
 
 impl Route {
@@ -56,12 +49,10 @@ impl Route {
             return Route::Unknown;
         }
         match (method, segments.as_slice()) {
-            ("GET", ["api", "api-versions"]) => Route::ApiVersions,
             ("GET", ["api", "system-info"]) => Route::SystemInfo,
             ("GET", ["api", "credentials"]) => Route::Credentials,
             ("GET", ["api", "v5", "settings"]) => Route::Settings,
             ("GET", ["api", "v5", "orders"]) => Route::OrdersList,
-            ("GET", ["api", "v5", "orders", "statuses"]) => Route::OrdersStatuses,
             ("GET", ["api", "v5", "orders", "history"]) => Route::OrdersHistory,
             ("GET", ["api", "v5", "orders", id]) => Route::OrderGet((*id).to_owned()),
             ("POST", ["api", "v5", "orders", "payments", "create"]) => Route::PaymentCreate,
@@ -74,9 +65,6 @@ impl Route {
             }
             ("GET", ["api", "v5", "integration-modules", code]) => Route::ModuleGet((*code).to_owned()),
             ("POST", ["api", "v5", "integration-modules", code, "edit"]) => Route::ModuleEdit((*code).to_owned()),
-            ("POST", ["api", "v5", "integration-modules", code, "update-scopes"]) => {
-                Route::ModuleScopes((*code).to_owned())
-            }
             ("POST", ["api", "v5", "delivery", "generic", code, "tracking"]) => Route::Tracking((*code).to_owned()),
             _ => Route::Unknown,
         }
@@ -85,13 +73,11 @@ impl Route {
     /// Operation name for records and fault rules.
     pub(super) fn op(&self) -> &'static str {
         match self {
-            Route::ApiVersions => "api-versions",
             Route::SystemInfo => "system-info",
             Route::Credentials => "credentials",
             Route::Settings => "settings",
             Route::OrdersList => "orders.list",
             Route::OrderGet(_) => "orders.get",
-            Route::OrdersStatuses => "orders.statuses",
             Route::OrdersHistory => "orders.history",
             Route::OrderEdit(_) => "orders.edit",
             Route::PaymentCreate => "payments.create",
@@ -100,27 +86,26 @@ impl Route {
             Route::Reference(book) => BOOKS.iter().find(|(name, _)| name == book).map_or("unknown", |(_, op)| op),
             Route::ModuleGet(_) => "modules.get",
             Route::ModuleEdit(_) => "modules.edit",
-            Route::ModuleScopes(_) => "modules.update-scopes",
             Route::Tracking(_) => "tracking",
             Route::Unknown => "unknown",
         }
     }
 
     fn needs_key(&self) -> bool {
-        !matches!(self, Route::ApiVersions | Route::SystemInfo)
+        !matches!(self, Route::SystemInfo)
     }
 
     fn scope(&self) -> Option<&'static str> {
         match self {
-            Route::OrdersList | Route::OrderGet(_) | Route::OrdersStatuses | Route::OrdersHistory => Some("order_read"),
+            Route::OrdersList | Route::OrderGet(_) | Route::OrdersHistory => Some("order_read"),
             Route::OrderEdit(_) | Route::PaymentCreate | Route::PaymentEdit(_) | Route::PaymentDelete(_) => {
                 Some("order_write")
             }
             Route::Reference(_) => Some("reference_read"),
             Route::ModuleGet(_) => Some("integration_read"),
-            Route::ModuleEdit(_) | Route::ModuleScopes(_) => Some("integration_write"),
+            Route::ModuleEdit(_) => Some("integration_write"),
             Route::Tracking(_) => Some("delivery_write"),
-            Route::ApiVersions | Route::SystemInfo | Route::Credentials | Route::Settings | Route::Unknown => None,
+            Route::SystemInfo | Route::Credentials | Route::Settings | Route::Unknown => None,
         }
     }
 }
@@ -178,13 +163,10 @@ impl Call<'_> {
     /// Checks the key, its rights, and carries the request out.
     pub(super) fn answer(mut self, route: &Route, key: Result<usize, &'static str>) -> Reply {
         if !route.needs_key() {
-            return match route {
-                Route::ApiVersions => Reply::json(200, &json!({"success": true, "versions": ["3.0", "4.0", "5.0"]})),
-                _ => Reply::json(
-                    200,
-                    &json!({"success": true, "systemVersion": "8.12.3", "publicUrl": self.url, "technicalUrl": self.url}),
-                ),
-            };
+            return Reply::json(
+                200,
+                &json!({"success": true, "systemVersion": "8.12.3", "publicUrl": self.url, "technicalUrl": self.url}),
+            );
         }
         let key = match key {
             Ok(key) => key,
@@ -211,7 +193,6 @@ impl Call<'_> {
                 let text = self.world.accounts[account.0].rendered(id, self.now).ok_or_else(not_found)?;
                 Ok(Reply { order_ids: vec![id], ..Reply::text(format!(r#"{{"success":true,"order":{text}}}"#)) })
             }
-            Route::OrdersStatuses => self.orders_statuses(key, account),
             Route::OrdersHistory => self.orders_history(key, account),
             Route::OrderEdit(id) => self.order_edit(key, account, id),
             Route::PaymentCreate => self.payment_create(key, account),
@@ -229,9 +210,8 @@ impl Call<'_> {
                 Ok(Reply::json(200, &json!({"success": true, "integrationModule": config})))
             }
             Route::ModuleEdit(code) => self.module_edit(account, code),
-            Route::ModuleScopes(code) => self.module_scopes(account, code),
             Route::Tracking(code) => self.tracking(key, account, code),
-            Route::ApiVersions | Route::SystemInfo | Route::Unknown => Err(no_method()),
+            Route::SystemInfo | Route::Unknown => Err(no_method()),
         }
     }
 
@@ -351,32 +331,6 @@ impl Call<'_> {
             texts.join(",")
         );
         Ok(Reply { order_ids: shown, ..Reply::text(body) })
-    }
-
-    fn orders_statuses(&mut self, key: usize, account: AccountId) -> Result<Reply, Reply> {
-        let ids = self.params.list("ids");
-        let external: Vec<&str> = self.params.list("externalIds");
-        if ids.len() + external.len() > 500 {
-            return Err(Reply::input("ids", "Too many orders: 500 at most."));
-        }
-        let mut found: Vec<i64> = ids.iter().filter_map(|id| id.parse().ok()).collect();
-        for external_id in external {
-            found.extend(self.world.accounts[account.0].ids_by_external_id(external_id));
-        }
-        let mut rows = Vec::new();
-        for id in &found {
-            let Some(order) = self.world.accounts[account.0].visible(*id, self.now) else { continue };
-            if !self.sees_site(key, &order.site) {
-                continue;
-            }
-            let group = self.world.accounts[account.0].references.status(&order.status).map(|s| s.group.clone());
-            let mut row = json!({"id": order.id, "status": order.status, "group": group});
-            if let Some(external_id) = &order.external_id {
-                row["externalId"] = external_id.as_str().into();
-            }
-            rows.push(row);
-        }
-        Ok(Reply { order_ids: found, ..Reply::json(200, &json!({"success": true, "orders": rows})) })
     }
 
     fn orders_history(&mut self, key: usize, account: AccountId) -> Result<Reply, Reply> {
@@ -634,21 +588,6 @@ impl Call<'_> {
         row.references_changed();
         let info = json!({"deliveryType": {"id": id, "code": code}, "billingInfo": references::free_billing()});
         Ok(Reply::json(if created { 201 } else { 200 }, &json!({"success": true, "info": info})))
-    }
-
-    fn module_scopes(&mut self, account: AccountId, code: &str) -> Result<Reply, Reply> {
-        let requires = self.object_field("requires")?;
-        if !self.world.accounts[account.0].modules.contains_key(code) {
-            return Err(not_found());
-        }
-        let scopes: Vec<&str> = requires
-            .get("scopes")
-            .and_then(Value::as_array)
-            .map(|list| list.iter().filter_map(Value::as_str).collect())
-            .ok_or_else(|| Reply::entity(&one("requires[scopes]", NOT_VALID)))?;
-        let fresh = format!("newKeyFromCrm{:019}", self.world.key_rows.len());
-        self.world.add_key(account, &fresh, None, &scopes);
-        Ok(Reply::json(200, &json!({"success": true, "apiKey": fresh})))
     }
 
     fn tracking(&mut self, key: usize, account: AccountId, code: &str) -> Result<Reply, Reply> {

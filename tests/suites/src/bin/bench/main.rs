@@ -48,19 +48,6 @@ enum Part {
     Growth,
 }
 
-impl Part {
-    const ALL: [Self; 8] = [
-        Self::Worker,
-        Self::Ingress,
-        Self::EndToEnd,
-        Self::Neighbours,
-        Self::Takeover,
-        Self::Footprint,
-        Self::Sync,
-        Self::Growth,
-    ];
-}
-
 #[derive(Parser)]
 #[command(name = "bench", about = "The benchmarks; without a name, all of them")]
 struct Arguments {
@@ -115,7 +102,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         writeln!(std::io::stdout(), "{table}")?;
         return Ok(());
     }
-    let parts = if arguments.parts.is_empty() { Part::ALL.to_vec() } else { arguments.parts };
+    let parts = if arguments.parts.is_empty() { Part::value_variants().to_vec() } else { arguments.parts };
     let mut report = Report::default();
     let measured = measure(parts, &arguments.connections, arguments.kills, &mut report).await;
     // What was measured before something went wrong is said all the same.

@@ -30,23 +30,12 @@ pub enum Target {
 
 impl Target {
     fn met(self, value: f64) -> &'static str {
-        match self {
-            Self::None => "",
-            Self::AtMost(limit) => {
-                if value <= limit {
-                    "yes"
-                } else {
-                    "NO"
-                }
-            }
-            Self::AtLeast(limit) => {
-                if value >= limit {
-                    "yes"
-                } else {
-                    "NO"
-                }
-            }
-        }
+        let met = match self {
+            Self::None => return "",
+            Self::AtMost(limit) => value <= limit,
+            Self::AtLeast(limit) => value >= limit,
+        };
+        if met { "yes" } else { "NO" }
     }
 
     fn words(self, unit: &str) -> String {
