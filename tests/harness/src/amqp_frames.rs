@@ -62,7 +62,6 @@ impl AmqpFrames {
     }
 
     /// Where clients connect to.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -73,7 +72,6 @@ impl AmqpFrames {
     }
 
     /// How often clients sent a method.
-    #[must_use]
     pub fn count(&self, method: Method) -> u64 {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).counts.get(&method).copied().unwrap_or(0)
     }

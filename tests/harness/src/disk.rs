@@ -31,6 +31,7 @@ impl Disk {
 }
 
 /// The disk of a world or of the run's PostgreSQL; it is well again when this is gone.
+#[must_use]
 pub struct BadDisk(PathBuf);
 
 impl BadDisk {
@@ -38,7 +39,6 @@ impl BadDisk {
     ///
     /// # Panics
     /// When it cannot be told.
-    #[must_use]
     pub fn begin(told: &Path, disk: Disk) -> Self {
         // Whole or not at all, for whoever reads it meanwhile.
         let draft = told.with_extension("draft");
@@ -51,7 +51,6 @@ impl BadDisk {
     ///
     /// # Panics
     /// When the services were started without the library.
-    #[must_use]
     pub fn of_postgres(disk: Disk) -> Self {
         let told = std::env::var("TEST_DISK_FILE").expect("TEST_DISK_FILE: `./tests/run faults` and `services` set it");
         Self::begin(Path::new(&told), disk)

@@ -40,7 +40,6 @@ pub struct Firing {
 ///
 /// # Panics
 /// When PHP or one of its libraries is missing, or the script fails: nothing is skipped.
-#[must_use]
 pub fn fire(cases: &[Case]) -> Vec<Firing> {
     #[derive(Deserialize)]
     struct Answer {

@@ -227,7 +227,6 @@ pub const PROGRAMS: &str = "BRIDGE_PROGRAMS";
 ///
 /// # Panics
 /// When they are not built.
-#[must_use]
 pub fn programs() -> PathBuf {
     if let Some(folder) = std::env::var_os(PROGRAMS) {
         return folder.into();

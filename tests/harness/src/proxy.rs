@@ -71,7 +71,6 @@ impl Proxy {
     }
 
     /// Where clients connect to.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -23,7 +23,6 @@ fn variable(name: &str) -> String {
 ///
 /// # Panics
 /// Without one.
-#[must_use]
 pub fn broker_url() -> String {
     variable("TEST_AMQP_URL")
 }
@@ -259,13 +258,11 @@ impl Database {
     }
 
     /// `host:port` of the server.
-    #[must_use]
     pub fn address(&self) -> String {
         format!("{}:{}", self.url.host_str().unwrap_or("127.0.0.1"), self.url.port().unwrap_or(5432))
     }
 
     /// The URL by way of another address.
-    #[must_use]
     pub fn by_way_of(&self, address: std::net::SocketAddr) -> String {
         let mut url = self.url.clone();
         let _ = url.set_ip_host(address.ip());

@@ -42,7 +42,6 @@ pub enum Collect {
 
 impl Collect {
     /// In turn.
-    #[must_use]
     pub fn nth(n: usize) -> Self {
         [Self::Cash, Self::Paid, Self::OnSite, Self::Rest][n % 4]
     }
@@ -67,7 +66,6 @@ pub(crate) fn phone(n: usize) -> String {
 }
 
 /// The nth order, and the kopecks to collect for it.
-#[must_use]
 pub fn a_parcel(n: usize, number: &str, delivery_type: &str, collect: Collect) -> (OrderBuilder, i64) {
     let step = i64::try_from(n).unwrap_or(0);
     let (chair, lamp, fee, advance) = (100_000 + step * 1_017, 49_990 + step * 13, 35_000 + step % 7 * 50, 30_001);

@@ -48,6 +48,7 @@ impl Role {
 
 /// How a story's installation is put together.
 #[derive(Default)]
+#[must_use]
 pub struct Builder {
     name: String,
     processes: Vec<(Role, usize)>,
@@ -69,7 +70,6 @@ pub struct Builder {
 
 impl Builder {
     /// How many processes of a role (scaled only).
-    #[must_use]
     pub fn with(mut self, role: Role, count: usize) -> Self {
         assert!(self.scaled, "the one-process mode has one process");
         self.processes.retain(|(known, _)| *known != role);
@@ -79,35 +79,30 @@ impl Builder {
 
     /// The story stops or starves the whole broker: no other story runs meanwhile. Under
     /// nextest the test's name must contain `broker_wide` as well.
-    #[must_use]
     pub const fn alone(mut self) -> Self {
         self.alone = true;
         self
     }
 
     /// On a virtual host of its own, as a user of its own (scaled only).
-    #[must_use]
     pub const fn own_vhost(mut self) -> Self {
         self.vhost = true;
         self
     }
 
     /// Each process may have so many file descriptors open.
-    #[must_use]
     pub const fn descriptors(mut self, most: u64) -> Self {
         self.descriptors = Some(most);
         self
     }
 
     /// Its SQLite lies on a disk that can be made bad: see [`World::bad_disk`].
-    #[must_use]
     pub const fn own_disk(mut self) -> Self {
         self.disk = true;
         self
     }
 
     /// Puts a proxy before each of RabbitMQ, PostgreSQL, the courier and the CRM.
-    #[must_use]
     pub const fn proxied(mut self) -> Self {
         self.proxied = true;
         self
@@ -115,21 +110,18 @@ impl Builder {
 
     /// On another PostgreSQL server than the run's, which may be replaced: everybody goes to it by
     /// way of the proxy, the harness too.
-    #[must_use]
     pub fn on_server(mut self, url: &str) -> Self {
         self.server = Some(url.to_owned());
         self.proxied()
     }
 
     /// So many CRM accounts with two shops each, instead of one.
-    #[must_use]
     pub const fn accounts(mut self, count: usize) -> Self {
         self.accounts = count;
         self
     }
 
     /// How many shops there are instead of two, three at most.
-    #[must_use]
     pub fn shops(mut self, count: usize) -> Self {
         assert!((1..=SHOPS.len()).contains(&count), "shops");
         self.shops = count;
@@ -137,35 +129,30 @@ impl Builder {
     }
 
     /// A setting (`key=value`) of every integration.
-    #[must_use]
     pub fn setting(mut self, setting: &str) -> Self {
         self.settings.push(setting.to_owned());
         self
     }
 
     /// A process that the story starts itself.
-    #[must_use]
     pub fn later(mut self, name: &str) -> Self {
         self.later.push(name.to_owned());
         self
     }
 
     /// Makes the windows of MeaSoft's limits this many times shorter, at both ends.
-    #[must_use]
     pub fn time_scale(mut self, scale: u32) -> Self {
         self.time_scale = f64::from(scale);
         self.set("TEST_TIME_SCALE", &scale.to_string())
     }
 
     /// Leaves the delivery modules to the story: see [`World::register`].
-    #[must_use]
     pub const fn unregistered(mut self) -> Self {
         self.registered = false;
         self
     }
 
     /// A setting of all processes.
-    #[must_use]
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
@@ -226,7 +213,6 @@ impl Cli {
     ///
     /// # Panics
     /// When the command failed or printed something else.
-    #[must_use]
     pub fn json(&self) -> Value {
         assert_eq!(self.code, 0, "the command failed: {}", self.stderr);
         serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no single JSON document: {}", self.stdout))
@@ -327,7 +313,6 @@ const TIMING: [(&str, &str); 14] = [
 
 impl World {
     /// One process on SQLite. `name` must be the story's own: its folder is called so.
-    #[must_use]
     pub fn embedded(name: &str) -> Builder {
         Builder {
             name: name.to_owned(),
@@ -341,7 +326,6 @@ impl World {
     }
 
     /// An ingress, two workers and a scheduler on RabbitMQ and PostgreSQL.
-    #[must_use]
     pub fn scaled(name: &str) -> Builder {
         let processes = vec![(Role::Ingress, 1), (Role::Worker, 2), (Role::Scheduler, 1)];
         Builder { processes, scaled: true, ..Self::embedded(name) }
@@ -563,7 +547,6 @@ impl World {
     // ---- processes
 
     /// Names of all processes: `bridge`, or `ingress-1`, `worker-1`, `worker-2`, …
-    #[must_use]
     pub fn process_names(&self) -> Vec<String> {
         locked(&self.processes).0.iter().map(|process| process.name.clone()).collect()
     }
@@ -584,13 +567,11 @@ impl World {
     ///
     /// # Panics
     /// When it is not running.
-    #[must_use]
     pub fn process_id(&self, name: &str) -> u32 {
         self.with_process(name, |process, _| process.pid()).unwrap_or_else(|| panic!("{name} is not running"))
     }
 
     /// Where a process serves `/live`, `/ready` and `/metrics`.
-    #[must_use]
     pub fn ops(&self, name: &str) -> SocketAddr {
         self.with_process(name, |process, _| process.ops)
     }
@@ -662,13 +643,11 @@ impl World {
     }
 
     /// The disk under the SQLite of the story, until the answer is dropped.
-    #[must_use]
     pub fn bad_disk(&self, disk: Disk) -> BadDisk {
         BadDisk::begin(&self.folder.join("disk"), disk)
     }
 
     /// The file of the story's SQLite.
-    #[must_use]
     pub fn database_file(&self) -> PathBuf {
         self.folder.join("data").join("bridge.db")
     }
@@ -677,7 +656,6 @@ impl World {
     ///
     /// # Panics
     /// In the one-process mode.
-    #[must_use]
     pub fn postgres(&self) -> &Database {
         self.database.as_ref().expect("a story with PostgreSQL")
     }
@@ -686,19 +664,16 @@ impl World {
     ///
     /// # Panics
     /// Without one.
-    #[must_use]
     pub fn vhost(&self) -> &super::vhost::Vhost {
         self.queues.as_ref().and_then(|queues| queues.vhost.as_ref()).expect("a story with a virtual host of its own")
     }
 
     /// Whether it is one process on SQLite.
-    #[must_use]
     pub const fn is_embedded(&self) -> bool {
         self.database.is_none()
     }
 
     /// Where the public ports are.
-    #[must_use]
     pub fn public_ports(&self) -> &[SocketAddr] {
         &self.ingresses
     }
@@ -735,13 +710,11 @@ impl World {
     }
 
     /// Where the story's logs are.
-    #[must_use]
     pub fn folder(&self) -> &std::path::Path {
         &self.folder
     }
 
     /// What a process has logged so far.
-    #[must_use]
     pub fn log(&self, name: &str) -> String {
         let path = self.with_process(name, |process, _| process.log.clone());
         String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
@@ -761,7 +734,6 @@ impl World {
     ///
     /// # Panics
     /// When it does not run.
-    #[must_use]
     pub fn peak_memory_kib(&self, name: &str) -> u64 {
         let pid = self.with_process(name, |process, _| process.pid()).unwrap_or_else(|| panic!("{name} does not run"));
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process has a status");
@@ -969,7 +941,6 @@ impl World {
     }
 
     /// Triggers answered with 200 so far.
-    #[must_use]
     pub fn accepted(&self) -> Vec<Fired> {
         locked(&self.accepted).clone()
     }
@@ -978,13 +949,11 @@ impl World {
     ///
     /// # Panics
     /// In the one-process mode.
-    #[must_use]
     pub fn queue_prefix(&self) -> &str {
         &self.queues.as_ref().expect("a story with a broker").prefix
     }
 
     /// The number under which MeaSoft has an order at first.
-    #[must_use]
     pub fn orderno(&self, order: &Placed) -> String {
         format!("{}{}", self.shops[order.shop].prefix, order.number)
     }
@@ -1014,7 +983,6 @@ impl World {
     }
 
     /// The address under which the integrations find RetailCRM.
-    #[must_use]
     pub fn crm_address(&self) -> String {
         let url = self.crm.url();
         let url = self.crm_path.as_ref().map_or_else(|| url.clone(), |path| by_way_of(&url, path));

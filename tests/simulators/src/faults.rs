@@ -41,6 +41,7 @@ pub trait Action: Clone + Serialize {
 
 /// When an action is taken.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[must_use]
 pub struct FaultRule<A> {
     /// Name of the operation, or of a group of them (`payments.*`); absent = any, also unreadable requests.
     #[serde(default)]
@@ -78,49 +79,42 @@ impl<A> FaultRule<A> {
     }
 
     /// Only requests of this operation, or of a group of them (`payments.*`).
-    #[must_use]
     pub fn op(mut self, op: &str) -> Self {
         self.op = Some(op.to_owned());
         self
     }
 
     /// Only requests (and, for a refusal, rows) whose order number contains `part`.
-    #[must_use]
     pub fn orderno(mut self, part: &str) -> Self {
         self.orderno = Some(part.to_owned());
         self
     }
 
     /// Only requests of this account: `extra:login`, or its place counted from zero.
-    #[must_use]
     pub fn account(mut self, account: impl ToString) -> Self {
         self.account = Some(account.to_string());
         self
     }
 
     /// Spare the first `n` matching requests.
-    #[must_use]
     pub fn skip(mut self, n: u64) -> Self {
         self.skip = n;
         self
     }
 
     /// Hit only every `n`th matching request.
-    #[must_use]
     pub fn every(mut self, n: u64) -> Self {
         self.every = Some(n);
         self
     }
 
     /// Fire at most `n` times.
-    #[must_use]
     pub fn first(mut self, n: u64) -> Self {
         self.first = Some(n);
         self
     }
 
     /// Fire with probability `p` (0 to 1), reproducibly for one seed.
-    #[must_use]
     pub fn probability(mut self, p: f64, seed: u64) -> Self {
         self.probability = Some(p);
         self.seed = seed;

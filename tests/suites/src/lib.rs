@@ -6,7 +6,6 @@ use std::path::Path;
 pub mod faults;
 
 /// The folder of the project.
-#[must_use]
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("tests/suites lies in the project")
 }

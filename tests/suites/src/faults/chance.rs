@@ -10,7 +10,6 @@ pub struct Chance(SplitMix);
 
 impl Chance {
     /// The series number `of` under a seed: independent of what others draw from theirs.
-    #[must_use]
     pub fn new(seed: u64, of: u64) -> Self {
         let mut series = SplitMix(seed.wrapping_mul(0xD6E8_FEB8_6659_FD93) ^ of.wrapping_mul(0xA076_1D64_78BD_642F));
         // Neighbouring seeds begin alike.

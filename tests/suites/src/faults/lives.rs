@@ -59,20 +59,17 @@ const SAME_SHOP: usize = 4;
 
 /// The life before with the same number: every fifth order of an integration is of its second
 /// site, which counts on its own.
-#[must_use]
 pub fn twin_of(n: usize) -> Option<usize> {
     (n % ROUND >= ROUND - SAME_SHOP).then(|| n - SAME_SHOP)
 }
 
 /// The number the `n`th order begins with.
-#[must_use]
 pub fn number_of(n: usize) -> String {
     let counted = twin_of(n).unwrap_or(n);
     format!("{}{}", 1000 + counted, if counted.is_multiple_of(2) { "A" } else { "C" })
 }
 
 /// The number it gets later.
-#[must_use]
 pub fn renumbered(n: usize, how: Numbered) -> String {
     match how {
         Numbered::LikeARepeat if n >= SAME_SHOP => format!("{}-2", number_of(n - SAME_SHOP)),
@@ -81,7 +78,6 @@ pub fn renumbered(n: usize, how: Numbered) -> String {
 }
 
 /// House of the address the `n`th order begins with: no two orders have the same.
-#[must_use]
 pub fn first_house(n: usize) -> u32 {
     10_000 + u32::try_from(n).unwrap_or(0)
 }
@@ -101,7 +97,6 @@ pub struct Life {
 
 impl Life {
     /// The `n`th life under a seed.
-    #[must_use]
     pub fn nth(seed: u64, n: usize) -> Self {
         let mut chance = Chance::new(seed, 1 + n as u64);
         let mut life = Self {
@@ -167,7 +162,6 @@ impl Life {
     }
 
     /// One order that is sent and nothing else.
-    #[must_use]
     pub fn plain(side: usize) -> Self {
         Self { side, collect: Collect::Cash, bad_phone: false, acts: vec![(Duration::ZERO, Act::Send)] }
     }
@@ -213,14 +207,12 @@ pub struct Wanted {
 
 impl Wanted {
     /// Of an order that nothing was done about.
-    #[must_use]
     pub const fn nothing_yet(house: u32, collect: i64, bad_phone: bool) -> Self {
         let (at, status) = (None, None);
         Self { at, house, collect, bad_phone, too_late: false, status, departures: 0, deleted: false }
     }
 
     /// After an act in the shop of a side. `fee` is the delivery cost the sum has now.
-    #[must_use]
     pub fn after(mut self, act: Act, side: usize, fee: i64) -> Self {
         match act {
             Act::Send | Act::Return => self.at = Some(side),

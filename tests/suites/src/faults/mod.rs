@@ -132,7 +132,6 @@ pub struct Summary {
 
 impl Summary {
     /// Nothing is wrong.
-    #[must_use]
     pub fn is_well(&self) -> bool {
         self.lost.is_empty() && self.doubled.is_empty() && self.unexplained.is_empty()
     }

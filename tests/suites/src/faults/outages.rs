@@ -28,13 +28,11 @@ pub struct Outage {
 
 impl Outage {
     /// A fault of the suite, alone.
-    #[must_use]
     pub const fn of(kind: Kind, mode: Mode) -> Self {
         Self { kind, mode, walked: matches!(kind, Kind::VhostRecreated) }
     }
 
     /// Its place in file names.
-    #[must_use]
     pub fn name(&self) -> String {
         let words: Vec<String> = self
             .kind
@@ -47,7 +45,6 @@ impl Outage {
     }
 
     /// A run of so many triggers, about so many a second.
-    #[must_use]
     pub fn plan(&self, triggers: u64, rate: f64) -> Plan {
         let fault = Fault { kind: self.kind, which: 1, lasts: LASTS };
         let blow = Blow { faults: vec![fault], quiet: Duration::ZERO };
@@ -65,7 +62,6 @@ impl Outage {
 }
 
 /// What an operator or a server does, one after another.
-#[must_use]
 pub fn outages() -> Vec<Outage> {
     let embedded = [
         Kind::Sqlite(Disk::Full),
@@ -97,7 +93,6 @@ fn seconds(took: Option<Duration>) -> String {
 }
 
 /// What one came to: accepted, lost, doubled, recovered after, named after.
-#[must_use]
 pub fn line(outage: &Outage, run: &Summary) -> String {
     let recovery = run.recoveries.first();
     let named = recovery.and_then(|recovery| recovery.named).unwrap_or_default();
@@ -115,7 +110,6 @@ pub fn line(outage: &Outage, run: &Summary) -> String {
 }
 
 /// The page, with the command that made it.
-#[must_use]
 pub fn page(runs: &[(Outage, Summary)], command: &str, built: &str) -> String {
     let mut page = String::new();
     let _ = writeln!(

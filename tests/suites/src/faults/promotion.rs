@@ -59,7 +59,6 @@ pub struct Promotion {
 
 impl Promotion {
     /// Nothing is wrong.
-    #[must_use]
     pub fn is_well(&self) -> bool {
         self.lost.is_empty() && self.doubled.is_empty() && self.wrong.is_empty()
     }

@@ -32,7 +32,6 @@ pub(super) fn told(seen: &Seen) -> String {
 }
 
 /// The last line of the suite.
-#[must_use]
 pub fn last_line(runs: &[Summary]) -> String {
     let sum = |of: fn(&Summary) -> u64| runs.iter().map(of).sum::<u64>();
     format!(
@@ -45,7 +44,6 @@ pub fn last_line(runs: &[Summary]) -> String {
 }
 
 /// The report, with the command that made it and what it ran on.
-#[must_use]
 pub fn markdown(runs: &[Summary], mode: Mode, command: &str, built: &str) -> String {
     let mut page = String::new();
     let _ = writeln!(page, "# Fault suite\n\nMade by `{command}` ({built}).\n\n    {}\n", last_line(runs));

@@ -22,7 +22,6 @@ pub enum Program {
 
 impl Program {
     /// What the names of its processes begin with.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
@@ -55,7 +54,6 @@ pub enum Policy {
 
 impl Policy {
     /// Its argument, as RabbitMQ calls it.
-    #[must_use]
     pub const fn argument(self) -> &'static str {
         match self {
             Self::MessageTtl => "message-ttl",
@@ -167,7 +165,6 @@ pub enum Kind {
 
 impl Kind {
     /// Its line in the report.
-    #[must_use]
     pub fn label(self) -> String {
         let program = Program::name;
         let link = |link| match link {
@@ -350,7 +347,6 @@ fn deck(mode: Mode) -> Vec<Kind> {
 }
 
 /// Every kind that `--only` knows, by its label.
-#[must_use]
 pub fn kinds(mode: Mode) -> Vec<Kind> {
     let mut all = deck(mode);
     all.dedup_by_key(|kind| kind.label());
@@ -366,13 +362,11 @@ pub struct Schedule {
 
 impl Schedule {
     /// That of a seed.
-    #[must_use]
     pub fn new(seed: u64, mode: Mode) -> Self {
         Self::of(seed, deck(mode))
     }
 
     /// That of a seed, of some kinds only.
-    #[must_use]
     pub fn of(seed: u64, full: Vec<Kind>) -> Self {
         Self { chance: Chance::new(seed, 0), deck: Vec::new(), full }
     }
@@ -412,7 +406,6 @@ impl Iterator for Schedule {
 }
 
 /// The short story: what most often goes wrong, one after another.
-#[must_use]
 pub fn short() -> Vec<Blow> {
     let blow = |kind, which, ms| Blow {
         faults: vec![Fault { kind, which, lasts: Duration::from_millis(ms) }],

@@ -57,7 +57,6 @@ pub struct Addresses {
 }
 
 /// What has to be said of a fault. Nothing of what is over at once.
-#[must_use]
 pub fn expected(fault: &Fault, at: &Addresses) -> Option<Expected> {
     let says = |words: &[&str]| words.iter().map(|words| (*words).to_owned()).collect::<Vec<_>>();
     let works = match at.mode {

@@ -39,7 +39,6 @@ pub struct Traffic {
 
 impl Traffic {
     /// Nothing flows yet.
-    #[must_use]
     pub fn new(world: Arc<World>, seed: u64) -> Arc<Self> {
         Arc::new(Self {
             world,
@@ -111,7 +110,6 @@ impl Traffic {
     }
 
     /// Orders whose lives are over, as they must be now.
-    #[must_use]
     pub fn records(&self) -> Vec<Record> {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for record in &mut records {
@@ -123,7 +121,6 @@ impl Traffic {
     }
 
     /// Answers that no trigger may get, and orders that the courier waited for in vain.
-    #[must_use]
     pub fn strange(&self) -> Vec<String> {
         self.strange.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -29,7 +29,6 @@ pub struct Record {
 
 impl Record {
     /// Its number and id, for people.
-    #[must_use]
     pub fn name(&self) -> String {
         format!("{} (id {})", self.numbers.last().map_or("", String::as_str), self.id)
     }
@@ -45,7 +44,6 @@ fn lines(order: &Order) -> impl Iterator<Item = i64> {
 const GOODS: u8 = 1;
 
 /// Whether a parcel holds goods of an order.
-#[must_use]
 pub fn is_of(order: &Order, record: &Record, shops: &[Shop]) -> bool {
     record.shops.iter().any(|shop| shops[*shop].cabinet == order.account)
         && lines(order).any(|line| record.items.contains(&line))
@@ -62,7 +60,6 @@ pub struct Verdict {
 
 /// Judges all orders; those that were deleted only once the walk through RetailCRM's history
 /// can have seen it.
-#[must_use]
 pub fn judge(records: &[Record], shops: &[Shop], orders: &[Order], walked: bool) -> Verdict {
     let mut verdict = Verdict::default();
     // Lines are numbered for each RetailCRM account, and so for each cabinet.

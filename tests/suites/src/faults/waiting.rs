@@ -29,34 +29,29 @@ impl Waits {
     }
 
     /// The time that so many in a hundred do not exceed.
-    #[must_use]
     pub fn quantile(&self, share: usize) -> Duration {
         let place = (self.0.len() * share).div_ceil(100).saturating_sub(1);
         self.0.get(place).copied().unwrap_or_default()
     }
 
     /// How many orders.
-    #[must_use]
     pub const fn count(&self) -> usize {
         self.0.len()
     }
 
     /// What neighbours of somebody in trouble may wait: the 95th of a hundred at most twice as
     /// long as when all is well, and a second more.
-    #[must_use]
     pub fn limit(&self) -> Duration {
         self.quantile(95).max(FLOOR) * 2 + Duration::from_secs(1)
     }
 }
 
 /// The shop whose account at MeaSoft a fault is about.
-#[must_use]
 pub fn troubled(world: &World, fault: &Fault) -> usize {
     fault.which % world.shops.len()
 }
 
 /// The shops that a fault of a tenant must not touch. None for other faults.
-#[must_use]
 pub fn neighbours(world: &World, fault: &Fault) -> Vec<usize> {
     let ill = troubled(world, fault);
     let all = 0..world.shops.len();
