@@ -17,7 +17,7 @@ use crate::store::row::{postgres_rows, sqlite_rows};
 use crate::store::steps::{Step, about_to};
 use crate::store::trouble::{Trouble, headline, within};
 use crate::store::tx::Open;
-use crate::store::value::bind_all;
+use crate::store::value::{bind_postgres, bind_sqlite};
 use crate::waiting;
 
 pub use crate::store::dialect::Dialect;
@@ -222,8 +222,10 @@ impl Db {
         self.attempt(&sql, || async {
             let (sql, args) = (AssertSqlSafe(sql.clone()), args.clone());
             Ok(match &self.pools {
-                Pools::Sqlite { write, .. } => bind_all!(sqlx::query(sql), args).execute(write).await?.rows_affected(),
-                Pools::Postgres(pool) => bind_all!(sqlx::query(sql), args).execute(pool).await?.rows_affected(),
+                Pools::Sqlite { write, .. } => {
+                    bind_sqlite!(sqlx::query(sql), args).execute(write).await?.rows_affected()
+                }
+                Pools::Postgres(pool) => bind_postgres!(sqlx::query(sql), args).execute(pool).await?.rows_affected(),
             })
         })
         .await
@@ -245,9 +247,9 @@ impl Db {
             Ok(match &self.pools {
                 Pools::Sqlite { write, read } => {
                     let pool = if writes { write } else { read };
-                    sqlite_rows(bind_all!(sqlx::query(sql), args).fetch_all(pool).await?)
+                    sqlite_rows(bind_sqlite!(sqlx::query(sql), args).fetch_all(pool).await?)
                 }
-                Pools::Postgres(pool) => postgres_rows(bind_all!(sqlx::query(sql), args).fetch_all(pool).await?),
+                Pools::Postgres(pool) => postgres_rows(bind_postgres!(sqlx::query(sql), args).fetch_all(pool).await?),
             })
         })
         .await

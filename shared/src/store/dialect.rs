@@ -31,4 +31,29 @@ impl Dialect {
             Self::Postgres => "FOR UPDATE",
         }
     }
+
+    /// The condition that a column's value is among those of a list, the argument of a place.
+    pub(super) fn among(self, column: &str, place: usize) -> String {
+        match self {
+            Self::Sqlite => format!("{column} IN (SELECT value FROM json_each(${place}))"),
+            Self::Postgres => format!("{column} = ANY(${place})"),
+        }
+    }
+
+    /// The rows of a table whose column is among those of a list, the argument of a place; an
+    /// item of `FROM`. They are found through the index of the column, one value after another,
+    /// and nothing else of the statement is looked at before: a planner that has not counted a
+    /// young table yet would rather read all of it each time.
+    pub(super) fn found_by(self, table: &str, column: &str, place: usize) -> String {
+        match self {
+            Self::Sqlite => {
+                let among = self.among(column, place);
+                format!("(SELECT * FROM {table} WHERE {among} LIMIT -1) AS {table}")
+            }
+            Self::Postgres => format!(
+                "unnest(${place}) AS list (item) CROSS JOIN LATERAL (SELECT * FROM {table} \
+                 WHERE {column} = list.item OFFSET 0) AS {table}"
+            ),
+        }
+    }
 }

@@ -38,8 +38,13 @@ impl Store {
         column: &str,
         whose: impl Into<Value>,
     ) -> Result<Option<Timestamp>> {
-        let (Waiting { table, waits }, due) = (of, self.due_when("due_at", 2));
-        let sql = format!("SELECT MIN({due}) AS due FROM {table} WHERE {column} = $1 AND {waits}");
+        let Waiting { table, waits } = of;
+        // Two looks at an index, however many wait. What a clock that was ahead put off is due now.
+        let sql = format!(
+            "SELECT MIN(due) AS due FROM (SELECT MIN(due_at) AS due FROM {table} WHERE {column} = $1 AND {waits} \
+             UNION ALL SELECT MIN($2) AS due FROM {table} WHERE {column} = $1 AND {waits} AND due_at > $2 + {}) AS next",
+            self.longest_ms
+        );
         let args = vec![whose.into(), self.clock.now_ms().into()];
         self.db.moment(sql, args, "due").await
     }

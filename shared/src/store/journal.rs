@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::IntegrationId;
+use crate::store::Store;
 use crate::store::db::{Dialect, Result, Row, Tx};
-use crate::store::{Store, many};
+use crate::store::sets::Set;
 use crate::{args, closed_set};
 
 closed_set! {
@@ -201,34 +202,31 @@ impl Tx {
         self.append_all(std::slice::from_ref(entry)).await
     }
 
+    /// All in one statement, in their order.
     pub async fn append_all(&mut self, entries: &[Entry]) -> Result<()> {
-        for piece in many::pieces(entries) {
-            let mut args = Vec::with_capacity(piece.len() * 13);
-            for entry in piece {
-                args.extend(args![
-                    entry.at,
-                    entry.integration,
-                    entry.number.as_deref(),
-                    entry.orderno.as_deref(),
-                    entry.what.as_str(),
-                    entry.vendor,
-                    entry.op.as_deref(),
-                    entry.outcome.as_deref(),
-                    entry.duration.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
-                    entry.http_status.map(i64::from),
-                    &entry.text,
-                    entry.request.as_deref(),
-                    entry.response.as_deref()
-                ]);
-            }
-            let values = many::values(piece.len(), 13);
-            let sql = format!(
-                "INSERT INTO journal (at, integration_id, number, orderno, what, vendor, op, outcome, duration_ms, \
-                 http_status, text, request, response) VALUES {values}"
-            );
-            self.exec(sql, args).await?;
-        }
-        Ok(())
+        let columns = COLUMNS.split(", ").skip(1).collect::<Vec<_>>();
+        let set = Set::of(columns.iter().copied(), entries, |entry| {
+            args![
+                entry.at,
+                entry.integration,
+                entry.number.as_deref(),
+                entry.orderno.as_deref(),
+                entry.what.as_str(),
+                entry.vendor,
+                entry.op.as_deref(),
+                entry.outcome.as_deref(),
+                entry.duration.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
+                entry.http_status.map(i64::from),
+                &entry.text,
+                entry.request.as_deref(),
+                entry.response.as_deref()
+            ]
+        });
+        let added = self.exec_set(set, vec![], |v| {
+            let values = columns.iter().map(|name| format!("v.{name}")).collect::<Vec<_>>().join(", ");
+            format!("INSERT INTO journal ({}) SELECT {values} FROM {v}", columns.join(", "))
+        });
+        added.await.map(|_| ())
     }
 }
 

@@ -43,6 +43,13 @@ impl Store {
 }
 
 impl Store {
+    /// Makes what one transaction after another takes for itself. Unlike a lease it is free as
+    /// soon as its holder's connection is gone.
+    pub async fn make_turn(&self, turn: &str) -> Result<()> {
+        let sql = "INSERT INTO leases (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
+        self.db.run(sql, args![turn]).await
+    }
+
     /// What the holder of a lease may do, in one commit; `None` when the lease was lost: then
     /// nothing of it happened.
     pub async fn under_lease<T>(
@@ -65,5 +72,13 @@ impl Tx {
     pub async fn holds_lease(&mut self, lease: &Lease) -> Result<bool> {
         let sql = "UPDATE leases SET fence = fence WHERE name = $1 AND fence = $2";
         self.changed(sql, args![&lease.name, lease.fence]).await
+    }
+
+    /// Whether nobody else does at this moment what the turn is for; nobody can before this
+    /// transaction ends. It must have been made ([`Store::make_turn`]).
+    pub async fn is_my_turn(&mut self, turn: &str) -> Result<bool> {
+        let skip = self.dialect().skip_locked();
+        let sql = format!("SELECT 1 AS one FROM leases WHERE name = $1 {skip}");
+        Ok(self.fetch_one(sql, args![turn]).await?.is_some())
     }
 }

@@ -31,6 +31,7 @@ pub mod replays;
 pub mod rotation;
 mod row;
 mod row_lease;
+mod sets;
 pub mod slots;
 pub mod status_stream;
 pub mod steps;

@@ -2,6 +2,8 @@
 //! before it is begun, so that a crash between two steps resumes instead of repeating
 //! (protocols/retailcrm.md#payment-rules).
 
+use std::collections::{HashMap, HashSet};
+
 use jiff::Timestamp;
 
 use crate::domain::{CrmOrderId, DeliveryId, IntegrationId};
@@ -9,6 +11,7 @@ use crate::mutant::{Mutant, is_mutant};
 use crate::store::Store;
 use crate::store::db::{Result, Row, Tx};
 use crate::store::due::PAYMENTS;
+use crate::store::sets::Set;
 use crate::{args, closed_set};
 
 closed_set! {
@@ -52,6 +55,25 @@ pub struct PaymentMove {
     pub interrupted: Option<String>,
     /// A person replayed its letter.
     pub replayed: bool,
+}
+
+/// MeaSoft says that a delivery is closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closing {
+    pub integration: IntegrationId,
+    pub delivery: DeliveryId,
+    /// What tells these facts from others; without «#».
+    pub mark: String,
+    /// What MeaSoft said, as JSON.
+    pub facts: String,
+}
+
+/// The newest closing of a delivery.
+struct Newest {
+    mark: String,
+    reopened: bool,
+    /// How many there were.
+    closings: i64,
 }
 
 /// What stands in `why` of a closing whose letter was replayed.
@@ -173,52 +195,86 @@ impl Store {
 }
 
 impl Tx {
-    /// Notes that a delivery was closed with these facts. What was open with older facts ends;
-    /// false when the newest closing had the same and the delivery was closed ever since.
-    pub async fn want_payment(
-        &mut self,
-        integration: IntegrationId,
-        delivery: DeliveryId,
-        facts_mark: &str,
-        facts: &str,
-        now: Timestamp,
-    ) -> Result<bool> {
-        let sql = "SELECT facts_mark, reopened, (SELECT COUNT(*) FROM payment_moves c WHERE c.delivery_id = $1) AS closings \
-                   FROM payment_moves WHERE delivery_id = $1 ORDER BY id DESC LIMIT 1";
-        let newest = self.fetch_one(sql, args![delivery]).await?;
-        let mut mark = facts_mark.to_owned();
-        if let Some(newest) = newest {
-            let known = newest.text("facts_mark")?;
-            let same = known.split('#').next() == Some(facts_mark);
-            if same && !newest.flag("reopened")? {
-                return Ok(false);
-            }
-            // The same facts may come back after others.
-            mark = format!("{facts_mark}#{}", newest.int("closings")?);
-            self.end_open_payment(delivery, "newer facts", now).await?;
+    /// Notes that deliveries were closed, each named once. What was open with older facts ends.
+    /// Answers those of which it is news: not when the newest closing had the same facts and the
+    /// delivery was closed ever since.
+    pub async fn want_payments(&mut self, closings: &[Closing], now: Timestamp) -> Result<Vec<DeliveryId>> {
+        if closings.is_empty() {
+            return Ok(Vec::new());
         }
-        let sql = "INSERT INTO payment_moves (integration_id, delivery_id, facts_mark, facts, state, due_at, created_at, \
-                   updated_at) VALUES ($1, $2, $3, $4, 'wanted', $5, $5, $5) ON CONFLICT DO NOTHING";
-        self.changed(sql, args![integration, delivery, mark, facts, now]).await
+        let all: Vec<DeliveryId> = closings.iter().map(|closing| closing.delivery).collect();
+        let newest = self.newest_closings(&all).await?;
+        let news: Vec<(&Closing, String)> = closings
+            .iter()
+            .filter_map(|closing| match newest.get(&closing.delivery) {
+                None => Some((closing, closing.mark.clone())),
+                Some(known) if known.mark == closing.mark && !known.reopened => None,
+                // The same facts may come back after others.
+                Some(known) => Some((closing, format!("{}#{}", closing.mark, known.closings))),
+            })
+            .collect();
+        let after: Vec<DeliveryId> =
+            news.iter().map(|(closing, _)| closing.delivery).filter(|id| newest.contains_key(id)).collect();
+        self.end_open_payments(&after, "newer facts", now).await?;
+        let columns = ["integration_id", "delivery_id", "facts_mark", "facts"];
+        let set = Set::of(columns, &news, |(closing, mark)| {
+            args![closing.integration, closing.delivery, mark, &closing.facts]
+        });
+        let added = self.fetch_set(set, args![now], |v| {
+            format!(
+                "INSERT INTO payment_moves (integration_id, delivery_id, facts_mark, facts, state, due_at, created_at, \
+                 updated_at) SELECT v.integration_id, v.delivery_id, v.facts_mark, v.facts, 'wanted', $1, $1, $1 \
+                 FROM {v} WHERE 1 = 1 ON CONFLICT DO NOTHING RETURNING delivery_id"
+            )
+        });
+        added.await?.iter().map(|row| row.int("delivery_id").map(DeliveryId)).collect()
     }
 
-    async fn end_open_payment(&mut self, delivery: DeliveryId, why: &str, now: Timestamp) -> Result<()> {
-        if is_mutant(Mutant::OlderFactsGoOn) {
+    /// Of each of some deliveries its newest closing, if there was one.
+    async fn newest_closings(&mut self, deliveries: &[DeliveryId]) -> Result<HashMap<DeliveryId, Newest>> {
+        let sql = format!(
+            "SELECT p.delivery_id, p.facts_mark, p.reopened, newest.closings FROM payment_moves p JOIN (SELECT MAX(id) AS id, \
+             COUNT(*) AS closings FROM {} GROUP BY delivery_id) newest ON newest.id = p.id",
+            self.dialect().found_by("payment_moves", "delivery_id", 1)
+        );
+        let read = |row: &Row| {
+            let mark = row.text("facts_mark")?.split('#').next().unwrap_or_default().to_owned();
+            let newest = Newest { mark, reopened: row.flag("reopened")?, closings: row.int("closings")? };
+            Ok((DeliveryId(row.int("delivery_id")?), newest))
+        };
+        self.read_all(sql, args![deliveries], read).await
+    }
+
+    async fn end_open_payments(&mut self, deliveries: &[DeliveryId], why: &str, now: Timestamp) -> Result<()> {
+        if deliveries.is_empty() || is_mutant(Mutant::OlderFactsGoOn) {
             return Ok(());
         }
-        let sql = "UPDATE payment_moves SET state = 'nothing', why = $2, updated_at = $3 WHERE delivery_id = $1 \
-                   AND state IN ('wanted', 'moving')";
-        self.run(sql, args![delivery, why, now]).await
+        let sql = format!(
+            "UPDATE payment_moves SET state = 'nothing', why = $2, updated_at = $3 WHERE {} \
+             AND state IN ('wanted', 'moving')",
+            self.dialect().among("delivery_id", 1)
+        );
+        self.run(sql, args![deliveries, why, now]).await
     }
 
-    /// Notes that a delivery is not closed any more: what was open ends. Answers whether a
-    /// payment was changed for it, or may have been.
-    pub async fn reopen_payment(&mut self, delivery: DeliveryId, now: Timestamp) -> Result<bool> {
-        self.end_open_payment(delivery, "the delivery is not closed any more", now).await?;
-        self.exec("UPDATE payment_moves SET reopened = 1 WHERE delivery_id = $1", args![delivery]).await?;
-        let sql = "SELECT 1 AS one FROM payment_moves WHERE delivery_id = $1 AND (step > 0 OR tried > 0) LIMIT 1";
-        let row = self.fetch_one(sql, args![delivery]).await?;
-        Ok(row.is_some())
+    /// Notes that deliveries are not closed any more: what was open ends. Answers those for which
+    /// a payment was changed, or may have been.
+    pub async fn reopen_payments(&mut self, deliveries: &[DeliveryId], now: Timestamp) -> Result<HashSet<DeliveryId>> {
+        if deliveries.is_empty() {
+            return Ok(HashSet::new());
+        }
+        self.end_open_payments(deliveries, "the delivery is not closed any more", now).await?;
+        let sql = format!(
+            "UPDATE payment_moves SET reopened = 1 WHERE {} RETURNING delivery_id, step, tried",
+            self.dialect().among("delivery_id", 1)
+        );
+        let mut changed = HashSet::new();
+        for row in self.fetch(sql, args![deliveries]).await? {
+            if row.int("step")? > 0 || row.int("tried")? > 0 {
+                changed.insert(DeliveryId(row.int("delivery_id")?));
+            }
+        }
+        Ok(changed)
     }
 
     /// Forgets a plan that was taken back whole.

@@ -5,10 +5,11 @@ use jiff::Timestamp;
 
 use crate::domain::delivery::CrmWritten;
 use crate::domain::{CrmOrderId, DeliveryId, DeliveryState, IntegrationId};
-use crate::store::Store;
 use crate::store::db::{Result, Row, StoreError, Tx};
 use crate::store::due::TRACKING;
 use crate::store::many::ids;
+use crate::store::sets::Set;
+use crate::store::{Store, moment};
 use crate::{args, closed_set};
 
 closed_set! {
@@ -49,6 +50,20 @@ pub struct NewTracking {
     pub why: Option<&'static str>,
     /// When it was read.
     pub seen_at: Timestamp,
+}
+
+/// A status that was noted before.
+#[derive(Debug, Clone)]
+pub struct Noted {
+    pub delivery: DeliveryId,
+    /// The number it was reported under.
+    pub orderno: String,
+    pub code: String,
+    /// When it was made at MeaSoft.
+    pub made_at: Option<Timestamp>,
+    /// The time RetailCRM is told instead.
+    pub tell_at: Option<Timestamp>,
+    pub state: TrackingState,
 }
 
 /// A status that waits.
@@ -160,32 +175,63 @@ impl Store {
 }
 
 impl Tx {
-    /// Notes a status; false when it is known already. None is ever noted twice.
-    pub async fn add_tracking(&mut self, new: &NewTracking) -> Result<bool> {
-        let seen = new.seen_at.as_millisecond();
-        let sql = "INSERT INTO tracking_outbox (integration_id, delivery_id, orderno, code, made_at, comment, state, why, \
-                   due_at, seen_at, tell_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10) ON CONFLICT DO NOTHING";
-        let args = args![
-            new.integration,
-            new.delivery,
-            &new.orderno,
-            &new.code,
-            new.made_at.map_or(0, Timestamp::as_millisecond),
-            new.comment.as_deref(),
-            new.state.as_str(),
-            new.why,
-            seen,
-            new.tell_at
+    /// Notes statuses; one that is known already stays as it is. None is ever noted twice. Answers
+    /// how many are new.
+    pub async fn add_tracking(&mut self, new: &[NewTracking]) -> Result<u64> {
+        const COLUMNS: [&str; 10] = [
+            "integration_id",
+            "delivery_id",
+            "orderno",
+            "code",
+            "made_at",
+            "comment",
+            "state",
+            "why",
+            "seen_at",
+            "tell_at",
         ];
-        self.changed(sql, args).await
+        let set = Set::of(COLUMNS, new, |new| {
+            args![
+                new.integration,
+                new.delivery,
+                &new.orderno,
+                &new.code,
+                new.made_at.map_or(0, Timestamp::as_millisecond),
+                new.comment.as_deref(),
+                new.state.as_str(),
+                new.why,
+                new.seen_at,
+                new.tell_at
+            ]
+        });
+        let added = self.exec_set(set, vec![], |v| {
+            format!(
+                "INSERT INTO tracking_outbox ({}, due_at) SELECT {}, v.seen_at FROM {v} WHERE 1 = 1 \
+                 ON CONFLICT DO NOTHING",
+                COLUMNS.join(", "),
+                COLUMNS.map(|name| format!("v.{name}")).join(", ")
+            )
+        });
+        added.await
     }
 
-    /// The newest time that RetailCRM was or will be told of a delivery under its present
-    /// number. What is kept back stands in nothing's way.
-    pub async fn newest_tracking(&mut self, delivery: DeliveryId, orderno: &str) -> Result<Option<Timestamp>> {
-        let sql = "SELECT MAX(COALESCE(tell_at, made_at)) AS newest FROM tracking_outbox WHERE delivery_id = $1 \
-                   AND orderno = $2 AND made_at > 0 AND state <> 'kept'";
-        Ok(self.read_one(sql, args![delivery, orderno], |row| row.opt_moment("newest")).await?.flatten())
+    /// The statuses of some deliveries that were noted so far.
+    pub async fn noted_tracking(&mut self, deliveries: &[DeliveryId]) -> Result<Vec<Noted>> {
+        let sql = format!(
+            "SELECT delivery_id, orderno, code, made_at, tell_at, state FROM {}",
+            self.dialect().found_by("tracking_outbox", "delivery_id", 1)
+        );
+        let read = |row: &Row| {
+            Ok(Noted {
+                delivery: DeliveryId(row.int("delivery_id")?),
+                orderno: row.text("orderno")?,
+                code: row.text("code")?,
+                made_at: Some(row.int("made_at")?).filter(|at| *at != 0).map(moment),
+                tell_at: row.opt_moment("tell_at")?,
+                state: row.word("state", TrackingState::parse)?,
+            })
+        };
+        self.read_all(sql, args![deliveries], read).await
     }
 
     /// RetailCRM knows the delivery now: the statuses kept back for that are due.

@@ -10,7 +10,7 @@ use crate::store::error::{Result, StoreError};
 use crate::store::row::{Row, postgres_rows, sqlite_rows};
 use crate::store::steps::{Step, about_to};
 use crate::store::trouble::{Trouble, headline, within};
-use crate::store::value::{Value, bind_all};
+use crate::store::value::{Value, bind_postgres, bind_sqlite};
 use crate::waiting;
 
 /// A write transaction. A statement that fails ends it, as PostgreSQL has it: nothing of it
@@ -56,8 +56,10 @@ impl Tx {
         let query = AssertSqlSafe(sql.clone());
         self.attempt(&sql, async |open| {
             Ok(match open {
-                Open::Sqlite(tx) => bind_all!(sqlx::query(query), args).execute(&mut **tx).await?.rows_affected(),
-                Open::Postgres(tx) => bind_all!(sqlx::query(query), args).execute(&mut **tx).await?.rows_affected(),
+                Open::Sqlite(tx) => bind_sqlite!(sqlx::query(query), args).execute(&mut **tx).await?.rows_affected(),
+                Open::Postgres(tx) => {
+                    bind_postgres!(sqlx::query(query), args).execute(&mut **tx).await?.rows_affected()
+                }
             })
         })
         .await
@@ -68,8 +70,10 @@ impl Tx {
         let query = AssertSqlSafe(sql.clone());
         self.attempt(&sql, async |open| {
             Ok(match open {
-                Open::Sqlite(tx) => sqlite_rows(bind_all!(sqlx::query(query), args).fetch_all(&mut **tx).await?),
-                Open::Postgres(tx) => postgres_rows(bind_all!(sqlx::query(query), args).fetch_all(&mut **tx).await?),
+                Open::Sqlite(tx) => sqlite_rows(bind_sqlite!(sqlx::query(query), args).fetch_all(&mut **tx).await?),
+                Open::Postgres(tx) => {
+                    postgres_rows(bind_postgres!(sqlx::query(query), args).fetch_all(&mut **tx).await?)
+                }
             })
         })
         .await

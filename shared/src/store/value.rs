@@ -10,6 +10,16 @@ pub enum Value {
     Int(Option<i64>),
     Text(Option<String>),
     Bytes(Option<Vec<u8>>),
+    /// A list: an array for PostgreSQL, a JSON text for SQLite.
+    Ints(Vec<Option<i64>>),
+    Texts(Vec<Option<String>>),
+}
+
+impl Value {
+    /// A list of texts.
+    pub(crate) fn texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::Texts(texts.into_iter().map(|text| Some(text.to_owned())).collect())
+    }
 }
 
 macro_rules! into_value {
@@ -37,6 +47,9 @@ into_value! {
     CrmOrderId => |v| Self::Int(Some(v.0)),
     DeliveryId => |v| Self::Int(Some(v.0)),
     Option<DeliveryId> => |v| Self::Int(v.map(|id| id.0)),
+    &[DeliveryId] => |v| Self::Ints(v.iter().map(|id| Some(id.0)).collect()),
+    &[IntegrationId] => |v| Self::Ints(v.iter().map(|id| Some(id.0)).collect()),
+    Vec<i64> => |v| Self::Ints(v.into_iter().map(Some).collect()),
     Kopecks => |v| Self::Int(Some(v.0)),
     Option<Kopecks> => |v| Self::Int(v.map(|k| k.0)),
     Option<CrmOrderId> => |v| Self::Int(v.map(|id| id.0)),
@@ -54,7 +67,28 @@ pub(super) fn without_nul(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 
-macro_rules! bind_all {
+/// A list as SQLite is given it.
+pub(super) fn list<T: serde::Serialize>(values: &[T]) -> String {
+    serde_json::to_string(values).expect("numbers and texts serialise")
+}
+
+macro_rules! bind_postgres {
+    ($query:expr, $args:expr) => {{
+        let mut query = $query;
+        for value in $args {
+            let clean = |text: Option<String>| text.map($crate::store::value::without_nul);
+            query = match value {
+                Value::Int(v) => query.bind(v),
+                Value::Text(v) => query.bind(clean(v)),
+                Value::Bytes(v) => query.bind(v),
+                Value::Ints(v) => query.bind(v),
+                Value::Texts(v) => query.bind(v.into_iter().map(clean).collect::<Vec<_>>()),
+            };
+        }
+        query
+    }};
+}
+macro_rules! bind_sqlite {
     ($query:expr, $args:expr) => {{
         let mut query = $query;
         for value in $args {
@@ -62,9 +96,11 @@ macro_rules! bind_all {
                 Value::Int(v) => query.bind(v),
                 Value::Text(v) => query.bind(v.map($crate::store::value::without_nul)),
                 Value::Bytes(v) => query.bind(v),
+                Value::Ints(v) => query.bind($crate::store::value::list(&v)),
+                Value::Texts(v) => query.bind($crate::store::value::list(&v)),
             };
         }
         query
     }};
 }
-pub(super) use bind_all;
+pub(super) use {bind_postgres, bind_sqlite};

@@ -7,6 +7,7 @@ use shared::message::Lane;
 use shared::store::Store;
 use shared::store::deliveries::DeliveryKey;
 use shared::store::intents::{OrderRequest, RequestKind};
+use shared::store::payment_moves::Closing;
 use shared::store::status_stream::{NewRow, RowState};
 use shared::store::tracking_outbox::{NewTracking, TrackingState};
 
@@ -88,8 +89,9 @@ async fn a_clock_that_was_ahead_delays_no_status_and_no_payment(bench: &Bench) {
         seen_at: bench.after(DAY),
     };
     let mut tx = ahead.db.begin().await.expect("begins");
-    assert!(tx.add_tracking(&tracking).await.expect("noted"));
-    assert!(tx.want_payment(id, d.id, "a", "{}", bench.after(DAY)).await.expect("noted"));
+    assert_eq!(tx.add_tracking(&[tracking]).await.expect("noted"), 1);
+    let closing = Closing { integration: id, delivery: d.id, mark: "a".to_owned(), facts: "{}".to_owned() };
+    assert_eq!(tx.want_payments(&[closing], bench.after(DAY)).await.expect("noted"), [d.id]);
     tx.commit().await.expect("committed");
 
     let dues = async || {
@@ -109,7 +111,8 @@ async fn a_clock_that_was_ahead_delays_no_status_and_no_payment(bench: &Bench) {
     assert_eq!((told.len(), moves.len()), (1, 1));
 
     // An honest pause of an hour stays.
-    store.postpone_rows(CABINET, &[d.id], bench.after(3600)).await.expect("put off");
+    let waits = bench.commit(async |tx| tx.pending_rows(CABINET, &[d.id]).await).await;
+    bench.commit(async |tx| tx.postpone_rows(&[(waits[0].id, bench.after(3600))]).await).await;
     store.postpone_tracking(&[told[0].id], bench.after(3600)).await.expect("put off");
     store.postpone_payment(moves[0].id, bench.after(3600), "").await.expect("put off");
     assert_eq!(dues().await, [Some(bench.after(3600)); 3]);
@@ -145,8 +148,8 @@ async fn a_clock_that_was_ahead_has_nothing_wait_for_what_was_sent_tomorrow(benc
     assert_eq!(late_until, Some(bench.now() + CALL_LIMIT), "a write of now may be late by one call");
     (d.sent_at, d.status_seen_at) = (Some(bench.after(DAY)), Some(bench.after(2)));
     assert!(bench.save(&d, true).await);
-    let leased = bench.store.lease_deliveries(&[d.id], "w", bench.after(90)).await.expect("leased");
-    assert_eq!((leased[0].sent_at, leased[0].status_seen_at), (Some(bench.now()), Some(bench.after(2))));
+    let locked = bench.commit(async |tx| tx.lock_free_deliveries(&[d.id], bench.now()).await).await;
+    assert_eq!((locked[0].sent_at, locked[0].status_seen_at), (Some(bench.now()), Some(bench.after(2))));
     let fresh = ahead_by(bench, DAY);
     let number = OrderNumber::parse("2").expect("a number");
     let key = DeliveryKey { integration: id, crm_order: CrmOrderId(2), number: &number, prefix: "" };

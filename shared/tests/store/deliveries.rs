@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use shared::domain::delivery::{CrmWritten, Fingerprint};
-use shared::domain::{CrmOrderId, DeliveryId, DeliveryState, IntegrationId, Kopecks, OrderNo, OrderNumber};
+use shared::domain::{CrmOrderId, Delivery, DeliveryId, DeliveryState, IntegrationId, Kopecks, OrderNo, OrderNumber};
+use shared::store::StoreError;
 use shared::store::deliveries::{DeliveryKey, Leased};
 use shared::store::intents::{Leave, RequestKind};
 
@@ -115,9 +116,8 @@ async fn a_number_that_is_taken_gives_way_to_the_orders_id(bench: &Bench) {
     assert_eq!(bench.lease(id, 2, "12", "S-", "w").await.expect("leased").orderno.as_str(), "S-R2", "for good");
 }
 
-async fn every_field_of_a_delivery_is_kept(bench: &Bench) {
-    let id = bench.integration("").await.id;
-    let mut d = bench.lease(id, 4817, "1234A", "", "w").await.expect("leased");
+/// Fills every field that is written back.
+fn fill(bench: &Bench, d: &mut Delivery) {
     d.number = "№ 5 «б»".to_owned();
     d.site = "main-shop".to_owned();
     d.delivery_type = "incity".to_owned();
@@ -153,12 +153,51 @@ async fn every_field_of_a_delivery_is_kept(bench: &Bench) {
     };
     d.reject_reason = Some("bad_phone".to_owned());
     d.requests = 9;
+}
+
+async fn every_field_of_a_delivery_is_kept(bench: &Bench) {
+    let id = bench.integration("").await.id;
+    let mut d = bench.lease(id, 4817, "1234A", "", "w").await.expect("leased");
+    fill(bench, &mut d);
     assert!(bench.save(&d, false).await);
     assert_eq!(bench.store.delivery(d.id).await.expect("read"), Some(d.clone()));
     for state in DeliveryState::ALL {
         d.state = state;
         assert!(bench.save(&d, false).await);
         assert_eq!(bench.store.delivery(d.id).await.expect("read").expect("there").state, state);
+    }
+}
+
+async fn deliveries_locked_and_written_together_are_as_if_each_was_held(bench: &Bench) {
+    let id = bench.integration("").await.id;
+    let late = bench.lease(id, 4817, "1234A", "", "late").await.expect("leased");
+    let plain = bench.lease(id, 4818, "1235A", "", "late").await.expect("leased");
+    bench.pass(91);
+    let held = bench.lease(id, 4819, "1236A", "", "w").await.expect("leased");
+    let mut tx = bench.store.db.begin().await.expect("begins");
+    let free = tx.lock_free_deliveries(&[held.id, plain.id, late.id], bench.now()).await.expect("locked");
+    assert_eq!(free.iter().map(|d| d.id).collect::<Vec<_>>(), [late.id, plain.id], "not what another holds");
+    let mut written = free.clone();
+    fill(bench, &mut written[0]);
+    written[1].status = Some("a \"b\"\n\u{2028}\\\0'; --".to_owned());
+    tx.save_locked_deliveries(&written, bench.now()).await.expect("saved");
+    tx.commit().await.expect("committed");
+    written[1].status = written[1].status.as_ref().map(|text| text.replace('\0', "\u{fffd}"));
+    for was in &written {
+        let kept = bench.store.delivery(was.id).await.expect("read").expect("there");
+        assert_eq!(kept.prior_fence, was.fence);
+        assert_ne!(kept.fence, was.fence);
+        assert_eq!(&Delivery { fence: was.fence, prior_fence: was.prior_fence, ..kept }, was);
+    }
+    assert!(!bench.save(&late, true).await, "who held it before is late");
+    // What is not as it was read is not written, nor is what goes with it.
+    let mut tx = bench.store.db.begin().await.expect("begins");
+    let saved = tx.save_locked_deliveries(&[held, late], bench.now()).await;
+    assert!(matches!(saved, Err(StoreError::ChangedMeanwhile)), "{saved:?}");
+    drop(tx);
+    bench.commit(async |tx| tx.save_locked_deliveries(&[], bench.now()).await).await;
+    for was in &written {
+        assert!(bench.store.lease_known_delivery(was.id, "w", bench.after(90)).await.expect("asked").is_some());
     }
 }
 
@@ -198,5 +237,6 @@ contract![
     a_delivery_lease_lives_as_long_as_it_is_renewed,
     a_number_that_is_taken_gives_way_to_the_orders_id,
     every_field_of_a_delivery_is_kept,
+    deliveries_locked_and_written_together_are_as_if_each_was_held,
     a_delivery_is_found_by_any_of_its_numbers,
 ];

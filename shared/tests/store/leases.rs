@@ -184,6 +184,30 @@ async fn a_named_lease_has_one_holder_and_a_fence(bench: &Bench) {
     assert!(take("w3").await.is_some());
 }
 
+async fn a_turn_is_one_transactions_at_a_time(bench: &Bench) {
+    for _ in 0..2 {
+        bench.store.make_turn("apply|8").await.expect("made");
+    }
+    let mut first = bench.store.db.begin().await.expect("begins");
+    assert!(first.is_my_turn("apply|8").await.expect("asked"));
+    let store = bench.neighbour().await;
+    let second = tokio::spawn(async move {
+        let mut second = store.db.begin().await.expect("begins");
+        second.is_my_turn("apply|8").await.expect("asked")
+    });
+    match bench.store.db.dialect() {
+        // There one writes at a time whatever it is about.
+        Dialect::Sqlite => drop(first),
+        Dialect::Postgres => {
+            assert!(!second.await.expect("ran"), "it does not wait for the first");
+            drop(first);
+            bench.commit(async |tx| tx.is_my_turn("apply|8").await.map(|mine| assert!(mine))).await;
+            return;
+        }
+    }
+    assert!(second.await.expect("ran"));
+}
+
 async fn set_cursor(bench: &Bench, value: &str) {
     bench.commit(async |tx| tx.set_cursor("history", value, bench.now()).await).await;
 }
@@ -209,5 +233,6 @@ contract![
     every_write_names_its_own_order,
     what_a_dead_holder_held_is_free_and_looked_at_first,
     a_named_lease_has_one_holder_and_a_fence,
+    a_turn_is_one_transactions_at_a_time,
     cursors_and_reference_lists_are_kept,
 ];

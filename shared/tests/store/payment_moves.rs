@@ -2,21 +2,21 @@
 
 use shared::args;
 use shared::domain::Delivery;
-use shared::store::payment_moves::{MoveState, PaymentMove};
+use shared::store::payment_moves::{Closing, MoveState, PaymentMove};
 
 use crate::bench::Bench;
 
 /// A closing with these facts; answers whether it is news.
 async fn closed(bench: &Bench, d: &Delivery, mark: &str) -> bool {
-    let mut tx = bench.store.db.begin().await.expect("begins");
     let facts = format!("{{\"says\":\"{mark}\"}}");
-    let news = tx.want_payment(d.integration, d.id, mark, &facts, bench.now()).await.expect("noted");
-    tx.commit().await.expect("commits");
-    news
+    let closing = Closing { integration: d.integration, delivery: d.id, mark: mark.to_owned(), facts };
+    let news = bench.commit(async |tx| tx.want_payments(&[closing], bench.now()).await).await;
+    assert!(news.is_empty() || news == [d.id]);
+    !news.is_empty()
 }
 
 async fn reopened(bench: &Bench, d: &Delivery) -> bool {
-    bench.commit(async |tx| tx.reopen_payment(d.id, bench.now()).await).await
+    bench.commit(async |tx| tx.reopen_payments(&[d.id], bench.now()).await).await.contains(&d.id)
 }
 
 async fn ended(bench: &Bench, id: i64, state: MoveState) -> bool {
@@ -96,8 +96,45 @@ async fn two_moves_that_an_earlier_release_left_open_become_one(bench: &Bench) {
     assert_eq!(bench.store.count_payments(MoveState::Wanted).await.expect("counted"), 1);
 }
 
+async fn closings_noted_together_are_as_if_one_by_one(bench: &Bench) {
+    let id = bench.integration("").await.id;
+    let mut all = Vec::new();
+    for order in 1..=4 {
+        all.push(bench.lease(id, order, &format!("{order}"), "", "w").await.expect("leased"));
+    }
+    let [fresh, same, newer, anew] = &all[..] else { panic!("four") };
+    for d in [same, newer, anew] {
+        assert!(closed(bench, d, "a").await);
+    }
+    assert!(bench.commit(async |tx| tx.reopen_payments(&[anew.id], bench.now()).await).await.is_empty());
+    let closing = |(d, mark): (&Delivery, &str)| Closing {
+        integration: id,
+        delivery: d.id,
+        mark: mark.to_owned(),
+        facts: format!("{{\"says\":\"{mark}\"}}"),
+    };
+    let closings = [(fresh, "a"), (same, "a"), (newer, "b"), (anew, "a")].map(closing);
+    let mut news = bench.commit(async |tx| tx.want_payments(&closings, bench.now()).await).await;
+    news.sort();
+    assert_eq!(news, [fresh.id, newer.id, anew.id], "what was known is no news");
+    let open = due(bench, fresh).await;
+    assert_eq!(open.len(), 4, "one of each");
+    assert!(open.iter().all(|row| row.facts.contains(if row.delivery == newer.id { "b" } else { "a" })));
+    assert!(bench.commit(async |tx| tx.want_payments(&[], bench.now()).await).await.is_empty());
+    // Of those that are open again, one was begun.
+    let begun = open.iter().find(|row| row.delivery == newer.id).expect("open");
+    assert!(bench.store.begin_payment(begun.id, "{}").await.expect("noted"));
+    assert!(bench.store.payment_step_begun(begun.id, 1).await.expect("noted"));
+    let reopened = [fresh.id, newer.id];
+    let changed = bench.commit(async |tx| tx.reopen_payments(&reopened, bench.now()).await).await;
+    assert_eq!(changed.into_iter().collect::<Vec<_>>(), [newer.id]);
+    let left: Vec<_> = due(bench, fresh).await.into_iter().map(|row| row.delivery).collect();
+    assert_eq!(left, [same.id, anew.id]);
+}
+
 contract![
     of_a_deliverys_payments_one_is_open_with_the_newest_facts,
     a_payment_step_is_taken_on_the_newest_facts_only,
     two_moves_that_an_earlier_release_left_open_become_one,
+    closings_noted_together_are_as_if_one_by_one,
 ];

@@ -1,6 +1,7 @@
 //! What the status stream brought.
 
-use shared::store::status_stream::RowState;
+use shared::domain::{Delivery, DeliveryId};
+use shared::store::status_stream::{NewRow, RowEnd, RowState};
 
 use crate::bench::{Bench, CABINET, status_row};
 
@@ -54,4 +55,56 @@ async fn who_lost_the_stream_stores_and_unpacks_nothing(bench: &Bench) {
     assert_eq!(store.next_segment(CABINET, stream).await.expect("read"), None, "and the late one stored nothing");
 }
 
-contract![segments_wait_in_their_order_and_are_unpacked_once, who_lost_the_stream_stores_and_unpacks_nothing,];
+/// Stores a waiting row of each delivery.
+async fn waiting(bench: &Bench, of: &[(&Delivery, &str)]) {
+    let lease = bench.lease_of_stream("w").await;
+    let batch = bench.store.begin_batch(&lease, CABINET, 417, bench.now()).await.expect("begun").expect("held");
+    let row = |(d, mark): &(&Delivery, &str)| NewRow {
+        delivery: Some((d.id, d.integration)),
+        state: RowState::Pending,
+        facts: Some("{}".to_owned()),
+        ..status_row(mark)
+    };
+    let rows: Vec<NewRow> = of.iter().map(row).collect();
+    bench.store.store_status_rows(&lease, CABINET, batch, 0, &rows).await.expect("stored").expect("held");
+    bench.store.release_lease(&lease).await.expect("released");
+}
+
+async fn rows_are_settled_and_put_off_together_and_found_by_their_delivery(bench: &Bench) {
+    let store = &bench.store;
+    let id = bench.integration("").await.id;
+    let mut orders = Vec::new();
+    for order in 1..=3 {
+        orders.push(bench.lease(id, order, &format!("{order}"), "", "w").await.expect("leased"));
+    }
+    let [a, b, c] = &orders[..] else { panic!("three") };
+    waiting(bench, &[(a, "a1"), (b, "b1"), (a, "a2"), (c, "c1")]).await;
+    assert_eq!(store.deliveries_with_rows(CABINET, 9).await.expect("asked").len(), 3, "each once");
+    assert_eq!(store.deliveries_with_rows(CABINET, 1).await.expect("asked").len(), 1);
+    assert!(store.deliveries_with_rows("another", 9).await.expect("asked").is_empty());
+
+    let read = async |of: &[DeliveryId]| bench.commit(async |tx| tx.pending_rows(CABINET, of).await).await;
+    let rows = read(&[c.id, a.id]).await;
+    assert_eq!(rows.iter().map(|row| row.delivery).collect::<Vec<_>>(), [a.id, a.id, c.id], "as they were read");
+    assert!(bench.commit(async |tx| tx.pending_rows("another", &[a.id]).await).await.is_empty());
+    let end = |row: i64, state, why| RowEnd { row, state, why };
+    let ends = [end(rows[0].id, RowState::Applied, None), end(rows[2].id, RowState::Parked, Some("why"))];
+    bench.commit(async |tx| tx.settle_status_rows(&ends, bench.now()).await).await;
+    for (state, count) in [(RowState::Pending, 2), (RowState::Applied, 1), (RowState::Parked, 1)] {
+        assert_eq!(store.count_status_rows(state).await.expect("counted"), count, "{state:?}");
+    }
+    // What is put off is read all the same where it is another row's turn.
+    let until = [(rows[1].id, bench.after(8))];
+    bench.commit(async |tx| tx.postpone_rows(&until).await).await;
+    assert_eq!(store.deliveries_with_rows(CABINET, 9).await.expect("asked"), [b.id]);
+    let rest = read(&[a.id, b.id, c.id]).await;
+    assert_eq!(rest.iter().map(|row| (row.delivery, row.attempt)).collect::<Vec<_>>(), [(b.id, 0), (a.id, 1)]);
+    bench.pass(8);
+    assert_eq!(store.deliveries_with_rows(CABINET, 9).await.expect("asked"), [b.id, a.id], "who waits longest");
+}
+
+contract![
+    segments_wait_in_their_order_and_are_unpacked_once,
+    who_lost_the_stream_stores_and_unpacks_nothing,
+    rows_are_settled_and_put_off_together_and_found_by_their_delivery,
+];

@@ -63,7 +63,7 @@ async fn a_status_that_lay_for_days_is_taken_over_like_a_new_one() {
     let order = world.place("A-1").await;
     let id = world.delivery(order).await.id;
     world.courier.set_status("A-1", "ACCEPTED", soon(&world, 1));
-    let held = world.store().lease_deliveries(&[id], "another", world.tools.lease_until()).await.expect("leased");
+    let held = world.store().lease_known_delivery(id, "another", world.tools.lease_until()).await.expect("leased");
     sync(&world).await;
     let age = async |attempt: &str| {
         let sql = format!("UPDATE status_rows SET created_at = created_at - 90000000, due_at = 0, attempt = {attempt}");
@@ -73,13 +73,13 @@ async fn a_status_that_lay_for_days_is_taken_over_like_a_new_one() {
     };
     assert_eq!(age("attempt").await, 1, "it lay for 25 hours and was tried twice");
     let mut tx = world.store().db.begin().await.expect("begins");
-    assert!(tx.save_delivery(&held[0], true, world.tools.clock.now()).await.expect("let go"));
+    assert!(tx.save_delivery(&held.expect("free"), true, world.tools.clock.now()).await.expect("let go"));
     tx.commit().await.expect("committed");
     assert_eq!(age("attempt").await, 0);
     assert_eq!(world.delivery(order).await.status.as_deref(), Some("ACCEPTED"));
     // One that was tried for a day is not tried for ever.
     world.courier.set_status("A-1", "DELIVERY", soon(&world, 2));
-    world.store().lease_deliveries(&[id], "another", world.tools.lease_until()).await.expect("leased");
+    world.store().lease_known_delivery(id, "another", world.tools.lease_until()).await.expect("leased");
     sync(&world).await;
     assert_eq!(age("20000").await, 0);
     assert_eq!(world.store().count_status_rows(RowState::Parked).await.expect("counted"), 1);

@@ -362,7 +362,7 @@ cases! {
                 seen_at: store.clock.now(),
             };
             let mut tx = store.db.begin().await.expect("begins");
-            assert!(tx.add_tracking(&status).await.expect("kept"));
+            assert_eq!(tx.add_tracking(&[status]).await.expect("kept"), 1);
             tx.commit().await.expect("commits");
         };
     "there are open dead letters": Warning Integration "1 open dead letter" => "bridge dead list --integration 1",

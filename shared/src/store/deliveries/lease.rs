@@ -80,28 +80,6 @@ impl Store {
         rows.first().map(read).transpose()
     }
 
-    /// Takes the leases of several known deliveries; those that others hold are left out.
-    pub async fn lease_deliveries(
-        &self,
-        deliveries: &[DeliveryId],
-        owner: &str,
-        lease_until: Timestamp,
-    ) -> Result<Vec<Delivery>> {
-        let list = ids(deliveries);
-        if list.is_empty() {
-            return Ok(Vec::new());
-        }
-        let now = self.clock.now();
-        let sql = format!(
-            "UPDATE deliveries SET lease_owner = $1, lease_until = $2, {} WHERE {} RETURNING {COLUMNS}",
-            drawn("deliveries", 4),
-            self.db.dialect().in_order("deliveries", &format!("id IN ({list}) AND {}", free(3)))
-        );
-        self.db
-            .write_all(sql, args![owner, lease_until, now, random_number()], |row| Ok(not_ahead(read(row)?, now)))
-            .await
-    }
-
     /// Keeps the leases of deliveries alive.
     pub async fn renew_deliveries(&self, owner: &str, deliveries: &[i64], lease_until: Timestamp) -> Result<u64> {
         let list = ids(deliveries);
@@ -157,6 +135,19 @@ impl Store {
 }
 
 impl Tx {
+    /// Locks those of several known deliveries that nobody holds, until the transaction ends.
+    /// Whoever writes one at this moment is waited for.
+    pub async fn lock_free_deliveries(&mut self, deliveries: &[DeliveryId], now: Timestamp) -> Result<Vec<Delivery>> {
+        let dialect = self.dialect();
+        let sql = format!(
+            "SELECT {COLUMNS} FROM deliveries WHERE {} AND {} ORDER BY id {}",
+            dialect.among("id", 1),
+            free(2),
+            dialect.for_update()
+        );
+        self.read_all(sql, args![deliveries, now], |row| Ok(not_ahead(read(row)?, now))).await
+    }
+
     /// Takes the lease of a delivery, creating its row when there is none: under the first
     /// number that no order has or had.
     pub async fn lease_delivery(

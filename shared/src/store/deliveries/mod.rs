@@ -1,13 +1,14 @@
-//! The ledger's rows: read, written back by their holder, and forgotten.
+//! The ledger's rows: read and forgotten; `lease` and `save` are what their holder does.
 
 mod lease;
+mod save;
 
 use jiff::Timestamp;
 
 use crate::args;
 use crate::domain::{CrmOrderId, Delivery, DeliveryId, DeliveryState, IntegrationId, Kopecks, OrderNo};
 use crate::mutant::{Mutant, is_mutant};
-use crate::store::db::{Result, Row, StoreError, Tx, Value};
+use crate::store::db::{Result, Row, StoreError, Value};
 use crate::store::many::{self, ids};
 use crate::store::past_deliveries::PastDelivery;
 use crate::store::{LONGEST_LEASE_MS, Store};
@@ -170,62 +171,6 @@ impl Store {
         tx.commit().await?;
         Ok(rows.len() as u64)
     }
-}
-
-impl Tx {
-    /// Writes a held delivery back, all but its saved request (see [`Store::put_saved_request`]); with
-    /// `release` it also lets go. Answers false when the lease was lost: then nothing was
-    /// written.
-    pub async fn save_delivery(&mut self, d: &Delivery, release: bool, now: Timestamp) -> Result<bool> {
-        let now = now.as_millisecond();
-        let finished = d.state.is_ended() || d.state == DeliveryState::Cancelled;
-        let held = if is_mutant(Mutant::FenceUnchecked) { "(fence > 0 OR fence = $2)" } else { "fence = $2" };
-        let both = if is_mutant(Mutant::FencesCounted) { "OR" } else { "AND" };
-        let sql = format!(
-            "UPDATE deliveries SET number = $3, site = $4, delivery_type = $5, orderno = $6, ordercode = $7, \
-             generation = $8, state = $9, status = $10, status_at = $11, cancelled_by_us = $12, sent_hash = $13, \
-             sending_hash = $14, sending = $15, sent_at = $16, price = $17, item_codes = $18, crm_written = $19, \
-             reject_reason = $20, requests = $21, updated_at = $22, status_seen_at = $25, \
-             finished_at = CASE WHEN $23 = 1 THEN COALESCE(finished_at, $22) ELSE NULL END, \
-             lease_until = CASE WHEN $24 = 1 THEN 0 ELSE lease_until END, \
-             lease_owner = CASE WHEN $24 = 1 THEN NULL ELSE lease_owner END \
-             WHERE id = $1 AND {held} AND (integration_id = $26 {both} crm_order_id = $27)"
-        );
-        let args = args![
-            d.id,
-            d.fence,
-            &d.number,
-            &d.site,
-            &d.delivery_type,
-            d.orderno.as_str(),
-            d.ordercode.as_deref(),
-            d.generation,
-            d.state.as_str(),
-            d.status.as_deref(),
-            d.status_at,
-            d.cancelled_by_us,
-            d.sent_hash.as_deref(),
-            d.sending_hash.as_deref(),
-            d.sending.as_ref().map(json),
-            d.sent_at,
-            d.price,
-            json(&d.item_codes),
-            json(&d.crm_written),
-            d.reject_reason.as_deref(),
-            d.requests,
-            now,
-            finished,
-            release,
-            d.status_seen_at,
-            d.integration,
-            d.crm_order
-        ];
-        self.changed(sql, args).await
-    }
-}
-
-fn json<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("plain data serialises")
 }
 
 fn read(row: &Row) -> Result<Delivery> {

@@ -6,18 +6,25 @@ use crate::args;
 use crate::domain::Delivery;
 use crate::store::db::{Result, Tx};
 use crate::store::intents::Intent;
+use crate::store::sets::Set;
 
 impl Tx {
-    /// MeaSoft reports on an order that by the ledger was never placed: whoever takes the
-    /// order next looks at MeaSoft first. Nothing is wanted by this alone.
-    pub async fn suspect_delivery(&mut self, d: &Delivery, now: Timestamp) -> Result<()> {
-        let sql = "INSERT INTO order_intents (integration_id, crm_order_id, number, requested, verify, due_at, wanted_at, \
-                   created_at, updated_at) VALUES ($1, $2, $3, 1, 1, $4, $4, $4, $4) \
-                   ON CONFLICT (integration_id, crm_order_id) DO UPDATE SET \
-                   wanted_at = CASE WHEN order_intents.requested = order_intents.served THEN $4 ELSE order_intents.wanted_at END, \
-                   requested = order_intents.requested + 1, verify = 1, due_at = $4, attempt = 0, rereads = 0, spent_ms = 0, \
-                   updated_at = $4";
-        self.run(sql, args![d.integration, d.crm_order, &d.number, now]).await
+    /// MeaSoft reports on orders that by the ledger were never placed: whoever takes one next
+    /// looks at MeaSoft first. Nothing is wanted by this alone. Each delivery is named once.
+    pub async fn suspect_deliveries(&mut self, deliveries: &[Delivery], now: Timestamp) -> Result<()> {
+        let columns = ["integration_id", "crm_order_id", "number"];
+        let set = Set::of(columns, deliveries, |d| args![d.integration, d.crm_order, &d.number]);
+        let suspected = self.exec_set(set, args![now], |v| {
+            format!(
+                "INSERT INTO order_intents (integration_id, crm_order_id, number, requested, verify, due_at, wanted_at, \
+                 created_at, updated_at) SELECT v.integration_id, v.crm_order_id, v.number, 1, 1, $1, $1, $1, $1 \
+                 FROM {v} WHERE 1 = 1 ON CONFLICT (integration_id, crm_order_id) DO UPDATE SET \
+                 wanted_at = CASE WHEN order_intents.requested = order_intents.served THEN $1 ELSE order_intents.wanted_at END, \
+                 requested = order_intents.requested + 1, verify = 1, due_at = $1, attempt = 0, rereads = 0, spent_ms = 0, \
+                 updated_at = $1"
+            )
+        });
+        suspected.await.map(|_| ())
     }
 
     /// An intent that was served is looked at once more: RetailCRM is owed a word about it.

@@ -6,10 +6,12 @@
 mod batches;
 mod rows;
 mod segments;
+mod taking;
 
 pub use batches::{Batch, BatchState};
-pub use rows::{NewRow, Owner, PendingRow, RowState, Stored};
+pub use rows::{NewRow, Owner, RowState, Stored};
 pub use segments::Segment;
+pub use taking::{PendingRow, RowEnd};
 
 /// The stream number that rows found here are kept under; real ones begin at 100.
 pub const NO_STREAM: u32 = 0;

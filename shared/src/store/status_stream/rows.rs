@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 
 use crate::domain::{DeliveryId, IntegrationId};
+use crate::store::Store;
 use crate::store::db::{Result, Row, Tx, Value};
 use crate::store::due::STATUS_ROWS;
 use crate::store::leases::Lease;
-use crate::store::many::{ids, places};
+use crate::store::sets::Set;
 use crate::store::status_stream::NO_STREAM;
-use crate::store::{Store, moment};
 use crate::{args, closed_set};
 
 closed_set! {
@@ -49,19 +49,6 @@ pub struct Stored {
     pub repeated: u64,
 }
 
-/// A row that waits to be taken over.
-#[derive(Debug, Clone)]
-pub struct PendingRow {
-    pub id: i64,
-    pub delivery: DeliveryId,
-    pub facts: String,
-    pub attempt: u32,
-    /// When its answer was asked for: it shows what was true then or later.
-    pub asked_at: Timestamp,
-    /// When it was read first.
-    pub created_at: Timestamp,
-}
-
 /// Whose order a number is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
@@ -70,9 +57,6 @@ pub struct Owner {
     pub orderno: String,
     pub ordercode: Option<String>,
 }
-
-/// Rows of one statement: parameters stay far below what either database takes.
-const PER_STATEMENT: usize = 64;
 
 impl Store {
     /// Statuses of an integration since a moment that the stream has not brought, and a look at
@@ -108,13 +92,13 @@ impl Store {
         if integrations.is_empty() {
             return Ok(owners);
         }
-        let among = ids(integrations);
+        let dialect = self.db.dialect();
+        let sql = format!(
+            "SELECT id, integration_id, orderno, ordercode FROM deliveries WHERE {} AND {}",
+            dialect.among("orderno", 1),
+            dialect.among("integration_id", 2)
+        );
         for chunk in ordernos.chunks(1000) {
-            let sql = format!(
-                "SELECT id, integration_id, orderno, ordercode FROM deliveries WHERE orderno IN ({}) \
-                 AND integration_id IN ({among})",
-                places(1, chunk.len())
-            );
             let read = |row: &Row| {
                 Ok(Owner {
                     delivery: DeliveryId(row.int("id")?),
@@ -123,8 +107,8 @@ impl Store {
                     ordercode: row.opt_text("ordercode")?,
                 })
             };
-            let found: Vec<Owner> =
-                self.db.read_all(sql, chunk.iter().map(|n| Value::from(*n)).collect(), read).await?;
+            let args = vec![Value::texts(chunk.iter().copied()), Value::from(integrations)];
+            let found: Vec<Owner> = self.db.read_all(&*sql, args, read).await?;
             owners.extend(found);
         }
         Ok(owners)
@@ -138,62 +122,14 @@ impl Store {
     ) -> Result<HashSet<String>> {
         let marks: Vec<&str> = marks.collect();
         let mut known = HashSet::new();
+        let among = self.db.dialect().among("mark", 2);
+        let sql = format!("SELECT mark FROM status_rows WHERE account = $1 AND {among}");
         for chunk in marks.chunks(1000) {
-            let args = args![account].into_iter().chain(chunk.iter().map(|mark| Value::from(*mark))).collect();
-            let marks = places(2, chunk.len());
-            let sql = format!("SELECT mark FROM status_rows WHERE account = $1 AND mark IN ({marks})");
-            for row in self.db.fetch(sql, args).await? {
-                known.insert(row.text("mark")?);
-            }
+            let args = vec![Value::from(account), Value::texts(chunk.iter().copied())];
+            let some: Vec<String> = self.db.read_all(&*sql, args, |row| row.text("mark")).await?;
+            known.extend(some);
         }
         Ok(known)
-    }
-
-    /// Deliveries of an account with rows that are due, at most `limit`, in the order of
-    /// their arrival.
-    pub async fn deliveries_with_rows(&self, account: &str, limit: u32) -> Result<Vec<DeliveryId>> {
-        let sql = format!(
-            "SELECT delivery_id, MIN(seq) AS seq FROM status_rows WHERE account = $1 AND state = 'pending' \
-             AND {} GROUP BY delivery_id ORDER BY seq LIMIT $3",
-            self.due("due_at", 2)
-        );
-        self.db
-            .read_all(sql, args![account, self.clock.now_ms(), limit], |row| Ok(DeliveryId(row.int("delivery_id")?)))
-            .await
-    }
-
-    /// All waiting rows of some deliveries, due or not, as they were read: an older snapshot
-    /// is never overtaken.
-    pub async fn pending_rows(&self, account: &str, deliveries: &[DeliveryId]) -> Result<Vec<PendingRow>> {
-        let of = ids(deliveries);
-        if of.is_empty() {
-            return Ok(Vec::new());
-        }
-        let sql = format!(
-            "SELECT r.id, r.delivery_id, r.facts, r.attempt, r.created_at, b.created_at AS asked_at \
-             FROM status_rows r LEFT JOIN status_batches b ON b.id = r.batch_id WHERE r.account = $1 \
-             AND r.state = 'pending' AND r.delivery_id IN ({of}) ORDER BY r.seq"
-        );
-        self.db.read_all(sql, args![account], read_pending).await
-    }
-
-    /// Puts the rows of a delivery off.
-    pub async fn postpone_rows(&self, account: &str, deliveries: &[DeliveryId], due_at: Timestamp) -> Result<()> {
-        if deliveries.is_empty() {
-            return Ok(());
-        }
-        let condition = format!("account = $2 AND delivery_id IN ({})", ids(deliveries));
-        self.put_off(STATUS_ROWS, &condition, due_at, args![account]).await
-    }
-
-    /// When the next waiting row of an account is due.
-    pub async fn next_row_due(&self, account: &str) -> Result<Option<Timestamp>> {
-        self.next_due(STATUS_ROWS, "account", account).await
-    }
-
-    /// Accounts with rows that are due.
-    pub async fn accounts_with_rows(&self) -> Result<Vec<String>> {
-        self.whose_are_due(STATUS_ROWS, "account", |row| row.text("account")).await
     }
 
     /// Rows by what became of them, for tests and diagnosis.
@@ -224,6 +160,9 @@ fn in_order(batch: i64, place: usize) -> i64 {
     batch.saturating_mul(10_000_000) + i64::try_from(place).unwrap_or(i64::MAX)
 }
 
+const COLUMNS: [&str; 10] =
+    ["order_key", "mark", "orderno", "ordercode", "delivery_id", "integration_id", "state", "why", "facts", "seq"];
+
 fn values_of(row: &NewRow, seq: i64) -> Vec<Value> {
     args![
         &row.order_key,
@@ -239,8 +178,6 @@ fn values_of(row: &NewRow, seq: i64) -> Vec<Value> {
     ]
 }
 
-const INTO: &str = "INSERT INTO status_rows (account, batch_id, order_key, mark, orderno, ordercode, delivery_id, \
-                    integration_id, state, why, facts, seq, due_at, created_at, updated_at) VALUES";
 /// A snapshot that is known counts a repeat; it waits anew when another came in between.
 const OR_AGAIN: &str = "ON CONFLICT (account, mark) DO UPDATE SET repeats = status_rows.repeats + 1, \
     batch_id = excluded.batch_id, updated_at = excluded.updated_at, seq = excluded.seq, \
@@ -266,52 +203,23 @@ impl Tx {
         rows: &[NewRow],
         now: Timestamp,
     ) -> Result<Stored> {
-        let mut stored = Stored::default();
+        // PostgreSQL touches no row twice in one statement.
         let mut seen = HashSet::with_capacity(rows.len());
-        for (part, chunk) in rows.chunks(PER_STATEMENT).enumerate() {
-            // PostgreSQL touches no row twice in one statement.
-            let fresh: Vec<(usize, &NewRow)> =
-                chunk.iter().enumerate().filter(|(_, row)| seen.insert(row.mark.as_str())).collect();
-            stored.repeated += (chunk.len() - fresh.len()) as u64;
-            let mut args = args![account, batch, now];
-            let mut values = Vec::with_capacity(fresh.len());
-            for (at, row) in fresh {
-                values.push(format!("($1, $2, {}, $3, $3, $3)", places(args.len() + 1, 10)));
-                args.extend(values_of(row, in_order(batch, first + part * PER_STATEMENT + at)));
-            }
-            if values.is_empty() {
-                continue;
-            }
-            for row in self.fetch(format!("{INTO} {} {OR_AGAIN}", values.join(", ")), args).await? {
-                if row.int("repeats")? == 0 {
-                    stored.fresh += 1;
-                } else {
-                    stored.repeated += 1;
-                }
-            }
+        let fresh = rows.iter().enumerate().filter(|(_, row)| seen.insert(row.mark.as_str()));
+        let set = Set::of(COLUMNS, fresh, |(at, row)| values_of(row, in_order(batch, first + at)));
+        let written = self.fetch_set(set, args![account, batch, now], |v| {
+            let columns = COLUMNS.join(", ");
+            let values = COLUMNS.map(|name| format!("v.{name}")).join(", ");
+            format!(
+                "INSERT INTO status_rows (account, batch_id, due_at, created_at, updated_at, {columns}) \
+                 SELECT $1, $2, $3, $3, $3, {values} FROM {v} WHERE 1 = 1 {OR_AGAIN}"
+            )
+        });
+        let mut stored = Stored::default();
+        for row in written.await? {
+            stored.fresh += u64::from(row.int("repeats")? == 0);
         }
+        stored.repeated = rows.len() as u64 - stored.fresh;
         Ok(stored)
     }
-
-    pub async fn settle_status_row(
-        &mut self,
-        id: i64,
-        state: RowState,
-        why: Option<&str>,
-        now: Timestamp,
-    ) -> Result<()> {
-        let sql = "UPDATE status_rows SET state = $2, why = $3, updated_at = $4 WHERE id = $1";
-        self.run(sql, args![id, state.as_str(), why, now]).await
-    }
-}
-
-fn read_pending(row: &Row) -> Result<PendingRow> {
-    Ok(PendingRow {
-        id: row.int("id")?,
-        delivery: DeliveryId(row.int("delivery_id")?),
-        facts: row.opt_text("facts")?.unwrap_or_default(),
-        attempt: row.small("attempt")?,
-        asked_at: moment(row.opt_int("asked_at")?.map_or_else(|| row.int("created_at"), Ok)?),
-        created_at: row.moment("created_at")?,
-    })
 }

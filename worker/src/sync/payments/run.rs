@@ -476,8 +476,7 @@ async fn conclude(tools: &Tools, row: &PaymentMove, result: Result<Settled, Trou
         }
         Err(Trouble::Overtaken) => Ok(()),
         Err(Trouble::GiveUp(give_up) | Trouble::TakenBack(give_up)) => {
-            let dead =
-                payment_letter(tools, row.integration, Some(row.delivery), &row.number, &give_up, row.attempt + 1);
+            let dead = payment_letter(now, row.integration, Some(row.delivery), &row.number, &give_up, row.attempt + 1);
             let mut tx = tools.store.db.begin().await?;
             if taken_back {
                 tx.drop_payment_plan(row.id, now).await?;

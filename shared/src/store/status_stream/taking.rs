@@ -1,0 +1,114 @@
+//! Snapshots that wait until the ledger takes them over, and what becomes of each.
+
+use jiff::Timestamp;
+
+use crate::args;
+use crate::domain::DeliveryId;
+use crate::store::Store;
+use crate::store::db::{Result, Row, Tx};
+use crate::store::due::STATUS_ROWS;
+use crate::store::moment;
+use crate::store::sets::Set;
+use crate::store::status_stream::rows::RowState;
+
+/// A row that waits to be taken over.
+#[derive(Debug, Clone)]
+pub struct PendingRow {
+    pub id: i64,
+    pub delivery: DeliveryId,
+    pub facts: String,
+    pub attempt: u32,
+    /// When its answer was asked for: it shows what was true then or later.
+    pub asked_at: Timestamp,
+    /// When it was read first.
+    pub created_at: Timestamp,
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowEnd {
+    pub row: i64,
+    pub state: RowState,
+    pub why: Option<&'static str>,
+}
+
+impl Store {
+    /// Deliveries of an account with rows that are due, those of the `limit` rows that are due
+    /// longest.
+    pub async fn deliveries_with_rows(&self, account: &str, limit: u32) -> Result<Vec<DeliveryId>> {
+        // One stretch of the index each: what is due, and what a clock that was ahead put off.
+        let stretch = |due: String| {
+            format!(
+                "SELECT delivery_id, due_at FROM (SELECT delivery_id, due_at FROM status_rows WHERE account = $1 \
+                 AND state = 'pending' AND {due} ORDER BY due_at LIMIT $3) AS stretch"
+            )
+        };
+        let sql = format!(
+            "{} UNION ALL {} ORDER BY due_at",
+            stretch("due_at <= $2".to_owned()),
+            stretch(format!("due_at > $2 + {}", self.longest_ms))
+        );
+        let args = args![account, self.clock.now_ms(), limit];
+        let mut due: Vec<DeliveryId> =
+            self.db.read_all(sql, args, |row| Ok(DeliveryId(row.int("delivery_id")?))).await?;
+        let mut seen = std::collections::HashSet::with_capacity(due.len());
+        due.retain(|delivery| seen.insert(*delivery));
+        Ok(due)
+    }
+
+    /// When the next waiting row of an account is due.
+    pub async fn next_row_due(&self, account: &str) -> Result<Option<Timestamp>> {
+        self.next_due(STATUS_ROWS, "account", account).await
+    }
+
+    /// Accounts with rows that are due.
+    pub async fn accounts_with_rows(&self) -> Result<Vec<String>> {
+        self.whose_are_due(STATUS_ROWS, "account", |row| row.text("account")).await
+    }
+}
+
+impl Tx {
+    /// All waiting rows of some deliveries, due or not, as they were read: an older snapshot
+    /// is never overtaken.
+    pub async fn pending_rows(&mut self, account: &str, deliveries: &[DeliveryId]) -> Result<Vec<PendingRow>> {
+        let sql = format!(
+            "SELECT status_rows.id, delivery_id, facts, attempt, status_rows.created_at, b.created_at AS asked_at \
+             FROM {} LEFT JOIN status_batches b ON b.id = batch_id WHERE status_rows.account = $1 \
+             AND status_rows.state = 'pending' ORDER BY seq",
+            self.dialect().found_by("status_rows", "delivery_id", 2)
+        );
+        self.read_all(sql, args![account, deliveries], read).await
+    }
+
+    /// Writes down what became of rows.
+    pub async fn settle_status_rows(&mut self, ends: &[RowEnd], now: Timestamp) -> Result<()> {
+        let set = Set::of(["id", "state", "why"], ends, |end| args![end.row, end.state.as_str(), end.why]);
+        let settled = self.exec_set(set, args![now], |v| {
+            format!(
+                "UPDATE status_rows SET state = v.state, why = v.why, updated_at = $1 FROM {v} \
+                 WHERE status_rows.id = v.id"
+            )
+        });
+        settled.await.map(|_| ())
+    }
+
+    /// Puts rows off, each to its moment; one try more is counted.
+    pub async fn postpone_rows(&mut self, until: &[(i64, Timestamp)]) -> Result<()> {
+        let set = Set::of(["id", "due"], until, |(row, due)| args![*row, *due]);
+        let postponed = self.exec_set(set, vec![], |v| {
+            format!("UPDATE status_rows SET due_at = v.due, attempt = attempt + 1 FROM {v} WHERE status_rows.id = v.id")
+        });
+        postponed.await.map(|_| ())
+    }
+}
+
+fn read(row: &Row) -> Result<PendingRow> {
+    Ok(PendingRow {
+        id: row.int("id")?,
+        delivery: DeliveryId(row.int("delivery_id")?),
+        facts: row.opt_text("facts")?.unwrap_or_default(),
+        attempt: row.small("attempt")?,
+        asked_at: moment(row.opt_int("asked_at")?.map_or_else(|| row.int("created_at"), Ok)?),
+        created_at: row.moment("created_at")?,
+    })
+}
