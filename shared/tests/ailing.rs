@@ -143,6 +143,42 @@ async fn a_server_that_says_nothing_is_not_waited_for_without_end() {
 
 /// Two rows, each updated by two sessions in the other's order, until both have waited.
 #[tokio::test]
+async fn connections_that_the_server_ended_are_noticed_by_nobody() {
+    let server = Server::new().await;
+    let store = server.store("application_name=ended").await;
+    let db = &store.db;
+    let use_all = async || {
+        let sleeps = (0..4).map(|_| db.fetch("SELECT 1 AS one FROM pg_sleep(0.05)", vec![]));
+        futures_util::future::join_all(sleeps).await.into_iter().for_each(|slept| drop(slept.expect("slept")));
+    };
+    let end_all = async || {
+        let sql = "SELECT COUNT(pg_terminate_backend(pid)) AS n FROM pg_stat_activity WHERE application_name = 'ended'";
+        assert!(server.admin.count(sql, vec![]).await.expect("ended") >= 4);
+        shared_eventually(async || {
+            let left = "SELECT COUNT(*) AS n FROM pg_stat_activity WHERE application_name = 'ended'";
+            server.admin.count(left, vec![]).await.expect("counted") == 0
+        })
+        .await;
+    };
+    let row = |round: i32| args![format!("round {round}"), "", 1];
+    let sql = "INSERT INTO cursors (name, value, updated_at) VALUES ($1, $2, $3)";
+    use_all().await;
+    end_all().await;
+    db.exec(sql, row(1)).await.expect("a statement that writes");
+    use_all().await;
+    end_all().await;
+    let mut tx = db.begin().await.expect("a transaction");
+    tx.exec(sql, row(2)).await.expect("written");
+    tx.commit().await.expect("committed");
+    use_all().await;
+    end_all().await;
+    use_all().await;
+    assert_eq!(db.count("SELECT COUNT(*) AS n FROM cursors", vec![]).await.expect("read"), 2, "each once");
+    db.close().await;
+    server.clear().await;
+}
+
+#[tokio::test]
 async fn a_statement_that_gave_way_to_another_transaction_is_done_at_once() {
     let server = Server::new().await;
     let (one, other) = (server.store("deadlock_timeout=50").await, server.store("deadlock_timeout=10s").await);

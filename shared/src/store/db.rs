@@ -76,11 +76,18 @@ fn only_fit(options: SqlitePoolOptions, only_reads: Arc<AtomicBool>) -> SqlitePo
     })
 }
 
-impl Db {
-    fn new(pools: Pools) -> Self {
-        Self::with_trouble(pools, Trouble::default())
-    }
+/// A connection is asked whether it is there only where that is in doubt.
+fn unless_in_doubt(options: PgPoolOptions, trouble: Trouble) -> PgPoolOptions {
+    options.test_before_acquire(false).before_acquire(move |connection, lain| {
+        let doubted = trouble.doubts(lain.idle_for);
+        Box::pin(async move {
+            // One that is gone is no news: another is made.
+            Ok(!doubted || connection.ping().await.is_ok())
+        })
+    })
+}
 
+impl Db {
     fn with_trouble(pools: Pools, trouble: Trouble) -> Self {
         Self { pools, limit: STATEMENT_LIMIT, trouble, sessions: Arc::default() }
     }
@@ -103,9 +110,14 @@ impl Db {
             .min_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
+            // A file does not go away as a server does.
+            .test_before_acquire(false)
             .connect_with(options.clone())
             .await?;
-        let read = SqlitePoolOptions::new().max_connections(4).connect_lazy_with(options.read_only(true));
+        let read = SqlitePoolOptions::new()
+            .max_connections(4)
+            .test_before_acquire(false)
+            .connect_lazy_with(options.read_only(true));
         Ok(Self::with_trouble(Pools::Sqlite { write, read }, trouble))
     }
 
@@ -136,7 +148,7 @@ impl Db {
             .test_before_acquire(false)
             .connect_with(options)
             .await?;
-        Ok(Self::new(Pools::Sqlite { write: only.clone(), read: only }))
+        Ok(Self::with_trouble(Pools::Sqlite { write: only.clone(), read: only }, Trouble::default()))
     }
 
     /// Connects lazily: a PostgreSQL that is away does not keep a process from starting.
@@ -147,11 +159,12 @@ impl Db {
     pub fn open_postgres(url: &str, max_connections: u32) -> Result<Self> {
         let options = PgConnectOptions::from_str(url)
             .map_err(|_| StoreError::Config("DATABASE_URL is not a valid PostgreSQL URL".to_owned()))?;
-        let pool = PgPoolOptions::new()
+        let trouble = Trouble::default();
+        let pool = unless_in_doubt(PgPoolOptions::new(), trouble.clone())
             .max_connections(max_connections)
             .acquire_timeout(Duration::from_secs(5))
             .connect_lazy_with(options);
-        Ok(Self::new(Pools::Postgres(pool)))
+        Ok(Self::with_trouble(Pools::Postgres(pool), trouble))
     }
 
     /// With another limit of one statement.
@@ -193,9 +206,10 @@ impl Db {
         within(limit, "connecting", async { Ok(PgConnection::connect_with(&options).await?.close().await?) }).await
     }
 
-    /// The statement in its time; again when PostgreSQL let another transaction go first, since
-    /// then nothing of it happened.
-    async fn attempt<T, F>(&self, sql: &str, run: impl Fn() -> F) -> Result<T>
+    /// The statement in its time; again when PostgreSQL let another transaction go first or ended
+    /// the connection, since then nothing of it happened. One that only reads is asked again also
+    /// after a connection that broke.
+    async fn attempt<T, F>(&self, sql: &str, reads: bool, run: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
@@ -205,10 +219,11 @@ impl Db {
         let mut tries = 1;
         loop {
             let done = self.trouble.noted(within(self.limit, &what, run()).await);
-            if tries < AGAIN
-                && self.dialect() == Dialect::Postgres
-                && done.as_ref().is_err_and(StoreError::is_contention)
-            {
+            let again = |error: &StoreError| {
+                error.is_contention()
+                    || tries == 1 && (error.is_of_an_ended_session() || reads && error.is_of_a_broken_connection())
+            };
+            if tries < AGAIN && self.dialect() == Dialect::Postgres && done.as_ref().is_err_and(again) {
                 tries += 1;
                 continue;
             }
@@ -219,7 +234,7 @@ impl Db {
     /// Runs a statement; answers how many rows it changed.
     pub async fn exec(&self, sql: impl Into<String>, args: Vec<Value>) -> Result<u64> {
         let sql: Arc<str> = sql.into().into();
-        self.attempt(&sql, || async {
+        self.attempt(&sql, false, || async {
             let (sql, args) = (AssertSqlSafe(sql.clone()), args.clone());
             Ok(match &self.pools {
                 Pools::Sqlite { write, .. } => {
@@ -242,7 +257,7 @@ impl Db {
     }
 
     async fn rows(&self, sql: Arc<str>, args: Vec<Value>, writes: bool) -> Result<Vec<Row>> {
-        self.attempt(&sql, || async {
+        self.attempt(&sql, !writes, || async {
             let (sql, args) = (AssertSqlSafe(sql.clone()), args.clone());
             Ok(match &self.pools {
                 Pools::Sqlite { write, read } => {
@@ -328,13 +343,21 @@ impl Db {
     /// Begins a write transaction (on SQLite with the write lock taken at once).
     pub async fn begin(&self) -> Result<Tx> {
         about_to(Step::Begin).await?;
-        let begun = within(self.limit, "BEGIN", async {
-            Ok(match &self.pools {
-                Pools::Sqlite { write, .. } => Open::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-                Pools::Postgres(pool) => Open::Postgres(pool.begin().await?),
-            })
-        });
-        Ok(Tx::of(self.trouble.noted(begun.await)?, self.limit, self.trouble.clone()))
+        let open = async || {
+            let begun = within(self.limit, "BEGIN", async {
+                Ok(match &self.pools {
+                    Pools::Sqlite { write, .. } => Open::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+                    Pools::Postgres(pool) => Open::Postgres(pool.begin().await?),
+                })
+            });
+            self.trouble.noted(begun.await)
+        };
+        let begun = match open().await {
+            // Nothing has happened yet.
+            Err(error) if error.is_of_an_ended_session() || error.is_of_a_broken_connection() => open().await,
+            begun => begun,
+        };
+        Ok(Tx::of(begun?, self.limit, self.trouble.clone()))
     }
 
     pub async fn close(&self) {

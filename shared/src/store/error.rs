@@ -205,6 +205,19 @@ impl StoreError {
         matches!(self, Self::Failing(_, error) if matches!(code(error), Some(Code::Sqlite(code)) if code & 0xff == 8))
     }
 
+    /// The server ended the session before it had done what was asked: it says so instead of
+    /// answering, and what it has committed it answers.
+    pub(super) fn is_of_an_ended_session(&self) -> bool {
+        matches!(self, Self::Unreachable(error) if matches!(code(error), Some(Code::Postgres(state)) if state == "57P01"))
+    }
+
+    /// A connection that was there broke. What was asked over it may have happened.
+    pub(super) fn is_of_a_broken_connection(&self) -> bool {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        let Self::Unreachable(sqlx::Error::Io(error)) = self else { return false };
+        matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+    }
+
     /// A pooler of transactions stands before PostgreSQL.
     pub fn is_without_sessions(&self) -> bool {
         matches!(self, Self::Closed(why, _) if *why == NO_SESSIONS)

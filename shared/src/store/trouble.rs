@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 use crate::locked::locked;
 use crate::store::error::{Result, StoreError};
 
+/// A connection that was used so shortly before is taken to be there: to ask costs a round trip
+/// each time.
+const FRESH: Duration = Duration::from_secs(5);
+
 /// What the database said last of its own trouble.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Trouble {
@@ -14,6 +18,8 @@ pub(super) struct Trouble {
     last: Arc<Mutex<Option<(Instant, String)>>>,
     /// SQLite's write connection was opened for reading alone.
     pub(super) only_reads: Arc<AtomicBool>,
+    /// When a connection was last found broken: others that lay idle then may be as well.
+    broken: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Trouble {
@@ -27,7 +33,15 @@ impl Trouble {
                 self.only_reads.store(true, Ordering::Relaxed);
             }
         }
+        if let Err(StoreError::Unreachable(_)) = &result {
+            *locked(&self.broken) = Some(Instant::now());
+        }
         result
+    }
+
+    /// Whether a connection that has lain idle for so long may be broken.
+    pub(super) fn doubts(&self, idle: Duration) -> bool {
+        idle > FRESH || locked(&self.broken).is_some_and(|at| at.elapsed() <= idle)
     }
 
     /// What it said in the last moments.
@@ -49,5 +63,22 @@ pub(super) async fn within<T>(limit: Duration, what: &str, work: impl Future<Out
     match tokio::time::timeout(limit, work).await {
         Ok(done) => done,
         Err(_) => Err(StoreError::Silent { what: what.to_owned(), seconds: limit.as_secs() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_asked_when_it_lay_long_or_another_was_found_broken_meanwhile() {
+        let trouble = Trouble::default();
+        assert!(!trouble.doubts(Duration::ZERO));
+        assert!(!trouble.doubts(FRESH));
+        assert!(trouble.doubts(FRESH + Duration::from_millis(1)));
+        let _ = trouble.noted(Err::<(), _>(StoreError::Unreachable(sqlx::Error::WorkerCrashed)));
+        assert!(trouble.doubts(Duration::from_secs(1)), "it lay there when that was found");
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(!trouble.doubts(Duration::from_millis(1)), "it has been used since");
     }
 }
