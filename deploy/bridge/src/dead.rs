@@ -6,8 +6,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use shared::config::Source;
-use shared::domain::Language;
 use shared::explain;
 use shared::store::Store;
 use shared::store::dead_letters::{DeadFilter, DeadLetter, DeadState};
@@ -16,6 +14,7 @@ use shared::store::replays::Replay;
 
 use crate::args::{self, DeadCommand, Letters};
 use crate::filters;
+use crate::language::language;
 use crate::moments;
 use crate::output::{Failure, Output, bold};
 use crate::stdout::say;
@@ -68,13 +67,6 @@ async fn discard(dead: &DeadLetter, why: &str, store: &Store) -> Result<(), Fail
 async fn find(id: i64, store: &Store) -> Result<DeadLetter, Failure> {
     let found = store.dead_letter(id).await?;
     found.ok_or_else(|| Failure::sentence(format!("there is no dead letter {id}; `bridge dead list --all` shows them")))
-}
-
-/// The language of people's texts: that of the terminal's locale.
-fn language() -> Language {
-    let source = Source::environment();
-    let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].iter().find_map(|name| source.get(name).ok().flatten());
-    if locale.is_some_and(|l| l.starts_with("ru")) { Language::Ru } else { Language::En }
 }
 
 fn document(dead: &DeadLetter) -> Value {

@@ -21,7 +21,8 @@ use shared::store::jobs::NewJob;
 use shared::store::journal::Journal;
 use shared::telemetry::Metrics;
 
-use crate::args::{Add, Edit, IntegrationCommand, SettingArgs, SyncArgs};
+use crate::args::integration::{Add, Edit, SettingArgs};
+use crate::args::{IntegrationCommand, SyncArgs};
 use crate::filters::{live_integration, one_of};
 use crate::output::{Failure, Output, bold, green, red};
 use crate::stdout::say;

@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod args;
+mod causes;
 mod codes;
 mod dead;
 mod demo;
@@ -10,6 +11,7 @@ mod doctor;
 mod filters;
 mod integration;
 mod journal;
+mod language;
 mod moments;
 mod order;
 mod output;
@@ -19,6 +21,7 @@ mod secrets;
 mod stdout;
 mod trigger_help;
 mod up;
+mod who;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -42,7 +45,7 @@ fn main() -> ExitCode {
     let done = match Cli::try_parse() {
         Ok(cli) => {
             let out = Output { json: cli.json };
-            run(cli.command, &out).unwrap_or_else(|failure| failure.report(&out))
+            run(cli.command, cli.as_name.as_deref(), &out).unwrap_or_else(|failure| failure.report(&out))
         }
         Err(error) => misspelt(&error),
     };
@@ -67,17 +70,17 @@ fn misspelt(error: &clap::Error) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn run(command: Command, out: &Output) -> Result<ExitCode, Failure> {
+fn run(command: Command, as_name: Option<&str>, out: &Output) -> Result<ExitCode, Failure> {
     let source = Source::environment();
     match command {
         Command::Up => up::run(&source),
         Command::Demo(demo) => demo::run(&demo, out),
-        other => answer(other, &source, out),
+        other => answer(other, as_name, &source, out),
     }
 }
 
 /// Commands that do one thing and end.
-fn answer(command: Command, source: &Source, out: &Output) -> Result<ExitCode, Failure> {
+fn answer(command: Command, as_name: Option<&str>, source: &Source, out: &Output) -> Result<ExitCode, Failure> {
     match &command {
         Command::SecretKey { command: None } => {
             say!("{}", SecretKey::generate());
@@ -89,6 +92,7 @@ fn answer(command: Command, source: &Source, out: &Output) -> Result<ExitCode, F
         }
         _ => {}
     }
+    let who = who::name(as_name)?;
     let config = Config::read(Role::Bridge, source).map_err(Failure::Config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
     let limit = limit(&command);
@@ -96,28 +100,12 @@ fn answer(command: Command, source: &Source, out: &Output) -> Result<ExitCode, F
         match command {
             Command::Config { command: ConfigCommand::Check } => check_config(&config, source, out),
             Command::Migrate => migrate(&config, out).await,
-            Command::Integration { command } => {
-                let store = match &command {
-                    IntegrationCommand::Add(_) => open_or_make(&config).await?,
-                    _ => open(&config).await?,
-                };
-                integration::run(command, &config, &store, out).await
-            }
-            Command::TriggerHelp(args) => trigger_help::run(&args, &config, &open(&config).await?, out).await,
-            Command::Order { command } => order::run(command, &config.display_zone, &open(&config).await?, out).await,
-            Command::Dead { command } => dead::run(command, &config.display_zone, &open(&config).await?, out).await,
-            Command::Journal { command } => {
-                journal::run(command, &config.display_zone, &open(&config).await?, out).await
-            }
-            Command::Sync(args) => integration::sync(&args, &open(&config).await?, out).await,
             Command::Doctor(args) => doctor::run(&args, &config, source, out).await,
-            Command::Probe(args) => probe::run(&args, &config, &open(&config).await?, out).await,
-            Command::SecretKey { command: Some(SecretKeyCommand::Rotate) } => {
-                secret_key::rotate(&open(&config).await?, out).await
+            Command::Integration { command: IntegrationCommand::Add(args) } => {
+                let store = open_or_make(&config).await?;
+                integration::run(IntegrationCommand::Add(args), &config, &store, out).await
             }
-            Command::Up | Command::Demo(_) | Command::SecretKey { command: None } | Command::Completions { .. } => {
-                unreachable!("handled before")
-            }
+            other => of_installation(other, &who, &config, &open(&config).await?, out).await,
         }
     }));
     // What hangs must not hold the process at its end either.
@@ -125,6 +113,35 @@ fn answer(command: Command, source: &Source, out: &Output) -> Result<ExitCode, F
     done.unwrap_or_else(|waited| {
         Err(Failure::sentence(format!("no end within {} s; it waited for {waited}", limit.as_secs())))
     })
+}
+
+/// Commands that need an installation that is there.
+async fn of_installation(
+    command: Command,
+    who: &str,
+    config: &Config,
+    store: &Store,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    let zone = &config.display_zone;
+    match command {
+        Command::Integration { command } => integration::run(command, config, store, out).await,
+        Command::TriggerHelp(args) => trigger_help::run(&args, config, store, out).await,
+        Command::Order { command } => order::run(command, zone, store, out).await,
+        Command::Dead { command } => dead::run(command, zone, store, out).await,
+        Command::Causes { which, command } => causes::run(which, command, who, zone, store, out).await,
+        Command::Journal { command } => journal::run(command, zone, store, out).await,
+        Command::Sync(args) => integration::sync(&args, store, out).await,
+        Command::Probe(args) => probe::run(&args, config, store, out).await,
+        Command::SecretKey { command: Some(SecretKeyCommand::Rotate) } => secret_key::rotate(store, out).await,
+        Command::Up
+        | Command::Demo(_)
+        | Command::Config { .. }
+        | Command::Migrate
+        | Command::Doctor(_)
+        | Command::SecretKey { command: None }
+        | Command::Completions { .. } => unreachable!("handled before"),
+    }
 }
 
 /// How long a command may take. One statement may take less ([`STATEMENT_LIMIT`]).

@@ -6,7 +6,7 @@ use std::io::Read;
 use shared::domain::Secret;
 use shared::pasted;
 
-use crate::args::SecretArgs;
+use crate::args::integration::SecretArgs;
 use crate::output::Failure;
 
 #[derive(Debug, Default)]

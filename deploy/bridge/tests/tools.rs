@@ -3,7 +3,7 @@
 //! not exist, and with nobody who reads what it prints.
 
 // The command line itself: it says which commands there are.
-#[path = "../src/args.rs"]
+#[path = "../src/args/mod.rs"]
 mod args;
 
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::CommandFactory as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::config::{Config, Role, Source};
 use shared::domain::{Fault, IntegrationId, OrderNumber};
@@ -171,6 +171,8 @@ fn required(name: &str, command: &clap::Command) -> Vec<String> {
         "integration add" => return add(&[]).split_off(2),
         "demo" => return ["--orders", "6"].map(str::to_owned).to_vec(),
         "dead replay" => return vec!["1".to_owned()],
+        "causes ack" | "causes wake" => return vec!["bad_phone".to_owned()],
+        "causes snooze" => return ["bad_phone", "--for", "2h"].map(str::to_owned).to_vec(),
         "probe" => return ["1", "--pause", "0"].map(str::to_owned).to_vec(),
         _ => {}
     }
@@ -185,7 +187,7 @@ fn required(name: &str, command: &clap::Command) -> Vec<String> {
     words
 }
 
-fn json(called: &Called) -> Vec<String> {
+fn with_json(called: &Called) -> Vec<String> {
     [&called.arguments[..], &["--json".to_owned()]].concat()
 }
 
@@ -208,7 +210,7 @@ fn in_an_empty_folder_a_command_says_that_there_is_no_database_and_makes_none() 
     for called in commands().iter().filter(|called| !MAKE.contains(&called.name.as_str())) {
         let folder = Folder::new();
         let said = run(&folder, &called.arguments, &[]);
-        let program = run(&folder, &json(called), &[]);
+        let program = run(&folder, &with_json(called), &[]);
         assert!(!said.stderr.contains("panicked"), "{}: {said:?}", called.name);
         assert_eq!(folder.names(), Vec::<String>::new(), "`bridge {}` makes nothing", called.name);
         if !needs_a_database(called) {
@@ -292,7 +294,7 @@ fn without_its_database_server_a_command_says_at_once_which_and_why() {
     for called in asked.chain([demo]) {
         let folder = Folder::new();
         let said = run(&folder, &called.arguments, &settings);
-        let program = run(&folder, &json(&called), &settings);
+        let program = run(&folder, &with_json(&called), &settings);
         assert_eq!((said.code, program.code), (1, 1), "{}: {said:?}", called.name);
         for words in told(&called, &said, &program) {
             assert!(words.contains("127.0.0.1:9") && words.contains("Connection refused"), "{}: {words}", called.name);
@@ -383,6 +385,14 @@ fn a_misspelt_filter_says_which_word_was_meant() {
         (&["dead", "list", "--reason", "bad_fone"][..], "did you mean bad_phone?"),
         (&["dead", "replay", "--all", "--reason", "sum_mismach"], "did you mean sum_mismatch?"),
         (&["dead", "list", "--fault", "shpo"], "did you mean shop?"),
+        (&["causes", "--reason", "bad_fone"], "did you mean bad_phone?"),
+        (&["causes", "--fault", "shpo"], "did you mean shop?"),
+        (&["causes", "--integration", "99"], "there are 1 «Город»"),
+        (&["causes", "ack", "bad_fone"], "did you mean bad_phone?"),
+        (&["causes", "ack", "bad_phone", "--integration", "99"], "there are 1 «Город»"),
+        (&["causes", "snooze", "bad_phone", "--for", "2w"], "like 30m, 2h or 7d"),
+        (&["causes", "--fault", "shop", "ack", "bad_phone"], "behind ack, snooze or wake"),
+        (&["causes", "ack", "bad_phone", "--as", " "], "--as: a name"),
         (&["dead", "list", "--integration", "99"], "there is no integration 99; there are 1 «Город»"),
         (&["dead", "replay", "--all", "--integration", "99"], "there are 1 «Город»"),
         (&["order", "show", "1", "--integration", "99"], "there are 1 «Город»"),
@@ -427,6 +437,65 @@ async fn letters(store: &Store, count: usize) {
             raw: None,
         };
         store.add_dead_letter(&letter).await.expect("buried");
+    }
+}
+
+#[tokio::test]
+async fn a_cause_is_told_once_with_who_is_at_it_until_it_is_over_and_anew_when_it_comes_again() {
+    let folder = Folder::with_installation();
+    let opened = store(&folder).await;
+    letters(&opened, 3).await;
+    let causes = |more: &[&str]| {
+        let arguments = [&["causes", "--json"][..], more].concat();
+        run(&folder, &arguments, &[]).document("causes").as_array().expect("a list").clone()
+    };
+    let [cause] = &causes(&[])[..] else { panic!("{:?}", causes(&[])) };
+    assert_eq!(
+        (&cause["reason"], &cause["fault"], &cause["integration"]),
+        (&json!("bad_phone"), &json!("shop"), &json!(1))
+    );
+    assert_eq!(
+        (&cause["count"], &cause["title"], &cause["acknowledged_by"]),
+        (&json!(3), &json!("Город"), &Value::Null)
+    );
+    assert!(cause["text"].is_string() && cause["next_step"].is_string() && cause["first_seen"].is_string(), "{cause}");
+    let acknowledged = run(&folder, &["causes", "ack", "bad_phone", "--as", "Анна"], &[]);
+    assert!(acknowledged.code == 0 && acknowledged.stdout.contains("is acknowledged"), "{acknowledged:?}");
+    assert_eq!(causes(&[])[0]["acknowledged_by"], "Анна");
+    let people = run(&folder, &["causes"], &[("LANG", "ru_RU.UTF-8")]).stdout;
+    assert!(
+        people.contains("3 × bad_phone, интеграция 1 «Город», решает магазин") && people.contains("Анна"),
+        "{people}"
+    );
+    // Snoozed: only told to whoever asks for all.
+    assert_eq!(run(&folder, &["causes", "snooze", "bad_phone", "--for", "2h"], &[]).code, 0);
+    assert!(causes(&[]).is_empty());
+    let [snoozed] = &causes(&["--all"])[..] else { panic!("one") };
+    assert!(snoozed["snoozed_until"].is_string() && snoozed["snoozed_by"].is_string(), "{snoozed}");
+    assert!(run(&folder, &["causes"], &[]).stdout.contains("1 snoozed: `bridge causes --all`"));
+    assert_eq!(run(&folder, &["causes", "wake", "bad_phone"], &[]).code, 0);
+    assert_eq!(causes(&[])[0]["acknowledged_by"], Value::Null);
+    // Over with its last letter; what comes then is another trouble.
+    assert_eq!(run(&folder, &["causes", "ack", "bad_phone", "--as", "Анна"], &[]).code, 0);
+    for id in ["1", "2", "3"] {
+        assert_eq!(run(&folder, &["dead", "discard", id, "--why", "seen"], &[]).code, 0);
+    }
+    assert!(causes(&["--all"]).is_empty());
+    let nothing = run(&folder, &["causes", "ack", "bad_phone"], &[]);
+    assert!(
+        nothing.code == 1 && nothing.sentence("causes ack").contains("no dead letter of bad_phone is open"),
+        "{nothing:?}"
+    );
+    letters(&opened, 1).await;
+    assert_eq!(causes(&[])[0]["acknowledged_by"], Value::Null, "told anew");
+}
+
+#[test]
+fn a_letter_that_is_named_is_not_asked_for_by_a_filter_too() {
+    let folder = Folder::with_installation();
+    for filter in [["--reason", "bad_phone"], ["--fault", "shop"], ["--since", "2h"], ["--integration", "1"]] {
+        let said = run(&folder, &[&["dead", "replay", "7"][..], &filter].concat(), &[]);
+        assert!(said.code == 2 && said.stderr.contains("cannot be used with"), "{filter:?}: {said:?}");
     }
 }
 
@@ -544,7 +613,7 @@ fn a_closed_pipe_ends_a_command_quietly_with_the_exit_code_it_has_anyway() {
 
 #[test]
 fn a_closed_pipe_ends_a_command_for_programs_quietly_too() {
-    unread_ends_like_read(&commands(), json);
+    unread_ends_like_read(&commands(), with_json);
 }
 
 #[test]
@@ -597,7 +666,7 @@ fn a_failure_is_one_document_for_a_program() {
 fn the_configuration_check_makes_nothing_and_warns_of_a_variable_that_nothing_reads() {
     let folder = Folder::new();
     let good = run(&folder, &["config", "check", "--json"], &[("SYNC_INTERVAL_S", "60")]);
-    assert_eq!((good.code, &good.document("config check")["warnings"]), (0, &serde_json::json!([])));
+    assert_eq!((good.code, &good.document("config check")["warnings"]), (0, &json!([])));
     let settings = [("SYNC_INTERVALL_S", "60"), ("BRIDGE_SOMETHING", "1"), ("HOME", "/root")];
     let said = run(&folder, &["config", "check", "--json"], &settings);
     let warnings = &said.document("config check")["warnings"];

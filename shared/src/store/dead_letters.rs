@@ -107,30 +107,38 @@ pub struct DeadFilter {
     pub since: Option<Timestamp>,
 }
 
+impl DeadFilter {
+    /// The letters `d` that are meant, with the values of the condition.
+    pub(super) fn condition(&self) -> (String, Vec<Value>) {
+        let mut sql = "d.created_at >= $1".to_owned();
+        let mut args: Vec<Value> = args![self.since.map_or(0, Timestamp::as_millisecond)];
+        if !self.all {
+            sql.push_str(" AND d.state = 'open'");
+        }
+        let mut also = |column: &str, value: Value| {
+            args.push(value);
+            sql.push_str(&format!(" AND d.{column} = ${}", args.len()));
+        };
+        if let Some(id) = self.integration {
+            also("integration_id", Value::from(id));
+        }
+        if let Some(fault) = self.fault {
+            also("fault", Value::from(fault.as_str()));
+        }
+        if let Some(reason) = &self.reason {
+            also("reason", Value::from(reason));
+        }
+        (sql, args)
+    }
+}
+
 const COLUMNS: &str = "id, integration_id, delivery_id, number, kind, reason, fault, detail, state, attempts, tries, command, \
                        raw, created_at, updated_at, closed_why, crm_order_id";
 
 impl Store {
     pub async fn dead_letters(&self, filter: &DeadFilter) -> Result<Vec<DeadLetter>> {
-        let mut sql = format!("SELECT {COLUMNS} FROM dead_letters WHERE created_at >= $1");
-        let mut args: Vec<Value> = args![filter.since.map_or(0, Timestamp::as_millisecond)];
-        if !filter.all {
-            sql.push_str(" AND state = 'open'");
-        }
-        let mut also = |column: &str, value: Value| {
-            args.push(value);
-            sql.push_str(&format!(" AND {column} = ${}", args.len()));
-        };
-        if let Some(id) = filter.integration {
-            also("integration_id", Value::from(id));
-        }
-        if let Some(fault) = filter.fault {
-            also("fault", Value::from(fault.as_str()));
-        }
-        if let Some(reason) = &filter.reason {
-            also("reason", Value::from(reason));
-        }
-        sql.push_str(" ORDER BY id");
+        let (condition, args) = filter.condition();
+        let sql = format!("SELECT {COLUMNS} FROM dead_letters d WHERE {condition} ORDER BY id");
         self.db.read_all(sql, args, read).await
     }
 
@@ -226,6 +234,7 @@ impl Tx {
                 return row.int("id");
             }
         }
+        self.forget_word_of_what_is_over(dead.integration, &dead.reason).await?;
         let sql = "INSERT INTO dead_letters (integration_id, delivery_id, number, kind, reason, fault, detail, state, tries, \
                    command, raw, created_at, updated_at, crm_order_id) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $10, $11, $11, $12) RETURNING id";

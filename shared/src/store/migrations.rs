@@ -21,6 +21,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (7, "neighbours", include_str!("../../migrations/0007_neighbours.sql")),
     (8, "certain holders", include_str!("../../migrations/0008_certain_holders.sql")),
     (9, "rows by delivery", include_str!("../../migrations/0009_rows_by_delivery.sql")),
+    (10, "causes", include_str!("../../migrations/0010_causes.sql")),
 ];
 
 /// The newest version this release knows.

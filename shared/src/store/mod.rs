@@ -5,6 +5,7 @@ pub mod again;
 pub mod breakers;
 pub mod broker_notes;
 pub mod budgets;
+pub mod causes;
 pub mod cursors;
 pub mod db;
 pub mod dead_letters;

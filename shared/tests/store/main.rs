@@ -29,6 +29,7 @@ macro_rules! contract {
 
 mod bench;
 mod budgets;
+mod causes;
 mod clock_ahead;
 mod dead_letters;
 mod deliveries;

@@ -50,10 +50,10 @@ const LAYERS: [(&str, &[&str]); 5] = [
     (
         "bridge",
         &[
-            "args moments stdout version",
+            "args language moments stdout version",
             "output",
-            "codes filters secret_key secrets up",
-            "dead doctor integration journal order probe trigger_help",
+            "codes filters secret_key secrets up who",
+            "causes dead doctor integration journal order probe trigger_help",
             "demo",
         ],
     ),
