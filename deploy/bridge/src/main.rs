@@ -21,7 +21,9 @@ mod secrets;
 mod stdout;
 mod trigger_help;
 mod up;
+mod waiting;
 mod who;
+mod why;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -31,7 +33,7 @@ use shared::clock::Clock;
 use shared::config::{Config, Role, Source};
 use shared::crypto::SecretKey;
 use shared::store::Store;
-use shared::{bootstrap, existing, waiting};
+use shared::{bootstrap, existing};
 
 use crate::args::{Cli, Command, ConfigCommand, IntegrationCommand, SecretKeyCommand, Shell};
 use crate::output::{Failure, Output};
@@ -96,7 +98,7 @@ fn answer(command: Command, as_name: Option<&str>, source: &Source, out: &Output
     let config = Config::read(Role::Bridge, source).map_err(Failure::Config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
     let limit = limit(&command);
-    let done = runtime.block_on(waiting::limited(limit, async {
+    let done = runtime.block_on(shared::waiting::limited(limit, async {
         match command {
             Command::Config { command: ConfigCommand::Check } => check_config(&config, source, out),
             Command::Migrate => migrate(&config, out).await,
@@ -130,6 +132,7 @@ async fn of_installation(
         Command::Order { command } => order::run(command, zone, store, out).await,
         Command::Dead { command } => dead::run(command, zone, store, out).await,
         Command::Causes { which, command } => causes::run(which, command, who, zone, store, out).await,
+        Command::Waiting { integration } => waiting::run(integration, zone, store, out).await,
         Command::Journal { command } => journal::run(command, zone, store, out).await,
         Command::Sync(args) => integration::sync(&args, store, out).await,
         Command::Probe(args) => probe::run(&args, config, store, out).await,

@@ -30,6 +30,11 @@ impl Output {
 
     /// A table with a header line; columns as wide as they need to be.
     pub fn table(&self, header: &[&str], rows: &[Vec<String>]) {
+        self.rows(header, rows).iter().for_each(|line| say!("{line}"));
+    }
+
+    /// The lines of a table.
+    pub fn rows(&self, header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
         let mut widths: Vec<usize> = header.iter().map(|h| h.chars().count()).collect();
         for row in rows {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -44,10 +49,8 @@ impl Output {
                 .collect();
             padded.join("  ").trim_end().to_owned()
         };
-        say!("{}", bold(&line(header.to_vec())));
-        for row in rows {
-            say!("{}", line(row.iter().map(String::as_str).collect()));
-        }
+        let below = rows.iter().map(|row| line(row.iter().map(String::as_str).collect()));
+        std::iter::once(bold(&line(header.to_vec()))).chain(below).collect()
     }
 }
 

@@ -17,7 +17,10 @@ use shared::config::{Config, Role, Source};
 use shared::domain::{Fault, IntegrationId, OrderNumber};
 use shared::message;
 use shared::store::Store;
+use shared::store::breakers::Held;
 use shared::store::dead_letters::NewDeadLetter;
+use shared::store::intents::{OrderRequest, RequestKind};
+use shared::telemetry::metrics::{BreakerState, BreakerTarget};
 use simulators::retailcrm::RetailcrmSim;
 
 /// Commands that make an installation where there is none.
@@ -393,6 +396,7 @@ fn a_misspelt_filter_says_which_word_was_meant() {
         (&["causes", "snooze", "bad_phone", "--for", "2w"], "like 30m, 2h or 7d"),
         (&["causes", "--fault", "shop", "ack", "bad_phone"], "behind ack, snooze or wake"),
         (&["causes", "ack", "bad_phone", "--as", " "], "--as: a name"),
+        (&["waiting", "--integration", "99"], "there are 1 «Город»"),
         (&["dead", "list", "--integration", "99"], "there is no integration 99; there are 1 «Город»"),
         (&["dead", "replay", "--all", "--integration", "99"], "there are 1 «Город»"),
         (&["order", "show", "1", "--integration", "99"], "there are 1 «Город»"),
@@ -488,6 +492,53 @@ async fn a_cause_is_told_once_with_who_is_at_it_until_it_is_over_and_anew_when_i
     );
     letters(&opened, 1).await;
     assert_eq!(causes(&[])[0]["acknowledged_by"], Value::Null, "told anew");
+}
+
+#[tokio::test]
+async fn what_waits_is_told_with_its_cause_since_when_and_until_when() {
+    let folder = Folder::with_installation();
+    let waiting = |more: &[&str]| {
+        let arguments = [&["waiting", "--json"][..], more].concat();
+        run(&folder, &arguments, &[]).document("waiting")
+    };
+    assert!(run(&folder, &["waiting"], &[]).stdout.contains("Nothing waits."));
+    let opened = store(&folder).await;
+    let now = opened.clock.now();
+    let request = |number: &str, seconds: u64| OrderRequest {
+        integration: IntegrationId(1),
+        number: OrderNumber::parse(number).expect("a number"),
+        order: None,
+        want: RequestKind::Send,
+        declared: None,
+        candidates: Vec::new(),
+        due_at: now + Duration::from_secs(seconds),
+        received_at: now,
+        generation: 0,
+        traceparent: None,
+        command_id: number.to_owned(),
+    };
+    opened.record_requests(&[request("1001", 0), request("1002", 0), request("1003", 600)]).await.expect("recorded");
+    let held = Held {
+        target: BreakerTarget::Account,
+        name: "http://127.0.0.1:9 courier 8 login shop".to_owned(),
+        state: BreakerState::Open,
+        until: now + Duration::from_secs(300),
+        why: "no answer".to_owned(),
+    };
+    opened.note_breakers("worker-1", std::slice::from_ref(&held)).await.expect("noted");
+    let told = waiting(&[]);
+    let causes: Vec<_> =
+        told["waiting"].as_array().expect("a list").iter().map(|w| (&w["cause"], &w["count"])).collect();
+    assert!(causes.contains(&(&json!("breaker_open"), &json!(3))), "{told:#}");
+    assert_eq!(told["breakers"][0]["name"], held.name.as_str(), "{told:#}");
+    assert!(told["waiting"][0]["next_try"].is_string() && told["waiting"][0]["title"] == "Город", "{told:#}");
+    let people = run(&folder, &["waiting"], &[("LANG", "ru_RU.UTF-8")]).stdout;
+    assert!(people.contains("учётная запись MeaSoft http://127.0.0.1:9 courier 8 login shop"), "{people}");
+    assert_eq!(run(&folder, &["integration", "pause", "1", "--why", "a move"], &[]).code, 0);
+    let paused = waiting(&["--integration", "1"]);
+    assert_eq!((&paused["waiting"][0]["cause"], &paused["waiting"][0]["next_try"]), (&json!("paused"), &Value::Null));
+    assert_eq!((&paused["waiting"][0]["count"], &paused["paused"][0]["reason"]), (&json!(3), &json!("a move")));
+    assert!(paused["waiting"][0]["text"].as_str().is_some_and(|text| text.ends_with("a move")), "{paused:#}");
 }
 
 #[test]

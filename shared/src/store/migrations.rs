@@ -22,6 +22,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (8, "certain holders", include_str!("../../migrations/0008_certain_holders.sql")),
     (9, "rows by delivery", include_str!("../../migrations/0009_rows_by_delivery.sql")),
     (10, "causes", include_str!("../../migrations/0010_causes.sql")),
+    (11, "waits", include_str!("../../migrations/0011_waits.sql")),
 ];
 
 /// The newest version this release knows.

@@ -40,6 +40,7 @@ pub mod tracking_outbox;
 mod trouble;
 mod tx;
 mod value;
+pub mod waits;
 
 pub use db::{Db, Dialect, Row, Tx, Value};
 pub use error::{Result, StoreError};

@@ -28,7 +28,7 @@ pub struct WaitingReplay {
 }
 
 /// Begins the id of the message of a replay; the letter's number and the message's own follow.
-const REPLAY: &str = "replay:";
+pub(super) const REPLAY: &str = "replay:";
 
 impl Store {
     /// Publishes a dead letter's command anew, one generation on, so that no idempotency

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use shared::domain::{CrmOrderId, IntegrationId, Kopecks};
-use shared::message::Candidate;
+use shared::message::{Candidate, RetryWhy};
 use shared::store::intents::{Held, Intent, Leave, OrderRequest, RequestKind};
 
 use crate::bench::{Bench, SPENT, request};
@@ -137,7 +137,7 @@ async fn a_holder_whose_lease_ran_out_leaves_no_mark(bench: &Bench) {
     let present = bench.claim_one(id, "w2").await;
     assert_ne!(present.fence, late.fence);
     assert!(!bench.leave(&late, Leave::Served).await);
-    let wait = Leave::Wait { due_at: bench.after(900), attempt: 7, rereads: 7, spent: SPENT };
+    let wait = Leave::Wait { why: RetryWhy::CrmLag, due_at: bench.after(900), attempt: 7, rereads: 7, spent: SPENT };
     assert!(!bench.leave(&late, wait).await);
     bench.store.release_intent(&late).await.expect("harmless");
     assert!(bench.claim(id, "w3").await.is_empty(), "the present holder holds on");
@@ -174,7 +174,14 @@ async fn what_waits_is_due_when_it_said(bench: &Bench) {
     let id = bench.integration("").await.id;
     bench.want(id, "1", RequestKind::Send).await;
     let intent = bench.claim_one(id, "w1").await;
-    assert!(bench.leave(&intent, Leave::Wait { due_at: bench.after(15), attempt: 1, rereads: 2, spent: SPENT }).await);
+    assert!(
+        bench
+            .leave(
+                &intent,
+                Leave::Wait { why: RetryWhy::CrmLag, due_at: bench.after(15), attempt: 1, rereads: 2, spent: SPENT }
+            )
+            .await
+    );
     assert!(bench.claim(id, "w1").await.is_empty());
     bench.pass(15);
     let again = bench.claim_one(id, "w1").await;
@@ -204,7 +211,12 @@ async fn a_request_that_came_meanwhile_keeps_its_own_time(bench: &Bench) {
     let intent = bench.claim_one(id, "w1").await;
     bench.record(OrderRequest { due_at: bench.after(2), ..request(bench, id, "1", RequestKind::Update) }).await;
     assert!(
-        bench.leave(&intent, Leave::Wait { due_at: bench.after(3600), attempt: 9, rereads: 9, spent: SPENT }).await
+        bench
+            .leave(
+                &intent,
+                Leave::Wait { why: RetryWhy::CrmLag, due_at: bench.after(3600), attempt: 9, rereads: 9, spent: SPENT }
+            )
+            .await
     );
     bench.pass(2);
     let newer = bench.claim_one(id, "w1").await;
@@ -223,7 +235,14 @@ async fn a_doubt_makes_an_intent_due_and_is_settled_by_serving_it(bench: &Bench)
     let suspected = bench.claim_one(id, "w3").await;
     assert!(suspected.verify && suspected.requested == 2);
     assert!(suspected.send_seq <= suspected.served, "it is no new send");
-    assert!(bench.leave(&suspected, Leave::Wait { due_at: bench.now(), attempt: 1, rereads: 0, spent: SPENT }).await);
+    assert!(
+        bench
+            .leave(
+                &suspected,
+                Leave::Wait { why: RetryWhy::CrmLag, due_at: bench.now(), attempt: 1, rereads: 0, spent: SPENT }
+            )
+            .await
+    );
     let suspected = bench.claim_one(id, "w3").await;
     assert!(suspected.verify, "waiting settles no doubt");
     assert!(bench.leave(&suspected, Leave::Served).await);

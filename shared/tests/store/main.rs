@@ -44,3 +44,4 @@ mod payment_moves;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod status_stream;
+mod waits;

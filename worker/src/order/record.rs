@@ -96,6 +96,10 @@ fn conclude(attempt: &mut Attempt, started: Timestamp, now: Timestamp, policy: &
     }
     let leave = match settle(&outcome, step, spent, until_due, policy) {
         Settlement::Wait { pause, counts } => Leave::Wait {
+            why: match &outcome {
+                Outcome::RetryLater { why, .. } => *why,
+                _ => RetryWhy::Internal,
+            },
             due_at: later(now, pause),
             attempt: intent.attempt + u32::from(counts && !attempt.read_again),
             rereads: intent.rereads + u32::from(attempt.read_again),

@@ -60,6 +60,13 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<CausesCommand>,
     },
+    /// What waits, why, since when and until when
+    #[command(after_help = console::WAITING_HELP)]
+    Waiting {
+        /// Only of this integration
+        #[arg(long)]
+        integration: Option<i64>,
+    },
     /// Say what is wrong with the installation, and what to do about it
     #[command(after_help = "Exits 0 when nothing is to be done, 1 when there is a warning or an error.")]
     Doctor(Doctor),

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::args;
 use crate::crypto::random_number;
 use crate::domain::{CrmOrderId, IntegrationId};
+use crate::message::RetryWhy;
 use crate::mutant::{Mutant, is_mutant};
 use crate::store::db::{Result, Tx};
 use crate::store::intents::{Intent, NUMBERS, ORDERS, columns, read};
@@ -20,7 +21,7 @@ pub enum Leave {
     /// Everything up to the `requested` the holder saw is served.
     Served,
     /// Not yet; look again then.
-    Wait { due_at: Timestamp, attempt: u32, rereads: u32, spent: Duration },
+    Wait { why: RetryWhy, due_at: Timestamp, attempt: u32, rereads: u32, spent: Duration },
 }
 
 /// An intent's row, as far as its lease is concerned.
@@ -138,21 +139,23 @@ impl Tx {
                 self.changed(sql, args).await
             }
             // A newer request set its own time and count while this one was worked on.
-            Leave::Wait { due_at, attempt, rereads, spent } => {
+            Leave::Wait { why, due_at, attempt, rereads, spent } => {
                 let sql = format!(
                     "UPDATE {table} SET \
                      due_at = CASE WHEN requested = $3 THEN $4 ELSE due_at END, \
                      attempt = CASE WHEN requested = $3 THEN $5 ELSE attempt END, \
                      rereads = CASE WHEN requested = $3 THEN $6 ELSE rereads END, \
                      spent_ms = CASE WHEN requested = $3 THEN $7 ELSE spent_ms END, \
+                     waits_for = $9, waits_until = $4, \
                      lease_owner = NULL, lease_until = 0, updated_at = $8 WHERE id = $1 AND {held} AND {}",
-                    intent.its_own(9)
+                    intent.its_own(10)
                 );
                 let spent = i64::try_from(spent.as_millis()).unwrap_or(i64::MAX);
                 let (id, fence, requested) = (intent.id, intent.fence, intent.requested);
                 let (integration, key) = (intent.integration, intent.key());
-                self.changed(sql, args![id, fence, requested, due_at, attempt, rereads, spent, now, integration, key])
-                    .await
+                let why = why.as_str();
+                let args = args![id, fence, requested, due_at, attempt, rereads, spent, now, why, integration, key];
+                self.changed(sql, args).await
             }
         }
     }

@@ -50,10 +50,11 @@ const LAYERS: [(&str, &[&str]); 5] = [
     (
         "bridge",
         &[
-            "args language moments stdout version",
+            "args language stdout version",
+            "moments",
             "output",
-            "codes filters secret_key secrets up who",
-            "causes dead doctor integration journal order probe trigger_help",
+            "codes filters secret_key secrets up who why",
+            "causes dead doctor integration journal order probe trigger_help waiting",
             "demo",
         ],
     ),
