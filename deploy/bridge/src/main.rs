@@ -13,6 +13,7 @@ mod integration;
 mod journal;
 mod language;
 mod moments;
+mod now;
 mod order;
 mod output;
 mod probe;
@@ -132,6 +133,7 @@ async fn of_installation(
         Command::Order { command } => order::run(command, zone, store, out).await,
         Command::Dead { command } => dead::run(command, zone, store, out).await,
         Command::Causes { which, command } => causes::run(which, command, who, zone, store, out).await,
+        Command::Now => now::run(config, store, out).await,
         Command::Waiting { integration } => waiting::run(integration, zone, store, out).await,
         Command::Journal { command } => journal::run(command, zone, store, out).await,
         Command::Sync(args) => integration::sync(&args, store, out).await,

@@ -541,6 +541,38 @@ async fn what_waits_is_told_with_its_cause_since_when_and_until_when() {
     assert!(paused["waiting"][0]["text"].as_str().is_some_and(|text| text.ends_with("a move")), "{paused:#}");
 }
 
+#[tokio::test]
+async fn one_screen_tells_how_each_integration_is_the_worst_first() {
+    let folder = Folder::with_installation();
+    let mut second = add(&["--prefix", "o"]);
+    second[3] = "Область".to_owned();
+    assert_eq!(run(&folder, &second, &[]).code, 0);
+    let now = || run(&folder, &["now", "--json"], &[]).document("now");
+    let levels = |told: &Value| -> Vec<(i64, String)> {
+        let each = told["integrations"].as_array().expect("a list").iter();
+        each.map(|i| (i["integration"].as_i64().expect("a number"), i["level"].as_str().expect("a word").to_owned()))
+            .collect()
+    };
+    let well = now();
+    assert_eq!(levels(&well), [(1, "ok".to_owned()), (2, "ok".to_owned())], "{well:#}");
+    assert_eq!(run(&folder, &["integration", "pause", "2", "--why", "a move"], &[]).code, 0);
+    let paused = now();
+    assert_eq!(levels(&paused), [(2, "warning".to_owned()), (1, "ok".to_owned())], "{paused:#}");
+    assert_eq!(paused["integrations"][0]["paused_reason"], "a move");
+    let opened = store(&folder).await;
+    letters(&opened, 2).await;
+    let failing = now();
+    assert_eq!(levels(&failing), [(1, "error".to_owned()), (2, "warning".to_owned())], "{failing:#}");
+    assert_eq!(failing["integrations"][0]["failures"], json!({ "shop": 2, "courier": 0, "crm": 0, "bridge": 0 }));
+    assert_eq!(failing["integrations"][0]["waiting"]["count"], 0);
+    let people = run(&folder, &["now"], &[]).stdout;
+    let first = people.lines().nth(1).expect("a line");
+    assert!(first.starts_with("error 1 «Город»") && first.contains("2 the shop mends it"), "{people}");
+    assert!(people.contains("paused by the operator: a move") && people.contains("`bridge causes`"), "{people}");
+    let russian = run(&folder, &["now"], &[("LC_ALL", "ru_RU.UTF-8")]).stdout;
+    assert!(russian.contains("2 решает магазин") && russian.contains("приостановлена администратором"), "{russian}");
+}
+
 #[test]
 fn a_letter_that_is_named_is_not_asked_for_by_a_filter_too() {
     let folder = Folder::with_installation();

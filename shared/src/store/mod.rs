@@ -27,6 +27,7 @@ pub mod numbers;
 pub mod past_deliveries;
 pub mod payment_moves;
 pub mod promotion;
+pub mod pulse;
 pub mod references;
 pub mod replays;
 pub mod rotation;

@@ -41,6 +41,7 @@ mod journal;
 mod leases;
 mod migrations;
 mod payment_moves;
+mod pulse;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod status_stream;

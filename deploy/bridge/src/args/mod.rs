@@ -60,6 +60,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<CausesCommand>,
     },
+    /// Is all well? A line for each integration, the worst first
+    Now,
     /// What waits, why, since when and until when
     #[command(after_help = console::WAITING_HELP)]
     Waiting {
