@@ -12,6 +12,7 @@ use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
 
 use crate::domain::Secret;
 
@@ -123,6 +124,12 @@ impl SecretKey {
     pub fn sign(&self, purpose: &str, text: &str) -> String {
         let key = hmac(&self.key, &[b"sign ", purpose.as_bytes()]);
         hex(&hmac(&key, &[text.as_bytes()]))
+    }
+
+    /// Whether a signature over a text is ours, for that purpose.
+    pub fn has_signed(&self, purpose: &str, text: &str, signature: &str) -> bool {
+        let is_own = bool::from(self.sign(purpose, text).as_bytes().ct_eq(signature.as_bytes()));
+        is_own || self.other.as_ref().is_some_and(|other| other.has_signed(purpose, text, signature))
     }
 
     /// A keyed hash for comparing personal data without keeping it.

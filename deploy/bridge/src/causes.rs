@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use shared::domain::{IntegrationId, Language};
 use shared::explain;
 use shared::store::Store;
+use shared::store::audit::Who;
 use shared::store::causes::{Cause, Word};
 use shared::store::dead_letters::DeadFilter;
 
@@ -29,7 +30,7 @@ type Titles = BTreeMap<IntegrationId, String>;
 pub async fn run(
     which: CausesFilter,
     command: Option<CausesCommand>,
-    who: &str,
+    who: &Who,
     zone: &TimeZone,
     store: &Store,
     out: &Output,
@@ -59,16 +60,14 @@ async fn note(
     reason: &str,
     integration: Option<i64>,
     word: Word,
-    who: &str,
+    who: &Who,
     zone: &TimeZone,
     store: &Store,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     let reason = filters::reason(reason, store).await?;
     let integration = filters::integration(integration, store).await?;
-    let mut tx = store.db.begin().await?;
-    let of_which = tx.say_of_causes(&reason, integration, word, who, store.clock.now()).await?;
-    tx.commit().await?;
+    let of_which = store.say_of_causes(&reason, integration, word, who).await?;
     if of_which.is_empty() {
         let place = integration.map_or_else(String::new, |id| format!(" at integration {id}"));
         return Err(Failure::sentence(format!(
@@ -81,7 +80,7 @@ async fn note(
         Word::Awake => ("awake", None),
     };
     let document = json!({
-        "reason": reason, "state": state, "by": who, "until": until.map(|at| at.to_string()),
+        "reason": reason, "state": state, "by": who.name, "until": until.map(|at| at.to_string()),
         "integrations": of_which.iter().map(|id| id.map(|id| id.0)).collect::<Vec<_>>(),
     });
     out.answer(&document, || {

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use shared::explain;
 use shared::store::Store;
+use shared::store::audit::{Act, Who};
 use shared::store::dead_letters::{DeadFilter, DeadLetter, DeadState};
 use shared::store::journal::{Entry, What};
 use shared::store::replays::Replay;
@@ -19,20 +20,26 @@ use crate::moments;
 use crate::output::{Failure, Output, bold};
 use crate::stdout::say;
 
-pub async fn run(command: DeadCommand, zone: &TimeZone, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+pub async fn run(
+    command: DeadCommand,
+    who: &Who,
+    zone: &TimeZone,
+    store: &Store,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
     match command {
         DeadCommand::List { all, which } => list(all, &filter(true, which, store).await?, zone, store, out).await?,
         DeadCommand::Show { id } => show(&find(id, store).await?, zone, store, out).await?,
         DeadCommand::Replay { id: Some(id), .. } => {
-            replay(&find(id, store).await?, store.clock.now(), store).await?;
+            replay(&find(id, store).await?, store.clock.now(), who, store).await?;
             out.answer(&json!({ "replayed": [id] }), || say!("Dead letter {id} is being tried again."));
         }
         DeadCommand::Replay { id: None, which, per_minute, .. } => {
             let filter = filter(false, which, store).await?;
-            replay_all(&store.dead_letters(&filter).await?, per_minute, zone, store, out).await?;
+            replay_all(&store.dead_letters(&filter).await?, per_minute, who, zone, store, out).await?;
         }
         DeadCommand::Discard { id, why } => {
-            discard(&find(id, store).await?, &why, store).await?;
+            discard(&find(id, store).await?, &why, who, store).await?;
             out.answer(&json!({ "discarded": id }), || say!("Dead letter {id} is discarded."));
         }
     }
@@ -50,7 +57,7 @@ async fn filter(all: bool, which: Letters, store: &Store) -> Result<DeadFilter, 
     Ok(DeadFilter { all, integration: filters::integration(which.integration, store).await?, fault, reason, since })
 }
 
-async fn discard(dead: &DeadLetter, why: &str, store: &Store) -> Result<(), Failure> {
+async fn discard(dead: &DeadLetter, why: &str, who: &Who, store: &Store) -> Result<(), Failure> {
     let (id, now) = (dead.id, store.clock.now());
     let mut tx = store.db.begin().await?;
     if !tx.close_dead_letter(id, DeadState::Discarded, why, now).await? {
@@ -60,6 +67,9 @@ async fn discard(dead: &DeadLetter, why: &str, store: &Store) -> Result<(), Fail
     entry.integration = dead.integration;
     entry.number.clone_from(&dead.number);
     tx.append_journal(&entry).await?;
+    let mut entry = dead.audit(who, Act::Discarded, DeadState::Discarded);
+    entry.after.insert("why".to_owned(), json!(why));
+    tx.append_audit(&store.key, &entry, now).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -168,8 +178,8 @@ async fn show(dead: &DeadLetter, zone: &TimeZone, store: &Store, out: &Output) -
 }
 
 /// One letter's command, anew.
-async fn replay(dead: &DeadLetter, run_at: Timestamp, store: &Store) -> Result<(), Failure> {
-    match store.replay_dead_letter(dead, run_at, "replayed by the operator").await? {
+async fn replay(dead: &DeadLetter, run_at: Timestamp, who: &Who, store: &Store) -> Result<(), Failure> {
+    match store.replay_dead_letter(dead, run_at, "replayed by the operator", who).await? {
         Replay::Done => Ok(()),
         Replay::Closed => Err(Failure::sentence(format!("dead letter {} is {} already", dead.id, dead.state.as_str()))),
         Replay::Nothing => {
@@ -182,6 +192,7 @@ async fn replay(dead: &DeadLetter, run_at: Timestamp, store: &Store) -> Result<(
 async fn replay_all(
     found: &[DeadLetter],
     per_minute: u32,
+    who: &Who,
     zone: &TimeZone,
     store: &Store,
     out: &Output,
@@ -196,7 +207,7 @@ async fn replay_all(
         } else if run_at > latest {
             later += 1;
         } else {
-            replay(dead, run_at, store).await?;
+            replay(dead, run_at, who, store).await?;
             replayed.push(dead.id);
             run_at = run_at.checked_add(pause).unwrap_or(run_at);
         }

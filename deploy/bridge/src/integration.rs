@@ -16,6 +16,7 @@ use shared::message::{Command, Envelope};
 use shared::retailcrm::codes::Lists;
 use shared::retailcrm::{AllowedHosts, Credentials, Crm, check as check_crm_url};
 use shared::store::Store;
+use shared::store::audit::{Act, NewAudit, Who};
 use shared::store::integrations::NewIntegration;
 use shared::store::jobs::NewJob;
 use shared::store::journal::Journal;
@@ -30,28 +31,29 @@ use crate::{codes, secrets};
 
 pub async fn run(
     command: IntegrationCommand,
+    who: &Who,
     config: &Config,
     store: &Store,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     match command {
-        IntegrationCommand::Add(args) => add(*args, config, store, out).await,
+        IntegrationCommand::Add(args) => add(*args, who, config, store, out).await,
         IntegrationCommand::List => list(config, store, out).await,
         IntegrationCommand::Show { id, show_key } => show(id, show_key, config, store, out).await,
-        IntegrationCommand::Edit(args) => edit(*args, config, store, out).await,
+        IntegrationCommand::Edit(args) => edit(*args, who, config, store, out).await,
         IntegrationCommand::Pause { id, why } => {
             let state = IntegrationState::Paused { by: PausedBy::Operator, reason: why };
-            set_state(id, &state, "paused: its commands wait", store, out).await
+            set_state(id, &state, "paused: its commands wait", who, store, out).await
         }
         IntegrationCommand::Resume { id } => {
-            set_state(id, &IntegrationState::Active, "active: its commands are carried out", store, out).await
+            set_state(id, &IntegrationState::Active, "active: its commands are carried out", who, store, out).await
         }
-        IntegrationCommand::RotateKey { id } => rotate(id, store, out).await,
+        IntegrationCommand::RotateKey { id } => rotate(id, who, store, out).await,
         IntegrationCommand::Remove { id } => {
-            set_state(id, &IntegrationState::Removed, "removed: its triggers are refused, its ledger stays", store, out)
-                .await
+            let words = "removed: its triggers are refused, its ledger stays";
+            set_state(id, &IntegrationState::Removed, words, who, store, out).await
         }
-        IntegrationCommand::Register { id } => register(id, config, store, out).await,
+        IntegrationCommand::Register { id } => register(id, who, config, store, out).await,
         IntegrationCommand::Check { id, to, weight } => check(id, to.as_deref(), weight, config, store, out).await,
     }
 }
@@ -121,7 +123,7 @@ fn own_stream(all: &[Integration], account: &str) -> u32 {
     })
 }
 
-async fn add(args: Add, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+async fn add(args: Add, who: &Who, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let mut settings = Settings::default();
     apply(&args.settings, &mut settings)?;
     let measoft_url = good_measoft_url(args.measoft_url.as_deref().unwrap_or(&config.measoft_url))?;
@@ -150,7 +152,7 @@ async fn add(args: Add, config: &Config, store: &Store, out: &Output) -> Result<
         prefix: args.prefix,
         settings,
     };
-    let made = store.add_integration(new).await?;
+    let made = store.add_integration_by(new, Some(who)).await?;
     let document = json!({
         "id": made.id.0,
         "code": made.code(&config.module_code),
@@ -168,7 +170,7 @@ async fn add(args: Add, config: &Config, store: &Store, out: &Output) -> Result<
     Ok(ExitCode::SUCCESS)
 }
 
-async fn edit(args: Edit, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+async fn edit(args: Edit, who: &Who, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let crm_url = args.crm_url.as_deref().map(|url| good_crm_url(url, config)).transpose()?;
     let measoft_url = args.measoft_url.as_deref().map(good_measoft_url).transpose()?;
     let given = secrets::read(&args.secrets, &mut std::io::stdin())?;
@@ -179,7 +181,7 @@ async fn edit(args: Edit, config: &Config, store: &Store, out: &Output) -> Resul
     let key = key.unwrap_or(&found.secrets.crm_api_key);
     let warning = codes::verify(&trial, &found.settings, url, key, config).await?;
     let saved = store
-        .change_integration(found.id, |changed| -> Result<(), Failure> {
+        .change_integration_by(found.id, Some((who, Act::Edited)), |changed| -> Result<(), Failure> {
             apply(&args.settings, &mut changed.settings)?;
             for (slot, given) in [
                 (&mut changed.title, &args.title),
@@ -291,23 +293,24 @@ async fn set_state(
     id: i64,
     state: &IntegrationState,
     words: &str,
+    who: &Who,
     store: &Store,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     let found = live_integration(id, store).await?;
-    store.set_integration_state(found.id, state).await?;
+    store.set_integration_state_by(who, found.id, state).await?;
     out.answer(&json!({ "id": id, "state": state.as_str() }), || say!("Integration {id} is {words}."));
     Ok(ExitCode::SUCCESS)
 }
 
-async fn rotate(id: i64, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+async fn rotate(id: i64, who: &Who, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let id = live_integration(id, store).await?.id;
     let fresh = Secret::new(format!("dk-{}", shared::crypto::random_hex::<16>()));
     let rotated = |i: &mut Integration| -> Result<(), Failure> {
         i.secrets.delivery_api_key.clone_from(&fresh);
         Ok(())
     };
-    store.change_integration(id, rotated).await?;
+    store.change_integration_by(id, Some((who, Act::KeyRotated)), rotated).await?;
     let key = fresh.expose();
     out.answer(&json!({ "id": id.0, "deliveryApiKey": key }), || {
         say!("deliveryApiKey  {key}");
@@ -323,7 +326,7 @@ fn vendors(integration: &Integration, config: &Config, store: &Store) -> Result<
     Ok((clients.connect(integration).map_err(Failure::sentence)?, journal))
 }
 
-async fn register(id: i64, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+async fn register(id: i64, who: &Who, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let integration = live_integration(id, store).await?;
     let (vendors, journal) = vendors(&integration, config, store)?;
     let account_url = format!("{}/retailcrm/account", config.public_url);
@@ -331,6 +334,9 @@ async fn register(id: i64, config: &Config, store: &Store, out: &Output) -> Resu
     let done = registration::register(&shop, &config.public_url, &config.module_code).await;
     journal.flush().await;
     let done = done.map_err(|error| Failure::sentence(format!("RetailCRM does not register the module: {error}")))?;
+    let mut entry = NewAudit::of_integration(who, Act::Registered, shop.id());
+    entry.after.insert("code".to_owned(), json!(done.code));
+    store.note_act(&entry).await?;
     let document = json!({
         "id": id, "code": done.code, "firstTime": done.first_time, "deliveryType": done.delivery_type,
         "accountUrl": account_url,

@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod args;
+mod audit;
 mod causes;
 mod codes;
 mod dead;
@@ -34,6 +35,7 @@ use shared::clock::Clock;
 use shared::config::{Config, Role, Source};
 use shared::crypto::SecretKey;
 use shared::store::Store;
+use shared::store::audit::Who;
 use shared::{bootstrap, existing};
 
 use crate::args::{Cli, Command, ConfigCommand, IntegrationCommand, SecretKeyCommand, Shell};
@@ -95,7 +97,7 @@ fn answer(command: Command, as_name: Option<&str>, source: &Source, out: &Output
         }
         _ => {}
     }
-    let who = who::name(as_name)?;
+    let who = who::acting(as_name)?;
     let config = Config::read(Role::Bridge, source).map_err(Failure::Config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
     let limit = limit(&command);
@@ -106,7 +108,7 @@ fn answer(command: Command, as_name: Option<&str>, source: &Source, out: &Output
             Command::Doctor(args) => doctor::run(&args, &config, source, out).await,
             Command::Integration { command: IntegrationCommand::Add(args) } => {
                 let store = open_or_make(&config).await?;
-                integration::run(IntegrationCommand::Add(args), &config, &store, out).await
+                integration::run(IntegrationCommand::Add(args), &who, &config, &store, out).await
             }
             other => of_installation(other, &who, &config, &open(&config).await?, out).await,
         }
@@ -121,24 +123,25 @@ fn answer(command: Command, as_name: Option<&str>, source: &Source, out: &Output
 /// Commands that need an installation that is there.
 async fn of_installation(
     command: Command,
-    who: &str,
+    who: &Who,
     config: &Config,
     store: &Store,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     let zone = &config.display_zone;
     match command {
-        Command::Integration { command } => integration::run(command, config, store, out).await,
+        Command::Integration { command } => integration::run(command, who, config, store, out).await,
         Command::TriggerHelp(args) => trigger_help::run(&args, config, store, out).await,
         Command::Order { command } => order::run(command, zone, store, out).await,
-        Command::Dead { command } => dead::run(command, zone, store, out).await,
+        Command::Dead { command } => dead::run(command, who, zone, store, out).await,
         Command::Causes { which, command } => causes::run(which, command, who, zone, store, out).await,
+        Command::Audit { which, command } => audit::run(which, command, zone, store, out).await,
         Command::Now => now::run(config, store, out).await,
         Command::Waiting { integration } => waiting::run(integration, zone, store, out).await,
         Command::Journal { command } => journal::run(command, zone, store, out).await,
         Command::Sync(args) => integration::sync(&args, store, out).await,
         Command::Probe(args) => probe::run(&args, config, store, out).await,
-        Command::SecretKey { command: Some(SecretKeyCommand::Rotate) } => secret_key::rotate(store, out).await,
+        Command::SecretKey { command: Some(SecretKeyCommand::Rotate) } => secret_key::rotate(who, store, out).await,
         Command::Up
         | Command::Demo(_)
         | Command::Config { .. }

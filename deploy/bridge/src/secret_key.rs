@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use bridge_worker::order::saved_request::SavedRequest;
 use serde_json::json;
 use shared::store::Store;
+use shared::store::audit::{Act, NewAudit, Who};
 
 use crate::output::{Failure, Output, Progress};
 use crate::stdout::say;
 
-pub async fn rotate(store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+pub async fn rotate(who: &Who, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let progress = Progress::new(out);
     let done = store
         .reseal(
@@ -19,6 +20,12 @@ pub async fn rotate(store: &Store, out: &Output) -> Result<ExitCode, Failure> {
         .await;
     progress.clear();
     let done = done?;
+    if done.integrations + done.deliveries > 0 {
+        let mut entry = NewAudit::new(who, Act::Resealed, None, "secret key");
+        entry.after.insert("integrations".to_owned(), json!(done.integrations));
+        entry.after.insert("deliveries".to_owned(), json!(done.deliveries));
+        store.note_act(&entry).await?;
+    }
     let document = json!({ "integrations": done.integrations, "deliveries": done.deliveries, "unknown": done.unknown });
     out.answer(&document, || {
         say!(

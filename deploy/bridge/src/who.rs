@@ -2,17 +2,16 @@
 
 use std::path::Path;
 
+use shared::store::audit::Who;
+
 use crate::output::Failure;
 
 /// Characters of a name.
 const LONGEST: usize = 64;
 
-/// The name that what is done is noted under.
-pub fn name(given: Option<&str>) -> Result<String, Failure> {
-    match given {
-        None => Ok(user()),
-        Some(given) => checked(given),
-    }
+/// Who what is done is noted as.
+pub fn acting(given: Option<&str>) -> Result<Who, Failure> {
+    Ok(Who::at_machine(given.map(checked).transpose()?, user()))
 }
 
 /// A given name, trimmed.

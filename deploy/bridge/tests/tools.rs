@@ -28,7 +28,7 @@ const MAKE: [&str; 3] = ["up", "migrate", "integration add"];
 /// Commands that need none.
 const NEED_NONE: [&str; 4] = ["demo", "completions", "config check", "secret-key"];
 /// Arguments that take any text: a name, an address, a word to look for. All others are checked.
-const FREE: &str = "amqp crm_key crm_key_file crm_url database_url delivery_types extra login measoft_url number \
+const FREE: &str = "amqp crm_key crm_key_file crm_url database_url delivery_types extra head login measoft_url number \
                     password payment_status prefix save set text title to town why";
 
 struct Folder(PathBuf);
@@ -396,6 +396,9 @@ fn a_misspelt_filter_says_which_word_was_meant() {
         (&["causes", "snooze", "bad_phone", "--for", "2w"], "like 30m, 2h or 7d"),
         (&["causes", "--fault", "shop", "ack", "bad_phone"], "behind ack, snooze or wake"),
         (&["causes", "ack", "bad_phone", "--as", " "], "--as: a name"),
+        (&["audit", "--act", "editted"], "did you mean edited?"),
+        (&["audit", "--integration", "99"], "there are 1 «Город»"),
+        (&["audit", "--since", "2h", "verify"], "it takes no filter"),
         (&["waiting", "--integration", "99"], "there are 1 «Город»"),
         (&["dead", "list", "--integration", "99"], "there is no integration 99; there are 1 «Город»"),
         (&["dead", "replay", "--all", "--integration", "99"], "there are 1 «Город»"),
@@ -571,6 +574,55 @@ async fn one_screen_tells_how_each_integration_is_the_worst_first() {
     assert!(people.contains("paused by the operator: a move") && people.contains("`bridge causes`"), "{people}");
     let russian = run(&folder, &["now"], &[("LC_ALL", "ru_RU.UTF-8")]).stdout;
     assert!(russian.contains("2 решает магазин") && russian.contains("приостановлена администратором"), "{russian}");
+}
+
+#[tokio::test]
+async fn whoever_changes_something_is_noted_with_what_it_was_and_a_changed_note_is_found() {
+    let folder = Folder::with_installation();
+    let opened = store(&folder).await;
+    letters(&opened, 3).await;
+    let rotated = run(&folder, &["integration", "rotate-key", "1", "--json"], &[]).document("rotate-key");
+    for (arguments, act) in [
+        (&["integration", "edit", "1", "--title", "Область", "--password", "hunter2"][..], "edited"),
+        (&["integration", "pause", "1", "--why", "a move"], "paused"),
+        (&["integration", "resume", "1"], "resumed"),
+        (&["causes", "ack", "bad_phone"], "acknowledged"),
+        (&["causes", "snooze", "bad_phone", "--for", "2h"], "snoozed"),
+        (&["causes", "wake", "bad_phone"], "woken"),
+        (&["dead", "replay", "1"], "replayed"),
+        (&["dead", "discard", "2", "--why", "seen"], "discarded"),
+        (&["dead", "replay", "--all"], "replayed"),
+        (&["integration", "remove", "1"], "removed"),
+    ] {
+        let done = run(&folder, &[arguments, &["--as", "Анна"]].concat(), &[]);
+        assert_eq!(done.code, 0, "{arguments:?}: {done:?}");
+        let newest = run(&folder, &["audit", "--limit", "1", "--json"], &[]).document("audit");
+        assert_eq!((&newest[0]["act"], &newest[0]["who"]), (&json!(act), &json!("Анна")), "{newest:#}");
+    }
+    let acts = run(&folder, &["audit", "--json"], &[]);
+    let all = acts.document("audit");
+    let edited = all.as_array().expect("a list").iter().find(|act| act["act"] == "edited").expect("edited");
+    assert_eq!((&edited["before"]["title"], &edited["after"]["title"]), (&json!("Город"), &json!("Область")));
+    assert_eq!(edited["after"]["password"], "(another secret)");
+    let added = all.as_array().and_then(|all| all.last()).expect("the first");
+    assert_eq!((&added["act"], &added["via"], &added["who"]), (&json!("added"), &json!("os_user"), &added["os_user"]));
+    for secret in ["hunter2", rotated["deliveryApiKey"].as_str().expect("a key")] {
+        assert!(!acts.stdout.contains(secret), "{secret}: {}", acts.stdout);
+    }
+    let people = run(&folder, &["audit", "--act", "edited"], &[("LANG", "ru_RU.UTF-8")]).stdout;
+    assert!(
+        people.contains("изменено: integration 1") && people.contains("title: \"Город\" → \"Область\""),
+        "{people}"
+    );
+    let good = run(&folder, &["audit", "verify", "--json"], &[]);
+    let hash = good.document("audit verify")["head"]["hash"].as_str().expect("a hash").to_owned();
+    let entries = good.document("audit verify")["entries"].as_u64();
+    assert_eq!((good.code, entries), (0, all.as_array().map(|all| all.len() as u64)), "{good:?}");
+    assert_eq!(run(&folder, &["audit", "verify", "--head", &hash], &[]).code, 0);
+    assert_eq!(run(&folder, &["audit", "verify", "--head", "another"], &[]).code, 1);
+    opened.db.exec("UPDATE audit SET who = 'Пётр' WHERE seq = 2", vec![]).await.expect("behind its back");
+    let bad = run(&folder, &["audit", "verify"], &[]);
+    assert!(bad.code == 1 && bad.stdout.contains("act 2 was changed after it was noted"), "{bad:?}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use shared::domain::crm_account;
 use shared::domain::{Integration, IntegrationState};
 use shared::draft::Draft;
 use shared::store::StoreError;
+use shared::store::audit::{Act, Who};
 
 use crate::callbacks::form::Fields;
 use crate::settings_page::form::{Entered, Errors};
@@ -174,7 +175,8 @@ impl Visit<'_> {
             Ok(())
         };
         let store = &self.state.0.store;
-        let kept = store.change_integration(self.integration.id, change).await?;
+        let who = Who::manager(self.integration.id);
+        let kept = store.change_integration_by(self.integration.id, Some((&who, Act::Edited)), change).await?;
         self.note(format!("settings changed on the page by the shop: {said}"));
         if crm_account::address(&from) != crm_account::address(&kept.crm_url) {
             store.tell_of_move(&kept, &from, "the shop, on the page").await?;

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
 use shared::domain::crm_account;
+use shared::store::audit::Who;
 use shared::store::dead_letters::{DeadFilter, DeadLetter};
 use shared::store::journal::Search;
 use shared::store::replays::Replay;
@@ -53,7 +54,8 @@ impl Visit<'_> {
         let store = &self.state.0.store;
         let ours = |dead: &DeadLetter| dead.integration == Some(self.integration.id);
         let dead = store.dead_letter(id).await?.filter(ours).ok_or(Stop::NotFound)?;
-        let done = store.replay_dead_letter(&dead, store.clock.now(), "replayed by the shop's manager").await?;
+        let who = Who::manager(self.integration.id);
+        let done = store.replay_dead_letter(&dead, store.clock.now(), "replayed by the shop's manager", &who).await?;
         let done = u8::from(done == Replay::Done);
         let query = url::form_urlencoded::byte_serialize(fields.text("q").unwrap_or("").as_bytes()).collect::<String>();
         Ok(self.redirect(&format!("/debug?replayed={done}&q={query}")))

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::args;
 use crate::domain::{Fault, IntegrationId};
 use crate::store::Store;
+use crate::store::audit::{Act, NewAudit, Who};
 use crate::store::db::{Result, Row, Tx};
 use crate::store::dead_letters::DeadFilter;
 use crate::store::journal::{Entry, What};
@@ -45,6 +46,14 @@ pub enum Word {
 }
 
 impl Word {
+    const fn act(self) -> Act {
+        match self {
+            Self::Acknowledged => Act::Acknowledged,
+            Self::Snoozed { .. } => Act::Snoozed,
+            Self::Awake => Act::Woken,
+        }
+    }
+
     fn words(self) -> String {
         match self {
             Self::Acknowledged => "acknowledged".to_owned(),
@@ -101,32 +110,44 @@ impl Cause {
     }
 }
 
-impl Tx {
+impl Store {
     /// Notes what a person says of the open causes of a reason, at one integration or at all of
     /// them. Answers of which: none when nothing of it is open.
     pub async fn say_of_causes(
-        &mut self,
+        &self,
         reason: &str,
         integration: Option<IntegrationId>,
         word: Word,
-        who: &str,
-        now: Timestamp,
+        who: &Who,
     ) -> Result<Vec<Option<IntegrationId>>> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
         let sql = "SELECT DISTINCT integration_id FROM dead_letters WHERE state = 'open' AND reason = $1 \
                    AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2)";
         let read = |row: &Row| Ok(row.opt_int("integration_id")?.map(IntegrationId));
-        let mut open: Vec<Option<IntegrationId>> = self.read_all(sql, args![reason, integration], read).await?;
+        let mut open: Vec<Option<IntegrationId>> = tx.read_all(sql, args![reason, integration], read).await?;
         // In the order that everybody keeps to.
         open.sort_by_key(|id| key(*id));
         for id in &open {
-            self.say_of(key(*id), reason, word, who, now).await?;
-            let mut entry = Entry::new(now, What::Operator, format!("cause {reason} {} by {who}", word.words()));
+            tx.say_of(key(*id), reason, word, &who.name, now).await?;
+            let text = format!("cause {reason} {} by {}", word.words(), who.name);
+            let mut entry = Entry::new(now, What::Operator, text);
             entry.integration = *id;
-            self.append_journal(&entry).await?;
+            tx.append_journal(&entry).await?;
         }
+        for id in &open {
+            let mut entry = NewAudit::new(who, word.act(), *id, format!("cause {reason}"));
+            if let Word::Snoozed { until } = word {
+                entry.after.insert("until".to_owned(), until.to_string().into());
+            }
+            tx.append_audit(&self.key, &entry, now).await?;
+        }
+        tx.commit().await?;
         Ok(open)
     }
+}
 
+impl Tx {
     async fn say_of(&mut self, key: i64, reason: &str, word: Word, who: &str, now: Timestamp) -> Result<()> {
         let put = |columns: &str, set: &str| {
             format!(

@@ -8,6 +8,7 @@ use crate::message::{Envelope, GiveUp};
 use crate::mutant::{Mutant, is_mutant};
 use crate::reason;
 use crate::store::Store;
+use crate::store::audit::{Act, NewAudit, Who};
 use crate::store::db::{Result, Row, StoreError, Tx, Value};
 use crate::{args, closed_set};
 
@@ -94,6 +95,15 @@ pub struct DeadLetter {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub closed_why: Option<String>,
+}
+
+impl DeadLetter {
+    /// That somebody closed it, for the audit.
+    pub fn audit<'a>(&self, who: &'a Who, act: Act, state: DeadState) -> NewAudit<'a> {
+        let order = self.number.as_deref().map_or_else(String::new, |number| format!(", order {number}"));
+        let object = format!("dead letter {} ({}{order})", self.id, self.reason);
+        NewAudit::new(who, act, self.integration, object).with("state", self.state.as_str(), state.as_str())
+    }
 }
 
 /// Which dead letters to list.

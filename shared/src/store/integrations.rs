@@ -5,7 +5,8 @@ use crate::crypto::random_hex;
 use crate::domain::crm_account;
 use crate::domain::{Integration, IntegrationId, IntegrationState, PausedBy, Secret, Secrets, Settings};
 use crate::store::Store;
-use crate::store::db::{Dialect, Result, Row, StoreError, Tx};
+use crate::store::audit::{self, Act, NewAudit, Who};
+use crate::store::db::{Dialect, Result, Row, StoreError, Tx, Value};
 use crate::store::journal::{Entry, What};
 
 /// What `integration add` gives.
@@ -40,6 +41,11 @@ impl Store {
     /// [`StoreError::Config`] when another integration has the same MeaSoft account without
     /// a distinct prefix: their order numbers would meet.
     pub async fn add_integration(&self, new: NewIntegration) -> Result<Integration> {
+        self.add_integration_by(new, None).await
+    }
+
+    /// The same, with who adds it noted in the same commit.
+    pub async fn add_integration_by(&self, new: NewIntegration, who: Option<&Who>) -> Result<Integration> {
         let now = self.clock.now_ms();
         let delivery_api_key = Secret::new(format!("dk-{}", random_hex::<16>()));
         let client_id = Secret::new(random_hex::<16>());
@@ -76,6 +82,14 @@ impl Store {
             ],
         )
         .await?;
+        if let Some(who) = who {
+            let sql = format!("SELECT {COLUMNS} FROM integrations WHERE id = $1");
+            let made = tx.read_one(sql, args![id], |row| self.read_integration(row)).await?;
+            let made = made.ok_or(StoreError::BadRow("id"))?;
+            let mut entry = NewAudit::of_integration(who, Act::Added, made.id);
+            entry.after = audit::of_new(&made);
+            tx.append_audit(&self.key, &entry, self.clock.now()).await?;
+        }
         tx.commit().await?;
         self.integration(IntegrationId(id)).await?.ok_or(StoreError::BadRow("id"))
     }
@@ -176,6 +190,19 @@ impl Store {
     pub async fn change_integration<E: From<StoreError>>(
         &self,
         id: IntegrationId,
+        change: impl FnMut(&mut Integration) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Integration, E> {
+        self.change_integration_by(id, None, change).await
+    }
+
+    /// The same, with who does it noted in the same commit.
+    ///
+    /// # Errors
+    /// Those of [`Store::change_integration`].
+    pub async fn change_integration_by<E: From<StoreError>>(
+        &self,
+        id: IntegrationId,
+        by: Option<(&Who, Act)>,
         mut change: impl FnMut(&mut Integration) -> std::result::Result<(), E>,
     ) -> std::result::Result<Integration, E> {
         let mut tries = 0;
@@ -187,7 +214,11 @@ impl Store {
             if changed == before {
                 return Ok(changed);
             }
-            match self.update_integration(&changed).await {
+            let entry = by.map(|(who, act)| {
+                let (was, is) = audit::changes(&before, &changed);
+                NewAudit { before: was, after: is, ..NewAudit::of_integration(who, act, id) }
+            });
+            match self.write_integration(&changed, entry.as_ref()).await {
                 Ok(()) => return Ok(Integration { version: changed.version + 1, ..changed }),
                 Err(StoreError::ChangedMeanwhile) if tries == 0 => tries += 1,
                 Err(error) => return Err(error.into()),
@@ -209,6 +240,10 @@ impl Store {
     /// [`StoreError::ChangedMeanwhile`] when it is not; [`StoreError::Config`] on a prefix that
     /// meets another integration's.
     pub async fn update_integration(&self, changed: &Integration) -> Result<()> {
+        self.write_integration(changed, None).await
+    }
+
+    async fn write_integration(&self, changed: &Integration, entry: Option<&NewAudit<'_>>) -> Result<()> {
         let id = changed.id.0;
         let (by, reason) = paused_columns(&changed.state);
         let mut tx = self.db.begin().await?;
@@ -256,6 +291,9 @@ impl Store {
         if written == 0 {
             return Err(StoreError::ChangedMeanwhile);
         }
+        if let Some(entry) = entry {
+            tx.append_audit(&self.key, entry, self.clock.now()).await?;
+        }
         tx.commit().await
     }
 
@@ -297,6 +335,35 @@ impl Store {
         self.write_state(id, state, None).await
     }
 
+    /// The same, with who does it noted in the same commit.
+    pub async fn set_integration_state_by(
+        &self,
+        who: &Who,
+        id: IntegrationId,
+        state: &IntegrationState,
+    ) -> Result<bool> {
+        let mut tx = self.db.begin().await?;
+        let lock = self.db.dialect().for_update();
+        let sql = format!("SELECT state, paused_by, paused_reason FROM integrations WHERE id = $1 {lock}");
+        let Some(row) = tx.fetch_one(sql, args![id]).await? else { return Ok(false) };
+        let was = read_state(&row)?;
+        let (sql, args) = self.state_change(id, state, None);
+        if tx.exec(sql, args).await? == 0 {
+            return Ok(false);
+        }
+        let act = match state {
+            IntegrationState::Active => Act::Resumed,
+            IntegrationState::Paused { .. } => Act::Paused,
+            IntegrationState::Removed => Act::Removed,
+        };
+        let trial = |state: &IntegrationState| Integration { state: state.clone(), ..Integration::default() };
+        let (before, after) = audit::changes(&trial(&was), &trial(state));
+        let entry = NewAudit { before, after, ..NewAudit::of_integration(who, act, id) };
+        tx.append_audit(&self.key, &entry, self.clock.now()).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
     /// The same for what was concluded from an integration as it was seen: if it has changed
     /// since, nothing is done. A pause for an old password must not stop one with a new one, nor
     /// may a probe resume what a person paused meanwhile.
@@ -305,12 +372,21 @@ impl Store {
     }
 
     async fn write_state(&self, id: IntegrationId, state: &IntegrationState, version: Option<i64>) -> Result<bool> {
+        let (sql, args) = self.state_change(id, state, version);
+        Ok(self.db.exec(sql, args).await? > 0)
+    }
+
+    fn state_change(
+        &self,
+        id: IntegrationId,
+        state: &IntegrationState,
+        version: Option<i64>,
+    ) -> (&'static str, Vec<Value>) {
         let (by, reason) = paused_columns(state);
         let sql = "UPDATE integrations SET state = $2, paused_by = $3, paused_reason = $4, version = version + 1, \
                    updated_at = $5 WHERE id = $1 AND state <> 'removed' \
                    AND (state <> $2 OR COALESCE(paused_by, '') <> COALESCE($3, '')) AND version = COALESCE($6, version)";
-        let changed = self.db.exec(sql, args![id, state.as_str(), by, reason, self.clock.now_ms(), version]).await?;
-        Ok(changed > 0)
+        (sql, args![id, state.as_str(), by, reason, self.clock.now_ms(), version])
     }
 
     /// The address in the row of one that follows the installation's is that of the time it was
@@ -346,14 +422,7 @@ impl Store {
         let open = |column: &'static str| -> Result<Secret> {
             self.key.open(&place(id, column), &row.bytes(column)?).map_err(|_| StoreError::WrongKey)
         };
-        let state = match row.text("state")?.as_str() {
-            "active" => IntegrationState::Active,
-            "removed" => IntegrationState::Removed,
-            _ => IntegrationState::Paused {
-                by: row.opt_text("paused_by")?.and_then(|by| PausedBy::parse(&by)).unwrap_or(PausedBy::Operator),
-                reason: row.opt_text("paused_reason")?.unwrap_or_default(),
-            },
-        };
+        let state = read_state(row)?;
         let settings: Settings =
             serde_json::from_str(&row.text("settings")?).map_err(|_| StoreError::BadRow("settings"))?;
         Ok(Integration {
@@ -380,6 +449,17 @@ impl Store {
             crm_proof: row.opt_text("crm_proof")?,
         })
     }
+}
+
+fn read_state(row: &Row) -> Result<IntegrationState> {
+    Ok(match row.text("state")?.as_str() {
+        "active" => IntegrationState::Active,
+        "removed" => IntegrationState::Removed,
+        _ => IntegrationState::Paused {
+            by: row.opt_text("paused_by")?.and_then(|by| PausedBy::parse(&by)).unwrap_or(PausedBy::Operator),
+            reason: row.opt_text("paused_reason")?.unwrap_or_default(),
+        },
+    })
 }
 
 fn settings_text(settings: &Settings) -> String {

@@ -23,6 +23,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (9, "rows by delivery", include_str!("../../migrations/0009_rows_by_delivery.sql")),
     (10, "causes", include_str!("../../migrations/0010_causes.sql")),
     (11, "waits", include_str!("../../migrations/0011_waits.sql")),
+    (12, "audit", include_str!("../../migrations/0012_audit.sql")),
 ];
 
 /// The newest version this release knows.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::args;
 use crate::message::Envelope;
+use crate::store::audit::{Act, Who};
 use crate::store::db::Result;
 use crate::store::dead_letters::{DeadLetter, DeadState};
 use crate::store::jobs::NewJob;
@@ -32,8 +33,14 @@ pub(super) const REPLAY: &str = "replay:";
 
 impl Store {
     /// Publishes a dead letter's command anew, one generation on, so that no idempotency
-    /// check swallows it. Job row, state and audit entry are one commit.
-    pub async fn replay_dead_letter(&self, dead: &DeadLetter, run_at: Timestamp, who: &str) -> Result<Replay> {
+    /// check swallows it. Job row, state and audit entry are one commit. `words`: why it is closed.
+    pub async fn replay_dead_letter(
+        &self,
+        dead: &DeadLetter,
+        run_at: Timestamp,
+        words: &str,
+        who: &Who,
+    ) -> Result<Replay> {
         let command = dead.command.as_deref().and_then(|text| serde_json::from_str::<Envelope>(text).ok());
         let Some(mut envelope) = command else { return Ok(Replay::Nothing) };
         let now = self.clock.now();
@@ -44,15 +51,16 @@ impl Store {
         envelope.seq = 0;
         envelope.received_at = run_at;
         let mut tx = self.db.begin().await?;
-        if !tx.close_dead_letter(dead.id, DeadState::Replayed, who, now).await? {
+        if !tx.close_dead_letter(dead.id, DeadState::Replayed, words, now).await? {
             return Ok(Replay::Closed);
         }
         let job = NewJob::of(&envelope, run_at);
         tx.enqueue(&NewJob { id: format!("{REPLAY}{}:{}", dead.id, job.id), ..job }, now).await?;
-        let mut entry = Entry::new(now, What::Operator, format!("dead letter {} {who}", dead.id));
+        let mut entry = Entry::new(now, What::Operator, format!("dead letter {} {words}", dead.id));
         entry.integration = dead.integration;
         entry.number.clone_from(&dead.number);
         tx.append_journal(&entry).await?;
+        tx.append_audit(&self.key, &dead.audit(who, Act::Replayed, DeadState::Replayed), now).await?;
         tx.commit().await?;
         Ok(Replay::Done)
     }

@@ -59,6 +59,7 @@ impl Store {
                 break;
             }
         }
+        self.reseal_audit().await?;
         let sql = "SELECT COUNT(*) AS n FROM deliveries WHERE state IN ('sending', 'unknown')";
         let row = self.db.fetch_one(sql, vec![]).await?;
         all.unknown = row.map(|row| row.int("n")).transpose()?.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);

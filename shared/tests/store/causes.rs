@@ -1,6 +1,7 @@
 //! What is broken, counted by what has to be mended once, and what people say of it.
 
 use shared::domain::{Fault, IntegrationId};
+use shared::store::audit::Who;
 use shared::store::causes::{Cause, Word};
 use shared::store::dead_letters::{DeadFilter, DeadState};
 use shared::store::journal::Search;
@@ -12,7 +13,8 @@ async fn causes(bench: &Bench) -> Vec<Cause> {
 }
 
 async fn say(bench: &Bench, reason: &str, integration: Option<IntegrationId>, word: Word) -> usize {
-    bench.commit(async |tx| tx.say_of_causes(reason, integration, word, "Анна", bench.now()).await).await.len()
+    let anna = Who::at_machine(Some("Анна".to_owned()), "root".to_owned());
+    bench.store.say_of_causes(reason, integration, word, &anna).await.expect("said").len()
 }
 
 async fn close(bench: &Bench, letter: i64) {

@@ -27,6 +27,7 @@ macro_rules! contract {
     };
 }
 
+mod audit;
 mod bench;
 mod budgets;
 mod causes;

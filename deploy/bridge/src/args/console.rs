@@ -9,6 +9,38 @@ again, it is told anew.";
 pub const WAITING_HELP: &str = "Read from the database: requests of orders, statuses and payments on their way, messages of the \
 job table, and what workers leave alone. What lies in RabbitMQ is counted by its own tools. Nothing is changed.";
 
+pub const AUDIT_HELP: &str = "Each act bears the hash of the one before it, and the newest hash is signed with the installation's \
+secret key, which the database does not hold: `bridge audit verify` finds what was changed, taken out, cut off or added by \
+somebody else. Secrets and personal data are in none. Acts are kept for good.";
+
+/// Which acts.
+#[derive(Debug, Default, Args)]
+pub struct AuditFilter {
+    /// Only about this integration
+    #[arg(long)]
+    pub integration: Option<i64>,
+    /// Only acts of one sort, like edited, paused, replayed
+    #[arg(long)]
+    pub act: Option<String>,
+    /// A time like 2026-09-01T10:00:00Z, or a span like 2h, 30m, 7d
+    #[arg(long)]
+    pub since: Option<String>,
+    /// How many at most, the newest
+    #[arg(long, default_value_t = 100)]
+    pub limit: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Say whether all acts are there as they were noted
+    #[command(after_help = "Exits 0 when they are, 1 when something was changed.")]
+    Verify {
+        /// A hash that `bridge audit verify` printed earlier, kept elsewhere: must still be there
+        #[arg(long, value_name = "HASH")]
+        head: Option<String>,
+    },
+}
+
 /// Which causes.
 #[derive(Debug, Default, Args)]
 pub struct CausesFilter {

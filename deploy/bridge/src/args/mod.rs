@@ -5,7 +5,7 @@ pub mod integration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
-pub use console::{CausesCommand, CausesFilter};
+pub use console::{AuditCommand, AuditFilter, CausesCommand, CausesFilter};
 pub use integration::IntegrationCommand;
 
 #[derive(Debug, Parser)]
@@ -68,6 +68,14 @@ pub enum Command {
         /// Only of this integration
         #[arg(long)]
         integration: Option<i64>,
+    },
+    /// Who did what, when, and what it was before
+    #[command(after_help = console::AUDIT_HELP)]
+    Audit {
+        #[command(flatten)]
+        which: AuditFilter,
+        #[command(subcommand)]
+        command: Option<AuditCommand>,
     },
     /// Say what is wrong with the installation, and what to do about it
     #[command(after_help = "Exits 0 when nothing is to be done, 1 when there is a warning or an error.")]

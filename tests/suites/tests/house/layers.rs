@@ -54,7 +54,7 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "moments",
             "output",
             "codes filters secret_key secrets up who why",
-            "causes dead doctor integration journal now order probe trigger_help waiting",
+            "audit causes dead doctor integration journal now order probe trigger_help waiting",
             "demo",
         ],
     ),
