@@ -18,6 +18,7 @@ mod lifeline;
 pub mod notifier;
 pub mod order;
 pub mod policy;
+pub mod preview;
 #[cfg(test)]
 mod stories;
 pub mod sync;

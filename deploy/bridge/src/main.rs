@@ -17,6 +17,7 @@ mod moments;
 mod now;
 mod order;
 mod output;
+mod preview;
 mod probe;
 mod secret_key;
 mod secrets;
@@ -38,7 +39,7 @@ use shared::store::Store;
 use shared::store::audit::Who;
 use shared::{bootstrap, existing};
 
-use crate::args::{Cli, Command, ConfigCommand, IntegrationCommand, SecretKeyCommand, Shell};
+use crate::args::{Cli, Command, ConfigCommand, IntegrationCommand, OrderCommand, SecretKeyCommand, Shell};
 use crate::output::{Failure, Output};
 use crate::stdout::say;
 
@@ -132,7 +133,8 @@ async fn of_installation(
     match command {
         Command::Integration { command } => integration::run(command, who, config, store, out).await,
         Command::TriggerHelp(args) => trigger_help::run(&args, config, store, out).await,
-        Command::Order { command } => order::run(command, zone, store, out).await,
+        Command::Order { command: OrderCommand::Show(args) } => order::run(args, zone, store, out).await,
+        Command::Order { command: OrderCommand::Preview(args) } => preview::run(args, config, store, out).await,
         Command::Dead { command } => dead::run(command, who, zone, store, out).await,
         Command::Causes { which, command } => causes::run(which, command, who, zone, store, out).await,
         Command::Audit { which, command } => audit::run(which, command, zone, store, out).await,

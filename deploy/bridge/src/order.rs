@@ -12,7 +12,7 @@ use shared::store::dead_letters::DeadLetter;
 use shared::store::journal::StoredEntry;
 use shared::store::past_deliveries::PastDelivery;
 
-use crate::args::OrderCommand;
+use crate::args::OrderShow;
 use crate::filters;
 use crate::moments;
 use crate::output::{Failure, Output, bold, dim};
@@ -36,8 +36,8 @@ pub struct Story {
     pub replays: Vec<(DeadLetter, Timestamp)>,
 }
 
-pub async fn run(command: OrderCommand, zone: &TimeZone, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
-    let OrderCommand::Show { number, integration, verbose } = command;
+pub async fn run(args: OrderShow, zone: &TimeZone, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+    let OrderShow { number, integration, verbose } = args;
     let integration = filters::integration(integration, store).await?;
     let story = Story::of(store, &number, integration).await?;
     if story.orders().is_empty() && story.timeline.is_empty() {

@@ -396,6 +396,7 @@ fn a_misspelt_filter_says_which_word_was_meant() {
         (&["causes", "snooze", "bad_phone", "--for", "2w"], "like 30m, 2h or 7d"),
         (&["causes", "--fault", "shop", "ack", "bad_phone"], "behind ack, snooze or wake"),
         (&["causes", "ack", "bad_phone", "--as", " "], "--as: a name"),
+        (&["order", "preview", "1", "--integration", "99"], "there are 1 «Город»"),
         (&["audit", "--act", "editted"], "did you mean edited?"),
         (&["audit", "--integration", "99"], "there are 1 «Город»"),
         (&["audit", "--since", "2h", "verify"], "it takes no filter"),
@@ -936,6 +937,15 @@ async fn what_a_kept_demonstration_prints_works_as_it_is_printed() {
         let (code, stdout, stderr) = shell(demo.after(word));
         assert!(code == Some(0) && stdout.lines().count() > 1, "{word}: {stdout}{stderr}");
     }
+    // What would be done for the order of the story, over the vendors that are there.
+    let story = demo.after("a story ").replace(" --verbose", "");
+    let preview = story.replace("order show", "order preview --json");
+    let (code, answer, stderr) = shell(&preview);
+    let seen: Value = serde_json::from_str(&answer).unwrap_or_else(|bad| panic!("{bad}: {answer} {stderr}"));
+    assert!(code == Some(0) && seen["requests"] == json!([]), "as it is at MeaSoft: {seen:#}");
+    assert!(seen["decisions"][0]["decision"].is_string() && seen["at_measoft"][0]["sum"].is_string(), "{seen:#}");
+    let people = shell(&story.replace("order show", "order preview")).1;
+    assert!(people.contains("nothing is written or sent") && !people.contains("retry_later"), "{people}");
     let (code, answer, stderr) = shell(&format!("{} -s", demo.after("a trigger ")));
     assert!(code == Some(0) && answer.contains("\"success\":true"), "{answer}{stderr}");
     // The manager's page, as a browser goes there.

@@ -13,6 +13,7 @@ use crate::measoft::account::Account;
 use crate::measoft::courier::{Answer, Courier};
 use crate::measoft::error::{Break, MeasoftError};
 use crate::measoft::exchange::{Incoming, Limits, Timeouts, retry_after, transport};
+use crate::measoft::hold_back::{HELD_BACK, HeldBack, HoldBack, without_credentials};
 use crate::measoft::op::Op;
 use crate::measoft::stream::{StatusStream, means_nothing_found};
 use crate::measoft::tap::{Exchange, Recorder};
@@ -39,6 +40,7 @@ pub struct MeasoftClient {
     timeouts: Timeouts,
     limits: Limits,
     tap: Arc<dyn ExchangeObserver<Exchange>>,
+    hold_back: Option<Arc<HoldBack>>,
 }
 
 impl std::fmt::Debug for MeasoftClient {
@@ -50,13 +52,21 @@ impl std::fmt::Debug for MeasoftClient {
 impl MeasoftClient {
     /// `http` is shared between accounts and comes from [`super::http_client`].
     pub fn new(http: reqwest::Client, account: Account, tap: Arc<dyn ExchangeObserver<Exchange>>) -> Self {
-        Self { http, account: Arc::new(account), timeouts: Timeouts::default(), limits: Limits::default(), tap }
+        let (timeouts, limits) = (Timeouts::default(), Limits::default());
+        Self { http, account: Arc::new(account), timeouts, limits, tap, hold_back: None }
     }
 
     /// `connect` is a matter of [`super::http_client`] and ignored here.
     #[must_use]
     pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
+        self
+    }
+
+    /// One that keeps what would change something instead of sending it.
+    #[must_use]
+    pub fn holding_back(mut self, hold_back: Arc<HoldBack>) -> Self {
+        self.hold_back = Some(hold_back);
         self
     }
 
@@ -157,6 +167,11 @@ impl MeasoftClient {
     ) -> Result<Incoming, MeasoftError> {
         let secrets = [self.account.login.as_str(), self.account.password.as_str()];
         let masked = mask::body(request.as_bytes(), &secrets);
+        if let Some(hold_back) = self.hold_back.as_ref().filter(|_| op.is_write() || op == Op::CommitLastStatus) {
+            let plain = without_credentials(&request, &self.account.extra);
+            hold_back.keep(HeldBack::new(op, ordernos, masked, plain));
+            return Err(MeasoftError::NotSent { op, cause: HELD_BACK });
+        }
         let known = mask::people(&request);
         let mut recorder = Recorder::start(Arc::clone(&self.tap), op, ordernos, masked);
         let begun = Instant::now();
@@ -227,6 +242,9 @@ impl Courier for MeasoftClient {
             if orders.is_empty() {
                 return Err(MeasoftError::EmptyRequest { op });
             }
+            if let Some(hold_back) = &self.hold_back {
+                hold_back.keep_orders(orders);
+            }
             let ordernos = orders.iter().map(|order| order.orderno.clone()).collect();
             let request = neworder::write_neworder(&self.account, orders);
             self.call(op, ordernos, request, |root| {
@@ -245,6 +263,9 @@ impl Courier for MeasoftClient {
     fn edit_order<'a>(&'a self, order: &'a NewOrder) -> Answer<'a, CreateRow> {
         async move {
             let op = Op::EditOrder;
+            if let Some(hold_back) = &self.hold_back {
+                hold_back.keep_orders(std::slice::from_ref(order));
+            }
             let request = neworder::write_editorder(&self.account, order);
             self.call(op, vec![order.orderno.clone()], request, |root| {
                 let rows = neworder::read_create_rows(root);

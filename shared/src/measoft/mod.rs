@@ -18,6 +18,7 @@ mod exchange_tests;
 mod fixture_tests;
 #[cfg(feature = "testing")]
 pub mod fuzzing;
+mod hold_back;
 mod mask;
 pub mod op;
 pub mod push;
@@ -34,6 +35,7 @@ pub use codes::classify;
 pub use courier::{Answer, Courier};
 pub use error::{Break, MeasoftError};
 pub use exchange::{Limits, Timeouts, http_client};
+pub use hold_back::{HeldBack, HoldBack};
 pub use op::Op;
 pub use stream::{RawRow, Row, StatusStream};
 pub use tap::Exchange;

@@ -29,7 +29,7 @@ use serde_json::Value;
 use crate::domain::{CrmOrderId, OrderNumber};
 use crate::vendor;
 
-pub use client::{CrmClient, CrmHttp, OrdersPage};
+pub use client::{CrmClient, CrmHttp, HeldBack, HoldBack, OrdersPage};
 pub use error::{Class, CrmError};
 pub use op::Op;
 pub use tolerant::{Misread, VatRate};

@@ -7,6 +7,7 @@ pub mod breakers;
 pub mod broker_notes;
 pub mod budgets;
 pub mod causes;
+mod copy;
 pub mod cursors;
 pub mod db;
 pub mod dead_letters;

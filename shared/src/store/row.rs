@@ -6,6 +6,7 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
 use crate::store::error::{Result, StoreError};
+use crate::store::value::Value;
 
 /// A row of either database, read by column name.
 #[derive(Debug)]
@@ -35,6 +36,24 @@ impl Row {
     getter!(opt_text, Option<String>);
     getter!(bytes, Vec<u8>);
     getter!(opt_bytes, Option<Vec<u8>>);
+
+    /// What stands at a place, as SQLite's word for its column says.
+    pub(super) fn value_at(&self, place: usize, kind: &str) -> Result<Value> {
+        macro_rules! get {
+            ($ty:ty) => {
+                match self {
+                    Self::Sqlite(row) => row.try_get::<$ty, _>(place),
+                    Self::Postgres(row) => row.try_get::<$ty, _>(place),
+                }
+                .map_err(|_| StoreError::BadRow("a copied column"))
+            };
+        }
+        Ok(match kind {
+            "INTEGER" => Value::Int(get!(Option<i64>)?),
+            "BLOB" => Value::Bytes(get!(Option<Vec<u8>>)?),
+            _ => Value::Text(get!(Option<String>)?),
+        })
+    }
 
     pub fn flag(&self, column: &'static str) -> Result<bool> {
         Ok(self.int(column)? != 0)

@@ -32,6 +32,7 @@ mod bench;
 mod budgets;
 mod causes;
 mod clock_ahead;
+mod copy;
 mod dead_letters;
 mod deliveries;
 mod hand_over;

@@ -28,6 +28,14 @@ pub struct Clients {
     journal: Journal,
     metrics: Arc<Metrics>,
     rates: Rates,
+    hold_back: Option<HoldBack>,
+}
+
+/// What would change something at either vendor, kept instead of sent.
+#[derive(Clone, Default)]
+pub struct HoldBack {
+    pub measoft: Arc<measoft::HoldBack>,
+    pub crm: Arc<retailcrm::HoldBack>,
 }
 
 impl Clients {
@@ -42,7 +50,13 @@ impl Clients {
             journal,
             metrics,
             rates: Rates::new(store, config.budgets.crm_rps, config.timing.breaker_open),
+            hold_back: None,
         })
+    }
+
+    /// Clients that send nothing that would change something.
+    pub fn holding_back(self, hold_back: HoldBack) -> Self {
+        Self { hold_back: Some(hold_back), ..self }
     }
 
     /// Clients that wait no longer than this for an answer, for who only wants to know whether
@@ -76,8 +90,12 @@ impl Connect for Clients {
         }
         let url = retailcrm::check(&integration.crm_url, &self.allowed).map_err(|bad| bad.to_string())?;
         let limiter = self.rates.limiter(url.as_str(), integration.secrets.crm_api_key.expose());
-        let crm =
+        let mut crm =
             retailcrm::CrmClient::new(self.crm.clone(), url, integration.secrets.crm_api_key.clone(), tap, limiter);
+        if let Some(hold_back) = &self.hold_back {
+            courier = courier.holding_back(hold_back.measoft.clone());
+            crm = crm.holding_back(hold_back.crm.clone());
+        }
         Ok(Vendors { courier: Arc::new(courier), crm: Arc::new(crm) })
     }
 }

@@ -155,16 +155,47 @@ pub struct TriggerHelp {
 #[derive(Debug, Subcommand)]
 pub enum OrderCommand {
     /// Timeline: trigger, decisions, calls, statuses, RetailCRM writes
-    Show {
-        /// RetailCRM's number, or ours at MeaSoft
-        number: String,
-        /// Only of this integration
-        #[arg(long)]
-        integration: Option<i64>,
-        /// Show masked request and response bodies
-        #[arg(long, short)]
-        verbose: bool,
-    },
+    Show(OrderShow),
+    /// What would be done for it now: the decision, the request, the difference. Writes nothing
+    #[command(after_help = PREVIEW_HELP)]
+    Preview(OrderPreview),
+}
+
+#[derive(Debug, Args)]
+pub struct OrderShow {
+    /// RetailCRM's number, or ours at MeaSoft
+    pub number: String,
+    /// Only of this integration
+    #[arg(long)]
+    pub integration: Option<i64>,
+    /// Show masked request and response bodies
+    #[arg(long, short)]
+    pub verbose: bool,
+}
+
+const PREVIEW_HELP: &str = "The order is read from RetailCRM and decided on and converted as a worker would do it now, as if it \
+were read for the last time; what would change something is kept instead of sent. Without --trigger: what waits for the order, \
+else a change of what is at MeaSoft, else a send. Exits 0, or 1 when it would give up.";
+
+#[derive(Debug, Args)]
+pub struct OrderPreview {
+    /// RetailCRM's number
+    pub number: String,
+    /// Of this integration; can be left out where only one is meant
+    #[arg(long)]
+    pub integration: Option<i64>,
+    /// As if this trigger had come now
+    #[arg(long, value_enum)]
+    pub trigger: Option<Trigger>,
+    /// Show personal data in the request; never the credentials
+    #[arg(long)]
+    pub unmask: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Trigger {
+    Send,
+    Update,
 }
 
 /// Which dead letters.

@@ -1,11 +1,13 @@
 //! HTTP with one RetailCRM account: forms out, JSON in (protocols/retailcrm.md#keys).
 
 mod calls;
+mod hold_back;
 mod request;
 #[cfg(test)]
 mod tests;
 
 pub use calls::OrdersPage;
+pub use hold_back::{HeldBack, HoldBack};
 
 use std::fmt;
 use std::sync::Arc;
@@ -67,6 +69,7 @@ pub struct CrmClient {
     tap: Arc<dyn ExchangeObserver<Exchange>>,
     limiter: Arc<dyn Limiter>,
     clock: Clock,
+    hold_back: Option<Arc<HoldBack>>,
 }
 
 impl fmt::Debug for CrmClient {
@@ -83,12 +86,19 @@ impl CrmClient {
         tap: Arc<dyn ExchangeObserver<Exchange>>,
         limiter: Arc<dyn Limiter>,
     ) -> Self {
-        Self { http, url, key, tap, limiter, clock: Clock::system() }
+        Self { http, url, key, tap, limiter, clock: Clock::system(), hold_back: None }
     }
 
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// One that keeps what would change something instead of sending it.
+    #[must_use]
+    pub fn holding_back(mut self, hold_back: Arc<HoldBack>) -> Self {
+        self.hold_back = Some(hold_back);
         self
     }
 
@@ -98,6 +108,10 @@ impl CrmClient {
 
     async fn call(&self, call: Call<'_>) -> Result<Value, CrmError> {
         let (request, shown) = call.addressed(&self.http.client, &self.url);
+        if let Some(hold_back) = self.hold_back.as_ref().filter(|_| call.form.is_some()) {
+            hold_back.keep(HeldBack { op: call.op, masked: mask::cut(&shown, KEPT_CHARS) });
+            return Err(CrmError::Unreachable { before_sent: true });
+        }
         // What cannot stand in a header is no key.
         let mut key = HeaderValue::from_str(self.key.expose()).map_err(|_| CrmError::WrongKey)?;
         key.set_sensitive(true);

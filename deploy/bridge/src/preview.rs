@@ -1,0 +1,217 @@
+//! `bridge order preview`: what would be done for an order now. Nothing is written.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bridge_worker::preview::{Decision, Difference, Field, Preview, preview};
+use serde_json::{Value, json};
+use shared::config::Config;
+use shared::domain::{Integration, Language, OrderNumber};
+use shared::explain;
+use shared::measoft::Op;
+use shared::store::Store;
+use shared::store::intents::RequestKind;
+
+use crate::args::{OrderPreview, Trigger};
+use crate::filters;
+use crate::language::{language, of, who_acts};
+use crate::output::{Failure, Output, bold, dim, green, red};
+use crate::stdout::say;
+
+pub async fn run(args: OrderPreview, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+    let number = OrderNumber::parse(&args.number).map_err(|bad| Failure::Usage(format!("NUMBER: {bad}")))?;
+    let integration = whose(args.integration, &number, store).await?;
+    let asked = args.trigger.map(|trigger| match trigger {
+        Trigger::Send => RequestKind::Send,
+        Trigger::Update => RequestKind::Update,
+    });
+    let found = preview(&Arc::new(config.clone()), store, &integration, &number, asked).await?;
+    let language = language();
+    let document = document(&found, &integration, &number, args.unmask, language);
+    out.answer(&document, || {
+        lines(&found, &integration, &number, args.unmask, language).iter().for_each(|line| say!("{line}"));
+    });
+    Ok(if found.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The integration that is named; else the one that knows the number, else the only one.
+async fn whose(named: Option<i64>, number: &OrderNumber, store: &Store) -> Result<Integration, Failure> {
+    if let Some(id) = named {
+        return filters::live_integration(id, store).await;
+    }
+    let mut knowing: Vec<i64> =
+        store.deliveries_by_number(number.as_str(), None).await?.iter().map(|d| d.integration.0).collect();
+    knowing.dedup();
+    let all = store.integrations().await?;
+    let mut fitting: Vec<Integration> =
+        all.iter().filter(|i| knowing.is_empty() || knowing.contains(&i.id.0)).cloned().collect();
+    match (fitting.len(), all.is_empty()) {
+        (1, _) => Ok(fitting.remove(0)),
+        (_, true) => Err(Failure::Usage("there is no integration yet, `bridge integration add` makes one".to_owned())),
+        _ => {
+            let names: Vec<String> = fitting.iter().map(|i| format!("{} «{}»", i.id, i.title)).collect();
+            Err(Failure::Usage(format!("say of which integration with --integration: {}", names.join(", "))))
+        }
+    }
+}
+
+/// A word for what an order comes to: what was held back says more than that it did not leave.
+fn word<'a>(decision: &'a Decision, found: &Preview) -> &'a str {
+    let names = |orderno: &str| decision.orderno.as_deref() == Some(orderno);
+    let held = found.to_measoft.iter().find(|held| held.about.iter().any(|orderno| names(orderno.as_str())));
+    match held.map(|held| held.op) {
+        Some(Op::NewOrder) => "create",
+        Some(Op::EditOrder) => "edit",
+        Some(Op::CancelOrder) => "cancel",
+        _ => &decision.outcome,
+    }
+}
+
+fn words(word: &str, language: Language) -> &str {
+    match word {
+        "create" => of(language, "будет создан в MeaSoft", "would be placed at MeaSoft"),
+        "edit" => of(language, "будет изменён в MeaSoft", "would be changed at MeaSoft"),
+        "cancel" => of(language, "будет отменён в MeaSoft", "would be cancelled at MeaSoft"),
+        "done" => of(language, "будет сообщено RetailCRM", "RetailCRM would be told"),
+        "already_done" => of(language, "ничего делать не нужно", "nothing is to be done"),
+        "superseded" => of(language, "ничего не будет сделано", "nothing would be done"),
+        "retry_later" => of(language, "пришлось бы ждать", "it would have to wait"),
+        "give_up" => of(language, "не может быть передан", "it cannot be handed over"),
+        other => other,
+    }
+}
+
+const fn asked(found: &Preview) -> Option<&'static str> {
+    match found.asked {
+        None => None,
+        Some(RequestKind::Send) => Some("send"),
+        Some(RequestKind::Update) => Some("update"),
+        Some(RequestKind::Cancel) => Some("cancel"),
+    }
+}
+
+const fn field(field: &Field) -> (&'static str, Option<&String>) {
+    match field {
+        Field::Sum => ("sum", None),
+        Field::PayType => ("paytype", None),
+        Field::Line(code) => ("line", Some(code)),
+    }
+}
+
+fn document(
+    found: &Preview,
+    integration: &Integration,
+    number: &OrderNumber,
+    unmask: bool,
+    language: Language,
+) -> Value {
+    let decision = |one: &Decision| {
+        json!({
+            "crm_order_id": one.order.map(|id| id.0), "orderno": one.orderno, "decision": word(one, found),
+            "words": words(word(one, found), language), "text": one.text,
+        })
+    };
+    let requests = found.to_measoft.iter().map(|held| {
+        let body = if unmask { held.plain() } else { held.masked.as_str() };
+        json!({
+            "vendor": "measoft", "op": held.op.as_str(),
+            "ordernos": held.about.iter().map(|orderno| orderno.as_str()).collect::<Vec<_>>(), "body": body,
+        })
+    });
+    let failures = found.failures.iter().map(|dead| {
+        let words = explain::reason(&dead.reason, language);
+        json!({
+            "reason": dead.reason, "fault": dead.fault.as_str(), "text": words.text, "next_step": words.next_step,
+            "detail": dead.detail,
+        })
+    });
+    let difference = |one: &Difference| {
+        let (name, line) = field(&one.field);
+        json!({
+            "orderno": one.orderno, "field": name, "line": line, "has": one.has, "would_have": one.would_have,
+        })
+    };
+    json!({
+        "order": number.as_str(), "integration": integration.id.0, "trigger": asked(found),
+        "decisions": found.decisions.iter().map(decision).collect::<Vec<_>>(),
+        "requests": requests.collect::<Vec<_>>(),
+        "retailcrm": found.to_crm.iter().map(|held| json!({ "op": held.op.as_str(), "request": held.masked }))
+            .collect::<Vec<_>>(),
+        "failures": failures.collect::<Vec<_>>(),
+        "at_measoft": found.at_measoft.iter().map(|row| json!({
+            "orderno": row.orderno.as_ref().map(|orderno| orderno.as_str()), "ordercode": row.ordercode,
+            "status": row.status.as_ref().map(|status| status.code.to_string()),
+            "sum": row.price.map(|sum| sum.to_string()), "paytype": row.paytype,
+        })).collect::<Vec<_>>(),
+        "differences": found.differences.iter().map(difference).collect::<Vec<_>>(),
+    })
+}
+
+fn lines(
+    found: &Preview,
+    integration: &Integration,
+    number: &OrderNumber,
+    unmask: bool,
+    language: Language,
+) -> Vec<String> {
+    let nothing = of(language, "ничего не записано и не отправлено", "nothing is written or sent");
+    let (order, at) = (of(language, "Заказ", "Order"), of(language, "интеграция", "integration"));
+    let head = format!("{order} {number}, {at} {} «{}»: {nothing}", integration.id, integration.title);
+    let mut lines = vec![bold(&head)];
+    for one in &found.decisions {
+        let word = word(one, found);
+        let mark = if word == "give_up" { red("✗") } else { green("→") };
+        let names = [one.order.map(|id| format!("RetailCRM id {id}")), one.orderno.clone()];
+        let whose = names.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        lines.push(format!("{mark} {whose}: {}", words(word, language)));
+        // What was held back says it all; that it did not leave is no news.
+        if !["create", "edit", "cancel", "give_up"].contains(&word) {
+            lines.push(dim(&format!("    {}", one.text)));
+        }
+    }
+    for dead in &found.failures {
+        let words = explain::reason(&dead.reason, language);
+        let detail = if dead.detail.is_empty() { String::new() } else { format!(" ({})", dead.detail) };
+        lines.push(format!("    {}, {}: {}{detail}", dead.reason, who_acts(dead.fault, language), words.text));
+        lines.push(format!("    {} {}", dim("→"), words.next_step));
+    }
+    lines.extend(differences(found, language));
+    for held in &found.to_measoft {
+        lines.push(bold(&format!("{} {}", of(language, "Запрос в MeaSoft:", "Request to MeaSoft:"), held.op)));
+        let body = if unmask { held.plain() } else { held.masked.as_str() };
+        // A line for each element.
+        lines.extend(body.replace("><", ">\n<").lines().map(|line| format!("    {line}")));
+    }
+    for held in &found.to_crm {
+        lines.push(bold(&format!(
+            "{} {}",
+            of(language, "Запрос в RetailCRM:", "Request to RetailCRM:"),
+            held.op.as_str()
+        )));
+        lines.extend(held.masked.lines().map(|line| format!("    {line}")));
+    }
+    lines
+}
+
+/// What would become different at MeaSoft.
+fn differences(found: &Preview, language: Language) -> Vec<String> {
+    let mut lines = Vec::new();
+    if found.at_measoft.is_empty() {
+        lines.push(of(language, "В MeaSoft такого заказа нет.", "MeaSoft has no such order.").to_owned());
+    } else if found.differences.is_empty() {
+        let same = "В показанном MeaSoft изменений не будет.";
+        lines.push(of(language, same, "Nothing that MeaSoft shows would become different.").to_owned());
+    } else {
+        lines.push(bold(of(language, "Что изменится в MeaSoft", "What would become different at MeaSoft")));
+    }
+    for one in &found.differences {
+        let name = match field(&one.field) {
+            ("sum", _) => of(language, "сумма к получению", "sum to collect").to_owned(),
+            ("paytype", _) => of(language, "вид оплаты", "payment").to_owned(),
+            (_, code) => format!("{} {}", of(language, "позиция", "line"), code.map_or("", String::as_str)),
+        };
+        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+        lines.push(format!("    {} {name}: {} → {}", one.orderno, shown(&one.has), shown(&one.would_have)));
+    }
+    lines
+}
