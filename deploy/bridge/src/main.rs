@@ -4,6 +4,7 @@
 
 mod args;
 mod audit;
+mod budget;
 mod causes;
 mod codes;
 mod dead;
@@ -138,6 +139,7 @@ async fn of_installation(
         Command::Dead { command } => dead::run(command, who, zone, store, out).await,
         Command::Causes { which, command } => causes::run(which, command, who, zone, store, out).await,
         Command::Audit { which, command } => audit::run(which, command, zone, store, out).await,
+        Command::Budget { integration, since } => budget::run(integration, &since, config, store, out).await,
         Command::Now => now::run(config, store, out).await,
         Command::Waiting { integration } => waiting::run(integration, zone, store, out).await,
         Command::Journal { command } => journal::run(command, zone, store, out).await,

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::CommandFactory as _;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::config::{Config, Role, Source};
@@ -20,6 +21,7 @@ use shared::store::Store;
 use shared::store::breakers::Held;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::intents::{OrderRequest, RequestKind};
+use shared::store::journal::{Entry, What};
 use shared::telemetry::metrics::{BreakerState, BreakerTarget};
 use simulators::retailcrm::RetailcrmSim;
 
@@ -397,6 +399,8 @@ fn a_misspelt_filter_says_which_word_was_meant() {
         (&["causes", "--fault", "shop", "ack", "bad_phone"], "behind ack, snooze or wake"),
         (&["causes", "ack", "bad_phone", "--as", " "], "--as: a name"),
         (&["order", "preview", "1", "--integration", "99"], "there are 1 «Город»"),
+        (&["budget", "--integration", "99"], "there are 1 «Город»"),
+        (&["budget", "--since", "2w"], "nor a span like 2h, 30m or 7d"),
         (&["audit", "--act", "editted"], "did you mean edited?"),
         (&["audit", "--integration", "99"], "there are 1 «Город»"),
         (&["audit", "--since", "2h", "verify"], "it takes no filter"),
@@ -624,6 +628,56 @@ async fn whoever_changes_something_is_noted_with_what_it_was_and_a_changed_note_
     opened.db.exec("UPDATE audit SET who = 'Пётр' WHERE seq = 2", vec![]).await.expect("behind its back");
     let bad = run(&folder, &["audit", "verify"], &[]);
     assert!(bad.code == 1 && bad.stdout.contains("act 2 was changed after it was noted"), "{bad:?}");
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_account_and_operation() {
+    let folder = Folder::with_installation();
+    assert_eq!(run(&folder, &add(&["--prefix", "o"]), &[]).code, 0, "a neighbour in the cabinet");
+    let opened = store(&folder).await;
+    let now = opened.clock.now();
+    let ago = |hours: u64| now - Duration::from_secs(3600 * hours);
+    let entry = |integration: i64, at: Timestamp, vendor: &'static str, op: &str, outcome: &str| {
+        let mut entry = Entry::new(at, What::Call, "").outcome(outcome);
+        (entry.integration, entry.vendor, entry.op) =
+            (Some(IntegrationId(integration)), Some(vendor), Some(op.to_owned()));
+        entry
+    };
+    let entries = [
+        entry(1, ago(1), "measoft", "neworder", "ok"),
+        // Two orders of one request.
+        entry(1, ago(2), "measoft", "neworder", "ok"),
+        entry(1, ago(2), "measoft", "neworder", "ok"),
+        entry(2, ago(3), "measoft", "neworder", "unknown"),
+        entry(2, ago(3), "measoft", "statusreq", "ok"),
+        entry(1, ago(4), "retailcrm", "orders_list", "ok"),
+        entry(1, ago(30), "measoft", "neworder", "ok"),
+    ];
+    opened.append_journal(&entries).await.expect("written");
+    let budget = |more: &[&str]| {
+        let arguments = [&["budget", "--json"][..], more].concat();
+        run(&folder, &arguments, &[]).document("budget")["accounts"].clone()
+    };
+    let all = budget(&[]);
+    let [measoft, crm] = &all.as_array().expect("a list")[..] else { panic!("{all:#}") };
+    assert_eq!(
+        (&measoft["requests"], &measoft["failed"], &measoft["integrations"]),
+        (&json!(4), &json!(1), &json!([1, 2]))
+    );
+    assert_eq!(measoft["account"], "http://127.0.0.1:9 courier 8 login shop");
+    let op = &measoft["operations"][0];
+    assert_eq!((&op["op"], &op["requests"], &op["failed"]), (&json!("neworder"), &json!(3), &json!(1)), "{measoft:#}");
+    let window = &measoft["windows"][0];
+    assert_eq!((&window["window"], &window["used"]), (&json!("ip_minute"), &json!(0)), "{measoft:#}");
+    assert!(
+        window["limit"].as_u64().is_some_and(|limit| limit > 0)
+            && measoft["windows"].as_array().map(Vec::len) == Some(3)
+    );
+    assert_eq!((&crm["vendor"], &crm["requests"], &crm["windows"]), (&json!("retailcrm"), &json!(1), &json!([])));
+    assert_eq!(budget(&["--since", "2d"])[0]["requests"], 5);
+    assert_eq!(budget(&["--integration", "2"])[0]["requests"], 2);
+    let people = run(&folder, &["budget"], &[("LANG", "ru_RU.UTF-8")]).stdout;
+    assert!(people.contains("запросов: 4, неудачных: 1"), "{people}");
 }
 
 #[test]

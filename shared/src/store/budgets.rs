@@ -121,6 +121,15 @@ impl Store {
         Ok(Ok(Taken { count: allowed, at: now }))
     }
 
+    /// Requests counted now in one window.
+    pub async fn budget_used(&self, window: &Window) -> Result<u32> {
+        let sql = "SELECT CAST(COALESCE(SUM(used), 0) AS BIGINT) AS used FROM budget_slices \
+                   WHERE scope = $1 AND slice BETWEEN $2 AND $3";
+        let now = self.clock.now();
+        let args = args![&window.scope, window.oldest(now), window.newest(now)];
+        Ok(self.db.read_one(sql, args, |row| row.small("used")).await?.unwrap_or(0))
+    }
+
     /// Requests counted now in the fullest of the windows whose scope is `window.scope`, a
     /// colon and somebody's name.
     pub async fn budget_used_most(&self, window: &Window) -> Result<u32> {

@@ -111,6 +111,18 @@ pub struct Search {
     pub limit: u32,
 }
 
+/// Requests of one operation, made for one integration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requests {
+    pub integration: IntegrationId,
+    /// `measoft` or `retailcrm`.
+    pub vendor: String,
+    pub op: String,
+    pub number: i64,
+    /// Those of them whose outcome was not good.
+    pub failed: i64,
+}
+
 /// In the story of an order whose town the courier's list lacks; the town follows in «».
 pub const NO_TOWN: &str = "the courier's list has no town";
 
@@ -131,6 +143,27 @@ impl Store {
                 args![integration, since, format!("%{NO_TOWN} «%"), "%gave up (town_unclear, %", limit],
                 |row| row.text("text"),
             )
+            .await
+    }
+
+    /// Requests to the vendors since a moment, by integration and operation. Of several orders in
+    /// one request each has an entry, of one moment: they count once.
+    pub async fn requests_since(&self, since: Timestamp) -> Result<Vec<Requests>> {
+        let sql = "SELECT integration_id, vendor, op, COUNT(*) AS n, CAST(SUM(bad) AS BIGINT) AS bad FROM (\
+                   SELECT integration_id, vendor, op, at, CAST(MAX(CASE WHEN outcome = 'ok' THEN 0 ELSE 1 END) AS BIGINT) AS bad \
+                   FROM journal WHERE at >= $1 AND vendor IS NOT NULL AND op IS NOT NULL AND integration_id IS NOT NULL \
+                   GROUP BY integration_id, vendor, op, at) AS requests \
+                   GROUP BY integration_id, vendor, op ORDER BY n DESC, op";
+        self.db
+            .read_all(sql, args![since], |row| {
+                Ok(Requests {
+                    integration: IntegrationId(row.int("integration_id")?),
+                    vendor: row.text("vendor")?,
+                    op: row.text("op")?,
+                    number: row.int("n")?,
+                    failed: row.int("bad")?,
+                })
+            })
             .await
     }
 

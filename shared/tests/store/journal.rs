@@ -130,6 +130,28 @@ async fn old_entries_are_forgotten_bit_by_bit(bench: &Bench) {
     assert_eq!(left.iter().map(|kept| kept.text.as_str()).collect::<Vec<_>>(), ["6", "7", "8", "9"]);
 }
 
+async fn requests_are_counted_once_however_many_orders_they_were_about(bench: &Bench) {
+    let id = bench.integration("").await.id;
+    let call = |seconds: i64, op: &str, outcome: &str| {
+        let mut line = Entry::new(bench.after(seconds), What::Call, "").outcome(outcome);
+        (line.integration, line.vendor, line.op) = (Some(id), Some("measoft"), Some(op.to_owned()));
+        line
+    };
+    let lines = [
+        call(-9, "neworder", "ok"),
+        call(1, "neworder", "ok"),
+        // Two orders of one request, of which one was refused.
+        call(2, "neworder", "ok"),
+        call(2, "neworder", "refused"),
+        call(2, "statusreq", "ok"),
+        entry(bench, What::Decision, "no request"),
+    ];
+    bench.store.append_journal(&lines).await.expect("written");
+    let found = bench.store.requests_since(bench.now()).await.expect("counted");
+    let told: Vec<_> = found.iter().map(|r| (r.integration, r.op.as_str(), r.number, r.failed)).collect();
+    assert_eq!(told, [(id, "neworder", 2, 1), (id, "statusreq", 1, 0)]);
+}
+
 async fn what_was_written_is_there_after_a_flush(bench: &Bench) {
     let journal = Journal::start(bench.store.clone());
     for n in 0..500 {
@@ -147,5 +169,6 @@ contract![
     a_search_is_narrowed,
     a_nul_in_a_text_stops_nothing,
     old_entries_are_forgotten_bit_by_bit,
+    requests_are_counted_once_however_many_orders_they_were_about,
     what_was_written_is_there_after_a_flush,
 ];

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::config::Budgets;
-use shared::store::Store;
 use shared::store::budgets::{SHARED_BY, SLICES, Window};
+use shared::store::{self, Store};
 use shared::telemetry::metrics::BudgetScope;
 use url::{Host, Url};
 
@@ -40,6 +40,9 @@ pub struct Budget {
     per_account: Vec<Window>,
     blocks: Mutex<HashMap<String, Block>>,
 }
+
+/// What the windows are called, in their order.
+const SCOPES: [BudgetScope; 3] = [BudgetScope::IpMinute, BudgetScope::Ip20Min, BudgetScope::AccountHour];
 
 /// How many requests a block holds at most.
 const BLOCK: u32 = 5;
@@ -115,12 +118,24 @@ impl Budget {
         self.address.iter().map(of_server).chain(self.per_account.iter().map(mine)).collect()
     }
 
+    /// How much of each window an account has now, its server's first: name, limit, used.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn used_by(&self, account: &str) -> store::Result<Vec<(BudgetScope, u32, u32)>> {
+        let windows = self.windows(account);
+        let mut out = Vec::new();
+        for (scope, window) in SCOPES.into_iter().zip(&windows) {
+            out.push((scope, window.limit, self.store.budget_used(window).await?));
+        }
+        Ok(out)
+    }
+
     /// What is left of each window at the server, and of the account, that has used most, for
     /// the metric.
     pub async fn left(&self) -> Vec<(BudgetScope, u32)> {
-        let scopes = [BudgetScope::IpMinute, BudgetScope::Ip20Min, BudgetScope::AccountHour];
         let mut out = Vec::new();
-        for (scope, window) in scopes.into_iter().zip(self.address.iter().chain(&self.per_account)) {
+        for (scope, window) in SCOPES.into_iter().zip(self.address.iter().chain(&self.per_account)) {
             if let Ok(used) = self.store.budget_used_most(window).await {
                 out.push((scope, window.limit.saturating_sub(used)));
             }

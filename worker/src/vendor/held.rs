@@ -50,7 +50,7 @@ pub fn of(held: Vec<Held>, integration: &Integration) -> Vec<Held> {
 }
 
 /// `https://host/api/|8|active` is MeaSoft's address, the courier's number and the login.
-fn named(name: &str) -> String {
+pub fn named(name: &str) -> String {
     match name.split('|').collect::<Vec<_>>().as_slice() {
         [url, extra, login] => format!("{} courier {extra} login {login}", limiter::address_of(url)),
         _ => name.to_owned(),

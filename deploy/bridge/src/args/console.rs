@@ -13,6 +13,10 @@ pub const AUDIT_HELP: &str = "Each act bears the hash of the one before it, and 
 secret key, which the database does not hold: `bridge audit verify` finds what was changed, taken out, cut off or added by \
 somebody else. Secrets and personal data are in none. Acts are kept for good.";
 
+pub const BUDGET_HELP: &str = "Requests are counted from the journal. Beside them stands how much of MeaSoft's windows is used \
+now: what our address may ask in a minute and in 20 minutes at that server, which all accounts there share, and what the account \
+may ask in an hour.";
+
 /// Which acts.
 #[derive(Debug, Default, Args)]
 pub struct AuditFilter {

@@ -62,6 +62,16 @@ pub enum Command {
     },
     /// Is all well? A line for each integration, the worst first
     Now,
+    /// Who spends the vendors' limits: requests of the last 24 h by account and operation
+    #[command(after_help = console::BUDGET_HELP)]
+    Budget {
+        /// Only of this integration
+        #[arg(long)]
+        integration: Option<i64>,
+        /// How far back, like 2h or 7d, as far as the journal reaches
+        #[arg(long, default_value = "24h")]
+        since: String,
+    },
     /// What waits, why, since when and until when
     #[command(after_help = console::WAITING_HELP)]
     Waiting {

@@ -54,7 +54,7 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "moments",
             "output",
             "codes filters secret_key secrets up who why",
-            "audit causes dead doctor integration journal now order preview probe trigger_help waiting",
+            "audit budget causes dead doctor integration journal now order preview probe trigger_help waiting",
             "demo",
         ],
     ),
