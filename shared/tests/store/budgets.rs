@@ -138,8 +138,9 @@ async fn a_refused_take_uses_nothing(bench: &Bench) {
         assert!(take_of(bench, &both, 5, false).await.is_err());
     }
     assert_eq!(used(bench, &wide).await, 1);
-    let told = async |window| bench.store.budget_used(window).await.expect("read");
-    assert_eq!((told(&tight).await, told(&wide).await, told(&window("other", 1, 60)).await), (1, 1, 0));
+    let told = async |window: &Window| bench.store.budget_used(window).await.expect("read");
+    let other = window("other", 1, 60);
+    assert_eq!((told(&tight).await, told(&wide).await, told(&other).await), (1, 1, 0));
     bench.pass(120);
     assert_eq!(told(&wide).await, 0, "what is over counts no more");
 }
