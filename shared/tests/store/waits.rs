@@ -81,7 +81,7 @@ async fn statuses_and_messages_that_wait_are_counted_too(bench: &Bench) {
         why: None,
         seen_at: bench.now(),
     };
-    bench.commit(async |tx| tx.add_tracking(&tracking).await).await;
+    bench.commit(async |tx| tx.add_tracking(std::slice::from_ref(&tracking)).await).await;
     assert_eq!(short(&waits(bench).await), [(Work::Tracking, Stand::Due, None, false, 1)]);
     let number = OrderNumber::parse("7").expect("a number");
     let send = |of: IntegrationId| {
