@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use shared::bootstrap::Ctx;
@@ -28,6 +29,7 @@ use shared::store::dead_letters::{DeadFilter, DeadLetter};
 use shared::store::integrations::NewIntegration;
 use shared::store::intents::{OrderRequest, RequestKind};
 use shared::store::journal::Journal;
+use shared::store::steps::{Step, watched};
 use shared::store::{Db, Store};
 use simulators::measoft::{Account, MeasoftSim, Options as MeasoftOptions};
 use simulators::retailcrm::{AccountId, Options as CrmOptions, OrderBuilder, RetailcrmSim, an_order};
@@ -139,6 +141,19 @@ impl Drop for World {
 }
 
 pub(crate) const CABINET: &str = "8:shop-demo";
+
+/// Does something; answers how many steps it took with the database as well: statements, begins,
+/// commits.
+pub(crate) async fn steps_of<T>(task: impl Future<Output = T>) -> (T, usize) {
+    let steps = Arc::new(AtomicUsize::new(0));
+    let count = steps.clone();
+    let watch = Arc::new(move |_: Step| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async { Ok(()) }.boxed()
+    });
+    let done = watched(watch, task).await;
+    (done, steps.load(Ordering::Relaxed))
+}
 
 impl World {
     pub(crate) async fn new() -> Self {

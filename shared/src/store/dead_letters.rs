@@ -377,20 +377,26 @@ impl Tx {
         Ok(rows.len() == orders.len())
     }
 
-    /// A success of one kind of work with an order closes what that kind left open for it, by
-    /// whatever number the order went then.
-    pub async fn resolve_dead_letters_of_order(
+    /// A success of one kind of work with orders closes what that kind left open for each of them,
+    /// by whatever number it went then.
+    pub async fn resolve_dead_letters_of_orders(
         &mut self,
         integration: IntegrationId,
-        order: CrmOrderId,
-        delivery: DeliveryId,
+        orders: &[(CrmOrderId, DeliveryId)],
         kind: &str,
         now: Timestamp,
     ) -> Result<u64> {
-        let sql = "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $5 \
-                   WHERE state = 'open' AND integration_id = $1 AND kind = $4 \
-                   AND (crm_order_id = $2 OR (crm_order_id IS NULL AND delivery_id = $3))";
-        self.exec(sql, args![integration, order, delivery, kind, now]).await
+        let dialect = self.dialect();
+        let sql = format!(
+            "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $3 \
+             WHERE state = 'open' AND integration_id = $1 AND kind = $2 \
+             AND ({} OR (crm_order_id IS NULL AND {}))",
+            dialect.among("crm_order_id", 4),
+            dialect.among("delivery_id", 5)
+        );
+        let ids: Vec<i64> = orders.iter().map(|(order, _)| order.0).collect();
+        let deliveries: Vec<DeliveryId> = orders.iter().map(|(_, delivery)| *delivery).collect();
+        self.exec(sql, args![integration, kind, now, ids, &*deliveries]).await
     }
 
     /// A success of one kind of work that is about no order closes what that kind left open for

@@ -41,18 +41,18 @@ impl Dialect {
     }
 
     /// The rows of a table whose column is among those of a list, the argument of a place; an
-    /// item of `FROM`. They are found through the index of the column, one value after another,
+    /// item of `FROM` under a name of its own. They are found through the index of the column, one value after another,
     /// and nothing else of the statement is looked at before: a planner that has not counted a
     /// young table yet would rather read all of it each time.
-    pub(super) fn found_by(self, table: &str, column: &str, place: usize) -> String {
+    pub(super) fn found_by(self, table: &str, column: &str, place: usize, name: &str) -> String {
         match self {
             Self::Sqlite => {
                 let among = self.among(column, place);
-                format!("(SELECT * FROM {table} WHERE {among} LIMIT -1) AS {table}")
+                format!("(SELECT * FROM {table} WHERE {among} LIMIT -1) AS {name}")
             }
             Self::Postgres => format!(
                 "unnest(${place}) AS list (item) CROSS JOIN LATERAL (SELECT * FROM {table} \
-                 WHERE {column} = list.item OFFSET 0) AS {table}"
+                 WHERE {column} = list.item OFFSET 0) AS {name}"
             ),
         }
     }

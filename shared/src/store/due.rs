@@ -1,5 +1,7 @@
 //! Tables whose rows wait for their moment, and the questions that each of them is asked.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use crate::args;
@@ -47,6 +49,32 @@ impl Store {
         );
         let args = vec![whose.into(), self.clock.now_ms().into()];
         self.db.moment(sql, args, "due").await
+    }
+
+    /// Reads the column `what` of the rows of one of them that are due longest, at most `limit`:
+    /// each value once, in that order.
+    pub(crate) async fn due_longest(
+        &self,
+        of: Waiting,
+        (column, whose): (&str, Value),
+        what: &'static str,
+        limit: u32,
+    ) -> Result<Vec<i64>> {
+        let Waiting { table, waits } = of;
+        // One stretch of the index each: what is due, and what a clock that was ahead put off.
+        let stretch = |due: &str| {
+            format!(
+                "SELECT {what}, due_at FROM (SELECT {what}, due_at FROM {table} WHERE {column} = $1 AND {waits} \
+                 AND {due} ORDER BY due_at LIMIT $3) AS stretch"
+            )
+        };
+        let ahead = format!("due_at > $2 + {}", self.longest_ms);
+        let sql = format!("{} UNION ALL {} ORDER BY due_at", stretch("due_at <= $2"), stretch(&ahead));
+        let args = vec![whose, self.clock.now_ms().into(), limit.into()];
+        let mut values: Vec<i64> = self.db.read_all(sql, args, |row| row.int(what)).await?;
+        let mut seen = HashSet::with_capacity(values.len());
+        values.retain(|value| seen.insert(*value));
+        Ok(values)
     }
 
     /// Puts those off that wait and meet a condition, whose values begin with the second; one try more

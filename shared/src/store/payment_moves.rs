@@ -235,7 +235,7 @@ impl Tx {
         let sql = format!(
             "SELECT p.delivery_id, p.facts_mark, p.reopened, newest.closings FROM payment_moves p JOIN (SELECT MAX(id) AS id, \
              COUNT(*) AS closings FROM {} GROUP BY delivery_id) newest ON newest.id = p.id",
-            self.dialect().found_by("payment_moves", "delivery_id", 1)
+            self.dialect().found_by("payment_moves", "delivery_id", 1, "m")
         );
         let read = |row: &Row| {
             let mark = row.text("facts_mark")?.split('#').next().unwrap_or_default().to_owned();

@@ -7,7 +7,6 @@ use crate::domain::delivery::CrmWritten;
 use crate::domain::{CrmOrderId, DeliveryId, DeliveryState, IntegrationId};
 use crate::store::db::{Result, Row, StoreError, Tx};
 use crate::store::due::TRACKING;
-use crate::store::many::ids;
 use crate::store::sets::Set;
 use crate::store::{Store, moment};
 use crate::{args, closed_set};
@@ -97,24 +96,21 @@ impl Store {
     /// Waiting statuses of the due deliveries of an integration, at most `deliveries` of
     /// them; per delivery in order of time.
     pub async fn waiting_tracking(&self, integration: IntegrationId, deliveries: u32) -> Result<Vec<Waiting>> {
-        let sql = format!(
-            "SELECT delivery_id, MIN(id) AS first FROM tracking_outbox WHERE integration_id = $1 \
-             AND state = 'waiting' AND {} GROUP BY delivery_id ORDER BY first LIMIT $3",
-            self.due("due_at", 2)
-        );
-        let args = args![integration, self.clock.now_ms(), deliveries];
-        let due: Vec<i64> = self.db.read_all(sql, args, |row| row.int("delivery_id")).await?;
+        // Most deliveries have few that wait.
+        let rows = deliveries.saturating_mul(4);
+        let mut due = self.due_longest(TRACKING, ("integration_id", integration.into()), "delivery_id", rows).await?;
+        due.truncate(usize::try_from(deliveries).unwrap_or(usize::MAX));
         if due.is_empty() {
             return Ok(Vec::new());
         }
         let sql = format!(
             "SELECT o.id, o.delivery_id, o.code, o.made_at, {AT} AS at, o.comment, o.attempt, o.orderno, \
-             d.crm_order_id, d.number, d.crm_written, d.state, d.orderno AS live_orderno FROM tracking_outbox o \
+             d.crm_order_id, d.number, d.crm_written, d.state, d.orderno AS live_orderno FROM {} \
              JOIN deliveries d ON d.id = o.delivery_id WHERE o.integration_id = $1 AND o.state = 'waiting' \
-             AND o.delivery_id IN ({}) ORDER BY o.delivery_id, {AT}, o.id",
-            ids(due)
+             ORDER BY o.delivery_id, {AT}, o.id",
+            self.db.dialect().found_by("tracking_outbox", "delivery_id", 2, "o")
         );
-        self.db.read_all(sql, args![integration], read).await
+        self.db.read_all(sql, vec![integration.into(), due.into()], read).await
     }
 
     /// RetailCRM has them.
@@ -134,7 +130,8 @@ impl Store {
         if statuses.is_empty() {
             return Ok(());
         }
-        self.put_off(TRACKING, &format!("id IN ({})", ids(statuses)), due_at, vec![]).await
+        let among = self.db.dialect().among("id", 2);
+        self.put_off(TRACKING, &among, due_at, vec![statuses.to_vec().into()]).await
     }
 
     /// Sends again what RetailCRM did not take, and at once what waits: what was wrong may be put
@@ -219,7 +216,7 @@ impl Tx {
     pub async fn noted_tracking(&mut self, deliveries: &[DeliveryId]) -> Result<Vec<Noted>> {
         let sql = format!(
             "SELECT delivery_id, orderno, code, made_at, tell_at, state FROM {}",
-            self.dialect().found_by("tracking_outbox", "delivery_id", 1)
+            self.dialect().found_by("tracking_outbox", "delivery_id", 1, "noted")
         );
         let read = |row: &Row| {
             Ok(Noted {
@@ -234,11 +231,13 @@ impl Tx {
         self.read_all(sql, args![deliveries], read).await
     }
 
-    /// RetailCRM knows the delivery now: the statuses kept back for that are due.
-    pub async fn tracking_is_known(&mut self, delivery: DeliveryId, now: Timestamp) -> Result<()> {
-        let sql = "UPDATE tracking_outbox SET state = 'waiting', why = NULL, due_at = $3 WHERE delivery_id = $1 \
-                   AND state = 'kept' AND why = $2";
-        self.run(sql, args![delivery, UNKNOWN_DELIVERY, now]).await
+    /// RetailCRM knows the deliveries now: the statuses kept back for that are due.
+    pub async fn tracking_is_known(&mut self, deliveries: &[DeliveryId], now: Timestamp) -> Result<()> {
+        let sql = format!(
+            "UPDATE tracking_outbox SET state = 'waiting', why = NULL, due_at = $3 WHERE {} AND state = 'kept' AND why = $2",
+            self.dialect().among("delivery_id", 1)
+        );
+        self.run(sql, args![deliveries, UNKNOWN_DELIVERY, now]).await
     }
 
     /// Takes statuses off the way.
@@ -252,9 +251,10 @@ impl Tx {
         if statuses.is_empty() {
             return Ok(());
         }
-        let rows = self.dialect().in_order("tracking_outbox", &format!("id IN ({})", ids(statuses)));
+        let dialect = self.dialect();
+        let rows = dialect.in_order("tracking_outbox", &dialect.among("id", 4));
         let sql = format!("UPDATE tracking_outbox SET state = $1, why = $2, sent_at = $3 WHERE {rows}");
-        self.run(sql, args![state.as_str(), why, now]).await
+        self.run(sql, args![state.as_str(), why, now, statuses.to_vec()]).await
     }
 }
 

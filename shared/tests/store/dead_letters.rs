@@ -173,7 +173,7 @@ async fn a_payment_that_is_settled_answers_its_own_orders_letter(bench: &Bench) 
     let (_, neighbour) = (add_dead_letter(1, "7001").await, add_dead_letter(2, "7001").await);
     let mut tx = bench.store.db.begin().await.expect("begins");
     let closed = tx
-        .resolve_dead_letters_of_order(id, CrmOrderId(1), DeliveryId(99), "SyncPayments", bench.now())
+        .resolve_dead_letters_of_orders(id, &[(CrmOrderId(1), DeliveryId(99))], "SyncPayments", bench.now())
         .await
         .expect("resolved");
     tx.resolve_dead_letters_of(id, Some("7001"), "SyncPayments", bench.now()).await.expect("nothing");

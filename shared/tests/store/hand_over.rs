@@ -62,7 +62,7 @@ async fn a_request_by_id_is_the_order_s_own_whatever_its_number(bench: &Bench) {
     );
     let progress = bench.store.intent_progress(id, CrmOrderId(2)).await.expect("read").expect("there");
     assert_eq!((progress.requested, progress.served), (1, 0));
-    assert!(bench.store.waiting_by_number(id, "7001").await.expect("read").is_none());
+    assert!(bench.store.waiting_by_numbers(id, &["7001"]).await.expect("read").is_empty());
 }
 
 async fn a_send_older_than_the_withdrawal_of_its_order_sends_nothing(bench: &Bench) {

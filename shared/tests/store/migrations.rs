@@ -118,7 +118,7 @@ async fn what_was_in_flight_under_the_fourth_schema_goes_on(bench: &Bench) {
         assert_eq!(tx.resolve_dead_letters(id, CrmOrderId(order), number, old.now()).await.expect("resolved"), 1);
     }
     let payment = tx
-        .resolve_dead_letters_of_order(id, CrmOrderId(101), DeliveryId(1), "SyncPayments", old.now())
+        .resolve_dead_letters_of_orders(id, &[(CrmOrderId(101), DeliveryId(1))], "SyncPayments", old.now())
         .await
         .expect("resolved");
     tx.commit().await.expect("committed");

@@ -183,7 +183,7 @@ async fn store_result(
             tx.keep_past(retired).await?;
         }
         if held && attempt.reported_late {
-            tx.tracking_is_known(d.id, *now).await?;
+            tx.tracking_is_known(&[d.id], *now).await?;
         }
     }
     if !held {
@@ -272,7 +272,7 @@ async fn note_letters(
                 // RetailCRM drops the delivery: nobody waits for its statuses any more.
                 if let Some(d) = attempt.delivery.as_ref().filter(|d| d.state == S::Cancelled) {
                     let kind = Kind::PushStatuses.as_str();
-                    tx.resolve_dead_letters_of_order(active.id(), order, d.id, kind, now).await?;
+                    tx.resolve_dead_letters_of_orders(active.id(), &[(order, d.id)], kind, now).await?;
                 }
             }
         }

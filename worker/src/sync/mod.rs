@@ -12,6 +12,8 @@ mod payment_stories;
 pub mod payments;
 pub mod poll;
 pub mod push;
+#[cfg(test)]
+mod push_stories;
 pub mod reconcile;
 mod segment;
 #[cfg(test)]

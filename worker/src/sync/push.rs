@@ -2,6 +2,7 @@
 //! deliveries a request, each with its statuses in order of time. A request that is refused is
 //! halved until the bad status stands alone; the others go through.
 
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -17,6 +18,7 @@ use shared::retailcrm::error::Class;
 use shared::retailcrm::wire::tracking::{MAX_UPDATES, TrackingEntry, TrackingUpdate};
 use shared::retry::Waits;
 use shared::store::dead_letters::NewDeadLetter;
+use shared::store::intents::Intent;
 use shared::store::journal::{Entry, What};
 use shared::store::tracking_outbox::{TrackingState, UNKNOWN_CODE, UNKNOWN_DELIVERY, Waiting};
 use shared::{reason, store};
@@ -119,15 +121,16 @@ async fn push(tools: &Tools, active: &ActiveIntegration, zone: &TimeZone, guard:
 async fn sort(tools: &Tools, active: &ActiveIntegration, waiting: Vec<Waiting>) -> store::Result<Vec<TrackingBatch>> {
     let settings = &active.integration.settings;
     let mut batches: Vec<TrackingBatch> = Vec::new();
-    let mut kept: Vec<(i64, &'static str)> = Vec::new();
+    let mut kept: BTreeMap<&'static str, Vec<i64>> = BTreeMap::new();
+    let mut keep = |status: &Waiting, why| kept.entry(why).or_default().push(status.id);
     let mut unreported: Vec<Waiting> = Vec::new();
     for status in waiting {
         if !status.live {
-            kept.push((status.id, "of an earlier number of the order"));
+            keep(&status, "of an earlier number of the order");
         } else if module_code(settings, &status.code).is_none() {
-            kept.push((status.id, UNKNOWN_CODE));
+            keep(&status, UNKNOWN_CODE);
         } else if !status.told && status.withdrawn {
-            kept.push((status.id, "cancelled by us"));
+            keep(&status, "cancelled by us");
         } else if !status.told {
             unreported.push(status);
         } else {
@@ -143,32 +146,44 @@ async fn sort(tools: &Tools, active: &ActiveIntegration, waiting: Vec<Waiting>) 
             }
         }
     }
-    for (id, why) in kept {
-        tools.store.settle_tracking(&[id], TrackingState::Kept, Some(why)).await?;
+    for (why, ids) in kept {
+        tools.store.settle_tracking(&ids, TrackingState::Kept, Some(why)).await?;
     }
-    for status in unreported {
-        keep_unreported(tools, active, &status).await?;
-    }
+    keep_unreported(tools, active, &unreported).await?;
     Ok(batches)
 }
 
-/// RetailCRM does not know the delivery yet: the order's own work tells it. When there is none left
-/// to do, the order has left or was deleted meanwhile; the status is due again if it comes back.
-async fn keep_unreported(tools: &Tools, active: &ActiveIntegration, status: &Waiting) -> store::Result<()> {
-    match standing(tools, active, status.delivery, &status.number).await? {
-        Standing::AtWork => {
-            return tools.store.postpone_tracking(&[status.id], next_try(tools, status.attempt)).await;
-        }
-        Standing::Left => {
-            return tools.store.settle_tracking(&[status.id], TrackingState::Kept, Some("cancelled by us")).await;
-        }
-        Standing::Settled => {}
+/// RetailCRM does not know these deliveries yet: the orders' own work tells it. Where there is none
+/// left to do, the order has left or was deleted meanwhile; its statuses are due again if it comes
+/// back.
+async fn keep_unreported(tools: &Tools, active: &ActiveIntegration, statuses: &[Waiting]) -> store::Result<()> {
+    if statuses.is_empty() {
+        return Ok(());
     }
-    tools.store.settle_tracking(&[status.id], TrackingState::Kept, Some(UNKNOWN_DELIVERY)).await?;
-    // It may have come back between the look and the commit.
-    if tools.store.delivery(status.delivery).await?.is_some_and(|d| !d.crm_written.external_id.is_empty()) {
+    let orders: Vec<(DeliveryId, &str)> = statuses.iter().map(|one| (one.delivery, one.number.as_str())).collect();
+    let standings = standings(tools, active, &orders).await?;
+    let (mut left, mut settled, mut at_work) = (Vec::new(), Vec::new(), BTreeMap::<u32, Vec<i64>>::new());
+    for status in statuses {
+        match standings[&status.delivery] {
+            Standing::Left => left.push(status.id),
+            Standing::AtWork => at_work.entry(status.attempt).or_default().push(status.id),
+            Standing::Settled => settled.push(status),
+        }
+    }
+    for (attempt, ids) in at_work {
+        tools.store.postpone_tracking(&ids, next_try(tools, attempt)).await?;
+    }
+    tools.store.settle_tracking(&left, TrackingState::Kept, Some("cancelled by us")).await?;
+    let ids: Vec<i64> = settled.iter().map(|status| status.id).collect();
+    tools.store.settle_tracking(&ids, TrackingState::Kept, Some(UNKNOWN_DELIVERY)).await?;
+    // Some may have come back between the look and the commit.
+    let deliveries: Vec<DeliveryId> = settled.iter().map(|status| status.delivery).collect();
+    let mut back = tools.store.deliveries(&deliveries).await?;
+    back.retain(|d| !d.crm_written.external_id.is_empty());
+    if !back.is_empty() {
+        let back: Vec<DeliveryId> = back.iter().map(|d| d.id).collect();
         let mut tx = tools.store.db.begin().await?;
-        tx.tracking_is_known(status.delivery, tools.clock.now()).await?;
+        tx.tracking_is_known(&back, tools.clock.now()).await?;
         tx.commit().await?;
     }
     Ok(())
@@ -289,10 +304,8 @@ async fn accepted(
     }
     let mut tx = tools.store.db.begin().await?;
     tx.resolve_dead_letters_of(active.id(), Some(TRACKING), Kind::PushStatuses.as_str(), now).await?;
-    for batch in batches {
-        let kind = Kind::PushStatuses.as_str();
-        tx.resolve_dead_letters_of_order(active.id(), batch.crm_order, batch.delivery, kind, now).await?;
-    }
+    let orders: Vec<(CrmOrderId, DeliveryId)> = batches.iter().map(|batch| (batch.crm_order, batch.delivery)).collect();
+    tx.resolve_dead_letters_of_orders(active.id(), &orders, Kind::PushStatuses.as_str(), now).await?;
     tx.commit().await
 }
 
@@ -328,27 +341,34 @@ enum Standing {
     Settled,
 }
 
-async fn standing(
+/// How each order stands, by its delivery and number.
+async fn standings(
     tools: &Tools,
     active: &ActiveIntegration,
-    delivery: DeliveryId,
-    number: &str,
-) -> store::Result<Standing> {
-    let Some(d) = tools.store.delivery(delivery).await? else { return Ok(Standing::Settled) };
-    if d.state == DeliveryState::Cancelled {
-        return Ok(Standing::Left);
-    }
+    orders: &[(DeliveryId, &str)],
+) -> store::Result<HashMap<DeliveryId, Standing>> {
+    let ids: Vec<DeliveryId> = orders.iter().map(|(delivery, _)| *delivery).collect();
+    let numbers: Vec<&str> = orders.iter().map(|(_, number)| *number).collect();
+    let deliveries = tools.store.deliveries(&ids).await?;
     // A trigger whose order was not read yet may be about this one.
-    match tools.store.waiting_by_number(active.id(), number).await? {
-        Some(requests) if requests.cancel_seq > requests.send_seq => return Ok(Standing::Left),
-        Some(_) => return Ok(Standing::AtWork),
-        None => {}
-    }
-    Ok(match tools.store.intent(active.id(), d.crm_order).await? {
-        Some(intent) if intent.cancel_seq > intent.send_seq => Standing::Left,
-        Some(intent) if intent.requested > intent.served => Standing::AtWork,
-        _ => Standing::Settled,
-    })
+    let requests = tools.store.waiting_by_numbers(active.id(), &numbers).await?;
+    let crm_orders: Vec<CrmOrderId> = deliveries.iter().map(|d| d.crm_order).collect();
+    let intents = tools.store.intents_of(active.id(), &crm_orders).await?;
+    let deliveries: HashMap<DeliveryId, &Delivery> = deliveries.iter().map(|d| (d.id, d)).collect();
+    let requests: HashMap<&str, &Intent> = requests.iter().map(|request| (request.number.as_str(), request)).collect();
+    let intents: HashMap<Option<CrmOrderId>, &Intent> = intents.iter().map(|intent| (intent.order, intent)).collect();
+    let standing = |(id, number): &(DeliveryId, &str)| {
+        let Some(d) = deliveries.get(id) else { return Standing::Settled };
+        match (requests.get(number), intents.get(&Some(d.crm_order))) {
+            _ if d.state == DeliveryState::Cancelled => Standing::Left,
+            (Some(request), _) if request.cancel_seq > request.send_seq => Standing::Left,
+            (Some(_), _) => Standing::AtWork,
+            (None, Some(intent)) if intent.cancel_seq > intent.send_seq => Standing::Left,
+            (None, Some(intent)) if intent.requested > intent.served => Standing::AtWork,
+            (None, _) => Standing::Settled,
+        }
+    };
+    Ok(orders.iter().map(|order| (order.0, standing(order))).collect())
 }
 
 /// One status that RetailCRM does not take: a person sees it, the others go on.
@@ -360,7 +380,7 @@ async fn add_dead_letter(
 ) -> store::Result<()> {
     let now = tools.clock.now();
     let ids: Vec<i64> = batch.statuses.iter().map(|s| s.id).collect();
-    let standing = standing(tools, active, batch.delivery, &batch.number).await?;
+    let standing = standings(tools, active, &[(batch.delivery, &batch.number)]).await?[&batch.delivery];
     if standing == Standing::Left {
         return tools.store.settle_tracking(&ids, TrackingState::Kept, Some("the order has left")).await;
     }

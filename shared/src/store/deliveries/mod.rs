@@ -80,6 +80,12 @@ impl Store {
         self.one_delivery("id = $1", args![id]).await
     }
 
+    /// Several deliveries, as far as they are there.
+    pub async fn deliveries(&self, ids: &[DeliveryId]) -> Result<Vec<Delivery>> {
+        let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE {}", self.db.dialect().among("id", 1));
+        self.db.read_all(sql, args![ids], read).await
+    }
+
     pub async fn delivery_by_order(
         &self,
         integration: IntegrationId,

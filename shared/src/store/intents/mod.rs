@@ -143,13 +143,22 @@ impl Store {
         self.db.read_one(sql, args![integration, order], read).await
     }
 
-    /// Requests by a number that wait for the orders that bear it to be read.
-    pub async fn waiting_by_number(&self, integration: IntegrationId, number: &str) -> Result<Option<Intent>> {
+    /// The intents of several orders, as far as there are any; takes no lease.
+    pub async fn intents_of(&self, integration: IntegrationId, orders: &[CrmOrderId]) -> Result<Vec<Intent>> {
+        let among = self.db.dialect().among("crm_order_id", 2);
+        let sql = format!("SELECT {} FROM order_intents WHERE integration_id = $1 AND {among}", columns(ORDERS));
+        let ids: Vec<i64> = orders.iter().map(|order| order.0).collect();
+        self.db.read_all(sql, args![integration, ids], read).await
+    }
+
+    /// Requests by some numbers that wait for the orders that bear them to be read.
+    pub async fn waiting_by_numbers(&self, integration: IntegrationId, numbers: &[&str]) -> Result<Vec<Intent>> {
         let sql = format!(
-            "SELECT {} FROM intents WHERE integration_id = $1 AND number = $2 AND requested > served",
-            columns(NUMBERS)
+            "SELECT {} FROM intents WHERE integration_id = $1 AND {} AND requested > served",
+            columns(NUMBERS),
+            self.db.dialect().among("number", 2)
         );
-        self.db.read_one(sql, args![integration, number], read).await
+        self.db.read_all(sql, vec![integration.into(), Value::texts(numbers.iter().copied())], read).await
     }
 
     /// How far the intent of an order has come; takes no lease.

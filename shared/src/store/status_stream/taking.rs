@@ -36,24 +36,8 @@ impl Store {
     /// Deliveries of an account with rows that are due, those of the `limit` rows that are due
     /// longest.
     pub async fn deliveries_with_rows(&self, account: &str, limit: u32) -> Result<Vec<DeliveryId>> {
-        // One stretch of the index each: what is due, and what a clock that was ahead put off.
-        let stretch = |due: String| {
-            format!(
-                "SELECT delivery_id, due_at FROM (SELECT delivery_id, due_at FROM status_rows WHERE account = $1 \
-                 AND state = 'pending' AND {due} ORDER BY due_at LIMIT $3) AS stretch"
-            )
-        };
-        let sql = format!(
-            "{} UNION ALL {} ORDER BY due_at",
-            stretch("due_at <= $2".to_owned()),
-            stretch(format!("due_at > $2 + {}", self.longest_ms))
-        );
-        let args = args![account, self.clock.now_ms(), limit];
-        let mut due: Vec<DeliveryId> =
-            self.db.read_all(sql, args, |row| Ok(DeliveryId(row.int("delivery_id")?))).await?;
-        let mut seen = std::collections::HashSet::with_capacity(due.len());
-        due.retain(|delivery| seen.insert(*delivery));
-        Ok(due)
+        let due = self.due_longest(STATUS_ROWS, ("account", account.into()), "delivery_id", limit).await?;
+        Ok(due.into_iter().map(DeliveryId).collect())
     }
 
     /// When the next waiting row of an account is due.
@@ -72,10 +56,9 @@ impl Tx {
     /// is never overtaken.
     pub async fn pending_rows(&mut self, account: &str, deliveries: &[DeliveryId]) -> Result<Vec<PendingRow>> {
         let sql = format!(
-            "SELECT status_rows.id, delivery_id, facts, attempt, status_rows.created_at, b.created_at AS asked_at \
-             FROM {} LEFT JOIN status_batches b ON b.id = batch_id WHERE status_rows.account = $1 \
-             AND status_rows.state = 'pending' ORDER BY seq",
-            self.dialect().found_by("status_rows", "delivery_id", 2)
+            "SELECT r.id, r.delivery_id, r.facts, r.attempt, r.created_at, b.created_at AS asked_at FROM {} \
+             LEFT JOIN status_batches b ON b.id = r.batch_id WHERE r.account = $1 AND r.state = 'pending' ORDER BY r.seq",
+            self.dialect().found_by("status_rows", "delivery_id", 2, "r")
         );
         self.read_all(sql, args![account, deliveries], read).await
     }

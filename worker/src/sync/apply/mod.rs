@@ -7,7 +7,7 @@ mod merge;
 mod note;
 mod plan;
 #[cfg(test)]
-mod stories;
+pub(in crate::sync) mod stories;
 mod write;
 
 use std::collections::HashMap;

@@ -1,22 +1,16 @@
 //! Taking over at its seams: how many statements it takes, what the database refuses, who is late.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use futures_util::FutureExt as _;
 use jiff::SignedDuration;
 use shared::domain::{DeliveryId, DeliveryState as S};
 use shared::message::{Command, Outcome};
 use shared::store::status_stream::RowState;
-use shared::store::steps::{Step, watched};
 use shared::store::tracking_outbox::TrackingState;
 
-use crate::sync::apply;
-use crate::sync::poll;
-use crate::testing::{CABINET, World};
+use crate::sync::{apply, poll};
+use crate::testing::{CABINET, World, steps_of};
 
 /// So many orders at MeaSoft that are ours, each with news that wait to be taken over.
-async fn news_of(world: &World, count: usize, code: &str) {
+pub(in crate::sync) async fn news_of(world: &World, count: usize, code: &str) {
     world.courier.seed_orders(CABINET, count, "S");
     let at = world.courier.now() + SignedDuration::from_secs(1);
     for n in 1..=count {
@@ -38,17 +32,11 @@ async fn waiting(world: &World) -> i64 {
 }
 
 /// Takes over what waits; answers how many statements that took, begins and commits with them.
-async fn counted(world: &World) -> usize {
-    let steps = Arc::new(AtomicUsize::new(0));
-    let count = steps.clone();
-    let watch = Arc::new(move |_: Step| {
-        count.fetch_add(1, Ordering::Relaxed);
-        async { Ok(()) }.boxed()
-    });
+pub(in crate::sync) async fn counted(world: &World) -> usize {
     let account = world.first().integration.courier_account();
-    let outcome = watched(watch, apply::run(&world.tools, &account)).await;
+    let (outcome, steps) = steps_of(apply::run(&world.tools, &account)).await;
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
-    steps.load(Ordering::Relaxed)
+    steps
 }
 
 #[tokio::test]

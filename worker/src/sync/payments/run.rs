@@ -464,7 +464,7 @@ async fn conclude(tools: &Tools, row: &PaymentMove, result: Result<Settled, Trou
             let mut tx = tools.store.db.begin().await?;
             if tx.end_payment(row.id, state, &why, now).await? {
                 let kind = Kind::SyncPayments.as_str();
-                tx.resolve_dead_letters_of_order(row.integration, row.crm_order, row.delivery, kind, now).await?;
+                tx.resolve_dead_letters_of_orders(row.integration, &[(row.crm_order, row.delivery)], kind, now).await?;
             }
             tx.append_journal(&entry).await?;
             tx.commit().await?;

@@ -237,7 +237,7 @@ async fn look_at(
     }
     let doubted = doubt.is_about(delivery.as_ref());
     // A trigger whose order was not read yet is on its way to its effect.
-    if !doubted && tools.store.waiting_by_number(active.id(), order.number.as_str()).await?.is_some() {
+    if !doubted && !tools.store.waiting_by_numbers(active.id(), &[order.number.as_str()]).await?.is_empty() {
         return Ok(None);
     }
     let intent = tools.store.intent(active.id(), order.id).await?;
