@@ -22,7 +22,9 @@ impl Set {
         rows: impl IntoIterator<Item = T>,
         values: impl Fn(T) -> Vec<Value>,
     ) -> Self {
-        Self { columns: columns.into_iter().collect(), rows: rows.into_iter().map(values).collect() }
+        let set = Self { columns: columns.into_iter().collect(), rows: rows.into_iter().map(values).collect() };
+        debug_assert!(set.rows.iter().all(|row| row.len() == set.columns.len()), "a value for each column");
+        set
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -64,7 +66,6 @@ fn arrays(rows: Vec<Vec<Value>>, columns: usize) -> Vec<Value> {
     let count = rows.len();
     let mut arrays: Vec<Value> = Vec::with_capacity(columns);
     for (at, row) in rows.into_iter().enumerate() {
-        debug_assert_eq!(row.len(), columns, "a value for each column");
         for (column, value) in row.into_iter().enumerate() {
             if at == 0 {
                 arrays.push(match &value {

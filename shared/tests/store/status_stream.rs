@@ -1,9 +1,35 @@
 //! What the status stream brought.
 
 use shared::domain::{Delivery, DeliveryId};
-use shared::store::status_stream::{NewRow, RowEnd, RowState};
+use shared::store::status_stream::{NewRow, RowEnd, RowState, Segment};
 
 use crate::bench::{Bench, CABINET, status_row};
+
+async fn next(bench: &Bench) -> Vec<Segment> {
+    bench.store.next_segments(CABINET, 417, 9).await.expect("read")
+}
+
+/// Of two answers that wait the second is unpacked after the first: the same snapshot in both
+/// counts at its later place.
+async fn segments_of_two_answers_are_not_unpacked_together(bench: &Bench) {
+    let lease = bench.lease_of_stream("w1").await;
+    for content in ["first", "second"] {
+        let batch =
+            bench.store.begin_batch(&lease, CABINET, 417, bench.now()).await.expect("begun").expect("the lease holds");
+        let segments = vec![(0, content.to_owned()), (64, content.to_owned())];
+        assert!(bench.store.store_segments(&lease, CABINET, 417, batch, segments).await.expect("stored"));
+    }
+    assert_eq!(bench.store.next_segments(CABINET, 417, 1).await.expect("read").len(), 1);
+    for content in ["first", "second"] {
+        let waiting = next(bench).await;
+        assert_eq!(
+            waiting.iter().map(|one| (one.first, one.content.as_str())).collect::<Vec<_>>(),
+            [(0, content), (64, content)]
+        );
+        let rows: Vec<_> = waiting.into_iter().map(|one| (one, vec![])).collect();
+        bench.store.unpack_segments(&lease, CABINET, &rows).await.expect("unpacked").expect("held");
+    }
+}
 
 async fn segments_wait_in_their_order_and_are_unpacked_once(bench: &Bench) {
     let (store, stream) = (&bench.store, 417);
@@ -16,27 +42,28 @@ async fn segments_wait_in_their_order_and_are_unpacked_once(bench: &Bench) {
     );
     let fetched = bench.now();
     bench.pass(30);
-    let first = store.next_segment(CABINET, stream).await.expect("read").expect("waits");
+    let first = next(bench).await.remove(0);
     assert_eq!((first.batch, first.first, first.content.as_str()), (batch, 0, "first\n"));
     assert_eq!(first.created_at, fetched);
-    let rows = [status_row("a"), status_row("b")];
-    let stored = store.unpack_segment(&lease, CABINET, &first, &rows).await.expect("unpacked").expect("held");
+    let of_first = [(first, vec![status_row("a"), status_row("b")])];
+    let stored = store.unpack_segments(&lease, CABINET, &of_first).await.expect("unpacked").expect("held");
     assert_eq!((stored.fresh, stored.repeated), (2, 0));
     // Once more, as after an answer of the database that was lost.
-    let again = store.unpack_segment(&lease, CABINET, &first, &rows).await.expect("unpacked").expect("held");
+    let again = store.unpack_segments(&lease, CABINET, &of_first).await.expect("unpacked").expect("held");
     assert_eq!((again.fresh, again.repeated), (0, 0));
     assert_eq!(store.count_status_rows(RowState::Foreign).await.expect("counted"), 2);
-    let second = store.next_segment(CABINET, stream).await.expect("read").expect("waits");
+    let second = next(bench).await.remove(0);
     assert_eq!((second.first, second.content.as_str()), (64, "second\n"));
     // The same snapshot again, and one that is new.
-    let rows = [status_row("b"), status_row("c")];
-    let stored = store.unpack_segment(&lease, CABINET, &second, &rows).await.expect("unpacked").expect("held");
-    assert_eq!((stored.fresh, stored.repeated), (1, 1));
-    assert_eq!(store.next_segment(CABINET, stream).await.expect("read"), None);
+    let [(first, rows)] = of_first;
+    let both = [(first, rows), (second, vec![status_row("b"), status_row("c")])];
+    let stored = store.unpack_segments(&lease, CABINET, &both).await.expect("unpacked").expect("held");
+    assert_eq!((stored.fresh, stored.repeated), (1, 1), "what was unpacked before is left out");
+    assert!(next(bench).await.is_empty());
     // What nobody polls any more is forgotten with everything else of its age.
     bench.pass(1);
     assert!(store.forget_status_rows(bench.now(), bench.now(), 100).await.expect("forgotten") > 0);
-    assert_eq!(store.next_segment(CABINET, 418).await.expect("read"), None);
+    assert!(store.next_segments(CABINET, 418, 9).await.expect("read").is_empty());
 }
 
 async fn who_lost_the_stream_stores_and_unpacks_nothing(bench: &Bench) {
@@ -44,15 +71,15 @@ async fn who_lost_the_stream_stores_and_unpacks_nothing(bench: &Bench) {
     let lost = bench.lease_of_stream("w1").await;
     let batch = store.begin_batch(&lost, CABINET, stream, bench.now()).await.expect("begun").expect("the lease holds");
     assert!(store.store_segments(&lost, CABINET, stream, batch, vec![(0, "x".to_owned())]).await.expect("stored"));
-    let segment = store.next_segment(CABINET, stream).await.expect("read").expect("waits");
+    let segment = next(bench).await.remove(0);
     bench.pass(91);
     let held = bench.lease_of_stream("w2").await;
     assert!(!store.store_segments(&lost, CABINET, stream, batch, vec![(1, "y".to_owned())]).await.expect("asked"));
-    let rows = [status_row("a")];
-    assert_eq!(store.unpack_segment(&lost, CABINET, &segment, &rows).await.expect("asked"), None);
+    let rows = [(segment, vec![status_row("a")])];
+    assert_eq!(store.unpack_segments(&lost, CABINET, &rows).await.expect("asked"), None);
     assert_eq!(store.count_status_rows(RowState::Foreign).await.expect("counted"), 0);
-    assert!(store.unpack_segment(&held, CABINET, &segment, &rows).await.expect("unpacked").is_some());
-    assert_eq!(store.next_segment(CABINET, stream).await.expect("read"), None, "and the late one stored nothing");
+    assert!(store.unpack_segments(&held, CABINET, &rows).await.expect("unpacked").is_some());
+    assert!(next(bench).await.is_empty(), "and the late one stored nothing");
 }
 
 /// Stores a waiting row of each delivery.
@@ -105,6 +132,7 @@ async fn rows_are_settled_and_put_off_together_and_found_by_their_delivery(bench
 
 contract![
     segments_wait_in_their_order_and_are_unpacked_once,
+    segments_of_two_answers_are_not_unpacked_together,
     who_lost_the_stream_stores_and_unpacks_nothing,
     rows_are_settled_and_put_off_together_and_found_by_their_delivery,
 ];

@@ -14,12 +14,12 @@ use shared::measoft::{MeasoftError, RawRow, Row, StatusStream};
 use shared::message::{Change, Kind, Outcome};
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::leases::Lease;
-use shared::store::status_stream::{BatchState, NewRow, RowState, Stored};
+use shared::store::status_stream::{BatchState, NewRow, RowState, Segment, Stored};
 use shared::telemetry::metrics::StatusRowResult;
 use shared::{reason, store};
 
 use crate::sync::guard::LeaseGuard;
-use crate::sync::segment::{self, by_number};
+use crate::sync::segment::{self, StoredRow, by_number};
 use crate::sync::{internal, of_account};
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
@@ -30,6 +30,8 @@ use crate::vendor::limiter::Ticket;
 pub const CHUNK: usize = 1000;
 /// Rows of the first commit of an answer: while they arrive nothing else can be done.
 const FIRST_CHUNK: usize = 128;
+/// Segments unpacked in one commit, at most.
+const TOGETHER: u32 = 8;
 /// Threads that read the rows of one commit, at most.
 const READERS: usize = 4;
 /// Answers taken in one run: what is left comes with the next one.
@@ -214,31 +216,37 @@ impl<'a> Stream<'a> {
     /// [`Stop`]; what is left is unpacked by the next run.
     pub async fn unpack(&self) -> Result<(), Stop> {
         let store = &self.tools.store;
-        while let Some(waiting) = store.next_segment(&self.account, self.id).await? {
-            let rows = segment::read(&waiting.content);
-            let numbers: Vec<&str> = rows.iter().filter_map(|row| row.orderno.as_deref()).collect();
+        loop {
+            let waiting = store.next_segments(&self.account, self.id, TOGETHER).await?;
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            let read: Vec<_> = waiting.iter().map(|waiting| segment::read(&waiting.content)).collect();
+            let numbers: Vec<&str> = read.iter().flatten().filter_map(|row| row.orderno.as_deref()).collect();
             let owners = by_number(store.owners_of(&self.integrations, &numbers).await?);
-            let new: Vec<NewRow> = rows.into_iter().map(|row| row.owned(&owners)).collect();
-            let stored =
-                store.unpack_segment(&self.lease, &self.account, &waiting, &new).await?.ok_or(Stop::LeaseLost)?;
-            self.count(&new, stored);
-            for row in new.iter().filter(|row| row.state == RowState::Parked) {
-                let why = row.why.as_deref().unwrap_or("");
-                tracing::warn!(
-                    integration = self.active.id().0,
-                    orderno = row.orderno,
-                    why,
-                    "a status row is set aside"
-                );
-                if let Some((delivery, integration)) = row.delivery {
-                    self.dead_letter_poison(delivery, integration, why).await?;
-                }
+            let owned = |rows: Vec<StoredRow>| rows.into_iter().map(|row| row.owned(&owners)).collect();
+            let new: Vec<(Segment, Vec<NewRow>)> = waiting.into_iter().zip(read.into_iter().map(owned)).collect();
+            let stored = store.unpack_segments(&self.lease, &self.account, &new).await?.ok_or(Stop::LeaseLost)?;
+            let rows: Vec<&NewRow> = new.iter().flat_map(|(_, rows)| rows).collect();
+            self.count(&rows, stored);
+            for row in rows.iter().filter(|row| row.state == RowState::Parked) {
+                self.set_aside(row).await?;
             }
         }
-        Ok(())
     }
 
-    fn count(&self, rows: &[NewRow], stored: Stored) {
+    /// Tells of a row that nobody can read.
+    async fn set_aside(&self, row: &NewRow) -> Result<(), Stop> {
+        let why = row.why.as_deref().unwrap_or("");
+        let orderno = row.orderno.as_deref();
+        tracing::warn!(integration = self.active.id().0, orderno, why, "a status row is set aside");
+        match row.delivery {
+            Some((delivery, integration)) => self.dead_letter_poison(delivery, integration, why).await,
+            None => Ok(()),
+        }
+    }
+
+    fn count(&self, rows: &[&NewRow], stored: Stored) {
         let of = |state| rows.iter().filter(|row| row.state == state).count() as u64;
         let metrics = &self.tools.metrics;
         metrics.status_rows(StatusRowResult::Fresh, stored.fresh);

@@ -42,6 +42,13 @@ pub struct NewRow {
     pub facts: Option<String>,
 }
 
+/// A row with its place in the answer, and when it was read.
+pub(crate) struct Placed<'a> {
+    pub(crate) row: &'a NewRow,
+    pub(crate) place: usize,
+    pub(crate) read_at: Timestamp,
+}
+
 /// What storing a chunk came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stored {
@@ -81,8 +88,10 @@ impl Store {
         first: usize,
         rows: &[NewRow],
     ) -> Result<Option<Stored>> {
-        let now = self.clock.now();
-        self.under_lease(lease, async |tx| tx.store_status_rows(account, batch, first, rows, now).await).await
+        let read_at = self.clock.now();
+        let placed = |(at, row)| Placed { row, place: first + at, read_at };
+        let rows = || rows.iter().enumerate().map(placed).collect();
+        self.under_lease(lease, async |tx| tx.store_status_rows(account, batch, rows()).await).await
     }
 
     /// Whose orders these numbers are, among some integrations. Only the live number of a
@@ -160,10 +169,21 @@ fn in_order(batch: i64, place: usize) -> i64 {
     batch.saturating_mul(10_000_000) + i64::try_from(place).unwrap_or(i64::MAX)
 }
 
-const COLUMNS: [&str; 10] =
-    ["order_key", "mark", "orderno", "ordercode", "delivery_id", "integration_id", "state", "why", "facts", "seq"];
+const COLUMNS: [&str; 11] = [
+    "order_key",
+    "mark",
+    "orderno",
+    "ordercode",
+    "delivery_id",
+    "integration_id",
+    "state",
+    "why",
+    "facts",
+    "seq",
+    "created_at",
+];
 
-fn values_of(row: &NewRow, seq: i64) -> Vec<Value> {
+fn values_of(Placed { row, place, read_at }: &Placed<'_>, batch: i64) -> Vec<Value> {
     args![
         &row.order_key,
         &row.mark,
@@ -174,7 +194,8 @@ fn values_of(row: &NewRow, seq: i64) -> Vec<Value> {
         row.state.as_str(),
         row.why.as_deref(),
         row.facts.as_deref(),
-        seq
+        in_order(batch, *place),
+        *read_at
     ]
 }
 
@@ -195,31 +216,30 @@ const OR_AGAIN: &str = "ON CONFLICT (account, mark) DO UPDATE SET repeats = stat
 
 impl Tx {
     /// As [`Store::store_status_rows`], within a transaction.
-    pub async fn store_status_rows(
+    pub(crate) async fn store_status_rows(
         &mut self,
         account: &str,
         batch: i64,
-        first: usize,
-        rows: &[NewRow],
-        now: Timestamp,
+        rows: Vec<Placed<'_>>,
     ) -> Result<Stored> {
+        let count = rows.len() as u64;
         // PostgreSQL touches no row twice in one statement.
         let mut seen = HashSet::with_capacity(rows.len());
-        let fresh = rows.iter().enumerate().filter(|(_, row)| seen.insert(row.mark.as_str()));
-        let set = Set::of(COLUMNS, fresh, |(at, row)| values_of(row, in_order(batch, first + at)));
-        let written = self.fetch_set(set, args![account, batch, now], |v| {
+        let fresh = rows.iter().filter(|placed| seen.insert(placed.row.mark.as_str()));
+        let set = Set::of(COLUMNS, fresh, |placed| values_of(placed, batch));
+        let written = self.fetch_set(set, args![account, batch], |v| {
             let columns = COLUMNS.join(", ");
             let values = COLUMNS.map(|name| format!("v.{name}")).join(", ");
             format!(
-                "INSERT INTO status_rows (account, batch_id, due_at, created_at, updated_at, {columns}) \
-                 SELECT $1, $2, $3, $3, $3, {values} FROM {v} WHERE 1 = 1 {OR_AGAIN}"
+                "INSERT INTO status_rows (account, batch_id, due_at, updated_at, {columns}) \
+                 SELECT $1, $2, v.created_at, v.created_at, {values} FROM {v} WHERE 1 = 1 {OR_AGAIN}"
             )
         });
         let mut stored = Stored::default();
         for row in written.await? {
             stored.fresh += u64::from(row.int("repeats")? == 0);
         }
-        stored.repeated = rows.len() as u64 - stored.fresh;
+        stored.repeated = count - stored.fresh;
         Ok(stored)
     }
 }

@@ -1,12 +1,14 @@
 //! Rows as they were fetched, until they are unpacked.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use crate::args;
 use crate::store::Store;
-use crate::store::db::{Result, StoreError};
+use crate::store::db::{Result, Row, StoreError};
 use crate::store::leases::Lease;
-use crate::store::status_stream::rows::{NewRow, Stored};
+use crate::store::status_stream::rows::{NewRow, Placed, Stored};
 
 /// Rows as they were fetched, waiting to be unpacked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,36 +51,47 @@ impl Store {
         Ok(stored.await?.is_some())
     }
 
-    /// The segment of a stream that was fetched first.
-    pub async fn next_segment(&self, account: &str, stream: u32) -> Result<Option<Segment>> {
+    /// The segments of a stream that were fetched first, at most `limit` and all of one batch.
+    pub async fn next_segments(&self, account: &str, stream: u32, limit: u32) -> Result<Vec<Segment>> {
         let sql = "SELECT id, batch_id, first_place, content, created_at FROM status_segments WHERE account = $1 \
-                   AND stream_id = $2 ORDER BY id LIMIT 1";
-        let Some(row) = self.db.fetch_one(sql, args![account, stream]).await? else { return Ok(None) };
-        Ok(Some(Segment {
-            id: row.int("id")?,
-            batch: row.int("batch_id")?,
-            first: usize::try_from(row.int("first_place")?).map_err(|_| StoreError::BadRow("first_place"))?,
-            content: row.text("content")?,
-            created_at: row.moment("created_at")?,
-        }))
+                   AND stream_id = $2 ORDER BY id LIMIT $3";
+        let read = |row: &Row| {
+            Ok(Segment {
+                id: row.int("id")?,
+                batch: row.int("batch_id")?,
+                first: usize::try_from(row.int("first_place")?).map_err(|_| StoreError::BadRow("first_place"))?,
+                content: row.text("content")?,
+                created_at: row.moment("created_at")?,
+            })
+        };
+        let mut segments: Vec<Segment> = self.db.read_all(sql, args![account, stream, limit], read).await?;
+        let batch = segments.first().map(|first| first.batch);
+        segments.retain(|segment| Some(segment.batch) == batch);
+        Ok(segments)
     }
 
-    /// Puts the rows of a segment in its place, in one commit. Done twice, the second changes
-    /// nothing. `None` when the lease was lost.
-    /// On an error the segment still waits.
-    pub async fn unpack_segment(
+    /// Puts the rows of segments of one batch in their place, in one commit. Done twice, the
+    /// second changes nothing. `None` when the lease was lost.
+    /// On an error the segments still wait.
+    pub async fn unpack_segments(
         &self,
         lease: &Lease,
         account: &str,
-        segment: &Segment,
-        rows: &[NewRow],
+        segments: &[(Segment, Vec<NewRow>)],
     ) -> Result<Option<Stored>> {
+        let Some((first, _)) = segments.first() else { return Ok(Some(Stored::default())) };
+        let ids: Vec<i64> = segments.iter().map(|(segment, _)| segment.id).collect();
         self.under_lease(lease, async |tx| {
-            if tx.exec("DELETE FROM status_segments WHERE id = $1", args![segment.id]).await? == 0 {
-                return Ok(Stored::default());
-            }
-            tx.store_status_rows(account, segment.batch, segment.first, rows, segment.created_at).await
+            let among = tx.dialect().among("id", 1);
+            let sql = format!("DELETE FROM status_segments WHERE {among} RETURNING id");
+            let waited: HashSet<i64> = tx.read_all(sql, args![ids], |row| row.int("id")).await?;
+            let rows = segments.iter().filter(|(segment, _)| waited.contains(&segment.id)).flat_map(placed);
+            tx.store_status_rows(account, first.batch, rows.collect()).await
         })
         .await
     }
+}
+
+fn placed((segment, rows): &(Segment, Vec<NewRow>)) -> impl Iterator<Item = Placed<'_>> {
+    rows.iter().enumerate().map(|(at, row)| Placed { row, place: segment.first + at, read_at: segment.created_at })
 }
