@@ -61,21 +61,11 @@ async fn what_is_handed_out_too_often_is_put_aside_with_its_reason() {
     queue.publish(sent.clone()).await.expect("published");
     let mut lane = queue.subscribe(Lane::Interactive, 1);
     let mut dead = queue.subscribe_parked(Parked::Dead, 1).expect("kept");
-    let (delivery, times) = timeout(LIMIT, async {
-        let mut times = 0;
-        loop {
-            tokio::select! {
-                Some(delivery) = lane.next() => {
-                    times += 1;
-                    delivery.requeue().await;
-                }
-                Some(delivery) = dead.next() => return (delivery, times),
-            }
-        }
-    })
-    .await
-    .expect("it dies in time");
-    assert_eq!(times, 21, "handed out once and twenty times again");
+    // One after another: a `next` that is dropped half-way may leave a consumer that holds a message.
+    for _ in 0..=20 {
+        take(&mut lane).await.requeue().await;
+    }
+    let delivery = take(&mut dead).await;
     assert_eq!(decode(&delivery.body), Ok(sent));
     let expected = Death { queue: format!("{}.interactive.v1", bench.prefix), reason: "delivery_limit".to_owned() };
     assert_eq!(delivery.death, Some(expected));
