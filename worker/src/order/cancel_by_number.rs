@@ -8,15 +8,16 @@ use shared::reason;
 use shared::store::deliveries::{DeliveryKey, Leased};
 
 use crate::order::attempt::{Attempt, Step};
+use crate::order::recognise::is_ours;
 use crate::order::{lost_writes, receiver};
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 
 pub(crate) async fn cancel_by_number(tools: &Tools, active: &ActiveIntegration, attempt: &mut Attempt) -> Step {
     let away = |_| Outcome::retry(RetryWhy::Internal);
+    let doubted = lost_writes::doubt(tools).await.map_err(away)?.is_some();
     let Some(order) = attempt.order.clone() else {
         // Withdrawn and deleted: without the order nothing tells whose a parcel is.
-        let doubted = lost_writes::doubt(tools).await.map_err(away)?.is_some();
         let untold = reason::give_up(reason::ORDER_NOT_FOUND, "what the database lost of it may be at MeaSoft still");
         return Err(if doubted { Outcome::GiveUp(untold) } else { Outcome::AlreadyDone("we never had the order") });
     };
@@ -34,9 +35,16 @@ pub(crate) async fn cancel_by_number(tools: &Tools, active: &ActiveIntegration, 
     let orderno = OrderNo::derive(key.prefix, key.number, key.crm_order, 1);
     // Another order of this number may be there: it is not touched for this one's sake.
     let untouched = Outcome::AlreadyDone("neither we nor MeaSoft know the order");
-    if tools.store.number_is_another_s(active.id(), &orderno, order.id).await.map_err(away)?
-        || tools.answer(active, active.vendors.courier.status_by_orderno(&orderno)).await?.is_empty()
-    {
+    if tools.store.number_is_another_s(active.id(), &orderno, order.id).await.map_err(away)? {
+        return Err(untouched);
+    }
+    let rows = tools.answer(active, active.vendors.courier.status_by_orderno(&orderno)).await?;
+    // It was not sent by us: the receiver's phone is all there is to tell it by.
+    let phone_hash = receiver::phones(&order).first().map(|c| tools.store.key.blind(c.phone.as_str()));
+    let sent = Fingerprint { phone_hash: phone_hash.unwrap_or_default(), ..Fingerprint::default() };
+    // Whose number it was may be lost: then it is no conflict that a person has to solve.
+    let is_another_s = || doubted && !rows.iter().any(|row| is_ours(row, &sent, &tools.store.key));
+    if rows.is_empty() || is_another_s() {
         return Err(untouched);
     }
     match tools.store.lease_delivery(&key, &tools.owner, tools.lease_until()).await.map_err(away)? {
@@ -47,10 +55,7 @@ pub(crate) async fn cancel_by_number(tools: &Tools, active: &ActiveIntegration, 
             }
             attempt.notes.push("MeaSoft has an order under this number".to_owned());
             delivery.state = S::Unknown;
-            // It was not sent by us: the receiver's phone is all there is to tell it by.
-            let phone_hash = receiver::phones(&order).first().map(|c| tools.store.key.blind(c.phone.as_str()));
-            delivery.sending =
-                Some(Fingerprint { phone_hash: phone_hash.unwrap_or_default(), ..Fingerprint::default() });
+            delivery.sending = Some(sent);
             attempt.delivery = Some(*delivery);
             Ok(())
         }

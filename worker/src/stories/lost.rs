@@ -312,3 +312,23 @@ async fn a_parcel_that_no_order_names_any_more_is_told_to_a_person_once() {
         assert_eq!(told(Duration::from_millis(1)).await, ["parcel_unknown Some(\"7001\")"]);
     }
 }
+
+#[tokio::test]
+async fn a_cancel_of_what_was_never_sent_takes_no_number_of_a_parcel_whose_row_was_lost() {
+    let (world, other) = a_sent_order().await;
+    let draft = an_order().number("7001").delivery_type("incity").status("new").receiver("Яна", "+79160009988");
+    let order = world.crm.add_order(world.account, draft);
+    taken_over(&world).await;
+    world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
+    let number = OrderNumber::parse("7001").expect("a number");
+    let candidates = vec![Candidate::of("incity", world.id)];
+    let command = world.command(Command::CancelOrder { number, declared: None, candidates });
+    let now = world.store().clock.now();
+    let mut tx = world.store().db.begin().await.expect("begun");
+    tx.enqueue(&NewJob::of(&command.of_order(CrmOrderId(order)), now), now).await.expect("asked");
+    tx.commit().await.expect("committed");
+    world.run_published().await;
+    settle(&world).await;
+    assert_eq!(world.store().delivery_by_order(world.id, CrmOrderId(order)).await.expect("read"), None);
+    assert_eq!((live(&world), world.dead().await.len()), (vec!["7001".to_owned()], 0), "{other} keeps its parcel");
+}
