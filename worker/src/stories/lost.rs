@@ -74,8 +74,7 @@ async fn settle(world: &World) {
 #[tokio::test]
 async fn the_number_of_a_lost_send_goes_to_no_other_order_and_its_parcel_is_found() {
     let world = World::with(|settings| settings.send_statuses = vec!["SentMeaSoft".to_owned()]).await;
-    let draft = an_order().number("7001").delivery_type("incity").status("new").receiver("Яна", "+79160009988");
-    let second = world.crm.add_order(world.account, draft);
+    let second = another_of_the_number(&world, "new");
     let first = world.place("7001").await;
     world.send(world.id, "7001").await;
     settle(&world).await;
@@ -105,6 +104,22 @@ async fn a_lost_send_under_a_number_that_nobody_would_think_of_is_found_by_its_g
     let found = world.delivery(order).await;
     assert_eq!((found.orderno.as_str(), found.state), ("7001", S::Created));
     assert_eq!(world.courier.orders().len(), 1);
+}
+
+/// A second order under the number of the first.
+fn another_of_the_number(world: &World, status: &str) -> i64 {
+    let draft = an_order().number("7001").delivery_type("incity").status(status).receiver("Яна", "+79160009988");
+    world.crm.add_order(world.account, draft)
+}
+
+/// A cancel that names its order, as the reconcile asks for one.
+async fn cancelled_by_id(world: &World, order: i64, candidate: Candidate) {
+    let number = OrderNumber::parse("7001").expect("a number");
+    let command = world.command(Command::CancelOrder { number, declared: None, candidates: vec![candidate] });
+    let now = world.store().clock.now();
+    world.store().enqueue(&[NewJob::of(&command.of_order(CrmOrderId(order)), now)]).await.expect("asked");
+    world.run_published().await;
+    settle(world).await;
 }
 
 /// A manager moves the order to another courier, which cancels it here.
@@ -212,8 +227,7 @@ async fn a_change_of_an_order_whose_send_was_lost_finds_its_parcel() {
 async fn what_bears_an_orders_id_is_cancelled_when_the_order_was_deleted() {
     let (world, order) = a_sent_order().await;
     // A second order of the number goes by its id.
-    let draft = an_order().number("7001").delivery_type("incity").status("SentMeaSoft").receiver("Яна", "+79160009988");
-    let second = world.crm.add_order(world.account, draft);
+    let second = another_of_the_number(&world, "SentMeaSoft");
     world.send(world.id, "7001").await;
     settle(&world).await;
     let number = world.delivery(second).await.orderno.to_string();
@@ -254,17 +268,7 @@ async fn a_lost_cancel_that_the_stream_tells_first_does_not_end_the_order() {
 async fn a_withdrawn_order_that_nobody_knows_any_more_comes_to_an_end() {
     let (world, order) = an_order_to_send().await;
     assert!(world.crm.delete_order(world.account, order));
-    let withdraw = async || {
-        let number = OrderNumber::parse("7001").expect("a number");
-        let candidates = vec![Candidate::withdrawn(world.id)];
-        let command = world.command(Command::CancelOrder { number, declared: None, candidates });
-        let now = world.store().clock.now();
-        let mut tx = world.store().db.begin().await.expect("begun");
-        tx.enqueue(&NewJob::of(&command.of_order(CrmOrderId(order)), now), now).await.expect("asked");
-        tx.commit().await.expect("committed");
-        world.run_published().await;
-        settle(&world).await;
-    };
+    let withdraw = async || cancelled_by_id(&world, order, Candidate::withdrawn(world.id)).await;
     withdraw().await;
     assert_eq!(world.dead().await.len(), 0, "the ledger never had it");
     taken_over(&world).await;
@@ -316,19 +320,10 @@ async fn a_parcel_that_no_order_names_any_more_is_told_to_a_person_once() {
 #[tokio::test]
 async fn a_cancel_of_what_was_never_sent_takes_no_number_of_a_parcel_whose_row_was_lost() {
     let (world, other) = a_sent_order().await;
-    let draft = an_order().number("7001").delivery_type("incity").status("new").receiver("Яна", "+79160009988");
-    let order = world.crm.add_order(world.account, draft);
+    let order = another_of_the_number(&world, "new");
     taken_over(&world).await;
     world.crm.edit(world.account, order, |order| order.set_delivery_type("russian-post"));
-    let number = OrderNumber::parse("7001").expect("a number");
-    let candidates = vec![Candidate::of("incity", world.id)];
-    let command = world.command(Command::CancelOrder { number, declared: None, candidates });
-    let now = world.store().clock.now();
-    let mut tx = world.store().db.begin().await.expect("begun");
-    tx.enqueue(&NewJob::of(&command.of_order(CrmOrderId(order)), now), now).await.expect("asked");
-    tx.commit().await.expect("committed");
-    world.run_published().await;
-    settle(&world).await;
+    cancelled_by_id(&world, order, Candidate::of("incity", world.id)).await;
     assert_eq!(world.store().delivery_by_order(world.id, CrmOrderId(order)).await.expect("read"), None);
     assert_eq!((live(&world), world.dead().await.len()), (vec!["7001".to_owned()], 0), "{other} keeps its parcel");
 }
