@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use harness::{Role, World};
 use jiff::Timestamp;
 
+use crate::database::Database;
 use crate::load::Line;
 use crate::measure::{Samples, say};
 use crate::report::{Report, Target};
-use crate::rig::{Orders, Trigger, fire, grow, ingress, lifted, served, workers};
+use crate::rig::{Orders, Trigger, cpu_of, fire, grow, ingress, lifted, served, workers};
 
 /// Triggers or callbacks a second.
 pub const PACE: u32 = 50;
@@ -31,14 +32,15 @@ pub async fn run(report: &mut Report) -> anyhow::Result<()> {
     paced(&world, orders.place(&world, 0..SHOPS, 20 * SHOPS), PACE).await?;
 
     let seen = workers(&world, 2);
-    let cpu = || seen.iter().map(|worker| worker.cpu()).sum::<anyhow::Result<Duration>>();
-    let before = cpu()?;
+    let (before, database) = (cpu_of(&seen)?, Database::seen(&world).await?);
     let steady = paced(&world, orders.place(&world, 0..SHOPS, 1000), PACE).await?.latencies(Duration::ZERO);
-    let cpu_ms = (cpu()? - before).as_secs_f64() * 1000.0 / steady.len() as f64;
+    let cpu_ms = (cpu_of(&seen)? - before).as_secs_f64() * 1000.0 / steady.len() as f64;
+    let spent = Database::seen(&world).await?.since(database, steady.len());
     say(format_args!("trigger to effect: median {:?}, p99 {:?}", steady.quantile(0.5), steady.quantile(0.99)));
     report.figure("end to end at 50/s: median", ms(&steady, 0.5), "ms", Target::AtMost(10.0));
     report.figure("end to end at 50/s: p99", ms(&steady, 0.99), "ms", Target::AtMost(40.0));
     report.figure("end to end at 50/s: CPU of the workers per command", cpu_ms, "ms", Target::None);
+    spent.tell(report, "end to end at 50/s", "command", cpu_ms);
 
     callbacks(&world, &mut orders, report).await?;
     flood(&world, &mut orders, report).await?;

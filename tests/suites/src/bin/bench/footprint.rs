@@ -4,24 +4,47 @@ use std::time::{Duration, Instant};
 
 use harness::{Role, World};
 
+use crate::database::Database;
 use crate::load::Line;
-use crate::measure::{Seen, median, say};
+use crate::measure::{Seen, median, rested, say};
 use crate::report::{Report, Target};
-use crate::rig::lifted;
+use crate::rig::{Orders, cpu_of, grow, lifted};
 
+const ROLES: [&str; 3] = ["ingress-1", "worker-1", "scheduler-1"];
+/// How long idleness is watched.
+const IDLE: Duration = Duration::from_secs(30);
 const STARTS: usize = 5;
 /// After this long what start-up needed is given back.
 const CALM: Duration = Duration::from_secs(5);
 
 pub async fn run(report: &mut Report) -> anyhow::Result<()> {
-    let scaled = lifted(World::scaled("bench-footprint").with(Role::Worker, 1)).start().await;
-    for name in ["ingress-1", "worker-1", "scheduler-1"] {
+    let mut scaled = lifted(World::scaled("bench-footprint").with(Role::Worker, 1)).start().await;
+    for name in ROLES {
         of(report, &scaled, name).await?;
     }
+    idle(report, &mut scaled).await?;
     scaled.discard().await;
     let embedded = lifted(World::embedded("bench-footprint-embedded")).start().await;
     of(report, &embedded, "bridge").await?;
     embedded.discard().await;
+    Ok(())
+}
+
+/// An installation with three integrations and nothing to do.
+async fn idle(report: &mut Report, world: &mut World) -> anyhow::Result<()> {
+    grow(world, &mut Orders::default(), 3).await?;
+    rested().await?;
+    tokio::time::sleep(CALM).await;
+    let roles: Vec<Seen> = ROLES.map(|name| Seen(world.process_id(name))).to_vec();
+    let (cpu, database) = (cpu_of(&roles)?, Database::seen(world).await?);
+    tokio::time::sleep(IDLE).await;
+    let seconds = IDLE.as_secs_f64();
+    let spent = Database::seen(world).await?.since(database, usize::try_from(IDLE.as_secs())?);
+    let ours = (cpu_of(&roles)? - cpu).as_secs_f64() * 1000.0 / seconds;
+    say(format_args!("idle: {:.1} transactions/s, {ours:.2} ms CPU a second", spent.transactions()));
+    report.figure("idle: transactions a second", spent.transactions(), "/s", Target::None);
+    report.figure("idle: CPU of all roles a second", ours, "ms", Target::None);
+    report.figure("idle: CPU of PostgreSQL a second", spent.cpu_ms, "ms", Target::None);
     Ok(())
 }
 

@@ -1,13 +1,9 @@
 //! Accepted and durable triggers a second, and how long a sender waits, against the raw
-//! publisher (same broker, queue, message and number of callers, no HTTP) and a bare axum
-//! handler (HTTP and nothing else), in turn.
+//! publisher (same broker, queue, message and number of callers, no HTTP), a bare axum
+//! handler (HTTP and nothing else) and the same job in Go and Node, in turn.
 
-use std::io::BufRead as _;
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use harness::{Role, World, broker_url};
@@ -16,6 +12,7 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProper
 
 use crate::load::{self, Round, Until};
 use crate::measure::{Samples, Seen, rested, say};
+use crate::peers::Peer;
 use crate::report::{Report, Target};
 use crate::rig::{SEND, ingress, lifted};
 
@@ -40,6 +37,8 @@ struct Found {
     bare: Round,
     embedded: Round,
     cpu: Duration,
+    /// Those in other languages, with the CPU time they took.
+    peers: Vec<(&'static str, Round, Duration)>,
 }
 
 pub async fn run(report: &mut Report, connections: &[usize]) -> anyhow::Result<()> {
@@ -48,10 +47,11 @@ pub async fn run(report: &mut Report, connections: &[usize]) -> anyhow::Result<(
     // In one process the worker takes the requests off the queue; none comes due meanwhile.
     let embedded = lifted(World::embedded("bench-ingress-embedded")).set("SETTLE_MS", "600000").start().await;
     let broker = Broker::open(&scaled).await?;
-    let bare = Bare::start()?;
+    let bare = Peer::bare()?;
+    let peers = Peer::of_other_languages(&scaled)?;
     let mut all = Vec::new();
     for &connections in connections {
-        let found = measure(&scaled, &embedded, &broker, &bare, connections).await?;
+        let found = measure(&scaled, &embedded, &broker, &bare, &peers, connections).await?;
         say(format_args!(
             "{connections} connections: {:.0}/s, raw {:.0}/s, bare axum {:.0}/s, embedded {:.0}/s",
             found.ours.rate(),
@@ -61,7 +61,7 @@ pub async fn run(report: &mut Report, connections: &[usize]) -> anyhow::Result<(
         ));
         all.push((connections, found));
     }
-    drop(broker);
+    drop((broker, peers));
     scaled.discard().await;
     embedded.discard().await;
     for (connections, found) in &all {
@@ -74,12 +74,14 @@ async fn measure(
     scaled: &World,
     embedded: &World,
     broker: &Broker,
-    bare: &Bare,
+    bare: &Peer,
+    peers: &[Peer],
     connections: usize,
 ) -> anyhow::Result<Found> {
     let process = Seen(scaled.process_id("ingress-1"));
     let until = Until::Elapsed(TURN);
-    let mut found = Found::default();
+    let nothing = |peer: &Peer| (peer.name, Round::default(), Duration::ZERO);
+    let mut found = Found { peers: peers.iter().map(nothing).collect(), ..Found::default() };
     for turn in 0..if connections == MEANT { TURNS_MEANT } else { TURNS } {
         let mark = format!("{connections}-{turn}");
         // RabbitMQ still writes a side's messages out after its turn, so that both come after
@@ -105,6 +107,13 @@ async fn measure(
         rested().await?;
         found.raw_spread.merge(broker.publish(&broker.channels, connections, TURN).await?);
         broker.purge().await?;
+        for (peer, (_, round, cpu)) in peers.iter().zip(&mut found.peers) {
+            rested().await?;
+            let before = peer.process.cpu()?;
+            round.merge(load::drive(peer.address, connections, until, triggers(scaled, &mark)).await?);
+            *cpu += peer.process.cpu()? - before;
+            broker.purge().await?;
+        }
     }
     Ok(found)
 }
@@ -131,8 +140,15 @@ fn tell(report: &mut Report, connections: usize, found: &Found) {
     let spread = found.raw_spread.rate();
     report.compared(name("accepted against raw publisher over two channels"), ours, spread, "/s", Target::None);
     report.compared(name("accepted against bare axum"), ours, found.bare.rate(), "/s", Target::None);
-    let cpu = found.cpu.as_secs_f64() * 1000.0 / found.ours.done as f64;
+    let per_thousand = |cpu: Duration, round: &Round| cpu.as_secs_f64() * 1000.0 / round.done as f64;
+    let cpu = per_thousand(found.cpu, &found.ours);
     report.figure(name("CPU for 1,000 triggers"), cpu, "s", target(Target::AtMost(0.06)));
+    for (peer, round, took) in &found.peers {
+        let theirs = round.rate();
+        report.compared(name(&format!("accepted against {peer}")), ours, theirs, "/s", target(Target::AtLeast(2.0)));
+        let what = name(&format!("CPU for 1,000 triggers against {peer}"));
+        report.compared(what, cpu, per_thousand(*took, round), "s", target(Target::AtMost(0.35)));
+    }
     report.figure(name("embedded, accepted"), found.embedded.rate(), "/s", target(Target::AtLeast(5000.0)));
     report.figure(name("embedded, p99"), p99(&found.embedded), "ms", Target::None);
 }
@@ -208,28 +224,5 @@ impl Broker {
         let sent = channel.basic_publish(exchange, key, options, &self.body, self.properties.clone()).await?;
         anyhow::ensure!(matches!(sent.await?, Confirmation::Ack(None)), "the broker did not take a message");
         Ok(asked.elapsed())
-    }
-}
-
-/// The bare handler in a process of its own.
-struct Bare {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Bare {
-    fn start() -> anyhow::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?).arg("--serve-bare").stdout(Stdio::piped()).spawn()?;
-        let mut line = String::new();
-        let stdout = child.stdout.take().context("piped")?;
-        std::io::BufReader::new(stdout).read_line(&mut line)?;
-        Ok(Self { child, address: line.trim().parse()? })
-    }
-}
-
-impl Drop for Bare {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

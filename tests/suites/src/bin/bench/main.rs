@@ -11,13 +11,16 @@ use clap::{Parser, ValueEnum};
 
 mod bare;
 mod compare;
+mod database;
 mod end_to_end;
 mod footprint;
 mod growth;
 mod ingress;
 mod load;
 mod measure;
+mod money;
 mod neighbours;
+mod peers;
 mod report;
 mod rig;
 mod sync;
@@ -44,6 +47,8 @@ enum Part {
     Footprint,
     /// Statuses stored a second, and the memory that takes.
     Sync,
+    /// Statuses told to RetailCRM and payments moved there, a second.
+    Money,
     /// An old store against an empty one.
     Growth,
 }
@@ -129,6 +134,7 @@ async fn measure(parts: Vec<Part>, connections: &[usize], kills: usize, report: 
             Part::Takeover => takeover::run(report, kills).await,
             Part::Footprint => footprint::run(report).await,
             Part::Sync => sync::run(report).await,
+            Part::Money => money::run(report).await,
             Part::Growth => growth::run(report).await,
         }
         .with_context(|| format!("{part:?}"))?;

@@ -71,6 +71,13 @@ fn ticks() -> anyhow::Result<(u64, u64)> {
     Ok((idle, fields.iter().sum()))
 }
 
+/// What the system says of a process: its parent, its CPU time, that of its children which ended.
+pub struct Stat {
+    pub parent: u32,
+    pub cpu: Duration,
+    pub of_ended: Duration,
+}
+
 /// A process seen from outside.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen(pub u32);
@@ -78,13 +85,18 @@ pub struct Seen(pub u32);
 impl Seen {
     /// CPU time it has used so far, in user and kernel mode.
     pub fn cpu(self) -> anyhow::Result<Duration> {
+        Ok(self.stat()?.cpu)
+    }
+
+    pub fn stat(self) -> anyhow::Result<Stat> {
         let text = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).context("no such process")?;
         // The second field is the program's name in parentheses and may hold anything.
         let rest = text.rsplit_once(')').context("an unknown shape of stat")?.1;
-        let field = |n: usize| rest.split_whitespace().nth(n).and_then(|word| word.parse::<u64>().ok());
-        let ticks = field(11).zip(field(12)).map(|(user, system)| user + system).context("no times in stat")?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let field = |n: usize| fields.get(n).and_then(|word| word.parse::<u64>().ok()).context("no such field in stat");
         // USER_HZ is 100 on every Linux that Rust runs on.
-        Ok(Duration::from_millis(ticks * 10))
+        let time = |first: usize| anyhow::Ok(Duration::from_millis((field(first)? + field(first + 1)?) * 10));
+        Ok(Stat { parent: u32::try_from(field(1)?)?, cpu: time(11)?, of_ended: time(13)? })
     }
 
     fn kib(self, name: &str) -> anyhow::Result<u64> {

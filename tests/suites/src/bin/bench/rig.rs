@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use harness::{Builder, Collect, Placed, World};
 
+use crate::database::{Database, Spent};
 use crate::load::{self, Line, Round, Until};
 use crate::measure::Seen;
 
@@ -57,12 +58,22 @@ impl Orders {
 
     /// The same, and gives their send triggers.
     pub fn place(&mut self, world: &World, shops: std::ops::Range<usize>, count: usize) -> Vec<Trigger> {
-        let trigger = |order: Placed| {
-            let body = format!("id={}&sum=&key={}", order.number, world.shops[order.shop].key);
-            Trigger { orderno: world.orderno(&order), bytes: load::form(SEND, &body) }
-        };
-        self.put(world, shops, count).into_iter().map(trigger).collect()
+        self.put(world, shops, count).iter().map(|order| trigger(world, order)).collect()
     }
+
+    /// Orders of the first shop that are all to be collected alike, with their send triggers.
+    pub fn place_paying(&mut self, world: &World, count: usize, collect: Collect) -> (Vec<Placed>, Vec<Trigger>) {
+        let first = self.0;
+        self.0 += count;
+        let placed: Vec<Placed> = (first..first + count).map(|n| world.place(0, n, collect)).collect();
+        let triggers = placed.iter().map(|order| trigger(world, order)).collect();
+        (placed, triggers)
+    }
+}
+
+fn trigger(world: &World, order: &Placed) -> Trigger {
+    let body = format!("id={}&sum=&key={}", order.number, world.shops[order.shop].key);
+    Trigger { orderno: world.orderno(order), bytes: load::form(SEND, &body) }
 }
 
 /// Fires triggers as fast as they are taken.
@@ -118,6 +129,7 @@ pub struct Drained {
     pub per_second: f64,
     /// CPU of the workers for one command.
     pub cpu_ms: f64,
+    pub database: Spent,
 }
 
 /// Fires triggers while the workers stand still, lets them go and times them.
@@ -128,7 +140,7 @@ pub async fn drain(world: &World, workers: &[Seen], triggers: Vec<Trigger>) -> a
         worker.hold(true)?;
     }
     let fired = fire(world, triggers, 32).await;
-    let cpu_before = cpu_of(workers)?;
+    let (cpu_before, database) = (cpu_of(workers)?, Database::seen(world).await?);
     let begun = Instant::now();
     for worker in workers {
         worker.hold(false)?;
@@ -139,9 +151,13 @@ pub async fn drain(world: &World, workers: &[Seen], triggers: Vec<Trigger>) -> a
     // What follows an order's end is part of its price: the journal's last rows.
     tokio::time::sleep(Duration::from_millis(200)).await;
     let cpu = cpu_of(workers)? - cpu_before;
-    Ok(Drained { per_second: count as f64 / took.as_secs_f64(), cpu_ms: cpu.as_secs_f64() * 1000.0 / count as f64 })
+    Ok(Drained {
+        per_second: count as f64 / took.as_secs_f64(),
+        cpu_ms: cpu.as_secs_f64() * 1000.0 / count as f64,
+        database: Database::seen(world).await?.since(database, count),
+    })
 }
 
-fn cpu_of(workers: &[Seen]) -> anyhow::Result<Duration> {
+pub fn cpu_of(workers: &[Seen]) -> anyhow::Result<Duration> {
     workers.iter().map(|worker| worker.cpu()).sum()
 }

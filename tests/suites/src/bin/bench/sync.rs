@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use harness::{Role, World};
 use simulators::measoft::Account;
 
-use crate::measure::{Seen, say};
+use crate::database::{Database, Spent};
+use crate::measure::{Seen, median, say};
 use crate::report::{Report, Target};
 use crate::rig::{lifted, workers};
 
@@ -29,6 +30,8 @@ struct Found {
     loop_alone: Duration,
     applied: Duration,
     cpu: Duration,
+    /// Of the worker for one order until it is in the ledger, in ms, and what PostgreSQL spent.
+    ledger: Vec<(f64, Spent)>,
     peak: f64,
 }
 
@@ -63,14 +66,16 @@ async fn one(world: &World, count: usize, found: &mut Found) -> anyhow::Result<(
     found.bare += read.fetched;
     found.loop_alone += read.alone;
     worker.forget_peak()?;
-    let before = worker.cpu()?;
+    let (before, database) = (worker.cpu()?, Database::seen(world).await?);
     let took = sync(world, worker, count).await?;
     let (orders, ours) = (read.orders, took.rows);
     anyhow::ensure!(orders == count && ours == count, "{ours} orders were stored, the baseline read {orders}");
     found.stored += took.stored;
     found.cpu += took.cpu - before;
-    found.peak = found.peak.max(took.peak);
     found.applied += applied(world, count, FIRST + count).await?;
+    found.peak = found.peak.max(worker.peak_rss_mib()?);
+    let each = (worker.cpu()? - before).as_secs_f64() * 1000.0 / count as f64;
+    found.ledger.push((each, Database::seen(world).await?.since(database, count)));
     Ok(())
 }
 
@@ -116,6 +121,8 @@ fn tell(report: &mut Report, count: usize, times: u32, found: &Found) {
     report.figure(name("orders until in the ledger"), rate(found.applied), "/s", Target::None);
     let cpu = found.cpu.as_secs_f64() * 1e6 / orders;
     report.figure(name("CPU of the worker for 1,000 orders"), cpu, "ms", Target::None);
+    let (worker, database): (Vec<f64>, Vec<Spent>) = found.ledger.iter().copied().unzip();
+    Spent::median(&database).tell(report, &format!("status sync of {count}"), "order", median(worker));
     report.figure(name("peak RSS of the worker"), found.peak, "MiB", Target::AtMost(150.0));
 }
 
@@ -193,7 +200,6 @@ struct Took {
     rows: usize,
     stored: Duration,
     cpu: Duration,
-    peak: f64,
 }
 
 async fn sync(world: &World, worker: Seen, count: usize) -> anyhow::Result<Took> {
@@ -208,7 +214,7 @@ async fn sync(world: &World, worker: Seen, count: usize) -> anyhow::Result<Took>
             let millis = row["took"].as_u64().context("a batch is sealed after it began")?;
             let stored = Duration::from_millis(millis.max(1));
             let rows = row["row_count"].as_u64().and_then(|rows| usize::try_from(rows).ok()).context("a count")?;
-            return Ok(Took { rows, stored, cpu, peak: worker.peak_rss_mib()? });
+            return Ok(Took { rows, stored, cpu });
         }
         anyhow::ensure!(begun.elapsed() < Duration::from_secs(120), "the answer was not stored within two minutes");
         tokio::time::sleep(Duration::from_millis(50)).await;

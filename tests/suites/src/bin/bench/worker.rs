@@ -4,6 +4,7 @@ use harness::{Role, World};
 use simulators::measoft::FaultAction;
 use simulators::{measoft, retailcrm};
 
+use crate::database::Spent;
 use crate::measure::{median, say};
 use crate::report::{Report, Target};
 use crate::rig::{Orders, drain, grow, lifted, workers};
@@ -27,15 +28,18 @@ async fn cost(report: &mut Report) -> anyhow::Result<()> {
     grow(&mut world, &mut orders, SHOPS).await?;
     let seen = workers(&world, 1);
     drain(&world, &seen, orders.place(&world, 0..SHOPS, 300)).await?;
-    let (mut rates, mut cpu) = (Vec::new(), Vec::new());
+    let (mut rates, mut cpu, mut database) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let round = drain(&world, &seen, orders.place(&world, 0..SHOPS, BACKLOG)).await?;
         say(format_args!("worker: {:.0} commands/s, {:.3} ms CPU each", round.per_second, round.cpu_ms));
         rates.push(round.per_second);
         cpu.push(round.cpu_ms);
+        database.push(round.database);
     }
     world.discard().await;
-    report.figure("worker: CPU per command of a backlog", median(cpu), "ms", Target::AtMost(1.5));
+    let cpu = median(cpu);
+    report.figure("worker: CPU per command of a backlog", cpu, "ms", Target::AtMost(1.5));
+    Spent::median(&database).tell(report, "backlog", "command", cpu);
     report.figure("worker: commands of a backlog", median(rates), "/s", Target::AtLeast(500.0));
     Ok(())
 }
