@@ -88,9 +88,7 @@ pub(crate) fn delivery(state: DeliveryState) -> Delivery {
             external_id: "ms-1-4817".into(),
             track_number: "A-1".into(),
             status: "NEW".into(),
-            error: None,
-            owed: None,
-            unseen: 0,
+            ..Default::default()
         },
         reject_reason: None,
         requests: 1,

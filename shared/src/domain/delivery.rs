@@ -200,8 +200,14 @@ pub struct CrmWritten {
     /// Code of our module's status list.
     pub status: String,
     pub error: Option<String>,
+    /// What to do about the error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<String>,
     /// What gave up and could not be shown yet.
     pub owed: Option<String>,
+    /// What to do about that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owed_next_step: Option<String>,
     /// How often it was told since RetailCRM last showed it.
     pub unseen: u8,
 }

@@ -45,7 +45,7 @@ pub use wire::lists::{Limit, PickupFilter, PickupPoint, Service, Town, TownQuery
 pub use wire::neworder::{
     AdvPrice, CreateRow, DeliverySet, Fee, Item, ItemKind, NewOrder, Package, PayType, Receiver, Sender,
 };
-pub use wire::statusreq::{Done, PoisonRow, Status, StatusItem, StatusRow};
+pub use wire::statusreq::{CarriedBy, Done, Planned, PoisonRow, Status, StatusItem, StatusRow};
 pub use words::explain;
 
 pub use crate::vendor::{ExchangeObserver, NoObserver};

@@ -45,6 +45,8 @@ pub struct NewTracking {
     /// The time RetailCRM is told instead: it takes the newest time for the present.
     pub tell_at: Option<Timestamp>,
     pub comment: Option<String>,
+    /// JSON of what RetailCRM shows beside the status, names sealed; kept until it is told.
+    pub details: Option<String>,
     pub state: TrackingState,
     pub why: Option<&'static str>,
     /// When it was read.
@@ -79,6 +81,8 @@ pub struct Waiting {
     /// Whether MeaSoft said when it was made.
     pub dated: bool,
     pub comment: Option<String>,
+    /// See [`NewTracking::details`].
+    pub details: Option<String>,
     pub attempt: u32,
     /// RetailCRM has the delivery's id: only then can it attach a status.
     pub told: bool,
@@ -104,7 +108,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let sql = format!(
-            "SELECT o.id, o.delivery_id, o.code, o.made_at, {AT} AS at, o.comment, o.attempt, o.orderno, \
+            "SELECT o.id, o.delivery_id, o.code, o.made_at, {AT} AS at, o.comment, o.details, o.attempt, o.orderno, \
              d.crm_order_id, d.number, d.crm_written, d.state, d.orderno AS live_orderno FROM {} \
              JOIN deliveries d ON d.id = o.delivery_id WHERE o.integration_id = $1 AND o.state = 'waiting' \
              ORDER BY o.delivery_id, {AT}, o.id",
@@ -175,13 +179,14 @@ impl Tx {
     /// Notes statuses; one that is known already stays as it is. None is ever noted twice. Answers
     /// how many are new.
     pub async fn add_tracking(&mut self, new: &[NewTracking]) -> Result<u64> {
-        const COLUMNS: [&str; 10] = [
+        const COLUMNS: [&str; 11] = [
             "integration_id",
             "delivery_id",
             "orderno",
             "code",
             "made_at",
             "comment",
+            "details",
             "state",
             "why",
             "seen_at",
@@ -195,6 +200,7 @@ impl Tx {
                 &new.code,
                 new.made_at.map_or(0, Timestamp::as_millisecond),
                 new.comment.as_deref(),
+                new.details.as_deref(),
                 new.state.as_str(),
                 new.why,
                 new.seen_at,
@@ -253,7 +259,10 @@ impl Tx {
         }
         let dialect = self.dialect();
         let rows = dialect.in_order("tracking_outbox", &dialect.among("id", 4));
-        let sql = format!("UPDATE tracking_outbox SET state = $1, why = $2, sent_at = $3 WHERE {rows}");
+        let sql = format!(
+            "UPDATE tracking_outbox SET state = $1, why = $2, sent_at = $3, \
+             details = CASE WHEN $1 = 'sent' THEN NULL ELSE details END WHERE {rows}"
+        );
         self.run(sql, args![state.as_str(), why, now, statuses.to_vec()]).await
     }
 }
@@ -273,6 +282,7 @@ fn read(row: &Row) -> Result<Waiting> {
         at: row.moment("at")?,
         dated: row.int("made_at")? > 0,
         comment: row.opt_text("comment")?,
+        details: row.opt_text("details")?,
         attempt: row.small("attempt")?,
         told: !written.external_id.is_empty(),
         withdrawn: row.text("state")? == DeliveryState::Cancelled.as_str(),

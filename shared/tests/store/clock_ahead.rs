@@ -84,6 +84,7 @@ async fn a_clock_that_was_ahead_delays_no_status_and_no_payment(bench: &Bench) {
         made_at: None,
         tell_at: None,
         comment: None,
+        details: None,
         state: TrackingState::Waiting,
         why: None,
         seen_at: bench.after(DAY),

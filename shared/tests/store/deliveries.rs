@@ -148,7 +148,9 @@ fn fill(bench: &Bench, d: &mut Delivery) {
         track_number: "1234A".to_owned(),
         status: "NEW".to_owned(),
         error: Some("нет телефона".to_owned()),
+        next_step: Some("указать телефон".to_owned()),
         owed: Some("нет адреса".to_owned()),
+        owed_next_step: Some("указать адрес".to_owned()),
         unseen: 2,
     };
     d.reject_reason = Some("bad_phone".to_owned());

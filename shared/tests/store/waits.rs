@@ -77,6 +77,7 @@ async fn statuses_and_messages_that_wait_are_counted_too(bench: &Bench) {
         made_at: Some(bench.now()),
         tell_at: None,
         comment: None,
+        details: None,
         state: TrackingState::Waiting,
         why: None,
         seen_at: bench.now(),

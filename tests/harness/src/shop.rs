@@ -96,6 +96,8 @@ pub fn a_parcel(n: usize, number: &str, delivery_type: &str, collect: Collect) -
 /// (protocols/retailcrm.md#module): what it shows of an order is part of every story.
 pub(crate) fn module(code: &str, client_id: &str, base_url: &str) -> Value {
     let status = |code: &str| json!({"code": code, "name": code, "isEditable": true, "isError": code == "ERROR"});
+    let field = |code: &str| json!({"code": code, "label": code, "type": "text", "editable": false});
+    let fields = ["deliveryApiKey", "courier", "plannedDate", "deliveredTo", "deliveryError", "nextStep"];
     let codes = [
         "PENDING",
         "AWAITING_SYNC",
@@ -117,7 +119,7 @@ pub(crate) fn module(code: &str, client_id: &str, base_url: &str) -> Value {
         "clientId": client_id, "baseUrl": base_url, "accountUrl": format!("{base_url}/retailcrm/account"),
         "integrations": {"delivery": {
             "payerType": ["receiver", "sender"], "allowTrackNumber": true, "codAvailable": true,
-            "statusList": codes.map(status),
+            "statusList": codes.map(status), "deliveryDataFieldList": fields.map(field),
             "actions": {"calculate": "retailcrm/callback/calculate"},
         }},
     })

@@ -10,6 +10,7 @@ use shared::retailcrm::{Crm, CrmError};
 
 use crate::callbacks::texts::pick;
 use crate::callbacks::{KEY_FIELD, print};
+use crate::order::delivery_fields;
 use crate::vendor::ActiveIntegration;
 
 /// Delivery callbacks we answer; what is not listed is not called.
@@ -26,11 +27,17 @@ pub struct Registered {
     pub delivery_type: Option<String>,
 }
 
-/// Registers the module of an integration, or brings its registration up to date.
+/// Registers the module of an integration, or brings its registration up to date. Where it is not
+/// `alone` in its RetailCRM account, its name there is told apart by the integration's title.
 ///
 /// # Errors
 /// What RetailCRM says. Safe to repeat.
-pub async fn register(active: &ActiveIntegration, public_url: &str, module_code: &str) -> Result<Registered, CrmError> {
+pub async fn register(
+    active: &ActiveIntegration,
+    alone: bool,
+    public_url: &str,
+    module_code: &str,
+) -> Result<Registered, CrmError> {
     let crm = &active.vendors.crm;
     let code = active.integration.code(module_code);
     let first_time = match crm.module(&code).await {
@@ -39,7 +46,8 @@ pub async fn register(active: &ActiveIntegration, public_url: &str, module_code:
         Err(error) => return Err(error),
     };
     let settings = if first_time { Some(first_settings(crm.as_ref(), &active.integration).await) } else { None };
-    let module = module(&active.integration, public_url, module_code, settings);
+    let mut module = module(&active.integration, public_url, module_code, settings);
+    module.name = Some(name(&active.integration, alone));
     let info = crm.edit_module(&module).await?;
     Ok(Registered { code, first_time, delivery_type: info.delivery_type.map(|(_, code)| code) })
 }
@@ -57,7 +65,7 @@ pub fn module(
         integration_code: module_code.to_owned(),
         active: true,
         freeze: false,
-        name: Some("Курьерская служба 2008".to_owned()),
+        name: Some(name(integration, true)),
         logo: Some(format!("{base}/retailcrm/logo.svg")),
         client_id: Some(integration.secrets.client_id.clone()),
         base_url: Some(base.to_owned()),
@@ -65,6 +73,16 @@ pub fn module(
         account_url: Some(format!("{base}/retailcrm/account")),
         available_countries: Vec::new(),
         integrations: Integrations { delivery: Some(delivery(integration, settings)) },
+    }
+}
+
+/// What managers know the module by.
+fn name(integration: &Integration, alone: bool) -> String {
+    const PRODUCT: &str = "Курьерская служба 2008";
+    match integration.title.trim() {
+        "" => PRODUCT.to_owned(),
+        _ if alone => PRODUCT.to_owned(),
+        title => format!("{PRODUCT} — {title}"),
     }
 }
 
@@ -92,7 +110,9 @@ fn delivery(integration: &Integration, settings: Option<ModuleSettings>) -> Deli
             .iter()
             .map(|form| Plate { kind: "order".to_owned(), code: form.code.clone(), label: form.label.clone() })
             .collect(),
-        delivery_data_field_list: vec![key_field(language)],
+        delivery_data_field_list: std::iter::once(key_field(language))
+            .chain(delivery_fields::declared(language))
+            .collect(),
         shipment_data_field_list: Vec::new(),
         settings,
     }
@@ -159,5 +179,18 @@ async fn first_settings(crm: &dyn Crm, integration: &Integration) -> ModuleSetti
         )]
         .into(),
         ..ModuleSettings::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_of_one_account_are_told_apart_by_their_titles() {
+        let shop = |title: &str| Integration { title: title.to_owned(), ..crate::testing::integration() };
+        assert_eq!(name(&shop("Область"), false), "Курьерская служба 2008 — Область");
+        assert_eq!(name(&shop("Область"), true), "Курьерская служба 2008");
+        assert_eq!(name(&shop(" "), false), "Курьерская служба 2008");
     }
 }

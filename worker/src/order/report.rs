@@ -16,6 +16,8 @@ use shared::retailcrm::wire::tracking::{MAX_UPDATES, TrackingEntry, TrackingUpda
 use crate::order::attempt::Attempt;
 use crate::order::confidential;
 use crate::order::decide::Presence;
+use crate::order::delivery_fields;
+use crate::order::tell;
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 use crate::vendor::references::References;
@@ -122,7 +124,14 @@ pub fn module_status(active: &ActiveIntegration, measoft: &str) -> String {
     status_list::module_code(&active.integration.settings, measoft).unwrap_or_else(|| measoft.to_owned())
 }
 
-fn to_write(d: &Delivery, active: &ActiveIntegration, error: Option<String>) -> CrmWritten {
+/// What RetailCRM shows of a failure.
+struct Trouble {
+    what: String,
+    next_step: Option<String>,
+}
+
+fn to_write(d: &Delivery, active: &ActiveIntegration, trouble: Option<Trouble>) -> CrmWritten {
+    let (error, next_step) = trouble.map(|trouble| (trouble.what, trouble.next_step)).unzip();
     CrmWritten {
         external_id: Delivery::external_id(d.integration, d.crm_order),
         track_number: if d.state.is_placed() { d.orderno.as_str().to_owned() } else { String::new() },
@@ -132,8 +141,10 @@ fn to_write(d: &Delivery, active: &ActiveIntegration, error: Option<String>) -> 
             None if !d.crm_written.status.is_empty() && d.crm_written.error.is_none() => d.crm_written.status.clone(),
             None => module_status(active, d.status.as_deref().unwrap_or("NEW")),
         },
+        next_step: next_step.flatten(),
         error,
         owed: None,
+        owed_next_step: None,
         unseen: d.crm_written.unseen,
     }
 }
@@ -161,8 +172,9 @@ pub fn notice_forgotten(order: &Order, d: &mut Delivery) {
         && d.crm_written.error.is_none()
         && d.crm_written.unseen < TOLD_UNSEEN
     {
-        let (unseen, owed) = (d.crm_written.unseen + 1, d.crm_written.owed.take());
-        d.crm_written = CrmWritten { unseen, owed, ..CrmWritten::default() };
+        let was = std::mem::take(&mut d.crm_written);
+        d.crm_written.unseen = was.unseen + 1;
+        (d.crm_written.owed, d.crm_written.owed_next_step) = (was.owed, was.owed_next_step);
     }
 }
 
@@ -233,7 +245,7 @@ async fn track(
     updates: &[(CrmOrderId, TrackingUpdate)],
 ) {
     let (ids, batch): (Vec<CrmOrderId>, Vec<TrackingUpdate>) = updates.iter().cloned().unzip();
-    match active.vendors.crm.tracking(&active.integration.code(&tools.module_code), &batch).await {
+    match tell::track(tools, active, batch).await {
         Ok(()) => mark_reported(attempts, reports, &ids),
         // The module is not registered, or it knows no such status: the order itself carries our
         // id, and `doctor` points at the module. A right that the key lacks a person can give, and
@@ -254,17 +266,20 @@ fn report_of(attempt: &Attempt, tools: &Tools, active: &ActiveIntegration) -> Op
         return None;
     }
     let unreported = d.state.is_placed() && d.crm_written.error.is_none() && !is_reported(d, active);
-    let owed = &d.crm_written.owed;
+    let owed = || {
+        let what = d.crm_written.owed.clone()?;
+        Some(Trouble { what, next_step: d.crm_written.owed_next_step.clone() })
+    };
     let written = match attempt.outcome.as_ref()? {
         Outcome::Done(Change::Created | Change::Updated) => to_write(d, active, None),
-        Outcome::Done(Change::WrittenBack) => to_write(d, active, owed.clone()),
+        Outcome::Done(Change::WrittenBack) => to_write(d, active, owed()),
         // An error that is shown stays until a success takes it away.
-        Outcome::AlreadyDone(_) if unreported || owed.is_some() => to_write(d, active, owed.clone()),
+        Outcome::AlreadyDone(_) if unreported || d.crm_written.owed.is_some() => to_write(d, active, owed()),
         // What the other integration wrote on the order is all that tells of it.
         Outcome::GiveUp(give_up) if give_up.reason == reason::HANDED_OVER_ELSEWHERE => return None,
         Outcome::GiveUp(give_up) => match shown_error(give_up, active) {
             None if !unreported => return None,
-            error => to_write(d, active, error),
+            trouble => to_write(d, active, trouble),
         },
         // Placed, and the rest has to wait: the manager sees it all the same.
         _ => return None,
@@ -273,9 +288,19 @@ fn report_of(attempt: &Attempt, tools: &Tools, active: &ActiveIntegration) -> Op
 }
 
 /// What RetailCRM is to show of a give-up, if the shop wants to see any.
-fn shown_error(give_up: &GiveUp, active: &ActiveIntegration) -> Option<String> {
+fn shown_error(give_up: &GiveUp, active: &ActiveIntegration) -> Option<Trouble> {
     let settings = &active.integration.settings;
-    settings.report_errors_to_crm.then(|| confidential::secrets(active).hide(&error_text(give_up, settings.language)))
+    let next_step = explain::reason(give_up.reason, settings.language).next_step;
+    settings.report_errors_to_crm.then(|| Trouble {
+        what: confidential::secrets(active).hide(&error_text(give_up, settings.language)),
+        next_step: Some(next_step.to_owned()).filter(|step| !step.is_empty()),
+    })
+}
+
+/// «What happened; what to do.»
+fn comment(written: &CrmWritten) -> Option<String> {
+    let error = written.error.as_deref()?;
+    Some(written.next_step.as_deref().map_or_else(|| error.to_owned(), |step| format!("{error}; {step}")))
 }
 
 /// A give-up in the words managers know: the vendor's own text where there is one.
@@ -306,9 +331,10 @@ fn update(tools: &Tools, references: &References, written: &CrmWritten) -> Track
         history: vec![TrackingEntry {
             code: written.status.clone(),
             updated_at: jiff::ZonedDateTime::new(tools.clock.now(), references.zone.clone()),
-            comment: written.error.clone(),
+            comment: comment(written),
         }],
-        extra_data: BTreeMap::new(),
+        extra_data: references
+            .declared(delivery_fields::trouble(written.error.as_deref(), written.next_step.as_deref())),
     }
 }
 
@@ -358,7 +384,9 @@ fn not_now(attempt: &mut Attempt, active: &ActiveIntegration, outcome: Outcome) 
     if matches!(outcome, Outcome::RetryLater { .. })
         && let Some(d) = &mut attempt.delivery
     {
-        d.crm_written.owed = shown_error(give_up, active);
+        let (what, next_step) = shown_error(give_up, active).map(|owed| (owed.what, owed.next_step)).unzip();
+        d.crm_written.owed = what;
+        d.crm_written.owed_next_step = next_step.flatten();
         attempt.unreported = true;
     }
 }

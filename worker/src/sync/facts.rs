@@ -1,14 +1,15 @@
-//! What of a status row matters to us: statuses, money, line codes. No names, phones or
-//! addresses are kept. Pure.
+//! What of a status row matters to us: statuses, money, line codes. No phones or addresses are
+//! kept, and no names but sealed. Pure.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::crypto::sha256_hex;
+use shared::crypto::{SecretKey, sha256_hex};
 use shared::domain::Kopecks;
 use shared::measoft::{Status, StatusCode, StatusRow};
 
+use crate::order::delivery_fields::Details;
 use crate::order::recognise::item_codes;
 
 /// One status record.
@@ -38,12 +39,19 @@ pub struct OrderSnapshot {
     pub returned: u32,
     /// Why it was not delivered, in the courier's words.
     pub reason: Option<String>,
+    #[serde(skip_serializing_if = "Details::is_empty")]
+    pub details: Details,
     /// Names of side fields that could not be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<String>,
 }
 
 impl OrderSnapshot {
+    /// With what RetailCRM shows beside the status.
+    pub fn detailed(row: &StatusRow, key: &SecretKey) -> Self {
+        Self { details: Details::of(row, key), ..Self::of(row) }
+    }
+
     pub fn of(row: &StatusRow) -> Self {
         let current = row.status.as_ref();
         Self {
@@ -54,8 +62,9 @@ impl OrderSnapshot {
             price: row.price,
             item_codes: item_codes(row),
             returned: row.items.iter().map(|item| item.returns).fold(0, u32::saturating_add),
-            // The same element names who took a delivered order: that is nobody's business here.
+            // The same element names who took a delivered order.
             reason: current.filter(|status| gives_a_reason(&status.code)).and_then(|_| row.deliveredto.clone()),
+            details: Details::default(),
             unreadable: row.unreadable.clone(),
         }
     }

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use content::ContentSum;
+use shared::crypto::SecretKey;
 use shared::domain::IntegrationId;
 use shared::measoft::{MeasoftError, RawRow, Row, StatusStream};
 use shared::message::{Change, Kind, Outcome};
@@ -178,6 +179,7 @@ impl<'a> Stream<'a> {
     /// Three things at a time: rows arrive, those before them are read on other threads, and
     /// those before these are stored.
     async fn read(&self, batch: i64) -> Result<Fetched, ReadError> {
+        let key = &self.tools.store.key;
         let mut stream = self.active.vendors.courier.only_last(self.id).await?;
         let mut sum = ContentSum::default();
         let mut rows = 0;
@@ -189,7 +191,7 @@ impl<'a> Stream<'a> {
             size = (size * 2).min(CHUNK);
             let storing = self.keep(batch, std::mem::take(&mut written));
             let arriving = async { if over { Ok(Vec::new()) } else { chunk(&mut stream, size).await } };
-            let ((segments, more), stored, next) = tokio::join!(write_down(taken), storing, arriving);
+            let ((segments, more), stored, next) = tokio::join!(write_down(taken, key), storing, arriving);
             stored?;
             sum = sum.and(&more);
             for (count, content) in segments {
@@ -374,17 +376,18 @@ async fn chunk(stream: &mut StatusStream, size: usize) -> Result<Vec<RawRow>, Me
 
 /// Reads rows, on as many threads as there are cores up to [`READERS`]; gives their segments
 /// and the hash of what they hold.
-async fn write_down(rows: Vec<RawRow>) -> (Vec<(usize, String)>, ContentSum) {
+async fn write_down(rows: Vec<RawRow>, key: &SecretKey) -> (Vec<(usize, String)>, ContentSum) {
     let readers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(READERS);
     let share = rows.len().div_ceil(readers);
     let mut rest = rows.into_iter();
     let mut reading = Vec::with_capacity(readers);
     while rest.len() > 0 {
         let part: Vec<RawRow> = rest.by_ref().take(share).collect();
+        let key = key.clone();
         reading.push(tokio::task::spawn_blocking(move || {
             let mut sum = ContentSum::default();
             let rows = part.into_iter().map(RawRow::read).inspect(|row| sum.add(row));
-            (segment::write(rows), sum)
+            (segment::write(rows, &key), sum)
         }));
     }
     let mut whole = (Vec::new(), ContentSum::default());

@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::ZonedDateTime;
-use jiff::tz::TimeZone;
 use shared::clock::{self, elapsed};
+use shared::crypto::SecretKey;
 use shared::domain::status_list::module_code;
 use shared::domain::{CrmOrderId, Delivery, DeliveryId, DeliveryState};
 use shared::message::{Change, Command, Envelope, Kind, Outcome, RetryWhy};
@@ -23,7 +23,8 @@ use shared::store::journal::{Entry, What};
 use shared::store::tracking_outbox::{TrackingState, UNKNOWN_CODE, UNKNOWN_DELIVERY, Waiting};
 use shared::{reason, store};
 
-use crate::order::report;
+use crate::order::delivery_fields::Details;
+use crate::order::{report, tell};
 use crate::sync::guard::LeaseGuard;
 use crate::sync::{internal, next_try};
 use crate::tools::Tools;
@@ -73,7 +74,7 @@ pub async fn run(tools: &Tools, active: &ActiveIntegration) -> Outcome {
     };
     let outcome = match References::of(tools, active).await {
         Err(error) => later(tools, active, &error).await,
-        Ok(references) => match push(tools, active, &references.zone, &guard).await {
+        Ok(references) => match push(tools, active, &references, &guard).await {
             Ok(outcome) | Err(Halt::Later(outcome)) => outcome,
             Err(Halt::Store(error)) => {
                 tracing::warn!(%error, "statuses for RetailCRM wait for the database");
@@ -95,7 +96,12 @@ async fn later(tools: &Tools, active: &ActiveIntegration, error: &CrmError) -> O
     report::failure(tools, active, error).await
 }
 
-async fn push(tools: &Tools, active: &ActiveIntegration, zone: &TimeZone, guard: &LeaseGuard) -> Result<Outcome, Halt> {
+async fn push(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    references: &References,
+    guard: &LeaseGuard,
+) -> Result<Outcome, Halt> {
     let mut any = false;
     loop {
         let waiting = tools.store.waiting_tracking(active.id(), MAX_UPDATES as u32).await?;
@@ -112,7 +118,7 @@ async fn push(tools: &Tools, active: &ActiveIntegration, zone: &TimeZone, guard:
         if !held {
             return Ok(Outcome::Superseded("another worker took the push over"));
         }
-        send(tools, active, zone, batches, false).await?;
+        send(tools, active, references, batches, false).await?;
         any = true;
     }
 }
@@ -189,7 +195,12 @@ async fn keep_unreported(tools: &Tools, active: &ActiveIntegration, statuses: &[
     Ok(())
 }
 
-fn update(active: &ActiveIntegration, zone: &TimeZone, batch: &TrackingBatch) -> TrackingUpdate {
+fn update(
+    key: &SecretKey,
+    active: &ActiveIntegration,
+    references: &References,
+    batch: &TrackingBatch,
+) -> TrackingUpdate {
     let settings = &active.integration.settings;
     TrackingUpdate {
         delivery_id: Delivery::external_id(active.id(), batch.crm_order),
@@ -200,11 +211,17 @@ fn update(active: &ActiveIntegration, zone: &TimeZone, batch: &TrackingBatch) ->
             .iter()
             .map(|status| TrackingEntry {
                 code: module_code(settings, &status.code).unwrap_or_else(|| status.code.clone()),
-                updated_at: ZonedDateTime::new(status.at, zone.clone()),
+                updated_at: ZonedDateTime::new(status.at, references.zone.clone()),
                 comment: status.comment.clone(),
             })
             .collect(),
-        extra_data: std::collections::BTreeMap::new(),
+        // What the newest status that shows any says.
+        extra_data: batch
+            .statuses
+            .iter()
+            .rev()
+            .find_map(|status| serde_json::from_str::<Details>(status.details.as_deref()?).ok())
+            .map_or_else(BTreeMap::new, |details| references.declared(details.fields(key, settings.language))),
     }
 }
 
@@ -212,14 +229,15 @@ fn update(active: &ActiveIntegration, zone: &TimeZone, batch: &TrackingBatch) ->
 fn send<'a>(
     tools: &'a Tools,
     active: &'a ActiveIntegration,
-    zone: &'a TimeZone,
+    references: &'a References,
     batches: Vec<TrackingBatch>,
     module_seen: bool,
 ) -> BoxFuture<'a, Result<(), Halt>> {
     async move {
-        let batch: Vec<TrackingUpdate> = batches.iter().map(|batch| update(active, zone, batch)).collect();
+        let batch: Vec<TrackingUpdate> =
+            batches.iter().map(|batch| update(&tools.store.key, active, references, batch)).collect();
         let ids: Vec<i64> = batches.iter().flat_map(|p| p.statuses.iter().map(|s| s.id)).collect();
-        let error = match active.vendors.crm.tracking(&active.integration.code(&tools.module_code), &batch).await {
+        let error = match tell::track(tools, active, batch).await {
             Ok(()) => return Ok(accepted(tools, active, &batches, &ids).await?),
             Err(error) => error,
         };
@@ -237,8 +255,8 @@ fn send<'a>(
         }
         match halves(batches) {
             Ok((first, second)) => {
-                send(tools, active, zone, first, true).await?;
-                send(tools, active, zone, second, true).await
+                send(tools, active, references, first, true).await?;
+                send(tools, active, references, second, true).await
             }
             Err(batch) => Ok(add_dead_letter(tools, active, &batch, &error).await?),
         }

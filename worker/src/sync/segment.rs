@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use shared::crypto::sha256_hex;
+use shared::crypto::{SecretKey, sha256_hex};
 use shared::measoft::Row;
 use shared::store::status_stream::{NewRow, Owner, RowState};
 
@@ -28,10 +28,10 @@ pub(crate) struct StoredRow {
 }
 
 impl StoredRow {
-    pub(crate) fn of(row: &Row) -> Self {
+    pub(crate) fn of(row: &Row, key: &SecretKey) -> Self {
         match row {
             Ok(row) => {
-                let facts = OrderSnapshot::of(row);
+                let facts = OrderSnapshot::detailed(row, key);
                 Self {
                     mark: facts::mark(row),
                     facts: Some(serde_json::to_string(&facts).expect("facts serialise")),
@@ -103,13 +103,13 @@ const ROWS: usize = 64;
 
 /// Rows as texts of at most [`ROWS`], with how many each holds. JSON has no line breaks of its
 /// own.
-pub(crate) fn write(rows: impl Iterator<Item = Row>) -> Vec<(usize, String)> {
+pub(crate) fn write(rows: impl Iterator<Item = Row>, key: &SecretKey) -> Vec<(usize, String)> {
     let mut segments = Vec::new();
     let mut rows = rows.peekable();
     while rows.peek().is_some() {
         let (mut text, mut count) = (Vec::new(), 0);
         for row in rows.by_ref().take(ROWS) {
-            let kept = StoredRow::of(&row);
+            let kept = StoredRow::of(&row, key);
             serde_json::to_writer(&mut text, &kept).expect("four texts serialise");
             text.push(b'\n');
             text.extend_from_slice(kept.facts.unwrap_or_default().as_bytes());
@@ -154,8 +154,16 @@ mod tests {
         })
     }
 
+    fn key() -> SecretKey {
+        SecretKey::from_bytes([7; 32])
+    }
+
+    fn kept(row: &Row) -> StoredRow {
+        StoredRow::of(row, &key())
+    }
+
     fn whole(rows: &[Row]) -> String {
-        write(rows.iter().cloned()).into_iter().map(|(_, text)| text).collect()
+        write(rows.iter().cloned(), &key()).into_iter().map(|(_, text)| text).collect()
     }
 
     #[test]
@@ -163,10 +171,10 @@ mod tests {
         let mut odd = status_row("A \"1\"\n", "CANCELED", 10);
         odd.deliveredto = Some("Отказ:\nне подошёл цвет\u{2028}".into());
         let rows = [Ok(odd), poison("A-2"), Ok(status_row("A-3", "COMPLETE", 20))];
-        assert_eq!(read(&whole(&rows)), rows.iter().map(StoredRow::of).collect::<Vec<_>>());
+        assert_eq!(read(&whole(&rows)), rows.iter().map(kept).collect::<Vec<_>>());
         assert!(read("").is_empty());
         let many = vec![rows[0].clone(); ROWS * 2 + 3];
-        let written = write(many.iter().cloned());
+        let written = write(many.iter().cloned(), &key());
         assert_eq!(written.iter().map(|(count, _)| *count).collect::<Vec<_>>(), [ROWS, ROWS, 3]);
         assert!(written.iter().all(|(count, text)| read(text).len() == *count));
     }
@@ -178,7 +186,7 @@ mod tests {
         let (_, rest) = text.split_once('\n').expect("lines");
         let read = read(&format!("{{\"mark\":7}}\n{rest}"));
         assert_eq!(read.len(), 2);
-        assert_eq!(read[1], StoredRow::of(&rows[1]));
+        assert_eq!(read[1], kept(&rows[1]));
         let row = read[0].clone().owned(&HashMap::new());
         assert_eq!((row.state, row.why.as_deref()), (RowState::Parked, Some(UNREADABLE)));
         assert!(!row.mark.is_empty());
@@ -193,10 +201,10 @@ mod tests {
             orderno: "A-1".to_owned(),
             ordercode: None,
         };
-        let ours = StoredRow::of(&row).owned(&by_number(vec![owner]));
+        let ours = kept(&row).owned(&by_number(vec![owner]));
         assert_eq!((ours.state, ours.delivery), (RowState::Pending, Some((DeliveryId(7), IntegrationId(1)))));
         assert!(ours.facts.is_some());
-        let foreign = StoredRow::of(&row).owned(&HashMap::new());
+        let foreign = kept(&row).owned(&HashMap::new());
         assert_eq!((foreign.state, foreign.facts), (RowState::Foreign, None));
         assert_eq!(ours.mark, foreign.mark);
     }

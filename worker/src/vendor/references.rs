@@ -33,6 +33,8 @@ pub struct References {
     type_cod: BTreeMap<String, BTreeMap<String, Option<bool>>>,
     /// Position statuses that cancel; `None` when the account does not show them.
     cancelling: Option<BTreeSet<String>>,
+    /// Fields of the delivery block that the module declared when it was registered.
+    fields: BTreeSet<String>,
     pub zone: TimeZone,
 }
 
@@ -46,6 +48,7 @@ impl Default for References {
             module_cod: BTreeMap::new(),
             type_cod: BTreeMap::new(),
             cancelling: None,
+            fields: BTreeSet::new(),
             zone: moscow(),
         }
     }
@@ -142,6 +145,19 @@ impl References {
         self
     }
 
+    /// The values of fields that the module declared, as an earlier release may have: RetailCRM
+    /// takes no others (protocols/retailcrm.md#tracking).
+    pub fn declared(&self, mut fields: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        fields.retain(|code, _| self.fields.contains(code));
+        fields
+    }
+
+    /// Adds declared fields, for tests and for callers that have the parts.
+    pub fn with_fields(mut self, codes: impl IntoIterator<Item = String>) -> Self {
+        self.fields.extend(codes);
+        self
+    }
+
     /// Whether every payment of an order is of a type and status known here.
     pub fn cover(&self, order: &Order) -> bool {
         order.payments.iter().all(|p| {
@@ -174,7 +190,12 @@ impl References {
             Err(error) => return Err(error),
         };
         let settings = module.as_ref().and_then(IntegrationModule::settings);
-        Ok(Self { cancelling, zone, ..Self::of_lists(statuses, types, delivery_types, settings) })
+        let fields = module
+            .as_ref()
+            .and_then(|module| module.integrations.delivery.as_ref())
+            .map(|delivery| delivery.delivery_data_field_list.iter().map(|field| field.code.clone()).collect())
+            .unwrap_or_default();
+        Ok(Self { cancelling, fields, zone, ..Self::of_lists(statuses, types, delivery_types, settings) })
     }
 
     /// Of lists that were read.

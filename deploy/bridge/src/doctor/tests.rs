@@ -357,6 +357,7 @@ cases! {
                 made_at: None,
                 tell_at: None,
                 comment: None,
+                details: None,
                 state: TrackingState::Kept,
                 why: Some(UNKNOWN_CODE),
                 seen_at: store.clock.now(),

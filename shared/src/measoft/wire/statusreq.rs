@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 
 use crate::debug::debug_by;
 use crate::domain::status_code::StatusCode;
@@ -35,6 +36,10 @@ pub struct StatusRow {
     pub delivereddate: Option<String>,
     /// `HH:MM`.
     pub deliveredtime: Option<String>,
+    /// Once one has the order.
+    pub courier: Option<CarriedBy>,
+    /// When it is to be delivered, as planned now.
+    pub planned: Option<Planned>,
     pub items: Vec<StatusItem>,
     /// Side fields that were there and could not be read, by name: they count as not given, so
     /// that status, sum and payment type are never withheld for them. Holds no values.
@@ -49,6 +54,25 @@ impl StatusRow {
 }
 
 debug_by! { StatusRow: orderno, ordercode, status, paytype, price, items, unreadable; }
+
+/// Who carries it. `Debug` shows no name.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct CarriedBy {
+    pub code: Option<String>,
+    pub name: String,
+}
+
+debug_by! { CarriedBy: code; }
+
+/// `receiver/date` and its window.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Planned {
+    /// `YYYY-MM-DD`.
+    pub date: String,
+    /// `HH:MM`; there may be one without the other.
+    pub from: Option<String>,
+    pub to: Option<String>,
+}
 
 /// One status record (protocols/measoft.md#status-records).
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -198,6 +222,8 @@ fn read_row(order: &Element, orderno: Option<OrderNo>, ordercode: Option<String>
         deliveredto: order.owned_text("deliveredto"),
         delivereddate: date_text(order.child_text("delivereddate")),
         deliveredtime: order.owned_text("deliveredtime"),
+        courier: order.child("courier").and_then(courier),
+        planned: order.child("receiver").and_then(planned),
         items: rows(order, "items", "item", |item| read_item(item, &mut side)),
         unreadable: Vec::new(),
     };
@@ -221,6 +247,15 @@ fn read_item(item: &Element, side: &mut SideFields) -> StatusItem {
         retprice: side.take(money(item.attribute("retprice"), "item retprice")).unwrap_or(Kopecks::ZERO),
         returns: side.take(count(item.attribute("returns"), "returns of an item")).unwrap_or(0),
     }
+}
+
+fn courier(courier: &Element) -> Option<CarriedBy> {
+    Some(CarriedBy { code: courier.owned_text("code"), name: courier.owned_text("name")? })
+}
+
+fn planned(receiver: &Element) -> Option<Planned> {
+    let date = date_text(receiver.child_text("date"))?;
+    Some(Planned { date, from: receiver.owned_text("time_min"), to: receiver.owned_text("time_max") })
 }
 
 fn rows<T>(order: &Element, container: &str, row: &str, read: impl FnMut(&Element) -> T) -> Vec<T> {

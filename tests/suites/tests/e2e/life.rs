@@ -55,15 +55,56 @@ async fn a_mended_phone_sends_the_refused_order() {
     assert!(dead["text"].as_str().is_some_and(|text| text.contains("field [receiver phone]")), "{dead}");
     assert!(world.measoft.orders().is_empty());
     let shown = world.crm.tracking(world.shops[0].account, order.id);
-    assert!(!shown.is_empty(), "the manager sees what is wrong");
+    let comment = shown.last().and_then(|entry| entry.comment.as_deref()).unwrap_or_default();
+    let (what, next_step) = comment.rsplit_once("; ").expect("the manager sees what is wrong and what to do");
+    assert!(what.contains("field [receiver phone]") && next_step.contains("Укажите в заказе телефон"), "{comment}");
+    let fields = extra(&world, &order);
+    assert_eq!((&fields["deliveryError"], &fields["nextStep"]), (&what.into(), &next_step.into()));
 
     edit(&world, &order, |order| order.set_phone("+7 (916) 555-00-77"));
     world.fires(Update, &order).await;
     world.settled("the mended order is placed").await;
     assert_eq!(at_measoft(&world, "A-1001C").price_kopecks, collect);
     assert!(world.dead_letters().await.is_empty(), "a later success closes it");
+    assert_eq!(extra(&world, &order).get("deliveryError"), None, "and takes the error off the order");
     let all = world.bridge(&["dead", "list", "--all", "--json"]).await.json();
     assert_eq!(all[0]["state"], "resolved");
+    world.finish().await;
+}
+
+/// What the order's delivery block shows beside the status.
+fn extra(world: &World, order: &Placed) -> Value {
+    let order = world.crm.order(world.shops[order.shop].account, order.id).expect("the order is there");
+    order["delivery"]["data"]["extraData"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_shows_who_carries_it_when_it_comes_and_who_took_it() {
+    let world = World::embedded("life-fields").set("SYNC_INTERVAL_S", "1").start().await;
+    let order = world.place(0, 4, Collect::Cash);
+    sent(&world, &order).await;
+    let name = at_measoft(&world, &world.orderno(&order)).receiver.person;
+    for code in ["DELIVERY", "COMPLETE"] {
+        assert!(world.measoft.set_status(&world.orderno(&order), code, world.measoft.now()));
+        eventually(code, LONG, || async {
+            let told = world.crm.tracking(world.shops[0].account, order.id);
+            if told.last().is_some_and(|entry| entry.code == code) { Ok(()) } else { Err(format!("{told:?}")) }
+        })
+        .await;
+        let fields = extra(&world, &order);
+        assert_eq!(fields["courier"], "Петров Сергей", "{fields}");
+        assert!(fields["plannedDate"].as_str().is_some_and(|date| date.split('.').count() == 3), "{fields}");
+        let taken_by = if code == "COMPLETE" { Value::from(&*name) } else { Value::Null };
+        assert_eq!(fields.get("deliveredTo").cloned().unwrap_or_default(), taken_by, "{fields}");
+    }
+    world.settled("all is told").await;
+    for sql in ["SELECT content FROM status_batches", "SELECT facts FROM status_rows", "SELECT * FROM tracking_outbox"]
+    {
+        let kept = format!("{:?}", world.ledger.rows(sql).await.expect("rows"));
+        assert!(!kept.contains("Петров") && !kept.contains(&name), "names are sealed on their way: {sql}");
+    }
+    let left = "SELECT COUNT(*) AS n FROM tracking_outbox WHERE details IS NOT NULL AND state = 'sent'";
+    assert_eq!(world.ledger.count(left).await.expect("a count"), 0, "and gone afterwards");
     world.finish().await;
 }
 

@@ -11,6 +11,7 @@ use shared::mutant::{Mutant, is_mutant};
 use shared::store::status_stream::PendingRow;
 use shared::store::tracking_outbox::UNKNOWN_CODE;
 
+use crate::order::delivery_fields::Details;
 use crate::order::recognise::is_cancelled_by_client;
 use crate::sync::facts::{Event, OrderSnapshot};
 
@@ -38,6 +39,8 @@ pub struct Merged {
     pub statuses: Vec<(Event, Report)>,
     /// What was not delivered, in the courier's words; belongs to the last status.
     pub reason: Option<String>,
+    /// Belongs to the last status as well.
+    pub details: Details,
     /// The delivery is closed: its payment may have to change.
     pub closed: bool,
     /// It was closed as delivered and is not any more.
@@ -120,6 +123,7 @@ pub fn merge(
     Taken::Applied(Box::new(Merged {
         statuses: reports(facts, &d, settings, noted, fresh),
         reason: facts.reason.clone(),
+        details: facts.details.clone(),
         closed: fresh && ended_well(d.state) && facts.is_closed(),
         reopened: ended_well(delivery.state) && !ended_well(d.state),
         delivery: d,

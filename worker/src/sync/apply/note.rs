@@ -24,6 +24,9 @@ pub(super) fn tracking(merged: &Merged, seen_at: Timestamp) -> impl Iterator<Ite
         made_at: event.at,
         tell_at: if let Report::At(at) = report { Some(*at) } else { None },
         comment: merged.reason.clone().filter(|_| at == last),
+        details: Some(&merged.details)
+            .filter(|details| at == last && !details.is_empty())
+            .map(|details| serde_json::to_string(details).expect("details serialise")),
         state: if report.silent().is_none() { TrackingState::Waiting } else { TrackingState::Kept },
         why: report.silent(),
         seen_at,

@@ -127,8 +127,9 @@ async fn keep(
     let numbers: Vec<&str> =
         rows.iter().flatten().filter_map(|row| row.orderno.as_ref()).map(|number| number.as_str()).collect();
     let owners = by_number(tools.store.owners_of(integrations, &numbers).await?);
-    let ours: Vec<NewRow> =
-        rows.iter().map(|row| StoredRow::of(row).owned(&owners)).filter(|row| row.state == RowState::Pending).collect();
+    let key = &tools.store.key;
+    let owned = |row| StoredRow::of(row, key).owned(&owners);
+    let ours: Vec<NewRow> = rows.iter().map(owned).filter(|row| row.state == RowState::Pending).collect();
     if ours.is_empty() {
         return Ok(0);
     }

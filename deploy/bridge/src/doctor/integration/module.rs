@@ -1,6 +1,7 @@
 //! The delivery module in RetailCRM: registered, switched on, called at our address, and its
 //! statuses mapped.
 
+use bridge_worker::order::delivery_fields;
 use shared::measoft::StatusCode;
 use shared::retailcrm::IntegrationModule;
 
@@ -48,6 +49,12 @@ pub fn judge(facts: &Facts, module: Option<&IntegrationModule>, references: Opti
     }
     if say.all.len() == before {
         tell!(say, Ok: "the module {code} is registered, active and called at {base}");
+    }
+    let fields = module.integrations.delivery.iter().flat_map(|delivery| &delivery.delivery_data_field_list);
+    let known: Vec<&str> = fields.map(|field| field.code.as_str()).collect();
+    if delivery_fields::declared(facts.integration.settings.language).any(|field| !known.contains(&&*field.code)) {
+        tell!(say, Ok: "{code} was registered by an earlier release: orders do not show courier, planned date, who \
+            took the parcel, and what to do after an error, until you {register}");
     }
     statuses(facts, module, references, say);
 }
