@@ -44,6 +44,7 @@ fn help(role: Role) -> String {
         Role::Bridge => "Runs ingress, worker and scheduler in one process.",
         Role::Ingress => "Takes RetailCRM's triggers and callbacks and puts them into the queue.",
         Role::Worker => "Carries commands out: reads orders, talks to MeaSoft and RetailCRM, records.",
+        Role::Console => "Serves the operator's pages.",
         Role::Scheduler => "Publishes periodic commands: status sync, reference lists, reconcile, retention.",
     };
     format!(

@@ -90,7 +90,7 @@ impl Ctx {
         };
         match self.config.role {
             Role::Ingress => self.health.note("database", check),
-            Role::Bridge | Role::Worker | Role::Scheduler => self.health.need("database", check),
+            Role::Bridge | Role::Worker | Role::Scheduler | Role::Console => self.health.need("database", check),
         }
     }
 

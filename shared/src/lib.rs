@@ -27,6 +27,7 @@ pub mod locked;
 pub mod measoft;
 pub mod message;
 pub mod mutant;
+pub mod networks;
 pub mod pasted;
 pub mod queue;
 pub mod random;

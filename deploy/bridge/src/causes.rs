@@ -1,13 +1,12 @@
 //! `bridge causes …`: what is broken, where, and who must act.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::Duration;
 
+use bridge_console::seen::causes::{Causes, LONGEST_SNOOZE, Titles};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use shared::domain::{IntegrationId, Language};
+use shared::domain::Language;
 use shared::explain;
 use shared::store::Store;
 use shared::store::audit::Who;
@@ -20,12 +19,6 @@ use crate::language::{language, of, who_acts};
 use crate::moments;
 use crate::output::{Failure, Output, bold, dim};
 use crate::stdout::say;
-
-/// Nobody puts a trouble off for longer.
-const LONGEST_SNOOZE: Duration = Duration::from_secs(90 * 24 * 3600);
-
-/// What integrations are called.
-type Titles = BTreeMap<IntegrationId, String>;
 
 pub async fn run(
     which: CausesFilter,
@@ -113,26 +106,14 @@ async fn list(which: CausesFilter, zone: &TimeZone, store: &Store, out: &Output)
         reason,
         since: None,
     };
-    let (mut shown, hidden): (Vec<Cause>, Vec<Cause>) =
-        store.causes(&filter).await?.into_iter().partition(|cause| which.all || cause.snoozed.is_none());
-    // What nobody has looked at comes first, then what concerns most.
-    shown
-        .sort_by_key(|cause| (cause.snoozed.is_some(), cause.acknowledged.is_some(), std::cmp::Reverse(cause.letters)));
-    let mut titles = Titles::new();
-    for id in shown.iter().filter_map(|cause| cause.integration) {
-        if !titles.contains_key(&id)
-            && let Some(found) = store.integration(id).await?
-        {
-            titles.insert(id, found.title);
-        }
-    }
+    let Causes { shown, hidden, titles } = Causes::of(store, &filter, which.all).await?;
     let language = language();
     let documents: Vec<Value> = shown.iter().map(|cause| document(cause, &titles, language)).collect();
     out.answer(&json!(documents), || {
         lines(&shown, &titles, language, zone).iter().for_each(|line| say!("{line}"));
-        if !hidden.is_empty() {
+        if hidden > 0 {
             let words = of(language, "отложено", "snoozed");
-            say!("{} {words}: `bridge causes --all`", hidden.len());
+            say!("{hidden} {words}: `bridge causes --all`");
         }
     });
     Ok(ExitCode::SUCCESS)
@@ -198,7 +179,7 @@ fn since(cause: &Cause, language: Language, zone: &TimeZone) -> String {
 
 #[cfg(test)]
 mod tests {
-    use shared::domain::Fault;
+    use shared::domain::{Fault, IntegrationId};
 
     use super::*;
 

@@ -8,9 +8,8 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use shared::explain;
 use shared::store::Store;
-use shared::store::audit::{Act, Who};
+use shared::store::audit::Who;
 use shared::store::dead_letters::{DeadFilter, DeadLetter, DeadState};
-use shared::store::journal::{Entry, What};
 use shared::store::replays::Replay;
 
 use crate::args::{self, DeadCommand, Letters};
@@ -58,20 +57,10 @@ async fn filter(all: bool, which: Letters, store: &Store) -> Result<DeadFilter, 
 }
 
 async fn discard(dead: &DeadLetter, why: &str, who: &Who, store: &Store) -> Result<(), Failure> {
-    let (id, now) = (dead.id, store.clock.now());
-    let mut tx = store.db.begin().await?;
-    if !tx.close_dead_letter(id, DeadState::Discarded, why, now).await? {
-        return Err(Failure::sentence(format!("dead letter {id} is {} already", dead.state.as_str())));
+    match store.discard_dead_letter(dead, why, who).await? {
+        true => Ok(()),
+        false => Err(Failure::sentence(format!("dead letter {} is {} already", dead.id, dead.state.as_str()))),
     }
-    let mut entry = Entry::new(now, What::Operator, format!("dead letter {id} discarded: {why}"));
-    entry.integration = dead.integration;
-    entry.number.clone_from(&dead.number);
-    tx.append_journal(&entry).await?;
-    let mut entry = dead.audit(who, Act::Discarded, DeadState::Discarded);
-    entry.after.insert("why".to_owned(), json!(why));
-    tx.append_audit(&store.key, &entry, now).await?;
-    tx.commit().await?;
-    Ok(())
 }
 
 async fn find(id: i64, store: &Store) -> Result<DeadLetter, Failure> {

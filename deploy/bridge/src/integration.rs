@@ -9,16 +9,14 @@ use bridge_worker::vendor::{ActiveIntegration, Connect as _, Vendors};
 use serde_json::{Value, json};
 use shared::config::{Config, is_safe_measoft_url};
 use shared::domain::integration::{CodPolicy, Settings};
-use shared::domain::{Grams, Integration, IntegrationState, PausedBy, Secret};
+use shared::domain::{Grams, Integration, IntegrationId, IntegrationState, PausedBy, Secret};
 use shared::domain::{crm_account, symbolic_code};
 use shared::measoft::{CalcRequest, Courier, Tariff, push};
-use shared::message::{Command, Envelope};
 use shared::retailcrm::codes::Lists;
 use shared::retailcrm::{AllowedHosts, Credentials, Crm, check as check_crm_url};
 use shared::store::Store;
 use shared::store::audit::{Act, NewAudit, Who};
 use shared::store::integrations::NewIntegration;
-use shared::store::jobs::NewJob;
 use shared::store::journal::Journal;
 use shared::telemetry::Metrics;
 
@@ -434,18 +432,16 @@ async fn tariffs(courier: &dyn Courier, from: &Integration, town: &str, weight: 
     Ok(tariffs.iter().map(|t| format!("{} {}", name(t), t.price)).collect::<Vec<_>>().join("; "))
 }
 
-/// Leaves a job row; a running installation takes it within two seconds.
+/// Asks for a status sync of one integration, or of all that are active.
 pub async fn sync(args: &SyncArgs, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
-    let now = store.clock.now();
     let wanted = match args.id {
         Some(id) => vec![live_integration(id, store).await?],
         None => store.integrations().await?.into_iter().filter(Integration::is_active).collect(),
     };
-    let jobs: Vec<NewJob> =
-        wanted.iter().map(|i| NewJob::of(&Envelope::new(Command::SyncStatuses {}, Some(i.id), now), now)).collect();
-    store.enqueue(&jobs).await?;
-    let ids: Vec<i64> = wanted.iter().map(|i| i.id.0).collect();
-    out.answer(&json!({ "asked": ids }), || say!("Asked for a status sync of {} integration(s).", ids.len()));
+    let ids: Vec<IntegrationId> = wanted.iter().map(|i| i.id).collect();
+    store.ask_for_sync(&ids).await?;
+    let numbers: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    out.answer(&json!({ "asked": numbers }), || say!("Asked for a status sync of {} integration(s).", ids.len()));
     Ok(ExitCode::SUCCESS)
 }
 

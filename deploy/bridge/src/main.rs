@@ -7,6 +7,7 @@ mod audit;
 mod budget;
 mod causes;
 mod codes;
+mod console;
 mod dead;
 mod demo;
 mod doctor;
@@ -14,7 +15,6 @@ mod filters;
 mod integration;
 mod journal;
 mod language;
-mod moments;
 mod now;
 mod order;
 mod output;
@@ -27,11 +27,11 @@ mod trigger_help;
 mod up;
 mod waiting;
 mod who;
-mod why;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bridge_console::seen::{moments, why};
 use clap::{CommandFactory as _, Parser as _};
 use shared::clock::Clock;
 use shared::config::{Config, Role, Source};
@@ -40,7 +40,9 @@ use shared::store::Store;
 use shared::store::audit::Who;
 use shared::{bootstrap, existing};
 
-use crate::args::{Cli, Command, ConfigCommand, IntegrationCommand, OrderCommand, SecretKeyCommand, Shell};
+use crate::args::{
+    Cli, Command, ConfigCommand, ConsoleCommand, IntegrationCommand, OrderCommand, SecretKeyCommand, Shell,
+};
 use crate::output::{Failure, Output};
 use crate::stdout::say;
 
@@ -81,6 +83,7 @@ fn run(command: Command, as_name: Option<&str>, out: &Output) -> Result<ExitCode
     let source = Source::environment();
     match command {
         Command::Up => up::run(&source),
+        Command::Console { command: ConsoleCommand::Serve } => console::serve(&source),
         Command::Demo(demo) => demo::run(&demo, out),
         other => answer(other, as_name, &source, out),
     }
@@ -140,6 +143,9 @@ async fn of_installation(
         Command::Causes { which, command } => causes::run(which, command, who, zone, store, out).await,
         Command::Audit { which, command } => audit::run(which, command, zone, store, out).await,
         Command::Budget { integration, since } => budget::run(integration, &since, config, store, out).await,
+        Command::Console { command: ConsoleCommand::Open { role } } => {
+            console::open(&role, who, config, store, out).await
+        }
         Command::Now => now::run(config, store, out).await,
         Command::Waiting { integration } => waiting::run(integration, zone, store, out).await,
         Command::Journal { command } => journal::run(command, zone, store, out).await,
@@ -147,6 +153,7 @@ async fn of_installation(
         Command::Probe(args) => probe::run(&args, config, store, out).await,
         Command::SecretKey { command: Some(SecretKeyCommand::Rotate) } => secret_key::rotate(who, store, out).await,
         Command::Up
+        | Command::Console { command: ConsoleCommand::Serve }
         | Command::Demo(_)
         | Command::Config { .. }
         | Command::Migrate

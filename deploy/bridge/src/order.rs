@@ -1,14 +1,12 @@
 //! `bridge order show`: what happened to one order, or to each of several that bore one number.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use jiff::Timestamp;
+use bridge_console::seen::story::Story;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use shared::domain::{CrmOrderId, Delivery, DeliveryState, IntegrationId};
+use shared::domain::{Delivery, DeliveryState, IntegrationId};
 use shared::store::Store;
-use shared::store::dead_letters::DeadLetter;
 use shared::store::journal::StoredEntry;
 use shared::store::past_deliveries::PastDelivery;
 
@@ -18,212 +16,81 @@ use crate::moments;
 use crate::output::{Failure, Output, bold, dim};
 use crate::stdout::say;
 
-/// An order at an integration.
-type Key = (IntegrationId, CrmOrderId);
-
-/// What is known under a number: RetailCRM's or ours at MeaSoft.
-#[derive(Debug)]
-pub struct Story {
-    pub number: String,
-    pub deliveries: Vec<Delivery>,
-    /// Deliveries that are over, and what bore a number before it was placed anew.
-    pub past: Vec<PastDelivery>,
-    /// Of all of them, oldest first.
-    pub timeline: Vec<StoredEntry>,
-    /// What the integrations that are named anywhere in it are called.
-    pub titles: BTreeMap<IntegrationId, String>,
-    /// Letters that are to be tried again, and when.
-    pub replays: Vec<(DeadLetter, Timestamp)>,
-}
-
 pub async fn run(args: OrderShow, zone: &TimeZone, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let OrderShow { number, integration, verbose } = args;
     let integration = filters::integration(integration, store).await?;
     let story = Story::of(store, &number, integration).await?;
-    if story.orders().is_empty() && story.timeline.is_empty() {
+    if story.is_empty() {
         return Err(Failure::sentence(format!("nothing is known of an order «{number}»: no trigger named it so far")));
     }
-    out.answer(&story.document(), || story.lines(verbose, zone).iter().for_each(|line| say!("{line}")));
+    out.answer(&document(&story), || lines(&story, verbose, zone).iter().for_each(|line| say!("{line}")));
     Ok(ExitCode::SUCCESS)
 }
 
-impl Story {
-    /// The ledger's rows under a number, what is over, and the timeline.
-    pub async fn of(store: &Store, number: &str, integration: Option<IntegrationId>) -> Result<Self, Failure> {
-        let deliveries = store.deliveries_by_number(number, integration).await?;
-        let mut past = store.past_by_number(number, integration).await?;
-        // Whatever number an order had then.
-        let mut keys: BTreeSet<Key> = deliveries.iter().map(|d| (d.integration, d.crm_order)).collect();
-        keys.extend(past.iter().map(|past| (past.integration, past.crm_order)));
-        for (integration, order) in &keys {
-            let more = store.past_deliveries(*integration, &[*order]).await?;
-            past.extend(more.into_iter().filter(|m| !past.contains(m)).collect::<Vec<_>>());
-        }
-        past.sort_by_key(|past| (past.integration, past.crm_order, past.generation));
-        let mut story = Self {
-            number: number.to_owned(),
-            deliveries,
-            past,
-            timeline: Vec::new(),
-            titles: BTreeMap::new(),
-            replays: Vec::new(),
-        };
-        let mut timeline = store.timeline(number, &[], integration).await?;
-        for (integration, order) in &keys {
-            let (numbers, ordernos) = story.names(&(*integration, *order));
-            // RetailCRM's exchanges about one order are kept under its id.
-            for name in numbers.into_iter().chain([format!("id:{order}")]) {
-                timeline.extend(store.timeline(&name, &ordernos, Some(*integration)).await?);
-            }
-        }
-        timeline.sort_by_key(|kept| (kept.at, kept.id));
-        timeline.dedup_by_key(|kept| kept.id);
-        story.timeline = timeline;
-        let named = story.timeline.iter().filter_map(|kept| kept.integration);
-        let named: BTreeSet<IntegrationId> = named.chain(keys.iter().map(|(integration, _)| *integration)).collect();
-        for id in named {
-            if let Some(found) = store.integration(id).await? {
-                story.titles.insert(id, found.title);
-            }
-        }
-        for waiting in store.waiting_replays().await? {
-            let letter = store.dead_letter(waiting.letter).await?;
-            story.replays.extend(letter.filter(|letter| story.concerns(letter)).map(|letter| (letter, waiting.due)));
-        }
-        Ok(story)
+/// An integration by its number and its name.
+fn integration(story: &Story, id: IntegrationId) -> String {
+    match story.titles.get(&id) {
+        Some(title) => format!("integration {id} «{title}»"),
+        None => format!("integration {id}"),
     }
+}
 
-    fn concerns(&self, letter: &DeadLetter) -> bool {
-        let key = letter.integration.zip(letter.order);
-        key.is_some_and(|key| self.orders().contains(&key))
-            || (letter.number.as_deref() == Some(&self.number)
-                && letter
-                    .integration
-                    .is_none_or(|integration| self.titles.contains_key(&integration) || self.orders().is_empty()))
-    }
+fn document(story: &Story) -> Value {
+    json!({
+        "order": story.number,
+        "deliveries": story.deliveries.iter().map(|d| json!({
+            "integration": d.integration.0, "orderno": d.orderno.as_str(), "ordercode": d.ordercode,
+            "state": d.state.as_str(), "status": d.status, "status_at": d.status_at.map(|at| at.to_string()),
+            "crm_order_id": d.crm_order.0, "generation": d.generation,
+            "price": d.price.map(|p| p.to_string()), "external_id": d.crm_written.external_id,
+            "reject_reason": d.reject_reason, "requests": d.requests, "number": d.number,
+        })).collect::<Vec<_>>(),
+        "past": story.past.iter().map(|past| json!({
+            "integration": past.integration.0, "crm_order_id": past.crm_order.0, "number": past.number,
+            "orderno": past.orderno.as_str(), "generation": past.generation, "state": past.state.as_str(),
+            "status": past.status, "ended_at": past.ended_at.to_string(),
+        })).collect::<Vec<_>>(),
+        "timeline": story.timeline.iter().map(|k| json!({
+            "at": k.at.to_string(), "what": k.what.as_str(), "text": k.text, "integration": k.integration.map(|i| i.0),
+            "op": k.op, "outcome": k.outcome, "duration_ms": k.duration_ms, "http_status": k.http_status,
+            "request": k.request, "response": k.response, "crm_order_id": story.order_of(k).map(|(_, order)| order.0),
+        })).collect::<Vec<_>>(),
+        "waiting_replays": story.replays.iter().map(|(letter, due)| json!({
+            "dead_letter": letter.id, "integration": letter.integration.map(|i| i.0), "due_at": due.to_string(),
+        })).collect::<Vec<_>>(),
+    })
+}
 
-    /// An integration by its number and its name.
-    fn integration(&self, id: IntegrationId) -> String {
-        match self.titles.get(&id) {
-            Some(title) => format!("integration {id} «{title}»"),
-            None => format!("integration {id}"),
-        }
+/// The story for people: each order apart, named by RetailCRM's id, and whose each line is
+/// where that is not said by its place.
+pub fn lines(story: &Story, verbose: bool, zone: &TimeZone) -> Vec<String> {
+    let mut lines = vec![bold(&format!("Order {} (times: {})", story.number, moments::name(zone)))];
+    let (whose, left) = story.by_order();
+    for (key, entries) in &whose {
+        lines.push(bold(&format!("  RetailCRM id {}, {}", key.1, integration(story, key.0))));
+        lines.extend(story.deliveries.iter().filter(|d| (d.integration, d.crm_order) == *key).map(present));
+        let past = story.past.iter().filter(|past| (past.integration, past.crm_order) == *key);
+        lines.extend(past.map(|past| over(past, zone)));
+        entries.iter().for_each(|kept| told(kept, None, verbose, zone, &mut lines));
     }
-
-    fn orders(&self) -> BTreeSet<Key> {
-        let known = self.deliveries.iter().map(|d| (d.integration, d.crm_order));
-        known.chain(self.past.iter().map(|past| (past.integration, past.crm_order))).collect()
+    if !whose.is_empty() && !left.is_empty() {
+        lines.push(bold("  said by the number alone"));
     }
-
-    /// Numbers of an order in RetailCRM, and at MeaSoft.
-    fn names(&self, key: &Key) -> (Vec<String>, Vec<String>) {
-        let mut numbers = BTreeSet::new();
-        let mut ordernos = BTreeSet::new();
-        for d in self.deliveries.iter().filter(|d| (d.integration, d.crm_order) == *key) {
-            numbers.insert(d.number.clone());
-            ordernos.insert(d.orderno.as_str().to_owned());
-        }
-        for past in self.past.iter().filter(|past| (past.integration, past.crm_order) == *key) {
-            numbers.insert(past.number.clone());
-            ordernos.insert(past.orderno.as_str().to_owned());
-        }
-        (numbers.into_iter().collect(), ordernos.into_iter().collect())
+    let several = story.titles.len() > 1;
+    for kept in left {
+        let of = kept.integration.filter(|_| several).map(|id| integration(story, id));
+        told(kept, of, verbose, zone, &mut lines);
     }
-
-    /// Whose an entry is; `None` when it names only a number that several bore.
-    fn order_of(&self, kept: &StoredEntry) -> Option<Key> {
-        let of_integration: Vec<Key> = self
-            .orders()
-            .into_iter()
-            .filter(|(integration, _)| kept.integration.is_none_or(|named| named == *integration))
-            .collect();
-        let by = |fits: &dyn Fn(&Key) -> bool| match of_integration.iter().filter(|key| fits(key)).collect::<Vec<_>>()[..]
-        {
-            [only] => Some(*only),
-            _ => None,
-        };
-        if let Some(orderno) = &kept.orderno
-            && let Some(key) = by(&|key| self.names(key).1.contains(orderno))
-        {
-            return Some(key);
-        }
-        let number = kept.number.as_deref()?;
-        by(&|(_, order)| number == format!("id:{order}"))
-            .or_else(|| by(&|key| self.names(key).0.iter().any(|n| n == number)))
+    for (letter, due) in &story.replays {
+        let of = letter.integration.filter(|_| several).map(|id| format!(" ({})", integration(story, id)));
+        lines.push(format!(
+            "  dead letter {}{} is to be tried again at {}",
+            letter.id,
+            of.unwrap_or_default(),
+            moments::second(*due, zone)
+        ));
     }
-
-    fn document(&self) -> Value {
-        json!({
-            "order": self.number,
-            "deliveries": self.deliveries.iter().map(|d| json!({
-                "integration": d.integration.0, "orderno": d.orderno.as_str(), "ordercode": d.ordercode,
-                "state": d.state.as_str(), "status": d.status, "status_at": d.status_at.map(|at| at.to_string()),
-                "crm_order_id": d.crm_order.0, "generation": d.generation,
-                "price": d.price.map(|p| p.to_string()), "external_id": d.crm_written.external_id,
-                "reject_reason": d.reject_reason, "requests": d.requests, "number": d.number,
-            })).collect::<Vec<_>>(),
-            "past": self.past.iter().map(|past| json!({
-                "integration": past.integration.0, "crm_order_id": past.crm_order.0, "number": past.number,
-                "orderno": past.orderno.as_str(), "generation": past.generation, "state": past.state.as_str(),
-                "status": past.status, "ended_at": past.ended_at.to_string(),
-            })).collect::<Vec<_>>(),
-            "timeline": self.timeline.iter().map(|k| json!({
-                "at": k.at.to_string(), "what": k.what.as_str(), "text": k.text, "integration": k.integration.map(|i| i.0),
-                "op": k.op, "outcome": k.outcome, "duration_ms": k.duration_ms, "http_status": k.http_status,
-                "request": k.request, "response": k.response, "crm_order_id": self.order_of(k).map(|(_, order)| order.0),
-            })).collect::<Vec<_>>(),
-            "waiting_replays": self.replays.iter().map(|(letter, due)| json!({
-                "dead_letter": letter.id, "integration": letter.integration.map(|i| i.0), "due_at": due.to_string(),
-            })).collect::<Vec<_>>(),
-        })
-    }
-
-    /// The story for people: each order apart, named by RetailCRM's id, and whose each line is
-    /// where that is not said by its place.
-    pub fn lines(&self, verbose: bool, zone: &TimeZone) -> Vec<String> {
-        let orders = self.orders();
-        let mut lines = vec![bold(&format!("Order {} (times: {})", self.number, moments::name(zone)))];
-        let (mut whose, mut left): (Vec<(Key, Vec<&StoredEntry>)>, Vec<&StoredEntry>) =
-            (orders.iter().map(|key| (*key, Vec::new())).collect(), Vec::new());
-        for kept in &self.timeline {
-            let key = self.order_of(kept);
-            match whose.iter_mut().find(|(other, _)| Some(*other) == key) {
-                Some((_, entries)) => entries.push(kept),
-                None => left.push(kept),
-            }
-        }
-        // One order's story is not torn apart.
-        if let [(key, entries)] = &mut whose[..] {
-            let (own, others): (Vec<&StoredEntry>, Vec<&StoredEntry>) =
-                self.timeline.iter().partition(|kept| kept.integration.is_none_or(|named| named == key.0));
-            (*entries, left) = (own, others);
-        }
-        for (key, entries) in &whose {
-            lines.push(bold(&format!("  RetailCRM id {}, {}", key.1, self.integration(key.0))));
-            lines.extend(self.deliveries.iter().filter(|d| (d.integration, d.crm_order) == *key).map(present));
-            let past = self.past.iter().filter(|past| (past.integration, past.crm_order) == *key);
-            lines.extend(past.map(|past| over(past, zone)));
-            entries.iter().for_each(|kept| told(kept, None, verbose, zone, &mut lines));
-        }
-        if !whose.is_empty() && !left.is_empty() {
-            lines.push(bold("  said by the number alone"));
-        }
-        let several = self.titles.len() > 1;
-        for kept in left {
-            let of = kept.integration.filter(|_| several).map(|id| self.integration(id));
-            told(kept, of, verbose, zone, &mut lines);
-        }
-        for (letter, due) in &self.replays {
-            let of = letter.integration.filter(|_| several).map(|id| format!(" ({})", self.integration(id)));
-            lines.push(format!(
-                "  dead letter {}{} is to be tried again at {}",
-                letter.id,
-                of.unwrap_or_default(),
-                moments::second(*due, zone)
-            ));
-        }
-        lines
-    }
+    lines
 }
 
 fn present(d: &Delivery) -> String {
@@ -317,7 +184,7 @@ mod tests {
         tx.commit().await.expect("committed");
         let moscow = TimeZone::get("Europe/Moscow").expect("a zone");
         let story = Story::of(&store, "7001", None).await.unwrap_or_else(|_| panic!("a story"));
-        let text = story.lines(false, &moscow).join("\n");
+        let text = lines(&story, false, &moscow).join("\n");
         for words in [
             "Order 7001 (times: Europe/Moscow)",
             "RetailCRM id 11, integration 1 «Город»",
@@ -348,7 +215,7 @@ mod tests {
             tx.commit().await.expect("committed");
         }
         let story = Story::of(&store, "7001", None).await.unwrap_or_else(|_| panic!("a story"));
-        let text = story.lines(false, &TimeZone::UTC).join("\n");
+        let text = lines(&story, false, &TimeZone::UTC).join("\n");
         let (own, others) = text.split_once("said by the number alone").unwrap_or_else(|| panic!("{text}"));
         assert!(own.contains("of the city") && !own.contains("of the region"), "{text}");
         assert!(others.contains("integration 2 «Область»: of the region"), "{text}");
@@ -388,7 +255,7 @@ mod tests {
         }
         tx.commit().await.expect("committed");
         let story = Story::of(&store, "7001", None).await.unwrap_or_else(|_| panic!("a story"));
-        let text = story.lines(false, &TimeZone::UTC).join("\n");
+        let text = lines(&story, false, &TimeZone::UTC).join("\n");
         let sections: Vec<&str> = text.split("  RetailCRM id ").collect();
         assert_eq!(sections.len(), 4, "{text}");
         let last = sections[3].split("said by the number alone").collect::<Vec<_>>();
@@ -401,7 +268,7 @@ mod tests {
             "{text}"
         );
         assert!(last[1].contains("a trigger"), "{text}");
-        let document = story.document();
+        let document = document(&story);
         assert_eq!(document["past"].as_array().map(Vec::len), Some(2), "{document:#}");
         let whose: Vec<_> =
             document["timeline"].as_array().expect("a list").iter().map(|k| k["crm_order_id"].as_i64()).collect();

@@ -47,12 +47,16 @@ fn lock(config: &Config) -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// The three roles side by side; the first that fails stops the others.
+/// The three roles side by side, and the console where it is on; the first that fails stops the
+/// others.
 pub async fn roles(ctx: Ctx, queue: Opened) -> anyhow::Result<()> {
     let mut running: JoinSet<anyhow::Result<()>> = JoinSet::new();
     running.spawn(bridge_ingress::run(ctx.clone(), queue.clone()));
     running.spawn(bridge_worker::run(ctx.clone(), queue.clone()));
     running.spawn(bridge_scheduler::run(ctx.clone(), queue));
+    if ctx.config.console.listen.is_some() {
+        running.spawn(bridge_console::run(ctx.clone()));
+    }
     let mut result = Ok(());
     while let Some(ended) = running.join_next().await {
         let ended = ended.unwrap_or_else(|error| Err(error.into()));

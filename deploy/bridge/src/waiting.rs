@@ -7,7 +7,6 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use shared::domain::{Integration, IntegrationId, IntegrationState, Language};
 use shared::store::Store;
-use shared::store::waits::Work;
 
 use crate::filters;
 use crate::language::{language, of};
@@ -60,18 +59,6 @@ fn document(look: &Look, language: Language, zone: &TimeZone) -> Value {
     })
 }
 
-/// What a row is about, for people.
-fn what(row: &Row, language: Language) -> String {
-    let words = match Work::parse(row.what) {
-        Some(Work::Orders) => of(language, "заказы", "orders"),
-        Some(Work::Statuses) => of(language, "статусы из MeaSoft", "statuses of MeaSoft"),
-        Some(Work::Tracking) => of(language, "статусы для RetailCRM", "statuses for RetailCRM"),
-        Some(Work::Payments) => of(language, "оплаты для RetailCRM", "payments for RetailCRM"),
-        None => of(language, "сообщения", "messages"),
-    };
-    row.kind.map_or_else(|| words.to_owned(), |kind| format!("{words} {kind}"))
-}
-
 fn lines(look: &Look, language: Language, zone: &TimeZone, out: &Output) -> Vec<String> {
     let mut lines = Vec::new();
     if look.rows.is_empty() {
@@ -84,7 +71,7 @@ fn lines(look: &Look, language: Language, zone: &TimeZone, out: &Output) -> Vec<
             .map(|row| {
                 vec![
                     row.number.to_string(),
-                    what(row, language),
+                    row.words(language),
                     row.integration.map_or_else(|| "-".to_owned(), |id| look.named(id)),
                     at(Some(row.since)),
                     at(row.next),

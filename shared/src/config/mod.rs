@@ -1,12 +1,14 @@
 //! The installation's settings (design §6 «Environment», fixed). Everything about one
 //! integration lives in the store instead.
 
+mod console;
 mod key;
 mod reader;
 pub mod source;
 mod unknown;
 pub(crate) mod urls;
 
+pub use console::{Console, SignIn};
 pub use source::Source;
 pub use unknown::UnknownVariable;
 
@@ -33,6 +35,8 @@ pub enum Role {
     Ingress,
     Worker,
     Scheduler,
+    /// The operator's pages on their own.
+    Console,
 }
 
 impl Role {
@@ -42,6 +46,7 @@ impl Role {
             Self::Ingress => "ingress",
             Self::Worker => "worker",
             Self::Scheduler => "scheduler",
+            Self::Console => "console",
         }
     }
 
@@ -50,6 +55,7 @@ impl Role {
             Self::Bridge | Self::Ingress => "127.0.0.1:9101",
             Self::Worker => "127.0.0.1:9102",
             Self::Scheduler => "127.0.0.1:9103",
+            Self::Console => "127.0.0.1:9104",
         }
     }
 }
@@ -115,6 +121,7 @@ pub struct Config {
     pub log_filter: String,
     /// The zone in which moments are shown to the operator.
     pub display_zone: TimeZone,
+    pub console: Console,
     secret_key: Option<Secret>,
     /// Opens too, while one key is changed for another.
     other_key: Option<Secret>,
@@ -194,7 +201,7 @@ impl Budgets {
 
 fn amqp_url(r: &mut Reader<'_>, role: Role) -> Option<Secret> {
     let Some(url) = r.text("AMQP_URL") else {
-        if role != Role::Bridge {
+        if !matches!(role, Role::Bridge | Role::Console) {
             r.problems.push(format!(
                 "AMQP_URL: {} needs RabbitMQ; set it, or run all roles in one process with `bridge up`",
                 role.name()
@@ -311,6 +318,7 @@ impl Config {
             display_zone: r.parsed("DISPLAY_TIME_ZONE", moscow(), "a time zone like Europe/Moscow", |text| {
                 TimeZone::get(text).ok()
             }),
+            console: Console::read(r),
             secret_key: r.checked("BRIDGE_SECRET_KEY", SecretKey::parse).map(Secret::new),
             other_key: r.checked("BRIDGE_SECRET_KEY_OTHER", SecretKey::parse).map(Secret::new),
         }

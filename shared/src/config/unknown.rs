@@ -25,12 +25,13 @@ impl std::fmt::Display for UnknownVariable {
 
 /// First words that only settings of ours begin with. `LOG`, `DATA`, `RUST` and the like begin
 /// many others', which are told only when they are a slip away from one of ours.
-const OURS: [&str; 17] = [
+const OURS: [&str; 18] = [
     "AMQP",
     "BREAKER",
     "BRIDGE",
     "CALCULATE",
     "CALLBACK",
+    "CONSOLE",
     "CRM",
     "DATABASE",
     "INGRESS",

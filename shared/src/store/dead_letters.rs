@@ -142,7 +142,7 @@ impl DeadFilter {
     }
 }
 
-const COLUMNS: &str = "id, integration_id, delivery_id, number, kind, reason, fault, detail, state, attempts, tries, command, \
+pub(super) const COLUMNS: &str = "id, integration_id, delivery_id, number, kind, reason, fault, detail, state, attempts, tries, command, \
                        raw, created_at, updated_at, closed_why, crm_order_id";
 
 impl Store {
@@ -432,7 +432,7 @@ pub fn named_orders(detail: &str) -> Vec<CrmOrderId> {
 
 const NAMED: &str = "RetailCRM ids ";
 
-fn read(row: &Row) -> Result<DeadLetter> {
+pub(super) fn read(row: &Row) -> Result<DeadLetter> {
     Ok(DeadLetter {
         id: row.int("id")?,
         integration: row.opt_int("integration_id")?.map(IntegrationId),

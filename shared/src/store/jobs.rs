@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::args;
-use crate::message::{Envelope, Lane, encode};
+use crate::domain::IntegrationId;
+use crate::message::{Command, Envelope, Lane, encode};
 use crate::store::db::{Result, Row, Tx, Value};
 use crate::store::{Store, free, many};
 
@@ -42,6 +43,14 @@ impl Store {
     /// On an error none is stored.
     pub async fn enqueue(&self, jobs: &[NewJob]) -> Result<()> {
         self.turn_over(jobs, &[]).await
+    }
+
+    /// Asks for a status sync of some integrations: a running installation takes it within two
+    /// seconds.
+    pub async fn ask_for_sync(&self, of: &[IntegrationId]) -> Result<()> {
+        let now = self.clock.now();
+        let job = |id: &IntegrationId| NewJob::of(&Envelope::new(Command::SyncStatuses {}, Some(*id), now), now);
+        self.enqueue(&of.iter().map(job).collect::<Vec<_>>()).await
     }
 
     /// Stores messages and removes settled ones that their owners still hold, in one commit.

@@ -30,8 +30,10 @@ macro_rules! contract {
 mod audit;
 mod bench;
 mod budgets;
+mod by_hand;
 mod causes;
 mod clock_ahead;
+mod console;
 mod copy;
 mod dead_letters;
 mod deliveries;

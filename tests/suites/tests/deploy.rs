@@ -139,8 +139,8 @@ fn free_port() -> u16 {
 
 /// Text literals of settings' names in the code that reads them.
 fn variables() -> BTreeSet<String> {
-    let code = read("shared/src/config/mod.rs");
-    let code = code.split("#[cfg(test)]").next().expect("code");
+    let code = ["mod", "console"].map(|file| read(&format!("shared/src/config/{file}.rs")));
+    let code = code.map(|code| code.split("#[cfg(test)]").next().expect("code").to_owned()).concat();
     // Those of tests exist in no build that is handed out.
     let is_name = |t: &str| {
         t.len() > 3

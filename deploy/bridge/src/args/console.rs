@@ -92,3 +92,19 @@ pub enum CausesCommand {
         integration: Option<i64>,
     },
 }
+
+pub const CONSOLE_HELP: &str = "The pages show what the commands tell, to whoever is let in: a viewer reads, an operator acts on \
+orders and causes, an owner also ends the sessions of others. `bridge up` serves them where CONSOLE_LISTEN says; a split \
+installation has `bridge console serve` for it.";
+
+#[derive(Debug, Subcommand)]
+pub enum ConsoleCommand {
+    /// Print an address that lets somebody in, once and within five minutes; the session lasts 8 h
+    Open {
+        /// What they may do
+        #[arg(long, value_parser = ["viewer", "operator", "owner"])]
+        role: String,
+    },
+    /// Serve the pages in a process of their own
+    Serve,
+}

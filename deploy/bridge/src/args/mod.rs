@@ -5,7 +5,7 @@ pub mod integration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
-pub use console::{AuditCommand, AuditFilter, CausesCommand, CausesFilter};
+pub use console::{AuditCommand, AuditFilter, CausesCommand, CausesFilter, ConsoleCommand};
 pub use integration::IntegrationCommand;
 
 #[derive(Debug, Parser)]
@@ -86,6 +86,12 @@ pub enum Command {
         which: AuditFilter,
         #[command(subcommand)]
         command: Option<AuditCommand>,
+    },
+    /// The same as pages in a browser
+    #[command(after_help = console::CONSOLE_HELP)]
+    Console {
+        #[command(subcommand)]
+        command: ConsoleCommand,
     },
     /// Say what is wrong with the installation, and what to do about it
     #[command(after_help = "Exits 0 when nothing is to be done, 1 when there is a warning or an error.")]

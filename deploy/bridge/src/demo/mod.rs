@@ -63,7 +63,7 @@ async fn tell(args: &Demo, out: &Output, folder: PathBuf) -> anyhow::Result<bool
     }
     let told = story::tell(args, out, &stage).await;
     if args.keep && told.is_ok() {
-        stage.invite();
+        stage.invite().await?;
         std::future::pending::<()>().await;
     }
     ctx.stop.cancel();

@@ -9,16 +9,19 @@ use bridge_worker::callbacks::registration;
 use bridge_worker::vendor::Connect as _;
 use bridge_worker::vendor::connect::Clients;
 use shared::bootstrap::Ctx;
-use shared::config::{Config, Role, Source};
+use shared::config::{Config, Role as Process, Source};
 use shared::domain::{Integration, Secret, Settings};
 use shared::queue::amqp::config::AmqpConfig;
 use shared::queue::amqp::inspection::inspect;
+use shared::store::audit::Who;
+use shared::store::console::Role;
 use shared::store::integrations::NewIntegration;
 use shared::store::journal::Journal;
 use simulators::measoft::{Account, MeasoftSim};
 use simulators::retailcrm::{AccountId, RetailcrmSim};
 
 use crate::args::Demo;
+use crate::console;
 use crate::output::{Output, bold};
 use crate::stdout::say;
 
@@ -43,6 +46,7 @@ pub(super) struct Stage {
     pub(super) say: Printer,
     /// What other commands need to work on the same installation.
     pub(super) environment: PathBuf,
+    settings: Vec<(String, String)>,
 }
 
 /// Progress for people; silent when a program listens.
@@ -68,7 +72,10 @@ pub(super) async fn set_up(args: &Demo, out: &Output, folder: PathBuf) -> anyhow
     let measoft = MeasoftSim::start(simulators::measoft::Options::default()).await?;
     let crm = RetailcrmSim::start(simulators::retailcrm::Options::default()).await?;
     let (listen, ops) = (free_address()?, free_address()?);
-    let settings = settings(args, &folder, &listen, &ops, &measoft.url());
+    let mut settings = settings(args, &folder, &listen, &ops, &measoft.url());
+    if args.keep {
+        settings.push(("CONSOLE_LISTEN".to_owned(), free_address()?));
+    }
     let ctx = open(&settings).await?;
     let shops = add_shops(&ctx, &measoft, &crm).await?;
     register(&ctx, &shops).await?;
@@ -83,7 +90,7 @@ pub(super) async fn set_up(args: &Demo, out: &Output, folder: PathBuf) -> anyhow
         shops.len()
     ));
     let ingress = format!("http://{listen}");
-    Ok(Stage { measoft, crm, ctx, ingress, ingress_address: listen, ops, shops, say, environment })
+    Ok(Stage { measoft, crm, ctx, ingress, ingress_address: listen, ops, shops, say, environment, settings })
 }
 
 /// Of the installation, by the names of the environment.
@@ -117,7 +124,7 @@ fn settings(args: &Demo, folder: &Path, listen: &str, ops: &str, measoft: &str) 
 
 /// The installation, with its tables made.
 async fn open(settings: &[(String, String)]) -> anyhow::Result<Ctx> {
-    let config = Arc::new(Config::read(Role::Bridge, &Source::from_pairs(settings.to_vec()))?);
+    let config = Arc::new(Config::read(Process::Bridge, &Source::from_pairs(settings.to_vec()))?);
     let key = config.load_secret_key()?;
     if let Some(url) = &config.amqp_url {
         // The story would wait for it; whoever tries the demonstration wants to know at once.
@@ -179,8 +186,8 @@ async fn register(ctx: &Ctx, shops: &[Shop]) -> anyhow::Result<()> {
 }
 
 /// For a shell: the settings of this installation.
-fn exports(settings: &[(String, String)]) -> String {
-    settings.iter().map(|(name, value)| format!("export {name}='{}'\n", value.replace('\'', "'\\''"))).collect()
+fn exports<'a>(settings: impl IntoIterator<Item = &'a (String, String)>) -> String {
+    settings.into_iter().map(|(name, value)| format!("export {name}='{}'\n", value.replace('\'', "'\\''"))).collect()
 }
 
 /// RetailCRM opens the page of a module with a form; this one has the same.
@@ -233,15 +240,32 @@ impl Stage {
         }
     }
 
-    pub(super) fn invite(&self) {
+    /// What to try while all of it keeps running.
+    pub(super) async fn invite(&self) -> anyhow::Result<()> {
         let key = self.shops[0].integration.secrets.delivery_api_key.expose();
         let page = self.environment.with_file_name("manager.html");
         say!();
-        say!("Everything keeps running; Ctrl-C ends it. Things to try, in another shell:");
-        say!("  settings    . {}", self.environment.display());
-        say!("  all well?   bridge doctor");
+        say!("Everything keeps running; Ctrl-C ends it. In another shell, first the settings of this installation:");
+        // What was given to the demonstration may hold passwords; the file has it.
+        let secret = |name: &str| ["AMQP_URL", "DATABASE_URL", "BRIDGE_SECRET_KEY"].contains(&name);
+        let (left_out, shown): (Vec<_>, Vec<_>) = self.settings.iter().partition(|(name, _)| secret(name));
+        for line in exports(shown).lines() {
+            say!("  {line}");
+        }
+        if !left_out.is_empty() {
+            say!("  . {}", self.environment.display());
+        }
+        say!("Then try:");
+        if let Some(listen) = self.ctx.config.console.listen {
+            let who = Who::at_machine(Some("demo".to_owned()), "demo".to_owned());
+            let link = console::link(listen, Role::Owner, &who, &self.ctx.store).await;
+            let link = link.map_err(|_| anyhow::anyhow!("nobody can be let into the console"))?;
+            say!("  the console, in a browser, within five minutes: {link}");
+            say!("  later       bridge console open --role owner --as NAME");
+        }
+        say!("  all well?   bridge now; bridge doctor");
         say!("  a story     bridge order show 1001A --verbose");
-        say!("  a failure   bridge dead list");
+        say!("  a failure   bridge causes; bridge dead list");
         say!(
             "  a trigger   curl -d 'id=1001A&sum=&key={key}' {}/reintegrations/requests/trigger/retailcrm",
             self.ingress
@@ -250,5 +274,6 @@ impl Stage {
         say!("  metrics     http://{}/metrics", self.ops);
         say!("  MeaSoft     {} (simulated; orders: {}/orders)", self.measoft.url(), self.measoft.control_url());
         say!("  RetailCRM   {} (simulated)", self.crm.url());
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use bridge_console::seen::story::Story;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::json;
 use shared::domain::{CrmOrderId, Delivery};
@@ -13,7 +14,7 @@ use simulators::retailcrm::{AccountId, OrderBuilder, TriggerKind, an_order};
 
 use super::stage::Stage;
 use crate::args::Demo;
-use crate::order::Story;
+use crate::order;
 use crate::output::{Output, bold, dim, green, red};
 use crate::stdout::say;
 
@@ -73,7 +74,7 @@ pub(super) async fn tell(args: &Demo, out: &Output, stage: &Stage) -> anyhow::Re
     let eventful = stage.most_eventful(&orders).await?;
     if !out.json {
         say!();
-        eventful.lines(false, &stage.ctx.config.display_zone).iter().for_each(|line| say!("{line}"));
+        order::lines(&eventful, false, &stage.ctx.config.display_zone).iter().for_each(|line| say!("{line}"));
         say!();
     }
     sum_up(out, accepted, &stage.counts().await?, &differences);

@@ -38,6 +38,16 @@ closed_set! {
         Woken => "woken",
         /// Everything was sealed with another secret key.
         Resealed => "resealed",
+        /// What waited was made due at once.
+        Hurried => "hurried",
+        /// A request that waited is not carried out.
+        Dropped => "dropped",
+        /// A one-time address of the console was made.
+        Invited => "invited",
+        SignedIn => "signed_in",
+        SignedOut => "signed_out",
+        /// Somebody tried what they may not.
+        Refused => "refused",
     }
 }
 
@@ -50,6 +60,8 @@ closed_set! {
         Named => "named",
         /// A shop's manager, on the page of an integration.
         Manager => "manager",
+        /// Who is signed in at the console, or tried to be.
+        Console => "console",
     }
 }
 
@@ -69,6 +81,11 @@ impl Who {
             Some(name) => Self { name, via: Via::Named, os_user: Some(os_user) },
             None => Self { name: os_user.clone(), via: Via::OsUser, os_user: Some(os_user) },
         }
+    }
+
+    /// Somebody at the console; `os_user` made the address that let them in.
+    pub fn at_console(name: impl Into<String>, os_user: Option<String>) -> Self {
+        Self { name: name.into(), via: Via::Console, os_user }
     }
 
     /// The manager of the shop that an integration is of.
@@ -155,6 +172,8 @@ pub struct AuditFilter {
     pub integration: Option<IntegrationId>,
     pub act: Option<Act>,
     pub since: Option<Timestamp>,
+    /// Only older ones than this.
+    pub before: Option<i64>,
     pub limit: u32,
 }
 
@@ -207,10 +226,11 @@ impl Store {
     pub async fn audit(&self, filter: &AuditFilter) -> Result<Vec<Audited>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM audit WHERE at >= $1 AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2) \
-             AND (CAST($3 AS TEXT) IS NULL OR act = $3) ORDER BY seq DESC LIMIT $4"
+             AND (CAST($3 AS TEXT) IS NULL OR act = $3) AND (CAST($4 AS BIGINT) IS NULL OR seq < $4) \
+             ORDER BY seq DESC LIMIT $5"
         );
         let since = filter.since.map_or(0, Timestamp::as_millisecond);
-        let args = args![since, filter.integration, filter.act.map(Act::as_str), filter.limit];
+        let args = args![since, filter.integration, filter.act.map(Act::as_str), filter.before, filter.limit];
         self.db.read_all(sql, args, read).await
     }
 

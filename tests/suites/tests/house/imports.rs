@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use suites::root;
 
 /// The crates of the product: name, folder.
-const CRATES: [(&str, &str); 5] = [
+const CRATES: [(&str, &str); 6] = [
     ("shared", "shared/src"),
     ("ingress", "ingress/src"),
     ("worker", "worker/src"),
     ("scheduler", "scheduler/src"),
+    ("console", "deploy/console/src"),
     ("bridge", "deploy/bridge/src"),
 ];
 /// Files of tests, by the end of their names.

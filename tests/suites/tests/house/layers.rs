@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use crate::imports::crates;
 
-const LAYERS: [(&str, &[&str]); 5] = [
+const LAYERS: [(&str, &[&str]); 6] = [
     (
         "shared",
         &[
-            "allowed_hosts clock closed_set debug digest files hidden locked mutant pasted retry shutdown suggest tls_trouble \
+            "allowed_hosts clock closed_set debug digest files hidden locked mutant networks pasted retry shutdown suggest tls_trouble \
              vendor",
             "http listen random waiting",
             "domain",
@@ -47,14 +47,14 @@ const LAYERS: [(&str, &[&str]); 5] = [
         ],
     ),
     ("scheduler", &["plan"]),
+    ("console", &["csv form html refusals routes seen texts", "chart visit", "pages", "answer"]),
     (
         "bridge",
         &[
             "args language stdout version",
-            "moments",
             "output",
-            "codes filters secret_key secrets up who why",
-            "audit budget causes dead doctor integration journal now order preview probe trigger_help waiting",
+            "codes filters secret_key secrets up who",
+            "audit budget causes console dead doctor integration journal now order preview probe trigger_help waiting",
             "demo",
         ],
     ),

@@ -14,8 +14,8 @@ use shared::store::waits::{Stand, WaitingMessages, Waits, Work};
 use shared::store::{self, Store};
 use shared::telemetry::metrics::{BreakerState, BreakerTarget};
 
-use crate::language::of;
-use crate::moments;
+use crate::seen::moments;
+use crate::seen::words::of;
 
 /// What is said where the operator gave no reason.
 const NO_REASON: &str = "paused by the operator";
@@ -177,6 +177,20 @@ fn of_messages(messages: &WaitingMessages) -> Row {
     }
 }
 
+impl Row {
+    /// What a row is about, for people.
+    pub fn words(&self, language: Language) -> String {
+        let words = match Work::parse(self.what) {
+            Some(Work::Orders) => of(language, "заказы", "orders"),
+            Some(Work::Statuses) => of(language, "статусы из MeaSoft", "statuses of MeaSoft"),
+            Some(Work::Tracking) => of(language, "статусы для RetailCRM", "statuses for RetailCRM"),
+            Some(Work::Payments) => of(language, "оплаты для RetailCRM", "payments for RetailCRM"),
+            None => of(language, "сообщения", "messages"),
+        };
+        self.kind.map_or_else(|| words.to_owned(), |kind| format!("{words} {kind}"))
+    }
+}
+
 impl Why {
     /// A word for programs.
     pub const fn code(&self) -> &'static str {
@@ -253,7 +267,15 @@ pub fn held_words(held: &Held, language: Language, zone: &TimeZone) -> String {
         Language::En if !held.why.is_empty() => format!(" ({})", held.why),
         _ => String::new(),
     };
-    format!("{whose} {} {rests} {until}{why}", held.name)
+    format!("{whose} {} {rests} {until}{why}", account(&held.name, language))
+}
+
+/// An account's name as `held::named` makes it, in the reader's language.
+pub fn account(name: &str, language: Language) -> String {
+    match language {
+        Language::Ru => name.replace(" courier ", ", служба ").replace(" login ", ", логин "),
+        Language::En => name.to_owned(),
+    }
 }
 
 #[cfg(test)]

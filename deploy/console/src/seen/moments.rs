@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use shared::domain::Language;
 
-use crate::language::of;
+use crate::seen::words::of;
 
 /// To the second.
 pub fn second(at: Timestamp, zone: &TimeZone) -> String {

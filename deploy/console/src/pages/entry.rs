@@ -1,0 +1,99 @@
+//! Coming in and going out, and what those read who may not.
+
+use std::net::IpAddr;
+
+use askama::Template;
+use axum::http::StatusCode;
+use axum::http::request::Parts as Head;
+use axum::response::Response;
+use shared::domain::Language;
+use shared::store::console::{NoEntry, Person, SESSION_LASTS};
+
+use crate::Console;
+use crate::form::Fields;
+use crate::html;
+use crate::refusals::Refused;
+use crate::texts::Texts;
+use crate::visit::{self, Stop, Visit};
+
+/// What lets somebody in.
+const OPEN: &str = "bridge console open --role operator --as NAME";
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct Message<'a> {
+    t: &'static Texts,
+    heading: &'a str,
+    text: &'a str,
+    command: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "enter.html")]
+struct Enter<'a> {
+    t: &'static Texts,
+    link: &'a str,
+}
+
+/// The page of a one-time address. Looking at it uses nothing up: programs look at addresses too.
+pub fn form(parts: &[String], language: Language) -> Response {
+    let link = parts.first().map_or("", String::as_str);
+    html::page(StatusCode::OK, &Enter { t: Texts::of(language), link })
+}
+
+/// Uses a one-time address up: a session, or whom the address was made for and why it opens nothing.
+pub async fn enter(
+    console: &Console,
+    head: &Head,
+    form: &Fields,
+    from: IpAddr,
+) -> Result<Result<Response, (Option<Person>, Refused)>, Stop> {
+    if !from.to_canonical().is_loopback() {
+        return Ok(Err((None, Refused::Untrusted)));
+    }
+    let link = form.text("link").unwrap_or_default();
+    let entered = console.0.store.enter_console(link, visit::session_cookie(&head.headers)).await?;
+    Ok(match entered {
+        Ok((token, _)) => {
+            let mut response = html::see("/");
+            visit::hold(&mut response, &head.headers, Some(token.expose()), SESSION_LASTS.as_secs());
+            Ok(response)
+        }
+        Err(NoEntry::Unknown) => Err((None, Refused::UnknownLink)),
+        Err(NoEntry::Expired(person)) => Err((Some(person), Refused::ExpiredLink)),
+        Err(NoEntry::Used(person)) => Err((Some(person), Refused::UsedLink)),
+    })
+}
+
+/// What somebody reads whom a one-time address does not let in.
+pub fn refused(why: Refused, language: Language) -> Response {
+    let t = Texts::of(language);
+    let text = match why {
+        Refused::ExpiredLink => t.link_expired,
+        Refused::UsedLink => t.link_used,
+        _ => t.link_unknown,
+    };
+    html::page(StatusCode::FORBIDDEN, &Message { t, heading: t.not_signed_in, text, command: OPEN })
+}
+
+pub async fn leave(visit: &Visit<'_>, head: &Head) -> Result<Response, Stop> {
+    if let Some(session) = &visit.visitor.session {
+        visit.store().end_console_session(session, &visit.who()).await?;
+    }
+    let mut response = html::see("/");
+    visit::hold(&mut response, &head.headers, None, 0);
+    Ok(response)
+}
+
+/// What is read instead of a page.
+pub fn stopped(stop: Stop, language: Language) -> Response {
+    let t = Texts::of(language);
+    let (status, heading, text, command) = match stop {
+        Stop::NotSignedIn => (StatusCode::UNAUTHORIZED, t.not_signed_in, t.not_signed_in_text, OPEN),
+        Stop::Forbidden => (StatusCode::FORBIDDEN, t.forbidden, t.forbidden_text, ""),
+        Stop::NotFound => (StatusCode::NOT_FOUND, t.not_found, t.not_found_text, ""),
+        Stop::BadForm => (StatusCode::BAD_REQUEST, t.bad_form, t.bad_form_text, ""),
+        Stop::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, t.unavailable, t.unavailable_text, "bridge doctor"),
+    };
+    html::page(status, &Message { t, heading, text, command })
+}
