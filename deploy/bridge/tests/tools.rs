@@ -27,6 +27,8 @@ use simulators::retailcrm::RetailcrmSim;
 
 /// Commands that make an installation where there is none.
 const MAKE: [&str; 3] = ["up", "migrate", "integration add"];
+/// Commands that run until they are stopped.
+const SERVE: [&str; 2] = ["up", "console serve"];
 /// Commands that need none.
 const NEED_NONE: [&str; 4] = ["demo", "completions", "config check", "secret-key"];
 /// Arguments that take any text: a name, an address, a word to look for. All others are checked.
@@ -293,7 +295,8 @@ fn without_its_database_server_a_command_says_at_once_which_and_why() {
     let key = run(&Folder::new(), &["secret-key"], &[]).stdout;
     let settings = [("DATABASE_URL", "postgres://u:planted@127.0.0.1:9/x"), ("BRIDGE_SECRET_KEY", key.trim())];
     // What runs for long waits for it.
-    let asked = commands().into_iter().filter(|called| needs_a_database(called) && called.name != "up");
+    let asked =
+        commands().into_iter().filter(|called| needs_a_database(called) && !SERVE.contains(&called.name.as_str()));
     let demo = ["demo", "--database-url", settings[0].1].map(str::to_owned).to_vec();
     let demo = Called { name: "demo".to_owned(), arguments: demo, command: clap::Command::new("demo") };
     for called in asked.chain([demo]) {
@@ -541,7 +544,7 @@ async fn what_waits_is_told_with_its_cause_since_when_and_until_when() {
     assert_eq!(told["breakers"][0]["name"], held.name.as_str(), "{told:#}");
     assert!(told["waiting"][0]["next_try"].is_string() && told["waiting"][0]["title"] == "Город", "{told:#}");
     let people = run(&folder, &["waiting"], &[("LANG", "ru_RU.UTF-8")]).stdout;
-    assert!(people.contains("учётная запись MeaSoft http://127.0.0.1:9 courier 8 login shop"), "{people}");
+    assert!(people.contains("учётная запись MeaSoft http://127.0.0.1:9, служба 8, логин shop"), "{people}");
     assert_eq!(run(&folder, &["integration", "pause", "1", "--why", "a move"], &[]).code, 0);
     let paused = waiting(&["--integration", "1"]);
     assert_eq!((&paused["waiting"][0]["cause"], &paused["waiting"][0]["next_try"]), (&json!("paused"), &Value::Null));
@@ -969,7 +972,8 @@ impl Drop for Demo {
 async fn what_a_kept_demonstration_prints_works_as_it_is_printed() {
     let folder = Folder::new();
     let demo = Demo::keep(&folder);
-    let settings = demo.after("settings ");
+    let exports: Vec<&str> = demo.printed.lines().map(str::trim).filter(|line| line.starts_with("export ")).collect();
+    let settings = exports.join("\n");
     let shell = |words: &str| {
         let script = format!("{settings}\n{words}");
         let path = Path::new(env!("CARGO_BIN_EXE_bridge")).parent().expect("a folder").display().to_string();
@@ -1002,11 +1006,25 @@ async fn what_a_kept_demonstration_prints_works_as_it_is_printed() {
     assert!(people.contains("nothing is written or sent") && !people.contains("retry_later"), "{people}");
     let (code, answer, stderr) = shell(&format!("{} -s", demo.after("a trigger ")));
     assert!(code == Some(0) && answer.contains("\"success\":true"), "{answer}{stderr}");
+    // Into the console by the address that was printed, and by one that the command prints.
+    let http = simulators::http().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+    let printed = demo.after("within five minutes: ").to_owned();
+    let (code, another, stderr) = shell(&demo.after("later ").replace("NAME", "Anna"));
+    assert_eq!(code, Some(0), "{stderr}");
+    for link in [printed, another.lines().next().expect("an address").to_owned()] {
+        let (origin, token) = link.split_once("/enter/").expect("an address");
+        let enter = http.post(format!("{origin}/enter")).header("origin", origin).form(&[("link", token)]);
+        let entered = enter.send().await.expect("an answer");
+        assert_eq!(entered.status(), 303, "{link}");
+        let cookie = entered.headers()["set-cookie"].to_str().expect("text").split(';').next().expect("one").to_owned();
+        let page =
+            http.get(origin).header("cookie", cookie).send().await.expect("an answer").text().await.expect("a page");
+        assert!(page.contains("Второй магазин"), "{page}");
+    }
     // The manager's page, as a browser goes there.
     let page = std::fs::read_to_string(demo.after("file://")).expect("a page");
     let between = |text: &str, from: &str| text.split(from).nth(1).and_then(|t| t.split('"').next()).map(str::to_owned);
     let (action, client) = (between(&page, "action=\""), between(&page, "value=\""));
-    let http = simulators::http().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
     let form = [("clientId", client.expect("an id"))];
     let opened = http.post(action.expect("an address")).form(&form).send().await.expect("an answer");
     assert_eq!(opened.status(), 303, "a session");

@@ -245,7 +245,8 @@ impl Stage {
         let key = self.shops[0].integration.secrets.delivery_api_key.expose();
         let page = self.environment.with_file_name("manager.html");
         say!();
-        say!("Everything keeps running; Ctrl-C ends it. In another shell, first the settings of this installation:");
+        say!("Everything keeps running; Ctrl-C ends it. In another shell, first the settings of this installation");
+        say!("(also in {}):", self.environment.display());
         // What was given to the demonstration may hold passwords; the file has it.
         let secret = |name: &str| ["AMQP_URL", "DATABASE_URL", "BRIDGE_SECRET_KEY"].contains(&name);
         let (left_out, shown): (Vec<_>, Vec<_>) = self.settings.iter().partition(|(name, _)| secret(name));
@@ -253,7 +254,7 @@ impl Stage {
             say!("  {line}");
         }
         if !left_out.is_empty() {
-            say!("  . {}", self.environment.display());
+            say!("  . {}  # and what is not printed", self.environment.display());
         }
         say!("Then try:");
         if let Some(listen) = self.ctx.config.console.listen {
