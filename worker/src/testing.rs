@@ -140,17 +140,32 @@ impl Drop for World {
 
 pub(crate) const CABINET: &str = "8:shop-demo";
 
-/// Does something; answers how many steps it took with the database as well: statements, begins,
-/// commits.
-pub(crate) async fn steps_of<T>(task: impl Future<Output = T>) -> (T, usize) {
-    let steps = Arc::new(AtomicUsize::new(0));
+/// Steps taken with the database: statements, begins and commits; and how many of them commits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Steps {
+    pub(crate) all: usize,
+    pub(crate) commits: usize,
+}
+
+/// Does something; answers what it took of the database as well.
+pub(crate) async fn counted<T>(task: impl Future<Output = T>) -> (T, Steps) {
+    let steps = Arc::new(Mutex::new(Steps::default()));
     let count = steps.clone();
-    let watch = Arc::new(move |_: Step| {
-        count.fetch_add(1, Ordering::Relaxed);
+    let watch = Arc::new(move |step: Step| {
+        let mut steps = count.lock().expect("never poisoned");
+        steps.all += 1;
+        steps.commits += usize::from(step == Step::Commit);
         async { Ok(()) }.boxed()
     });
     let done = watched(watch, task).await;
-    (done, steps.load(Ordering::Relaxed))
+    let steps = *steps.lock().expect("never poisoned");
+    (done, steps)
+}
+
+/// [`counted`] without the commits apart.
+pub(crate) async fn steps_of<T>(task: impl Future<Output = T>) -> (T, usize) {
+    let (done, steps) = counted(task).await;
+    (done, steps.all)
 }
 
 impl World {

@@ -302,35 +302,48 @@ impl Tx {
         self.changed(sql, args![id, state.as_str(), why, now]).await
     }
 
-    /// A success with an order closes what was open for it. Statuses and payments have
+    /// A success with orders closes what was open for each of them. Statuses and payments have
     /// their own successes, and a cancel that never came in concerns several integrations: a
     /// success at one of them is no answer to it. What was about a number that no order could be
     /// told by is closed as well; that several bear it is not ([`Tx::resolve_ambiguous`]).
     pub async fn resolve_dead_letters(
         &mut self,
         integration: IntegrationId,
-        order: CrmOrderId,
-        number: &str,
+        orders: &[(CrmOrderId, &str)],
         now: Timestamp,
     ) -> Result<u64> {
-        let sql = "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $4 \
-                   WHERE state = 'open' AND integration_id = $1 AND (crm_order_id = $2 OR (crm_order_id IS NULL \
-                   AND number = $3 AND reason NOT IN ($5, $6))) \
-                   AND kind NOT IN ('SyncStatuses', 'PushStatuses', 'SyncPayments', 'Reconcile') \
-                   AND NOT (kind = 'CancelOrder' AND reason IN ('unroutable', 'poison'))";
-        self.exec(sql, args![integration, order, number, now, reason::AMBIGUOUS_NUMBER, reason::ESCAPED_NUMBER]).await
+        if orders.is_empty() {
+            return Ok(0);
+        }
+        let dialect = self.dialect();
+        let sql = format!(
+            "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $2 \
+             WHERE state = 'open' AND integration_id = $1 AND ({} OR (crm_order_id IS NULL AND {} \
+             AND reason NOT IN ($5, $6))) \
+             AND kind NOT IN ('SyncStatuses', 'PushStatuses', 'SyncPayments', 'Reconcile') \
+             AND NOT (kind = 'CancelOrder' AND reason IN ('unroutable', 'poison'))",
+            dialect.among("crm_order_id", 3),
+            dialect.among("number", 4)
+        );
+        let ids: Vec<i64> = orders.iter().map(|(order, _)| order.0).collect();
+        let numbers = Value::texts(orders.iter().map(|(_, number)| *number));
+        let mut args = args![integration, now, ids];
+        args.extend([numbers, reason::AMBIGUOUS_NUMBER.into(), reason::ESCAPED_NUMBER.into()]);
+        self.exec(sql, args).await
     }
 
     /// Closes letters about a number on several orders, once every order they name is settled:
-    /// a trigger meant each of them, as far as anybody can tell. Looked at when one of them is,
-    /// or has left the integration: then it is not named any more.
+    /// a trigger meant each of them, as far as anybody can tell. Looked at when some of them are,
+    /// or have left the integration: those are not named any more.
     pub async fn resolve_ambiguous(
         &mut self,
         integration: IntegrationId,
-        order: CrmOrderId,
-        has_left: bool,
+        orders: &[(CrmOrderId, bool)],
         now: Timestamp,
     ) -> Result<u64> {
+        if orders.is_empty() {
+            return Ok(0);
+        }
         // Two orders that are settled at one time wait for each other here, and the second sees both.
         let lock = self.dialect().for_update();
         let sql = format!(
@@ -341,17 +354,16 @@ impl Tx {
         let mut closed = 0;
         for letter in &letters {
             let (id, mut named) = (letter.int("id")?, named_orders(&letter.text("detail")?));
-            if !named.contains(&order) {
+            let before = named.len();
+            if !orders.iter().any(|(order, _)| named.contains(order)) {
                 continue;
             }
-            if has_left {
-                named.retain(|other| *other != order);
-            }
+            named.retain(|other| !orders.contains(&(*other, true)));
             let answered = is_mutant(Mutant::LetterClosedByAnother) || self.are_settled(integration, &named).await?;
             if answered {
                 let why = "every order it names is settled";
                 closed += u64::from(self.close_dead_letter(id, DeadState::Resolved, why, now).await?);
-            } else if has_left {
+            } else if named.len() < before {
                 let sql = "UPDATE dead_letters SET detail = $2 WHERE id = $1";
                 self.exec(sql, args![id, name_orders(&named)]).await?;
             }
@@ -386,6 +398,9 @@ impl Tx {
         kind: &str,
         now: Timestamp,
     ) -> Result<u64> {
+        if orders.is_empty() {
+            return Ok(0);
+        }
         let dialect = self.dialect();
         let sql = format!(
             "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $3 \

@@ -1,12 +1,13 @@
 //! Which number an order gets at MeaSoft: the first of its own that no other order of the
 //! integration has, and that none ever had. MeaSoft keeps old ones.
 
+use std::collections::HashSet;
+
 use crate::args;
 use crate::domain::{CrmOrderId, IntegrationId, OrderNo, OrderNumber};
 use crate::mutant::{Mutant, is_mutant};
 use crate::store::Store;
 use crate::store::db::{Result, StoreError, Tx, Value};
-use crate::store::many::places;
 
 /// Numbers looked at in one question.
 const AT_ONCE: usize = 8;
@@ -43,16 +44,6 @@ pub fn numbers_by_id(prefix: &str, order: CrmOrderId, first: u32) -> impl Iterat
     })
 }
 
-fn question(integration: IntegrationId, asked: &[(u32, OrderNo)]) -> (String, Vec<Value>) {
-    let args = args![integration].into_iter().chain(asked.iter().map(|(_, orderno)| orderno.into())).collect();
-    let list = places(2, asked.len());
-    let sql = format!(
-        "SELECT orderno FROM deliveries WHERE integration_id = $1 AND orderno IN ({list}) \
-         UNION SELECT orderno FROM past_deliveries WHERE integration_id = $1 AND orderno IN ({list})"
-    );
-    (sql, args)
-}
-
 const TAKEN: &str = "every number of this order is taken";
 
 impl Tx {
@@ -62,24 +53,48 @@ impl Tx {
         integration: IntegrationId,
         numbers: impl Iterator<Item = (u32, OrderNo)>,
     ) -> Result<(u32, OrderNo)> {
-        let mut numbers = numbers.peekable();
+        let mut free = self.free_numbers(integration, vec![numbers]).await?;
+        free.pop().ok_or_else(|| StoreError::Config(TAKEN.to_owned()))
+    }
+
+    /// The same for several orders, none of which gets another's.
+    pub(crate) async fn free_numbers<I: Iterator<Item = (u32, OrderNo)>>(
+        &mut self,
+        integration: IntegrationId,
+        wanted: Vec<I>,
+    ) -> Result<Vec<(u32, OrderNo)>> {
+        let mut wanted: Vec<I> = wanted;
+        let mut found: Vec<Option<(u32, OrderNo)>> = wanted.iter().map(|_| None).collect();
+        let mut taken: HashSet<String> = HashSet::new();
         for round in 0..QUESTIONS {
             // The first is mostly free.
-            let asked: Vec<(u32, OrderNo)> = numbers.by_ref().take(if round == 0 { 2 } else { AT_ONCE }).collect();
-            if asked.is_empty() {
+            let at_once = if round == 0 { 2 } else { AT_ONCE };
+            let asked: Vec<(usize, Vec<(u32, OrderNo)>)> = wanted
+                .iter_mut()
+                .enumerate()
+                .filter(|(at, _)| found[*at].is_none())
+                .map(|(at, numbers)| (at, numbers.by_ref().take(at_once).collect()))
+                .collect();
+            let of_all = || asked.iter().flat_map(|(_, numbers)| numbers.iter().map(|(_, orderno)| orderno.as_str()));
+            if of_all().next().is_none() {
                 break;
             }
-            if is_mutant(Mutant::NumberUnchecked) {
-                return Ok(asked.into_iter().next().expect("one at least"));
+            if !is_mutant(Mutant::NumberUnchecked) {
+                let among = self.dialect().among("orderno", 2);
+                let sql = format!(
+                    "SELECT orderno FROM deliveries WHERE integration_id = $1 AND {among} \
+                     UNION SELECT orderno FROM past_deliveries WHERE integration_id = $1 AND {among}"
+                );
+                let rows = self.fetch(sql, vec![integration.into(), Value::texts(of_all())]).await?;
+                for row in rows {
+                    taken.insert(row.text("orderno")?);
+                }
             }
-            let (sql, args) = question(integration, &asked);
-            let rows = self.fetch(sql, args).await?;
-            let taken: Vec<String> = rows.iter().map(|row| row.text("orderno")).collect::<Result<_>>()?;
-            if let Some(free) = asked.into_iter().find(|(_, orderno)| taken.iter().all(|t| t != orderno.as_str())) {
-                return Ok(free);
+            for (at, numbers) in asked {
+                found[at] = numbers.into_iter().find(|(_, orderno)| taken.insert(orderno.as_str().to_owned()));
             }
         }
-        Err(StoreError::Config(TAKEN.to_owned()))
+        found.into_iter().collect::<Option<_>>().ok_or_else(|| StoreError::Config(TAKEN.to_owned()))
     }
 }
 

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use crate::args;
 use crate::domain::{CrmOrderId, Delivery, DeliveryState, IntegrationId, OrderNo};
 use crate::store::Store;
-use crate::store::db::{Result, Row, Tx};
-use crate::store::many::ids;
+use crate::store::db::{Dialect, Result, Row, Tx};
+use crate::store::sets::Set;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastDelivery {
@@ -47,22 +47,20 @@ impl PastDelivery {
 
 const COLUMNS: &str = "integration_id, crm_order_id, number, orderno, generation, state, status, ended_at";
 
+/// What is over of some orders, the second argument; the last of each first.
+fn of_orders(dialect: Dialect) -> String {
+    let among = dialect.among("crm_order_id", 2);
+    format!("SELECT {COLUMNS} FROM past_deliveries WHERE integration_id = $1 AND {among} ORDER BY generation DESC")
+}
+
 impl Store {
-    /// What is over of an order, the last one first.
+    /// What is over of some orders, the last one of each first.
     pub async fn past_deliveries(
         &self,
         integration: IntegrationId,
         orders: &[CrmOrderId],
     ) -> Result<Vec<PastDelivery>> {
-        let ids = ids(orders);
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let sql = format!(
-            "SELECT {COLUMNS} FROM past_deliveries WHERE integration_id = $1 AND crm_order_id IN ({ids}) \
-             ORDER BY generation DESC"
-        );
-        self.db.read_all(sql, args![integration], read).await
+        self.db.read_all(of_orders(self.db.dialect()), args![integration, orders], read).await
     }
 
     /// What is over under a number, RetailCRM's or ours.
@@ -76,31 +74,31 @@ impl Store {
 }
 
 impl Tx {
-    pub async fn past_of(&mut self, integration: IntegrationId, order: CrmOrderId) -> Result<Vec<PastDelivery>> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM past_deliveries WHERE integration_id = $1 AND crm_order_id = $2 \
-             ORDER BY generation DESC"
-        );
-        self.read_all(sql, args![integration, order], read).await
+    pub async fn past_of(&mut self, integration: IntegrationId, orders: &[CrmOrderId]) -> Result<Vec<PastDelivery>> {
+        self.read_all(of_orders(self.dialect()), args![integration, orders], read).await
     }
 
-    /// Keeps it for good; once is enough.
-    pub async fn keep_past(&mut self, past: &PastDelivery) -> Result<()> {
-        let sql = format!(
-            "INSERT INTO past_deliveries ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-             ON CONFLICT (integration_id, orderno) DO NOTHING"
-        );
-        let args = args![
-            past.integration,
-            past.crm_order,
-            &past.number,
-            past.orderno.as_str(),
-            past.generation,
-            past.state.as_str(),
-            past.status.as_deref(),
-            past.ended_at
-        ];
-        self.run(sql, args).await
+    /// Keeps them for good; once is enough.
+    pub async fn keep_past(&mut self, past: &[&PastDelivery]) -> Result<()> {
+        let set = Set::of(COLUMNS.split(", "), past, |past| {
+            args![
+                past.integration,
+                past.crm_order,
+                &past.number,
+                past.orderno.as_str(),
+                past.generation,
+                past.state.as_str(),
+                past.status.as_deref(),
+                past.ended_at
+            ]
+        });
+        let kept = self.exec_set(set, vec![], |v| {
+            format!(
+                "INSERT INTO past_deliveries ({COLUMNS}) SELECT {COLUMNS} FROM {v} WHERE 1 = 1 \
+                 ON CONFLICT (integration_id, orderno) DO NOTHING"
+            )
+        });
+        kept.await.map(|_| ())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Takes the lease of an order's row, whatever table it is of.
+//! Takes the leases of orders' rows, whatever table they are of.
 //!
 //! A fence is drawn anew at each taking and never repeats. Counted up it would: a replica that
 //! was behind when it took over counts the same numbers again, for other holders.
@@ -22,33 +22,37 @@ pub(crate) fn drawn(table: &str, place: usize) -> String {
     format!("{prior}fence = ${place}")
 }
 
-/// Who wants the row, and until when.
+/// Who wants the rows of some orders, and until when.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Claim<'a> {
     pub integration: IntegrationId,
-    pub order: CrmOrderId,
+    pub orders: &'a [CrmOrderId],
     pub owner: &'a str,
     pub until: Timestamp,
     pub now: Timestamp,
 }
 
 impl Tx {
-    /// Takes the row of an order in `table` that also meets `condition`, and answers `columns`
-    /// of it; `None` when another holds it or there is none.
-    pub(crate) async fn take_row(
+    /// Takes those rows of some orders in `table` that nobody holds and that also meet
+    /// `condition`, and answers `columns` of each.
+    pub(crate) async fn take_rows(
         &mut self,
         claim: &Claim<'_>,
         table: &str,
         condition: &str,
         columns: &str,
-    ) -> Result<Option<Row>> {
+    ) -> Result<Vec<Row>> {
+        if claim.orders.is_empty() {
+            return Ok(Vec::new());
+        }
+        let dialect = self.dialect();
+        let among = dialect.among("crm_order_id", 2);
+        let rows = dialect.in_order(table, &format!("integration_id = $1 AND {among} AND {condition} AND {}", free(5)));
         let sql = format!(
-            "UPDATE {table} SET lease_owner = $3, lease_until = $4, {} WHERE integration_id = $1 \
-             AND crm_order_id = $2 AND {condition} AND {} RETURNING {columns}",
-            drawn(table, 6),
-            free(5)
+            "UPDATE {table} SET lease_owner = $3, lease_until = $4, {} WHERE {rows} RETURNING {columns}",
+            drawn(table, 6)
         );
-        let args = args![claim.integration, claim.order, claim.owner, claim.until, claim.now, random_number()];
-        self.fetch_one(sql, args).await
+        let args = args![claim.integration, claim.orders, claim.owner, claim.until, claim.now, random_number()];
+        self.fetch(sql, args).await
     }
 }

@@ -4,7 +4,7 @@
 //! PostgreSQL is given an array for each column, SQLite one JSON text. Around it the statement is
 //! the same for both and for any number of rows, so that it is found prepared.
 
-use crate::store::db::{Result, Row, Tx};
+use crate::store::db::{Db, Result, Row, Tx};
 use crate::store::dialect::Dialect;
 use crate::store::value::{Value, without_nul};
 
@@ -81,6 +81,18 @@ fn arrays(rows: Vec<Vec<Value>>, columns: usize) -> Vec<Value> {
         }
     }
     arrays
+}
+
+impl Db {
+    /// Runs a statement about a set, as a transaction of its own; `sql` is told what stands for
+    /// the set. Answers how many rows it changed. Of an empty set nothing is run.
+    pub(crate) async fn exec_set(&self, set: Set, sql: impl FnOnce(&str) -> String) -> Result<u64> {
+        if set.is_empty() {
+            return Ok(0);
+        }
+        let (table, values) = set.table(self.dialect(), 1);
+        self.exec(sql(&table), values).await
+    }
 }
 
 impl Tx {

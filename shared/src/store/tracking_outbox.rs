@@ -239,6 +239,9 @@ impl Tx {
 
     /// RetailCRM knows the deliveries now: the statuses kept back for that are due.
     pub async fn tracking_is_known(&mut self, deliveries: &[DeliveryId], now: Timestamp) -> Result<()> {
+        if deliveries.is_empty() {
+            return Ok(());
+        }
         let sql = format!(
             "UPDATE tracking_outbox SET state = 'waiting', why = NULL, due_at = $3 WHERE {} AND state = 'kept' AND why = $2",
             self.dialect().among("delivery_id", 1)

@@ -48,6 +48,7 @@ into_value! {
     DeliveryId => |v| Self::Int(Some(v.0)),
     Option<DeliveryId> => |v| Self::Int(v.map(|id| id.0)),
     &[DeliveryId] => |v| Self::Ints(v.iter().map(|id| Some(id.0)).collect()),
+    &[CrmOrderId] => |v| Self::Ints(v.iter().map(|id| Some(id.0)).collect()),
     &[IntegrationId] => |v| Self::Ints(v.iter().map(|id| Some(id.0)).collect()),
     Vec<i64> => |v| Self::Ints(v.into_iter().map(Some).collect()),
     Kopecks => |v| Self::Int(Some(v.0)),

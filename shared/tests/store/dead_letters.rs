@@ -80,7 +80,7 @@ async fn a_success_resolves_what_was_open_for_its_order(bench: &Bench) {
     bench.add_dead_letter(&of_kind("CancelOrder", "too_late")).await;
     bench.add_dead_letter(&of_kind("SendOrder", "unroutable")).await;
     let mut tx = bench.store.db.begin().await.expect("begins");
-    assert_eq!(tx.resolve_dead_letters(id, CrmOrderId(1), "1", bench.now()).await.expect("resolved"), 4);
+    assert_eq!(tx.resolve_dead_letters(id, &[(CrmOrderId(1), "1")], bench.now()).await.expect("resolved"), 4);
     tx.commit().await.expect("committed");
     assert_eq!(bench.dead(DeadFilter::default()).await, [neighbour, other_order, never_came_in]);
     let resolved = bench.store.dead_letter(mine).await.expect("read").expect("there");
@@ -104,7 +104,7 @@ async fn letters_of_two_orders_with_one_number_are_told_apart(bench: &Bench) {
     let not_found = add_dead_letter(None, &of_number("order_not_found")).await;
     let ambiguous = add_dead_letter(None, &of_number("ambiguous_number")).await;
     let resolve = async |order: i64| {
-        bench.commit(async |tx| tx.resolve_dead_letters(id, CrmOrderId(order), "7001", bench.now()).await).await;
+        bench.commit(async |tx| tx.resolve_dead_letters(id, &[(CrmOrderId(order), "7001")], bench.now()).await).await;
         bench.dead(DeadFilter::default()).await
     };
     assert_eq!(resolve(1).await, [two, ambiguous], "not the neighbour's, and which is meant is open");
@@ -126,7 +126,7 @@ async fn a_letter_about_several_orders_is_answered_by_all_of_them(bench: &Bench)
     let look = async |order: i64, has_left: bool, sql: &str| {
         let mut tx = bench.store.db.begin().await.expect("begins");
         tx.exec(sql, vec![]).await.expect("written");
-        tx.resolve_ambiguous(id, CrmOrderId(order), has_left, bench.now()).await.expect("resolved");
+        tx.resolve_ambiguous(id, &[(CrmOrderId(order), has_left)], bench.now()).await.expect("resolved");
         tx.commit().await.expect("committed");
         bench.dead(DeadFilter::default()).await
     };

@@ -214,7 +214,7 @@ async fn a_delivery_is_found_by_any_of_its_numbers(bench: &Bench) {
     bench.want(id, "1234A", RequestKind::Send).await;
     let intent = bench.claim_one(id, "w").await;
     let mut tx = bench.store.db.begin().await.expect("begins");
-    tx.note_delivery(&intent, d.id).await.expect("noted");
+    tx.note_deliveries(&[(&intent, d.id)]).await.expect("noted");
     tx.leave_intent(&intent, Leave::Served, bench.now()).await.expect("left");
     tx.commit().await.expect("committed");
     let find = async |number: &str, integration: Option<IntegrationId>| -> Vec<i64> {

@@ -11,7 +11,7 @@ async fn hand_over(bench: &Bench, from: &Intent, order: i64, with_declared: bool
     let wants = from.unserved();
     let number = from.number.as_str();
     let requests = HandOver { from, order: CrmOrderId(order), number, wants: &wants, with_declared };
-    tx.hand_over(&requests, bench.now()).await.expect("handed over");
+    tx.hand_over(&[requests], bench.now()).await.expect("handed over");
     tx.commit().await.expect("committed");
 }
 

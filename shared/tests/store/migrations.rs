@@ -115,7 +115,8 @@ async fn what_was_in_flight_under_the_fourth_schema_goes_on(bench: &Bench) {
     assert_eq!((read.attempts, read.order), (2, Some(CrmOrderId(103))));
     let mut tx = db.begin().await.expect("begins");
     for (order, number) in [(103, "A-3"), (104, "A-4")] {
-        assert_eq!(tx.resolve_dead_letters(id, CrmOrderId(order), number, old.now()).await.expect("resolved"), 1);
+        let resolved = tx.resolve_dead_letters(id, &[(CrmOrderId(order), number)], old.now()).await;
+        assert_eq!(resolved.expect("resolved"), 1);
     }
     let payment = tx
         .resolve_dead_letters_of_orders(id, &[(CrmOrderId(101), DeliveryId(1))], "SyncPayments", old.now())

@@ -2,8 +2,8 @@
 //! decide, act at MeaSoft, tell RetailCRM, record, let go.
 //!
 //! The order of the steps is the guarantee: an order is worked on as it was read under its
-//! leases, the ledger is written before each call that changes something, and everything an
-//! order's attempt came to is recorded in one commit.
+//! leases, the ledger is written before each call that changes something, and everything that
+//! the batch came to is recorded in one commit.
 
 use std::sync::Arc;
 
@@ -50,12 +50,7 @@ pub async fn process(tools: &Tools, active: &ActiveIntegration, intents: Vec<Int
         }
         Err(error) => fail_all(tools, active, &mut attempts, &error).await,
     }
-    let mut again = Vec::new();
-    for attempt in attempts {
-        if let Some(hint) = record(tools, active, attempt, started).await {
-            again.push(hint);
-        }
-    }
+    let again = record(tools, active, attempts, started).await;
     drop(guard);
     again
 }

@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 
 use shared::domain::delivery::DeliveryState as S;
-use shared::domain::{CrmOrderId, Delivery, OrderNumber};
+use shared::domain::{CrmOrderId, Delivery, DeliveryId, OrderNumber};
 use shared::message::{Outcome, RetryWhy};
 use shared::mutant::{Mutant, is_mutant};
 use shared::reason;
 use shared::retailcrm::wire::order::{Order, Unreadable};
 use shared::store::again::at_once;
 use shared::store::deliveries::{DeliveryKey, Leased};
-use shared::store::intents::{HandOver, Intent, Leave};
+use shared::store::intents::{HandOver, Held, Intent, Leave};
 use shared::store::past_deliveries::PastDelivery;
 use shared::store::{self, StoreError, Tx};
 
@@ -202,81 +202,93 @@ enum Delivered {
     None,
 }
 
-/// One commit for all: requests by number go to their orders, and the leases are taken. Rows
-/// are written in the order that everybody keeps to: numbers, intents, deliveries.
+/// One commit for all, with a statement for each table: requests by number go to their orders, and
+/// the leases are taken. Rows are written in the order that everybody keeps to: numbers, intents,
+/// deliveries.
 async fn take(tools: &Tools, active: &ActiveIntegration, read: &Read, units: &[Unit]) -> store::Result<Vec<Taken>> {
-    let now = tools.clock.now();
-    let until = tools.lease_until();
-    let mut taken = Vec::new();
+    let (now, until) = (tools.clock.now(), tools.lease_until());
+    let mut tx = tools.store.db.begin().await?;
+    // What cannot be told stays with the number until its letter is written.
+    let told = |unit: &Unit| unit.resolved.as_ref().is_some_and(|resolved| resolved.give_up.is_none());
+    let left: Vec<(&Intent, Leave)> =
+        units.iter().filter(|unit| told(unit)).map(|unit| (&unit.attempt.intent, Leave::Served)).collect();
+    let held = tx.leave_intents(&left, now).await?;
+    let lost = |unit: &Unit| told(unit) && !held.contains(&Held::from(&unit.attempt.intent));
+    let mut taken: Vec<Taken> = Vec::with_capacity(units.len());
     let mut shares: Vec<(usize, &Share)> = Vec::new();
     let mut orders: BTreeMap<CrmOrderId, (usize, Option<Intent>)> = BTreeMap::new();
-    let mut tx = tools.store.db.begin().await?;
     for (n, unit) in units.iter().enumerate() {
         match &unit.resolved {
-            Some(resolved) => {
-                // What cannot be told stays with the number until its letter is written.
-                if resolved.give_up.is_none() && !tx.leave_intent(&unit.attempt.intent, Leave::Served, now).await? {
-                    taken.push(Taken { unit: n, got: Got::Lost });
-                    continue;
-                }
-                shares.extend(resolved.shares.iter().map(|share| (n, share)));
-            }
-            None => {
-                orders.extend(unit.attempt.intent.order.map(|order| (order, (n, None))));
-            }
+            Some(_) if lost(unit) => taken.push(Taken { unit: n, got: Got::Lost }),
+            Some(resolved) => shares.extend(resolved.shares.iter().map(|share| (n, share))),
+            None => orders.extend(unit.attempt.intent.order.map(|order| (order, (n, None)))),
         }
     }
-    shares.sort_by_key(|(_, share)| share.order);
     let number = |order: CrmOrderId, n: usize| {
         let came = &units[n].attempt.intent.number;
         read.orders.get(&order).map_or(came, |order| &order.number)
     };
-    for (n, share) in &shares {
-        let requests = HandOver {
+    let handed: Vec<HandOver<'_>> = shares
+        .iter()
+        .map(|(n, share)| HandOver {
             from: &units[*n].attempt.intent,
             order: share.order,
             number: number(share.order, *n).as_str(),
             wants: &share.wants,
             with_declared: share.with_declared,
-        };
-        tx.hand_over(&requests, now).await?;
-    }
-    for (n, share) in &shares {
-        if let Some(intent) = tx.claim_order(active.id(), share.order, &tools.owner, until, now).await? {
+        })
+        .collect();
+    tx.hand_over(&handed, now).await?;
+    let wanted: Vec<CrmOrderId> = shares.iter().map(|(_, share)| share.order).collect();
+    for intent in tx.claim_orders(active.id(), &wanted, &tools.owner, until, now).await? {
+        // The requests of one order may have come under several numbers: the first speaks for it.
+        if let Some((n, share)) = shares.iter().find(|(_, share)| Some(share.order) == intent.order) {
             orders.insert(share.order, (*n, Some(intent)));
         }
     }
-    for (order, (n, intent)) in orders {
-        let delivered = lease(&mut tx, tools, active, &units[n], order, number(order, n)).await?;
-        if let (Delivered::Here(d), true) = (&delivered, intent.is_some()) {
-            tx.note_delivery(&units[n].attempt.intent, d.id).await?;
-        }
-        taken.push(Taken { unit: n, got: Got::Order(order, intent.map(Box::new), delivered) });
-    }
+    let mut delivered = lease(&mut tx, tools, active, units, &orders, number).await?;
+    let spoke_of = |(order, (n, intent)): (&CrmOrderId, &(usize, Option<Intent>))| match delivered.get(order) {
+        Some(Delivered::Here(d)) if intent.is_some() => Some((&units[*n].attempt.intent, d.id)),
+        _ => None,
+    };
+    let noted: Vec<(&Intent, DeliveryId)> = orders.iter().filter_map(spoke_of).collect();
+    tx.note_deliveries(&noted).await?;
     tx.commit().await?;
+    taken.extend(orders.into_iter().map(|(order, (n, intent))| {
+        let delivered = delivered.remove(&order).unwrap_or(Delivered::None);
+        Taken { unit: n, got: Got::Order(order, intent.map(Box::new), delivered) }
+    }));
     Ok(taken)
 }
 
-async fn lease(
+/// Leases the deliveries of the orders, each of a unit. A row is made only for orders that were ever
+/// with this integration.
+async fn lease<'a>(
     tx: &mut Tx,
     tools: &Tools,
     active: &ActiveIntegration,
-    unit: &Unit,
-    order: CrmOrderId,
-    number: &OrderNumber,
-) -> store::Result<Delivered> {
+    units: &[Unit],
+    orders: &BTreeMap<CrmOrderId, (usize, Option<Intent>)>,
+    number: impl Fn(CrmOrderId, usize) -> &'a OrderNumber,
+) -> store::Result<BTreeMap<CrmOrderId, Delivered>> {
     let (now, until) = (tools.clock.now(), tools.lease_until());
-    if !unit.ours.contains(&order) {
-        // A row is made only for orders that were ever with this integration.
-        let leased = tx.lease_order(active.id(), order, &tools.owner, until, now).await?;
-        return Ok(leased.map_or(Delivered::None, |d| Delivered::Here(Box::new(d))));
-    }
-    let key = DeliveryKey { integration: active.id(), crm_order: order, number, prefix: &active.integration.prefix };
-    Ok(match tx.lease_delivery(&key, &tools.owner, until, now).await? {
+    let (id, prefix) = (active.id(), active.integration.prefix.as_str());
+    let all: Vec<CrmOrderId> = orders.keys().copied().collect();
+    let known = tx.lease_orders(id, &all, &tools.owner, until, now).await?;
+    let mut delivered: BTreeMap<CrmOrderId, Delivered> =
+        known.into_iter().map(|d| (d.crm_order, Delivered::Here(Box::new(d)))).collect();
+    let keys: Vec<DeliveryKey<'_>> = orders
+        .iter()
+        .filter(|(order, (n, _))| !delivered.contains_key(order) && units[*n].ours.contains(order))
+        .map(|(order, (n, _))| DeliveryKey { integration: id, crm_order: *order, number: number(*order, *n), prefix })
+        .collect();
+    let made = tx.lease_new_deliveries(&keys, &tools.owner, until, now).await?;
+    delivered.extend(keys.iter().map(|key| key.crm_order).zip(made.into_iter().map(|leased| match leased {
         Leased::Taken(d) => Delivered::Here(d),
         Leased::Held => Delivered::Held,
         Leased::Over(past) => Delivered::Over(past),
-    })
+    })));
+    Ok(delivered)
 }
 
 /// Makes the attempts that are worked on.

@@ -1,6 +1,8 @@
 //! Parcels that MeaSoft still has of orders that went to another carrier, another shop, or
 //! nowhere. The trigger that should tell so names a number, which may be another order's by then.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use shared::clock::later;
 use shared::domain::delivery::DeliveryState as S;
@@ -51,29 +53,30 @@ pub fn clearing_up(
 }
 
 /// Whether this shop has placed the order. Pure.
-fn is_served_here(attempt: &Attempt, outcome: &Outcome) -> bool {
+pub fn is_served_here(attempt: &Attempt, outcome: &Outcome) -> bool {
     let placed = attempt.delivery.as_ref().is_some_and(|d| matches!(d.state, S::Created | S::InWork));
     placed && matches!(outcome, Outcome::Done(_) | Outcome::AlreadyDone(_))
 }
 
-/// What other shops of the same RetailCRM account still have of an order that this one serves.
-pub async fn clear_elsewhere(
+/// What other shops of the same RetailCRM account still have of orders that this one serves.
+pub async fn clear_elsewhere<'a>(
     tools: &Tools,
     active: &ActiveIntegration,
-    attempt: &Attempt,
-    outcome: &Outcome,
-    order: CrmOrderId,
+    served: impl Iterator<Item = &'a Attempt>,
 ) -> store::Result<()> {
-    if !is_served_here(attempt, outcome) {
-        return Ok(());
-    }
+    let served: HashMap<CrmOrderId, &Attempt> =
+        served.filter_map(|attempt| Some((attempt.intent.order?, attempt))).collect();
     let now = tools.clock.now();
     let due_at = later(now, tools.limits.settle);
+    let orders: Vec<CrmOrderId> = served.keys().copied().collect();
     let mut requests = Vec::new();
-    for d in tools.store.deliveries_of_order(&active.siblings, order).await? {
-        let intent = tools.store.intent(d.integration, order).await?;
+    for d in tools.store.deliveries_of_orders(&active.siblings, &orders).await? {
+        let intent = match is_left_behind(&d, None) {
+            true => tools.store.intent(d.integration, d.crm_order).await?,
+            false => continue,
+        };
         if let (true, Ok(number)) = (is_left_behind(&d, intent.as_ref()), OrderNumber::parse(&d.number)) {
-            let like = intent.as_ref().unwrap_or(&attempt.intent);
+            let like = intent.as_ref().unwrap_or(&served[&d.crm_order].intent);
             requests.push(clearing_up(&d, number, like, due_at, now));
         }
     }

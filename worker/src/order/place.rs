@@ -4,12 +4,15 @@
 //! What is answered for each decides its row. A lost answer leaves the rows `unknown`, and only a
 //! look-up leads out of that; a refusal as a whole created nothing.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use shared::domain::delivery::{DeliveryState as S, Event};
-use shared::domain::{Delivery, Kopecks, Language};
+use shared::domain::{Delivery, DeliveryId, Kopecks, Language};
 use shared::measoft::{Class, CreateRow, MeasoftError, NewOrder, Op, Verdict};
 use shared::message::{Change, GiveUp, Outcome, RetryWhy};
 use shared::reason;
+use shared::store::again::at_once;
 use shared::store::{self, StoreError};
 
 use crate::order::attempt::{Attempt, Step};
@@ -48,6 +51,7 @@ pub(crate) async fn place(tools: &Tools, active: &ActiveIntegration, attempts: &
                 let step = answered(tools, active, attempt, row, now).await;
                 attempt.close_on(step);
             }
+            settle(tools, &sending, now).await;
         }
         Err(error) if error.class() == Class::UnknownOutcome => {
             for attempt in &mut sending {
@@ -94,10 +98,11 @@ async fn announce(tools: &Tools, attempts: &mut [&mut Attempt]) {
 async fn begin(tools: &Tools, attempts: &mut [&mut Attempt], now: Timestamp) -> store::Result<()> {
     let mut attempts = open(attempts);
     let before: Vec<Option<Delivery>> = attempts.iter().map(|attempt| attempt.delivery.clone()).collect();
-    match write(tools, &mut attempts, now).await {
+    attempts.iter_mut().for_each(|attempt| mark_sending(tools, attempt, now));
+    match write(tools, &attempts, now).await {
         Ok(held) => {
-            for (attempt, held) in attempts.into_iter().zip(held) {
-                if held {
+            for attempt in attempts {
+                if held.contains(&attempt.held().id) {
                     attempt.began = true;
                 } else {
                     attempt.retry(RetryWhy::LeaseHeld, None);
@@ -122,35 +127,60 @@ async fn begin(tools: &Tools, attempts: &mut [&mut Attempt], now: Timestamp) -> 
     }
 }
 
-/// Answers of each whether its lease is held still.
-async fn write(tools: &Tools, attempts: &mut [&mut Attempt], now: Timestamp) -> store::Result<Vec<bool>> {
-    let mut all_held = Vec::with_capacity(attempts.len());
-    let mut tx = tools.store.db.begin().await?;
-    for attempt in attempts {
-        let wanted = attempt.wanted().expect("only what can be handed over is placed");
-        let (hash, mut mark) = (wanted.hash.clone(), fingerprint(wanted, &tools.store.key));
-        let d = attempt.held_mut();
-        d.state = d.state.after(Event::SendBegun).unwrap_or(S::Sending);
-        if let Some(mut before) = d.sending.take() {
-            mark.earlier = std::mem::take(&mut before.earlier);
-            if d.sending_hash.as_ref() != Some(&hash) {
-                mark.earlier.insert(0, before);
-                mark.earlier.truncate(EARLIER);
-            }
+/// The ledger's row of an order that is about to be sent.
+fn mark_sending(tools: &Tools, attempt: &mut Attempt, now: Timestamp) {
+    let wanted = attempt.wanted().expect("only what can be handed over is placed");
+    let (hash, mut mark) = (wanted.hash.clone(), fingerprint(wanted, &tools.store.key));
+    let d = attempt.held_mut();
+    d.state = d.state.after(Event::SendBegun).unwrap_or(S::Sending);
+    if let Some(mut before) = d.sending.take() {
+        mark.earlier = std::mem::take(&mut before.earlier);
+        if d.sending_hash.as_ref() != Some(&hash) {
+            mark.earlier.insert(0, before);
+            mark.earlier.truncate(EARLIER);
         }
-        d.sending_hash = Some(hash);
-        d.sending = Some(mark);
-        d.sent_at = Some(now);
-        d.cancelled_by_us = false;
-        d.requests += 1;
-        let held = tx.save_delivery(d, false, now).await?;
-        if held && let Some(retired) = &attempt.retired {
-            tx.keep_past(retired).await?;
-        }
-        all_held.push(held);
     }
-    tx.commit().await?;
-    Ok(all_held)
+    d.sending_hash = Some(hash);
+    d.sending = Some(mark);
+    d.sent_at = Some(now);
+    d.cancelled_by_us = false;
+    d.requests += 1;
+}
+
+/// Writes down how the ledger's rows are now, all in one commit. Answers those whose lease is held
+/// still.
+async fn write(tools: &Tools, attempts: &[&mut Attempt], now: Timestamp) -> store::Result<HashSet<DeliveryId>> {
+    at_once(async || {
+        let mut tx = tools.store.db.begin().await?;
+        let held = tx.save_deliveries(attempts.iter().map(|attempt| attempt.held()), false, now).await?;
+        let retired = attempts.iter().filter(|attempt| held.contains(&attempt.held().id));
+        tx.keep_past(&retired.filter_map(|attempt| attempt.retired.as_ref()).collect::<Vec<_>>()).await?;
+        tx.commit().await?;
+        Ok(held)
+    })
+    .await
+}
+
+/// What MeaSoft has taken is known to the ledger before RetailCRM is told, which may take a while.
+/// Of a lone order that is soon enough together with the rest, and so it is where the database does
+/// not take it now: its send is announced, and whoever comes next looks it up.
+async fn settle(tools: &Tools, sent: &[&mut Attempt], now: Timestamp) {
+    let taken: Vec<&Delivery> = sent.iter().filter(|attempt| is_taken(attempt)).map(|attempt| attempt.held()).collect();
+    if taken.len() < 2 {
+        return;
+    }
+    let written = async || {
+        let mut tx = tools.store.db.begin().await?;
+        tx.save_deliveries(taken.iter().copied(), false, now).await?;
+        tx.commit().await
+    };
+    if let Err(error) = at_once(written).await {
+        tracing::warn!(%error, "orders that MeaSoft has taken are written down once RetailCRM was told");
+    }
+}
+
+fn is_taken(attempt: &Attempt) -> bool {
+    matches!(attempt.outcome, Some(Outcome::Done(Change::Created)))
 }
 
 /// What the answer says of one order. No row: whether it arrived is not known.

@@ -1,5 +1,5 @@
-//! What an attempt came to, in one commit: the delivery, the intent, dead letters and the journal.
-//! Then the order is let go.
+//! What the attempts of a batch came to, in one commit: deliveries, intents, dead letters and the
+//! journal. Then the orders are let go.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use shared::message::{Change, Kind, Outcome, RetryWhy};
 use shared::mutant::{Mutant, is_mutant};
 use shared::retry::Waits;
 use shared::store::Tx;
-use shared::store::intents::Leave;
+use shared::store::again::at_once;
+use shared::store::intents::{Held, Leave};
 use shared::store::journal::{Entry, What};
 use shared::{reason, store};
 
@@ -18,7 +19,7 @@ use crate::hint::Hint;
 use crate::order::attempt::Attempt;
 use crate::order::confidential;
 use crate::order::decide::Presence;
-use crate::order::left_behind::{clear_elsewhere, clearing_up, is_found_gone};
+use crate::order::left_behind::{clear_elsewhere, clearing_up, is_found_gone, is_served_here};
 use crate::order::letter::{dead_letter, kind_of};
 use crate::order::report::shown;
 use crate::order::settle::{Settlement, settle, spent_trying};
@@ -33,6 +34,8 @@ struct Conclusion {
     outcome: Outcome,
     leave: Leave,
     at: Timestamp,
+    /// Whether the order is this shop's, as it was read.
+    is_here: Option<bool>,
 }
 
 impl Conclusion {
@@ -44,24 +47,38 @@ impl Conclusion {
     }
 }
 
-/// Stores what an attempt came to, and lets go. Answers when the order is due again.
+/// An attempt and what it came to.
+type Concluded = (Attempt, Conclusion);
+
+/// Stores what attempts came to, and lets go. Answers when the orders are due again.
 pub(crate) async fn record(
     tools: &Tools,
     active: &ActiveIntegration,
-    mut attempt: Attempt,
+    attempts: Vec<Attempt>,
     started: Timestamp,
-) -> Option<Hint> {
+) -> Vec<Hint> {
     let now = tools.clock.now();
-    hide_personal(active, &mut attempt);
-    keep_cancel_open(&mut attempt, now);
-    let mut conclusion = conclude(&mut attempt, started, now, &tools.policy);
-    let held = store_until_taken(tools, active, &attempt, &mut conclusion).await?;
-    observe(tools, active, &attempt, &conclusion, started, held);
-    if let Some(order) = attempt.intent.order {
-        tools.notifier.notify(active.id(), order);
+    let conclude = |mut attempt: Attempt| {
+        hide_personal(active, &mut attempt);
+        keep_cancel_open(&mut attempt, now);
+        let mut conclusion = conclude(&mut attempt, started, now, &tools.policy);
+        let is_ours = |read| shown(read, &attempt, active, &tools.module_code) == Presence::Ours;
+        conclusion.is_here = attempt.order.as_ref().map(is_ours);
+        (attempt, conclusion)
+    };
+    let mut done: Vec<Concluded> = attempts.into_iter().map(conclude).collect();
+    let held = store_until_taken(tools, active, &mut done).await;
+    let mut again = Vec::with_capacity(done.len());
+    for ((attempt, conclusion), held) in done.iter().zip(held) {
+        let Some(held) = held else { continue };
+        observe(tools, active, attempt, conclusion, started, held);
+        if let Some(order) = attempt.intent.order {
+            tools.notifier.notify(active.id(), order);
+        }
+        // A newer request may be waiting behind the one just served.
+        again.push(Hint { integration: active.id(), due_at: conclusion.next_at().unwrap_or(now) });
     }
-    // A newer request may be waiting behind the one just served.
-    Some(Hint { integration: active.id(), due_at: conclusion.next_at().unwrap_or(now) })
+    again
 }
 
 /// RetailCRM was told its own customer's data; letters and journal are read by others too.
@@ -124,82 +141,119 @@ fn conclude(attempt: &mut Attempt, started: Timestamp, now: Timestamp, policy: &
         d.state = d.state.after(Event::Refused).unwrap_or(S::Rejected);
         d.reject_reason = Some(give_up.reason.to_owned());
     }
-    Conclusion { kind: kind_of(attempt), outcome, leave, at: now }
+    Conclusion { kind: kind_of(attempt), outcome, leave, at: now, is_here: None }
 }
 
-/// Whether the lease was held to the end. `None`: nothing could be stored, not even that.
-async fn store_until_taken(
-    tools: &Tools,
-    active: &ActiveIntegration,
-    attempt: &Attempt,
-    conclusion: &mut Conclusion,
-) -> Option<bool> {
-    let mut waits = Waits::between(Duration::from_millis(50), Duration::from_secs(5));
-    let mut left = 20;
+/// Whether each lease was held to the end. `None`: nothing could be stored, not even that.
+async fn store_until_taken(tools: &Tools, active: &ActiveIntegration, done: &mut [Concluded]) -> Vec<Option<bool>> {
+    let mut held = Vec::with_capacity(done.len());
+    let mut rest = done;
+    while !rest.is_empty() {
+        let mut these = rest.len();
+        let mut waits = Waits::between(Duration::from_millis(50), Duration::from_secs(5));
+        let mut left = 20;
+        loop {
+            match store_results(tools, active, &rest[..these]).await {
+                Ok(stored) => {
+                    held.extend(stored.into_iter().map(Some));
+                    break;
+                }
+                // One attempt that the database refuses holds up no other.
+                Err(error) if these > 1 && !error.is_the_databases() => these /= 2,
+                // What the database refuses it goes on refusing; what is only away comes back.
+                Err(error) if left > 0 => {
+                    // The leases are kept alive meanwhile; giving up here would only cost a repeat.
+                    tracing::warn!(%error, attempts = these, "results could not be stored yet");
+                    left -= if error.is_the_databases() { 1 } else { 7.min(left) };
+                    tokio::time::sleep(waits.next_wait()).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "results could not be stored: a person has to see the orders");
+                    for (attempt, conclusion) in &mut rest[..these] {
+                        conclusion.outcome = Outcome::GiveUp(reason::give_up(reason::INTERNAL, error.to_string()));
+                        let set_aside = set_aside(tools, attempt, conclusion).await;
+                        held.push(
+                            set_aside
+                                .inspect_err(|error| {
+                                    tracing::error!(%error, "nor could a dead letter; the order will be looked at again");
+                                })
+                                .ok(),
+                        );
+                    }
+                    break;
+                }
+            }
+        }
+        rest = &mut rest[these..];
+    }
+    held
+}
+
+/// Stores results in one commit. False where the lease was lost on the way: then the next holder
+/// looks at MeaSoft first.
+async fn store_results(tools: &Tools, active: &ActiveIntegration, done: &[Concluded]) -> store::Result<Vec<bool>> {
+    // Before this shop's own result: a request too many is served without effect.
+    let placed = |(attempt, conclusion): &&Concluded| {
+        conclusion.is_here == Some(true)
+            && conclusion.leave == Leave::Served
+            && is_served_here(attempt, &conclusion.outcome)
+    };
+    clear_elsewhere(tools, active, done.iter().filter(placed).map(|(attempt, _)| attempt)).await?;
+    let mut held = vec![true; done.len()];
     loop {
-        match store_result(tools, active, attempt, conclusion).await {
-            Ok(held) => return Some(held),
-            // What the database refuses it goes on refusing; what is only away comes back.
-            Err(error) if left > 0 => {
-                // The lease is kept alive meanwhile; giving up here would only cost a repeat.
-                tracing::warn!(%error, "an attempt's result could not be stored yet");
-                left -= if error.is_the_databases() { 1 } else { 7.min(left) };
-                tokio::time::sleep(waits.next_wait()).await;
-            }
-            Err(error) => {
-                tracing::error!(%error, "an attempt's result could not be stored: a person has to see the order");
-                conclusion.outcome = Outcome::GiveUp(reason::give_up(reason::INTERNAL, error.to_string()));
-                return set_aside(tools, attempt, conclusion)
-                    .await
-                    .inspect_err(|error| {
-                        tracing::error!(%error, "nor could its dead letter; the order will be looked at again");
-                    })
-                    .ok();
-            }
+        let these: Vec<(usize, &Concluded)> = done.iter().enumerate().filter(|(at, _)| held[*at]).collect();
+        let lost = at_once(|| store_held(tools, active, &these)).await?;
+        if lost.is_empty() {
+            return Ok(held);
+        }
+        for at in lost {
+            held[at] = false;
+            let (attempt, conclusion) = &done[at];
+            lease_lost(tools, active, attempt, conclusion).await?;
         }
     }
 }
 
-/// False when the lease was lost on the way: then the next holder looks at MeaSoft first.
-async fn store_result(
+/// Stores results whose leases are all held. Else nothing is stored, and which are not is answered.
+async fn store_held(
     tools: &Tools,
     active: &ActiveIntegration,
-    attempt: &Attempt,
-    conclusion: &Conclusion,
-) -> store::Result<bool> {
-    let Conclusion { outcome, leave, at: now, .. } = conclusion;
-    let number = attempt.intent.number.as_str();
-    let is_here = attempt.order.as_ref().map(|read| shown(read, attempt, active, &tools.module_code) == Presence::Ours);
-    // Before this shop's own result: a request too many is served without effect.
-    if let (Some(true), Some(order), Leave::Served) = (is_here, attempt.intent.order, leave) {
-        clear_elsewhere(tools, active, attempt, outcome, order).await?;
-    }
+    done: &[(usize, &Concluded)],
+) -> store::Result<Vec<usize>> {
+    let Some(now) = done.first().map(|(_, (_, conclusion))| conclusion.at) else { return Ok(Vec::new()) };
+    let attempts = || done.iter().map(|(_, (attempt, _))| attempt);
     let mut tx = tools.store.db.begin().await?;
     // In the order that everybody keeps to: intents, then deliveries.
-    let mut held = tx.leave_intent(&attempt.intent, *leave, *now).await?;
-    if held && let Some(d) = &attempt.delivery {
-        held = tx.save_delivery(d, true, *now).await?;
-        if let Some(retired) = &attempt.retired {
-            tx.keep_past(retired).await?;
-        }
-        if held && attempt.reported_late {
-            tx.tracking_is_known(&[d.id], *now).await?;
-        }
+    let left: Vec<_> = done.iter().map(|(_, (attempt, conclusion))| (&attempt.intent, conclusion.leave)).collect();
+    let intents = tx.leave_intents(&left, now).await?;
+    let deliveries = tx.save_deliveries(attempts().filter_map(|attempt| attempt.delivery.as_ref()), true, now).await?;
+    let is_held = |attempt: &Attempt| {
+        let delivery = attempt.delivery.as_ref().is_none_or(|d| deliveries.contains(&d.id));
+        delivery && intents.contains(&Held::from(&attempt.intent))
+    };
+    let lost: Vec<usize> = done.iter().filter(|(_, (attempt, _))| !is_held(attempt)).map(|(at, _)| *at).collect();
+    if !lost.is_empty() {
+        return Ok(lost);
     }
-    if !held {
-        drop(tx);
-        lease_lost(tools, active, attempt, conclusion).await?;
-        return Ok(false);
-    }
-    note_letters(&mut tx, tools, active, attempt, conclusion).await?;
-    note_requests(&mut tx, tools, active, attempt, conclusion, is_here).await?;
-    let mut entry = Entry::new(*now, What::Decision, words(attempt, outcome, *leave)).about(active.id(), number);
-    if let Some(d) = &attempt.delivery {
-        entry = entry.orderno(d.orderno.as_str());
-    }
-    tx.append_journal(&entry.outcome(outcome.label())).await?;
+    tx.keep_past(&attempts().filter_map(|attempt| attempt.retired.as_ref()).collect::<Vec<_>>()).await?;
+    let late = attempts().filter(|attempt| attempt.reported_late).filter_map(|attempt| attempt.delivery.as_ref());
+    tx.tracking_is_known(&late.map(|d| d.id).collect::<Vec<_>>(), now).await?;
+    note_letters(&mut tx, tools, active, done, now).await?;
+    note_requests(&mut tx, tools, active, done, now).await?;
+    tx.append_all(&done.iter().map(|(_, one)| entry(active, one)).collect::<Vec<_>>()).await?;
     tx.commit().await?;
-    Ok(true)
+    Ok(Vec::new())
+}
+
+fn entry(active: &ActiveIntegration, (attempt, conclusion): &Concluded) -> Entry {
+    let Conclusion { outcome, leave, at, .. } = conclusion;
+    let entry = Entry::new(*at, What::Decision, words(attempt, outcome, *leave))
+        .about(active.id(), attempt.intent.number.as_str())
+        .outcome(outcome.label());
+    match &attempt.delivery {
+        Some(d) => entry.orderno(d.orderno.as_str()),
+        None => entry,
+    }
 }
 
 /// Another holds the order by now: it is asked to look at MeaSoft before anything else, unless it
@@ -247,69 +301,73 @@ async fn is_known_as_left(
     }))
 }
 
-/// A letter of what gave up; those of what is done by now are closed.
+/// Letters of what gave up; those of what is done by now are closed.
 async fn note_letters(
     tx: &mut Tx,
     tools: &Tools,
     active: &ActiveIntegration,
-    attempt: &Attempt,
-    conclusion: &Conclusion,
+    done: &[(usize, &Concluded)],
+    now: Timestamp,
 ) -> store::Result<()> {
-    let now = conclusion.at;
-    match &conclusion.outcome {
-        Outcome::GiveUp(give_up) => {
-            let letter = dead_letter(attempt, conclusion.kind, give_up, now);
-            tx.add_dead_letter_of(attempt.intent.order, &letter, now).await?;
-            if attempt.unreported {
-                let pause = tools.policy.rungs.first().copied().unwrap_or_default();
-                tx.wake_intent(&attempt.intent, later(now, pause), now).await?;
-            }
-        }
-        // Telling RetailCRM of the order as it was leaves open what never reached MeaSoft.
-        Outcome::Done(change) if *change != Change::WrittenBack || attempt.is_as_wanted() => {
-            if let Some(order) = attempt.intent.order {
-                tx.resolve_dead_letters(active.id(), order, attempt.intent.number.as_str(), now).await?;
-                // RetailCRM drops the delivery: nobody waits for its statuses any more.
-                if let Some(d) = attempt.delivery.as_ref().filter(|d| d.state == S::Cancelled) {
-                    let kind = Kind::PushStatuses.as_str();
-                    tx.resolve_dead_letters_of_orders(active.id(), &[(order, d.id)], kind, now).await?;
+    let (mut resolved, mut cancelled) = (Vec::new(), Vec::new());
+    for (_, (attempt, conclusion)) in done {
+        match (&conclusion.outcome, attempt.intent.order) {
+            (Outcome::GiveUp(give_up), order) => {
+                let letter = dead_letter(attempt, conclusion.kind, give_up, now);
+                tx.add_dead_letter_of(order, &letter, now).await?;
+                if attempt.unreported {
+                    let pause = tools.policy.rungs.first().copied().unwrap_or_default();
+                    tx.wake_intent(&attempt.intent, later(now, pause), now).await?;
                 }
             }
+            // Telling RetailCRM of the order as it was leaves open what never reached MeaSoft.
+            (Outcome::Done(change), Some(order)) if *change != Change::WrittenBack || attempt.is_as_wanted() => {
+                resolved.push((order, attempt.intent.number.as_str()));
+                // RetailCRM drops the delivery: nobody waits for its statuses any more.
+                let delivery = attempt.delivery.as_ref().filter(|d| d.state == S::Cancelled);
+                cancelled.extend(delivery.map(|d| (order, d.id)));
+            }
+            _ => {}
         }
-        _ => {}
     }
+    tx.resolve_dead_letters(active.id(), &resolved, now).await?;
+    tx.resolve_dead_letters_of_orders(active.id(), &cancelled, Kind::PushStatuses.as_str(), now).await?;
     Ok(())
 }
 
-/// What else is wanted of the order after this, and what is not any more.
+/// What else is wanted of the orders after this, and what is not any more.
 async fn note_requests(
     tx: &mut Tx,
     tools: &Tools,
     active: &ActiveIntegration,
-    attempt: &Attempt,
-    conclusion: &Conclusion,
-    is_here: Option<bool>,
+    done: &[(usize, &Concluded)],
+    now: Timestamp,
 ) -> store::Result<()> {
-    let Conclusion { outcome, leave, at: now, .. } = conclusion;
-    let (intent, served, wanted) = (&attempt.intent, *leave == Leave::Served, attempt.requested());
-    // What may still arrive at MeaSoft is looked for when it can no longer be under way.
-    let late = attempt.late_until.filter(|until| until > now && served);
-    if let Some(until) = late.filter(|_| !is_mutant(Mutant::LateWriteForgotten)) {
-        tx.ask_to_verify(intent, until, *now).await?;
+    let mut settled = Vec::new();
+    for (_, (attempt, conclusion)) in done {
+        let Conclusion { outcome, leave, is_here, .. } = conclusion;
+        let (intent, served, wanted) = (&attempt.intent, *leave == Leave::Served, attempt.requested());
+        // What may still arrive at MeaSoft is looked for when it can no longer be under way.
+        let late = attempt.late_until.filter(|until| *until > now && served);
+        if let Some(until) = late.filter(|_| !is_mutant(Mutant::LateWriteForgotten)) {
+            tx.ask_to_verify(intent, until, now).await?;
+        }
+        let has_left = attempt.is_withdrawn() || *is_here == Some(false);
+        let is_cancel = wanted.cancel && !wanted.send_after_cancel;
+        if served && is_cancel && *is_here == Some(true) && !has_left {
+            tx.forget_cancel(intent).await?;
+        }
+        if matches!(outcome, Outcome::Done(_) | Outcome::AlreadyDone(_)) {
+            settled.extend(intent.order.map(|order| (order, has_left)));
+        }
+        let left_behind =
+            attempt.delivery.as_ref().filter(|d| *is_here == Some(false) && is_found_gone(d, outcome, wanted));
+        if let (Some(d), Some(_), true) = (left_behind, intent.order, served) {
+            let due_at = later(now, tools.limits.settle);
+            tx.record_request(&clearing_up(d, intent.number.clone(), intent, due_at, now), now).await?;
+        }
     }
-    let has_left = attempt.is_withdrawn() || is_here == Some(false);
-    let is_cancel = wanted.cancel && !wanted.send_after_cancel;
-    if served && is_cancel && is_here == Some(true) && !has_left {
-        tx.forget_cancel(intent).await?;
-    }
-    if let (Outcome::Done(_) | Outcome::AlreadyDone(_), Some(order)) = (outcome, intent.order) {
-        tx.resolve_ambiguous(active.id(), order, has_left, *now).await?;
-    }
-    let left_behind = attempt.delivery.as_ref().filter(|d| is_here == Some(false) && is_found_gone(d, outcome, wanted));
-    if let (Some(d), Some(_), true) = (left_behind, intent.order, served) {
-        let due_at = later(*now, tools.limits.settle);
-        tx.record_request(&clearing_up(d, intent.number.clone(), intent, due_at, *now), *now).await?;
-    }
+    tx.resolve_ambiguous(active.id(), &settled, now).await?;
     Ok(())
 }
 

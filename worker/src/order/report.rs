@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use shared::domain::delivery::CrmWritten;
 use shared::domain::{CrmOrderId, Delivery, Language, status_list};
 use shared::explain;
@@ -23,6 +24,9 @@ use crate::vendor::ActiveIntegration;
 use crate::vendor::references::References;
 
 pub use shared::domain::status_list::ERROR as ERROR_STATUS;
+
+/// Edits of orders under way at one time: RetailCRM's own rate holds them back, not its distance.
+const EDITS_AT_ONCE: usize = 6;
 
 /// How often RetailCRM is told of a delivery without showing that it knows.
 const TOLD_UNSEEN: u8 = 3;
@@ -211,29 +215,43 @@ pub async fn write_back(tools: &Tools, active: &ActiveIntegration, references: &
         return attempts.iter_mut().filter(unreported).for_each(|attempt| not_now(attempt, active, later.clone()));
     };
     reports.retain(|id, _| held.contains(id));
-    let mut updates = Vec::new();
+    let mut told = Vec::new();
     for attempt in attempts.iter_mut() {
         let Some(id) = attempt.delivery.as_ref().map(|d| d.crm_order) else { continue };
         let Some(written) = reports.get(&id) else { continue };
         match orders.get(&id) {
             Some(order) if shown(order, attempt, active, &tools.module_code) == Presence::Ours => {
                 attempt.began = true;
-                if order.delivery.data.external_id.as_deref() != Some(written.external_id.as_str())
-                    && let Err(error) = write_id(active, order, &written.external_id).await
-                {
-                    attempt.notes.push(format!("RetailCRM could not be told: {error}"));
-                    let outcome = refused_write(tools, active, &error).await;
-                    not_now(attempt, active, outcome);
-                    continue;
-                }
-                updates.push((id, update(tools, references, written)));
+                told.push((order, written));
             }
             _ => attempt.notes.push("RetailCRM is not told: the order has another delivery type now".to_owned()),
         }
     }
+    let refused = write_ids(active, &told).await;
+    for attempt in attempts.iter_mut() {
+        let Some(error) = attempt.delivery.as_ref().and_then(|d| refused.get(&d.crm_order)) else { continue };
+        attempt.notes.push(format!("RetailCRM could not be told: {error}"));
+        let outcome = refused_write(tools, active, error).await;
+        not_now(attempt, active, outcome);
+    }
+    told.retain(|(order, _)| !refused.contains_key(&order.id));
+    let updates: Vec<_> =
+        told.into_iter().map(|(order, written)| (order.id, update(tools, references, written))).collect();
     for chunk in updates.chunks(MAX_UPDATES) {
         track(tools, active, attempts, &reports, chunk).await;
     }
+}
+
+/// Writes our ids on the orders that do not bear them yet, a few at a time. Answers what failed.
+async fn write_ids(active: &ActiveIntegration, told: &[(&Order, &CrmWritten)]) -> BTreeMap<CrmOrderId, CrmError> {
+    let unwritten = told
+        .iter()
+        .filter(|(order, written)| order.delivery.data.external_id.as_deref() != Some(written.external_id.as_str()));
+    let edits: Vec<_> = unwritten
+        .map(|(order, written)| async { (order.id, write_id(active, order, &written.external_id).await) }.boxed())
+        .collect();
+    let done: Vec<_> = stream::iter(edits).buffer_unordered(EDITS_AT_ONCE).collect().await;
+    done.into_iter().filter_map(|(id, done)| Some((id, done.err()?))).collect()
 }
 
 /// Tells the module's statuses.

@@ -1,6 +1,8 @@
 //! Deliveries in somebody's hand, under a lease with a fencing number, and the making of their
 //! rows.
 
+use std::collections::{HashMap, HashSet};
+
 use jiff::Timestamp;
 
 use crate::args;
@@ -8,12 +10,13 @@ use crate::crypto::random_number;
 use crate::domain::delivery::CALL_LIMIT;
 use crate::domain::{CrmOrderId, Delivery, DeliveryId, IntegrationId, OrderNumber};
 use crate::mutant::{Mutant, is_mutant};
-use crate::store::db::{Result, Tx};
+use crate::store::db::{Result, Row, Tx};
 use crate::store::deliveries::{COLUMNS, read};
 use crate::store::many::ids;
 use crate::store::numbers::numbers;
 use crate::store::past_deliveries::PastDelivery;
 use crate::store::row_lease::{Claim, drawn};
+use crate::store::sets::Set;
 use crate::store::{CLOCKS_DIFFER, Store, free};
 
 /// Whose order a lease is asked for.
@@ -94,17 +97,16 @@ impl Store {
     }
 
     /// The orders of those deliveries whose lease is still the caller's.
-    pub async fn still_held(&self, deliveries: &[&Delivery]) -> Result<Vec<CrmOrderId>> {
-        let mine: Vec<String> = deliveries
-            .iter()
-            .map(|d| format!("(id = {} AND fence = {} AND crm_order_id = {})", d.id.0, d.fence, d.crm_order))
-            .collect();
-        if mine.is_empty() {
-            return Ok(Vec::new());
+    pub async fn still_held(&self, deliveries: &[&Delivery]) -> Result<HashSet<CrmOrderId>> {
+        if deliveries.is_empty() {
+            return Ok(HashSet::new());
         }
-        let rows =
-            self.db.fetch(format!("SELECT crm_order_id FROM deliveries WHERE {}", mine.join(" OR ")), vec![]).await?;
-        rows.iter().map(|row| Ok(CrmOrderId(row.int("crm_order_id")?))).collect()
+        let ids: Vec<i64> = deliveries.iter().map(|d| d.id.0).collect();
+        let sql = format!("SELECT id, fence, crm_order_id FROM deliveries WHERE {}", self.db.dialect().among("id", 1));
+        let read = |row: &Row| Ok((row.int("id")?, row.int("fence")?, row.int("crm_order_id")?));
+        let kept: HashSet<_> = self.db.read_all(sql, args![ids], read).await?;
+        let held = deliveries.iter().filter(|d| kept.contains(&(d.id.0, d.fence, d.crm_order.0)));
+        Ok(held.map(|d| d.crm_order).collect())
     }
 
     /// Lets go of a delivery; a lost lease is left alone.
@@ -126,7 +128,8 @@ impl Store {
                 "UPDATE deliveries SET overlay = $3, updated_at = $4 WHERE integration_id = $1 AND crm_order_id = $2";
             let changed = tx.exec(sql, args![key.integration, key.crm_order, saved_request, now]).await?;
             // One that another makes at this moment is found the second time.
-            if changed == 1 || tx.make_delivery(key, None, Some(saved_request), now).await? != Made::There {
+            let one = std::slice::from_ref(key);
+            if changed == 1 || tx.make_deliveries(one, None, Some(saved_request), now).await? != [Made::There] {
                 break;
             }
         }
@@ -148,8 +151,7 @@ impl Tx {
         self.read_all(sql, args![deliveries, now], |row| Ok(not_ahead(read(row)?, now))).await
     }
 
-    /// Takes the lease of a delivery, creating its row when there is none: under the first
-    /// number that no order has or had.
+    /// Takes the lease of a delivery, creating its row when there is none.
     pub async fn lease_delivery(
         &mut self,
         key: &DeliveryKey<'_>,
@@ -157,71 +159,105 @@ impl Tx {
         lease_until: Timestamp,
         now: Timestamp,
     ) -> Result<Leased> {
-        for _ in 0..2 {
-            if let Some(known) = self.lease_order(key.integration, key.crm_order, owner, lease_until, now).await? {
-                return Ok(Leased::Taken(Box::new(known)));
-            }
-            match self.make_delivery(key, Some((owner, lease_until)), None, now).await? {
-                Made::Fresh(delivery) => return Ok(Leased::Taken(delivery)),
-                Made::Over(past) => return Ok(Leased::Over(past)),
-                // It is there, then; perhaps free by now.
-                Made::There => {}
-            }
+        if let Some(known) = self.lease_orders(key.integration, &[key.crm_order], owner, lease_until, now).await?.pop()
+        {
+            return Ok(Leased::Taken(Box::new(known)));
         }
-        Ok(Leased::Held)
+        let mut made = self.lease_new_deliveries(std::slice::from_ref(key), owner, lease_until, now).await?;
+        Ok(made.pop().unwrap_or(Leased::Held))
     }
 
-    /// Takes the lease of an order's delivery; `None` when another holds it or there is none.
-    pub async fn lease_order(
+    /// Takes the leases of those deliveries of some orders that are there and that nobody holds.
+    pub async fn lease_orders(
         &mut self,
         integration: IntegrationId,
-        order: CrmOrderId,
+        orders: &[CrmOrderId],
         owner: &str,
         lease_until: Timestamp,
         now: Timestamp,
-    ) -> Result<Option<Delivery>> {
-        let claim = Claim { integration, order, owner, until: lease_until, now };
-        let row = self.take_row(&claim, "deliveries", "1 = 1", COLUMNS).await?;
-        Ok(row.as_ref().map(read).transpose()?.map(|d| not_ahead(d, now)))
+    ) -> Result<Vec<Delivery>> {
+        let claim = Claim { integration, orders, owner, until: lease_until, now };
+        let rows = self.take_rows(&claim, "deliveries", "1 = 1", COLUMNS).await?;
+        rows.iter().map(|row| Ok(not_ahead(read(row)?, now))).collect()
     }
 
-    async fn make_delivery(
+    /// Makes the rows of deliveries of one integration that were not there to be leased, and answers
+    /// what came of each: under the first number that no order has or had.
+    pub async fn lease_new_deliveries(
         &mut self,
-        key: &DeliveryKey<'_>,
+        keys: &[DeliveryKey<'_>],
+        owner: &str,
+        lease_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<Leased>> {
+        let made = self.make_deliveries(keys, Some((owner, lease_until)), None, now).await?;
+        // Those that another made meanwhile, or holds, are perhaps free by now.
+        let there: Vec<CrmOrderId> =
+            keys.iter().zip(&made).filter(|(_, made)| **made == Made::There).map(|(key, _)| key.crm_order).collect();
+        let mut known = match keys.first() {
+            Some(key) => self.lease_orders(key.integration, &there, owner, lease_until, now).await?,
+            None => Vec::new(),
+        };
+        let leased = |(key, made): (&DeliveryKey<'_>, Made)| match made {
+            Made::Fresh(delivery) => Leased::Taken(delivery),
+            Made::Over(past) => Leased::Over(past),
+            Made::There => match known.iter().position(|d| d.crm_order == key.crm_order) {
+                Some(at) => Leased::Taken(Box::new(known.swap_remove(at))),
+                None => Leased::Held,
+            },
+        };
+        Ok(keys.iter().zip(made).map(leased).collect())
+    }
+
+    async fn make_deliveries(
+        &mut self,
+        keys: &[DeliveryKey<'_>],
         lease: Option<(&str, Timestamp)>,
         saved_request: Option<&str>,
         now: Timestamp,
-    ) -> Result<Made> {
-        let past = self.past_of(key.integration, key.crm_order).await?;
-        if let Some(over) = past.iter().find(|past| past.is_final()) {
-            return Ok(Made::Over(over.clone()));
-        }
-        let first = past.iter().map(|past| past.generation + 1).max().unwrap_or(1);
-        let (generation, orderno) =
-            self.free_number(key.integration, numbers(key.prefix, key.number, key.crm_order, first)).await?;
-        let sql = format!(
-            "INSERT INTO deliveries (integration_id, crm_order_id, number, orderno, generation, state, lease_owner, \
-             lease_until, fence, overlay, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, 'planned', $6, $7, $8, $9, $10, $10) \
-             ON CONFLICT (integration_id, crm_order_id) DO NOTHING RETURNING {COLUMNS}"
-        );
+    ) -> Result<Vec<Made>> {
+        let Some(integration) = keys.first().map(|key| key.integration) else { return Ok(Vec::new()) };
+        let orders: Vec<CrmOrderId> = keys.iter().map(|key| key.crm_order).collect();
+        let past = self.past_of(integration, &orders).await?;
+        let of = |order: CrmOrderId| past.iter().filter(move |past| past.crm_order == order);
+        let over = |key: &DeliveryKey<'_>| of(key.crm_order).find(|past| past.is_final()).cloned();
+        let fresh: Vec<&DeliveryKey<'_>> = keys.iter().filter(|key| over(key).is_none()).collect();
+        let wanted = fresh.iter().map(|key| {
+            let first = of(key.crm_order).map(|past| past.generation + 1).max().unwrap_or(1);
+            numbers(key.prefix, key.number, key.crm_order, first)
+        });
+        let free = self.free_numbers(integration, wanted.collect()).await?;
+        let columns = ["integration_id", "crm_order_id", "number", "orderno", "generation"];
+        let set = Set::of(columns, fresh.iter().zip(&free), |(key, (generation, orderno))| {
+            args![key.integration, key.crm_order, key.number, orderno, *generation]
+        });
         let args = args![
-            key.integration,
-            key.crm_order,
-            key.number.as_str(),
-            orderno.as_str(),
-            generation,
             lease.map(|(owner, _)| owner),
             lease.map_or(Timestamp::UNIX_EPOCH, |(_, until)| until),
             lease.map_or(0, |_| if is_mutant(Mutant::FencesCounted) { 1 } else { random_number() }),
             saved_request,
             now
         ];
-        let row = self.fetch_one(sql, args).await?;
-        Ok(match row {
-            Some(row) => Made::Fresh(Box::new(read(&row)?)),
-            None => Made::There,
-        })
+        let rows = self.fetch_set(set, args, |v| {
+            format!(
+                "INSERT INTO deliveries ({}, state, lease_owner, lease_until, fence, overlay, created_at, updated_at) \
+                 SELECT {}, 'planned', $1, $2, $3, $4, $5, $5 FROM {v} WHERE 1 = 1 \
+                 ON CONFLICT (integration_id, crm_order_id) DO NOTHING RETURNING {COLUMNS}",
+                columns.join(", "),
+                columns.map(|name| format!("v.{name}")).join(", ")
+            )
+        });
+        let mut made = HashMap::with_capacity(free.len());
+        for row in rows.await? {
+            let d = read(&row)?;
+            made.insert(d.crm_order, Box::new(d));
+        }
+        let come_to = |key: &DeliveryKey<'_>| match (over(key), made.remove(&key.crm_order)) {
+            (Some(past), _) => Made::Over(past),
+            (None, Some(delivery)) => Made::Fresh(delivery),
+            (None, None) => Made::There,
+        };
+        Ok(keys.iter().map(come_to).collect())
     }
 }
 

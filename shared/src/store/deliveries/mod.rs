@@ -108,16 +108,19 @@ impl Store {
         self.db.read_all(sql, args![number, integration], read).await
     }
 
-    /// What several integrations have of one order of their RetailCRM account.
-    pub async fn deliveries_of_order(&self, among: &[IntegrationId], crm_order: CrmOrderId) -> Result<Vec<Delivery>> {
-        if among.is_empty() {
+    /// What several integrations have of some orders of their RetailCRM account.
+    pub async fn deliveries_of_orders(
+        &self,
+        integrations: &[IntegrationId],
+        orders: &[CrmOrderId],
+    ) -> Result<Vec<Delivery>> {
+        if integrations.is_empty() || orders.is_empty() {
             return Ok(Vec::new());
         }
-        let sql = format!(
-            "SELECT {COLUMNS} FROM deliveries WHERE crm_order_id = $1 AND integration_id IN ({}) ORDER BY id",
-            ids(among)
-        );
-        self.db.read_all(sql, args![crm_order], read).await
+        let dialect = self.db.dialect();
+        let among = (dialect.among("integration_id", 1), dialect.among("crm_order_id", 2));
+        let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE {} AND {} ORDER BY id", among.0, among.1);
+        self.db.read_all(sql, args![integrations, orders], read).await
     }
 
     async fn one_delivery(&self, condition: &str, args: Vec<Value>) -> Result<Option<Delivery>> {
@@ -154,17 +157,19 @@ impl Store {
              RETURNING {COLUMNS}, finished_at"
         );
         let rows = tx.fetch(sql, args![before, self.clock.now_ms(), limit]).await?;
+        let mut past = Vec::with_capacity(rows.len());
         let mut gone = Vec::with_capacity(rows.len());
         let mut orders = Vec::with_capacity(rows.len());
         for row in &rows {
             let d = read(row)?;
             let ended_at = row.opt_moment("finished_at")?.unwrap_or(before);
             if !is_mutant(Mutant::TombstoneForgotten) {
-                tx.keep_past(&PastDelivery::of(&d, ended_at)).await?;
+                past.push(PastDelivery::of(&d, ended_at));
             }
             gone.push(d.id);
             orders.push(format!("(integration_id = {} AND crm_order_id = {})", d.integration, d.crm_order));
         }
+        tx.keep_past(&past.iter().collect::<Vec<_>>()).await?;
         if !gone.is_empty() {
             let ids = ids(&gone);
             for table in ["tracking_outbox", "payment_moves", "status_rows"] {

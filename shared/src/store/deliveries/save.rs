@@ -1,10 +1,12 @@
 //! Deliveries written back.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use crate::args;
 use crate::crypto::random_number;
-use crate::domain::{Delivery, DeliveryState};
+use crate::domain::{Delivery, DeliveryId, DeliveryState};
 use crate::mutant::{Mutant, is_mutant};
 use crate::store::db::{Result, StoreError, Tx, Value};
 use crate::store::row_lease::drawn;
@@ -69,25 +71,46 @@ fn is_finished(d: &Delivery) -> bool {
     d.state.is_ended() || d.state == DeliveryState::Cancelled
 }
 
+/// Deliveries as they are written back, with what each row is known by.
+fn saved<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>) -> Set {
+    let columns = ["row_id", "held", "whose", "crm_order", "finished"].into_iter().chain(WRITTEN);
+    Set::of(columns, deliveries, |d| {
+        let mut values = args![d.id, d.fence, d.integration, d.crm_order, is_finished(d)];
+        values.extend(written(d));
+        values
+    })
+}
+
+/// Writes a set back whose rows meet `held`, at the moment `$1`; and does what else it is told.
+fn save(v: &str, held: &str, also: &str) -> String {
+    let both = if is_mutant(Mutant::FencesCounted) { "OR" } else { "AND" };
+    format!(
+        "UPDATE deliveries SET {}, updated_at = $1, \
+         finished_at = CASE WHEN v.finished = 1 THEN COALESCE(finished_at, $1) ELSE NULL END, {also} FROM {v} \
+         WHERE id = v.row_id AND {held} AND (integration_id = v.whose {both} crm_order_id = v.crm_order) RETURNING id",
+        WRITTEN.map(|name| format!("{name} = v.{name}")).join(", ")
+    )
+}
+
 impl Tx {
     /// Writes a held delivery back, all but its saved request; with `release` it also lets go.
     /// Answers false when the lease was lost: then nothing was written.
     pub async fn save_delivery(&mut self, d: &Delivery, release: bool, now: Timestamp) -> Result<bool> {
-        let held = if is_mutant(Mutant::FenceUnchecked) { "(fence > 0 OR fence = $2)" } else { "fence = $2" };
-        let both = if is_mutant(Mutant::FencesCounted) { "OR" } else { "AND" };
-        let mut args = args![d.id, d.fence, d.integration, d.crm_order, now.as_millisecond(), is_finished(d), release];
-        let first = args.len() + 1;
-        let columns = WRITTEN.iter().enumerate().map(|(at, name)| format!("{name} = ${}", first + at));
-        let sql = format!(
-            "UPDATE deliveries SET {}, updated_at = $5, \
-             finished_at = CASE WHEN $6 = 1 THEN COALESCE(finished_at, $5) ELSE NULL END, \
-             lease_until = CASE WHEN $7 = 1 THEN 0 ELSE lease_until END, \
-             lease_owner = CASE WHEN $7 = 1 THEN NULL ELSE lease_owner END \
-             WHERE id = $1 AND {held} AND (integration_id = $3 {both} crm_order_id = $4)",
-            columns.collect::<Vec<_>>().join(", ")
-        );
-        args.extend(written(d));
-        self.changed(sql, args).await
+        Ok(!self.save_deliveries([d], release, now).await?.is_empty())
+    }
+
+    /// The same for several, in one statement. Answers those whose lease was held still.
+    pub async fn save_deliveries<'a>(
+        &mut self,
+        deliveries: impl IntoIterator<Item = &'a Delivery>,
+        release: bool,
+        now: Timestamp,
+    ) -> Result<HashSet<DeliveryId>> {
+        let held = if is_mutant(Mutant::FenceUnchecked) { "(fence > 0 OR fence = v.held)" } else { "fence = v.held" };
+        let lease = "lease_until = CASE WHEN $2 = 1 THEN 0 ELSE lease_until END, \
+                     lease_owner = CASE WHEN $2 = 1 THEN NULL ELSE lease_owner END";
+        let rows = self.fetch_set(saved(deliveries), args![now, release], |v| save(v, held, lease)).await?;
+        rows.iter().map(|row| Ok(DeliveryId(row.int("id")?))).collect()
     }
 
     /// Writes deliveries back that this transaction has locked while nobody held them, all in
@@ -96,23 +119,8 @@ impl Tx {
     /// # Errors
     /// [`StoreError::ChangedMeanwhile`] when one is not as it was read.
     pub async fn save_locked_deliveries(&mut self, deliveries: &[Delivery], now: Timestamp) -> Result<()> {
-        let columns = ["id", "held", "integration_id", "crm_order_id", "finished"].into_iter().chain(WRITTEN);
-        let set = Set::of(columns, deliveries, |d| {
-            let mut values = args![d.id, d.fence, d.integration, d.crm_order, is_finished(d)];
-            values.extend(written(d));
-            values
-        });
-        let changed = self.exec_set(set, args![now.as_millisecond(), random_number()], |v| {
-            format!(
-                "UPDATE deliveries SET {}, updated_at = $1, \
-                 finished_at = CASE WHEN v.finished = 1 THEN COALESCE(finished_at, $1) ELSE NULL END, \
-                 lease_until = 0, lease_owner = NULL, {} FROM {v} \
-                 WHERE deliveries.id = v.id AND deliveries.fence = v.held \
-                 AND deliveries.integration_id = v.integration_id AND deliveries.crm_order_id = v.crm_order_id",
-                WRITTEN.map(|name| format!("{name} = v.{name}")).join(", "),
-                drawn("deliveries", 2)
-            )
-        });
-        if changed.await? == deliveries.len() as u64 { Ok(()) } else { Err(StoreError::ChangedMeanwhile) }
+        let also = format!("lease_until = 0, lease_owner = NULL, {}", drawn("deliveries", 2));
+        let rows = self.fetch_set(saved(deliveries), args![now, random_number()], |v| save(v, "fence = v.held", &also));
+        if rows.await?.len() == deliveries.len() { Ok(()) } else { Err(StoreError::ChangedMeanwhile) }
     }
 }

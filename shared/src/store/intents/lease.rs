@@ -1,5 +1,6 @@
 //! Intents in somebody's hand: taken when they are due, kept, and left.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,9 +11,10 @@ use crate::domain::{CrmOrderId, IntegrationId};
 use crate::message::RetryWhy;
 use crate::mutant::{Mutant, is_mutant};
 use crate::store::db::{Result, Tx};
-use crate::store::intents::{Intent, NUMBERS, ORDERS, columns, read};
+use crate::store::intents::{Intent, NUMBERS, ORDERS, columns, its_own, read};
 use crate::store::many::ids;
 use crate::store::row_lease::{Claim, drawn};
+use crate::store::sets::Set;
 use crate::store::{Store, free};
 
 /// How a holder leaves an intent.
@@ -25,7 +27,7 @@ pub enum Leave {
 }
 
 /// An intent's row, as far as its lease is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Held {
     pub by_id: bool,
     pub row: i64,
@@ -118,45 +120,76 @@ impl Tx {
         lease_until: Timestamp,
         now: Timestamp,
     ) -> Result<Option<Intent>> {
-        let claim = Claim { integration, order, owner, until: lease_until, now };
-        let row = self.take_row(&claim, ORDERS, "requested > served", &columns(ORDERS)).await?;
-        row.as_ref().map(read).transpose()
+        Ok(self.claim_orders(integration, &[order], owner, lease_until, now).await?.pop())
+    }
+
+    /// The same of several orders: those that came into hand.
+    pub async fn claim_orders(
+        &mut self,
+        integration: IntegrationId,
+        orders: &[CrmOrderId],
+        owner: &str,
+        lease_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<Intent>> {
+        let claim = Claim { integration, orders, owner, until: lease_until, now };
+        self.take_rows(&claim, ORDERS, "requested > served", &columns(ORDERS)).await?.iter().map(read).collect()
     }
 
     /// Leaves a held intent. Answers false when the lease was lost: then nothing changed
     /// and another holder decides.
     pub async fn leave_intent(&mut self, intent: &Intent, leave: Leave, now: Timestamp) -> Result<bool> {
-        let table = intent.table();
-        let held = if is_mutant(Mutant::FenceUnchecked) { "(fence > 0 OR fence = $2)" } else { "fence = $2" };
-        match leave {
-            Leave::Served => {
-                let sql = format!(
-                    "UPDATE {table} SET served = $3, verify = CASE WHEN requested = $3 THEN 0 ELSE verify END, \
-                     lease_owner = NULL, lease_until = 0, updated_at = $4 WHERE id = $1 AND {held} AND {}",
-                    intent.its_own(5)
-                );
-                let args = args![intent.id, intent.fence, intent.requested, now, intent.integration, intent.key()];
-                self.changed(sql, args).await
-            }
-            // A newer request set its own time and count while this one was worked on.
-            Leave::Wait { why, due_at, attempt, rereads, spent } => {
-                let sql = format!(
-                    "UPDATE {table} SET \
-                     due_at = CASE WHEN requested = $3 THEN $4 ELSE due_at END, \
-                     attempt = CASE WHEN requested = $3 THEN $5 ELSE attempt END, \
-                     rereads = CASE WHEN requested = $3 THEN $6 ELSE rereads END, \
-                     spent_ms = CASE WHEN requested = $3 THEN $7 ELSE spent_ms END, \
-                     waits_for = $9, waits_until = $4, \
-                     lease_owner = NULL, lease_until = 0, updated_at = $8 WHERE id = $1 AND {held} AND {}",
-                    intent.its_own(10)
-                );
-                let spent = i64::try_from(spent.as_millis()).unwrap_or(i64::MAX);
-                let (id, fence, requested) = (intent.id, intent.fence, intent.requested);
-                let (integration, key) = (intent.integration, intent.key());
-                let why = why.as_str();
-                let args = args![id, fence, requested, due_at, attempt, rereads, spent, now, why, integration, key];
-                self.changed(sql, args).await
+        Ok(!self.leave_intents(&[(intent, leave)], now).await?.is_empty())
+    }
+
+    /// Leaves held intents, a statement for either sort. Answers which of them were held still:
+    /// of the others nothing changed.
+    pub async fn leave_intents(&mut self, left: &[(&Intent, Leave)], now: Timestamp) -> Result<HashSet<Held>> {
+        let mut held = HashSet::with_capacity(left.len());
+        for table in [NUMBERS, ORDERS] {
+            let these = left.iter().filter(|(intent, _)| intent.table() == table);
+            for row in self.fetch_set(leaving(these), args![now], |v| leave(table, v)).await? {
+                held.insert(Held { by_id: table == ORDERS, row: row.int("id")? });
             }
         }
+        Ok(held)
     }
+}
+
+fn leaving<'a>(left: impl Iterator<Item = &'a (&'a Intent, Leave)>) -> Set {
+    let columns =
+        ["row_id", "held", "whose", "known_by", "seen", "is_served", "why", "due", "tries", "readings", "spent"];
+    Set::of(columns, left, |(intent, leave)| {
+        let mut values = args![intent.id, intent.fence, intent.integration, intent.key(), intent.requested];
+        values.extend(match leave {
+            Leave::Served => args![true, None::<&str>, 0, 0, 0, 0],
+            Leave::Wait { why, due_at, attempt, rereads, spent } => {
+                let spent = i64::try_from(spent.as_millis()).unwrap_or(i64::MAX);
+                args![false, Some(why.as_str()), *due_at, *attempt, *rereads, spent]
+            }
+        });
+        values
+    })
+}
+
+fn leave(table: &str, v: &str) -> String {
+    let held = if is_mutant(Mutant::FenceUnchecked) { "(fence > 0 OR fence = v.held)" } else { "fence = v.held" };
+    // A newer request set its own time and count while this one was worked on.
+    let waits = |column: &str, value: &str| {
+        format!("{column} = CASE WHEN v.is_served = 0 AND requested = v.seen THEN v.{value} ELSE {column} END")
+    };
+    let noted =
+        |column: &str, value: &str| format!("{column} = CASE WHEN v.is_served = 0 THEN v.{value} ELSE {column} END");
+    format!(
+        "UPDATE {table} SET served = CASE WHEN v.is_served = 1 THEN v.seen ELSE served END, \
+         verify = CASE WHEN v.is_served = 1 AND requested = v.seen THEN 0 ELSE verify END, {}, {}, {}, {}, {}, {}, \
+         lease_owner = NULL, lease_until = 0, updated_at = $1 FROM {v} WHERE id = v.row_id AND {held} AND {} RETURNING id",
+        waits("due_at", "due"),
+        waits("attempt", "tries"),
+        waits("rereads", "readings"),
+        waits("spent_ms", "spent"),
+        noted("waits_for", "why"),
+        noted("waits_until", "due"),
+        its_own(table == ORDERS, "v.whose", "v.known_by")
+    )
 }

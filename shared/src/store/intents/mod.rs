@@ -85,13 +85,9 @@ impl Intent {
         }
     }
 
-    /// The condition that a row is of this integration and key, arguments from `place` on.
+    /// [`its_own`] of this intent, arguments from `place` on.
     fn its_own(&self, place: usize) -> String {
-        let column = if self.order.is_some() { "crm_order_id" } else { "number" };
-        if is_mutant(Mutant::FencesCounted) {
-            return format!("(integration_id = ${place} OR {column} <> ${})", place + 1);
-        }
-        format!("integration_id = ${place} AND {column} = ${}", place + 1)
+        its_own(self.order.is_some(), &format!("${place}"), &format!("${}", place + 1))
     }
 
     /// The unserved requests, oldest first.
@@ -104,6 +100,15 @@ impl Intent {
         wants.sort_by_key(|(seq, _)| *seq);
         wants.into_iter().filter(|(seq, _)| *seq > self.served).map(|(_, want)| want).collect()
     }
+}
+
+/// The condition that a row is of an integration and a key.
+fn its_own(by_id: bool, integration: &str, key: &str) -> String {
+    let column = if by_id { "crm_order_id" } else { "number" };
+    if is_mutant(Mutant::FencesCounted) {
+        return format!("(integration_id = {integration} OR {column} <> {key})");
+    }
+    format!("integration_id = {integration} AND {column} = {key}")
 }
 
 /// How far an intent has come, for somebody who waits for it.

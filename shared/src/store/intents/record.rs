@@ -9,7 +9,7 @@ use crate::store::Store;
 use crate::store::again::at_once;
 use crate::store::db::{Result, Tx, Value};
 use crate::store::intents::{NUMBERS, ORDERS, RequestKind};
-use crate::store::many::places;
+use crate::store::sets::Set;
 
 /// One accepted trigger, to be recorded.
 #[derive(Debug, Clone)]
@@ -31,9 +31,6 @@ pub struct OrderRequest {
     pub command_id: String,
 }
 
-/// Requests of one statement: a few lengths, so that each is prepared once.
-const STATEMENTS: [usize; 3] = [64, 8, 1];
-
 impl Store {
     /// Records requests; each raises its intent's `requested` once, whatever is delivered
     /// how often. All of them are durable when this returns.
@@ -44,19 +41,18 @@ impl Store {
 
     async fn record_once(&self, requests: &[OrderRequest]) -> Result<()> {
         let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
         let (by_id, by_number): (Vec<&OrderRequest>, Vec<&OrderRequest>) =
             requests.iter().partition(|request| request.order.is_some());
-        for (table, requests) in [(NUMBERS, by_number), (ORDERS, by_id)] {
-            for round in rounds(requests) {
-                let mut rest = &round[..];
-                while !rest.is_empty() {
-                    let rows = STATEMENTS.into_iter().find(|rows| *rows <= rest.len()).unwrap_or(1);
-                    let (these, others) = rest.split_at(rows);
-                    record(&mut tx, table, these, now).await?;
-                    rest = others;
-                }
-            }
+        let of = |table, requests| rounds(requests, key).into_iter().map(move |round| (table, round));
+        let statements: Vec<_> = of(NUMBERS, by_number).chain(of(ORDERS, by_id)).collect();
+        // What is one statement is one transaction as it is.
+        if let [(table, requests)] = &statements[..] {
+            self.db.exec_set(recorded(table, requests, now), |v| record(table, v)).await?;
+            return Ok(());
+        }
+        let mut tx = self.db.begin().await?;
+        for (table, requests) in statements {
+            tx.exec_set(recorded(table, &requests, now), vec![], |v| record(table, v)).await?;
         }
         tx.commit().await
     }
@@ -65,75 +61,91 @@ impl Store {
 impl Tx {
     /// Records a request about one order together with what else the holder found out.
     pub async fn record_request(&mut self, request: &OrderRequest, now: Timestamp) -> Result<()> {
-        record(self, ORDERS, &[request], now).await
+        self.exec_set(recorded(ORDERS, &[request], now), vec![], |v| record(ORDERS, v)).await.map(|_| ())
     }
 }
 
-/// Requests as they may stand in one statement, which cannot raise an intent twice. Those of one
-/// order keep their sequence. All of them are in the order of their keys: two workers that
-/// record the same orders then wait for each other and never both.
-fn rounds(mut sorted: Vec<&OrderRequest>) -> Vec<Vec<&OrderRequest>> {
-    fn key(request: &OrderRequest) -> (IntegrationId, Option<CrmOrderId>, &str) {
-        // Of an order the number may have been edited in between.
-        (request.integration, request.order, if request.order.is_some() { "" } else { request.number.as_str() })
-    }
-    sorted.sort_by(|a, b| key(a).cmp(&key(b)));
-    let mut rounds: Vec<Vec<&OrderRequest>> = Vec::new();
+/// What a request is about. Of an order the number may have been edited in between.
+fn key(request: &&OrderRequest) -> (IntegrationId, Option<CrmOrderId>, String) {
+    let number = if request.order.is_some() { String::new() } else { request.number.as_str().to_owned() };
+    (request.integration, request.order, number)
+}
+
+/// Rows as they may stand in one statement, which cannot change a row twice. Those of one key keep
+/// their sequence. All of them are in the order of their keys: two workers that record the same
+/// orders then wait for each other and never both.
+pub(super) fn rounds<T: Copy, K: Ord>(mut sorted: Vec<T>, key: impl Fn(&T) -> K) -> Vec<Vec<T>> {
+    sorted.sort_by_cached_key(&key);
+    let mut rounds: Vec<Vec<T>> = Vec::new();
     for same in sorted.chunk_by(|a, b| key(a) == key(b)) {
-        for (round, request) in same.iter().enumerate() {
+        for (round, row) in same.iter().enumerate() {
             if rounds.len() == round {
                 rounds.push(Vec::new());
             }
-            rounds[round].push(request);
+            rounds[round].push(*row);
         }
     }
     rounds
 }
 
-/// Values of one request.
-const PER_WISH: usize = 15;
+/// What is written of a request, beside its key.
+const COLUMNS: [&str; 13] = [
+    "integration_id",
+    "number",
+    "send_seq",
+    "update_seq",
+    "cancel_seq",
+    "candidates",
+    "declared",
+    "due_at",
+    "wanted_at",
+    "generation",
+    "traceparent",
+    "command_id",
+    "updated_at",
+];
 
-fn values_of(request: &OrderRequest, by_id: bool, now: Timestamp) -> Vec<Value> {
-    let kind = |want: RequestKind| i64::from(request.want == want);
-    let candidates = (!request.candidates.is_empty())
-        .then(|| serde_json::to_string(&request.candidates).expect("candidates serialise"));
-    // What the own column of either table says: when it was last asked to be sent, or withdrawn.
-    let noted = if by_id {
-        request.want == RequestKind::Cancel && request.candidates.iter().any(Candidate::is_withdrawn)
-    } else {
-        request.want == RequestKind::Send
-    };
-    args![
-        request.integration,
-        &request.number,
-        request.order.map_or(0, |order| order.0),
-        kind(RequestKind::Send),
-        kind(RequestKind::Update),
-        kind(RequestKind::Cancel),
-        candidates,
-        request.declared,
-        request.due_at,
-        request.received_at,
-        request.generation,
-        request.traceparent.as_deref(),
-        &request.command_id,
-        now,
-        noted.then_some(request.received_at)
-    ]
+/// The columns of either table alone: the order, and when it was last asked to be sent or withdrawn.
+const fn own_columns(by_id: bool) -> &'static [&'static str] {
+    if by_id { &["withdrawn_at", "crm_order_id"] } else { &["send_at"] }
 }
 
-/// Where the values of a request stand in the statement.
-fn places_of(row: usize, by_id: bool) -> String {
-    let of = |first: usize, count: usize| places(row * PER_WISH + first, count);
-    let order = if by_id { format!("{}, ", of(3, 1)) } else { String::new() };
-    format!("({}, {order}1, {}, {}, {})", of(1, 2), of(4, 11), of(14, 1), of(15, 1))
-}
-
-async fn record(tx: &mut Tx, table: &'static str, requests: &[&OrderRequest], now: Timestamp) -> Result<()> {
+fn recorded(table: &str, requests: &[&OrderRequest], now: Timestamp) -> Set {
     let by_id = table == ORDERS;
-    let rows: Vec<String> = (0..requests.len()).map(|row| places_of(row, by_id)).collect();
-    let (order, key, noted) =
-        if by_id { ("crm_order_id, ", "crm_order_id", "withdrawn_at") } else { ("", "number", "send_at") };
+    Set::of(COLUMNS.iter().chain(own_columns(by_id)).copied(), requests, |request| {
+        let kind = |want: RequestKind| request.want == want;
+        let candidates = (!request.candidates.is_empty())
+            .then(|| serde_json::to_string(&request.candidates).expect("candidates serialise"));
+        let noted = if by_id {
+            kind(RequestKind::Cancel) && request.candidates.iter().any(Candidate::is_withdrawn)
+        } else {
+            kind(RequestKind::Send)
+        };
+        let mut values = args![
+            request.integration,
+            &request.number,
+            kind(RequestKind::Send),
+            kind(RequestKind::Update),
+            kind(RequestKind::Cancel),
+            candidates,
+            request.declared,
+            request.due_at,
+            request.received_at,
+            request.generation,
+            request.traceparent.as_deref(),
+            &request.command_id,
+            now,
+            noted.then_some(request.received_at)
+        ];
+        values.extend(request.order.filter(|_| by_id).map(Value::from));
+        values
+    })
+}
+
+fn record(table: &str, v: &str) -> String {
+    let by_id = table == ORDERS;
+    let own = own_columns(by_id);
+    let (key, noted) = (if by_id { "crm_order_id" } else { "number" }, own[0]);
     // Of a number only a trigger that waits has said it: the one before may have meant another order.
     let kept = format!("COALESCE(excluded.declared, {table}.declared)");
     let declared = if by_id {
@@ -143,10 +155,10 @@ async fn record(tx: &mut Tx, table: &'static str, requests: &[&OrderRequest], no
     };
     let raised =
         |seq: &str| format!("{seq} = CASE WHEN excluded.{seq} = 1 THEN {table}.requested + 1 ELSE {table}.{seq} END");
-    let sql = format!(
-        "INSERT INTO {table} (integration_id, number, {order}requested, send_seq, update_seq, cancel_seq, candidates, \
-         declared, due_at, wanted_at, generation, traceparent, command_id, created_at, updated_at, {noted}) \
-         VALUES {} ON CONFLICT (integration_id, {key}) DO UPDATE SET \
+    let columns = || COLUMNS.iter().chain(own);
+    format!(
+        "INSERT INTO {table} ({}, requested, created_at) SELECT {}, 1, v.updated_at FROM {v} WHERE 1 = 1 \
+         ON CONFLICT (integration_id, {key}) DO UPDATE SET \
          number = excluded.number, requested = {table}.requested + 1, {}, {}, {}, \
          candidates = COALESCE(excluded.candidates, {table}.candidates), \
          declared = {declared}, \
@@ -157,10 +169,10 @@ async fn record(tx: &mut Tx, table: &'static str, requests: &[&OrderRequest], no
          command_id = excluded.command_id, updated_at = excluded.updated_at \
          WHERE {table}.command_id IS NULL OR {table}.command_id <> excluded.command_id \
          OR {table}.generation <> excluded.generation",
-        rows.join(", "),
+        columns().copied().collect::<Vec<_>>().join(", "),
+        columns().map(|name| format!("v.{name}")).collect::<Vec<_>>().join(", "),
         raised("send_seq"),
         raised("update_seq"),
         raised("cancel_seq")
-    );
-    tx.run(sql, requests.iter().flat_map(|request| values_of(request, by_id, now)).collect()).await
+    )
 }
