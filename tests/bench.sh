@@ -25,7 +25,7 @@ compare_build() {
     say "building the programs of ${commit:0:7}"
     # Earlier commits know no profile dist: both sides get the same one.
     local dist='profile.dist'
-    run env -C "$tree" "CARGO_TARGET_DIR=$tree/target" cargo build --profile "$profile" \
+    run env -C "$tree" "CARGO_TARGET_DIR=$tree/target" cargo build --workspace --profile "$profile" \
         --config "$dist.inherits=\"release\"" --config "$dist.lto=\"fat\"" \
         --config "$dist.codegen-units=1" --config "$dist.opt-level=3" \
         --bin bridge --bin ingress --bin worker --bin scheduler
