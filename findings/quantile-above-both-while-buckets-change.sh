@@ -10,19 +10,10 @@
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m1 '/debian/$')
-mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm main" \
-    >"$folder/sources.list"
-touch "$folder/status"
-apt=(-qq -o "Dir::Etc::SourceList=$folder/sources.list" -o Dir::Etc::SourceParts=/dev/null
-    -o "Dir::State::Lists=$folder/lists" -o "Dir::State::status=$folder/status"
-    -o "Dir::Cache=$folder/cache" -o APT::Sandbox::User=root)
-apt-get "${apt[@]}" update
-(cd "$folder" && apt-get "${apt[@]}" download prometheus=2.42.0+ds-5+deb12u1)
-dpkg -x "$folder"/prometheus_*.deb "$folder"
+source "$(dirname "$0")/debian.bash"
+debian "$folder/prometheus" bookworm prometheus=2.42.0+ds-5+deb12u1
 # A hundred requests a minute each. The old release has the bounds 0.1 and 1, the new 0.1, 0.5, 2.
-cat >"$folder/run.yml" <<'YAML'
+cat >"$folder/prometheus/tmp/run.yml" <<'YAML'
 evaluation_interval: 1m
 tests:
   - interval: 1m
@@ -42,5 +33,5 @@ tests:
         eval_time: 10m
         exp_samples: [{labels: '{}', value: 2}]
 YAML
-"$folder/usr/bin/promtool" test rules "$folder/run.yml"
+chroot "$folder/prometheus" promtool test rules /tmp/run.yml
 echo "as described"
