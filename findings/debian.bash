@@ -21,9 +21,10 @@ debian() {
         tar -x --keep-directory-symlink -C "$folder"; done
     ln -sf dash "$folder/bin/sh"
     mknod -m 666 "$folder/dev/null" c 1 3
-    echo root:x:0:0:root:/tmp:/bin/sh >"$folder/etc/passwd"
+    printf '%s:x:%s::/tmp:/bin/sh\n' root 0:0 postgres 999:999 >"$folder/etc/passwd"
     echo 127.0.0.1 localhost >"$folder/etc/hosts"
     rm -r "$folder/apt"
+    chmod 1777 "$folder/tmp"
 }
 
 # A port nobody listens at.
@@ -51,4 +52,9 @@ rabbitmq() {
     done
     cat "$1/started"
     return 1
+}
+
+# Runs a program of the PostgreSQL 17 unpacked in FOLDER: postgres FOLDER PROGRAM ARGUMENT...
+postgres() {
+    env -i PATH=/usr/lib/postgresql/17/bin:/usr/sbin:/usr/bin LC_ALL=C chroot --userspec=999:999 "$@"
 }
