@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# What: a message that was received before a reconnect and acknowledged after it takes another message
-#       out of the queue: the one that is being worked on now is lost if its worker then dies.
+# What: a message that was received before a reconnect and acknowledged after it takes another
+#       message out of the queue: the one that is being worked on now is lost if its worker then
+#       dies.
 # Versions: amqp-connection-manager 5.0.0 with amqplib 2.3.1 (npm); RabbitMQ 4.0.5 (Debian 13).
 # Guess before the run: the late acknowledgement is refused, since its delivery tag is of a channel
 #       that is gone.
 # Seen: the wrapper sends it over the new channel, where the tag 1 is the next message. The broker
 #       has no way to notice. `ack` of amqplib's own closed channel would have thrown.
-# For whom: whoever has handlers that run on while the connection is renewed, as calls to vendors do:
-#       remember at which connection a message came, and drop its acknowledgement after that.
+# For whom: whoever has handlers that run on while the connection is renewed, as calls to vendors
+#       do: remember at which connection a message came, and drop its acknowledgement after that.
 set -euo pipefail
 folder=$(mktemp -d)
 stop() {
@@ -17,7 +18,8 @@ stop() {
 }
 trap stop EXIT
 source "$(dirname "$0")/debian.bash"
-npm install --silent --no-audit --no-fund --prefix "$folder" amqp-connection-manager@5.0.0 amqplib@2.3.1
+npm install --silent --no-audit --no-fund --prefix "$folder" \
+    amqp-connection-manager@5.0.0 amqplib@2.3.1
 debian "$folder/broker" trixie rabbitmq-server=4.0.5-6+deb13u2
 port=$(free_port)
 rabbitmq "$folder/broker" "$port"
@@ -79,21 +81,21 @@ const taken = await until(async () => {
 up = true;
 await until(() => received.length === 2);
 console.log("the worker received", names());
-if (process.argv[3] === "late") channel.ack(received[0]);
+if (process.argv[3] === "sent") channel.ack(received[0]);
 await pause(1000);
 cut();
 other.ack(taken);
 await pause(2000);
 const { messageCount } = await other.checkQueue("orders");
-console.log(`acknowledgement of A: ${process.argv[3]}; B, never acknowledged, waits: ${messageCount}`);
+console.log(`late acknowledgement of A: ${process.argv[3]}; B waits: ${messageCount}`);
 await other.purgeQueue("orders");
 process.exit(0);
 JS
-for way in none late; do node "$folder/run.mjs" "$port" "$way"; done | tee "$folder/seen"
+for way in none sent; do node "$folder/run.mjs" "$port" "$way"; done | tee "$folder/seen"
 diff - "$folder/seen" <<'SEEN'
 the worker received A B
-acknowledgement of A: none; B, never acknowledged, waits: 1
+late acknowledgement of A: none; B waits: 1
 the worker received A B
-acknowledgement of A: late; B, never acknowledged, waits: 0
+late acknowledgement of A: sent; B waits: 0
 SEEN
 echo "as described"

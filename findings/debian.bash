@@ -6,7 +6,8 @@ debian() {
     local folder=$1 suite=$2 mirror package
     shift 2
     mkdir -p "$folder"/{apt/{lists,cache/archives}/partial,dev,proc,tmp,usr/{bin,sbin,lib,lib64}}
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m1 '/debian/$')
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
+        grep -m1 '/debian/$')
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" \
         >"$folder/apt/sources.list"
     touch "$folder/apt/status"
@@ -29,10 +30,13 @@ debian() {
 
 # A port nobody listens at.
 free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    python3 -c 'import socket
+free = socket.socket()
+free.bind(("127.0.0.1", 0))
+print(free.getsockname()[1])'
 }
 
-# Starts the RabbitMQ unpacked in FOLDER at PORT: rabbitmq FOLDER PORT. Its group's id is in FOLDER/pid.
+# Starts the RabbitMQ unpacked in FOLDER: rabbitmq FOLDER PORT. Its group's id is in FOLDER/pid.
 rabbitmq() {
     local epmd
     touch "$1/started"
@@ -56,5 +60,6 @@ rabbitmq() {
 
 # Runs a program of the PostgreSQL 17 unpacked in FOLDER: postgres FOLDER PROGRAM ARGUMENT...
 postgres() {
-    env -i PATH=/usr/lib/postgresql/17/bin:/usr/sbin:/usr/bin LC_ALL=C chroot --userspec=999:999 "$@"
+    env -i PATH=/usr/lib/postgresql/17/bin:/usr/sbin:/usr/bin LC_ALL=C \
+        chroot --userspec=999:999 "$@"
 }

@@ -28,7 +28,8 @@ def fails():
 def tenacity_waits():
     wait = tenacity.wait_exponential_jitter(initial=1, max=60, jitter=10)
     try:
-        tenacity.Retrying(wait=wait, stop=tenacity.stop_after_attempt(11), sleep=waits.append)(fails)
+        stop = tenacity.stop_after_attempt(11)
+        tenacity.Retrying(wait=wait, stop=stop, sleep=waits.append)(fails)
     except tenacity.RetryError:
         pass
 

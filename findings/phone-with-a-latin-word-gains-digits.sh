@@ -4,10 +4,11 @@
 # Versions: phonenumbers 9.0.43 (PyPI), libphonenumber-js 1.13.16 with full metadata (npm).
 # Guess before the run: what stands behind the number is cut off, as it is with «wa» for WhatsApp.
 # Seen: three Latin letters make a text a «vanity number» as in 1-800-FLOWERS, and letters become
-#       digits of the keypad. `parse` succeeds, and its result is wrong; only `is_valid_number` tells.
-#       The JavaScript port cuts «Oleg» off. The library's search in free text finds the right number.
-# For whom: whoever normalises the phones of RetailCRM's orders with `parse` and takes «no error» for
-#       «a number»: managers write names, «tel» and «kv 5» beside phones.
+#       digits of the keypad. `parse` succeeds, and its result is wrong; only `is_valid_number`
+#       tells. The JavaScript port cuts «Oleg» off. The library's search in free text finds the
+#       right number.
+# For whom: whoever normalises the phones of RetailCRM's orders with `parse` and takes «no error»
+#       for «a number»: managers write names, «tel» and «kv 5» beside phones.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -42,7 +43,8 @@ const { readFileSync } = require("fs");
 const { parsePhoneNumberFromString } = require(__dirname + "/node_modules/libphonenumber-js/max");
 for (const text of readFileSync(__dirname + "/written", "utf8").trimEnd().split("\n")) {
     const number = parsePhoneNumberFromString(text, "RU");
-    console.log(`JavaScript | ${text} | ${number ? `${number.number} valid=${number.isValid()}` : "-"}`);
+    const parsed = number ? `${number.number} valid=${number.isValid()}` : "-";
+    console.log(`JavaScript | ${text} | ${parsed}`);
 }
 JS
 {

@@ -4,11 +4,12 @@
 # Versions: PostgreSQL 18.6 by PGlite 0.5.16 (npm); 15.18 does the same.
 # Guess before the run: the subquery runs once; to see it run again takes a planner with its ways
 #       switched off one by one.
-# Seen: statistics of a table that held one row when it was counted last make a nested loop good enough,
-#       which runs the subquery for each row. Rows this statement has changed are passed over by SKIP
-#       LOCKED, so each run finds the next ones. `= ANY (ARRAY (…))` and a CTE that is MATERIALIZED
-#       take two. After the next ANALYZE the first form does, too.
-# For whom: whoever leases jobs this way: one worker gets what was meant for all, long after the tests.
+# Seen: statistics of a table that held one row when it was counted last make a nested loop good
+#       enough, which runs the subquery for each row. Rows this statement has changed are passed
+#       over by SKIP LOCKED, so each run finds the next ones. `= ANY (ARRAY (…))` and a CTE that is
+#       MATERIALIZED take two. After the next ANALYZE the first form does, too.
+# For whom: whoever leases jobs this way: one worker gets what was meant for all, long after the
+#       tests.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -18,7 +19,8 @@ import { PGlite } from "@electric-sql/pglite";
 
 const database = new PGlite();
 await database.exec("CREATE TABLE jobs (id BIGINT PRIMARY KEY, state TEXT, run_at BIGINT)");
-const due = "SELECT id FROM jobs WHERE state = 'due' ORDER BY run_at LIMIT 2 FOR UPDATE SKIP LOCKED";
+const due = `SELECT id FROM jobs WHERE state = 'due' ORDER BY run_at LIMIT 2
+    FOR UPDATE SKIP LOCKED`;
 const claims = {
     "IN (SELECT …)": `UPDATE jobs SET state = 'taken' WHERE id IN (${due})`,
     "= ANY (ARRAY (SELECT …))": `UPDATE jobs SET state = 'taken' WHERE id = ANY (ARRAY (${due}))`,

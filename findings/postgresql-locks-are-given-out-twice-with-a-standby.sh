@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# What: a hot standby of PostgreSQL gives out an advisory lock that a session of its primary holds, and
-#       the session that has it there keeps it when the standby is promoted.
+# What: a hot standby of PostgreSQL gives out an advisory lock that a session of its primary holds,
+#       and the session that has it there keeps it when the standby is promoted.
 # Versions: PostgreSQL 17.12 (Debian 13); psycopg 3.3.9 (PyPI).
 # Guess before the run: refused during recovery, as `LISTEN`, `nextval` and `FOR UPDATE` are.
-# Seen: locks are each server's own. After the promotion all who ask the new primary wait for a session
-#       that had only been reading; the lock of the old primary's holder is not known there at all.
-# For whom: whoever elects a leader or marks a living worker by a lock, with a list of hosts of which
-#       a connection may reach the standby: two have it. Ask `pg_is_in_recovery()` beside the lock.
+# Seen: locks are each server's own. After the promotion all who ask the new primary wait for a
+#       session that had only been reading; the lock of the old primary's holder is not known there
+#       at all.
+# For whom: whoever elects a leader or marks a living worker by a lock, with a list of hosts of
+#       which a connection may reach the standby: two have it. Ask `pg_is_in_recovery()` beside the
+#       lock.
 set -euo pipefail
 folder=$(mktemp -d)
 source "$(dirname "$0")/debian.bash"

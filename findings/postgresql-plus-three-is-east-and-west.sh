@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What: in PostgreSQL `SET TimeZone = '+3'` and a moment written with `+3` mean Moscow, and `AT TIME
-#       ZONE '+3'` means three hours west of Greenwich: six hours apart, with the same three letters.
+#       ZONE '+3'` means three hours west of Greenwich: six hours apart, with the same three
+#       letters.
 # Versions: PostgreSQL 18.6 by PGlite 0.5.16 (npm); 15.18 says the same but for the last point.
 # Guess before the run: one of both signs, but the same in all places.
 # Seen: `UTC+3` is the other way about: west in both statements, east inside a moment. An interval
@@ -25,11 +26,13 @@ const ask = async (sql) => {
     }
 };
 for (const zone of ["+3", "UTC+3", "MSK", "Europe/Moscow"]) {
-    const set = await database.exec(`SET TimeZone = '${zone}'`).then(() => ask(noon), () => "refused");
+    const setting = database.exec(`SET TimeZone = '${zone}'`);
+    const set = await setting.then(() => ask(noon), () => "refused");
     await database.exec("SET TimeZone = 'UTC'");
     const at = await ask(`${noon} AT TIME ZONE '${zone}'`);
     const written = await ask(`TIMESTAMPTZ '2026-11-29 15:00 ${zone}'`);
-    console.log(`${zone}: 12:00 UTC is ${set} by SET, ${at} by AT; 15:00 ${zone} is ${written} UTC`);
+    const both = `12:00 UTC is ${set} by SET, ${at} by AT`;
+    console.log(`${zone}: ${both}; 15:00 ${zone} is ${written} UTC`);
 }
 await database.exec("SET TimeZone = 'UTC+3'");
 console.log("under SET UTC+3:", "12:00 UTC is",

@@ -3,10 +3,11 @@
 #       is far above the median of either: 2 s where the old have 0.6 s and the new 0.32 s.
 # Versions: promtool of Prometheus 2.42.0 (Debian 12); 3.5.3 says the same.
 # Guess before the run: a blurred value somewhere between the two.
-# Seen: a bound that only one release has counts only that release's observations, while `+Inf` counts
-#       all. So half of everything seems to lie above every bound, and the answer is the highest one.
-# For whom: whoever alerts on a latency's quantile and ships new bucket bounds: the alert fires during
-#       the update although every process is fast.
+# Seen: a bound that only one release has counts only that release's observations, while `+Inf`
+#       counts all. So half of everything seems to lie above every bound, and the answer is the
+#       highest one.
+# For whom: whoever alerts on a latency's quantile and ships new bucket bounds: the alert fires
+#       during the update although every process is fast.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -28,7 +29,9 @@ tests:
     promql_expr_test:
       - expr: round(histogram_quantile(0.5, rate(took_seconds_bucket[5m])), 0.01)
         eval_time: 10m
-        exp_samples: [{labels: '{release="new"}', value: 0.32}, {labels: '{release="old"}', value: 0.6}]
+        exp_samples:
+          - {labels: '{release="new"}', value: 0.32}
+          - {labels: '{release="old"}', value: 0.6}
       - expr: histogram_quantile(0.5, sum by (le) (rate(took_seconds_bucket[5m])))
         eval_time: 10m
         exp_samples: [{labels: '{}', value: 2}]

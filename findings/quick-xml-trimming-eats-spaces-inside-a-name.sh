@@ -3,10 +3,11 @@
 #       trimmed is no longer an element's text but each piece of it between references.
 # Versions: quick-xml 0.37.5 and 0.42.0 (crates.io).
 # Guess before the run: only spaces at the two ends of the element go, as in 0.37.
-# Seen: since references are events of their own, a text with one is three pieces, and both inner ends
-#       are trimmed too. CDATA is not trimmed at all. Names without a reference show nothing of it.
-# For whom: whoever read a courier's XML with `trim_text` and took an update over by handling the new
-#       event: companies, streets and remarks with an ampersand or quote lose spaces.
+# Seen: since references are events of their own, a text with one is three pieces, and both inner
+#       ends are trimmed too. CDATA is not trimmed at all. Names without a reference show nothing of
+#       it.
+# For whom: whoever read a courier's XML with `trim_text` and took an update over by handling the
+#       new event: companies, streets and remarks with an ampersand or quote lose spaces.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -28,7 +29,9 @@ fn before(xml: &str) -> String {
     loop {
         match reader.read_event().unwrap() {
             before::events::Event::Text(piece) => text.push_str(&piece.unescape().unwrap()),
-            before::events::Event::CData(piece) => text.push_str(std::str::from_utf8(&piece).unwrap()),
+            before::events::Event::CData(piece) => {
+                text.push_str(std::str::from_utf8(&piece).unwrap())
+            }
             before::events::Event::Eof => return text,
             _ => {}
         }
@@ -53,7 +56,9 @@ fn now(xml: &str) -> String {
 }
 
 fn main() {
-    for text in [" Иванов &amp; сын ", "ООО &quot;Ромашка&quot; (склад)", "<![CDATA[ Иванов & сын ]]>"] {
+    let plain = " Иванов &amp; сын ";
+    let quoted = "ООО &quot;Ромашка&quot; (склад)";
+    for text in [plain, quoted, "<![CDATA[ Иванов & сын ]]>"] {
         let xml = format!("<company>{text}</company>");
         println!("{text:?}: 0.37 {:?}, 0.42 {:?}", before(&xml), now(&xml));
     }

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# What: a message published anew with the headers of the one it is a copy of, as retry code does, says
-#       on its first delivery that it had been delivered seven times; RabbitMQ 3.10 put 0 there.
+# What: a message published anew with the headers of the one it is a copy of, as retry code does,
+#       says on its first delivery that it had been delivered seven times; RabbitMQ 3.10 put 0
+#       there.
 # Versions: RabbitMQ 3.10.8 and 4.3.6 (Debian 12 and `forky`); pika 1.4.4 (PyPI).
 # Guess before the run: `x-delivery-count` is the broker's own and tells of this message alone.
 # Seen: 4.x writes a count only when it is above 0, so the copied one stays until then. On 4.3 the
-#       second delivery bears both at once: the broker's own `x-acquired-count` of 1 and, since a nack
-#       is no failure there, the copied `x-delivery-count` of 7.
+#       second delivery bears both at once: the broker's own `x-acquired-count` of 1 and, since a
+#       nack is no failure there, the copied `x-delivery-count` of 7.
 # For whom: whoever republishes with all headers and judges by the broker's counts: each copy begins
 #       with the counts of all copies before it, and gives up early.
 set -euo pipefail

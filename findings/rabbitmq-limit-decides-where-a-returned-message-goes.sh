@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What: in RabbitMQ up to 4.0 a message that is handed back to a quorum queue goes to the end of the
-#       queue, unless the queue has a delivery limit: then it is the next one again. In 4.3 it is the
-#       next one always.
+#       queue, unless the queue has a delivery limit: then it is the next one again. In 4.3 it is
+#       the next one always.
 # Versions: RabbitMQ 3.10.8, 4.0.5 and 4.3.6 (Debian 12, 13 and `forky`); pika 1.4.4 (PyPI).
 # Guess before the run: it keeps its place, as in a classic queue; a limit has to do with counting.
 # Seen: 3.10 has no limit of its own, so first in, first out ends with the first return; 4.0 has one

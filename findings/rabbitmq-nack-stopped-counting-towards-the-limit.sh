@@ -6,8 +6,8 @@
 # Seen: with a limit of 3 the nacked message was delivered 30 times and more came. Such a return is
 #       counted in `x-acquired-count` alone, and `x-delivery-count`, which older brokers count
 #       everything in, does not even appear.
-# For whom: whoever relies on the limit against poison messages and lets a client library's
-#       «nack and requeue» do the returning: after the update to 4.3 such a message goes round for ever.
+# For whom: whoever relies on the limit against poison messages and lets a client library's «nack
+#       and requeue» do the returning: after the update to 4.3 such a message goes round for ever.
 set -euo pipefail
 folder=$(mktemp -d)
 stop() {

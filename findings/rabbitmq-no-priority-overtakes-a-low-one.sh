@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What: in a quorum queue of RabbitMQ 4.3 a message without a priority overtakes those with priority 1
-#       to 3, since it counts as 4; in a classic queue it counts as 0, and 4.0 knows only two levels,
-#       which take turns.
+# What: in a quorum queue of RabbitMQ 4.3 a message without a priority overtakes those with priority
+#       1 to 3, since it counts as 4; in a classic queue it counts as 0, and 4.0 knows only two
+#       levels, which take turns.
 # Versions: RabbitMQ 4.0.5 and 4.3.6 (Debian 13 and `forky`); pika 1.4.4 (PyPI).
 # Guess before the run: no priority is 0, the lowest, as AMQP's classic priority queues have it.
-# Seen: on 4.3 the order is strict, 5, then 4 and none as they came, then 3, 1, 0. On 4.0 all below 5
-#       is one level, and of it comes one message after each two of the other.
+# Seen: on 4.3 the order is strict, 5, then 4 and none as they came, then 3, 1, 0. On 4.0 all below
+#       5 is one level, and of it comes one message after each two of the other.
 # For whom: whoever lowers the priority of mass jobs on a new broker and leaves the others as they
 #       are gets what was meant; whoever raises urgent ones to 1, 2 or 3 puts them behind the rest.
 set -euo pipefail

@@ -3,9 +3,9 @@
 #       untouched code fail to read 3790.5 where it still reads 3790.
 # Versions: serde 1.0.229, serde_json 1.0.154, rust_decimal 1.43.0 (crates.io).
 # Guess before the run: it keeps more digits; types are read and numbers compared as before.
-# Seen: it turns on serde_json's `arbitrary_precision` for all crates of the build. A fraction inside
-#       a tagged or untagged enum or a flattened map is then a map to serde, whole numbers are not.
-#       Read by way of `Value` it works. Equality becomes that of texts: 1.0 is not 1.00.
+# Seen: it turns on serde_json's `arbitrary_precision` for all crates of the build. A fraction
+#       inside a tagged or untagged enum or a flattened map is then a map to serde, whole numbers
+#       are not. Read by way of `Value` it works. Equality becomes that of texts: 1.0 is not 1.00.
 # For whom: whoever has such types for RetailCRM's JSON and adds exact money later: tests with whole
 #       sums pass, the first order with kopecks is refused; comparing documents shows false changes.
 set -euo pipefail
@@ -22,7 +22,10 @@ exact = ["dep:rust_decimal"]
 [dependencies]
 serde = { version = "=1.0.229", features = ["derive"] }
 serde_json = "=1.0.154"
-rust_decimal = { version = "=1.43.0", optional = true, features = ["serde-with-arbitrary-precision"] }
+[dependencies.rust_decimal]
+version = "=1.43.0"
+optional = true
+features = ["serde-with-arbitrary-precision"]
 TOML
 cat >"$folder/src/main.rs" <<'RUST'
 use serde::Deserialize;
@@ -46,8 +49,9 @@ fn main() {
     for amount in ["3790", "3790.5"] {
         let json = format!(r#"{{"kind":"Cash","amount":{amount}}}"#);
         let tagged = from_str(&json).map(|Payment::Cash { amount }| amount);
-        let by_value = from_value(from_str::<Value>(&json).unwrap()).map(|Payment::Cash { amount }| amount);
-        let loose = from_str::<Loose>(amount).map(|loose| matches!(loose, Loose::Number(n) if n > 0.0));
+        let value = from_str::<Value>(&json).unwrap();
+        let by_value = from_value(value).map(|Payment::Cash { amount }| amount);
+        let loose = from_str(amount).map(|loose| matches!(loose, Loose::Number(n) if n > 0.0));
         let say = |error: serde_json::Error| match error.to_string() {
             text if text.contains("did not match any variant") => "did not match".to_owned(),
             text => text,
@@ -55,7 +59,8 @@ fn main() {
         println!("{amount}: tagged {:?}, by Value {:?}, untagged {:?}", tagged.map_err(say),
             by_value.map_err(say), loose.map_err(say));
     }
-    println!("1.0 == 1.00: {}", from_str::<Value>("1.0").unwrap() == from_str::<Value>("1.00").unwrap());
+    let [short, long] = ["1.0", "1.00"].map(|text| from_str::<Value>(text).unwrap());
+    println!("1.0 == 1.00: {}", short == long);
 }
 RUST
 {

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What: SQLite looks at the value bound to a `?` when it plans: a partial index `WHERE state = 'due'`
-#       serves the statement `state = ?` while 'due' is bound, and the same statement reads the whole
-#       table as soon as another value is.
+# What: SQLite looks at the value bound to a `?` when it plans: a partial index `WHERE state =
+#       'due'` serves the statement `state = ?` while 'due' is bound, and the same statement reads
+#       the whole table as soon as another value is.
 # Versions: SQLite 3.54.1 by apsw 3.54.1.0 (PyPI).
 # Guess before the run: a plan is made before values are known, so only a literal finds the index.
-# Seen: the bound 'due' is searched like the literal one, and binding another value makes a new plan.
-#       The switch that promises stable plans (QPSG) is what takes the index away.
+# Seen: the bound 'due' is searched like the literal one, and binding another value makes a new
+#       plan. The switch that promises stable plans (QPSG) is what takes the index away.
 # For whom: whoever has jobs, outboxes or deliveries behind a partial index in SQLite: binding the
 #       state is safe there, but a plan seen with one value says nothing about another.
 set -euo pipefail

@@ -32,8 +32,9 @@ $language = new Symfony\Component\ExpressionLanguage\ExpressionLanguage();
 $twig = new Twig\Environment(new Twig\Loader\ArrayLoader());
 foreach (file('/tmp/conditions', FILE_IGNORE_NEW_LINES) as $condition) {
     $symfony = $language->evaluate($condition, ['number' => $number]) ? 'yes' : 'no';
-    $text = $twig->createTemplate("{{ ($condition) ? 'yes' : 'no' }}")->render(['number' => $number]);
-    echo "$condition | $number | Symfony $symfony, Twig $text\n";
+    $template = $twig->createTemplate("{{ ($condition) ? 'yes' : 'no' }}");
+    echo "$condition | $number | Symfony $symfony, ";
+    echo "Twig {$template->render(['number' => $number])}\n";
 }
 PHP
 cat >"$folder/run.js" <<'JS'
