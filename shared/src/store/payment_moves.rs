@@ -68,6 +68,28 @@ pub struct Closing {
     pub facts: String,
 }
 
+/// A plan whose next step is about to be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    pub id: i64,
+    /// As JSON; `None`: the one that is written down goes on.
+    pub plan: Option<String>,
+    /// Steps that are begun then.
+    pub tried: u32,
+}
+
+/// What became of a closing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaymentEnd {
+    pub id: i64,
+    pub state: MoveState,
+    pub why: String,
+    /// Steps that were done, where some were.
+    pub steps: Option<u32>,
+    /// Its plan was taken back whole and is forgotten.
+    pub taken_back: bool,
+}
+
 /// The newest closing of a delivery.
 struct Newest {
     mark: String,
@@ -108,20 +130,6 @@ impl Store {
         self.db.read_all(sql, args![integration, self.clock.now_ms(), limit], read).await
     }
 
-    /// Writes down what is about to be done. False when newer facts have come: then nothing
-    /// may be.
-    pub async fn begin_payment(&self, id: i64, plan: &str) -> Result<bool> {
-        let sql = "UPDATE payment_moves SET state = 'moving', plan = $2, step = 0, tried = 0, updated_at = $3 \
-                   WHERE id = $1 AND state IN ('wanted', 'moving')";
-        self.db.changed(sql, args![id, plan, self.clock.now_ms()]).await
-    }
-
-    /// Takes a plan up again that a person had to see. False when newer facts have come.
-    pub async fn resume_payment(&self, id: i64) -> Result<bool> {
-        let sql = "UPDATE payment_moves SET state = 'moving', updated_at = $2 WHERE id = $1 AND state IN ('wanted', 'moving')";
-        self.db.changed(sql, args![id, self.clock.now_ms()]).await
-    }
-
     /// The step after so many is begun. False when newer facts have come: it must not be taken.
     pub async fn payment_step_begun(&self, id: i64, steps: u32) -> Result<bool> {
         let sql = "UPDATE payment_moves SET tried = CASE WHEN tried < $2 THEN $2 ELSE tried END, updated_at = $3 \
@@ -153,13 +161,6 @@ impl Store {
         let sql = "UPDATE payment_moves SET plan = $2, step = 0, tried = 0, updated_at = $3 \
                    WHERE id = $1 AND state = 'moving'";
         self.db.changed(sql, args![id, plan, self.clock.now_ms()]).await
-    }
-
-    /// Looks again then.
-    pub async fn postpone_payment(&self, id: i64, due_at: Timestamp, why: &str) -> Result<()> {
-        let sql =
-            "UPDATE payment_moves SET due_at = $2, attempt = attempt + 1, why = $3, updated_at = $4 WHERE id = $1";
-        self.db.run(sql, args![id, due_at, why, self.clock.now_ms()]).await
     }
 
     /// Integrations with payments that are due.
@@ -277,18 +278,53 @@ impl Tx {
         Ok(changed)
     }
 
-    /// Forgets a plan that was taken back whole.
-    pub async fn drop_payment_plan(&mut self, id: i64, now: Timestamp) -> Result<()> {
-        let sql = "UPDATE payment_moves SET plan = NULL, step = 0, tried = 0, updated_at = $2 WHERE id = $1";
-        self.run(sql, args![id, now]).await
+    /// Writes down what is about to be done, and that its next step is begun: new plans, and those
+    /// that go on. Answers where it may be; elsewhere newer facts have come.
+    pub async fn begin_payments(&mut self, begun: &[Begun], now: Timestamp) -> Result<HashSet<i64>> {
+        let set = Set::of(["row_id", "new_plan", "tries"], begun, |one| args![one.id, one.plan.as_deref(), one.tried]);
+        let rows = self.fetch_set(set, args![now], |v| {
+            format!(
+                "UPDATE payment_moves SET state = 'moving', plan = COALESCE(v.new_plan, plan), \
+                 step = CASE WHEN v.new_plan IS NULL THEN step ELSE 0 END, tried = v.tries, updated_at = $1 FROM {v} \
+                 WHERE id = v.row_id AND state IN ('wanted', 'moving') RETURNING id"
+            )
+        });
+        rows.await?.iter().map(|row| row.int("id")).collect()
     }
 
-    /// Closes an open row. False when newer facts, or a reopening, closed it before: what they
-    /// say is not overwritten.
-    pub async fn end_payment(&mut self, id: i64, state: MoveState, why: &str, now: Timestamp) -> Result<bool> {
-        let sql = "UPDATE payment_moves SET state = $2, why = $3, updated_at = $4 WHERE id = $1 \
-                   AND state IN ('wanted', 'moving')";
-        self.changed(sql, args![id, state.as_str(), why, now]).await
+    /// Looks again at each then.
+    pub async fn postpone_payments(&mut self, until: &[(i64, Timestamp, &str)], now: Timestamp) -> Result<()> {
+        let set = Set::of(["row_id", "due", "because"], until, |(id, due, why)| args![*id, *due, *why]);
+        let postponed = self.exec_set(set, args![now], |v| {
+            format!(
+                "UPDATE payment_moves SET due_at = v.due, attempt = attempt + 1, why = v.because, updated_at = $1 \
+                 FROM {v} WHERE id = v.row_id"
+            )
+        });
+        postponed.await.map(|_| ())
+    }
+
+    /// Closes open rows, whose steps are noted whatever became of them. Answers which were closed:
+    /// what newer facts, or a reopening, closed before is not overwritten.
+    pub async fn end_payments(&mut self, ends: &[PaymentEnd], now: Timestamp) -> Result<HashSet<i64>> {
+        let moved = ends.iter().filter_map(|end| Some((end.id, end.steps?)));
+        let set = Set::of(["row_id", "steps"], moved, |(id, steps)| args![id, steps]);
+        self.exec_set(set, vec![], |v| format!("UPDATE payment_moves SET step = v.steps FROM {v} WHERE id = v.row_id"))
+            .await?;
+        let taken_back = ends.iter().filter(|end| end.taken_back);
+        let set = Set::of(["row_id"], taken_back, |end| args![end.id]);
+        self.exec_set(set, vec![], |v| {
+            format!("UPDATE payment_moves SET plan = NULL, step = 0, tried = 0 FROM {v} WHERE id = v.row_id")
+        })
+        .await?;
+        let set = Set::of(["row_id", "ends", "because"], ends, |end| args![end.id, end.state.as_str(), &end.why]);
+        let rows = self.fetch_set(set, args![now], |v| {
+            format!(
+                "UPDATE payment_moves SET state = v.ends, why = v.because, updated_at = $1 FROM {v} \
+                 WHERE id = v.row_id AND state IN ('wanted', 'moving') RETURNING id"
+            )
+        });
+        rows.await?.iter().map(|row| row.int("id")).collect()
     }
 }
 

@@ -115,7 +115,8 @@ async fn a_clock_that_was_ahead_delays_no_status_and_no_payment(bench: &Bench) {
     let waits = bench.commit(async |tx| tx.pending_rows(CABINET, &[d.id]).await).await;
     bench.commit(async |tx| tx.postpone_rows(&[(waits[0].id, bench.after(3600))]).await).await;
     store.postpone_tracking(&[told[0].id], bench.after(3600)).await.expect("put off");
-    store.postpone_payment(moves[0].id, bench.after(3600), "").await.expect("put off");
+    let until = [(moves[0].id, bench.after(3600), "")];
+    bench.commit(async |tx| tx.postpone_payments(&until, bench.now()).await).await;
     assert_eq!(dues().await, [Some(bench.after(3600)); 3]);
     assert!(store.deliveries_with_rows(CABINET, 9).await.expect("asked").is_empty());
     assert!(store.waiting_tracking(id, 9).await.expect("asked").is_empty());

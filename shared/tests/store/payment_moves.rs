@@ -2,7 +2,7 @@
 
 use shared::args;
 use shared::domain::Delivery;
-use shared::store::payment_moves::{Closing, MoveState, PaymentMove};
+use shared::store::payment_moves::{Begun, Closing, MoveState, PaymentEnd, PaymentMove};
 
 use crate::bench::Bench;
 
@@ -20,7 +20,13 @@ async fn reopened(bench: &Bench, d: &Delivery) -> bool {
 }
 
 async fn ended(bench: &Bench, id: i64, state: MoveState) -> bool {
-    bench.commit(async |tx| tx.end_payment(id, state, "", bench.now()).await).await
+    let end = PaymentEnd { id, state, why: String::new(), steps: None, taken_back: false };
+    bench.commit(async |tx| tx.end_payments(&[end], bench.now()).await).await.contains(&id)
+}
+
+async fn begun(bench: &Bench, id: i64, plan: &str) -> bool {
+    let begun = Begun { id, plan: Some(plan.to_owned()), tried: 1 };
+    bench.commit(async |tx| tx.begin_payments(&[begun], bench.now()).await).await.contains(&id)
 }
 
 async fn due(bench: &Bench, d: &Delivery) -> Vec<PaymentMove> {
@@ -45,8 +51,7 @@ async fn of_a_deliverys_payments_one_is_open_with_the_newest_facts(bench: &Bench
     assert!(closed(bench, &d, "b").await, "the same facts count anew");
     // Settled; then the same again says nothing, and others are after it.
     let open = due(bench, &d).await.remove(0);
-    assert!(bench.store.begin_payment(open.id, "{}").await.expect("noted"));
-    assert!(bench.store.payment_step_begun(open.id, 1).await.expect("noted"));
+    assert!(begun(bench, open.id, "{}").await);
     bench.store.payment_step_done(open.id, 1).await.expect("noted");
     assert!(ended(bench, open.id, MoveState::Done).await);
     assert!(!closed(bench, &d, "b").await);
@@ -61,8 +66,7 @@ async fn a_payment_step_is_taken_on_the_newest_facts_only(bench: &Bench) {
     let d = bench.lease(id, 4817, "A-1", "", "w").await.expect("leased");
     closed(bench, &d, "a").await;
     let open = due(bench, &d).await.remove(0);
-    assert!(bench.store.begin_payment(open.id, "first").await.expect("noted"));
-    assert!(bench.store.payment_step_begun(open.id, 1).await.expect("noted"));
+    assert!(begun(bench, open.id, "first").await);
     // While the step is under way newer facts come.
     closed(bench, &d, "b").await;
     bench.store.payment_step_done(open.id, 1).await.expect("noted all the same");
@@ -122,9 +126,8 @@ async fn closings_noted_together_are_as_if_one_by_one(bench: &Bench) {
     assert!(open.iter().all(|row| row.facts.contains(if row.delivery == newer.id { "b" } else { "a" })));
     assert!(bench.commit(async |tx| tx.want_payments(&[], bench.now()).await).await.is_empty());
     // Of those that are open again, one was begun.
-    let begun = open.iter().find(|row| row.delivery == newer.id).expect("open");
-    assert!(bench.store.begin_payment(begun.id, "{}").await.expect("noted"));
-    assert!(bench.store.payment_step_begun(begun.id, 1).await.expect("noted"));
+    let first = open.iter().find(|row| row.delivery == newer.id).expect("open");
+    assert!(begun(bench, first.id, "{}").await);
     let reopened = [fresh.id, newer.id];
     let changed = bench.commit(async |tx| tx.reopen_payments(&reopened, bench.now()).await).await;
     assert_eq!(changed.into_iter().collect::<Vec<_>>(), [newer.id]);

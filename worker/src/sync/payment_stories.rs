@@ -3,12 +3,12 @@
 
 use jiff::SignedDuration;
 use shared::domain::{CrmOrderId, Settings};
-use shared::message::{Command, Envelope};
+use shared::message::{Command, Envelope, Outcome};
 use shared::store::payment_moves::MoveState;
 use simulators::retailcrm::{Action, FaultRule, Payment, When};
 
-use crate::sync::deliver;
-use crate::testing::World;
+use crate::sync::{apply, deliver, poll};
+use crate::testing::{World, counted};
 
 fn both(settings: &mut Settings) {
     settings.payment_status = Some("paid".into());
@@ -28,7 +28,7 @@ fn payments(world: &World, order: i64) -> Vec<Payment> {
     world.crm.payments(world.account, order)
 }
 
-async fn count(world: &World, state: MoveState) -> i64 {
+async fn count_of(world: &World, state: MoveState) -> i64 {
     world.store().count_payments(state).await.expect("read")
 }
 
@@ -36,7 +36,7 @@ async fn settle(world: &World) {
     world
         .until("the payment is settled", async || {
             deliver(&world.tools, &world.first()).await;
-            count(world, MoveState::Wanted).await + count(world, MoveState::Moving).await == 0
+            count_of(world, MoveState::Wanted).await + count_of(world, MoveState::Moving).await == 0
         })
         .await;
 }
@@ -80,12 +80,58 @@ async fn a_partial_buy_out_lowers_the_sum_and_then_marks_it_paid() {
 }
 
 #[tokio::test]
+async fn eight_payments_are_settled_in_as_many_statements_as_one() {
+    let mut taken = Vec::new();
+    for count in [1, 8, 16] {
+        let world = World::with(|settings| settings.payment_status = Some("paid".into())).await;
+        let mut orders = Vec::new();
+        for n in 1..=count {
+            let number = format!("A-{n}");
+            orders.push(world.place(&number).await);
+            assert!(world.courier.set_status(&number, "COMPLETE", world.courier.now() + SignedDuration::from_secs(1)));
+        }
+        assert!(matches!(poll::run(&world.tools, &world.first()).await, Outcome::Done(_)));
+        apply::stories::counted(&world).await;
+        let (outcome, steps) = counted(super::payments::run(&world.tools, &world.first())).await;
+        assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+        assert!(orders.iter().all(|order| payments(&world, *order)[0].status == "paid"));
+        assert_eq!(count_of(&world, MoveState::Done).await, count);
+        taken.push(steps);
+    }
+    assert_eq!(taken[0], taken[1]);
+    // Their plans are begun in one commit, and what came of them is another.
+    assert_eq!((taken[1].commits, taken[2].commits), (2, 4));
+}
+
+#[tokio::test]
+async fn a_payment_that_the_database_refuses_to_end_holds_up_no_other() {
+    let world = World::with(|settings| settings.payment_status = Some("paid".into())).await;
+    let mut orders = Vec::new();
+    for n in 1..=5 {
+        let number = format!("A-{n}");
+        orders.push(world.place(&number).await);
+        assert!(world.courier.set_status(&number, "COMPLETE", world.courier.now() + SignedDuration::from_secs(1)));
+    }
+    assert!(matches!(poll::run(&world.tools, &world.first()).await, Outcome::Done(_)));
+    apply::stories::counted(&world).await;
+    let trouble = "CREATE TRIGGER refuses BEFORE UPDATE ON payment_moves WHEN NEW.state = 'done' AND NEW.delivery_id = \
+                   (SELECT id FROM deliveries WHERE orderno = 'A-3') BEGIN SELECT RAISE(ABORT, 'not this one'); END";
+    world.store().db.exec(trouble, vec![]).await.expect("prepared");
+    super::payments::run(&world.tools, &world.first()).await;
+    assert_eq!(count_of(&world, MoveState::Done).await, 4);
+    world.store().db.exec("DROP TRIGGER refuses", vec![]).await.expect("mended");
+    super::payments::run(&world.tools, &world.first()).await;
+    assert_eq!(count_of(&world, MoveState::Done).await, 5);
+    assert_eq!(world.crm.count("payments.edit"), 5, "none twice");
+}
+
+#[tokio::test]
 async fn without_both_settings_no_payment_is_looked_at() {
     let world = World::new().await;
     let order = delivered(&world, "CARD", 100).await;
     world.job(Command::SyncStatuses {}).await;
     assert_eq!(payments(&world, order)[0].status, "not-paid");
-    assert_eq!(count(&world, MoveState::Nothing).await, 0);
+    assert_eq!(count_of(&world, MoveState::Nothing).await, 0);
 }
 
 /// The worker dies while RetailCRM takes its time over an operation, before or after it acted.
@@ -105,7 +151,7 @@ async fn dies_at(operation: &str, action: Action, gone_so_far: impl Fn(&[Payment
     let after = payments(&world, order);
     assert_eq!(after.len(), 1, "{operation}");
     assert_eq!((after[0].payment_type.as_str(), after[0].status.as_str()), ("bank-card", "paid"));
-    assert_eq!(count(&world, MoveState::Done).await, 1);
+    assert_eq!(count_of(&world, MoveState::Done).await, 1);
     assert!(world.dead().await.is_empty());
 }
 
@@ -153,7 +199,7 @@ async fn a_lost_answer_to_the_create_does_not_double_the_payment() {
     world.job(Command::SyncStatuses {}).await;
     settle(&world).await;
     assert_eq!(payments(&world, order).len(), 1);
-    assert_eq!(count(&world, MoveState::Done).await, 1);
+    assert_eq!(count_of(&world, MoveState::Done).await, 1);
     assert_eq!(world.crm.count("payments.create"), 1, "the one whose answer was lost");
 }
 

@@ -1,7 +1,6 @@
 //! Carries out what is decided about payments, one integration at a time.
 
-use std::collections::HashMap;
-
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use jiff::ZonedDateTime;
 use shared::domain::CrmOrderId;
 use shared::message::{Change, GiveUp, Kind, Outcome};
@@ -9,8 +8,9 @@ use shared::retailcrm::error::Class;
 use shared::retailcrm::wire::order::Order;
 use shared::retailcrm::wire::payments::{Deleted, NewPayment, PaymentPatch};
 use shared::retailcrm::{CrmError, Unreadable};
+use shared::store::again::at_once;
 use shared::store::journal::{Entry, What};
-use shared::store::payment_moves::{MoveState, PaymentMove};
+use shared::store::payment_moves::{Begun, MoveState, PaymentEnd, PaymentMove};
 use shared::{reason, store};
 
 use crate::order::report;
@@ -26,6 +26,9 @@ use crate::vendor::references::References;
 
 /// Orders read in one request.
 const BATCH: u32 = 50;
+/// Of them so many are settled at one time. What is written is as old as its reading, and may be no
+/// older than the changes of so few take.
+const AT_ONCE: usize = 8;
 
 /// How one order's payment went.
 enum Trouble {
@@ -97,43 +100,108 @@ async fn settle_due(tools: &Tools, active: &ActiveIntegration, guard: &LeaseGuar
         if due.is_empty() {
             return Ok(());
         }
-        let mut ids: Vec<CrmOrderId> = due.iter().map(|row| row.crm_order).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let read = match (References::of(tools, active).await, active.vendors.crm.orders_by_ids(&ids).await) {
+        let read = match (References::of(tools, active).await, read(active, &due).await) {
             (Ok(references), Ok(orders)) => Ok((references, orders)),
             (Err(error), _) | (_, Err(error)) => Err(error),
         };
         let (mut references, orders) = match read {
             Ok(read) => read,
-            Err(error) => {
-                for row in &due {
-                    tools.store.postpone_payment(row.id, next_try(tools, row.attempt), error.label()).await?;
-                }
-                return Err(Trouble::Halt(error));
-            }
+            Err(error) => return Err(halt(tools, &due, error).await?),
         };
-        let readable: HashMap<CrmOrderId, &Order> = orders.iter().flatten().map(|order| (order.id, order)).collect();
         // A type or status the shop added a minute ago is not in the lists yet.
-        if readable.values().any(|order| !references.cover(order))
+        if orders.iter().flatten().any(|order| !references.cover(order))
             && let Ok(newer) = References::reread(tools, active).await
         {
             references = newer;
         }
-        for row in &due {
-            let mut tx = tools.store.db.begin().await?;
-            let held = tx.holds_lease(&guard.lease).await?;
-            tx.commit().await?;
-            if !held {
+        for rows in due.chunks(AT_ONCE) {
+            let group: Vec<Settling<'_>> =
+                rows.iter().map(|row| Settling { tools, active, references: &references, row }).collect();
+            if !settle(tools, active, guard, group, &orders).await? {
                 return Ok(());
             }
-            let result = match readable.get(&row.crm_order) {
-                Some(order) => Settling { tools, active, references: &references, row }.settle(order).await,
-                None => Err(Trouble::GiveUp(unreadable(&orders, row.crm_order))),
-            };
-            conclude(tools, row, result).await?;
         }
     }
+}
+
+async fn read<'a>(
+    active: &ActiveIntegration,
+    rows: impl IntoIterator<Item = &'a PaymentMove>,
+) -> Result<Vec<Result<Order, Unreadable>>, CrmError> {
+    let mut ids: Vec<CrmOrderId> = rows.into_iter().map(|row| row.crm_order).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() { Ok(Vec::new()) } else { active.vendors.crm.orders_by_ids(&ids).await }
+}
+
+/// RetailCRM is not to be read: all of them wait.
+async fn halt<'a>(
+    tools: &Tools,
+    rows: impl IntoIterator<Item = &'a PaymentMove>,
+    error: CrmError,
+) -> store::Result<Trouble> {
+    let until: Vec<_> = rows.into_iter().map(|row| (row.id, next_try(tools, row.attempt), error.label())).collect();
+    let mut tx = tools.store.db.begin().await?;
+    tx.postpone_payments(&until, tools.clock.now()).await?;
+    tx.commit().await?;
+    Ok(Trouble::Halt(error))
+}
+
+/// Settles a few at one time: their plans are begun in one commit, and what came of all is another.
+/// `orders` were read with others, maybe minutes ago: enough to see that there is nothing to do.
+/// False: the lease was lost.
+async fn settle(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    guard: &LeaseGuard,
+    group: Vec<Settling<'_>>,
+    orders: &[Result<Order, Unreadable>],
+) -> Result<bool, Trouble> {
+    let mut done: Vec<(&PaymentMove, Came)> = Vec::with_capacity(group.len());
+    let mut open = Vec::new();
+    for one in group {
+        match of(orders, one.row.crm_order).and_then(|order| one.look(order)) {
+            Ok(history) => open.push((one, history)),
+            Err(came) => done.push((one.row, came)),
+        }
+    }
+    let orders = match read(active, open.iter().map(|(one, _)| one.row)).await {
+        Ok(orders) => orders,
+        Err(error) => return Err(halt(tools, open.iter().map(|(one, _)| one.row), error).await?),
+    };
+    let mut planned = Vec::new();
+    for (one, history) in open {
+        let plan = of(&orders, one.row.crm_order).and_then(|order| Ok((order, one.plan(order, history)?)));
+        match plan {
+            Ok((order, plan)) => planned.push((one, order, plan)),
+            Err(came) => done.push((one.row, came)),
+        }
+    }
+    let begun: Vec<Begun> = planned.iter().map(|(one, _, plan)| plan.begun(one.row.id)).collect();
+    let now = tools.clock.now();
+    let lease = &guard.lease;
+    let Some(begun) = tools.store.under_lease(lease, async |tx| tx.begin_payments(&begun, now).await).await? else {
+        return Ok(false);
+    };
+    let moves: Vec<_> = planned
+        .into_iter()
+        .map(|(one, order, plan)| {
+            let is_begun = begun.contains(&one.row.id);
+            async move {
+                let came = if is_begun { one.carry_out(order, plan).await } else { Err(Trouble::Overtaken) };
+                (one.row, came)
+            }
+            .boxed()
+        })
+        .collect();
+    done.extend(stream::iter(moves).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
+    conclude(tools, done).await?;
+    Ok(true)
+}
+
+fn of(orders: &[Result<Order, Unreadable>], id: CrmOrderId) -> Result<&Order, Came> {
+    let order = orders.iter().flatten().find(|order| order.id == id);
+    order.ok_or_else(|| Err(Trouble::GiveUp(unreadable(orders, id))))
 }
 
 fn unreadable(orders: &[Result<Order, Unreadable>], id: CrmOrderId) -> GiveUp {
@@ -145,8 +213,37 @@ fn unreadable(orders: &[Result<Order, Unreadable>], id: CrmOrderId) -> GiveUp {
 
 /// What was done about one order's payment.
 enum Settled {
-    Moved(String),
+    /// So many steps, in words.
+    Moved(u32, String),
     Left(&'static str),
+}
+
+/// How one order's payment came out.
+type Came = Result<Settled, Trouble>;
+
+/// What is known of a closing beside its order.
+struct History {
+    facts: OrderSnapshot,
+    plan: Option<Plan>,
+    interrupted: Option<Plan>,
+}
+
+/// A plan about to be carried out.
+struct Planned {
+    plan: Plan,
+    is_new: bool,
+    /// Steps that are done, and those that were begun before.
+    done: usize,
+    tried: usize,
+}
+
+impl Planned {
+    /// What is written down before its next step is taken.
+    fn begun(&self, id: i64) -> Begun {
+        let next = if self.plan.undo.is_some() { 0 } else { self.plan.moves.len().min(self.done + 1) };
+        let plan = self.is_new.then(|| self.plan.text());
+        Begun { id, plan, tried: count(self.tried.max(next)) }
+    }
 }
 
 /// One closing at work.
@@ -165,10 +262,10 @@ impl Settling<'_> {
         Question { order, settings, references: self.references, facts, code: &code, settled, replayed, used }.decide()
     }
 
-    /// `order` was read with others, maybe minutes ago: enough to see that there is nothing to
-    /// do.
-    async fn settle(&self, order: &Order) -> Result<Settled, Trouble> {
-        let bad = |_| Trouble::GiveUp(reason::give_up(reason::INTERNAL, "the journal of the payment cannot be read"));
+    /// What is to be decided about, unless the order shows already that there is nothing to do.
+    fn look(&self, order: &Order) -> Result<History, Came> {
+        let bad =
+            |_| Err(Trouble::GiveUp(reason::give_up(reason::INTERNAL, "the journal of the payment cannot be read")));
         let facts: OrderSnapshot = serde_json::from_str(&self.row.facts).map_err(bad)?;
         let read = |text: &String| serde_json::from_str::<Plan>(text).map_err(bad);
         let plan = self.row.plan.as_ref().map(read).transpose()?;
@@ -177,26 +274,28 @@ impl Settling<'_> {
             && interrupted.is_none()
             && let Decision::Fits(why) = self.decide(order, &facts, self.row.after_settling, None)
         {
-            return Ok(Settled::Left(why));
+            return Err(Ok(Settled::Left(why)));
         }
-        let order = self.read_again().await?;
+        Ok(History { facts, plan, interrupted })
+    }
+
+    /// What is to be done about an order that was read just now.
+    fn plan(&self, order: &Order, History { facts, plan, interrupted }: History) -> Result<Planned, Came> {
         if let Some(plan) = plan {
-            match plan.conflict(&order, self.row.tried) {
+            match plan.conflict(order, self.row.tried) {
                 None => {
-                    if !self.tools.store.resume_payment(self.row.id).await? {
-                        return Err(Trouble::Overtaken);
-                    }
-                    return self.carry_out(&order, plan).await;
+                    let (done, tried) = (self.row.step as usize, self.row.tried as usize);
+                    return Ok(Planned { plan, is_new: false, done, tried });
                 }
                 // A person has seen it and put it right: what is there now decides, unless our
                 // own half of it is still there.
                 Some(_)
                     if self.row.state == MoveState::Wanted
-                        && matches!(plan.left_behind(&order), LeftBehind::Nothing | LeftBehind::CarriedOut) => {}
-                Some(why) => return Err(conflict(&why, &plan, &order)),
+                        && matches!(plan.left_behind(order), LeftBehind::Nothing | LeftBehind::CarriedOut) => {}
+                Some(why) => return Err(Err(conflict(&why, &plan, order))),
             }
         }
-        self.begin(&order, &facts, interrupted).await
+        self.plan_anew(order, &facts, interrupted)
     }
 
     async fn read_again(&self) -> Result<Order, Trouble> {
@@ -209,8 +308,8 @@ impl Settling<'_> {
         }
     }
 
-    /// Decides on an order that was read just now, writes the plan down and begins it.
-    async fn begin(&self, order: &Order, facts: &OrderSnapshot, interrupted: Option<Plan>) -> Result<Settled, Trouble> {
+    /// Decides.
+    fn plan_anew(&self, order: &Order, facts: &OrderSnapshot, interrupted: Option<Plan>) -> Result<Planned, Came> {
         let left = interrupted.as_ref().map_or(LeftBehind::Nothing, |plan| plan.left_behind(order));
         // What an overtaken plan left half done is taken back first, and is not there for the
         // decision.
@@ -219,10 +318,10 @@ impl Settling<'_> {
             LeftBehind::CarriedOut => (None, true),
             LeftBehind::HalfReplaced(id) => (Some(id), false),
             LeftBehind::Changed(why) => {
-                return Err(match &interrupted {
+                return Err(Err(match &interrupted {
                     Some(plan) => conflict(&why, plan, order),
                     None => Trouble::Overtaken,
-                });
+                }));
             }
         };
         let mut seen = order.clone();
@@ -230,21 +329,21 @@ impl Settling<'_> {
         let used = interrupted.as_ref().and_then(Plan::tag);
         let moves: Vec<Move> = match self.decide(&seen, facts, settled, used) {
             Decision::Moves(moves) => moves,
-            Decision::Fits(why) if ours.is_none() => return Ok(Settled::Left(why)),
+            Decision::Fits(why) if ours.is_none() => return Err(Ok(Settled::Left(why))),
             Decision::Fits(_) => Vec::new(),
             // What was settled once and cannot follow a correction is a person's.
             Decision::GiveUp(give_up) if settled => {
                 let sum = facts.price.map_or_else(|| "no sum".to_owned(), |price| price.to_string());
                 let paytype = facts.paytype.as_deref().unwrap_or("");
                 let detail = format!("MeaSoft says {sum} {paytype} now ({}: {})", give_up.reason, give_up.detail);
-                return Err(Trouble::GiveUp(reason::give_up(reason::PAYMENT_CORRECTED, detail)));
+                return Err(Err(Trouble::GiveUp(reason::give_up(reason::PAYMENT_CORRECTED, detail))));
             }
             Decision::GiveUp(mut give_up) => {
                 if let (Some(id), Some(plan)) = (ours, &interrupted) {
                     give_up.detail =
                         format!("{}; of older facts payment {id} is left, {}", give_up.detail, plan.progress_on(order));
                 }
-                return Err(Trouble::GiveUp(give_up));
+                return Err(Err(Trouble::GiveUp(give_up)));
             }
         };
         let paid_at = facts
@@ -253,30 +352,30 @@ impl Settling<'_> {
             .map(|at| ZonedDateTime::new(at, self.references.zone.clone()).datetime());
         let plan = Plan::of(order, moves, paid_at);
         let plan = if let Some(ours) = ours { plan.taking_back(ours) } else { plan };
-        if !self.tools.store.begin_payment(self.row.id, &plan.text()).await? {
-            return Err(Trouble::Overtaken);
-        }
-        let fresh = PaymentMove { step: 0, tried: 0, state: MoveState::Moving, ..self.row.clone() };
-        Settling { row: &fresh, ..*self }.carry_out(order, plan).await
+        Ok(Planned { plan, is_new: true, done: 0, tried: 0 })
     }
 
-    /// Does the steps that are not done yet. `order` was read after the last try, just now.
-    async fn carry_out(&self, order: &Order, mut plan: Plan) -> Result<Settled, Trouble> {
+    /// Does the steps that are not done yet, of which the first is begun. `order` was read after the
+    /// last try, just now.
+    async fn carry_out(&self, order: &Order, planned: Planned) -> Came {
+        let Planned { mut plan, done: mut from, mut tried, .. } = planned;
         if plan.undo.is_some() {
             return self.put_back(order, &plan).await;
         }
         let (store, id) = (&self.tools.store, self.row.id);
-        let mut from = self.row.step as usize;
-        let mut tried = self.row.tried as usize;
+        let mut is_begun = true;
         while let Some(step) = plan.moves.get(from).cloned() {
             // Newer facts may have come since: no step is taken on older ones.
-            if !store.payment_step_begun(id, count(from + 1)).await? {
+            if !std::mem::take(&mut is_begun) && !store.payment_step_begun(id, count(from + 1)).await? {
                 return Err(Trouble::Overtaken);
             }
             match self.one_step(order, &plan, &step, tried > from).await {
                 Ok(Done::Now) => {
                     from += 1;
-                    store.payment_step_done(id, count(from)).await?;
+                    // The last one is noted with the end.
+                    if from < plan.moves.len() {
+                        store.payment_step_done(id, count(from)).await?;
+                    }
                 }
                 Ok(Done::GoneBefore(payment)) => return Err(self.taken_away(&plan, payment).await?),
                 Err(error) if error.class() == Class::Park => {
@@ -304,7 +403,7 @@ impl Settling<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Settled::Moved(plan.words()))
+        Ok(Settled::Moved(count(from), plan.words()))
     }
 
     /// One step; `again` when it was begun before and may have happened.
@@ -376,7 +475,7 @@ impl Settling<'_> {
     }
 
     /// Enters again what was removed for a payment that RetailCRM then refused.
-    async fn put_back(&self, order: &Order, plan: &Plan) -> Result<Settled, Trouble> {
+    async fn put_back(&self, order: &Order, plan: &Plan) -> Came {
         let said = plan.undo.as_deref().unwrap_or_default();
         let mut back = Vec::new();
         for (seen, tag) in plan.to_put_back(order) {
@@ -444,55 +543,80 @@ fn conflict(why: &str, plan: &Plan, order: &Order) -> Trouble {
     Trouble::GiveUp(reason::give_up(reason::PAYMENT_CONFLICT, format!("{why}; {}", plan.progress_on(order))))
 }
 
-/// Records what an attempt came to. What newer facts have overtaken says nothing any more.
-async fn conclude(tools: &Tools, row: &PaymentMove, result: Result<Settled, Trouble>) -> Result<(), Trouble> {
-    let now = tools.clock.now();
-    let entry = |what, text: String| {
-        Entry::new(now, what, text).about(row.integration, row.number.as_str()).orderno(row.orderno.as_str())
-    };
-    let taken_back = matches!(result, Err(Trouble::TakenBack(_)));
-    match result {
-        Ok(settled) => {
-            let (state, why, entry) = match settled {
-                Settled::Moved(words) => {
-                    (MoveState::Done, String::new(), entry(What::Crm, format!("payments: {words}")))
-                }
-                Settled::Left(why) => {
-                    (MoveState::Nothing, why.to_owned(), entry(What::Decision, format!("payments left alone: {why}")))
-                }
-            };
-            let mut tx = tools.store.db.begin().await?;
-            if tx.end_payment(row.id, state, &why, now).await? {
-                let kind = Kind::SyncPayments.as_str();
-                tx.resolve_dead_letters_of_orders(row.integration, &[(row.crm_order, row.delivery)], kind, now).await?;
+/// Records what attempts came to, in one commit. What newer facts have overtaken says nothing any
+/// more.
+async fn conclude(tools: &Tools, done: Vec<(&PaymentMove, Came)>) -> Result<(), Trouble> {
+    let (mut rest, mut refused) = (&done[..], None);
+    while !rest.is_empty() {
+        let mut these = rest.len();
+        while let Err(error) = at_once(|| record(tools, &rest[..these])).await {
+            if error.is_the_databases() {
+                return Err(error.into());
             }
-            tx.append_journal(&entry).await?;
-            tx.commit().await?;
-            Ok(())
-        }
-        Err(Trouble::Later(why)) => {
-            tools.store.postpone_payment(row.id, next_try(tools, row.attempt), &why).await?;
-            Ok(())
-        }
-        Err(Trouble::Overtaken) => Ok(()),
-        Err(Trouble::GiveUp(give_up) | Trouble::TakenBack(give_up)) => {
-            let dead = payment_letter(now, row.integration, Some(row.delivery), &row.number, &give_up, row.attempt + 1);
-            let mut tx = tools.store.db.begin().await?;
-            if taken_back {
-                tx.drop_payment_plan(row.id, now).await?;
+            // One that the database refuses holds up no other.
+            if these == 1 {
+                refused = Some(error);
+                break;
             }
-            if tx.end_payment(row.id, MoveState::Dead, give_up.reason, now).await? {
-                tx.add_dead_letter(&dead, now).await?;
-            }
-            let text = format!("payments: gave up ({}, {}) {}", give_up.reason, give_up.fault, give_up.detail);
-            tx.append_journal(&entry(What::Decision, text)).await?;
-            tx.commit().await?;
-            Ok(())
+            these /= 2;
         }
-        Err(Trouble::Halt(error)) => {
-            tools.store.postpone_payment(row.id, next_try(tools, row.attempt), error.label()).await?;
-            Err(Trouble::Halt(error))
-        }
-        Err(store) => Err(store),
+        rest = &rest[these..];
     }
+    if let Some(error) = refused {
+        return Err(error.into());
+    }
+    let broken = |came| match came {
+        Err(trouble @ (Trouble::Halt(_) | Trouble::Store(_))) => Some(trouble),
+        _ => None,
+    };
+    done.into_iter().find_map(|(_, came)| broken(came)).map_or(Ok(()), Err)
+}
+
+async fn record(tools: &Tools, done: &[(&PaymentMove, Came)]) -> store::Result<()> {
+    let now = tools.clock.now();
+    let (mut ends, mut entries, mut postponed) = (Vec::new(), Vec::new(), Vec::new());
+    for (row, came) in done {
+        let mut end = |state, why: &str, steps, what, text: String| {
+            let entry = Entry::new(now, what, text).about(row.integration, row.number.as_str());
+            entries.push(entry.orderno(row.orderno.as_str()));
+            let taken_back = matches!(came, Err(Trouble::TakenBack(_)));
+            ends.push(PaymentEnd { id: row.id, state, why: why.to_owned(), steps, taken_back });
+        };
+        match came {
+            Ok(Settled::Moved(steps, words)) => {
+                end(MoveState::Done, "", Some(*steps), What::Crm, format!("payments: {words}"));
+            }
+            Ok(Settled::Left(why)) => {
+                end(MoveState::Nothing, why, None, What::Decision, format!("payments left alone: {why}"));
+            }
+            Err(Trouble::GiveUp(give_up) | Trouble::TakenBack(give_up)) => {
+                let text = format!("payments: gave up ({}, {}) {}", give_up.reason, give_up.fault, give_up.detail);
+                end(MoveState::Dead, give_up.reason, None, What::Decision, text);
+            }
+            Err(Trouble::Later(why)) => postponed.push((row.id, next_try(tools, row.attempt), why.as_str())),
+            Err(Trouble::Halt(error)) => postponed.push((row.id, next_try(tools, row.attempt), error.label())),
+            Err(Trouble::Overtaken | Trouble::Store(_)) => {}
+        }
+    }
+    let mut tx = tools.store.db.begin().await?;
+    let ended = tx.end_payments(&ends, now).await?;
+    tx.postpone_payments(&postponed, now).await?;
+    let mut settled = Vec::new();
+    for (row, came) in done.iter().filter(|(row, _)| ended.contains(&row.id)) {
+        match came {
+            Ok(_) => settled.push((row.crm_order, row.delivery)),
+            Err(Trouble::GiveUp(give_up) | Trouble::TakenBack(give_up)) => {
+                let (tries, number) = (row.attempt + 1, &row.number);
+                let letter = payment_letter(now, row.integration, Some(row.delivery), number, give_up, tries);
+                tx.add_dead_letter(&letter, now).await?;
+            }
+            Err(_) => {}
+        }
+    }
+    if let Some((row, _)) = done.first() {
+        let kind = Kind::SyncPayments.as_str();
+        tx.resolve_dead_letters_of_orders(row.integration, &settled, kind, now).await?;
+    }
+    tx.append_all(&entries).await?;
+    tx.commit().await
 }
