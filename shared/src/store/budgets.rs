@@ -85,13 +85,12 @@ impl Store {
         block: u32,
         leave_some: bool,
     ) -> Result<std::result::Result<Taken, Timestamp>> {
-        let mut tx = self.db.begin().await?;
+        // Nobody waits for the disk: what a crash of the database forgets is less than a second's use.
+        let mut tx = self.db.begin_forgettable().await?;
         if self.db.dialect() == Dialect::Postgres {
             // Two workers must not both read the same sum; the lock goes with the transaction.
-            // Whoever shares a window shares the first one; others do not wait. Nobody waits for
-            // the disk either: what a crash of the database forgets is less than a second's use.
-            let sql =
-                "SELECT pg_advisory_xact_lock(7204107, hashtext($1)), set_config('synchronous_commit', 'off', true)";
+            // Whoever shares a window shares the first one; others do not wait.
+            let sql = "SELECT pg_advisory_xact_lock(7204107, hashtext($1))";
             tx.fetch(sql, args![windows.first().map_or("", |window| window.scope.as_str())]).await?;
         }
         // Only now: waiting for one's turn must not make what is taken old.

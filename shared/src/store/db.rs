@@ -62,8 +62,8 @@ fn only_fit(options: SqlitePoolOptions, only_reads: Arc<AtomicBool>) -> SqlitePo
     options.after_release(move |connection, _| {
         let only_reads = only_reads.swap(false, Ordering::Relaxed);
         Box::pin(async move {
-            // What is under way, a rollback for one, is over then.
-            connection.ping().await?;
+            // What is under way, a rollback for one, is over then; and the next commit waits for the disk.
+            sqlx::query("PRAGMA synchronous = FULL").execute(&mut *connection).await?;
             let rest = !connection.is_in_transaction();
             if !rest {
                 tracing::warn!("the write connection to the database lost its transaction and is opened anew");
@@ -342,12 +342,25 @@ impl Db {
 
     /// Begins a write transaction (on SQLite with the write lock taken at once).
     pub async fn begin(&self) -> Result<Tx> {
+        self.begin_with("BEGIN IMMEDIATE", "BEGIN").await
+    }
+
+    /// One whose commit does not wait for the disk. A machine or a server that breaks down may forget
+    /// it, with all that came after; a commit of [`Db::begin`] that is there shows that it is as well.
+    /// For what costs no more then than to be done again, and what nothing outside follows from.
+    pub async fn begin_forgettable(&self) -> Result<Tx> {
+        let (sqlite, postgres) =
+            ("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE", "BEGIN; SET LOCAL synchronous_commit = off");
+        self.begin_with(sqlite, postgres).await
+    }
+
+    async fn begin_with(&self, sqlite: &'static str, postgres: &'static str) -> Result<Tx> {
         about_to(Step::Begin).await?;
         let open = async || {
             let begun = within(self.limit, "BEGIN", async {
                 Ok(match &self.pools {
-                    Pools::Sqlite { write, .. } => Open::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-                    Pools::Postgres(pool) => Open::Postgres(pool.begin().await?),
+                    Pools::Sqlite { write, .. } => Open::Sqlite(write.begin_with(sqlite).await?),
+                    Pools::Postgres(pool) => Open::Postgres(pool.begin_with(postgres).await?),
                 })
             });
             self.trouble.noted(begun.await)

@@ -204,16 +204,16 @@ enum Delivered {
 
 /// One commit for all, with a statement for each table: requests by number go to their orders, and
 /// the leases are taken. Rows are written in the order that everybody keeps to: numbers, intents,
-/// deliveries.
+/// deliveries. Nothing is sent before a later commit has announced it, so this one may be forgotten.
 async fn take(tools: &Tools, active: &ActiveIntegration, read: &Read, units: &[Unit]) -> store::Result<Vec<Taken>> {
     let (now, until) = (tools.clock.now(), tools.lease_until());
-    let mut tx = tools.store.db.begin().await?;
+    let mut tx = tools.store.db.begin_forgettable().await?;
     // What cannot be told stays with the number until its letter is written.
     let told = |unit: &Unit| unit.resolved.as_ref().is_some_and(|resolved| resolved.give_up.is_none());
     let left: Vec<(&Intent, Leave)> =
         units.iter().filter(|unit| told(unit)).map(|unit| (&unit.attempt.intent, Leave::Served)).collect();
     let held = tx.leave_intents(&left, now).await?;
-    let lost = |unit: &Unit| told(unit) && !held.contains(&Held::from(&unit.attempt.intent));
+    let lost = |unit: &Unit| told(unit) && !held.contains_key(&Held::from(&unit.attempt.intent));
     let mut taken: Vec<Taken> = Vec::with_capacity(units.len());
     let mut shares: Vec<(usize, &Share)> = Vec::new();
     let mut orders: BTreeMap<CrmOrderId, (usize, Option<Intent>)> = BTreeMap::new();

@@ -50,6 +50,16 @@ impl Conclusion {
 /// An attempt and what it came to.
 type Concluded = (Attempt, Conclusion);
 
+/// How an order was let go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LetGo {
+    Lost,
+    /// Nothing is wanted of it by now.
+    Served,
+    /// A newer request, or the same, waits.
+    Wanted,
+}
+
 /// Stores what attempts came to, and lets go. Answers when the orders are due again.
 pub(crate) async fn record(
     tools: &Tools,
@@ -71,12 +81,13 @@ pub(crate) async fn record(
     let mut again = Vec::with_capacity(done.len());
     for ((attempt, conclusion), held) in done.iter().zip(held) {
         let Some(held) = held else { continue };
-        observe(tools, active, attempt, conclusion, started, held);
+        observe(tools, active, attempt, conclusion, started, held != LetGo::Lost);
         if let Some(order) = attempt.intent.order {
             tools.notifier.notify(active.id(), order);
         }
-        // A newer request may be waiting behind the one just served.
-        again.push(Hint { integration: active.id(), due_at: conclusion.next_at().unwrap_or(now) });
+        if held != LetGo::Served {
+            again.push(Hint { integration: active.id(), due_at: conclusion.next_at().unwrap_or(now) });
+        }
     }
     again
 }
@@ -144,8 +155,8 @@ fn conclude(attempt: &mut Attempt, started: Timestamp, now: Timestamp, policy: &
     Conclusion { kind: kind_of(attempt), outcome, leave, at: now, is_here: None }
 }
 
-/// Whether each lease was held to the end. `None`: nothing could be stored, not even that.
-async fn store_until_taken(tools: &Tools, active: &ActiveIntegration, done: &mut [Concluded]) -> Vec<Option<bool>> {
+/// How each order was let go. `None`: nothing could be stored, not even that.
+async fn store_until_taken(tools: &Tools, active: &ActiveIntegration, done: &mut [Concluded]) -> Vec<Option<LetGo>> {
     let mut held = Vec::with_capacity(done.len());
     let mut rest = done;
     while !rest.is_empty() {
@@ -189,9 +200,9 @@ async fn store_until_taken(tools: &Tools, active: &ActiveIntegration, done: &mut
     held
 }
 
-/// Stores results in one commit. False where the lease was lost on the way: then the next holder
-/// looks at MeaSoft first.
-async fn store_results(tools: &Tools, active: &ActiveIntegration, done: &[Concluded]) -> store::Result<Vec<bool>> {
+/// Stores results in one commit. Where the lease was lost on the way the next holder looks at MeaSoft
+/// first.
+async fn store_results(tools: &Tools, active: &ActiveIntegration, done: &[Concluded]) -> store::Result<Vec<LetGo>> {
     // Before this shop's own result: a request too many is served without effect.
     let placed = |(attempt, conclusion): &&Concluded| {
         conclusion.is_here == Some(true)
@@ -199,50 +210,53 @@ async fn store_results(tools: &Tools, active: &ActiveIntegration, done: &[Conclu
             && is_served_here(attempt, &conclusion.outcome)
     };
     clear_elsewhere(tools, active, done.iter().filter(placed).map(|(attempt, _)| attempt)).await?;
-    let mut held = vec![true; done.len()];
+    let mut held = vec![LetGo::Served; done.len()];
     loop {
-        let these: Vec<(usize, &Concluded)> = done.iter().enumerate().filter(|(at, _)| held[*at]).collect();
-        let lost = at_once(|| store_held(tools, active, &these)).await?;
-        if lost.is_empty() {
-            return Ok(held);
+        let these: Vec<usize> = (0..done.len()).filter(|at| held[*at] != LetGo::Lost).collect();
+        let rest: Vec<&Concluded> = these.iter().map(|at| &done[*at]).collect();
+        let stored = at_once(|| store_held(tools, active, &rest)).await?;
+        let is_stored = !stored.contains(&LetGo::Lost);
+        for (at, stored) in these.into_iter().zip(stored).filter(|(_, stored)| is_stored || *stored == LetGo::Lost) {
+            held[at] = stored;
+            if stored == LetGo::Lost {
+                lease_lost(tools, active, &done[at].0, &done[at].1).await?;
+            }
         }
-        for at in lost {
-            held[at] = false;
-            let (attempt, conclusion) = &done[at];
-            lease_lost(tools, active, attempt, conclusion).await?;
+        if is_stored {
+            return Ok(held);
         }
     }
 }
 
-/// Stores results whose leases are all held. Else nothing is stored, and which are not is answered.
-async fn store_held(
-    tools: &Tools,
-    active: &ActiveIntegration,
-    done: &[(usize, &Concluded)],
-) -> store::Result<Vec<usize>> {
-    let Some(now) = done.first().map(|(_, (_, conclusion))| conclusion.at) else { return Ok(Vec::new()) };
-    let attempts = || done.iter().map(|(_, (attempt, _))| attempt);
+/// Stores results whose leases are all held. Where some are not, nothing is stored.
+async fn store_held(tools: &Tools, active: &ActiveIntegration, done: &[&Concluded]) -> store::Result<Vec<LetGo>> {
+    let Some(now) = done.first().map(|(_, conclusion)| conclusion.at) else { return Ok(Vec::new()) };
+    let attempts = || done.iter().map(|(attempt, _)| attempt);
     let mut tx = tools.store.db.begin().await?;
     // In the order that everybody keeps to: intents, then deliveries.
-    let left: Vec<_> = done.iter().map(|(_, (attempt, conclusion))| (&attempt.intent, conclusion.leave)).collect();
+    let left: Vec<_> = done.iter().map(|(attempt, conclusion)| (&attempt.intent, conclusion.leave)).collect();
     let intents = tx.leave_intents(&left, now).await?;
     let deliveries = tx.save_deliveries(attempts().filter_map(|attempt| attempt.delivery.as_ref()), true, now).await?;
-    let is_held = |attempt: &Attempt| {
+    let let_go = |attempt: &Attempt| {
         let delivery = attempt.delivery.as_ref().is_none_or(|d| deliveries.contains(&d.id));
-        delivery && intents.contains(&Held::from(&attempt.intent))
+        match intents.get(&Held::from(&attempt.intent)).filter(|_| delivery) {
+            None => LetGo::Lost,
+            Some(true) => LetGo::Wanted,
+            Some(false) => LetGo::Served,
+        }
     };
-    let lost: Vec<usize> = done.iter().filter(|(_, (attempt, _))| !is_held(attempt)).map(|(at, _)| *at).collect();
-    if !lost.is_empty() {
-        return Ok(lost);
+    let stored: Vec<LetGo> = attempts().map(let_go).collect();
+    if stored.contains(&LetGo::Lost) {
+        return Ok(stored);
     }
     tx.keep_past(&attempts().filter_map(|attempt| attempt.retired.as_ref()).collect::<Vec<_>>()).await?;
     let late = attempts().filter(|attempt| attempt.reported_late).filter_map(|attempt| attempt.delivery.as_ref());
     tx.tracking_is_known(&late.map(|d| d.id).collect::<Vec<_>>(), now).await?;
     note_letters(&mut tx, tools, active, done, now).await?;
     note_requests(&mut tx, tools, active, done, now).await?;
-    tx.append_all(&done.iter().map(|(_, one)| entry(active, one)).collect::<Vec<_>>()).await?;
+    tx.append_all(&done.iter().map(|one| entry(active, one)).collect::<Vec<_>>()).await?;
     tx.commit().await?;
-    Ok(Vec::new())
+    Ok(stored)
 }
 
 fn entry(active: &ActiveIntegration, (attempt, conclusion): &Concluded) -> Entry {
@@ -306,11 +320,11 @@ async fn note_letters(
     tx: &mut Tx,
     tools: &Tools,
     active: &ActiveIntegration,
-    done: &[(usize, &Concluded)],
+    done: &[&Concluded],
     now: Timestamp,
 ) -> store::Result<()> {
     let (mut resolved, mut cancelled) = (Vec::new(), Vec::new());
-    for (_, (attempt, conclusion)) in done {
+    for (attempt, conclusion) in done.iter().copied() {
         match (&conclusion.outcome, attempt.intent.order) {
             (Outcome::GiveUp(give_up), order) => {
                 let letter = dead_letter(attempt, conclusion.kind, give_up, now);
@@ -340,11 +354,11 @@ async fn note_requests(
     tx: &mut Tx,
     tools: &Tools,
     active: &ActiveIntegration,
-    done: &[(usize, &Concluded)],
+    done: &[&Concluded],
     now: Timestamp,
 ) -> store::Result<()> {
     let mut settled = Vec::new();
-    for (_, (attempt, conclusion)) in done {
+    for (attempt, conclusion) in done.iter().copied() {
         let Conclusion { outcome, leave, is_here, .. } = conclusion;
         let (intent, served, wanted) = (&attempt.intent, *leave == Leave::Served, attempt.requested());
         // What may still arrive at MeaSoft is looked for when it can no longer be under way.
@@ -373,12 +387,12 @@ async fn note_requests(
 
 /// What the database refuses to store of an attempt ends as a dead letter all the same, without
 /// the order's own row. What the ledger said before stays, and is looked up by whoever comes
-/// next. False when the lease was lost.
-async fn set_aside(tools: &Tools, attempt: &Attempt, conclusion: &Conclusion) -> store::Result<bool> {
-    let Outcome::GiveUp(give_up) = &conclusion.outcome else { return Ok(false) };
+/// next.
+async fn set_aside(tools: &Tools, attempt: &Attempt, conclusion: &Conclusion) -> store::Result<LetGo> {
+    let Outcome::GiveUp(give_up) = &conclusion.outcome else { return Ok(LetGo::Lost) };
     let mut tx = tools.store.db.begin().await?;
     if !tx.leave_intent(&attempt.intent, Leave::Served, conclusion.at).await? {
-        return Ok(false);
+        return Ok(LetGo::Lost);
     }
     let mut dead = dead_letter(attempt, conclusion.kind, give_up, conclusion.at);
     dead.delivery = None;
@@ -387,7 +401,7 @@ async fn set_aside(tools: &Tools, attempt: &Attempt, conclusion: &Conclusion) ->
     if let Some(d) = &attempt.delivery {
         tools.store.release_delivery(d).await?;
     }
-    Ok(true)
+    Ok(LetGo::Wanted)
 }
 
 fn observe(

@@ -8,7 +8,7 @@
 //! on average.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -38,7 +38,9 @@ pub struct Budget {
     store: Store,
     address: Vec<Window>,
     per_account: Vec<Window>,
-    blocks: Mutex<HashMap<String, Block>>,
+    /// By account. Who finds one empty fills it, and whoever comes meanwhile waits for that: filled by
+    /// several at once, tokens would be counted that nobody uses.
+    blocks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Block>>>>,
 }
 
 /// What the windows are called, in their order.
@@ -78,8 +80,11 @@ impl Budget {
     /// Takes one request's worth for an account.
     /// `Err`: when there is nothing left: the moment something may be free again.
     pub async fn take(&self, account: &str, priority: Priority) -> Result<(), Timestamp> {
+        let block = self.blocks.lock().expect("never poisoned").entry(account.to_owned()).or_default().clone();
+        let mut block = block.lock().await;
         let now = self.store.clock.now();
-        if self.draw(account, now) {
+        if block.left > 0 && now.as_millisecond() < block.valid_until {
+            block.left -= 1;
             return Ok(());
         }
         let windows = self.windows(account);
@@ -87,24 +92,12 @@ impl Budget {
             Ok(Ok(taken)) => {
                 // A block outlives no slice: its tokens are counted in the one they were taken in.
                 let valid_until = windows.iter().map(|w| w.slice_end(taken.at)).min().unwrap_or(0);
-                let mut blocks = self.blocks.lock().expect("never poisoned: nothing panics under this lock");
-                blocks.insert(account.to_owned(), Block { left: taken.count.saturating_sub(1), valid_until });
+                *block = Block { left: taken.count.saturating_sub(1), valid_until };
                 Ok(())
             }
             Ok(Err(free_at)) => Err(free_at),
             // Without its store a worker records nothing either: it has to wait.
             Err(_) => Err(now + Duration::from_secs(1)),
-        }
-    }
-
-    fn draw(&self, account: &str, now: Timestamp) -> bool {
-        let mut blocks = self.blocks.lock().expect("never poisoned: nothing panics under this lock");
-        match blocks.get_mut(account) {
-            Some(block) if block.left > 0 && now.as_millisecond() < block.valid_until => {
-                block.left -= 1;
-                true
-            }
-            _ => false,
         }
     }
 

@@ -4,6 +4,7 @@
 //! One process counts in memory; several processes on one PostgreSQL share a budget there.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -64,6 +65,7 @@ impl Rates {
                 // What a process does not use of a block is lost to the others: small ones, so that
                 // many processes that ask for little do not use a limit up.
                 block: (self.per_second / 200).max(1),
+                waiting: AtomicU32::new(0),
                 left: tokio::sync::Mutex::default(),
             });
         }
@@ -111,21 +113,42 @@ struct SharedLimiter {
     store: Store,
     windows: [Window; 2],
     block: u32,
+    /// Who waits for a turn: for them a block is taken as large as that.
+    waiting: AtomicU32,
     /// Requests taken and not made yet, and until when they count (UTC ms).
     left: tokio::sync::Mutex<(u32, i64)>,
+}
+
+/// One who waits, for as long as it lives.
+struct Waiting<'a>(&'a AtomicU32);
+
+impl<'a> Waiting<'a> {
+    fn of(all: &'a AtomicU32) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self(all)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl retailcrm::Limiter for SharedLimiter {
     fn pass(&self) -> BoxFuture<'_, ()> {
         async move {
+            let waiting = Waiting::of(&self.waiting);
             let mut left = self.left.lock().await;
+            drop(waiting);
             loop {
                 let now = self.store.clock.now();
                 if left.0 > 0 && now.as_millisecond() < left.1 {
                     left.0 -= 1;
                     return;
                 }
-                let pause = match self.store.take_budget(&self.windows, self.block, false).await {
+                let block = self.block.max(self.waiting.load(Ordering::Relaxed).saturating_add(1));
+                let pause = match self.store.take_budget(&self.windows, block, false).await {
                     Ok(Ok(taken)) => {
                         // What was taken at the very end of a slice is used all the same.
                         *left = (taken.count.saturating_sub(1), self.windows[0].slice_end(taken.at));

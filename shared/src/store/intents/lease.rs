@@ -1,6 +1,6 @@
 //! Intents in somebody's hand: taken when they are due, kept, and left.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -41,7 +41,8 @@ impl From<&Intent> for Held {
 
 impl Store {
     /// Takes the lease of up to `limit` due intents of one integration, oldest first. While
-    /// many wait, what is tried again has at most half of the places.
+    /// many wait, what is tried again has at most half of the places. A lease that the database forgets
+    /// is none: its holder will be told.
     pub async fn claim_intents(
         &self,
         integration: IntegrationId,
@@ -51,37 +52,19 @@ impl Store {
     ) -> Result<Vec<Intent>> {
         let room = |taken: &[Intent]| limit.saturating_sub(u32::try_from(taken.len()).unwrap_or(u32::MAX));
         let half = limit.div_ceil(2);
-        let mut intents = self.claim(ORDERS, integration, owner, lease_until, half).await?;
+        let now = self.clock.now();
+        let mut tx = self.db.begin_forgettable().await?;
+        let mut intents = tx.claim(ORDERS, integration, owner, lease_until, half, now).await?;
         let more = limit - room(&intents) == half;
         let left = room(&intents);
-        intents.extend(self.claim(NUMBERS, integration, owner, lease_until, left).await?);
+        intents.extend(tx.claim(NUMBERS, integration, owner, lease_until, left, now).await?);
         let left = room(&intents);
         if more && left > 0 {
-            intents.extend(self.claim(ORDERS, integration, owner, lease_until, left).await?);
+            intents.extend(tx.claim(ORDERS, integration, owner, lease_until, left, now).await?);
         }
+        tx.commit().await?;
         intents.sort_by_key(|intent| (intent.due_at, intent.order, intent.id));
         Ok(intents)
-    }
-
-    async fn claim(
-        &self,
-        table: &'static str,
-        integration: IntegrationId,
-        owner: &str,
-        lease_until: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<Intent>> {
-        let now = self.clock.now_ms();
-        let lock = self.db.dialect().skip_locked();
-        let sql = format!(
-            "UPDATE {table} SET lease_owner = $1, lease_until = $2, {} WHERE id IN (\
-             SELECT id FROM {table} WHERE integration_id = $3 AND requested > served \
-             AND due_at <= $4 AND {} ORDER BY due_at LIMIT $5 {lock}) RETURNING {}",
-            drawn(table, 6),
-            free(4),
-            columns(table)
-        );
-        self.db.write_all(sql, args![owner, lease_until, integration, now, limit, random_number()], read).await
     }
 
     /// Keeps the leases of a batch alive. Answers how many.
@@ -110,6 +93,27 @@ impl Store {
 }
 
 impl Tx {
+    async fn claim(
+        &mut self,
+        table: &'static str,
+        integration: IntegrationId,
+        owner: &str,
+        lease_until: Timestamp,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Intent>> {
+        let lock = self.dialect().skip_locked();
+        let sql = format!(
+            "UPDATE {table} SET lease_owner = $1, lease_until = $2, {} WHERE id IN (\
+             SELECT id FROM {table} WHERE integration_id = $3 AND requested > served \
+             AND due_at <= $4 AND {} ORDER BY due_at LIMIT $5 {lock}) RETURNING {}",
+            drawn(table, 6),
+            free(4),
+            columns(table)
+        );
+        self.read_all(sql, args![owner, lease_until, integration, now, limit, random_number()], read).await
+    }
+
     /// Takes the lease of an order's intent if something of it is unserved; `None` when another
     /// holds it.
     pub async fn claim_order(
@@ -142,14 +146,14 @@ impl Tx {
         Ok(!self.leave_intents(&[(intent, leave)], now).await?.is_empty())
     }
 
-    /// Leaves held intents, a statement for either sort. Answers which of them were held still:
-    /// of the others nothing changed.
-    pub async fn leave_intents(&mut self, left: &[(&Intent, Leave)], now: Timestamp) -> Result<HashSet<Held>> {
-        let mut held = HashSet::with_capacity(left.len());
+    /// Leaves held intents, a statement for either sort. Answers which of them were held still, and
+    /// whether something of it is unserved: of the others nothing changed.
+    pub async fn leave_intents(&mut self, left: &[(&Intent, Leave)], now: Timestamp) -> Result<HashMap<Held, bool>> {
+        let mut held = HashMap::with_capacity(left.len());
         for table in [NUMBERS, ORDERS] {
             let these = left.iter().filter(|(intent, _)| intent.table() == table);
             for row in self.fetch_set(leaving(these), args![now], |v| leave(table, v)).await? {
-                held.insert(Held { by_id: table == ORDERS, row: row.int("id")? });
+                held.insert(Held { by_id: table == ORDERS, row: row.int("id")? }, row.flag("more")?);
             }
         }
         Ok(held)
@@ -183,7 +187,8 @@ fn leave(table: &str, v: &str) -> String {
     format!(
         "UPDATE {table} SET served = CASE WHEN v.is_served = 1 THEN v.seen ELSE served END, \
          verify = CASE WHEN v.is_served = 1 AND requested = v.seen THEN 0 ELSE verify END, {}, {}, {}, {}, {}, {}, \
-         lease_owner = NULL, lease_until = 0, updated_at = $1 FROM {v} WHERE id = v.row_id AND {held} AND {} RETURNING id",
+         lease_owner = NULL, lease_until = 0, updated_at = $1 FROM {v} WHERE id = v.row_id AND {held} AND {} \
+         RETURNING id, CAST(CASE WHEN requested > served THEN 1 ELSE 0 END AS BIGINT) AS more",
         waits("due_at", "due"),
         waits("attempt", "tries"),
         waits("rereads", "readings"),
