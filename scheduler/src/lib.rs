@@ -90,6 +90,10 @@ impl Plan {
 }
 
 async fn fire(store: &Store, queue: &Arc<dyn Publisher>, job: &Job, slot: i64) -> anyhow::Result<()> {
+    // Every few seconds: where there is none, nothing is written.
+    if job.what == plan::What::Replays && !store.replays_are_under_way().await? {
+        return Ok(());
+    }
     if !store.win_slot(&job.name, slot).await? {
         return Ok(());
     }
@@ -120,6 +124,9 @@ async fn publish(store: &Store, queue: &Arc<dyn Publisher>, job: &Job) -> anyhow
                     queue.publish(Envelope::new(Command::ProbeIntegration {}, Some(integration.id), now)).await?;
                 }
             }
+        }
+        plan::What::Replays => {
+            queue.publish(Envelope::new(Command::ReplayLetters {}, None, now)).await?;
         }
         plan::What::Whole(ref command) => {
             queue.publish(Envelope::new(command.clone(), None, now)).await?;
@@ -274,6 +281,28 @@ mod tests {
         world.ctx.clock.advance(Duration::from_secs(3));
         world.look(&mut plan).await;
         assert_eq!(world.of("SyncStatuses"), 2);
+    }
+
+    #[tokio::test]
+    async fn turns_of_replays_are_asked_for_only_while_one_is_under_way() {
+        let world = World::new().await;
+        let mut plan = Plan::default();
+        let looks = async |plan: &mut Plan| {
+            world.forget();
+            for _ in 0..12 {
+                world.ctx.clock.advance(LOOK * 10);
+                world.look(plan).await;
+            }
+            world.of("ReplayLetters")
+        };
+        assert_eq!(looks(&mut plan).await, 0);
+        let sql = "SELECT COUNT(*) AS n FROM slots WHERE job = 'replays'";
+        let slots = world.ctx.store.db.read_one(sql, vec![], |row| row.int("n")).await.expect("counted");
+        assert_eq!(slots, Some(0), "nothing is written for nothing");
+        let sql = "INSERT INTO replays (who, filter, per_minute, state, next_at, created_at) \
+                   VALUES ('a', '{}', 60, 'running', 0, 0)";
+        world.ctx.store.db.exec(sql, vec![]).await.expect("there");
+        assert_eq!(looks(&mut plan).await, 12, "a minute, every five seconds");
     }
 
     #[tokio::test]

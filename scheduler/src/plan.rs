@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use shared::config::{Budgets, Timing};
 use shared::domain::{Integration, IntegrationId};
 use shared::message::{Command, RECONCILE_HISTORY};
+use shared::store::replays;
 
 /// What a slot of a job publishes.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,8 @@ pub enum What {
     Probe,
     /// Integrations whose statuses or payments are due and were left behind.
     Backlog,
+    /// Replays of dead letters that are under way.
+    Replays,
     /// One command for the installation.
     Whole(Command),
     /// One command for one integration, under a key of its own if it needs one.
@@ -53,6 +56,7 @@ pub fn jobs(timing: &Timing, budgets: &Budgets, integrations: &[Integration]) ->
     let mut jobs = vec![
         job("probe", MINUTE.min(timing.sweep), What::Probe),
         job("backlog", MINUTE.min(timing.sweep), What::Backlog),
+        job("replays", replays::LOOK.min(timing.sweep), What::Replays),
         job("retention", Duration::from_secs(3600), What::Whole(Command::Retention {})),
     ];
     let active: Vec<&Integration> = integrations.iter().filter(|i| i.is_active()).collect();

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 
 use shared::domain::{Fault, Integration, IntegrationId, IntegrationState};
 use shared::store::Store;
+use shared::store::dead_letters::DeadFilter;
 use shared::{explain, suggest};
 
+use crate::args::{self, Letters};
 use crate::output::Failure;
 
 /// Integrations named in a sentence; of more, the list command tells.
@@ -67,4 +69,16 @@ pub async fn no_integration(id: i64, store: &Store) -> Failure {
         many => format!("there are {}, `bridge integration list` shows them", many.len()),
     };
     Failure::Usage(format!("there is no integration {id}; {words}"))
+}
+
+/// Which letters are meant.
+pub async fn letters(all: bool, which: Letters, store: &Store) -> Result<DeadFilter, Failure> {
+    let now = store.clock.now();
+    let of = which.fault.as_deref().map(fault).transpose()?;
+    let named = match which.reason {
+        Some(given) => Some(reason(&given, store).await?),
+        None => None,
+    };
+    let since = which.since.map(|text| args::since(&text, now)).transpose().map_err(Failure::Usage)?;
+    Ok(DeadFilter { all, integration: integration(which.integration, store).await?, fault: of, reason: named, since })
 }

@@ -20,6 +20,7 @@ mod order;
 mod output;
 mod preview;
 mod probe;
+mod replay;
 mod secret_key;
 mod secrets;
 mod stdout;
@@ -140,6 +141,7 @@ async fn of_installation(
         Command::Order { command: OrderCommand::Show(args) } => order::run(args, zone, store, out).await,
         Command::Order { command: OrderCommand::Preview(args) } => preview::run(args, config, store, out).await,
         Command::Dead { command } => dead::run(command, who, zone, store, out).await,
+        Command::Replay { command } => replay::run(command, who, config, store, out).await,
         Command::Causes { which, command } => causes::run(which, command, who, zone, store, out).await,
         Command::Audit { which, command } => audit::run(which, command, zone, store, out).await,
         Command::Budget { integration, since } => budget::run(integration, &since, config, store, out).await,

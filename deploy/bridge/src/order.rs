@@ -9,6 +9,7 @@ use shared::domain::{Delivery, DeliveryState, IntegrationId};
 use shared::store::Store;
 use shared::store::journal::StoredEntry;
 use shared::store::past_deliveries::PastDelivery;
+use shared::store::replays::WaitingReplay;
 
 use crate::args::OrderShow;
 use crate::filters;
@@ -55,8 +56,9 @@ fn document(story: &Story) -> Value {
             "op": k.op, "outcome": k.outcome, "duration_ms": k.duration_ms, "http_status": k.http_status,
             "request": k.request, "response": k.response, "crm_order_id": story.order_of(k).map(|(_, order)| order.0),
         })).collect::<Vec<_>>(),
-        "waiting_replays": story.replays.iter().map(|(letter, due)| json!({
-            "dead_letter": letter.id, "integration": letter.integration.map(|i| i.0), "due_at": due.to_string(),
+        "waiting_replays": story.replays.iter().map(|waiting| json!({
+            "dead_letter": waiting.letter, "integration": waiting.integration.map(|i| i.0),
+            "due_at": waiting.due.to_string(), "replay": waiting.replay,
         })).collect::<Vec<_>>(),
     })
 }
@@ -81,13 +83,13 @@ pub fn lines(story: &Story, verbose: bool, zone: &TimeZone) -> Vec<String> {
         let of = kept.integration.filter(|_| several).map(|id| integration(story, id));
         told(kept, of, verbose, zone, &mut lines);
     }
-    for (letter, due) in &story.replays {
-        let of = letter.integration.filter(|_| several).map(|id| format!(" ({})", integration(story, id)));
+    for waiting in &story.replays {
+        let of = waiting.integration.filter(|_| several).map(|id| format!(" ({})", integration(story, id)));
         lines.push(format!(
             "  dead letter {}{} is to be tried again at {}",
-            letter.id,
+            waiting.letter,
             of.unwrap_or_default(),
-            moments::second(*due, zone)
+            moments::second(waiting.due, zone)
         ));
     }
     lines

@@ -372,7 +372,8 @@ fn a_word_that_does_not_exist_is_a_mistake_of_usage_and_not_an_empty_answer() {
             let id = argument.get_id().as_str();
             let is_word = argument.get_value_parser().type_id() == clap::builder::ValueParser::string().type_id();
             // Letters are looked up by their number; other numbers may be any.
-            let names_one = id == "integration" || (id == "id" && !called.name.starts_with("dead"));
+            let names_one = id == "integration"
+                || (id == "id" && !["dead", "replay"].iter().any(|word| called.name.starts_with(word)));
             let wrong = if is_word || names_one { &["no-such-word", "4711"][..] } else { &["no-such-word"] };
             for wrong in wrong {
                 let arguments = with(called, argument, wrong);
@@ -410,6 +411,10 @@ fn a_misspelt_filter_says_which_word_was_meant() {
         (&["waiting", "--integration", "99"], "there are 1 «Город»"),
         (&["dead", "list", "--integration", "99"], "there is no integration 99; there are 1 «Город»"),
         (&["dead", "replay", "--all", "--integration", "99"], "there are 1 «Город»"),
+        (&["replay", "plan", "--reason", "bad_fone"], "did you mean bad_phone?"),
+        (&["replay", "plan", "--integration", "99"], "there are 1 «Город»"),
+        (&["replay", "plan", "--fault", "shpo"], "did you mean shop?"),
+        (&["replay", "start", "9"], "there is no replay 9; `bridge replay show` lists them"),
         (&["order", "show", "1", "--integration", "99"], "there are 1 «Город»"),
         (&["journal", "search", "1", "--integration", "99"], "there are 1 «Город»"),
         (&["doctor", "99"], "there are 1 «Город»"),
@@ -599,7 +604,7 @@ async fn whoever_changes_something_is_noted_with_what_it_was_and_a_changed_note_
         (&["causes", "wake", "bad_phone"], "woken"),
         (&["dead", "replay", "1"], "replayed"),
         (&["dead", "discard", "2", "--why", "seen"], "discarded"),
-        (&["dead", "replay", "--all"], "replayed"),
+        (&["dead", "replay", "--all"], "replay_started"),
         (&["integration", "remove", "1"], "removed"),
     ] {
         let done = run(&folder, &[arguments, &["--as", "Анна"]].concat(), &[]);
@@ -700,34 +705,69 @@ async fn a_letter_that_is_to_be_tried_again_stays_in_sight_until_its_turn() {
     opened.db.close().await;
     let done = run(&folder, &["dead", "replay", "--all", "--per-minute", "1"], &[]);
     assert!(done.code == 0 && done.stdout.contains("3 dead letter(s)"), "{done:?}");
+    let opened = store(&folder).await;
+    assert_eq!(opened.take_turns(&[]).await.expect("taken"), 1, "the first one's turn has come");
+    opened.db.close().await;
     let listed = run(&folder, &["dead", "list"], &[]).stdout;
-    assert_eq!(listed.matches("replayed, due ").count(), 2, "the first one's turn has come: {listed}");
+    assert_eq!(listed.matches("queued for replay 1, due ").count(), 2, "{listed}");
     assert!(listed.contains("2 wait to be tried again, the next at "), "{listed}");
     let one = run(&folder, &["dead", "show", "2"], &[]).stdout;
     assert!(one.contains("waits for its turn at "), "{one}");
     let all = run(&folder, &["dead", "list", "--all", "--json"], &[]).document("dead list");
     let due: Vec<bool> = all.as_array().expect("a list").iter().map(|d| d["replay_due_at"].is_string()).collect();
     assert_eq!(due, [false, true, true], "{all}");
+    assert_eq!((&all[0]["state"], &all[1]["state"]), (&json!("replayed"), &json!("open")), "open until its turn");
     let story = run(&folder, &["order", "show", "1003"], &[]).stdout;
     assert!(story.contains("dead letter 3 is to be tried again at "), "{story}");
     let doctor = run(&folder, &["doctor"], &[]).stdout;
     assert!(doctor.contains("2 dead letter(s) wait to be tried again, the next at "), "{doctor}");
+    let waiting = run(&folder, &["waiting", "--json"], &[]).document("waiting");
+    let queued = waiting["waiting"].as_array().expect("a list").iter().find(|row| row["cause"] == "replay");
+    assert_eq!(queued.map(|row| (&row["what"], &row["count"])), Some((&json!("letters"), &json!(2))), "{waiting}");
 }
 
 #[tokio::test]
-async fn what_cannot_have_its_turn_before_the_longest_pause_stays_open_instead_of_coming_at_once() {
+async fn a_replay_says_what_it_will_do_and_is_started_watched_and_stopped() {
     let folder = Folder::with_installation();
+    let none = run(&folder, &["replay", "plan"], &[]);
+    assert!(none.code == 1 && none.stderr.contains("no open dead letter is meant"), "{none:?}");
     let opened = store(&folder).await;
-    let longest = opened.latest_turn().duration_since(opened.clock.now()).as_mins();
-    letters(&opened, usize::try_from(longest).expect("minutes") + 4).await;
+    letters(&opened, 12).await;
     opened.db.close().await;
-    let done = run(&folder, &["dead", "replay", "--all", "--per-minute", "1", "--json"], &[]).document("dead replay");
-    assert!(done["left"].as_u64().is_some_and(|left| left > 0), "{done}");
+    let anna = |words: &[&str]| run(&folder, &[words, &["--as", "Анна"]].concat(), &[]);
+    let planned = anna(&["replay", "plan", "--per-minute", "6", "--json"]).document("replay plan");
+    let counts =
+        |queued: i64| json!({ "queued": queued, "in_hand": 12 - queued, "done": 0, "dead_again": 0, "skipped": 0 });
+    assert_eq!((&planned["id"], &planned["state"], &planned["who"]), (&json!(1), &json!("planned"), &json!("Анна")));
+    assert_eq!((&planned["letters"], &planned["takes_s"], &planned["counts"]), (&json!(12), &json!(120), &counts(12)));
+    assert_eq!(planned["cost"], json!({ "measoft": 12, "retailcrm": 36 }));
+    let part = &planned["parts"][0];
+    assert_eq!((&part["title"], &part["kind"], &part["letters"]), (&json!("Город"), &json!("SendOrder"), &json!(12)));
+    assert_eq!(part["orders"].as_array().map(Vec::len), Some(10), "the first of them");
+    let people = anna(&["replay", "show", "1"]).stdout;
+    for words in
+        ["Replay 1: planned", "12 × SendOrder, integration 1 «Город»: 1001, ", " and more: 2", "(6 a minute of 150)"]
+    {
+        assert!(people.contains(words), "«{words}» is not in {people}");
+    }
+    let russian = run(&folder, &["replay", "show", "1"], &[("LANG", "ru_RU.UTF-8")]).stdout;
+    assert!(russian.contains("Повтор 1: запланирован") && russian.contains("осталось 2 мин"), "{russian}");
+    assert_eq!(anna(&["replay", "start", "1", "--json"]).document("replay start")["state"], "running");
+    let again = anna(&["replay", "start", "1"]);
+    assert!(again.code == 1 && again.stderr.contains("replay 1 is running already"), "{again:?}");
     let opened = store(&folder).await;
-    let soon = opened.waiting_jobs().await.expect("counted").iter().map(|(_, n)| n).sum::<u64>();
-    assert_eq!(soon, 1, "one a minute, and no burst of those at the end");
-    let open = run(&folder, &["dead", "list", "--json"], &[]).document("dead list");
-    assert_eq!(open.as_array().map(Vec::len), done["left"].as_u64().and_then(|left| usize::try_from(left).ok()));
+    assert_eq!(opened.take_turns(&[]).await.expect("taken"), 1);
+    opened.db.close().await;
+    let paused = run(&folder, &["integration", "pause", "1"], &[]);
+    assert_eq!(paused.code, 0, "{paused:?}");
+    let shown = anna(&["replay", "show", "1", "--json"]).document("replay show");
+    assert_eq!((&shown["counts"], &shown["waits"]), (&counts(11), &json!([1])), "it waits for the end of the pause");
+    assert_eq!(anna(&["replay", "stop", "1", "--json"]).document("replay stop")["state"], "stopped");
+    assert_eq!(anna(&["replay", "show", "--json"]).document("replay show")[0]["counts"], counts(11));
+    let acts = run(&folder, &["audit", "--json"], &[]).document("audit");
+    let told: Vec<_> = acts.as_array().expect("a list").iter().filter(|act| act["who"] == "Анна").collect();
+    let what: Vec<_> = told.iter().map(|act| act["act"].as_str().unwrap_or_default()).collect();
+    assert_eq!(what, ["replay_stopped", "replay_started", "replay_planned"], "{acts}");
 }
 
 #[test]

@@ -103,6 +103,8 @@ commands! {
     Reconcile {} => Bulk,
     RefreshReferences {} => Bulk,
     Retention {} => Bulk,
+    /// Give the letters of replays their turn.
+    ReplayLetters {} => Bulk,
     /// A synchronous request of RetailCRM's delivery module (protocols/retailcrm.md#callbacks).
     Callback {
         action: String,

@@ -199,6 +199,12 @@ impl Store {
 }
 
 impl Tx {
+    /// Letters `d` that a join and a condition name.
+    pub(super) async fn dead_letters_of(&mut self, whose: &str, args: Vec<Value>) -> Result<Vec<DeadLetter>> {
+        let columns = COLUMNS.split(", ").map(|column| format!("d.{column}")).collect::<Vec<_>>().join(", ");
+        self.read_all(format!("SELECT {columns} FROM dead_letters d {whose}"), args, read).await
+    }
+
     /// Opens a dead letter, or counts one more occurrence of an open one. Answers its id.
     pub async fn add_dead_letter(&mut self, dead: &NewDeadLetter, now: Timestamp) -> Result<i64> {
         self.add_dead_letter_of(None, dead, now).await

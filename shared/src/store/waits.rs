@@ -60,8 +60,6 @@ pub struct WaitingMessages {
     /// `None`: cannot be read.
     pub kind: Option<Kind>,
     pub integration: Option<IntegrationId>,
-    /// Of dead letters that are tried again, each in its turn.
-    pub replay: bool,
     pub stand: Stand,
     pub number: i64,
     pub since: Timestamp,
@@ -109,7 +107,7 @@ impl Store {
     pub async fn waiting_messages(&self) -> Result<(Vec<WaitingMessages>, bool)> {
         let now = self.clock.now_ms();
         let sql = format!(
-            "SELECT id, body, run_at, created_at, CASE WHEN NOT {} THEN 'in_hand' WHEN {} THEN 'due' ELSE 'later' END \
+            "SELECT body, run_at, created_at, CASE WHEN NOT {} THEN 'in_hand' WHEN {} THEN 'due' ELSE 'later' END \
              AS stand FROM jobs ORDER BY run_at LIMIT {}",
             free(1),
             self.due("run_at", 1),
@@ -123,13 +121,12 @@ impl Store {
             let one = WaitingMessages {
                 kind: envelope.as_ref().map(|envelope| envelope.command.kind()),
                 integration: envelope.and_then(|envelope| envelope.integration),
-                replay: row.text("id")?.starts_with(super::replays::REPLAY),
                 stand: row.word("stand", Stand::parse)?,
                 number: 1,
                 since,
                 due,
             };
-            let key = (one.integration, one.kind.map(Kind::as_str), one.replay, one.stand);
+            let key = (one.integration, one.kind.map(Kind::as_str), one.stand);
             alike.entry(key).and_modify(|all: &mut WaitingMessages| all.add(&one)).or_insert(one);
         }
         Ok((alike.into_values().collect(), rows.len() > MESSAGES_READ as usize))

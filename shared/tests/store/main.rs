@@ -46,6 +46,7 @@ mod leases;
 mod migrations;
 mod payment_moves;
 mod pulse;
+mod replays;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod status_stream;

@@ -92,20 +92,17 @@ async fn statuses_and_messages_that_wait_are_counted_too(bench: &Bench) {
     let mut jobs: Vec<NewJob> = [id, id, other].map(|of| NewJob::of(&send(of), bench.after(30))).to_vec();
     jobs[1].run_at = bench.after(10);
     jobs.push(NewJob { id: "strange".to_owned(), lane: Lane::Bulk, body: b"?".to_vec(), run_at: bench.now() });
-    let replay = NewJob::of(&send(id), bench.after(40));
-    jobs.push(NewJob { id: format!("replay:3:{}", replay.id), ..replay });
     bench.store.enqueue(&jobs).await.expect("stored");
     let (mut messages, more) = bench.store.waiting_messages().await.expect("read");
     messages.sort_by_key(|m| m.due);
-    let told: Vec<_> = messages.iter().map(|m| (m.kind, m.integration, m.replay, m.stand, m.number, m.due)).collect();
+    let told: Vec<_> = messages.iter().map(|m| (m.kind, m.integration, m.stand, m.number, m.due)).collect();
     let send = Some(Kind::SendOrder);
     assert_eq!(
         told,
         [
-            (None, None, false, Stand::Due, 1, bench.now()),
-            (send, Some(id), false, Stand::Later, 2, bench.after(10)),
-            (send, Some(other), false, Stand::Later, 1, bench.after(30)),
-            (send, Some(id), true, Stand::Later, 1, bench.after(40)),
+            (None, None, Stand::Due, 1, bench.now()),
+            (send, Some(id), Stand::Later, 2, bench.after(10)),
+            (send, Some(other), Stand::Later, 1, bench.after(30)),
         ]
     );
     assert!(!more);

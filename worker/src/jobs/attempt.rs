@@ -10,6 +10,7 @@ use shared::queue::Delivery;
 use shared::reason;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::jobs::NewJob;
+use shared::store::replays::Step;
 
 use crate::jobs::{carry_out, of};
 use crate::order::settle::{Settlement, settle, spent_trying};
@@ -28,6 +29,7 @@ pub(super) async fn attempt(tools: &Tools, integrations: &ActiveIntegrations, en
             if let (Outcome::Done(_) | Outcome::AlreadyDone(_), Some(id)) = (&outcome, envelope.integration) {
                 resolve(tools, id, envelope.command.kind()).await;
             }
+            came_to(tools, &envelope, Step::Done).await;
             true
         }
         Settlement::Wait { .. } if is_replaced(&envelope, now, tools.limits.sync_interval) => true,
@@ -87,11 +89,24 @@ async fn resolve(tools: &Tools, integration: IntegrationId, kind: Kind) {
     }
 }
 
+/// Tells the replay that a command is of.
+async fn came_to(tools: &Tools, envelope: &Envelope, step: Step) {
+    if envelope.generation > 0
+        && let Err(error) = tools.store.replay_came_to(envelope.id, step).await
+    {
+        tracing::debug!(%error, "what a replayed command came to is not noted");
+    }
+}
+
 /// False: the letter could not be stored.
 async fn give_up(tools: &Tools, envelope: &Envelope, outcome: Outcome) -> bool {
     let give_up = match outcome {
         Outcome::GiveUp(give_up) => give_up,
         _ => reason::give_up(reason::EXPIRED, ""),
     };
-    tools.store.add_dead_letter(&NewDeadLetter::of(envelope, give_up)).await.is_ok()
+    let stored = tools.store.add_dead_letter(&NewDeadLetter::of(envelope, give_up)).await.is_ok();
+    if stored {
+        came_to(tools, envelope, Step::Dead).await;
+    }
+    stored
 }

@@ -7,6 +7,7 @@ mod job;
 mod probe;
 mod push_statuses;
 mod reconcile;
+mod replay_letters;
 mod retention;
 mod sync_payments;
 mod sync_statuses;
@@ -18,8 +19,15 @@ use self::job::{Asked, Job};
 use crate::tools::Tools;
 use crate::vendor::integrations::ActiveIntegrations;
 
-const ALL: [Job; 6] =
-    [probe::JOB, push_statuses::JOB, reconcile::JOB, retention::JOB, sync_payments::JOB, sync_statuses::JOB];
+const ALL: [Job; 7] = [
+    probe::JOB,
+    push_statuses::JOB,
+    reconcile::JOB,
+    replay_letters::JOB,
+    retention::JOB,
+    sync_payments::JOB,
+    sync_statuses::JOB,
+];
 
 fn of(kind: Kind) -> Option<&'static Job> {
     ALL.iter().find(|job| job.kind == kind)

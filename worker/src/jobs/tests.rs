@@ -8,11 +8,16 @@ use shared::queue::Publisher;
 use shared::queue::jobs::JobQueue;
 use shared::queue::{Consumer as _, Queue as _};
 use shared::reason;
+use shared::store::audit::Who;
+use shared::store::breakers::Held;
 use shared::store::dead_letters::DeadFilter;
+use shared::store::replays::Step as Replay;
+use shared::telemetry::metrics::{BreakerState, BreakerTarget};
 use simulators::retailcrm::{Action, FaultRule, When, an_order};
 
 use super::attempt::{attempt, is_replaced};
 use crate::testing::World;
+use crate::vendor::held;
 
 #[tokio::test]
 async fn a_key_that_is_denied_what_every_order_needs_stays_paused_until_it_may() {
@@ -114,9 +119,51 @@ fn whatever_goes_over_the_bulk_lane_has_a_job() {
         Command::SyncPayments {},
         Command::Reconcile {},
         Command::Retention {},
+        Command::ReplayLetters {},
     ];
     for command in commands {
         assert!(command.lane() == Lane::Bulk && super::of(command.kind()).is_some(), "{command:?}");
     }
     assert!(super::of(Kind::ProbeIntegration).is_some(), "and what comes over the other one");
+}
+
+#[tokio::test]
+async fn a_replay_waits_while_the_accounts_breaker_is_open_and_does_not_burst_after_it() {
+    let world = World::new().await;
+    for n in 0..4 {
+        let number = format!("70{n}");
+        let order = an_order().number(&number).delivery_type("incity").status("SentMeaSoft").receiver("Яна", "нет");
+        world.crm.add_order(world.account, order);
+        world.send(world.id, &number).await;
+    }
+    // As a trigger's letters are: with the command.
+    let who = Who::at_machine(None, "root".to_owned());
+    let planned = world.store().plan_replay(&DeadFilter::default(), 60, true, &who).await.expect("planned");
+    let id = planned.id.expect("letters with their commands");
+    let account = world.first().integration.courier_account();
+    let held = Held {
+        target: BreakerTarget::Account,
+        name: held::named(&account),
+        state: BreakerState::Open,
+        until: world.tools.clock.now() + HOUR,
+        why: "no answer".to_owned(),
+    };
+    let queued = async || world.store().replay(id).await.expect("read").expect("there").count(&[Replay::Queued]);
+    world.store().note_breakers("another worker", &[held]).await.expect("noted");
+    assert!(matches!(world.job(Command::ReplayLetters {}).await, Outcome::Done(_)));
+    assert_eq!(queued().await, 4, "nothing is begun while it is left alone");
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    world.job(Command::ReplayLetters {}).await;
+    world.store().note_breakers("another worker", &[]).await.expect("noted");
+    world
+        .until("its pause passes", async || {
+            world.job(Command::ReplayLetters {}).await;
+            queued().await < 4
+        })
+        .await;
+    assert_eq!(queued().await, 3, "one, and not those whose turn passed");
+    assert_eq!(world.run_published().await, ["SendOrder"]);
+    assert!(matches!(world.job(Command::ReplayLetters {}).await, Outcome::Done(_)));
+    let dead = world.store().replay(id).await.expect("read").expect("there").count(&[Replay::Dead]);
+    assert_eq!(dead, 1, "its phone is as bad as before");
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use shared::domain::Integration;
+use shared::domain::{Integration, IntegrationId, IntegrationState};
 use shared::store::breakers::Held;
+use shared::store::{self, Store};
 use shared::telemetry::metrics::{BreakerState, BreakerTarget};
 
 use crate::vendor::integrations::ActiveIntegrations;
@@ -47,6 +48,17 @@ pub fn of(held: Vec<Held>, integration: &Integration) -> Vec<Held> {
     held.into_iter()
         .filter(|held| names.iter().any(|(target, name)| *target == held.target && *name == held.name))
         .collect()
+}
+
+/// Integrations for which nothing new is begun now: paused ones, and those of which an address or
+/// account is left alone, as any worker noted.
+pub async fn that_must_wait(store: &Store) -> store::Result<Vec<IntegrationId>> {
+    let mut open = store.breakers().await?;
+    open.retain(|held| held.state == BreakerState::Open);
+    let waits = |integration: &Integration| {
+        matches!(integration.state, IntegrationState::Paused { .. }) || !of(open.clone(), integration).is_empty()
+    };
+    Ok(store.integrations().await?.into_iter().filter(waits).map(|integration| integration.id).collect())
 }
 
 /// `https://host/api/|8|active` is MeaSoft's address, the courier's number and the login.

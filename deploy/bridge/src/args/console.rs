@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use crate::args::Letters;
+
 pub const CAUSES_HELP: &str = "A cause is a reason at an integration, as long as a dead letter of it is open. Acknowledged: \
 somebody is at it. Snoozed: not told until then. Both end with the cause: when nothing of it is open any more and one comes \
 again, it is told anew.";
@@ -16,6 +18,37 @@ somebody else. Secrets and personal data are in none. Acts are kept for good.";
 pub const BUDGET_HELP: &str = "Requests are counted from the journal. Beside them stands how much of MeaSoft's windows is used \
 now: what our address may ask in a minute and in 20 minutes at that server, which all accounts there share, and what the account \
 may ask in an hour.";
+
+pub const REPLAY_HELP: &str = "A plan says how many letters it means, whose they are, how long it takes and about how many \
+requests it costs; nothing is sent before it is started. Letters stay open until their turn. A replay waits while the vendor's \
+breaker is open or the integration is paused, and goes on at its pace; one that was stopped can be started again.";
+
+#[derive(Debug, Subcommand)]
+pub enum ReplayCommand {
+    /// Say what it would do, and keep it under a number
+    Plan {
+        #[command(flatten)]
+        which: Letters,
+        /// How many a minute
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=6000))]
+        per_minute: u32,
+    },
+    /// Begin one that is planned, or go on with one that was stopped
+    Start {
+        /// Number of the replay
+        id: i64,
+    },
+    /// How far one is; without a number the newest ones
+    Show {
+        /// Number of the replay
+        id: Option<i64>,
+    },
+    /// Stop one, also half-way: letters whose turn has not come stay open
+    Stop {
+        /// Number of the replay
+        id: i64,
+    },
+}
 
 /// Which acts.
 #[derive(Debug, Default, Args)]

@@ -5,7 +5,7 @@ pub mod integration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
-pub use console::{AuditCommand, AuditFilter, CausesCommand, CausesFilter, ConsoleCommand};
+pub use console::{AuditCommand, AuditFilter, CausesCommand, CausesFilter, ConsoleCommand, ReplayCommand};
 pub use integration::IntegrationCommand;
 
 #[derive(Debug, Parser)]
@@ -51,6 +51,12 @@ pub enum Command {
     Dead {
         #[command(subcommand)]
         command: DeadCommand,
+    },
+    /// Try many dead letters again: plan it, start it, see how far it is, stop it
+    #[command(after_help = console::REPLAY_HELP)]
+    Replay {
+        #[command(subcommand)]
+        command: ReplayCommand,
     },
     /// What is broken: dead letters by reason and integration, with who must act
     #[command(after_help = console::CAUSES_HELP)]
@@ -215,7 +221,7 @@ pub enum Trigger {
 }
 
 /// Which dead letters.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Letters {
     /// Only of this integration
     #[arg(long)]

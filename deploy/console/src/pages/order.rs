@@ -152,7 +152,7 @@ pub async fn page(visit: &Visit<'_>) -> Result<Response, Stop> {
         title: found.title,
         orders: orders(&story, visit),
         letters: letters.into_iter().map(|dead| Letter::of(dead, &names, visit)).collect(),
-        replays: story.replays.iter().map(|(letter, due)| (letter.id, visit.at(*due))).collect(),
+        replays: story.replays.iter().map(|waiting| (waiting.letter, visit.at(waiting.due))).collect(),
         is_waiting: waits,
         waiting_at: format!("/waiting?integration={}", found.id),
         entries: entries.collect(),

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use shared::domain::{CrmOrderId, Delivery, IntegrationId};
-use shared::store::dead_letters::DeadLetter;
 use shared::store::journal::StoredEntry;
 use shared::store::past_deliveries::PastDelivery;
+use shared::store::replays::WaitingReplay;
 use shared::store::{self, Store};
 
 /// An order at an integration.
@@ -24,7 +23,7 @@ pub struct Story {
     /// What the integrations that are named anywhere in it are called.
     pub titles: BTreeMap<IntegrationId, String>,
     /// Letters that are to be tried again, and when.
-    pub replays: Vec<(DeadLetter, Timestamp)>,
+    pub replays: Vec<WaitingReplay>,
 }
 
 impl Story {
@@ -66,14 +65,12 @@ impl Story {
                 story.titles.insert(id, found.title);
             }
         }
-        for waiting in store.waiting_replays().await? {
-            let letter = store.dead_letter(waiting.letter).await?;
-            story.replays.extend(letter.filter(|letter| story.concerns(letter)).map(|letter| (letter, waiting.due)));
-        }
+        let waiting = store.waiting_replays().await?;
+        story.replays = waiting.into_iter().filter(|letter| story.concerns(letter)).collect();
         Ok(story)
     }
 
-    fn concerns(&self, letter: &DeadLetter) -> bool {
+    fn concerns(&self, letter: &WaitingReplay) -> bool {
         let key = letter.integration.zip(letter.order);
         key.is_some_and(|key| self.orders().contains(&key))
             || (letter.number.as_deref() == Some(&self.number)

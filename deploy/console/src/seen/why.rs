@@ -10,6 +10,7 @@ use shared::domain::{Fault, Integration, IntegrationId, IntegrationState, Langua
 use shared::explain;
 use shared::message::RetryWhy;
 use shared::store::breakers::Held;
+use shared::store::replays::WaitingReplay;
 use shared::store::waits::{Stand, WaitingMessages, Waits, Work};
 use shared::store::{self, Store};
 use shared::telemetry::metrics::{BreakerState, BreakerTarget};
@@ -19,6 +20,8 @@ use crate::seen::words::of;
 
 /// What is said where the operator gave no reason.
 const NO_REASON: &str = "paused by the operator";
+/// What waits: letters that are replayed, each in its turn.
+const LETTERS: &str = "letters";
 
 /// The cause of a wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +49,7 @@ pub enum Why {
 /// Things of one integration that wait for one cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// A word of [`Work`], or `messages`.
+    /// A word of [`Work`], `messages` or `letters`.
     pub what: &'static str,
     /// Of messages: their command.
     pub kind: Option<&'static str>,
@@ -80,6 +83,9 @@ impl Look {
         let (messages, more) = store.waiting_messages().await?;
         for message in &messages {
             add(&mut rows, of_messages(message));
+        }
+        for letter in store.waiting_replays().await? {
+            add(&mut rows, of_replay(&letter));
         }
         // Whoever has waited longest comes first; what is under way is no trouble.
         rows.sort_by_key(|row| (matches!(row.why, Why::InHand), row.since));
@@ -162,7 +168,6 @@ fn why(waits: &Waits, integration: Option<&Integration>, held: &[Held]) -> Why {
 fn of_messages(messages: &WaitingMessages) -> Row {
     let (why, next) = match messages.stand {
         Stand::InHand => (Why::InHand, None),
-        Stand::Later if messages.replay => (Why::Replay, Some(messages.due)),
         Stand::Later => (Why::Later, Some(messages.due)),
         Stand::Due => (Why::Turn, None),
     };
@@ -177,6 +182,18 @@ fn of_messages(messages: &WaitingMessages) -> Row {
     }
 }
 
+fn of_replay(letter: &WaitingReplay) -> Row {
+    Row {
+        what: LETTERS,
+        kind: None,
+        integration: letter.integration,
+        why: Why::Replay,
+        number: 1,
+        since: letter.since,
+        next: Some(letter.due),
+    }
+}
+
 impl Row {
     /// What a row is about, for people.
     pub fn words(&self, language: Language) -> String {
@@ -185,6 +202,7 @@ impl Row {
             Some(Work::Statuses) => of(language, "статусы из MeaSoft", "statuses of MeaSoft"),
             Some(Work::Tracking) => of(language, "статусы для RetailCRM", "statuses for RetailCRM"),
             Some(Work::Payments) => of(language, "оплаты для RetailCRM", "payments for RetailCRM"),
+            None if self.what == LETTERS => of(language, "недоставленные команды", "dead letters"),
             None => of(language, "сообщения", "messages"),
         };
         self.kind.map_or_else(|| words.to_owned(), |kind| format!("{words} {kind}"))

@@ -54,6 +54,10 @@ impl Store {
         for (table, requests) in statements {
             tx.exec_set(recorded(table, &requests, now), vec![], |v| record(table, v)).await?;
         }
+        let replayed = || requests.iter().filter(|request| request.generation > 0);
+        if replayed().next().is_some() {
+            tx.replays_are_taken(replayed().map(|request| request.command_id.as_str())).await?;
+        }
         tx.commit().await
     }
 }

@@ -54,7 +54,8 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "args language stdout version",
             "output",
             "codes filters secret_key secrets up who",
-            "audit budget causes console dead doctor integration journal now order preview probe trigger_help waiting",
+            "audit budget causes console dead doctor integration journal now order preview probe replay trigger_help \
+              waiting",
             "demo",
         ],
     ),
