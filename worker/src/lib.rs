@@ -10,6 +10,7 @@
 mod ask;
 pub mod callbacks;
 pub mod consume;
+pub mod correct;
 pub mod dispatch;
 pub mod hint;
 pub mod jobs;

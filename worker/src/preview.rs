@@ -14,6 +14,7 @@ use shared::domain::{CrmOrderId, Delivery, Integration, OrderNumber};
 use shared::measoft::{self, StatusRow};
 use shared::retailcrm;
 use shared::store::Store;
+use shared::store::corrections::Correction;
 use shared::store::dead_letters::{DeadFilter, DeadLetter};
 use shared::store::intents::RequestKind;
 use shared::store::journal::{Journal, Search, What};
@@ -38,6 +39,8 @@ pub struct Preview {
     pub to_measoft: Vec<measoft::HeldBack>,
     /// What RetailCRM would be told, masked.
     pub to_crm: Vec<retailcrm::HeldBack>,
+    /// What people have set right of the orders, and is used.
+    pub corrections: Vec<Correction>,
     /// What a person would have to mend.
     pub failures: Vec<DeadLetter>,
     /// The orders as MeaSoft has them.
@@ -90,8 +93,9 @@ pub async fn preview(
     let (at_measoft, differences) = compare(&scratch, integration, &vendors, &numbers, &ids, &hold).await?;
     let failures = scratch.store.dead_letters(&DeadFilter::default()).await?;
     let decisions = decisions(&scratch, integration, &numbers, &ids).await?;
+    let corrections = scratch.store.corrections(integration.id, &ids).await?;
     let (to_measoft, to_crm) = (hold.measoft.kept(), hold.crm.kept());
-    Ok(Preview { asked, decisions, to_measoft, to_crm, failures, at_measoft, differences })
+    Ok(Preview { asked, decisions, to_measoft, to_crm, corrections, failures, at_measoft, differences })
 }
 
 /// Works on what is due, as a worker does; what a first batch hands over is in it already.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use shared::domain::{Fault, Integration, IntegrationId, IntegrationState};
+use shared::domain::{Fault, Integration, IntegrationId, IntegrationState, OrderNumber};
 use shared::store::Store;
 use shared::store::dead_letters::DeadFilter;
 use shared::{explain, suggest};
@@ -69,6 +69,27 @@ pub async fn no_integration(id: i64, store: &Store) -> Failure {
         many => format!("there are {}, `bridge integration list` shows them", many.len()),
     };
     Failure::Usage(format!("there is no integration {id}; {words}"))
+}
+
+/// The integration that is named; else the one that knows the number, else the only one.
+pub async fn whose(named: Option<i64>, number: &OrderNumber, store: &Store) -> Result<Integration, Failure> {
+    if let Some(id) = named {
+        return live_integration(id, store).await;
+    }
+    let mut knowing: Vec<i64> =
+        store.deliveries_by_number(number.as_str(), None).await?.iter().map(|d| d.integration.0).collect();
+    knowing.dedup();
+    let all = store.integrations().await?;
+    let mut fitting: Vec<Integration> =
+        all.iter().filter(|i| knowing.is_empty() || knowing.contains(&i.id.0)).cloned().collect();
+    match (fitting.len(), all.is_empty()) {
+        (1, _) => Ok(fitting.remove(0)),
+        (_, true) => Err(Failure::Usage("there is no integration yet, `bridge integration add` makes one".to_owned())),
+        _ => {
+            let names: Vec<String> = fitting.iter().map(|i| format!("{} «{}»", i.id, i.title)).collect();
+            Err(Failure::Usage(format!("say of which integration with --integration: {}", names.join(", "))))
+        }
+    }
 }
 
 /// Which letters are meant.

@@ -8,6 +8,8 @@ mod budget;
 mod causes;
 mod codes;
 mod console;
+mod correct;
+mod corrected;
 mod dead;
 mod demo;
 mod doctor;
@@ -140,6 +142,7 @@ async fn of_installation(
         Command::TriggerHelp(args) => trigger_help::run(&args, config, store, out).await,
         Command::Order { command: OrderCommand::Show(args) } => order::run(args, zone, store, out).await,
         Command::Order { command: OrderCommand::Preview(args) } => preview::run(args, config, store, out).await,
+        Command::Order { command: OrderCommand::Correct(args) } => correct::run(*args, who, config, store, out).await,
         Command::Dead { command } => dead::run(command, who, zone, store, out).await,
         Command::Replay { command } => replay::run(command, who, config, store, out).await,
         Command::Causes { which, command } => causes::run(which, command, who, zone, store, out).await,

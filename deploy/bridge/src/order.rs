@@ -5,26 +5,26 @@ use std::process::ExitCode;
 use bridge_console::seen::story::Story;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use shared::domain::{Delivery, DeliveryState, IntegrationId};
+use shared::domain::{Delivery, DeliveryState, IntegrationId, Language};
 use shared::store::Store;
 use shared::store::journal::StoredEntry;
 use shared::store::past_deliveries::PastDelivery;
-use shared::store::replays::WaitingReplay;
 
 use crate::args::OrderShow;
+use crate::corrected;
 use crate::filters;
 use crate::moments;
 use crate::output::{Failure, Output, bold, dim};
 use crate::stdout::say;
 
 pub async fn run(args: OrderShow, zone: &TimeZone, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
-    let OrderShow { number, integration, verbose } = args;
+    let OrderShow { number, integration, verbose, unmask } = args;
     let integration = filters::integration(integration, store).await?;
     let story = Story::of(store, &number, integration).await?;
     if story.is_empty() {
         return Err(Failure::sentence(format!("nothing is known of an order «{number}»: no trigger named it so far")));
     }
-    out.answer(&document(&story), || lines(&story, verbose, zone).iter().for_each(|line| say!("{line}")));
+    out.answer(&document(&story, unmask), || lines(&story, verbose, unmask, zone).iter().for_each(|line| say!("{line}")));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -36,7 +36,7 @@ fn integration(story: &Story, id: IntegrationId) -> String {
     }
 }
 
-fn document(story: &Story) -> Value {
+fn document(story: &Story, unmask: bool) -> Value {
     json!({
         "order": story.number,
         "deliveries": story.deliveries.iter().map(|d| json!({
@@ -56,6 +56,11 @@ fn document(story: &Story) -> Value {
             "op": k.op, "outcome": k.outcome, "duration_ms": k.duration_ms, "http_status": k.http_status,
             "request": k.request, "response": k.response, "crm_order_id": story.order_of(k).map(|(_, order)| order.0),
         })).collect::<Vec<_>>(),
+        "corrections": story.corrections.iter().map(|(integration, one)| {
+            let mut document = corrected::document(one, unmask);
+            document["integration"] = json!(integration.0);
+            document
+        }).collect::<Vec<_>>(),
         "waiting_replays": story.replays.iter().map(|waiting| json!({
             "dead_letter": waiting.letter, "integration": waiting.integration.map(|i| i.0),
             "due_at": waiting.due.to_string(), "replay": waiting.replay,
@@ -65,12 +70,14 @@ fn document(story: &Story) -> Value {
 
 /// The story for people: each order apart, named by RetailCRM's id, and whose each line is
 /// where that is not said by its place.
-pub fn lines(story: &Story, verbose: bool, zone: &TimeZone) -> Vec<String> {
+pub fn lines(story: &Story, verbose: bool, unmask: bool, zone: &TimeZone) -> Vec<String> {
     let mut lines = vec![bold(&format!("Order {} (times: {})", story.number, moments::name(zone)))];
     let (whose, left) = story.by_order();
     for (key, entries) in &whose {
         lines.push(bold(&format!("  RetailCRM id {}, {}", key.1, integration(story, key.0))));
         lines.extend(story.deliveries.iter().filter(|d| (d.integration, d.crm_order) == *key).map(present));
+        let own = story.corrections.iter().filter(|(integration, one)| (*integration, one.order) == *key);
+        lines.extend(own.map(|(_, one)| format!("  {}", corrected::words(one, unmask, Language::En))));
         let past = story.past.iter().filter(|past| (past.integration, past.crm_order) == *key);
         lines.extend(past.map(|past| over(past, zone)));
         entries.iter().for_each(|kept| told(kept, None, verbose, zone, &mut lines));
@@ -186,7 +193,7 @@ mod tests {
         tx.commit().await.expect("committed");
         let moscow = TimeZone::get("Europe/Moscow").expect("a zone");
         let story = Story::of(&store, "7001", None).await.unwrap_or_else(|_| panic!("a story"));
-        let text = lines(&story, false, &moscow).join("\n");
+        let text = lines(&story, false, false, &moscow).join("\n");
         for words in [
             "Order 7001 (times: Europe/Moscow)",
             "RetailCRM id 11, integration 1 «Город»",
@@ -217,7 +224,7 @@ mod tests {
             tx.commit().await.expect("committed");
         }
         let story = Story::of(&store, "7001", None).await.unwrap_or_else(|_| panic!("a story"));
-        let text = lines(&story, false, &TimeZone::UTC).join("\n");
+        let text = lines(&story, false, false, &TimeZone::UTC).join("\n");
         let (own, others) = text.split_once("said by the number alone").unwrap_or_else(|| panic!("{text}"));
         assert!(own.contains("of the city") && !own.contains("of the region"), "{text}");
         assert!(others.contains("integration 2 «Область»: of the region"), "{text}");
@@ -257,7 +264,7 @@ mod tests {
         }
         tx.commit().await.expect("committed");
         let story = Story::of(&store, "7001", None).await.unwrap_or_else(|_| panic!("a story"));
-        let text = lines(&story, false, &TimeZone::UTC).join("\n");
+        let text = lines(&story, false, false, &TimeZone::UTC).join("\n");
         let sections: Vec<&str> = text.split("  RetailCRM id ").collect();
         assert_eq!(sections.len(), 4, "{text}");
         let last = sections[3].split("said by the number alone").collect::<Vec<_>>();
@@ -270,7 +277,7 @@ mod tests {
             "{text}"
         );
         assert!(last[1].contains("a trigger"), "{text}");
-        let document = document(&story);
+        let document = document(&story, false);
         assert_eq!(document["past"].as_array().map(Vec::len), Some(2), "{document:#}");
         let whose: Vec<_> =
             document["timeline"].as_array().expect("a list").iter().map(|k| k["crm_order_id"].as_i64()).collect();

@@ -13,6 +13,7 @@ use shared::store::Store;
 use shared::store::intents::RequestKind;
 
 use crate::args::{OrderPreview, Trigger};
+use crate::corrected;
 use crate::filters;
 use crate::language::{language, of, who_acts};
 use crate::output::{Failure, Output, bold, dim, green, red};
@@ -20,7 +21,7 @@ use crate::stdout::say;
 
 pub async fn run(args: OrderPreview, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let number = OrderNumber::parse(&args.number).map_err(|bad| Failure::Usage(format!("NUMBER: {bad}")))?;
-    let integration = whose(args.integration, &number, store).await?;
+    let integration = filters::whose(args.integration, &number, store).await?;
     let asked = args.trigger.map(|trigger| match trigger {
         Trigger::Send => RequestKind::Send,
         Trigger::Update => RequestKind::Update,
@@ -32,27 +33,6 @@ pub async fn run(args: OrderPreview, config: &Config, store: &Store, out: &Outpu
         lines(&found, &integration, &number, args.unmask, language).iter().for_each(|line| say!("{line}"));
     });
     Ok(if found.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The integration that is named; else the one that knows the number, else the only one.
-async fn whose(named: Option<i64>, number: &OrderNumber, store: &Store) -> Result<Integration, Failure> {
-    if let Some(id) = named {
-        return filters::live_integration(id, store).await;
-    }
-    let mut knowing: Vec<i64> =
-        store.deliveries_by_number(number.as_str(), None).await?.iter().map(|d| d.integration.0).collect();
-    knowing.dedup();
-    let all = store.integrations().await?;
-    let mut fitting: Vec<Integration> =
-        all.iter().filter(|i| knowing.is_empty() || knowing.contains(&i.id.0)).cloned().collect();
-    match (fitting.len(), all.is_empty()) {
-        (1, _) => Ok(fitting.remove(0)),
-        (_, true) => Err(Failure::Usage("there is no integration yet, `bridge integration add` makes one".to_owned())),
-        _ => {
-            let names: Vec<String> = fitting.iter().map(|i| format!("{} «{}»", i.id, i.title)).collect();
-            Err(Failure::Usage(format!("say of which integration with --integration: {}", names.join(", "))))
-        }
-    }
 }
 
 /// A word for what an order comes to: what was held back says more than that it did not leave.
@@ -137,6 +117,7 @@ fn document(
         "requests": requests.collect::<Vec<_>>(),
         "retailcrm": found.to_crm.iter().map(|held| json!({ "op": held.op.as_str(), "request": held.masked }))
             .collect::<Vec<_>>(),
+        "corrections": found.corrections.iter().map(|one| corrected::document(one, unmask)).collect::<Vec<_>>(),
         "failures": failures.collect::<Vec<_>>(),
         "at_measoft": found.at_measoft.iter().map(|row| json!({
             "orderno": row.orderno.as_ref().map(|orderno| orderno.as_str()), "ordercode": row.ordercode,
@@ -175,6 +156,7 @@ fn lines(
         lines.push(format!("    {}, {}: {}{detail}", dead.reason, who_acts(dead.fault, language), words.text));
         lines.push(format!("    {} {}", dim("→"), words.next_step));
     }
+    lines.extend(found.corrections.iter().map(|one| format!("    {}", corrected::words(one, unmask, language))));
     lines.extend(differences(found, language));
     for held in &found.to_measoft {
         lines.push(bold(&format!("{} {}", of(language, "Запрос в MeaSoft:", "Request to MeaSoft:"), held.op)));

@@ -15,15 +15,16 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::config::{Config, Role, Source};
-use shared::domain::{Fault, IntegrationId, OrderNumber};
+use shared::domain::{CrmOrderId, Fault, IntegrationId, OrderNumber};
 use shared::message;
 use shared::store::Store;
 use shared::store::breakers::Held;
 use shared::store::dead_letters::NewDeadLetter;
+use shared::store::deliveries::DeliveryKey;
 use shared::store::intents::{OrderRequest, RequestKind};
 use shared::store::journal::{Entry, What};
 use shared::telemetry::metrics::{BreakerState, BreakerTarget};
-use simulators::retailcrm::RetailcrmSim;
+use simulators::retailcrm::{RetailcrmSim, an_order};
 
 /// Commands that make an installation where there is none.
 const MAKE: [&str; 3] = ["up", "migrate", "integration add"];
@@ -32,8 +33,8 @@ const SERVE: [&str; 2] = ["up", "console serve"];
 /// Commands that need none.
 const NEED_NONE: [&str; 4] = ["demo", "completions", "config check", "secret-key"];
 /// Arguments that take any text: a name, an address, a word to look for. All others are checked.
-const FREE: &str = "amqp crm_key crm_key_file crm_url database_url delivery_types extra head login measoft_url number \
-                    password payment_status prefix save set text title to town why";
+const FREE: &str = "address amqp comment crm_key crm_key_file crm_url database_url date delivery_types extra head login measoft_url \
+                    name number password payment_status phone prefix save set text title to town why window";
 
 struct Folder(PathBuf);
 
@@ -180,6 +181,7 @@ fn required(name: &str, command: &clap::Command) -> Vec<String> {
         "dead replay" => return vec!["1".to_owned()],
         "causes ack" | "causes wake" => return vec!["bad_phone".to_owned()],
         "causes snooze" => return ["bad_phone", "--for", "2h"].map(str::to_owned).to_vec(),
+        "order correct" => return ["1", "--phone", "+79160001122"].map(str::to_owned).to_vec(),
         "probe" => return ["1", "--pause", "0"].map(str::to_owned).to_vec(),
         _ => {}
     }
@@ -411,6 +413,7 @@ fn a_misspelt_filter_says_which_word_was_meant() {
         (&["waiting", "--integration", "99"], "there are 1 «Город»"),
         (&["dead", "list", "--integration", "99"], "there is no integration 99; there are 1 «Город»"),
         (&["dead", "replay", "--all", "--integration", "99"], "there are 1 «Город»"),
+        (&["order", "correct", "1", "--phone", "+79160001122", "--integration", "99"], "there are 1 «Город»"),
         (&["replay", "plan", "--reason", "bad_fone"], "did you mean bad_phone?"),
         (&["replay", "plan", "--integration", "99"], "there are 1 «Город»"),
         (&["replay", "plan", "--fault", "shpo"], "did you mean shop?"),
@@ -970,6 +973,46 @@ async fn a_code_that_retailcrm_does_not_have_is_refused_with_what_was_meant() {
     );
     assert_eq!(show()["settings"]["payment_status"], "payed");
     assert!(check().contains("bad  RetailCRM codes: unverified"), "{}", check());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_corrected_and_told_without_its_personal_data() {
+    let crm = RetailcrmSim::start(simulators::retailcrm::Options::default()).await.expect("a RetailCRM");
+    let accounts = vec![simulators::measoft::Account::new("8", "shop", "password")];
+    let options = simulators::measoft::Options { accounts, ..simulators::measoft::Options::default() };
+    let courier = simulators::measoft::MeasoftSim::start(options).await.expect("a MeaSoft");
+    let account = crm.add_account("key");
+    crm.add_delivery_type(account, "incity", None, &["cash"]);
+    let order = crm.add_order(account, an_order().number("7001").delivery_type("incity").status("SentMeaSoft"));
+    let folder = Folder::new();
+    let mut words =
+        add(&["--measoft-url", &courier.url(), "--delivery-type", "incity", "--set", "send_statuses=SentMeaSoft"]);
+    words[5] = crm.url();
+    let added = run(&folder, &words, &[]);
+    assert_eq!(added.code, 0, "{added:?}");
+    let opened = store(&folder).await;
+    let number = OrderNumber::parse("7001").expect("a number");
+    let key = DeliveryKey { integration: IntegrationId(1), crm_order: CrmOrderId(order), number: &number, prefix: "" };
+    opened.lease_delivery(&key, "w1", opened.clock.now()).await.expect("leased");
+    opened.db.close().await;
+    let correct = |words: &[&str]| run(&folder, &[&["order", "correct", "7001"][..], words].concat(), &[]);
+    let done = correct(&["--phone", "8 903 765-43-21", "--window", "12-15", "--as", "Анна", "--json"]);
+    let document = done.document("order correct");
+    assert_eq!((&document["version"], &document["by"]), (&json!(1), &json!("Анна")), "{done:?}");
+    assert_eq!(document["fields"], json!(["phone", "window"]));
+    let late = correct(&["--phone", "+79030000000", "--seen", "0"]);
+    assert!(late.code == 1 && late.sentence("correct").contains("Анна has corrected this order meanwhile"), "{late:?}");
+    let bad = correct(&["--date", "завтра"]);
+    assert!(bad.code == 2 && bad.sentence("correct").contains("--date: it is no date like 2026-12-01"), "{bad:?}");
+    let show = |words: &[&str]| run(&folder, &[&["order", "show", "7001"][..], words].concat(), &[]);
+    let masked = show(&["--json"]).document("order show");
+    let told = &masked["corrections"];
+    assert_eq!((&told[0]["field"], &told[0]["after"], &told[0]["by"]), (&json!("phone"), &Value::Null, &json!("Анна")));
+    assert_eq!((&told[1]["before"], &told[1]["after"]), (&json!("10:00-18:00"), &json!("12:00-15:00")), "{told:#}");
+    assert_eq!(show(&["--json", "--unmask"]).document("order show")["corrections"][0]["after"], "8 903 765-43-21");
+    let people = show(&[]).stdout;
+    assert!(people.contains("corrected: phone changed, Анна (version 1)"), "{people}");
+    assert!(!people.contains("765-43-21"), "{people}");
 }
 
 /// A demonstration that is left running, and what it printed.

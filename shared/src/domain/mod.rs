@@ -2,6 +2,7 @@
 //! them. No I/O and no vendor format below this line.
 
 pub mod contact;
+pub mod correction;
 pub mod crm_account;
 pub mod delivery;
 pub mod fault;
@@ -15,6 +16,7 @@ pub mod symbolic_code;
 pub mod weight;
 
 pub use contact::{Country, Phone};
+pub use correction::CorrectedField;
 pub use delivery::{Delivery, DeliveryState};
 pub use fault::Fault;
 pub use ids::{CrmOrderId, DeliveryId, IntegrationId, OrderNo, OrderNumber};

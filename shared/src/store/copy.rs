@@ -42,6 +42,7 @@ impl Store {
         self.copy_rows(copy, "intents", &format!("integration_id = $1 AND {}", named(2)), of_here()).await?;
         let wanted = format!("integration_id = $1 AND ({by_id} OR {})", named(2));
         self.copy_rows(copy, "order_intents", &wanted, of_here()).await?;
+        self.copy_rows(copy, "corrections", &format!("integration_id = $1 AND {by_id}"), args![integration]).await?;
         for table in ["deliveries", "intents", "order_intents"] {
             copy.db.run(format!("UPDATE {table} SET lease_owner = NULL, lease_until = 0"), vec![]).await?;
         }

@@ -25,6 +25,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (11, "waits", include_str!("../../migrations/0011_waits.sql")),
     (12, "audit", include_str!("../../migrations/0012_audit.sql")),
     (14, "replays", include_str!("../../migrations/0014_replays.sql")),
+    (15, "corrections", include_str!("../../migrations/0015_corrections.sql")),
     (16, "console", include_str!("../../migrations/0016_console.sql")),
     (17, "delivery fields", include_str!("../../migrations/0017_delivery_fields.sql")),
 ];

@@ -9,6 +9,7 @@ pub mod budgets;
 pub mod causes;
 pub mod console;
 mod copy;
+pub mod corrections;
 pub mod cursors;
 pub mod db;
 pub mod dead_letters;

@@ -54,6 +54,7 @@ impl Store {
                     break;
                 }
             }
+            deliveries += self.reseal_corrections().await?;
             all.deliveries += deliveries;
             if integrations + deliveries == 0 {
                 break;

@@ -35,6 +35,7 @@ mod causes;
 mod clock_ahead;
 mod console;
 mod copy;
+mod corrections;
 mod dead_letters;
 mod deliveries;
 mod hand_over;

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use shared::domain::delivery::DeliveryState as S;
 use shared::domain::{IntegrationId, IntegrationState};
 use shared::message::{Change, Outcome, RetryWhy};
-use shared::reason;
+use shared::store::corrections::Correction;
 use shared::store::intents::{Intent, Leave};
+use shared::{reason, store};
 
 use crate::hint::Hint;
 use crate::order::attempt::{Attempt, Step};
@@ -29,7 +30,7 @@ use crate::order::record::record;
 use crate::order::report::{self, fail_all};
 use crate::order::saved_request::SavedRequest;
 use crate::order::situation::next;
-use crate::order::{lost_writes, money, town};
+use crate::order::{correction, lost_writes, money, town};
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 use crate::vendor::references::References;
@@ -44,8 +45,10 @@ pub async fn process(tools: &Tools, active: &ActiveIntegration, intents: Vec<Int
     let mut attempts: Vec<Attempt> = intents.into_iter().map(Attempt::new).collect();
     match References::of(tools, active).await {
         Ok(references) => {
+            // Before the orders are read: what is made meanwhile may be of a newer reading than theirs.
+            let corrections = tools.store.corrections_of(active.id()).await;
             attempts = gather(tools, active, &guard, attempts).await;
-            work(tools, active, &references, &mut attempts).await;
+            work(tools, active, &references, corrections, &mut attempts).await;
             report::write_back(tools, active, &references, &mut attempts).await;
         }
         Err(error) => fail_all(tools, active, &mut attempts, &error).await,
@@ -86,10 +89,19 @@ pub async fn abandon(tools: &Tools, id: IntegrationId, intents: Vec<Intent>) -> 
 }
 
 /// Decides and acts until every attempt has an outcome.
-async fn work(tools: &Tools, active: &ActiveIntegration, references: &Arc<References>, attempts: &mut [Attempt]) {
+async fn work(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    references: &Arc<References>,
+    corrections: store::Result<Vec<Correction>>,
+    attempts: &mut [Attempt],
+) {
     for attempt in attempts.iter_mut().filter(|attempt| attempt.is_open()) {
         let step = apply_saved(tools, active, attempt).await;
         attempt.close_on(step);
+    }
+    if set_right(tools, active, corrections, attempts).await.is_err() {
+        attempts.iter_mut().filter(|attempt| attempt.is_open()).for_each(|a| a.retry(RetryWhy::Internal, None));
     }
     let references = lists_for(tools, active, references, attempts).await;
     for _ in 0..ROUNDS {
@@ -170,6 +182,33 @@ async fn apply_saved(tools: &Tools, active: &ActiveIntegration, attempt: &mut At
     let (order, saved_request) = saved_request.over(order, saved.as_ref(), &instance, now);
     attempt.order = Some(order);
     attempt.saved_request = saved_request;
+    Ok(())
+}
+
+/// Lays what people set right over their orders, and ends what RetailCRM has overtaken.
+async fn set_right(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    corrections: store::Result<Vec<Correction>>,
+    attempts: &mut [Attempt],
+) -> store::Result<()> {
+    let all = corrections?;
+    for attempt in attempts.iter_mut().filter(|attempt| attempt.is_open()) {
+        let Some(order) = &mut attempt.order else { continue };
+        let own: Vec<Correction> = all.iter().filter(|one| one.order == order.id).cloned().collect();
+        let over = correction::lay_over(order, &own);
+        for one in &own {
+            let field = one.field.as_str();
+            if over.contains(&one) {
+                tools.store.end_correction(active.id(), one).await?;
+                attempt
+                    .notes
+                    .push(format!("the correction of the {field} by {} is over: RetailCRM's has changed", one.who));
+            } else {
+                attempt.notes.push(format!("with the {field} as corrected by {}", one.who));
+            }
+        }
+    }
     Ok(())
 }
 

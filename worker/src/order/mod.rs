@@ -7,6 +7,7 @@ mod cancel;
 mod cancel_by_number;
 mod change;
 pub mod confidential;
+pub mod correction;
 pub mod decide;
 pub mod delivery_fields;
 pub mod desired;

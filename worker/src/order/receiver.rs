@@ -64,7 +64,7 @@ fn is_company(customer: &&order::Customer) -> bool {
 }
 
 /// Last name first: the order's own, else its contact's, else its customer's.
-fn person(order: &Order) -> Option<String> {
+pub fn person(order: &Order) -> Option<String> {
     let own = joined(&[order.last_name.as_deref(), order.first_name.as_deref(), order.patronymic.as_deref()], " ");
     let of = |c: &order::Customer| {
         joined(&[c.last_name.as_deref(), c.first_name.as_deref(), c.patronymic.as_deref()], " ")
@@ -101,20 +101,17 @@ pub fn phones(order: &Order) -> Vec<Contact> {
 
 /// What the courier should know; line breaks become spaces.
 pub fn instruction(order: &Order) -> Option<String> {
+    let remarks = phone_remarks(&phones(order));
+    let text = joined(&[instruction_of(order).as_deref(), remarks.as_deref()], "; ")?;
+    Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// The part of it that was not written beside a phone.
+pub fn instruction_of(order: &Order) -> Option<String> {
     let address = &order.delivery.address;
     let intercom = address.intercom_code.as_deref().map(|code| format!("домофон {code}"));
-    let remarks = phone_remarks(&phones(order));
-    let text = joined(
-        &[
-            order.customer_comment.as_deref(),
-            address.notes.as_deref(),
-            intercom.as_deref(),
-            order.delivery.time.custom.as_deref(),
-            remarks.as_deref(),
-        ],
-        "; ",
-    )?;
-    Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
+    let (comment, notes) = (order.customer_comment.as_deref(), address.notes.as_deref());
+    joined(&[comment, notes, intercom.as_deref(), order.delivery.time.custom.as_deref()], "; ")
 }
 
 /// «тел. +74950001122 доб. 155»: what was written beside a phone, which takes the number

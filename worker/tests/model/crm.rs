@@ -113,6 +113,8 @@ struct State {
     paid: BTreeMap<i64, i64>,
     /// Orders that are there no more, and since when.
     gone: BTreeMap<i64, Timestamp>,
+    /// Phones that an operator put in the place of the order's.
+    corrected: BTreeMap<i64, Vec<String>>,
     log: Vec<Change>,
     /// It cannot be reached before.
     away_until: Option<Timestamp>,
@@ -146,6 +148,11 @@ impl FakeCrm {
     }
 
     /// Another integration has handed the order over, and left its own id on it.
+    /// An operator set its phone right for MeaSoft.
+    pub fn corrected(&self, id: i64, phone: String) {
+        self.state.lock().expect("lock").corrected.entry(id).or_default().push(phone);
+    }
+
     pub fn handed_over_before(&self, id: i64) {
         let mut state = self.state.lock().expect("lock");
         state.foreign.insert(id);
@@ -183,7 +190,10 @@ impl FakeCrm {
         let state = self.state.lock().expect("lock");
         let paid = state.paid.contains_key(&id);
         let is = |saved: &Saved| {
-            let wanted = saved.content(id);
+            let mut wanted = saved.content(id);
+            if state.corrected.get(&id).is_some_and(|phones| phones.contains(&content.phone)) {
+                wanted.phone.clone_from(&content.phone);
+            }
             // Of what was paid once only the rest is left.
             Content { price: if paid { content.price } else { wanted.price }, ..wanted } == *content
         };

@@ -127,6 +127,12 @@ pub enum Op {
         order: usize,
         into: Option<usize>,
     },
+    /// An operator sets its phone right for MeaSoft.
+    Correct {
+        order: usize,
+        at: usize,
+        phone: u8,
+    },
     /// Another integration handed the order over before us.
     HandedOver {
         order: usize,
@@ -253,6 +259,7 @@ fn op(orders: usize, integrations: usize) -> impl Strategy<Value = Op> {
         1 => courier(orders, integrations),
         1 => sync(integrations),
         1 => (0..integrations, 5..60u8).prop_map(|(at, seconds)| Op::Blind { at, seconds }),
+        2 => (0..orders, 0..integrations, 3..6u8).prop_map(|(order, at, phone)| Op::Correct { order, at, phone }),
         1 => (0..orders, option::weighted(0.4, 0..orders)).prop_map(|(order, into)| Op::Delete { order, into }),
         4 => wait(),
         2 => Just(Op::Rest),
@@ -526,6 +533,9 @@ impl fmt::Display for Op {
             }
             Self::Delete { order, into: None } => write!(f, "order {order} is deleted"),
             Self::Delete { order, into: Some(into) } => write!(f, "order {order} is combined into order {into}"),
+            Self::Correct { order, at, phone } => {
+                write!(f, "order {order}: an operator of integration {at} corrects the phone ({phone})")
+            }
             Self::HandedOver { order } => write!(f, "order {order} was handed over by another integration"),
             Self::Wait(seconds) => write!(f, "{seconds} s pass"),
             Self::Rest => write!(f, "a quiet while"),

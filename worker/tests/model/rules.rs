@@ -198,7 +198,8 @@ async fn judge(told: &Told<'_>) {
         about("a draft, whose number another order has, was sent in its place".to_owned());
     }
     let last = told.last();
-    let wanted = last.saved.content(*id);
+    let mut wanted = last.saved.content(*id);
+    wanted.phone = world.phone_meant(*at, *id, wanted.phone).await;
 
     let mut given_up = false;
     for dead in told.letters().await.iter().filter(|dead| dead.kind != Kind::SyncPayments.as_str()) {

@@ -485,7 +485,8 @@ async fn effects(world: &World) {
             if !ours && !live.is_empty() {
                 about(format!("it has left, MeaSoft still has {}, and nobody is told", live[0].orderno));
             }
-            let wanted = last.saved.content(*id);
+            let mut wanted = last.saved.content(*id);
+            wanted.phone = world.phone_meant(at, *id, wanted.phone).await;
             if let ([shipment], true) = (&live[..], ours && last.saved.to_be_sent)
                 && shipment.content() != wanted
                 && !world.crm.is_paid(*id)

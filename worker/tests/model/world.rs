@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bridge_worker::consume::triggers::requests_of;
+use bridge_worker::correct::Corrigible;
 use bridge_worker::dispatch::BATCH;
 use bridge_worker::jobs;
 use bridge_worker::order::batch::process;
@@ -22,8 +23,9 @@ use jiff::{Timestamp, ToSpan};
 use shared::clock::Clock;
 use shared::config::Budgets;
 use shared::crypto::SecretKey;
-use shared::domain::{Integration, IntegrationId, Kopecks, OrderNumber, Secret, Settings};
+use shared::domain::{CorrectedField, CrmOrderId, Integration, IntegrationId, Kopecks, OrderNumber, Secret, Settings};
 use shared::message::{Candidate, Command, Envelope, Lane, Outcome, RECONCILE_HISTORY, decode};
+use shared::store::audit::Who;
 use shared::store::integrations::NewIntegration;
 use shared::store::journal::Journal;
 use shared::store::{Db, Store};
@@ -322,6 +324,7 @@ impl World {
             }
             Op::Sync { by, at, stop } => self.sync(*by, *at, *stop).await,
             Op::Delete { order, into } => self.delete(*order, *into).await,
+            Op::Correct { order, at, phone } => self.correct(id_of(*order), *at, *phone).await,
             Op::HandedOver { order } => self.crm.handed_over_before(id_of(*order)),
             Op::Wait(seconds) => self.pass(Duration::from_secs(u64::from(*seconds))),
             Op::Rest => {
@@ -438,6 +441,32 @@ impl World {
                 }
             }
         }
+    }
+
+    async fn correct(&self, id: i64, at: usize, phone: u8) {
+        let Some(saved) = self.crm.shown_now(id) else { return };
+        let (shop, number) = (&self.shops[at], OrderNumber::parse(&saved.number).expect("a number"));
+        let instance = shop.integration.code("measoft");
+        let found = Corrigible::read(&self.store, &shop.integration, &shop.vendors, &number, &instance).await;
+        let after = Saved { phone, ..saved }.phone_text(id);
+        let done = match found {
+            Ok(order) if order.id() == CrmOrderId(id) => {
+                let who = Who::at_machine(None, "operator".to_owned());
+                self.crm.corrected(id, after.clone());
+                let given = [(CorrectedField::Phone, after)];
+                order.correct(&self.store, &given, order.version, &who).await.map(|done| format!("{done:?}"))
+            }
+            Ok(_) => Ok("it is another order".to_owned()),
+            Err(why) => Err(why),
+        };
+        self.said.line(format!("   {}", done.unwrap_or_else(|why| why.to_string())));
+    }
+
+    /// What is meant by the order's phone, for an integration.
+    pub async fn phone_meant(&self, at: usize, id: i64, said: String) -> String {
+        let all = self.store.corrections(self.shops[at].id(), &[CrmOrderId(id)]).await.expect("corrections");
+        let holds = all.into_iter().find(|one| one.values.before == said);
+        holds.map_or(said, |one| one.values.after)
     }
 
     /// The order is there no more; another may have got its goods.

@@ -181,6 +181,9 @@ pub enum OrderCommand {
     /// What would be done for it now: the decision, the request, the difference. Writes nothing
     #[command(after_help = PREVIEW_HELP)]
     Preview(OrderPreview),
+    /// Set right what RetailCRM says of it, for this order only; sums never
+    #[command(after_help = CORRECT_HELP)]
+    Correct(Box<OrderCorrect>),
 }
 
 #[derive(Debug, Args)]
@@ -193,6 +196,51 @@ pub struct OrderShow {
     /// Show masked request and response bodies
     #[arg(long, short)]
     pub verbose: bool,
+    /// Show personal data that was corrected
+    #[arg(long)]
+    pub unmask: bool,
+}
+
+const CORRECT_HELP: &str = "What is given takes the place of what RetailCRM says of this one order, for sends and changes alike, \
+until RetailCRM's own value changes; then that one is right again. MeaSoft is brought in line at once, as after a trigger. An \
+empty --date, --window or --comment says that there is none. Two people at once: the second one is told.";
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").args(OrderCorrect::FIELDS).multiple(true).required(true)))]
+pub struct OrderCorrect {
+    /// RetailCRM's number
+    pub number: String,
+    /// Of this integration; can be left out where only one is meant
+    #[arg(long)]
+    pub integration: Option<i64>,
+    /// The receiver's phone; several with commas
+    #[arg(long)]
+    pub phone: Option<String>,
+    /// The receiver's name, last name first
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The town, with its region before it where there are several: `Тверская область, Тверь`
+    #[arg(long)]
+    pub town: Option<String>,
+    /// Street, house and flat
+    #[arg(long)]
+    pub address: Option<String>,
+    /// Day of delivery, like 2026-12-01
+    #[arg(long)]
+    pub date: Option<String>,
+    /// Hours in which the receiver waits, like 10:00-18:00
+    #[arg(long, allow_hyphen_values = true)]
+    pub window: Option<String>,
+    /// What the courier should know
+    #[arg(long)]
+    pub comment: Option<String>,
+    /// The newest version that you have seen, as `bridge order show` tells it; else that of now
+    #[arg(long, value_name = "VERSION")]
+    pub seen: Option<i64>,
+}
+
+impl OrderCorrect {
+    const FIELDS: [&str; 7] = ["phone", "name", "town", "address", "date", "window", "comment"];
 }
 
 const PREVIEW_HELP: &str = "The order is read from RetailCRM and decided on and converted as a worker would do it now, as if it \

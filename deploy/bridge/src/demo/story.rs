@@ -74,7 +74,7 @@ pub(super) async fn tell(args: &Demo, out: &Output, stage: &Stage) -> anyhow::Re
     let eventful = stage.most_eventful(&orders).await?;
     if !out.json {
         say!();
-        order::lines(&eventful, false, &stage.ctx.config.display_zone).iter().for_each(|line| say!("{line}"));
+        order::lines(&eventful, false, false, &stage.ctx.config.display_zone).iter().for_each(|line| say!("{line}"));
         say!();
     }
     sum_up(out, accepted, &stage.counts().await?, &differences);

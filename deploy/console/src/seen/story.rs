@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::domain::{CrmOrderId, Delivery, IntegrationId};
+use shared::store::corrections::Correction;
 use shared::store::journal::StoredEntry;
 use shared::store::past_deliveries::PastDelivery;
 use shared::store::replays::WaitingReplay;
@@ -24,6 +25,8 @@ pub struct Story {
     pub titles: BTreeMap<IntegrationId, String>,
     /// Letters that are to be tried again, and when.
     pub replays: Vec<WaitingReplay>,
+    /// What people set right of the orders, and RetailCRM has not overtaken as far as anybody saw.
+    pub corrections: Vec<(IntegrationId, Correction)>,
 }
 
 impl Story {
@@ -46,9 +49,12 @@ impl Story {
             timeline: Vec::new(),
             titles: BTreeMap::new(),
             replays: Vec::new(),
+            corrections: Vec::new(),
         };
         let mut timeline = store.timeline(number, &[], integration).await?;
         for (integration, order) in &keys {
+            let own = store.corrections(*integration, &[*order]).await?;
+            story.corrections.extend(own.into_iter().map(|one| (*integration, one)));
             let (numbers, ordernos) = story.names(&(*integration, *order));
             // RetailCRM's exchanges about one order are kept under its id.
             for name in numbers.into_iter().chain([format!("id:{order}")]) {

@@ -36,6 +36,7 @@ closed_set! {
         ReplayStarted => "replay_started",
         ReplayStopped => "replay_stopped",
         Discarded => "discarded",
+        Corrected => "corrected",
         Acknowledged => "acknowledged",
         Snoozed => "snoozed",
         Woken => "woken",

@@ -43,7 +43,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "ask kinship takeover",
             "order",
             "consume sync",
-            "callbacks dispatch jobs preview",
+            "callbacks correct dispatch jobs preview",
         ],
     ),
     ("scheduler", &["plan"]),
@@ -53,9 +53,9 @@ const LAYERS: [(&str, &[&str]); 6] = [
         &[
             "args language stdout version",
             "output",
-            "codes filters secret_key secrets up who",
-            "audit budget causes console dead doctor integration journal now order preview probe replay trigger_help \
-              waiting",
+            "codes corrected filters secret_key secrets up who",
+            "audit budget causes console correct dead doctor integration journal now order preview probe replay \
+              trigger_help waiting",
             "demo",
         ],
     ),

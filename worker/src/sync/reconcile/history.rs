@@ -17,7 +17,7 @@ use shared::store::promotion::Window;
 
 use crate::order::left_behind::is_left_behind;
 use crate::order::lost_writes::{self, Listing};
-use crate::order::{report, request};
+use crate::order::{correction, report, request};
 use crate::sync::reconcile::Stop;
 use crate::sync::reconcile::missed::{Changed, Missed, missed};
 use crate::tools::Tools;
@@ -243,7 +243,12 @@ async fn look_at(
     let intent = tools.store.intent(active.id(), order.id).await?;
     let declared = intent.as_ref().and_then(|intent| intent.declared);
     let desired = match &delivery {
-        Some(d) => request::desired(order, &active.integration, references, declared, d).ok(),
+        Some(d) => {
+            let mut order = order.clone();
+            // What has overtaken one is for whoever works on the order to say.
+            correction::lay_over(&mut order, &tools.store.corrections(active.id(), &[d.crm_order]).await?);
+            request::desired(&order, &active.integration, references, declared, d).ok()
+        }
         None => None,
     };
     let found = Changed {

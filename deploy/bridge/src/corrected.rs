@@ -1,0 +1,49 @@
+//! How a correction of an order is told.
+
+use serde_json::{Value, json};
+use shared::domain::{CorrectedField, Language};
+use shared::store::corrections::Correction;
+
+use crate::language::of;
+
+pub const fn name(field: CorrectedField, language: Language) -> &'static str {
+    match field {
+        CorrectedField::Phone => of(language, "телефон", "phone"),
+        CorrectedField::Name => of(language, "получатель", "name"),
+        CorrectedField::Town => of(language, "город", "town"),
+        CorrectedField::Address => of(language, "адрес", "address"),
+        CorrectedField::Date => of(language, "дата", "date"),
+        CorrectedField::Window => of(language, "время", "window"),
+        CorrectedField::Comment => of(language, "комментарий", "comment"),
+    }
+}
+
+/// Values that may be shown: of people's data only on request.
+fn shown(one: &Correction, unmask: bool) -> Option<(&str, &str)> {
+    (unmask || !one.field.is_personal()).then_some((one.values.before.as_str(), one.values.after.as_str()))
+}
+
+/// A correction, for programs.
+pub fn document(one: &Correction, unmask: bool) -> Value {
+    let (before, after) = shown(one, unmask).unzip();
+    json!({
+        "crm_order_id": one.order.0, "field": one.field.as_str(), "before": before, "after": after, "by": one.who,
+        "version": one.version, "made_at": one.made_at.to_string(),
+    })
+}
+
+/// `исправлено: телефон (изменён), Анна`.
+pub fn words(one: &Correction, unmask: bool, language: Language) -> String {
+    let head = of(language, "исправлено:", "corrected:");
+    let what = match shown(one, unmask) {
+        Some((before, after)) => format!("«{before}» → «{after}»"),
+        None => of(language, "изменён", "changed").to_owned(),
+    };
+    format!(
+        "{head} {} {what}, {} ({} {})",
+        name(one.field, language),
+        one.who,
+        of(language, "версия", "version"),
+        one.version
+    )
+}
