@@ -9,6 +9,7 @@
 
 mod ask;
 pub mod callbacks;
+pub mod compare;
 pub mod consume;
 pub mod correct;
 pub mod dispatch;

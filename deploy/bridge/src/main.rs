@@ -7,6 +7,7 @@ mod audit;
 mod budget;
 mod causes;
 mod codes;
+mod compare;
 mod console;
 mod correct;
 mod corrected;
@@ -148,6 +149,7 @@ async fn of_installation(
         Command::Causes { which, command } => causes::run(which, command, who, zone, store, out).await,
         Command::Audit { which, command } => audit::run(which, command, zone, store, out).await,
         Command::Budget { integration, since } => budget::run(integration, &since, config, store, out).await,
+        Command::Compare(args) => compare::run(args, who, config, store, out).await,
         Command::Console { command: ConsoleCommand::Open { role } } => {
             console::open(&role, who, config, store, out).await
         }
@@ -175,6 +177,7 @@ const fn limit(command: &Command) -> Duration {
         Command::Migrate | Command::SecretKey { .. } | Command::Probe(_) => 24 * 3600,
         // Vendors are asked, in turn and within their limits.
         Command::Doctor(_) | Command::Integration { .. } => 600,
+        Command::Compare(_) => 3600,
         _ => 120,
     })
 }

@@ -414,6 +414,8 @@ fn a_misspelt_filter_says_which_word_was_meant() {
         (&["dead", "list", "--integration", "99"], "there is no integration 99; there are 1 «Город»"),
         (&["dead", "replay", "--all", "--integration", "99"], "there are 1 «Город»"),
         (&["order", "correct", "1", "--phone", "+79160001122", "--integration", "99"], "there are 1 «Город»"),
+        (&["compare", "--integration", "99"], "there are 1 «Город»"),
+        (&["compare", "--day", "yesterday"], "is no day like 2026-12-01"),
         (&["replay", "plan", "--reason", "bad_fone"], "did you mean bad_phone?"),
         (&["replay", "plan", "--integration", "99"], "there are 1 «Город»"),
         (&["replay", "plan", "--fault", "shpo"], "did you mean shop?"),
@@ -976,7 +978,7 @@ async fn a_code_that_retailcrm_does_not_have_is_refused_with_what_was_meant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_is_corrected_and_told_without_its_personal_data() {
+async fn an_order_is_corrected_and_told_without_its_personal_data_and_the_books_of_a_day_are_compared() {
     let crm = RetailcrmSim::start(simulators::retailcrm::Options::default()).await.expect("a RetailCRM");
     let accounts = vec![simulators::measoft::Account::new("8", "shop", "password")];
     let options = simulators::measoft::Options { accounts, ..simulators::measoft::Options::default() };
@@ -1013,6 +1015,29 @@ async fn an_order_is_corrected_and_told_without_its_personal_data() {
     let people = show(&[]).stdout;
     assert!(people.contains("corrected: phone changed, Анна (version 1)"), "{people}");
     assert!(!people.contains("765-43-21"), "{people}");
+    let compare = |words: &[&str]| run(&folder, &[&["compare"][..], words].concat(), &[]);
+    let day = Clock::system()
+        .now()
+        .to_zoned_datetime(jiff::tz::TimeZone::get("Europe/Moscow").expect("a zone"))
+        .date()
+        .to_string();
+    crm.add_order(account, an_order().number("7,002").delivery_type("incity").status("SentMeaSoft"));
+    let books = compare(&["--day", &day, "--json"]);
+    let found = &books.document("compare")["integrations"][0]["found"];
+    assert_eq!(
+        (books.code, &found[0]["order"], &found[0]["what"]),
+        (1, &json!("7,002"), &json!("missing")),
+        "{books:?}"
+    );
+    let table = compare(&["--day", &day, "--csv"]).stdout;
+    assert!(
+        table.starts_with("integration,what,book,order,") && table.contains("1,missing,ledger,\"7,002\","),
+        "{table}"
+    );
+    let repaired = compare(&["--day", &day, "--repair", "--json"]).document("compare");
+    assert_eq!(repaired["integrations"][0]["asked_for"], json!({ "send": 1 }), "{repaired:#}");
+    let russian = run(&folder, &["compare", "--day", &day], &[("LANG", "ru_RU.UTF-8")]).stdout;
+    assert!(russian.contains("не передан"), "{russian}");
 }
 
 /// A demonstration that is left running, and what it printed.

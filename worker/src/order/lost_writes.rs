@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, ZonedDateTime};
 use shared::domain::delivery::{DeliveryState as S, Phase};
-use shared::domain::{CrmOrderId, Delivery, OrderNo, OrderNumber};
+use shared::domain::{CrmOrderId, Delivery, Integration, OrderNo, OrderNumber};
 use shared::measoft::{Done, StatusRow};
 use shared::message::{Outcome, RetryWhy};
 use shared::retailcrm::wire::order::Order;
@@ -59,6 +59,30 @@ pub(crate) fn is_within(at: Timestamp, window: &Window) -> bool {
     window.from - CLOCKS_APART <= at && at <= window.until + CLOCKS_APART
 }
 
+/// Which numbers of an account may be one integration's.
+pub(crate) struct OwnNumbers<'a> {
+    prefix: &'a str,
+    longer: Vec<&'a str>,
+}
+
+impl<'a> OwnNumbers<'a> {
+    pub(crate) fn of(all: &'a [Integration], own: &'a Integration) -> Self {
+        let (account, prefix) = (own.courier_account(), own.prefix.as_str());
+        // Numbers of a sibling may begin with ours, most of all when ours is empty.
+        let longer = all
+            .iter()
+            .filter(|other| other.id != own.id && other.courier_account() == account)
+            .map(|other| other.prefix.as_str())
+            .filter(|other| other.len() > prefix.len() && other.starts_with(prefix))
+            .collect();
+        Self { prefix, longer }
+    }
+
+    pub(crate) fn has(&self, number: &str) -> bool {
+        number.starts_with(self.prefix) && !self.longer.iter().any(|other| number.starts_with(other))
+    }
+}
+
 /// What MeaSoft has under the numbers of one integration, of the days around a takeover.
 pub(crate) struct Listing {
     rows: Vec<StatusRow>,
@@ -71,19 +95,8 @@ impl Listing {
     pub(crate) async fn read(tools: &Tools, active: &ActiveIntegration, window: &Window) -> Result<Self, Outcome> {
         let others = tools.store.integrations().await.map_err(|_| Outcome::retry(RetryWhy::Internal))?;
         let mut listing = Self::of_account(tools, active, window).await?;
-        let account = active.integration.courier_account();
-        let prefix = active.integration.prefix.as_str();
-        // Numbers of a sibling may begin with ours, most of all when ours is empty.
-        let longer: Vec<&str> = others
-            .iter()
-            .filter(|other| other.id != active.id() && other.courier_account() == account)
-            .map(|other| other.prefix.as_str())
-            .filter(|other| other.len() > prefix.len() && other.starts_with(prefix))
-            .collect();
-        listing.rows.retain(|row| {
-            let number = row.orderno.as_ref().map_or("", |number| number.as_str());
-            number.starts_with(prefix) && !longer.iter().any(|other| number.starts_with(other))
-        });
+        let own = OwnNumbers::of(&others, &active.integration);
+        listing.rows.retain(|row| own.has(row.orderno.as_ref().map_or("", |number| number.as_str())));
         Ok(listing)
     }
 

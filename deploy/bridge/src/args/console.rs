@@ -50,6 +50,26 @@ pub enum ReplayCommand {
     },
 }
 
+pub const COMPARE_HELP: &str = "Orders of the day in RetailCRM, in the ledger and at MeaSoft: what one of them lacks, has too much, \
+and where status or sum differ. Only reads, within the vendors' limits. --repair asks for what makes it good as the missed \
+trigger would have; what a person has to look at is left. Exits 0 when the books agree, 1 when they do not.";
+
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// A day like 2026-12-01; yesterday when left out
+    #[arg(long)]
+    pub day: Option<String>,
+    /// Only of this integration; else of all that are active
+    #[arg(long)]
+    pub integration: Option<i64>,
+    /// Print a table for spreadsheets
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+    /// Ask for what makes it good
+    #[arg(long)]
+    pub repair: bool,
+}
+
 /// Which acts.
 #[derive(Debug, Default, Args)]
 pub struct AuditFilter {

@@ -5,7 +5,7 @@ pub mod integration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
-pub use console::{AuditCommand, AuditFilter, CausesCommand, CausesFilter, ConsoleCommand, ReplayCommand};
+pub use console::{AuditCommand, AuditFilter, CausesCommand, CausesFilter, Compare, ConsoleCommand, ReplayCommand};
 pub use integration::IntegrationCommand;
 
 #[derive(Debug, Parser)]
@@ -85,6 +85,9 @@ pub enum Command {
         #[arg(long)]
         integration: Option<i64>,
     },
+    /// Yesterday's orders in three books: RetailCRM, the ledger, MeaSoft
+    #[command(after_help = console::COMPARE_HELP)]
+    Compare(Compare),
     /// Who did what, when, and what it was before
     #[command(after_help = console::AUDIT_HELP)]
     Audit {

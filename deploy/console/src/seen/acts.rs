@@ -41,6 +41,7 @@ pub const fn act_name(act: Act, language: Language) -> &'static str {
         Act::ReplayStarted => of(language, "запущено", "started"),
         Act::ReplayStopped => of(language, "остановлено", "stopped"),
         Act::Discarded => of(language, "закрыто без повтора", "discarded"),
+        Act::Repaired => of(language, "исправление расхождений", "made good"),
         Act::Corrected => of(language, "исправлено", "corrected"),
         Act::Acknowledged => of(language, "принято в работу", "acknowledged"),
         Act::Snoozed => of(language, "отложено", "snoozed"),

@@ -37,6 +37,8 @@ closed_set! {
         ReplayStopped => "replay_stopped",
         Discarded => "discarded",
         Corrected => "corrected",
+        /// What a comparison of the books found was asked to be made good.
+        Repaired => "repaired",
         Acknowledged => "acknowledged",
         Snoozed => "snoozed",
         Woken => "woken",

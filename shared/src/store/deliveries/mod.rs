@@ -128,6 +128,22 @@ impl Store {
         self.db.read_one(sql, args, read).await
     }
 
+    /// Deliveries of an integration that were made in a span of time, and those of some orders.
+    pub async fn deliveries_of_span(
+        &self,
+        integration: IntegrationId,
+        (from, until): (Timestamp, Timestamp),
+        orders: &[CrmOrderId],
+    ) -> Result<Vec<Delivery>> {
+        let among = self.db.dialect().among("crm_order_id", 4);
+        let sql = format!(
+            "SELECT {COLUMNS} FROM deliveries WHERE integration_id = $1 AND ((created_at >= $2 AND created_at < $3) OR {among}) \
+             ORDER BY id"
+        );
+        let orders: Vec<i64> = orders.iter().map(|order| order.0).collect();
+        self.db.read_all(sql, args![integration, from, until, orders], read).await
+    }
+
     /// Deliveries that MeaSoft holds and has not ended, oldest first.
     pub async fn open_deliveries(&self, integrations: &[IntegrationId]) -> Result<Vec<Delivery>> {
         if integrations.is_empty() {

@@ -43,7 +43,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "ask kinship takeover",
             "order",
             "consume sync",
-            "callbacks correct dispatch jobs preview",
+            "callbacks compare correct dispatch jobs preview",
         ],
     ),
     ("scheduler", &["plan"]),
@@ -54,7 +54,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "args language stdout version",
             "output",
             "codes corrected filters secret_key secrets up who",
-            "audit budget causes console correct dead doctor integration journal now order preview probe replay \
+            "audit budget causes compare console correct dead doctor integration journal now order preview probe replay \
               trigger_help waiting",
             "demo",
         ],

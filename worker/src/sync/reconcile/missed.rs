@@ -36,7 +36,7 @@ impl Missed {
     }
 
     /// What is asked for in place of the trigger.
-    pub(super) fn command(
+    pub(crate) fn command(
         self,
         number: OrderNumber,
         delivery: Option<&Delivery>,

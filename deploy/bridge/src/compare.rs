@@ -1,0 +1,197 @@
+//! `bridge compare`: a day's orders in three books, and what they do not agree on.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bridge_worker::compare::books::{Book, Disagreement, Found, Repair};
+use bridge_worker::compare::{Comparison, compare, repair};
+use jiff::civil::Date;
+use serde_json::{Value, json};
+use shared::config::Config;
+use shared::domain::{Integration, Language};
+use shared::store::Store;
+use shared::store::audit::Who;
+
+use crate::args::Compare;
+use crate::filters;
+use crate::language::{language, of};
+use crate::output::{Failure, Output, Progress, bold};
+use crate::stdout::say;
+
+/// What one integration's books came to.
+struct Compared {
+    integration: Integration,
+    books: Comparison,
+    /// What was asked for, and how often.
+    asked: BTreeMap<&'static str, usize>,
+}
+
+pub async fn run(args: Compare, who: &Who, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+    let day = match &args.day {
+        Some(given) => {
+            given.parse().map_err(|_| Failure::Usage(format!("--day: «{given}» is no day like 2026-12-01")))?
+        }
+        None => yesterday(config, store)?,
+    };
+    let integrations = match args.integration {
+        Some(id) => vec![filters::live_integration(id, store).await?],
+        None => store.integrations().await?.into_iter().filter(Integration::is_active).collect(),
+    };
+    let (progress, config) = (Progress::new(out), Arc::new(config.clone()));
+    let mut all = Vec::new();
+    for integration in integrations {
+        let tell = |text: &str| progress.say(&format!("integration {}: {text}", integration.id));
+        let read = compare(&config, store, &integration, day, &tell).await;
+        progress.clear();
+        let books = read.map_err(|error| error.context(format!("integration {}", integration.id)))?;
+        let asked = match args.repair {
+            true => repair::repair(store, &integration, &books, who).await?,
+            false => BTreeMap::new(),
+        };
+        all.push(Compared { integration, books, asked });
+    }
+    let agree = all.iter().all(|one| one.books.found.is_empty());
+    if args.csv {
+        csv(&all).iter().for_each(|line| say!("{line}"));
+    } else {
+        let language = language();
+        let document = json!({
+            "day": day.to_string(), "agree": agree, "integrations": all.iter().map(Compared::document).collect::<Vec<_>>(),
+        });
+        out.answer(&document, || all.iter().flat_map(|one| one.lines(language, out)).for_each(|line| say!("{line}")));
+    }
+    Ok(if agree { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// By the zone in which people read moments.
+fn yesterday(config: &Config, store: &Store) -> Result<Date, Failure> {
+    let today = store.clock.now().to_zoned_datetime(config.display_zone.clone()).date();
+    Ok(today.yesterday().map_err(anyhow::Error::from)?)
+}
+
+const COLUMNS: [&str; 10] =
+    ["integration", "what", "book", "order", "crm_order_id", "orderno", "retailcrm", "ledger", "measoft", "repair"];
+
+fn csv(all: &[Compared]) -> Vec<String> {
+    let mut lines = vec![COLUMNS.join(",")];
+    for one in all {
+        for found in &one.books.found {
+            let [crm, ledger, measoft] = found.says.clone().map(Option::unwrap_or_default);
+            let cells = [
+                one.integration.id.to_string(),
+                found.what.as_str().to_owned(),
+                found.book.as_str().to_owned(),
+                found.number.clone(),
+                found.order.map_or_else(String::new, |id| id.to_string()),
+                found.orderno.clone().unwrap_or_default(),
+                crm,
+                ledger,
+                measoft,
+                found.repair.map_or("", Repair::as_str).to_owned(),
+            ];
+            lines.push(cells.map(cell).join(","));
+        }
+    }
+    lines
+}
+
+/// As RFC 4180 has it; what a spreadsheet would take for a formula is text.
+fn cell(text: String) -> String {
+    let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text };
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+impl Compared {
+    fn document(&self) -> Value {
+        let [crm, ledger, measoft] = self.books.orders;
+        let found = |one: &Found| {
+            let [crm, ledger, measoft] = &one.says;
+            json!({
+                "what": one.what.as_str(), "book": one.book.as_str(), "order": one.number,
+                "crm_order_id": one.order.map(|id| id.0), "orderno": one.orderno,
+                "retailcrm": crm, "ledger": ledger, "measoft": measoft, "repair": one.repair.map(Repair::as_str),
+            })
+        };
+        json!({
+            "integration": self.integration.id.0, "title": self.integration.title,
+            "orders": { "retailcrm": crm, "ledger": ledger, "measoft": measoft },
+            "unlisted": self.books.unlisted, "unasked": self.books.unasked,
+            "found": self.books.found.iter().map(found).collect::<Vec<_>>(), "asked_for": self.asked,
+        })
+    }
+
+    fn lines(&self, language: Language, out: &Output) -> Vec<String> {
+        let [crm, ledger, measoft] = self.books.orders;
+        let (id, title, day) = (self.integration.id, &self.integration.title, self.books.day);
+        let head = match language {
+            Language::Ru => {
+                format!("Интеграция {id} «{title}», {day}: RetailCRM {crm}, у нас {ledger}, MeaSoft {measoft}")
+            }
+            Language::En => {
+                format!("Integration {id} «{title}», {day}: RetailCRM {crm}, ledger {ledger}, MeaSoft {measoft}")
+            }
+        };
+        let mut lines = vec![bold(&head)];
+        if self.books.unlisted {
+            let words = "в настройках нет типов доставки: чего нет у нас, в RetailCRM не ищется";
+            let en = "no delivery types are set: what we lack is not looked for in RetailCRM";
+            lines.push(format!("    {}", of(language, words, en)));
+        }
+        if self.books.unasked > 0 {
+            let words = of(language, "не проверено в MeaSoft:", "not asked about at MeaSoft:");
+            lines.push(format!("    {words} {}", self.books.unasked));
+        }
+        if self.books.found.is_empty() {
+            lines.push(format!("    {}", of(language, "расхождений нет", "the books agree")));
+            return lines;
+        }
+        let rows: Vec<Vec<String>> = self.books.found.iter().map(|one| row(one, language)).collect();
+        let header = match language {
+            Language::Ru => ["ЗАКАЗ", "ЧТО", "RETAILCRM", "У НАС", "MEASOFT", "ИСПРАВИТ"],
+            Language::En => ["ORDER", "WHAT", "RETAILCRM", "LEDGER", "MEASOFT", "REPAIR"],
+        };
+        lines.extend(out.rows(&header, &rows).into_iter().map(|line| format!("    {line}")));
+        let asked: Vec<String> = self.asked.iter().map(|(what, number)| format!("{what} × {number}")).collect();
+        if !asked.is_empty() {
+            lines.push(format!("    {} {}", of(language, "Запрошено:", "Asked for:"), asked.join(", ")));
+        }
+        lines
+    }
+}
+
+fn row(one: &Found, language: Language) -> Vec<String> {
+    let what = match (one.what, one.book) {
+        (Disagreement::Missing, Book::Ledger) => of(language, "не передан", "not handed over"),
+        (Disagreement::Missing, _) => of(language, "нет в MeaSoft", "not at MeaSoft"),
+        (Disagreement::Extra, _) => of(language, "лишний в MeaSoft", "too much at MeaSoft"),
+        (Disagreement::Status, _) => of(language, "другой статус", "another status"),
+        (Disagreement::Sum, Book::RetailCrm) => of(language, "сумма в RetailCRM другая", "another sum in RetailCRM"),
+        (Disagreement::Sum, _) => of(language, "сумма в MeaSoft другая", "another sum at MeaSoft"),
+    };
+    let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let name = if one.number.is_empty() { one.orderno.clone().unwrap_or_default() } else { one.number.clone() };
+    let [crm, ledger, measoft] = &one.says;
+    vec![
+        name,
+        what.to_owned(),
+        shown(crm),
+        shown(ledger),
+        shown(measoft),
+        one.repair.map_or("-", Repair::as_str).to_owned(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_one_whatever_it_holds() {
+        for (text, expected) in
+            [("A-1", "A-1"), ("а,б", "\"а,б\""), ("a\"b", "\"a\"\"b\""), ("=1+1", "'=1+1"), ("-5", "'-5"), ("", "")]
+        {
+            assert_eq!(cell(text.to_owned()), expected);
+        }
+    }
+}
