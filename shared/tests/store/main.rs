@@ -51,4 +51,5 @@ mod replays;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod status_stream;
+mod together;
 mod waits;
