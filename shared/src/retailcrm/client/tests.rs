@@ -211,6 +211,20 @@ async fn an_order_that_cannot_be_understood_is_named() {
 }
 
 #[tokio::test]
+async fn of_an_edits_answer_a_refusal_is_kept_and_the_order_is_not() {
+    let refused =
+        (400, vec![("content-type", "application/json".into())], r#"{"success":false,"errorMsg":"no"}"#.into());
+    let server = server(vec![ok(samples::read("order-edit-response.json")), refused]).await;
+    let tap = Arc::new(Recorded::default());
+    let client = client_with(&server.url, tap.clone());
+    client.edit_order(CrmOrderId(4817), "", json!({})).await.expect("done");
+    client.edit_order(CrmOrderId(4817), "", json!({})).await.expect_err("refused");
+    let kept: Vec<String> = tap.0.lock().expect("lock").iter().map(|seen| seen.response_masked.clone()).collect();
+    assert_eq!(kept[0], r#"{"success":true}"#);
+    assert!(kept[1].contains(r#""errorMsg":"no""#), "{}", kept[1]);
+}
+
+#[tokio::test]
 async fn an_edit_is_the_form_of_the_sample() {
     let server = server(vec![ok(samples::read("order-edit-response.json"))]).await;
     let sample = samples::read("order-edit-request.json");
