@@ -17,6 +17,5 @@ CREATE TABLE console_sessions (
     expires_at BIGINT NOT NULL
 );
 
--- What came of the last day, hour by hour; letters of one cause, the newest first.
+-- What came of the last day, hour by hour.
 CREATE INDEX deliveries_by_creation ON deliveries (created_at);
-CREATE INDEX dead_letters_by_cause ON dead_letters (reason, integration_id, id) WHERE state = 'open';

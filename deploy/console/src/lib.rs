@@ -34,6 +34,9 @@ const CONNECTIONS: usize = 256;
 /// How long a sender may take for a request's head; an idle connection is kept as long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a connection may wait for its place.
+const FOR_A_PLACE: Duration = Duration::from_secs(5);
+
 /// What a request may touch. Cheap to clone.
 #[derive(Clone)]
 pub struct Console(Arc<Parts>);
@@ -89,9 +92,10 @@ pub async fn run_on(ctx: &Ctx, listener: TcpListener) {
         };
         let place = tokio::select! {
             () = ctx.stop.cancelled() => break,
-            place = places.take(from.ip()) => place,
+            place = tokio::time::timeout(FOR_A_PLACE, places.take(from.ip())) => place,
         };
-        let Some(place) = place else { continue };
+        // Whoever crowds the pages waits for them; the roles beside them do not.
+        let Ok(Some(place)) = place else { continue };
         let (console, stop) = (console.clone(), ctx.stop.child_token());
         connections.spawn(async move {
             let answer = |request: hyper::Request<_>| answer::answer(&console, request.map(Body::new), from.ip());

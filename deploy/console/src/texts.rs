@@ -194,7 +194,7 @@ texts! {
     setting: "Настройка", "Setting";
     value: "Значение", "Value";
     usual: "по умолчанию", "as usual";
-    links: "Где смотреть дальше", "Where to look further";
+    connection: "Подключение", "Connection";
     no_requests: "Запросов не было.", "Nothing was asked.";
     last_24h: "За последние сутки.", "Of the last 24 hours.";
     account: "Учётная запись", "Account";

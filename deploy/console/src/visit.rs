@@ -27,6 +27,9 @@ const FORM: &str = "console form";
 /// Begins the names of the groups that a proxy tells.
 const GROUP: &str = "bridge-";
 
+/// Characters of a reason that is given; the forms say so too.
+const LONGEST_REASON: usize = 300;
+
 /// What ends a request early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
@@ -101,11 +104,15 @@ pub async fn comer(console: &Console, head: &Head, from: IpAddr) -> Result<Comer
     }))
 }
 
+/// Characters of a header's value that are believed.
+const LONGEST: usize = 1024;
+
 fn header_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     // Two of them: whoever stands behind the proxy added one.
     let mut all = headers.get_all(name).iter();
-    let value = all.next()?.to_str().ok()?.trim();
-    (all.next().is_none() && !value.is_empty() && !value.chars().any(char::is_control)).then_some(value)
+    let value = std::str::from_utf8(all.next()?.as_bytes()).ok()?.trim();
+    let fine = !value.is_empty() && value.len() <= LONGEST && !value.chars().any(char::is_control);
+    (all.next().is_none() && fine).then_some(value)
 }
 
 /// The most that any of the groups may.
@@ -231,6 +238,12 @@ impl Visit<'_> {
         self.query.number("integration").map(IntegrationId)
     }
 
+    /// The reason that somebody gives; `None`: none.
+    pub fn why(&self) -> Result<Option<&str>, Stop> {
+        let why = self.form.text("why");
+        if why.is_some_and(|why| why.chars().count() > LONGEST_REASON) { Err(Stop::BadForm) } else { Ok(why) }
+    }
+
     /// Back to where the form was, with what came of it.
     pub fn done(&self, notice: Notice) -> Response {
         let back = self.form.text("back").and_then(local).unwrap_or("/");
@@ -288,6 +301,10 @@ mod tests {
         assert_eq!(header_of(&headers(&[("x-user", " anna ")]), "x-user"), Some("anna"));
         assert_eq!(header_of(&headers(&[("x-user", "anna"), ("x-user", "eve")]), "x-user"), None);
         assert_eq!(header_of(&headers(&[("x-user", "")]), "x-user"), None);
+        assert_eq!(header_of(&headers(&[("x-user", &"a".repeat(2000))]), "x-user"), None);
+        let mut named = HeaderMap::new();
+        named.insert("x-user", axum::http::HeaderValue::from_bytes("Анна".as_bytes()).expect("a value"));
+        assert_eq!(header_of(&named, "x-user"), Some("Анна"));
     }
 
     #[test]

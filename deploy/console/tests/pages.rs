@@ -74,6 +74,8 @@ async fn a_failure_is_tried_again_or_closed_for_a_reason() {
     assert_eq!(state(2).await, DeadState::Open, "a reason is wanted");
     world.act("/letters/2/discard", &cookie, &[("why", "дубль")]).await;
     assert_eq!(state(2).await, DeadState::Discarded);
+    let long = "x".repeat(301);
+    assert_eq!(world.act("/letters/3/discard", &cookie, &[("why", &long)]).await.status, 400, "a reason is short");
     assert_eq!(world.act("/letters/999/discard", &cookie, &[("why", "x")]).await.status, 404);
     let listed = world.get("/letters?closed=1", Some(&cookie)).await.body;
     assert!(listed.contains("закрыта без повтора") && listed.contains("повторена"), "{listed}");

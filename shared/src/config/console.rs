@@ -98,11 +98,10 @@ mod tests {
 
     #[test]
     fn half_a_sign_in_names_what_is_missing() {
-        for left_out in 0..3 {
-            let some: Vec<(&str, &str)> =
-                PROXY.into_iter().enumerate().filter(|(n, _)| *n != left_out).map(|(_, pair)| pair).collect();
+        for (left_out, _) in PROXY {
+            let some: Vec<(&str, &str)> = PROXY.into_iter().filter(|(name, _)| *name != left_out).collect();
             let refused = read(&some).expect_err("half of it");
-            assert!(refused.contains(&format!(": {} must be set as well", PROXY[left_out].0)), "{refused}");
+            assert!(refused.contains(&format!(": {left_out} must be set as well")), "{refused}");
         }
         assert!(read(&[("CONSOLE_USER_HEADER", "X Remote")]).is_err());
         assert!(read(&[("CONSOLE_TRUSTED_PROXIES", "proxy")]).is_err());

@@ -167,7 +167,7 @@ pub async fn discard(visit: &Visit<'_>) -> Result<Response, Stop> {
     let (reason, integration) = named(visit)?;
     let seen = visit.form.number("seen_until").and_then(|ms| Timestamp::from_millisecond(ms).ok());
     let seen = seen.ok_or(Stop::BadForm)?;
-    let Some(why) = visit.form.text("why") else { return Ok(visit.done(Notice::ReasonMissing)) };
+    let Some(why) = visit.why()? else { return Ok(visit.done(Notice::ReasonMissing)) };
     let closed = visit.store().discard_cause(reason, integration, seen, why, &visit.who()).await?;
     Ok(visit.done(if closed == 0 { Notice::Over } else { Notice::Discarded }))
 }

@@ -121,7 +121,7 @@ pub async fn page(visit: &Visit<'_>) -> Result<Response, Stop> {
 /// Paused or resumed, as the command does it.
 pub async fn set_state(visit: &Visit<'_>, what: What) -> Result<Response, Stop> {
     let id = visit.live_integration().await?.id;
-    let (state, done) = match (what, visit.form.text("why")) {
+    let (state, done) = match (what, visit.why()?) {
         (What::Resume, _) => (IntegrationState::Active, Notice::Resumed),
         (_, None) => return Ok(visit.done(Notice::ReasonMissing)),
         (_, Some(why)) => (IntegrationState::Paused { by: PausedBy::Operator, reason: why.to_owned() }, Notice::Paused),

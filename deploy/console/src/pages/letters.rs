@@ -179,7 +179,7 @@ pub async fn replay(visit: &Visit<'_>) -> Result<Response, Stop> {
 
 pub async fn discard(visit: &Visit<'_>) -> Result<Response, Stop> {
     let dead = named(visit).await?;
-    let Some(why) = visit.form.text("why") else { return Ok(visit.done(Notice::ReasonMissing)) };
+    let Some(why) = visit.why()? else { return Ok(visit.done(Notice::ReasonMissing)) };
     let done = visit.store().discard_dead_letter(&dead, why, &visit.who()).await?;
     Ok(visit.done(if done { Notice::Discarded } else { Notice::NotOpen }))
 }

@@ -198,7 +198,7 @@ pub async fn hurry(visit: &Visit<'_>) -> Result<Response, Stop> {
 pub async fn drop(visit: &Visit<'_>) -> Result<Response, Stop> {
     let key = visit.form.text("order").and_then(parse_key).ok_or(Stop::BadForm)?;
     let seen = visit.form.number("requested").ok_or(Stop::BadForm)?;
-    let Some(why) = visit.form.text("why") else { return Ok(visit.done(Notice::ReasonMissing)) };
+    let Some(why) = visit.why()? else { return Ok(visit.done(Notice::ReasonMissing)) };
     Ok(visit.done(match visit.store().drop_request(key, seen, why, &visit.who()).await? {
         Dropped::Done => Notice::Dropped,
         Dropped::Gone => Notice::Gone,
