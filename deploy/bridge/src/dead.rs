@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shared::explain;
 use shared::store::Store;
 use shared::store::audit::Who;
-use shared::store::dead_letters::{DeadFilter, DeadLetter, DeadState};
+use shared::store::dead_letters::{DeadFilter, DeadLetter};
 use shared::store::replays::{Replay, WaitingReplay};
 
 use crate::args::{DeadCommand, Letters};

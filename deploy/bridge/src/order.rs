@@ -24,7 +24,9 @@ pub async fn run(args: OrderShow, zone: &TimeZone, store: &Store, out: &Output) 
     if story.is_empty() {
         return Err(Failure::sentence(format!("nothing is known of an order «{number}»: no trigger named it so far")));
     }
-    out.answer(&document(&story, unmask), || lines(&story, verbose, unmask, zone).iter().for_each(|line| say!("{line}")));
+    out.answer(&document(&story, unmask), || {
+        lines(&story, verbose, unmask, zone).iter().for_each(|line| say!("{line}"))
+    });
     Ok(ExitCode::SUCCESS)
 }
 

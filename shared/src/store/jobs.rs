@@ -85,10 +85,12 @@ impl Store {
             Some(lane) => ("lane = $4", lane.as_str()),
             None => ("$4 = ''", ""),
         };
+        // Materialized: see `claim` of the intents.
         let sql = format!(
-            "UPDATE jobs SET lease_by = $1, lease_until = $2, deliveries = deliveries + 1 WHERE id IN (\
-             SELECT id FROM jobs WHERE {condition} AND {} AND (run_at <= $6 OR run_at > $3) AND {} \
-             ORDER BY run_at LIMIT $5 {lock}) RETURNING id, body, deliveries, run_at",
+            "WITH due AS MATERIALIZED (SELECT id FROM jobs WHERE {condition} AND {} \
+             AND (run_at <= $6 OR run_at > $3) AND {} ORDER BY run_at LIMIT $5 {lock}) \
+             UPDATE jobs SET lease_by = $1, lease_until = $2, deliveries = deliveries + 1 \
+             WHERE id IN (SELECT id FROM due) RETURNING id, body, deliveries, run_at",
             self.due("run_at", 3),
             free(3)
         );

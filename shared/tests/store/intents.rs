@@ -111,6 +111,18 @@ async fn due_intents_are_claimed_oldest_first_up_to_a_limit(bench: &Bench) {
     assert_eq!(numbers(bench.claim(id, "w3").await), ["a", "b", "c", "d"], "their leases ran out");
 }
 
+async fn a_claim_takes_no_more_than_its_limit_whatever_the_planner_believes(bench: &Bench) {
+    let id = bench.integration("").await.id;
+    bench.want(id, "first", RequestKind::Send).await;
+    // Then a table of one row is what PostgreSQL plans for.
+    bench.store.db.exec("ANALYZE intents", vec![]).await.expect("analysed");
+    for n in 0..40 {
+        bench.want(id, &format!("n{n}"), RequestKind::Send).await;
+    }
+    let claimed = bench.store.claim_intents(id, "w1", bench.after(90), 4).await.expect("claimed");
+    assert_eq!(claimed.len(), 4);
+}
+
 async fn two_workers_never_hold_one_intent(bench: &Bench) {
     let id = bench.integration("").await.id;
     let requests: Vec<OrderRequest> =
@@ -328,6 +340,7 @@ contract![
     a_burst_of_requests_is_recorded_as_if_one_by_one,
     requests_that_cannot_all_be_recorded_are_none,
     due_intents_are_claimed_oldest_first_up_to_a_limit,
+    a_claim_takes_no_more_than_its_limit_whatever_the_planner_believes,
     two_workers_never_hold_one_intent,
     a_holder_whose_lease_ran_out_leaves_no_mark,
     a_lease_lives_as_long_as_it_is_renewed,

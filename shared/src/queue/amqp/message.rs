@@ -1,7 +1,9 @@
 //! A message as the broker has it: its properties and what they tell.
 
+use std::collections::BTreeMap;
+
 use lapin::BasicProperties;
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use crate::message::{Envelope, Lane};
 
@@ -48,12 +50,19 @@ pub(super) fn properties(envelope: &Envelope, persistence: Persistence) -> Basic
 /// How often a message was handed out before it was published anew by ourselves.
 const HANDED_OUT: &str = "x-handed-out";
 
+/// What the broker counts in a message's headers: how often it was handed out, and how often that
+/// failed.
+const BROKERS_COUNTS: [&str; 2] = ["x-acquired-count", "x-delivery-count"];
+
 /// The properties of a copy of a message that was handed out so often.
 pub(super) fn handed_out(properties: BasicProperties, times: u64) -> BasicProperties {
     if times == 0 {
         return properties;
     }
-    let mut headers = properties.headers().clone().unwrap_or_default();
+    // A copy begins anew, and 4.x keeps a broker's count that a publisher sends along.
+    let of_broker = |name: &ShortString| BROKERS_COUNTS.contains(&name.as_str());
+    let kept = properties.headers().iter().flat_map(|headers| headers.inner().clone());
+    let mut headers: FieldTable = kept.filter(|(name, _)| !of_broker(name)).collect::<BTreeMap<_, _>>().into();
     headers.insert(HANDED_OUT.into(), AMQPValue::LongLongInt(i64::try_from(times).unwrap_or(i64::MAX)));
     properties.with_headers(headers)
 }
@@ -72,5 +81,28 @@ pub(super) fn times_handed_out(headers: Option<&FieldTable>) -> u64 {
         AMQPValue::ShortShortUInt(n) => Some(u64::from(*n)),
         _ => None,
     };
-    count("x-acquired-count").max(count("x-delivery-count")).unwrap_or(0) + count(HANDED_OUT).unwrap_or(0)
+    BROKERS_COUNTS.iter().filter_map(|name| count(name)).max().unwrap_or(0) + count(HANDED_OUT).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_begins_anew_and_remembers_how_often_it_was_handed_out() {
+        let mut headers = FieldTable::default();
+        for (name, count) in [("x-delivery-count", 1), ("x-acquired-count", 2)] {
+            headers.insert(name.into(), AMQPValue::LongLongInt(count));
+        }
+        headers.insert("traceparent".into(), AMQPValue::LongString("00-1".into()));
+        let mut properties = BasicProperties::default().with_headers(headers);
+        // A broker that keeps what it is sent must not make each turn count.
+        for _ in 0..3 {
+            properties = handed_out(properties.clone(), times_handed_out(properties.headers().as_ref()));
+        }
+        let headers = properties.headers().as_ref().expect("headers");
+        assert_eq!(times_handed_out(Some(headers)), 2);
+        let names: Vec<&str> = headers.inner().keys().map(ShortString::as_str).collect();
+        assert_eq!(names, ["traceparent", HANDED_OUT]);
+    }
 }

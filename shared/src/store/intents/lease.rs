@@ -103,12 +103,14 @@ impl Tx {
         now: Timestamp,
     ) -> Result<Vec<Intent>> {
         let lock = self.dialect().skip_locked();
+        // Materialized: PostgreSQL may run a subquery with a lock once for each row it compares, and
+        // each time the limit counts anew.
         let sql = format!(
-            "UPDATE {table} SET lease_owner = $1, lease_until = $2, {} WHERE id IN (\
-             SELECT id FROM {table} WHERE integration_id = $3 AND requested > served \
-             AND due_at <= $4 AND {} ORDER BY due_at LIMIT $5 {lock}) RETURNING {}",
-            drawn(table, 6),
+            "WITH due AS MATERIALIZED (SELECT id FROM {table} WHERE integration_id = $3 AND requested > served \
+             AND due_at <= $4 AND {} ORDER BY due_at LIMIT $5 {lock}) \
+             UPDATE {table} SET lease_owner = $1, lease_until = $2, {} WHERE id IN (SELECT id FROM due) RETURNING {}",
             free(4),
+            drawn(table, 6),
             columns(table)
         );
         self.read_all(sql, args![owner, lease_until, integration, now, limit, random_number()], read).await
