@@ -177,6 +177,12 @@ async fn an_order_is_found_by_its_number_and_told_with_exchanges_folded() {
     {
         assert!(page.contains(words), "{words}: {page}");
     }
+    let failed = world.get("/orders?number=1001A", Some(&cookie)).await;
+    assert_eq!(failed.header("location"), "/orders/1/1001A", "by its failure alone");
+    for (number, words) in [("1001A", "Открытые неудачи"), ("1005A", "Ждёт")] {
+        let page = world.get(&format!("/orders/1/{number}"), Some(&cookie)).await;
+        assert!(page.status == 200 && page.body.contains(words), "what is open is told without a story: {number}");
+    }
     assert_eq!(world.get("/orders/2/1007A", Some(&cookie)).await.status, 404, "another shop does not know it");
     assert_eq!(world.get("/orders/1/unknown", Some(&cookie)).await.status, 404);
     assert_eq!(world.get("/orders/99/1007A", Some(&cookie)).await.status, 404);

@@ -1,9 +1,12 @@
 //! One order: what happened to it, in words, with every exchange folded.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use shared::domain::{CrmOrderId, IntegrationId};
+use shared::store::dead_letters::DeadFilter;
 use shared::store::journal::{StoredEntry, What};
 
 use crate::html;
@@ -17,6 +20,8 @@ use crate::visit::{Stop, Visit};
 
 /// Entries that are shown of a long story.
 const SHOWN: usize = 200;
+/// Failures that are looked at to find whose a number is.
+const SOME: u32 = 50;
 
 #[derive(Template)]
 #[template(path = "order.html")]
@@ -78,7 +83,10 @@ pub async fn find(visit: &Visit<'_>) -> Result<Response, Stop> {
     let mut ids: Vec<IntegrationId> = Vec::new();
     if !number.is_empty() {
         let story = Story::of(visit.store(), &number, None).await?;
-        ids = story.titles.keys().copied().collect();
+        let letters = visit.store().dead_letters_page(&DeadFilter::default(), Some(&number), None, SOME).await?;
+        let mut known: BTreeSet<IntegrationId> = story.titles.keys().copied().collect();
+        known.extend(letters.iter().filter_map(|dead| dead.integration));
+        ids = known.into_iter().collect();
         if let [only] = ids[..] {
             return Ok(html::see(&order_at(only.0, &number)));
         }
@@ -133,19 +141,20 @@ pub async fn page(visit: &Visit<'_>) -> Result<Response, Stop> {
     let found = visit.integration().await?;
     let number = visit.parts.get(1).cloned().unwrap_or_default();
     let story = Story::of(visit.store(), &number, Some(found.id)).await?;
-    if story.is_empty() {
+    let order = story.orders().into_iter().next().map(|(_, order)| order);
+    let letters = visit.store().open_letters_of(found.id, order, &number).await?;
+    let waits = visit.store().order_waits(found.id, &number).await?;
+    // The journal is forgotten sooner than what is open.
+    if story.is_empty() && letters.is_empty() && !waits {
         let view = Find { f: Frame::of(visit, "orders"), number, found: Vec::new() };
         return Ok(html::page(StatusCode::NOT_FOUND, &view));
     }
-    let order = story.orders().into_iter().next().map(|(_, order)| order);
-    let letters = visit.store().open_letters_of(found.id, order, &number).await?;
     let names = titles(visit, vec![found.id]).await?;
     let several = story.orders().len() > 1;
     let entries = story.timeline.iter().rev().take(SHOWN).map(|kept| {
         let crm_id = story.order_of(kept).map(|(_, order)| order).filter(|_| several);
         Entry::of(kept, crm_id, visit)
     });
-    let waits = visit.store().order_waits(found.id, &number).await?;
     let view = View {
         f: Frame::of(visit, "orders"),
         integration: found.id.0,
