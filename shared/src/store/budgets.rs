@@ -85,7 +85,8 @@ impl Store {
         block: u32,
         leave_some: bool,
     ) -> Result<std::result::Result<Taken, Timestamp>> {
-        // Nobody waits for the disk: what a crash of the database forgets is less than a second's use.
+        // Nobody waits for the disk: what a crash of the database forgets is less than a second's
+        // use.
         let mut tx = self.db.begin_forgettable().await?;
         if self.db.dialect() == Dialect::Postgres {
             // Two workers must not both read the same sum; the lock goes with the transaction.

@@ -62,7 +62,8 @@ fn only_fit(options: SqlitePoolOptions, only_reads: Arc<AtomicBool>) -> SqlitePo
     options.after_release(move |connection, _| {
         let only_reads = only_reads.swap(false, Ordering::Relaxed);
         Box::pin(async move {
-            // What is under way, a rollback for one, is over then; and the next commit waits for the disk.
+            // What is under way, a rollback for one, is over then; and the next commit waits for
+            // the disk.
             sqlx::query("PRAGMA synchronous = FULL").execute(&mut *connection).await?;
             let rest = !connection.is_in_transaction();
             if !rest {
@@ -345,9 +346,10 @@ impl Db {
         self.begin_with("BEGIN IMMEDIATE", "BEGIN").await
     }
 
-    /// One whose commit does not wait for the disk. A machine or a server that breaks down may forget
-    /// it, with all that came after; a commit of [`Db::begin`] that is there shows that it is as well.
-    /// For what costs no more then than to be done again, and what nothing outside follows from.
+    /// One whose commit does not wait for the disk. A machine or a server that breaks down may
+    /// forget it, with all that came after; a commit of [`Db::begin`] that is there shows that it
+    /// is as well. For what costs no more then than to be done again, and what nothing outside
+    /// follows from.
     pub async fn begin_forgettable(&self) -> Result<Tx> {
         let (sqlite, postgres) =
             ("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE", "BEGIN; SET LOCAL synchronous_commit = off");

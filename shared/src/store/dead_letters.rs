@@ -350,7 +350,8 @@ impl Tx {
         if orders.is_empty() {
             return Ok(0);
         }
-        // Two orders that are settled at one time wait for each other here, and the second sees both.
+        // Two orders that are settled at one time wait for each other here, and the second sees
+        // both.
         let lock = self.dialect().for_update();
         let sql = format!(
             "SELECT id, detail FROM dead_letters WHERE state = 'open' AND integration_id = $1 \

@@ -167,8 +167,7 @@ impl Store {
             .await
     }
 
-    /// What else it takes to get them to the disk is not waited for: of the last second a server that
-    /// breaks down may forget some.
+    /// Does not wait for the disk: of the last second a server that breaks down may forget some.
     pub async fn append_journal(&self, entries: &[Entry]) -> Result<()> {
         let mut tx = self.db.begin_forgettable().await?;
         tx.append_all(entries).await?;

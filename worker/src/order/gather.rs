@@ -204,7 +204,8 @@ enum Delivered {
 
 /// One commit for all, with a statement for each table: requests by number go to their orders, and
 /// the leases are taken. Rows are written in the order that everybody keeps to: numbers, intents,
-/// deliveries. Nothing is sent before a later commit has announced it, so this one may be forgotten.
+/// deliveries. Nothing is sent before a later commit has announced it, so this one may be
+/// forgotten.
 async fn take(tools: &Tools, active: &ActiveIntegration, read: &Read, units: &[Unit]) -> store::Result<Vec<Taken>> {
     let (now, until) = (tools.clock.now(), tools.lease_until());
     let mut tx = tools.store.db.begin_forgettable().await?;
@@ -261,8 +262,8 @@ async fn take(tools: &Tools, active: &ActiveIntegration, read: &Read, units: &[U
     Ok(taken)
 }
 
-/// Leases the deliveries of the orders, each of a unit. A row is made only for orders that were ever
-/// with this integration.
+/// Leases the deliveries of the orders, each of a unit. A row is made only for orders that were
+/// ever with this integration.
 async fn lease<'a>(
     tx: &mut Tx,
     tools: &Tools,

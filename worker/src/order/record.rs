@@ -200,8 +200,8 @@ async fn store_until_taken(tools: &Tools, active: &ActiveIntegration, done: &mut
     held
 }
 
-/// Stores results in one commit. Where the lease was lost on the way the next holder looks at MeaSoft
-/// first.
+/// Stores results in one commit. Where the lease was lost on the way the next holder looks at
+/// MeaSoft first.
 async fn store_results(tools: &Tools, active: &ActiveIntegration, done: &[Concluded]) -> store::Result<Vec<LetGo>> {
     // Before this shop's own result: a request too many is served without effect.
     let placed = |(attempt, conclusion): &&Concluded| {

@@ -44,7 +44,8 @@ async fn sent(count: usize) -> Steps {
 #[tokio::test]
 async fn two_hundred_orders_are_sent_in_as_many_statements_as_five() {
     let (few, many) = (sent(5).await, sent(200).await);
-    assert_eq!(few, many);
+    // MeaSoft's budget may have to be asked meanwhile: some statements and a commit.
+    assert!(few.all.abs_diff(many.all) <= 8 && few.commits.abs_diff(many.commits) <= 1, "{few:?}, {many:?}");
     // Leases, the announcement, what MeaSoft has taken, the result; and the budget.
     assert!(few.commits <= 5 && few.all <= 45, "{few:?}");
 }

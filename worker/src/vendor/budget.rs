@@ -38,8 +38,8 @@ pub struct Budget {
     store: Store,
     address: Vec<Window>,
     per_account: Vec<Window>,
-    /// By account. Who finds one empty fills it, and whoever comes meanwhile waits for that: filled by
-    /// several at once, tokens would be counted that nobody uses.
+    /// By account. Who finds one empty fills it, and whoever comes meanwhile waits for that: filled
+    /// by several at once, tokens would be counted that nobody uses.
     blocks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Block>>>>,
 }
 

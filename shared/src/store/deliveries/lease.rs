@@ -181,8 +181,8 @@ impl Tx {
         rows.iter().map(|row| Ok(not_ahead(read(row)?, now))).collect()
     }
 
-    /// Makes the rows of deliveries of one integration that were not there to be leased, and answers
-    /// what came of each: under the first number that no order has or had.
+    /// Makes the rows of deliveries of one integration that were not there to be leased, and
+    /// answers what came of each: under the first number that no order has or had.
     pub async fn lease_new_deliveries(
         &mut self,
         keys: &[DeliveryKey<'_>],

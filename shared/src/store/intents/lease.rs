@@ -40,8 +40,8 @@ impl From<&Intent> for Held {
 }
 
 impl Store {
-    /// Takes the lease of up to `limit` due intents of one integration, oldest first. While
-    /// many wait, what is tried again has at most half of the places. A lease that the database forgets
+    /// Takes the lease of up to `limit` due intents of one integration, oldest first. While many
+    /// wait, what is tried again has at most half of the places. A lease that the database forgets
     /// is none: its holder will be told.
     pub async fn claim_intents(
         &self,

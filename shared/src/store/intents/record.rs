@@ -109,7 +109,8 @@ const COLUMNS: [&str; 13] = [
     "updated_at",
 ];
 
-/// The columns of either table alone: the order, and when it was last asked to be sent or withdrawn.
+/// The columns of either table alone: the order, and when it was last asked to be sent or
+/// withdrawn.
 const fn own_columns(by_id: bool) -> &'static [&'static str] {
     if by_id { &["withdrawn_at", "crm_order_id"] } else { &["send_at"] }
 }
@@ -150,7 +151,8 @@ fn record(table: &str, v: &str) -> String {
     let by_id = table == ORDERS;
     let own = own_columns(by_id);
     let (key, noted) = (if by_id { "crm_order_id" } else { "number" }, own[0]);
-    // Of a number only a trigger that waits has said it: the one before may have meant another order.
+    // Of a number only a trigger that waits has said it: the one before may have meant another
+    // order.
     let kept = format!("COALESCE(excluded.declared, {table}.declared)");
     let declared = if by_id {
         kept

@@ -355,8 +355,8 @@ impl Settling<'_> {
         Ok(Planned { plan, is_new: true, done: 0, tried: 0 })
     }
 
-    /// Does the steps that are not done yet, of which the first is begun. `order` was read after the
-    /// last try, just now.
+    /// Does the steps that are not done yet, of which the first is begun. `order` was read after
+    /// the last try, just now.
     async fn carry_out(&self, order: &Order, planned: Planned) -> Came {
         let Planned { mut plan, done: mut from, mut tried, .. } = planned;
         if plan.undo.is_some() {
