@@ -32,7 +32,10 @@ impl Waits {
 
     /// The next wait.
     pub fn next_wait(&mut self) -> Duration {
-        self.schedule.next_backoff().unwrap_or(self.longest).min(self.longest)
+        let wait = self.schedule.next_backoff().unwrap_or(self.longest);
+        // What is above the longest is laid below it: cut off, half of all waits would be the same
+        // once they are long, and processes would come back in step.
+        if wait > self.longest { (self.longest * 2).saturating_sub(wait) } else { wait }
     }
 
     /// Begins anew after a success.
@@ -61,6 +64,14 @@ mod tests {
             waits.reset();
             prop_assert!(waits.next_wait() <= shortest * 3 / 2);
         }
+    }
+
+    #[test]
+    fn the_longest_waits_differ_too() {
+        let mut waits = Waits::between(Duration::from_secs(1), Duration::from_secs(4));
+        let long: Vec<Duration> = (0..60).map(|_| waits.next_wait()).skip(10).collect();
+        assert!(long.iter().filter(|wait| **wait == Duration::from_secs(4)).count() < 3, "{long:?}");
+        assert!(long.iter().all(|wait| *wait >= Duration::from_secs(2)), "{long:?}");
     }
 
     #[test]

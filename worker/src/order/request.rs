@@ -238,9 +238,23 @@ fn lines(item: &order::Item, vat: u8, declared: Option<Kopecks>, out: &mut Vec<I
     Ok(())
 }
 
-/// FNC1/GS and other control characters are illegal in XML and unwanted by the platform.
+/// The code itself: FNC1/GS and other control characters are illegal in XML and unwanted by the
+/// platform (protocols/measoft.md#marking-codes). Nor are the ways to write them that scanners and people
+/// have: the word `<GS>`, and brackets around the identifiers of the parts.
 fn clean_marking(code: &str) -> String {
-    code.chars().filter(|c| !c.is_control()).collect()
+    let plain: String = code.trim().replace("<GS>", "").chars().filter(|c| !c.is_control()).collect();
+    // Goods have fourteen digits; a serial number may hold brackets of its own.
+    let Some((goods, rest)) = plain.strip_prefix("(01)").and_then(|rest| rest.split_at_checked(14)) else {
+        return plain;
+    };
+    let Some(serial) = rest.strip_prefix("(21)").filter(|_| goods.bytes().all(|b| b.is_ascii_digit())) else {
+        return plain;
+    };
+    let mut written = format!("01{goods}21{serial}");
+    for part in ["91", "92", "93", "8005"] {
+        written = written.replacen(&format!("({part})"), part, 1);
+    }
+    written
 }
 
 /// Cancelled positions are neither sent nor counted (protocols/retailcrm.md#items).

@@ -129,7 +129,7 @@ impl Story {
 
     /// Nothing is known of it.
     pub fn is_empty(&self) -> bool {
-        self.orders().is_empty() && self.timeline.is_empty()
+        self.orders().is_empty() && self.timeline.is_empty() && self.replays.is_empty()
     }
 
     /// Each order with what is its own, and what is said by the number alone.

@@ -585,3 +585,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_marking_code_is_the_same_however_a_scanner_wrote_it() {
+    let bare = "0104600000000000215abC(91)dEf91EE0692abcd=";
+    for written in [
+        "0104600000000000215abC(91)dEf\u{1d}91EE06\u{1d}92abcd=",
+        " 0104600000000000215abC(91)dEf<GS>91EE06<GS>92abcd=\n",
+    ] {
+        assert_eq!(clean_marking(written), bare, "brackets of its own stay in a serial number");
+    }
+    let plain = "0104600000000000215abCdEf91EE0692abcd=";
+    assert_eq!(clean_marking("(01)04600000000000(21)5abCdEf(91)EE06(92)abcd="), plain);
+    assert_eq!(clean_marking("(01)0460000000000(21)5abC"), "(01)0460000000000(21)5abC", "not a code of this kind");
+}
