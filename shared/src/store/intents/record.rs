@@ -45,8 +45,10 @@ impl Store {
             requests.iter().partition(|request| request.order.is_some());
         let of = |table, requests| rounds(requests, key).into_iter().map(move |round| (table, round));
         let statements: Vec<_> = of(NUMBERS, by_number).chain(of(ORDERS, by_id)).collect();
+        let replayed = requests.iter().filter(|request| request.generation > 0);
+        let replayed: Vec<&str> = replayed.map(|request| request.command_id.as_str()).collect();
         // What is one statement is one transaction as it is.
-        if let [(table, requests)] = &statements[..] {
+        if let ([(table, requests)], true) = (&statements[..], replayed.is_empty()) {
             self.db.exec_set(recorded(table, requests, now), |v| record(table, v)).await?;
             return Ok(());
         }
@@ -54,9 +56,8 @@ impl Store {
         for (table, requests) in statements {
             tx.exec_set(recorded(table, &requests, now), vec![], |v| record(table, v)).await?;
         }
-        let replayed = || requests.iter().filter(|request| request.generation > 0);
-        if replayed().next().is_some() {
-            tx.replays_are_taken(replayed().map(|request| request.command_id.as_str())).await?;
+        if !replayed.is_empty() {
+            tx.replays_are_taken(replayed.into_iter()).await?;
         }
         tx.commit().await
     }
