@@ -329,9 +329,9 @@ async fn register(id: i64, who: &Who, config: &Config, store: &Store, out: &Outp
     let (vendors, journal) = vendors(&integration, config, store)?;
     let account_url = format!("{}/retailcrm/account", config.public_url);
     let account = crm_account::address(&integration.crm_url);
-    let alone = store.integrations().await?.iter().all(|i| i.id.0 == id || crm_account::address(&i.crm_url) != account);
+    let first = store.integrations().await?.iter().all(|i| i.id.0 >= id || crm_account::address(&i.crm_url) != account);
     let shop = ActiveIntegration::new(integration, vendors);
-    let done = registration::register(&shop, alone, &config.public_url, &config.module_code).await;
+    let done = registration::register(&shop, first, &config.public_url, &config.module_code).await;
     journal.flush().await;
     let done = done.map_err(|error| Failure::sentence(format!("RetailCRM does not register the module: {error}")))?;
     let mut entry = NewAudit::of_integration(who, Act::Registered, shop.id());

@@ -28,13 +28,13 @@ pub struct Registered {
 }
 
 /// Registers the module of an integration, or brings its registration up to date. Where it is not
-/// `alone` in its RetailCRM account, its name there is told apart by the integration's title.
+/// the `first` in its RetailCRM account, its name there is told apart by the integration's title.
 ///
 /// # Errors
 /// What RetailCRM says. Safe to repeat.
 pub async fn register(
     active: &ActiveIntegration,
-    alone: bool,
+    first: bool,
     public_url: &str,
     module_code: &str,
 ) -> Result<Registered, CrmError> {
@@ -47,7 +47,7 @@ pub async fn register(
     };
     let settings = if first_time { Some(first_settings(crm.as_ref(), &active.integration).await) } else { None };
     let mut module = module(&active.integration, public_url, module_code, settings);
-    module.name = Some(name(&active.integration, alone));
+    module.name = Some(name(&active.integration, first));
     let info = crm.edit_module(&module).await?;
     Ok(Registered { code, first_time, delivery_type: info.delivery_type.map(|(_, code)| code) })
 }
@@ -77,11 +77,11 @@ pub fn module(
 }
 
 /// What managers know the module by.
-fn name(integration: &Integration, alone: bool) -> String {
+fn name(integration: &Integration, first: bool) -> String {
     const PRODUCT: &str = "Курьерская служба 2008";
     match integration.title.trim() {
         "" => PRODUCT.to_owned(),
-        _ if alone => PRODUCT.to_owned(),
+        _ if first => PRODUCT.to_owned(),
         title => format!("{PRODUCT} — {title}"),
     }
 }
