@@ -128,7 +128,7 @@ async fn a_worker_killed_between_a_payments_entry_and_the_old_ones_removal_leave
     let orders: Vec<Placed> = (0..6).map(|n| world.place(0, n, Collect::Cash)).collect();
     sent(&world, &orders).await;
     let payments = |order: &Placed| world.crm.payments(world.shops[0].account, order.id);
-    // The second one's new payment is entered, and the removal of the old one hangs.
+    // All new payments but one are entered, and the removal of their old ones hangs.
     let hangs = CrmFault::new("payments.delete", When::AfterN(1), Action::Delay { ms: 600_000 });
     world.crm.set_faults(vec![hangs]);
     for order in &orders {
@@ -136,9 +136,9 @@ async fn a_worker_killed_between_a_payments_entry_and_the_old_ones_removal_leave
             StatusChange { paytype: Some("CARD".to_owned()), ..StatusChange::to("COMPLETE", world.measoft.now()) };
         assert!(world.measoft.change_status(&world.orderno(order), &paid));
     }
-    eventually("one order has both payments", LONG, || async {
+    eventually("some orders have both payments", LONG, || async {
         let both = orders.iter().filter(|order| payments(order).len() == 2).count();
-        if both == 1 { Ok(()) } else { Err(format!("{both} have two")) }
+        if both >= 1 { Ok(()) } else { Err("none has two".to_owned()) }
     })
     .await;
     world.kill("worker-1");
