@@ -85,19 +85,8 @@ impl Bench {
         let body = vec![b'x'; 4 << 20];
         let job = NewJob { id: format!("job-{n}"), lane: Lane::Interactive, body, run_at: now };
         store.enqueue(&[job]).await?;
-        let request = OrderRequest {
-            integration,
-            number: number.clone(),
-            order: Some(CrmOrderId(n as i64)),
-            want: RequestKind::Send,
-            declared: None,
-            candidates: Vec::new(),
-            due_at: now,
-            received_at: now,
-            generation: 0,
-            traceparent: None,
-            command_id: Uuid::now_v7().to_string(),
-        };
+        let order = Some(CrmOrderId(n as i64));
+        let request = OrderRequest { order, ..OrderRequest::at(now, integration, number.clone(), RequestKind::Send) };
         store.record_requests(&[request]).await?;
         let mut tx = store.db.begin().await?;
         let intent = tx.claim_order(integration, CrmOrderId(n as i64), &owner, until, now).await?.expect("unserved");

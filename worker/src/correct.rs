@@ -151,17 +151,8 @@ impl Corrigible {
         let now = store.clock.now();
         let number = &self.order.number;
         let request = OrderRequest {
-            integration: self.integration,
-            number: number.clone(),
             order: Some(self.order.id),
-            want: RequestKind::Update,
-            declared: None,
-            candidates: Vec::new(),
-            due_at: now,
-            received_at: now,
-            generation: 0,
-            traceparent: None,
-            command_id: uuid::Uuid::now_v7().to_string(),
+            ..OrderRequest::at(now, self.integration, number.clone(), RequestKind::Update)
         };
         let (integration, order) = (self.integration, self.order.id);
         let new = NewCorrections { integration, order, number: number.as_str().to_owned(), values, seen };

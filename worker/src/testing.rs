@@ -324,19 +324,8 @@ impl World {
         declared: Option<Kopecks>,
     ) {
         let now = self.tools.clock.now();
-        let request = OrderRequest {
-            integration: id,
-            number: OrderNumber::parse(number).expect("a number"),
-            order: None,
-            want,
-            declared,
-            candidates: Vec::new(),
-            due_at: now,
-            received_at: now,
-            generation: 0,
-            traceparent: None,
-            command_id: uuid::Uuid::now_v7().to_string(),
-        };
+        let number = OrderNumber::parse(number).expect("a number");
+        let request = OrderRequest { declared, ..OrderRequest::at(now, id, number, want) };
         self.store().record_requests(&[request]).await.expect("recorded");
     }
 

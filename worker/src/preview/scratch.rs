@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use jiff::Timestamp;
 use shared::config::Config;
 use shared::domain::{CrmOrderId, Delivery, DeliveryState, Integration, IntegrationId, OrderNumber};
 use shared::store::intents::{OrderRequest, RequestKind};
@@ -77,7 +76,7 @@ impl Scratch {
         };
         let now = self.store.clock.now();
         if let Some(want) = want {
-            self.store.record_requests(&[request(integration, number, want, now)]).await?;
+            self.store.record_requests(&[OrderRequest::at(now, integration, number.clone(), want)]).await?;
         }
         for table in ["intents", "order_intents"] {
             let sql = format!(
@@ -121,23 +120,6 @@ impl Scratch {
             }
         }
         Ok(found)
-    }
-}
-
-/// A trigger of now.
-fn request(integration: IntegrationId, number: &OrderNumber, want: RequestKind, now: Timestamp) -> OrderRequest {
-    OrderRequest {
-        integration,
-        number: number.clone(),
-        order: None,
-        want,
-        declared: None,
-        candidates: Vec::new(),
-        due_at: now,
-        received_at: now,
-        generation: 0,
-        traceparent: None,
-        command_id: uuid::Uuid::now_v7().to_string(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Requests on their way into the intents, many in one statement.
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::args;
 use crate::domain::{CrmOrderId, IntegrationId, Kopecks, OrderNumber};
@@ -29,6 +30,25 @@ pub struct OrderRequest {
     pub traceparent: Option<String>,
     /// Id of the command: the same command delivered twice is one request.
     pub command_id: String,
+}
+
+impl OrderRequest {
+    /// A command of its own, made and due now, about every order that bears the number.
+    pub fn at(now: Timestamp, integration: IntegrationId, number: OrderNumber, want: RequestKind) -> Self {
+        Self {
+            integration,
+            number,
+            order: None,
+            want,
+            declared: None,
+            candidates: Vec::new(),
+            due_at: now,
+            received_at: now,
+            generation: 0,
+            traceparent: None,
+            command_id: Uuid::now_v7().to_string(),
+        }
+    }
 }
 
 impl Store {
