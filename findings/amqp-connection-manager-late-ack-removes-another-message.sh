@@ -10,13 +10,6 @@
 # For whom: whoever has handlers that run on while the connection is renewed, as calls to vendors
 #       do: remember at which connection a message came, and drop its acknowledgement after that.
 set -euo pipefail
-folder=$(mktemp -d)
-stop() {
-    for pid in "$folder"/*/pid; do kill -- "-$(cat "$pid")" || true; done
-    wait || true
-    rm -rf "$folder"
-}
-trap stop EXIT
 source "$(dirname "$0")/debian.bash"
 npm install --silent --no-audit --no-fund --prefix "$folder" \
     amqp-connection-manager@5.0.0 amqplib@2.3.1

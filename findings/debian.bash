@@ -1,5 +1,18 @@
 # For the scripts beside this file: packages of a Debian suite with all they need, unpacked into a
-# folder and run there by chroot. Nothing is installed on the machine; root is needed.
+# folder and run there by chroot. Nothing is installed on the machine; root is needed. Sets $folder,
+# which goes at the end with whatever was started from below it.
+
+folder=$(mktemp -d)
+
+stop() {
+    local pid
+    for pid in "$folder"/*/pid; do
+        [[ ! -e $pid ]] || kill -- "-$(cat "$pid")" || true
+    done
+    wait || true
+    rm -rf "$folder"
+}
+trap stop EXIT
 
 # Unpacks PACKAGE[=VERSION]... of SUITE into FOLDER: debian FOLDER SUITE PACKAGE...
 debian() {

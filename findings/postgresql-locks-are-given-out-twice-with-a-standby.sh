@@ -10,7 +10,6 @@
 #       which a connection may reach the standby: two have it. Ask `pg_is_in_recovery()` beside the
 #       lock.
 set -euo pipefail
-folder=$(mktemp -d)
 source "$(dirname "$0")/debian.bash"
 run() { postgres "$folder/debian" "$@"; }
 stop() {

@@ -9,8 +9,6 @@
 # For whom: whoever alerts on a latency's quantile and ships new bucket bounds: the alert fires
 #       during the update although every process is fast.
 set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
 source "$(dirname "$0")/debian.bash"
 debian "$folder/prometheus" bookworm prometheus=2.42.0+ds-5+deb12u1
 # A hundred requests a minute each. The old release has the bounds 0.1 and 1, the new 0.1, 0.5, 2.

@@ -10,13 +10,6 @@
 # For whom: whoever republishes with all headers and judges by the broker's counts: each copy begins
 #       with the counts of all copies before it, and gives up early.
 set -euo pipefail
-folder=$(mktemp -d)
-stop() {
-    for pid in "$folder"/*/pid; do kill -- "-$(cat "$pid")" || true; done
-    wait || true
-    rm -rf "$folder"
-}
-trap stop EXIT
 source "$(dirname "$0")/debian.bash"
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install -q --disable-pip-version-check pika==1.4.4

@@ -9,13 +9,6 @@
 # For whom: whoever needs an order's messages in their order, or counts on a poison message standing
 #       aside for others: an update of the broker turns one into the other.
 set -euo pipefail
-folder=$(mktemp -d)
-stop() {
-    for pid in "$folder"/*/pid; do kill -- "-$(cat "$pid")" || true; done
-    wait || true
-    rm -rf "$folder"
-}
-trap stop EXIT
 source "$(dirname "$0")/debian.bash"
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install -q --disable-pip-version-check pika==1.4.4

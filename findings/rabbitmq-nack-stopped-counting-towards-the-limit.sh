@@ -9,13 +9,6 @@
 # For whom: whoever relies on the limit against poison messages and lets a client library's «nack
 #       and requeue» do the returning: after the update to 4.3 such a message goes round for ever.
 set -euo pipefail
-folder=$(mktemp -d)
-stop() {
-    for pid in "$folder"/*/pid; do kill -- "-$(cat "$pid")" || true; done
-    wait || true
-    rm -rf "$folder"
-}
-trap stop EXIT
 source "$(dirname "$0")/debian.bash"
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install -q --disable-pip-version-check pika==1.4.4

@@ -9,13 +9,6 @@
 # For whom: whoever lowers the priority of mass jobs on a new broker and leaves the others as they
 #       are gets what was meant; whoever raises urgent ones to 1, 2 or 3 puts them behind the rest.
 set -euo pipefail
-folder=$(mktemp -d)
-stop() {
-    for pid in "$folder"/*/pid; do kill -- "-$(cat "$pid")" || true; done
-    wait || true
-    rm -rf "$folder"
-}
-trap stop EXIT
 source "$(dirname "$0")/debian.bash"
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install -q --disable-pip-version-check pika==1.4.4

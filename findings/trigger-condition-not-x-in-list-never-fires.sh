@@ -10,8 +10,6 @@
 # For whom: whoever writes «not one of these statuses» into a trigger: it never fires, and nothing
 #       anywhere says so.
 set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
 source "$(dirname "$0")/debian.bash"
 debian "$folder/php" trixie php8.4-cli=8.4.27-1~deb13u1 php-twig=3.27.0-0+deb13u1 \
     php-symfony-expression-language=6.4.50+dfsg-0+deb13u1

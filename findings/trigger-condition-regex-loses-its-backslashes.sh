@@ -9,8 +9,6 @@
 # For whom: whoever tells orders by their number («only splits», «only of this shop») in a condition
 #       tried out in JavaScript or in an editor for patterns: it never fires.
 set -euo pipefail
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
 source "$(dirname "$0")/debian.bash"
 debian "$folder/php" trixie php8.4-cli=8.4.27-1~deb13u1 php-twig=3.27.0-0+deb13u1 \
     php-symfony-expression-language=6.4.50+dfsg-0+deb13u1
