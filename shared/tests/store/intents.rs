@@ -113,12 +113,12 @@ async fn due_intents_are_claimed_oldest_first_up_to_a_limit(bench: &Bench) {
 
 async fn a_claim_takes_no_more_than_its_limit_whatever_the_planner_believes(bench: &Bench) {
     let id = bench.integration("").await.id;
-    bench.want(id, "first", RequestKind::Send).await;
+    let of =
+        |n: i64| OrderRequest { order: Some(CrmOrderId(n)), ..request(bench, id, &n.to_string(), RequestKind::Send) };
+    bench.record(of(1)).await;
     // Then a table of one row is what PostgreSQL plans for.
-    bench.store.db.exec("ANALYZE intents", vec![]).await.expect("analysed");
-    for n in 0..40 {
-        bench.want(id, &format!("n{n}"), RequestKind::Send).await;
-    }
+    bench.store.db.exec("ANALYZE order_intents", vec![]).await.expect("analysed");
+    bench.store.record_requests(&(2..=10).map(of).collect::<Vec<_>>()).await.expect("recorded");
     let claimed = bench.store.claim_intents(id, "w1", bench.after(90), 4).await.expect("claimed");
     assert_eq!(claimed.len(), 4);
 }
