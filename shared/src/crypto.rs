@@ -80,6 +80,12 @@ impl SecretKey {
         sealed.first() == Some(&VERSION) && sealed.get(1..5) == Some(&self.id[..])
     }
 
+    /// What the key is recognised by where it is not kept, and the same of the other one.
+    pub fn fingerprints(&self) -> Vec<String> {
+        let own = hex(&hmac(&self.key, &[b"fingerprint"])[..8]);
+        std::iter::once(own).chain(self.other.iter().flat_map(|other| other.fingerprints())).collect()
+    }
+
     /// A new key as its text form.
     pub fn generate() -> String {
         STANDARD.encode(random::<32>())

@@ -140,7 +140,7 @@ pub async fn open_store(config: &Config, key: SecretKey, clock: Clock) -> anyhow
             }
             db
         }
-        Database::Postgres(url) => Db::open_postgres(url.expose(), PG_CONNECTIONS)?,
+        Database::Postgres(url) => Db::run_on_postgres(url.expose(), PG_CONNECTIONS, config.role.name())?,
     };
     let longest = config.timing.rungs.iter().copied().max().unwrap_or_default();
     Ok(Store::new(db, key, clock).with_longest_pause(longest).with_measoft_url(&config.measoft_url))

@@ -1,4 +1,5 @@
-//! Watches for a PostgreSQL server that took over from another, and says what may be missing.
+//! Watches for a ledger that went back to an earlier state (a PostgreSQL server that took over from
+//! another, a restored backup), and says what may be missing.
 
 use std::time::Duration;
 
@@ -15,14 +16,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A quarter of an hour as it is installed.
 const SETTLES: u32 = 600;
 
-/// Runs until `stop`.
+/// Runs until `stop`. With SQLite nothing can come while the process runs: one look is enough.
 pub async fn run(tools: Tools, stop: CancellationToken) {
-    if tools.store.db.dialect() == Dialect::Sqlite {
-        return;
-    }
     loop {
-        if let Err(error) = notice(&tools).await {
-            tracing::debug!(%error, "whether another server took over is not known");
+        match notice(&tools).await {
+            Ok(()) if tools.store.db.dialect() == Dialect::Sqlite => return,
+            Ok(()) => {}
+            Err(error) => tracing::debug!(%error, "whether the ledger went back to an earlier state is not known"),
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -41,14 +41,14 @@ async fn notice(tools: &Tools) -> store::Result<()> {
         tracing::error!(
             from = %window.from,
             until = %window.until,
-            "another PostgreSQL server has taken over: what was accepted in this time may be missing; \
-             both sides are compared anew"
+            "a backup was restored or another PostgreSQL server has taken over: what was accepted in this time may be \
+             missing; both sides are compared anew"
         );
     }
     Ok(())
 }
 
-/// A takeover after a moment, also one that nobody has noticed yet.
+/// A window that ended after a moment, also one that nobody has noticed yet.
 pub async fn since(tools: &Tools, moment: Timestamp) -> store::Result<Option<Window>> {
     if tools.store.is_taken_over_unnoticed().await? {
         notice(tools).await?;

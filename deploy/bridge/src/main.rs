@@ -27,8 +27,10 @@ mod replay;
 mod secret_key;
 mod secrets;
 mod stdout;
+mod transfer;
 mod trigger_help;
 mod up;
+mod version;
 mod waiting;
 mod who;
 
@@ -49,6 +51,8 @@ use crate::args::{
 };
 use crate::output::{Failure, Output};
 use crate::stdout::say;
+use crate::transfer::{backup, move_to, restore};
+use crate::version::version;
 
 /// Why: ARCHITECTURE.md, «A release is optimised as a whole».
 #[global_allocator]
@@ -114,6 +118,9 @@ fn answer(command: Command, as_name: Option<&str>, source: &Source, out: &Output
         match command {
             Command::Config { command: ConfigCommand::Check } => check_config(&config, source, out),
             Command::Migrate => migrate(&config, out).await,
+            Command::Move { to } => move_to::run(&to, &who, &config, out).await,
+            Command::Backup { file } => backup::run(&file, &config, out).await,
+            Command::Restore { file, check } => restore::run(&file, check, &who, &config, out).await,
             Command::Doctor(args) => doctor::run(&args, &config, source, out).await,
             Command::Integration { command: IntegrationCommand::Add(args) } => {
                 let store = open_or_make(&config).await?;
@@ -164,6 +171,9 @@ async fn of_installation(
         | Command::Demo(_)
         | Command::Config { .. }
         | Command::Migrate
+        | Command::Move { .. }
+        | Command::Backup { .. }
+        | Command::Restore { .. }
         | Command::Doctor(_)
         | Command::SecretKey { command: None }
         | Command::Completions { .. } => unreachable!("handled before"),
@@ -175,6 +185,7 @@ const fn limit(command: &Command) -> Duration {
     Duration::from_secs(match command {
         // The longer a ledger has grown, the longer these take; `probe` waits for its reader too.
         Command::Migrate | Command::SecretKey { .. } | Command::Probe(_) => 24 * 3600,
+        Command::Move { .. } | Command::Backup { .. } | Command::Restore { .. } => 24 * 3600,
         // Vendors are asked, in turn and within their limits.
         Command::Doctor(_) | Command::Integration { .. } => 600,
         Command::Compare(_) => 3600,
@@ -211,29 +222,11 @@ async fn open_or_make(config: &Config) -> Result<Store, Failure> {
 async fn open_with(key: SecretKey, config: &Config) -> Result<Store, Failure> {
     let mut store = bootstrap::open_store(config, key, Clock::system()).await?;
     store.db = store.db.with_limit(STATEMENT_LIMIT);
-    let version = version(&store).await?;
+    let version = version(&store.db).await?;
     if version < shared::store::migrations::newest() {
         return Err(Failure::sentence("the database is not migrated yet: run `bridge migrate`"));
     }
     Ok(store)
-}
-
-/// The schema's version, or why the database lets nobody ask.
-async fn version(store: &Store) -> anyhow::Result<i64> {
-    let found = match store.db.needs_sessions().await {
-        Ok(()) => store.db.schema_version().await,
-        Err(error) => Err(error),
-    };
-    match found {
-        Ok(version) => Ok(version),
-        Err(error) => {
-            let error = anyhow::Error::from(store.db.explained(error).await);
-            Err(match store.db.server() {
-                Some(server) => error.context(format!("PostgreSQL at {server}")),
-                None => error,
-            })
-        }
-    }
 }
 
 fn completions(shell: Shell) {
@@ -279,9 +272,9 @@ async fn migrate(config: &Config, out: &Output) -> Result<ExitCode, Failure> {
     let key = SecretKey::from_bytes([0; 32]);
     let store = bootstrap::open_store(config, key, Clock::system()).await?;
     // The server's own words first: the migration's speak of connections of a pool.
-    version(&store).await?;
+    version(&store.db).await?;
     store.db.migrate().await.map_err(anyhow::Error::from)?;
-    let version = version(&store).await?;
+    let version = version(&store.db).await?;
     out.answer(&serde_json::json!({ "version": version }), || {
         say!("The database is at schema version {version}.");
     });

@@ -27,13 +27,13 @@ use shared::telemetry::metrics::{BreakerState, BreakerTarget};
 use simulators::retailcrm::{RetailcrmSim, an_order};
 
 /// Commands that make an installation where there is none.
-const MAKE: [&str; 3] = ["up", "migrate", "integration add"];
+const MAKE: [&str; 4] = ["up", "migrate", "integration add", "restore"];
 /// Commands that run until they are stopped.
 const SERVE: [&str; 2] = ["up", "console serve"];
 /// Commands that need none.
 const NEED_NONE: [&str; 4] = ["demo", "completions", "config check", "secret-key"];
 /// Arguments that take any text: a name, an address, a word to look for. All others are checked.
-const FREE: &str = "address amqp comment crm_key crm_key_file crm_url database_url date delivery_types extra head login measoft_url \
+const FREE: &str = "address amqp comment crm_key crm_key_file crm_url database_url date delivery_types extra file head login measoft_url \
                     name number password payment_status phone prefix save set text title to town why window";
 
 struct Folder(PathBuf);

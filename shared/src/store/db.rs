@@ -48,6 +48,8 @@ pub(super) enum Pools {
     Postgres(PgPool),
 }
 
+/// What the names of our processes' sessions begin with.
+pub(super) const OURS: &str = "measoft-bridge ";
 /// Of one statement. Longer than any of ours takes, so that a server that stands still is told
 /// from one that works.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
@@ -136,6 +138,16 @@ impl Db {
         Ok(found.len() == 2)
     }
 
+    /// Opens a SQLite file that is there, to read it and nothing else.
+    ///
+    /// # Errors
+    /// [`StoreError::Failing`] when the file cannot be opened.
+    pub async fn look_at(path: &Path) -> Result<Self> {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(Duration::from_secs(10));
+        let pool = SqlitePoolOptions::new().max_connections(1).test_before_acquire(false).connect_with(options).await?;
+        Ok(Self::with_trouble(Pools::Sqlite { write: pool.clone(), read: pool }, Trouble::default()))
+    }
+
     /// A SQLite database that lives in memory and ends with its last handle.
     #[cfg(feature = "testing")]
     pub async fn open_in_memory() -> Result<Self> {
@@ -158,13 +170,26 @@ impl Db {
     /// [`StoreError::Config`] when the URL cannot be read (it is not repeated, it may hold a
     /// password).
     pub fn open_postgres(url: &str, max_connections: u32) -> Result<Self> {
+        Self::connect_postgres(url, max_connections, |options| options)
+    }
+
+    /// The same for a process that runs on the database: its sessions say which it is.
+    pub fn run_on_postgres(url: &str, max_connections: u32, role: &str) -> Result<Self> {
+        Self::connect_postgres(url, max_connections, |options| options.application_name(&format!("{OURS}{role}")))
+    }
+
+    fn connect_postgres(
+        url: &str,
+        max_connections: u32,
+        named: impl FnOnce(PgConnectOptions) -> PgConnectOptions,
+    ) -> Result<Self> {
         let options = PgConnectOptions::from_str(url)
             .map_err(|_| StoreError::Config("DATABASE_URL is not a valid PostgreSQL URL".to_owned()))?;
         let trouble = Trouble::default();
         let pool = unless_in_doubt(PgPoolOptions::new(), trouble.clone())
             .max_connections(max_connections)
             .acquire_timeout(Duration::from_secs(5))
-            .connect_lazy_with(options);
+            .connect_lazy_with(named(options));
         Ok(Self::with_trouble(Pools::Postgres(pool), trouble))
     }
 
@@ -192,6 +217,13 @@ impl Db {
                 Some(format!("{host}:{}", options.get_port()))
             }
         }
+    }
+
+    /// Host, port and database of the server, as one word; `None`: a file.
+    pub fn place(&self) -> Option<String> {
+        let Pools::Postgres(pool) = &self.pools else { return None };
+        let options = pool.connect_options();
+        Some(format!("{}/{}", self.server()?, options.get_database().unwrap_or(options.get_username())))
     }
 
     /// What the database said of itself in the last moments, if it could not do its work.

@@ -144,7 +144,9 @@ fn of_sqlite(code: i32) -> Meaning {
         3 | 8 | 23 => Meaning::Failing("the database file may not be written to: look at its owner and mode"),
         7 => Meaning::Failing("SQLite has no memory left"),
         10 => Meaning::Failing("the disk under the database file does not read or write"),
-        11 | 26 => Meaning::Failing("the database file is damaged: put the latest backup in its place"),
+        11 | 26 => {
+            Meaning::Failing("the database file is damaged: move it away and `bridge restore` the latest backup")
+        }
         13 => Meaning::Failing("the disk under the database file is full"),
         14 => Meaning::Failing("the database file cannot be opened"),
         _ => Meaning::Statement,

@@ -63,8 +63,8 @@ pub fn prepare(path: &Path) -> anyhow::Result<()> {
     let lived_in = || std::fs::metadata(lock_path(path)).is_ok_and(|found| found.len() > 0);
     if std::fs::metadata(path)?.len() == 0 && lived_in() {
         anyhow::bail!(
-            "it is empty, and there was an installation in it: put the latest backup in its place, or remove it and {} \
-             to begin anew",
+            "it is empty, and there was an installation in it: remove it and `bridge restore` the latest backup, or remove \
+             it and {} to begin anew",
             lock_path(path).display()
         );
     }

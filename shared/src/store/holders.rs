@@ -60,6 +60,15 @@ impl Db {
         let got = sqlx::query("SELECT pg_try_advisory_lock($1) AS got").bind(key).fetch_one(&mut connection).await?;
         Ok(got.try_get::<bool, _>("got")?.then(|| SignOfLife { connection, since: Instant::now() }))
     }
+
+    /// Workers that hold their lock. None where there is no schema of ours yet.
+    pub(super) async fn living_holders(&self) -> Result<Vec<String>> {
+        let sql = format!("SELECT h.owner FROM holders h WHERE {LOCKED} ORDER BY h.owner");
+        match self.read_all(sql, vec![], |row| row.text("owner")).await {
+            Err(error) if error.is_missing_table() => Ok(Vec::new()),
+            found => found,
+        }
+    }
 }
 
 impl Store {
@@ -113,8 +122,7 @@ impl Store {
     /// process on SQLite, guarded by the lock of its file), so that a crash costs no waiting.
     pub async fn free_all_leases(&self) -> Result<()> {
         let mut tx = self.db.begin().await?;
-        tx.free_leases(None).await?;
-        tx.exec("UPDATE jobs SET lease_until = 0, lease_by = NULL WHERE lease_until > 0", vec![]).await?;
+        tx.free_all_leases().await?;
         tx.commit().await
     }
 }
@@ -125,6 +133,12 @@ const OPEN_WRITE: &str = "EXISTS (SELECT 1 FROM deliveries d WHERE d.integration
                           OR d.sending_hash IS NOT NULL OR (d.state = 'created' AND d.cancelled_by_us = 1)))";
 
 impl Tx {
+    /// See [`Store::free_all_leases`].
+    pub async fn free_all_leases(&mut self) -> Result<()> {
+        self.free_leases(None).await?;
+        self.run("UPDATE jobs SET lease_until = 0, lease_by = NULL WHERE lease_until > 0", vec![]).await
+    }
+
     /// Frees the leases of one owner, or all, in the order that everybody keeps to: intents, then
     /// deliveries. Answers how many intents.
     async fn free_leases(&mut self, owner: Option<&str>) -> Result<u64> {

@@ -135,6 +135,18 @@ impl Store {
         Ok(true)
     }
 
+    /// Fingerprints of the keys without which what is stored cannot be opened: ours, and the other
+    /// one's while something may still be sealed with it.
+    pub async fn needed_keys(&self) -> Result<Vec<String>> {
+        let sealed: Vec<Vec<u8>> =
+            self.db.read_all("SELECT client_id FROM integrations", vec![], |row| row.bytes("client_id")).await?;
+        let mut keys = self.key.fingerprints();
+        if sealed.iter().all(|sealed| self.key.has_sealed(sealed)) {
+            keys.truncate(1);
+        }
+        Ok(keys)
+    }
+
     /// Seals the secrets of all integrations, removed ones too, with our key where another
     /// has sealed them. Answers how many integrations that was. A row somebody else changes
     /// at that moment is left to the next call.

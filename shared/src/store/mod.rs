@@ -42,6 +42,7 @@ mod row;
 mod row_lease;
 mod sets;
 pub mod slots;
+pub mod snapshot;
 pub mod status_stream;
 pub mod steps;
 pub mod tracking_outbox;

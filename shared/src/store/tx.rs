@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, Postgres, Sqlite, Transaction};
 use crate::store::dialect::Dialect;
 use crate::store::error::{Result, StoreError};
 use crate::store::row::{Row, postgres_rows, sqlite_rows};
+use crate::store::snapshot::connection::Conn;
 use crate::store::steps::{Step, about_to};
 use crate::store::trouble::{Trouble, headline, within};
 use crate::store::value::{Value, bind_postgres, bind_sqlite};
@@ -36,6 +37,15 @@ impl Tx {
         match self.inner {
             Open::Sqlite(_) => Dialect::Sqlite,
             Open::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// The connection it is on, for what is read or written without end. What fails there ends the
+    /// transaction for whoever does not go on with it.
+    pub(super) fn connection(&mut self) -> Conn<'_> {
+        match &mut self.inner {
+            Open::Sqlite(tx) => Conn::Sqlite(tx),
+            Open::Postgres(tx) => Conn::Postgres(tx),
         }
     }
 

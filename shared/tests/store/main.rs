@@ -50,6 +50,7 @@ mod pulse;
 mod replays;
 #[path = "../sample/mod.rs"]
 mod sample;
+mod snapshot;
 mod status_stream;
 mod together;
 mod waits;

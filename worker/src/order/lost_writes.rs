@@ -1,5 +1,5 @@
 //! What was done at MeaSoft and then lost by the database. For a while after another server took
-//! over, the ledger is not believed before MeaSoft's own list was looked at: the number that it
+//! over or a backup was restored, the ledger is not believed before MeaSoft's own list was looked at: the number that it
 //! would give an order may be another's there, the order may be there under one that it would not
 //! think of, and what it holds for placed may be cancelled. Whose a parcel is, its lines say.
 
@@ -175,7 +175,7 @@ pub(crate) async fn look(
         Ok(Some(window)) => window,
         Ok(None) => return false,
         Err(error) => {
-            tracing::warn!(%error, "whether another server took over is not known; nothing was done");
+            tracing::warn!(%error, "whether the ledger went back to an earlier state is not known; nothing was done");
             creates.iter_mut().for_each(|attempt| attempt.retry(RetryWhy::Internal, None));
             decided.drain(..).for_each(|(attempt, _)| attempt.retry(RetryWhy::Internal, None));
             return false;
@@ -316,7 +316,7 @@ async fn adopted(tools: &Tools, attempt: &mut Attempt, row: &StatusRow, now: Tim
     // What was sent is not known in full: only a complete edit makes sure.
     d.sent_hash = None;
     take_over(attempt, row);
-    attempt.notes.push("MeaSoft has it from before another PostgreSQL server took over: taken over".to_owned());
+    attempt.notes.push("MeaSoft has it, and the ledger had lost it: taken over".to_owned());
     saved(tools, attempt, now).await
 }
 

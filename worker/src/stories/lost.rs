@@ -1,4 +1,5 @@
-//! What the database lost when another server took over, told with both simulators.
+//! What the database lost when another server took over or a backup was restored, told with both
+//! simulators.
 
 use std::time::Duration;
 
@@ -104,6 +105,30 @@ async fn a_lost_send_under_a_number_that_nobody_would_think_of_is_found_by_its_g
     let found = world.delivery(order).await;
     assert_eq!((found.orderno.as_str(), found.state), ("7001", S::Created));
     assert_eq!(world.courier.orders().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_sent_after_a_backup_is_found_when_it_was_restored() {
+    let world = World::new().await;
+    let order = world.place("7001").await;
+    let made_at = world.store().clock.now();
+    world.send(world.id, "7001").await;
+    settle(&world).await;
+    for table in ORDERS {
+        world.store().db.exec(format!("DELETE FROM {table}"), vec![]).await.expect("not in the backup");
+    }
+    let mut tx = world.store().db.begin().await.expect("begun");
+    tx.note_restored(made_at, world.store().clock.now()).await.expect("marked");
+    tx.commit().await.expect("committed");
+    // Nothing has looked for the mark before the first send.
+    world.crm.edit(world.account, order, |order| order.set_number("9005"));
+    world.send(world.id, "9005").await;
+    settle(&world).await;
+    let found = world.delivery(order).await;
+    assert_eq!((found.orderno.as_str(), found.state), ("7001", S::Created));
+    assert_eq!(world.courier.orders().len(), 1);
+    let window = world.store().last_takeover().await.expect("read").expect("said");
+    assert_eq!(window.from.as_millisecond(), made_at.as_millisecond());
 }
 
 /// A second order under the number of the first.

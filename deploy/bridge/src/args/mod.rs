@@ -2,6 +2,7 @@
 
 mod console;
 pub mod integration;
+mod transfer;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
@@ -114,6 +115,28 @@ pub enum Command {
     Sync(SyncArgs),
     /// Bring the database schema up to date
     Migrate,
+    /// Copy everything into another database: from SQLite to PostgreSQL, or any other way
+    #[command(after_help = transfer::MOVE_HELP)]
+    Move {
+        /// The empty database: postgres://… or sqlite:///path; `-`: read from standard input
+        #[arg(long, value_name = "URL", allow_hyphen_values = true)]
+        to: String,
+    },
+    /// Write everything into a file, while the bridge runs
+    #[command(after_help = transfer::BACKUP_HELP)]
+    Backup {
+        /// A file that is not there yet
+        file: std::path::PathBuf,
+    },
+    /// Put everything back from a file into an empty database
+    #[command(after_help = transfer::RESTORE_HELP)]
+    Restore {
+        /// What `bridge backup` has written
+        file: std::path::PathBuf,
+        /// Only read it to its end and say whether it is whole
+        #[arg(long)]
+        check: bool,
+    },
     /// Print one new secret key, or seal everything with the one in use
     SecretKey {
         #[command(subcommand)]

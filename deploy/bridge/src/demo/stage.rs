@@ -135,7 +135,7 @@ async fn open(settings: &[(String, String)]) -> anyhow::Result<Ctx> {
     }
     let ctx = Ctx::open(config, key).await?;
     // A server that is away says so at once; the migration would only know that it waited.
-    crate::version(&ctx.store).await.context("--database-url")?;
+    crate::version::version(&ctx.store.db).await.context("--database-url")?;
     ctx.store.db.migrate().await?;
     Ok(ctx)
 }

@@ -38,7 +38,7 @@ pub struct Contents {
     pub oldest_job: Option<Timestamp>,
     /// Letters whose replay waits for its turn, and when the next one's comes.
     pub replays: Option<(usize, Timestamp)>,
-    /// The last time that another PostgreSQL server took over.
+    /// The last time that the ledger went back to an earlier state.
     pub takeover: Option<Window>,
     /// Replicas follow that confirm nothing.
     pub replicates_behind: bool,
@@ -160,8 +160,8 @@ pub fn judge(facts: &Facts, now: Timestamp) -> Vec<Finding> {
                 takeover is told here, and the reconcile over it starts by itself");
     }
     if let Some(Window { from, until }) = kept.takeover.filter(|window| is_lately(window.until, now)) {
-        tell!(say, Warning: "another PostgreSQL server has taken over: triggers accepted between {from} and {until} may be \
-                missing"
+        tell!(say, Warning: "a backup was restored or another PostgreSQL server has taken over: triggers accepted between {from} and \
+                {until} may be missing"
             => "the reconcile was started by itself and finds those of integrations with send_statuses; for the others \
                 look in RetailCRM for orders of that time that were not sent, and save them again");
     }
@@ -216,7 +216,7 @@ fn state(facts: &Facts, say: &mut Findings) {
 fn make_usable(why: &str, is_sqlite: bool) -> String {
     let words = if is_sqlite {
         "check DATA_DIR and DATABASE_URL: the folder must be writable and the file an SQLite database of ours; \
-         a damaged file is replaced by the latest backup"
+         a damaged file is moved away, and the latest backup put there by `bridge restore`"
     } else if let Some(trouble) = TlsTrouble::in_words(why) {
         return trouble.remedy("DATABASE_URL");
     } else if why.contains("pg_hba.conf") {

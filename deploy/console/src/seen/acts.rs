@@ -53,6 +53,8 @@ pub const fn act_name(act: Act, language: Language) -> &'static str {
         Act::SignedIn => of(language, "вход", "signed in to the"),
         Act::SignedOut => of(language, "выход", "ended the session of"),
         Act::Refused => of(language, "отказано", "was refused"),
+        Act::Moved => of(language, "перенесено в другую базу", "moved to another database the"),
+        Act::Restored => of(language, "восстановлено из копии", "restored from a backup the"),
     }
 }
 
@@ -68,7 +70,7 @@ pub fn act_words(one: &Audited, language: Language) -> String {
 
 /// What an act was done to. It is kept in English and with codes; a reason is told in its words.
 pub fn object_words(object: &str, language: Language) -> String {
-    const WORDS: [(&str, &str); 9] = [
+    const WORDS: [(&str, &str); 10] = [
         ("dead letter ", "неудача "),
         ("integration ", "интеграция "),
         ("cause ", "причина "),
@@ -78,6 +80,7 @@ pub fn object_words(object: &str, language: Language) -> String {
         ("waiting tracking", "статусы для RetailCRM"),
         ("waiting payments", "оплаты для RetailCRM"),
         ("console user ", "пользователь консоли "),
+        ("ledger", "учёт"),
     ];
     let reason = object.strip_prefix("cause ").or_else(|| object.split(['(', ',', ')']).nth(1)).unwrap_or_default();
     let mut text = object.to_owned();

@@ -54,6 +54,10 @@ closed_set! {
         SignedOut => "signed_out",
         /// Somebody tried what they may not.
         Refused => "refused",
+        /// Everything came from another database.
+        Moved => "moved",
+        /// Everything is as a backup had it.
+        Restored => "restored",
     }
 }
 

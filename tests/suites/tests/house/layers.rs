@@ -53,7 +53,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
         &[
             "args language stdout version",
             "output",
-            "codes corrected filters secret_key secrets up who",
+            "codes corrected filters secret_key secrets transfer up who",
             "audit budget causes compare console correct dead doctor integration journal now order preview probe replay \
               trigger_help waiting",
             "demo",

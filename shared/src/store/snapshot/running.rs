@@ -1,0 +1,25 @@
+//! Who runs on a database of PostgreSQL. A file is held by a lock instead: see
+//! [`crate::store::file`].
+
+use crate::store::db::{Db, Dialect, OURS, Result};
+
+impl Db {
+    /// The processes that run on the database: as their sessions name themselves, else workers
+    /// whose sign of life is there. Asked of the server, so that one that stands still counts too.
+    pub async fn running(&self) -> Result<Vec<String>> {
+        if self.dialect() == Dialect::Sqlite {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT DISTINCT SUBSTR(application_name, {}) || COALESCE(' at ' || host(client_addr), '') AS who \
+             FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE '{OURS}%' ORDER BY 1",
+            OURS.len() + 1
+        );
+        let mut found: Vec<String> = self.read_all(sql, vec![], |row| row.text("who")).await?;
+        if found.is_empty() {
+            let workers = self.living_holders().await?.into_iter();
+            found = workers.map(|owner| format!("worker {owner}")).collect();
+        }
+        Ok(found)
+    }
+}
