@@ -14,6 +14,8 @@ pub mod config;
 pub mod crypto;
 pub mod ctx;
 mod debug;
+#[cfg(test)]
+mod dice;
 pub mod digest;
 pub mod domain;
 pub mod draft;

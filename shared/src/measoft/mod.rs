@@ -21,6 +21,8 @@ pub mod fuzzing;
 mod hold_back;
 mod mask;
 pub mod op;
+#[cfg(test)]
+mod property_tests;
 pub mod push;
 pub mod stream;
 pub mod tap;

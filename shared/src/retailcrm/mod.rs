@@ -11,6 +11,8 @@ pub mod error;
 pub mod fuzzing;
 pub mod mask;
 pub mod op;
+#[cfg(test)]
+mod property_tests;
 mod proportion;
 #[cfg(test)]
 mod sample_table;
