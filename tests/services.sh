@@ -116,6 +116,10 @@ tools_missing() {
     # What RetailCRM evaluates triggers with.
     [[ -e /usr/share/php/Symfony/Component/ExpressionLanguage/autoload.php ]] || printf '%s\n' php-symfony-expression-language
     [[ -e /usr/share/php/Twig/autoload.php ]] || printf '%s\n' php-twig
+    # What sends them.
+    [[ -e /usr/share/php/GuzzleHttp/autoload.php ]] || printf '%s\n' php-guzzlehttp-guzzle
+    [[ -e /usr/share/php/Symfony/Component/HttpClient/autoload.php ]] || printf '%s\n' php-symfony-http-client
+    php -m 2>/dev/null | grep -qx curl || printf '%s\n' php-curl
     # Without a font with Cyrillic letters a page's pictures show boxes.
     [[ -n $(fc-list :lang=ru 2>/dev/null | head -n 1) ]] || printf '%s\n' fontconfig fonts-dejavu-core
 }

@@ -94,7 +94,7 @@ fn moved(old: Option<&str>, new: Option<&str>) -> Value {
 
 fn case(form: &TriggerForm, order: Value, changes: Value) -> Case {
     let (condition, parameters) = (form.condition.clone(), form.parameters.clone());
-    Case { condition, parameters, strict: false, order, changes }
+    Case { condition, parameters, strict: false, order, changes, to: None }
 }
 
 /// With the key itself in the place of its template.
@@ -121,6 +121,7 @@ async fn the_vendor_s_own_conditions_end_with_an_error_on_an_order_without_a_typ
         strict: false,
         order,
         changes,
+        to: None,
     };
     let fired = fire(&[
         case(send, order(None, Value::Null), changes(&[])),

@@ -5,9 +5,11 @@
  * body it would post. What an order and a change set look like is taken from the vendor's guide:
  * objects whose methods may answer null.
  *
- * Reads {"cases": [{condition, parameters: [[name, template]], strict, order, changes}]} and writes
- * {"results": [{fires, why, values, body}]}: `fires` is null and `why` says so when the condition
- * ends with an error, `body` is null when a template does.
+ * Reads {"cases": [{condition, parameters: [[name, template]], strict, order, changes, to}]} and writes
+ * {"results": [{fires, why, values, body, answer}]}: `fires` is null and `why` says so when the condition
+ * ends with an error, `body` is null when a template does. With `to` ({url, client, pass}) what fires
+ * is sent: by Guzzle or by Symfony's client, as a form, in the query or as JSON, which are
+ * RetailCRM's ways to pass parameters; `answer` is then {status, body}.
  */
 
 declare(strict_types=1);
@@ -20,6 +22,10 @@ const LIBRARIES = [
         'php-symfony-expression-language', '/usr/share/php/Symfony/Component/ExpressionLanguage/autoload.php',
     ],
     'Twig\Environment' => ['php-twig', '/usr/share/php/Twig/autoload.php'],
+    'GuzzleHttp\Client' => ['php-guzzlehttp-guzzle', '/usr/share/php/GuzzleHttp/autoload.php'],
+    'Symfony\Component\HttpClient\CurlHttpClient' => [
+        'php-symfony-http-client', '/usr/share/php/Symfony/Component/HttpClient/autoload.php',
+    ],
 ];
 
 foreach (LIBRARIES as $class => [$package, $autoload]) {
@@ -144,10 +150,26 @@ function words(Throwable $error): string
     return get_class($error) . ': ' . $error->getMessage();
 }
 
+const PASSED = [
+    'guzzle' => ['form' => 'form_params', 'query' => 'query', 'json' => 'json'],
+    'symfony' => ['form' => 'body', 'query' => 'query', 'json' => 'json'],
+];
+
+function send(array $to, array $values): array
+{
+    $how = [PASSED[$to['client']][$to['pass']] => $values, 'timeout' => 30];
+    if ($to['client'] === 'guzzle') {
+        $answer = (new GuzzleHttp\Client())->request('POST', $to['url'], $how + ['http_errors' => false]);
+        return ['status' => $answer->getStatusCode(), 'body' => (string) $answer->getBody()];
+    }
+    $answer = (new Symfony\Component\HttpClient\CurlHttpClient())->request('POST', $to['url'], $how);
+    return ['status' => $answer->getStatusCode(), 'body' => $answer->getContent(false)];
+}
+
 function fire(array $case): array
 {
     $given = ['order' => new Order($case['order']), 'changeSet' => new ChangeSet($case['changes'])];
-    $result = ['fires' => null, 'why' => null, 'values' => null, 'body' => null];
+    $result = ['fires' => null, 'why' => null, 'values' => null, 'body' => null, 'answer' => null];
     try {
         $language = new Symfony\Component\ExpressionLanguage\ExpressionLanguage();
         $result['fires'] = (bool) $language->evaluate($case['condition'], $given);
@@ -165,6 +187,10 @@ function fire(array $case): array
         $result['body'] = http_build_query($values);
     } catch (Throwable $error) {
         $result['why'] = $result['why'] ?? words($error);
+        return $result;
+    }
+    if (isset($case['to']) && $result['fires']) {
+        $result['answer'] = send($case['to'], $values);
     }
     return $result;
 }

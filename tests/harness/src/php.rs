@@ -1,5 +1,5 @@
-//! RetailCRM's trigger machinery on its real parts: Symfony's ExpressionLanguage and Twig, run by
-//! `tests/harness/php/triggers.php`.
+//! RetailCRM's trigger machinery on its real parts: Symfony's ExpressionLanguage, Twig and two HTTP
+//! clients, run by `tests/harness/php/triggers.php`.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -21,7 +21,25 @@ pub struct Case {
     pub order: Value,
     /// `{kind: "update" | "create", fields: {name: {old, new}}}`; a value with a code is `{"code": …}`.
     pub changes: Value,
+    /// Where to what fires is sent; nowhere when `None`.
+    pub to: Option<To>,
 }
+
+/// How what fires leaves.
+#[derive(Debug, Clone, Serialize)]
+pub struct To {
+    pub url: String,
+    /// One of [`CLIENTS`].
+    pub client: &'static str,
+    /// One of [`PASSED`].
+    pub pass: &'static str,
+}
+
+/// Libraries that send it; which one RetailCRM has is not known.
+pub const CLIENTS: [&str; 2] = ["guzzle", "symfony"];
+
+/// RetailCRM's «Передавать параметры».
+pub const PASSED: [&str; 3] = ["form", "query", "json"];
 
 /// What came of it.
 #[derive(Debug, Clone, Deserialize)]
@@ -34,6 +52,14 @@ pub struct Firing {
     pub values: Option<Value>,
     /// What would be posted, urlencoded; `None`: a template ended with an error.
     pub body: Option<String>,
+    /// What it was answered, if it was sent.
+    pub answer: Option<Answered>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Answered {
+    pub status: u16,
+    pub body: String,
 }
 
 /// Evaluates cases in one run of PHP.
@@ -55,8 +81,8 @@ pub fn fire(cases: &[Case]) -> Vec<Firing> {
         .spawn();
     let mut child = child.unwrap_or_else(|error| {
         panic!(
-            "PHP cannot be started ({error}): install the Debian packages php-cli, php-symfony-expression-language and \
-             php-twig, or let ./tests/run do it"
+            "PHP cannot be started ({error}): install the Debian packages php-cli, php-symfony-expression-language, \
+             php-twig, php-guzzlehttp-guzzle, php-symfony-http-client and php-curl, or let ./tests/run do it"
         )
     });
     let mut input = child.stdin.take().expect("piped");

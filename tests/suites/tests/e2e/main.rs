@@ -14,6 +14,7 @@ mod faults;
 mod life;
 mod limits;
 mod load;
+mod machinery;
 mod module;
 mod operator;
 mod order_show;

@@ -1,10 +1,12 @@
 //! What `bridge trigger-help` prints, pasted into RetailCRM: conditions and values are worked out
 //! by Symfony's ExpressionLanguage and Twig, the bodies go to the running installation.
 
-use harness::php::{Case, fire};
+use harness::php::Answered;
 use harness::{Cli, Collect, Placed, World};
 use serde_json::{Value, json};
-use simulators::retailcrm::{Answer, WATCHED};
+use simulators::retailcrm::WATCHED;
+
+use crate::machinery::{self, Pasted, accepted, changed, effects, moved};
 
 /// The printed form of this name.
 fn form(help: &Value, which: &str) -> Value {
@@ -31,47 +33,11 @@ fn parameters(form: &Value) -> Vec<(String, String)> {
     form["parameters"].as_array().expect("parameters").iter().map(|pair| (text(&pair[0]), text(&pair[1]))).collect()
 }
 
-fn changed(field: &str, old: Value, new: Value) -> Value {
-    json!({"kind": "update", "fields": {field: {"old": old, "new": new}}})
-}
-
-/// What RetailCRM does with a form when an order is saved: nothing when its condition does not
-/// hold.
-async fn saved(world: &World, order: &Placed, form: &Value, changes: Value) -> Option<Answer> {
-    let card = world.crm.order(world.shops[order.shop].account, order.id).expect("the order");
-    let data = &card["delivery"]["data"];
-    let data = (data.is_object()).then(|| json!({"declared": "3790.00", "extra": data["extraData"]}));
-    let case = Case {
-        condition: condition(form),
-        parameters: parameters(form),
-        strict: false,
-        order: json!({"number": card["number"], "status": card["status"], "type": card["delivery"]["code"], "data": data}),
-        changes,
-    };
-    let firing = fire(std::slice::from_ref(&case)).pop().expect("one");
-    if !firing.fires.unwrap_or_else(|| panic!("{:?}", firing.why)) {
-        return None;
-    }
-    let values = firing.values.expect("rendered");
-    let fields: Vec<(&str, &str)> = values
-        .as_object()
-        .expect("by name")
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str().expect("a text")))
-        .collect();
-    Some(world.crm.post(form["url"].as_str().expect("an address"), &fields).await.expect("an answer"))
-}
-
-#[track_caller]
-fn accepted(answer: Option<Answer>) {
-    let answer = answer.expect("the condition holds");
-    assert_eq!(answer.status, 200, "{}", answer.text());
-}
-
-/// Creates, edits, and whether it is cancelled.
-fn effects(world: &World, order: &Placed) -> (u32, u32, bool) {
-    let there = world.measoft.order(&world.orderno(order)).expect("at the courier's");
-    (there.creates, there.edits, there.status == "CANCELED")
+/// What comes of a printed form when an order is saved; nothing when its condition does not hold.
+fn saved(world: &World, order: &Placed, form: &Value, changes: Value) -> Option<Answered> {
+    let url = form["url"].as_str().expect("an address").to_owned();
+    let pasted = Pasted { condition: condition(form), url, parameters: parameters(form) };
+    machinery::saved(world, order, &pasted, changes, ("guzzle", "form"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,21 +76,19 @@ async fn what_trigger_help_prints_works_when_it_is_pasted() {
 
     // Pasted and fired, they do what they say.
     let order = world.place(0, 1, Collect::Cash);
-    let tariffs = world.crm.calculate(shop.account, order.id).await.expect("an answer");
-    let tariffs = tariffs.as_manager_sees().expect("tariffs");
-    world.crm.choose_tariff(shop.account, order.id, &tariffs["result"][0]).expect("chosen");
-    accepted(saved(&world, &order, &send, changed("status", json!("new"), json!("SentMeaSoft"))).await);
+    machinery::tariff_is_chosen(&world, &order).await;
+    accepted(saved(&world, &order, &send, changed("status", json!("new"), json!("SentMeaSoft"))));
     world.settled("the send is served").await;
     assert_eq!(effects(&world, &order), (1, 0, false));
     assert!(world.crm.edit(shop.account, order.id, |draft| draft.set_phone("+7 (916) 555-00-79")));
-    accepted(saved(&world, &order, &update, changed("phone", json!("1"), json!("2"))).await);
+    accepted(saved(&world, &order, &update, changed("phone", json!("1"), json!("2"))));
     world.settled("the update is served").await;
     assert_eq!(effects(&world, &order), (1, 1, false));
-    let moved = changed("delivery_type", json!({"code": "incity"}), json!({"code": "russian-post"}));
-    assert!(saved(&world, &order, &cancel, changed("phone", json!("1"), json!("2"))).await.is_none());
+    let moved = moved("incity", "russian-post");
+    assert!(saved(&world, &order, &cancel, changed("phone", json!("1"), json!("2"))).is_none());
     assert!(world.crm.edit(shop.account, order.id, |draft| draft.set_delivery_type("russian-post")));
-    assert!(saved(&world, &order, &send, moved.clone()).await.is_none(), "it is no order of ours any more");
-    accepted(saved(&world, &order, &cancel, moved).await);
+    assert!(saved(&world, &order, &send, moved.clone()).is_none(), "it is no order of ours any more");
+    accepted(saved(&world, &order, &cancel, moved));
     world.settled("the cancel is served").await;
     assert!(effects(&world, &order).2);
     world.finish().await;
@@ -153,14 +117,14 @@ async fn an_order_of_an_integration_that_names_no_types_is_cancelled_when_it_mov
     let order = world.place(1, 1, Collect::Cash);
     let mut send = form(&theirs, "send");
     send["parameters"][2][1] = send["literal_key"].clone();
-    accepted(saved(&world, &order, &send, changed("status", json!("new"), json!("SentMeaSoft"))).await);
+    accepted(saved(&world, &order, &send, changed("status", json!("new"), json!("SentMeaSoft"))));
     world.settled("the send is served").await;
     assert_eq!(effects(&world, &order), (1, 0, false));
     let account = world.shops[1].account;
     assert!(world.crm.edit(account, order.id, |draft| draft.set_delivery_type("russian-post")));
-    let moved = changed("delivery_type", json!({"code": "outcity"}), json!({"code": "russian-post"}));
+    let moved = moved("outcity", "russian-post");
     // One cancel trigger serves the account: the first integration's form is the one pasted.
-    accepted(saved(&world, &order, &form(&ours, "cancel"), moved).await);
+    accepted(saved(&world, &order, &form(&ours, "cancel"), moved));
     world.settled("the cancel is served").await;
     assert!(effects(&world, &order).2);
     world.finish().await;
