@@ -5,6 +5,7 @@
 # the run. No default instance of the machine is started, used or stopped.
 #
 #   services_install   installs what is missing (Debian, as root), starting nothing
+#   judges_install     installs RetailCRM's official client below target/judges, pinned
 #   services_start     returns when both answer; exports what tests read (services_exports)
 #   services_stop      ends both and removes their data; safe to call at any time
 #
@@ -120,6 +121,8 @@ tools_missing() {
     [[ -e /usr/share/php/GuzzleHttp/autoload.php ]] || printf '%s\n' php-guzzlehttp-guzzle
     [[ -e /usr/share/php/Symfony/Component/HttpClient/autoload.php ]] || printf '%s\n' php-symfony-http-client
     php -m 2>/dev/null | grep -qx curl || printf '%s\n' php-curl
+    # What RetailCRM's own client runs in.
+    python3 -c 'import ensurepip, venv' 2>/dev/null || printf '%s\n' python3-venv
     # Without a font with Cyrillic letters a page's pictures show boxes.
     [[ -n $(fc-list :lang=ru 2>/dev/null | head -n 1) ]] || printf '%s\n' fontconfig fonts-dejavu-core
 }
@@ -140,6 +143,17 @@ services_install() {
     install_quietly "${missing[@]}" >"$services_root/install.log" 2>&1 ||
         fail "installing ${missing[*]} failed: $(tail -n 3 "$services_root/install.log")"
     services_find || fail "${missing[*]} was installed, but its programs were not found"
+}
+
+# A client that judges is one that was pinned: what is there of another list is made anew.
+judges_install() {
+    local to=${services_root%/services}/judges list=tests/judges/requirements.txt
+    cmp -s "$list" "$to/installed" && return 0
+    say "installing RetailCRM's official client into $to"
+    rm -rf "$to"
+    python3 -m venv "$to" && "$to/bin/pip" install --quiet --disable-pip-version-check --requirement "$list" ||
+        fail "RetailCRM's client could not be installed from PyPI: tests/judges needs what $list names"
+    cp "$list" "$to/installed"
 }
 
 port_is_taken() {

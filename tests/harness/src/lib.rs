@@ -12,6 +12,7 @@ mod disk;
 mod eventually;
 mod finish;
 mod hold;
+pub mod judges;
 mod ledger;
 pub mod php;
 mod process;

@@ -10,23 +10,26 @@ pub(crate) struct Region {
     pub(crate) country: &'static Country,
 }
 
-/// ISO 3166-1 in its three forms, and as the platform calls it.
+/// ISO 3166-1 in its three forms, as the platform calls it, and its number there, by which the
+/// vendor's own shop module names Russia; the other's is not known.
 pub(crate) struct Country {
+    pub(crate) id: &'static str,
     pub(crate) alpha2: &'static str,
     pub(crate) alpha3: &'static str,
     pub(crate) numeric: &'static str,
     pub(crate) name: &'static str,
 }
 
-pub(crate) const RUSSIA: Country = Country { alpha2: "RU", alpha3: "RUS", numeric: "643", name: "РОССИЯ" };
+pub(crate) const RUSSIA: Country =
+    Country { id: "1", alpha2: "RU", alpha3: "RUS", numeric: "643", name: "РОССИЯ" };
 pub(crate) const KAZAKHSTAN: Country =
-    Country { alpha2: "KZ", alpha3: "KAZ", numeric: "398", name: "КАЗАХСТАН" };
+    Country { id: "", alpha2: "KZ", alpha3: "KAZ", numeric: "398", name: "КАЗАХСТАН" };
 
 impl Country {
     /// Whether a condition names it; no condition names all.
     pub(crate) fn is_meant(&self, condition: &str) -> bool {
         condition.is_empty()
-            || [self.alpha2, self.alpha3, self.numeric, self.name].iter().any(|known| same(known, condition))
+            || [self.id, self.alpha2, self.alpha3, self.numeric, self.name].iter().any(|known| same(known, condition))
     }
 }
 

@@ -11,6 +11,7 @@ mod courier_outage;
 mod crowds;
 mod embedded;
 mod faults;
+mod judges;
 mod life;
 mod limits;
 mod load;
