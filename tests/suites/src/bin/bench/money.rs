@@ -15,7 +15,8 @@ const ORDERS: usize = 1000;
 const ROUNDS: usize = 3;
 
 pub async fn run(report: &mut Report) -> anyhow::Result<()> {
-    let builder = World::scaled("bench-money").with(Role::Worker, 1).with(Role::Scheduler, 0);
+    let scaled = World::scaled("bench-money").with(Role::Worker, 1).with(Role::Scheduler, 0);
+    let builder = scaled.setting("receive_payment=true").setting("payment_status=paid");
     let mut world = lifted(builder).start().await;
     let mut orders = Orders::default();
     grow(&mut world, &mut orders, 1).await?;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use harness::{Builder, Collect, Placed, World};
+use tokio::sync::OnceCell;
 
 use crate::database::{Database, Spent};
 use crate::load::{self, Line, Round, Until};
@@ -102,7 +103,17 @@ pub async fn grow(world: &mut World, orders: &mut Orders, count: usize) -> anyho
 
 /// Orders whose requests are all served.
 pub async fn served(world: &World) -> anyhow::Result<i64> {
-    world.ledger.count("SELECT COUNT(*) AS n FROM order_intents WHERE requested = served").await
+    let table = intents(world).await?;
+    world.ledger.count(&format!("SELECT COUNT(*) AS n FROM {table} WHERE requested = served")).await
+}
+
+/// The table of intents: an earlier commit, compared with, calls it `intents`.
+async fn intents(world: &World) -> anyhow::Result<&'static str> {
+    static NAME: OnceCell<&str> = OnceCell::const_new();
+    let sql = "SELECT COUNT(*) AS n FROM information_schema.tables \
+               WHERE table_schema = current_schema() AND table_name = 'order_intents'";
+    let found = async || Ok(if world.ledger.count(sql).await? > 0 { "order_intents" } else { "intents" });
+    NAME.get_or_try_init(found).await.copied()
 }
 
 /// Waits until so many orders have been served.
