@@ -13,11 +13,11 @@ use shared::ctx::Ctx;
 use shared::domain::{CrmOrderId, Delivery, Integration, OrderNumber};
 use shared::measoft::{self, StatusRow};
 use shared::retailcrm;
-use shared::store::Store;
 use shared::store::corrections::Correction;
 use shared::store::dead_letters::{DeadFilter, DeadLetter};
-use shared::store::intents::RequestKind;
+use shared::store::intents::{Intent, RequestKind};
 use shared::store::journal::{Journal, Search, What};
+use shared::store::{self, Store};
 
 pub use crate::preview::difference::{Difference, Field};
 
@@ -88,7 +88,7 @@ pub async fn preview(
     tools.limiter =
         Limiter::new(ctx.clock.clone(), Budget::new(store.clone(), &config.budgets), config.timing.breaker_open);
     let active = ActiveIntegration::new(integration.clone(), vendors.clone());
-    work(&tools, &active).await?;
+    work(&tools, &active, &scratch).await?;
     journal.flush().await;
     let (at_measoft, differences) = compare(&scratch, integration, &vendors, &numbers, &ids, &hold).await?;
     let failures = scratch.store.dead_letters(&DeadFilter::default()).await?;
@@ -98,13 +98,20 @@ pub async fn preview(
     Ok(Preview { asked, decisions, to_measoft, to_crm, corrections, failures, at_measoft, differences })
 }
 
-/// Works on what is due, as a worker does; what a first batch hands over is in it already.
-async fn work(tools: &Tools, active: &ActiveIntegration) -> anyhow::Result<()> {
-    let until = tools.lease_until();
-    let intents = tools.store.claim_intents(active.id(), &tools.owner, until, 50).await?;
+/// Works on what is due, as a worker does.
+async fn work(tools: &Tools, active: &ActiveIntegration, scratch: &Scratch) -> anyhow::Result<()> {
+    let mut intents = claimed(tools, active).await?;
     anyhow::ensure!(!intents.is_empty(), "nothing is wanted of the order");
     batch::process(tools, active, intents).await;
+    if scratch.release_others().await? {
+        intents = claimed(tools, active).await?;
+        batch::process(tools, active, intents).await;
+    }
     Ok(())
+}
+
+async fn claimed(tools: &Tools, active: &ActiveIntegration) -> store::Result<Vec<Intent>> {
+    tools.store.claim_intents(active.id(), &tools.owner, tools.lease_until(), 50).await
 }
 
 async fn decisions(
@@ -149,5 +156,7 @@ async fn compare(
     Ok((rows, differences))
 }
 
+#[cfg(test)]
+mod stories;
 #[cfg(test)]
 mod tests;

@@ -9,11 +9,15 @@ use shared::domain::{CrmOrderId, Delivery, DeliveryState, Integration, Integrati
 use shared::store::intents::{OrderRequest, RequestKind};
 use shared::store::numbers::numbers;
 use shared::store::{Db, Store};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 
 use crate::order::decide::REREADS;
 
 /// Numbers at MeaSoft of an order that are looked at, so that it gets the same one here.
 const NUMBERS: usize = 24;
+/// When nothing is due, milliseconds.
+const FAR: i64 = 32_503_680_000_000;
 
 pub struct Scratch {
     pub store: Store,
@@ -30,8 +34,16 @@ impl Scratch {
     pub async fn open(config: &Config, store: &Store) -> anyhow::Result<Self> {
         let folder = std::env::temp_dir().join(format!("bridge-preview-{}", uuid::Uuid::new_v4().simple()));
         make_private(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-        let db = Db::open_sqlite(&folder.join("preview.db")).await?;
-        db.migrate().await?;
+        let (file, runtime) = (folder.join("preview.db"), Handle::current());
+        // Migrations stay on one thread, and a preview may be asked for on any.
+        let made = spawn_blocking(move || {
+            runtime.block_on(async {
+                let db = Db::open_sqlite(&file).await?;
+                db.migrate().await?;
+                anyhow::Ok(db)
+            })
+        });
+        let db = made.await??;
         let scratch = Store::new(db, store.key.clone(), store.clock.clone()).with_measoft_url(&config.measoft_url);
         Ok(Self { store: scratch, folder })
     }
@@ -86,7 +98,19 @@ impl Scratch {
             );
             self.store.db.exec(sql, vec![]).await?;
         }
+        // An order that has a request of its own takes over what waits by its number first.
+        let sql = format!(
+            "UPDATE order_intents SET due_at = {FAR} WHERE EXISTS (SELECT 1 FROM intents WHERE requested > served)"
+        );
+        self.store.db.exec(sql, vec![]).await?;
         Ok(want)
+    }
+
+    /// Has the requests come up that nothing was handed over to; whether there are any.
+    pub async fn release_others(&self) -> anyhow::Result<bool> {
+        let now = self.store.clock.now().as_millisecond();
+        let sql = format!("UPDATE order_intents SET due_at = {now} WHERE due_at = {FAR} AND requested > served");
+        Ok(self.store.db.exec(sql, vec![]).await? > 0)
     }
 
     /// A change of what is at MeaSoft, a send of all else.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use shared::domain::OrderNumber;
+use shared::domain::{CrmOrderId, OrderNumber};
 use shared::measoft::Op;
-use shared::store::intents::RequestKind;
+use shared::store::intents::{OrderRequest, RequestKind};
 use shared::store::journal::Search;
 use simulators::retailcrm::an_order;
 
@@ -118,4 +118,20 @@ async fn a_number_that_is_taken_is_seen_by_a_preview_too() {
         .flat_map(|held| held.about.iter().map(|orderno| orderno.as_str()))
         .collect();
     assert_eq!(created, [format!("R{second}").as_str()], "{:?}", seen.failures);
+}
+
+#[tokio::test]
+async fn a_send_that_waits_by_the_number_is_seen_beside_a_request_of_the_order_s_own() {
+    let world = World::new().await;
+    let id = world.crm.add_order(world.account, an_order().number("7001").delivery_type("incity").status("new"));
+    let now = world.tools.clock.now();
+    let number = OrderNumber::parse("7001").expect("a number");
+    let of = |order, want| OrderRequest { order, ..OrderRequest::at(now, world.id, number.clone(), want) };
+    let requests = [of(None, RequestKind::Send), of(Some(CrmOrderId(id)), RequestKind::Update)];
+    world.store().record_requests(&requests).await.expect("recorded");
+    let seen = look(&world, "7001", None).await;
+    let [held] = &seen.to_measoft[..] else { panic!("one request: {:?}", words(&seen)) };
+    assert_eq!((held.op, seen.decisions.len()), (Op::NewOrder, 1));
+    world.work(world.id).await;
+    assert_eq!(sent(&world, Op::NewOrder).await, [held.masked.as_str()], "to the letter");
 }
