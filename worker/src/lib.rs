@@ -38,6 +38,7 @@ use shared::domain::delivery::CALL_LIMIT;
 use shared::queue::open::Opened;
 use shared::queue::watched::WatchedQueue;
 use shared::store::journal::Journal;
+use shared::telemetry::Metrics;
 use tokio::sync::mpsc;
 
 use crate::consume::{dead_letters, triggers};
@@ -143,13 +144,38 @@ pub async fn run_with(ctx: Ctx, queue: Opened, journal: Journal, connect: Arc<dy
     Ok(())
 }
 
+/// What grows with what waits is counted once in so many turns of [`observe`].
+const SELDOM: u64 = 15;
+
+/// What waits, why, and how far replays are.
+async fn observe_waiting(metrics: &Metrics, tools: &Tools) {
+    use shared::store::waits::Stand;
+    if let Ok(all) = tools.store.what_waits().await {
+        let mut waits = std::collections::BTreeMap::new();
+        for one in &all {
+            let cause = match (one.stand, one.why) {
+                (Stand::Later, Some(why)) => why.as_str(),
+                (stand, _) => stand.as_str(),
+            };
+            *waits.entry((one.work.as_str(), cause)).or_insert(0) += one.number;
+        }
+        metrics.set_waiting(&waits.into_iter().map(|((work, cause), n)| (work, cause, n)).collect::<Vec<_>>());
+    }
+    if let Ok(running) = tools.store.running_replays().await {
+        metrics.set_replays(&running.iter().map(|(id, step, n)| (*id, step.as_str(), *n)).collect::<Vec<_>>());
+    }
+}
+
 /// Keeps the gauges that are read from the store.
 async fn observe(ctx: Ctx, tools: Tools, integrations: ActiveIntegrations) {
     use shared::domain::{Integration, IntegrationState};
     use shared::telemetry::metrics::{BreakerTarget, IntegrationLabel};
     let mut seen = std::collections::BTreeSet::new();
-    loop {
+    for turn in 0u64.. {
         let metrics = &ctx.metrics;
+        if turn % SELDOM == 0 {
+            observe_waiting(&ctx.metrics, &tools).await;
+        }
         if let Ok(open) = tools.store.open_dead_letters_by_integration().await {
             metrics.set_dead_letters(&open);
         }

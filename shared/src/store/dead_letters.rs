@@ -178,13 +178,14 @@ impl Store {
     }
 
     /// Open dead letters by integration and fault, for the metrics.
-    pub async fn open_dead_letters_by_integration(&self) -> Result<Vec<(Option<IntegrationId>, Fault, i64)>> {
-        let sql = "SELECT integration_id, fault, COUNT(*) AS n FROM dead_letters WHERE state = 'open' \
-                   GROUP BY integration_id, fault";
+    pub async fn open_dead_letters_by_integration(&self) -> Result<Vec<(Option<IntegrationId>, Fault, i64, i64)>> {
+        let sql = "SELECT integration_id, fault, COUNT(*) AS n, COUNT(DISTINCT reason) AS reasons FROM dead_letters \
+                   WHERE state = 'open' GROUP BY integration_id, fault";
         self.db
             .read_all(sql, vec![], |row| {
                 let fault = row.word("fault", Fault::parse)?;
-                Ok((row.opt_int("integration_id")?.map(IntegrationId), fault, row.int("n")?))
+                let integration = row.opt_int("integration_id")?.map(IntegrationId);
+                Ok((integration, fault, row.int("n")?, row.int("reasons")?))
             })
             .await
     }

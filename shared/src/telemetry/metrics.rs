@@ -105,6 +105,17 @@ families! {
     dead_letters = int_gauges("dead_letters", "Open dead letters, by whose fault it is.", &[
         label("fault", Fault::ALL, Fault::as_str),
     ]);
+    causes = int_gauges("causes", "Open causes: reasons at integrations, by whose fault it is.", &[
+        label("fault", Fault::ALL, Fault::as_str),
+    ]);
+    waiting = rows(
+        "waiting", "What waits in the ledger, by sort and cause; what does not wait has no sample.",
+        &[open("work"), open("cause")],
+    );
+    replay_letters = rows(
+        "replay_letters", "Letters of replays that run, by how far they are; without a replay there is no sample.",
+        &[open("replay"), open("step")],
+    );
     oldest_due = gauges("oldest_due_command_seconds", "Age of the oldest command that is due and not yet handled.", &[
         label("lane", Lane::ALL, Lane::as_str),
     ]);
@@ -344,16 +355,29 @@ impl Metrics {
         self.retries.with_label_values(&[kind.as_str(), why.as_str()]).inc();
     }
 
-    /// Open dead letters as the store counts them; faults not named have none.
-    pub fn set_dead_letters(&self, open: &[(Option<IntegrationId>, Fault, i64)]) {
+    /// Open dead letters and their reasons as the store counts them; faults not named have none.
+    pub fn set_dead_letters(&self, open: &[(Option<IntegrationId>, Fault, i64, i64)]) {
         for fault in Fault::ALL {
-            let count = open.iter().filter(|(_, of, _)| *of == fault).map(|(.., n)| n).sum();
-            self.dead_letters.with_label_values(&[fault.as_str()]).set(count);
+            let of = || open.iter().filter(|(_, of, ..)| *of == fault);
+            self.dead_letters.with_label_values(&[fault.as_str()]).set(of().map(|(_, _, n, _)| n).sum());
+            self.causes.with_label_values(&[fault.as_str()]).set(of().map(|(.., reasons)| reasons).sum());
         }
-        let of = |(id, fault, n): &(Option<IntegrationId>, Fault, i64)| {
+        let of = |(id, fault, n, _): &(Option<IntegrationId>, Fault, i64, i64)| {
             id.map(|id| (vec![id.to_string(), fault.as_str().to_owned()], *n))
         };
         self.integration_dead_letters.set(&open.iter().filter_map(of).collect::<Vec<_>>());
+    }
+
+    /// What waits: sort, cause, how many. What is not named does not wait.
+    pub fn set_waiting(&self, waits: &[(&str, &str, i64)]) {
+        let row = |(work, cause, n): &(&str, &str, i64)| (vec![(*work).to_owned(), (*cause).to_owned()], *n);
+        self.waiting.set(&waits.iter().map(row).collect::<Vec<_>>());
+    }
+
+    /// Letters of the replays that run: which, how far, how many.
+    pub fn set_replays(&self, running: &[(i64, &str, i64)]) {
+        let row = |(replay, step, n): &(i64, &str, i64)| (vec![replay.to_string(), (*step).to_owned()], *n);
+        self.replay_letters.set(&running.iter().map(row).collect::<Vec<_>>());
     }
 
     /// Zero when nothing is due.
@@ -453,7 +477,7 @@ mod tests {
     use crate::message::Change;
 
     /// Design §6, and what the status sync adds.
-    const FAMILIES: [&str; 25] = [
+    const FAMILIES: [&str; 28] = [
         "triggers_total",
         "trigger_seconds",
         "commands_total",
@@ -462,6 +486,9 @@ mod tests {
         "status_to_crm_seconds",
         "retries_total",
         "dead_letters",
+        "causes",
+        "waiting",
+        "replay_letters",
         "oldest_due_command_seconds",
         "queue_depth",
         "outbox_depth",
@@ -515,13 +542,16 @@ mod tests {
         metrics.trigger(TriggerKind::Send, TriggerResult::Accepted, Duration::from_millis(3));
         metrics.command(Kind::SendOrder, &Outcome::Done(Change::Created), Duration::from_secs(1));
         let (one, other) = (Some(IntegrationId(1)), Some(IntegrationId(2)));
-        metrics.set_dead_letters(&[(one, Fault::Shop, 3)]);
-        metrics.set_dead_letters(&[(one, Fault::Crm, 1), (other, Fault::Crm, 2), (None, Fault::Crm, 4)]);
+        metrics.set_dead_letters(&[(one, Fault::Shop, 3, 2)]);
+        metrics.set_dead_letters(&[(one, Fault::Crm, 1, 1), (other, Fault::Crm, 2, 2), (None, Fault::Crm, 4, 1)]);
         metrics.name_integrations(&[(IntegrationId(1), "Old", IntegrationLabel::Active)]);
         metrics.name_integrations(&[
             (IntegrationId(1), "Город", IntegrationLabel::Active),
             (IntegrationId(2), "Область «2»", IntegrationLabel::Paused),
         ]);
+        metrics.set_waiting(&[("orders", "unknown_outcome", 4), ("orders", "due", 2)]);
+        metrics.set_waiting(&[("orders", "due", 1)]);
+        metrics.set_replays(&[(3, "queued", 40), (3, "done", 2)]);
         metrics.set_breaker(BreakerTarget::Measoft, BreakerState::Open);
         metrics.sync_succeeded(IntegrationId(7), Timestamp::from_second(1_700_000_000).expect("a moment"));
         let text = metrics.render();
@@ -531,6 +561,10 @@ mod tests {
             r#"bridge_commands_total{kind="SendOrder",outcome="done"} 1"#,
             r#"bridge_dead_letters{fault="shop"} 0"#,
             r#"bridge_dead_letters{fault="crm"} 7"#,
+            r#"bridge_causes{fault="shop"} 0"#,
+            r#"bridge_causes{fault="crm"} 4"#,
+            r#"bridge_waiting{cause="due",work="orders"} 1"#,
+            r#"bridge_replay_letters{replay="3",step="queued"} 40"#,
             r#"bridge_integration_dead_letters{fault="crm",integration="2"} 2"#,
             r#"bridge_integration_info{integration="1",state="active",title="Город"} 1"#,
             r#"bridge_integration_info{integration="2",state="paused",title="Область «2»"} 1"#,

@@ -58,8 +58,14 @@ async fn dead_letters_are_listed_as_asked(bench: &Bench) {
     bench.add_dead_letter(&dead(None, None, "poison", Fault::Bridge)).await;
     let mut open = bench.store.open_dead_letters_by_integration().await.expect("counted");
     open.sort_unstable();
-    let expected = [(None, Fault::Bridge, 1), (Some(id), Fault::Shop, 1), (Some(other), Fault::Crm, 1)];
+    let expected = [(None, Fault::Bridge, 1, 1), (Some(id), Fault::Shop, 1, 1), (Some(other), Fault::Crm, 1, 1)];
     assert_eq!(open, expected);
+    bench.add_dead_letter(&dead(Some(id), Some("5"), "bad_phone", Fault::Shop)).await;
+    bench.add_dead_letter(&dead(Some(id), Some("6"), "bad_phone", Fault::Shop)).await;
+    bench.add_dead_letter(&dead(Some(id), Some("7"), "no_address", Fault::Shop)).await;
+    let open = bench.store.open_dead_letters_by_integration().await.expect("counted");
+    let (_, _, letters, reasons) = open.iter().find(|(of, ..)| *of == Some(id)).expect("counted");
+    assert_eq!((*letters, *reasons), (4, 2), "a reason is one cause, however many letters");
     let closed = bench.store.dead_letter(c).await.expect("read").expect("there");
     assert_eq!((closed.state, closed.closed_why.as_deref()), (DeadState::Discarded, Some("мусор")));
 }

@@ -134,6 +134,29 @@ async fn a_replay_is_stopped_half_way_and_goes_on_where_it_was(bench: &Bench) {
     assert_eq!(bench.store.verify_audit(None).await.expect("read").flaws, []);
 }
 
+async fn a_replay_that_is_given_another_pace_goes_at_it_from_the_next_letter_on(bench: &Bench) {
+    let id = bench.integration("").await.id;
+    letters(bench, id, 0..4).await;
+    let number = plan(bench, 1, true).await.id.expect("planned");
+    assert_eq!(turns(bench).await, 1);
+    bench.pass(1);
+    assert_eq!(turns(bench).await, 0, "one a minute");
+    assert_eq!(bench.store.pace_replay(number, 60, &anna()).await.expect("paced"), Told::Done);
+    assert_eq!(turns(bench).await, 1, "one a second");
+    bench.pass(1);
+    assert_eq!(turns(bench).await, 1);
+    let running = bench.store.running_replays().await.expect("counted");
+    assert!(running.contains(&(number, Step::Queued, 1)), "{running:?}");
+    assert_eq!(bench.store.pace_replay(number, 60, &anna()).await.expect("asked"), Told::Done, "the same pace");
+    bench.store.stop_replay(number, &anna()).await.expect("stopped");
+    assert!(bench.store.running_replays().await.expect("counted").is_empty());
+    assert_eq!(bench.store.pace_replay(number + 1, 60, &anna()).await.expect("asked"), Told::Unknown);
+    let acts = bench.store.audit(&AuditFilter { limit: 99, ..AuditFilter::default() }).await.expect("listed");
+    let paced: Vec<_> = acts.iter().filter(|act| act.act == "replay_paced").collect();
+    assert_eq!(paced.len(), 1, "a pace that is there already is no act");
+    assert_eq!((paced[0].before.as_str(), paced[0].after.as_str()), (r#"{"per_minute":1}"#, r#"{"per_minute":60}"#));
+}
+
 async fn letters_of_who_must_wait_come_at_their_pace_when_that_is_over(bench: &Bench) {
     let (one, other) = (bench.integration("").await.id, bench.integration("B-").await.id);
     letters(bench, one, 0..9).await;
@@ -214,6 +237,7 @@ async fn a_job_says_itself_what_it_came_to_and_what_nobody_recorded_is_not_waite
 contract![
     a_replay_goes_at_its_pace_and_counts_what_came_of_its_letters,
     a_replay_is_stopped_half_way_and_goes_on_where_it_was,
+    a_replay_that_is_given_another_pace_goes_at_it_from_the_next_letter_on,
     letters_of_who_must_wait_come_at_their_pace_when_that_is_over,
     workers_that_give_turns_at_once_send_each_letter_once,
     a_job_says_itself_what_it_came_to_and_what_nobody_recorded_is_not_waited_for,

@@ -40,6 +40,7 @@ pub const fn act_name(act: Act, language: Language) -> &'static str {
         Act::ReplayPlanned => of(language, "запланировано", "planned"),
         Act::ReplayStarted => of(language, "запущено", "started"),
         Act::ReplayStopped => of(language, "остановлено", "stopped"),
+        Act::ReplayPaced => of(language, "изменён темп", "changed the pace of"),
         Act::Discarded => of(language, "закрыто без повтора", "discarded"),
         Act::Repaired => of(language, "исправление расхождений", "made good"),
         Act::Corrected => of(language, "исправлено", "corrected"),
@@ -70,7 +71,7 @@ pub fn act_words(one: &Audited, language: Language) -> String {
 
 /// What an act was done to. It is kept in English and with codes; a reason is told in its words.
 pub fn object_words(object: &str, language: Language) -> String {
-    const WORDS: [(&str, &str); 10] = [
+    const WORDS: [(&str, &str); 13] = [
         ("dead letter ", "неудача "),
         ("integration ", "интеграция "),
         ("cause ", "причина "),
@@ -81,6 +82,9 @@ pub fn object_words(object: &str, language: Language) -> String {
         ("waiting payments", "оплаты для RetailCRM"),
         ("console user ", "пользователь консоли "),
         ("ledger", "учёт"),
+        ("replay ", "повтор "),
+        ("order ", "заказ "),
+        ("orders of ", "заказы за "),
     ];
     let reason = object.strip_prefix("cause ").or_else(|| object.split(['(', ',', ')']).nth(1)).unwrap_or_default();
     let mut text = object.to_owned();
@@ -96,7 +100,7 @@ pub fn object_words(object: &str, language: Language) -> String {
         Some(rest) => format!("консоль{rest}"),
         None => text,
     });
-    text.replace(", order ", ", заказ ")
+    text.replace(", order ", ", заказ ").replace(" of integration ", ", интеграция ")
 }
 
 /// A value that differs: its name, as it was, as it is.
@@ -193,6 +197,9 @@ mod tests {
             ("cause of_another_release", "причина of_another_release"),
             ("waiting order 12A", "ждущий заказ 12A"),
             ("console", "консоль"),
+            ("replay 3", "повтор 3"),
+            ("order 12A (id 77)", "заказ 12A (id 77)"),
+            ("orders of 2026-08-31 of integration 2", "заказы за 2026-08-31, интеграция 2"),
         ] {
             assert_eq!(object_words(object, Language::Ru), ru);
         }

@@ -63,7 +63,7 @@ impl Overview {
     pub async fn at(store: &Store, sync_interval: Duration) -> store::Result<Self> {
         let look = Look::at(store).await?;
         let mut failures: BTreeMap<Option<IntegrationId>, Failures> = BTreeMap::new();
-        for (integration, fault, count) in store.open_dead_letters_by_integration().await? {
+        for (integration, fault, count, _) in store.open_dead_letters_by_integration().await? {
             *failures.entry(integration).or_default().entry(fault).or_default() += count;
         }
         let last_placed = store.last_placed().await?;

@@ -35,6 +35,7 @@ closed_set! {
         ReplayPlanned => "replay_planned",
         ReplayStarted => "replay_started",
         ReplayStopped => "replay_stopped",
+        ReplayPaced => "replay_paced",
         Discarded => "discarded",
         Corrected => "corrected",
         /// What a comparison of the books found was asked to be made good.

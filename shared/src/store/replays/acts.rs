@@ -76,6 +76,26 @@ impl Store {
         self.turn_replay(id, &[ReplayState::Planned, ReplayState::Running], ReplayState::Stopped, who).await
     }
 
+    /// Gives one that is not over another pace, from its next letter on.
+    pub async fn pace_replay(&self, id: i64, per_minute: u32, who: &Who) -> Result<Told> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        let Some(state) = tx.lock_replay(id).await? else { return Ok(Told::Unknown) };
+        if state == ReplayState::Done {
+            return Ok(Told::Already(state));
+        }
+        let sql = "SELECT per_minute FROM replays WHERE id = $1";
+        let was: u32 = tx.read_one(sql, args![id], |row| row.small("per_minute")).await?.unwrap_or_default();
+        if was == per_minute {
+            return Ok(Told::Done);
+        }
+        tx.run("UPDATE replays SET per_minute = $2 WHERE id = $1", args![id, per_minute]).await?;
+        let entry = NewAudit::new(who, Act::ReplayPaced, None, object(id)).with("per_minute", was, per_minute);
+        tx.append_audit(&self.key, &entry, now).await?;
+        tx.commit().await?;
+        Ok(Told::Done)
+    }
+
     async fn turn_replay(&self, id: i64, from: &[ReplayState], to: ReplayState, who: &Who) -> Result<Told> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;

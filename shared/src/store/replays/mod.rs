@@ -166,6 +166,14 @@ impl Store {
         Ok(replays)
     }
 
+    /// Letters of the replays that run, by how far they are.
+    pub async fn running_replays(&self) -> Result<Vec<(i64, Step, i64)>> {
+        let sql = "SELECT l.replay_id, l.state, COUNT(*) AS n FROM replay_letters l JOIN replays r ON r.id = l.replay_id \
+                   WHERE r.state = 'running' GROUP BY l.replay_id, l.state";
+        let read = |row: &Row| Ok((row.int("replay_id")?, row.word("state", Step::parse)?, row.int("n")?));
+        self.db.read_all(sql, vec![], read).await
+    }
+
     /// What a replay's letters are about.
     pub async fn parts_of_replay(&self, id: i64) -> Result<Vec<Part>> {
         let sql = "SELECT d.integration_id, d.kind, COUNT(*) AS n, \
