@@ -1,6 +1,7 @@
 //! Asking MeaSoft: in turn, through breakers that learn from each answer, and what a failure
 //! means for whoever asked.
 
+use anyhow::Context as _;
 use shared::domain::{Fault, IntegrationState, PausedBy};
 use shared::measoft::{Class, MeasoftError};
 use shared::message::{GiveUp, Outcome, RetryWhy};
@@ -8,6 +9,15 @@ use shared::message::{GiveUp, Outcome, RetryWhy};
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 use crate::vendor::budget::Priority;
+
+/// An answer for a person who waits for it, and does not try again by themselves.
+pub(crate) fn answered<T>(asked: Result<Result<T, MeasoftError>, Outcome>) -> anyhow::Result<T> {
+    match asked {
+        Ok(answer) => answer.context("MeaSoft cannot be asked"),
+        Err(Outcome::RetryLater { why, .. }) => anyhow::bail!("MeaSoft is not asked now: {}", why.as_str()),
+        Err(_) => anyhow::bail!("MeaSoft is not asked now"),
+    }
+}
 
 impl Tools {
     /// Waits for its turn and makes one request; breakers learn from its result.

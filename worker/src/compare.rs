@@ -16,12 +16,12 @@ use jiff::{Timestamp, ToSpan};
 use shared::config::Config;
 use shared::ctx::Ctx;
 use shared::domain::{CrmOrderId, Delivery, Integration, IntegrationId};
-use shared::measoft::{Done, MeasoftError, StatusRow};
-use shared::message::Outcome;
+use shared::measoft::{Done, StatusRow};
 use shared::retailcrm::wire::order::Order;
 use shared::store::Store;
 use shared::store::journal::Journal;
 
+use crate::ask::answered;
 use crate::compare::books::{Entry, Found, Shown, disagreements};
 use crate::order::lost_writes::OwnNumbers;
 use crate::order::{correction, request};
@@ -35,6 +35,19 @@ use crate::vendor::{ActiveIntegration, Connect as _};
 const PAGES: u64 = 500;
 /// Questions by number: look-ups are rationed (protocols/measoft.md#limits).
 const LOOK_UPS: usize = 50;
+
+/// What is being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// A page of RetailCRM's orders.
+    Page(u64),
+    /// So many orders of RetailCRM, by their ids.
+    ByIds(usize),
+    /// MeaSoft's orders of the day and its neighbours.
+    Days,
+    /// One order at MeaSoft by its number: which, of how many.
+    ByNumber(usize, usize),
+}
 
 /// What a day's orders come to.
 #[derive(Debug)]
@@ -60,7 +73,7 @@ pub async fn compare(
     store: &Store,
     integration: &Integration,
     day: Date,
-    progress: &(dyn Fn(&str) + Sync),
+    progress: &(dyn Fn(Reads) + Send + Sync),
 ) -> anyhow::Result<Comparison> {
     let ctx = Ctx::new(config.clone(), store.clone());
     let journal = Journal::start(store.clone());
@@ -78,7 +91,7 @@ pub(crate) async fn compare_with(
     tools: &Tools,
     active: &ActiveIntegration,
     day: Date,
-    progress: &(dyn Fn(&str) + Sync),
+    progress: &(dyn Fn(Reads) + Send + Sync),
 ) -> anyhow::Result<Comparison> {
     let references = References::of(tools, active).await.context("RetailCRM cannot be asked")?;
     let types = &active.integration.settings.delivery_types;
@@ -120,10 +133,14 @@ fn span(day: Date, zone: &TimeZone) -> anyhow::Result<(Timestamp, Timestamp)> {
 }
 
 /// RetailCRM's orders of the day, newest pages first.
-async fn listed(active: &ActiveIntegration, day: Date, progress: &(dyn Fn(&str) + Sync)) -> anyhow::Result<Vec<Order>> {
+async fn listed(
+    active: &ActiveIntegration,
+    day: Date,
+    progress: &(dyn Fn(Reads) + Send + Sync),
+) -> anyhow::Result<Vec<Order>> {
     let mut found: BTreeMap<CrmOrderId, Order> = BTreeMap::new();
     for page in 1..=PAGES {
-        progress(&format!("RetailCRM, page {page}"));
+        progress(Reads::Page(page));
         let types = &active.integration.settings.delivery_types;
         let got =
             active.vendors.crm.orders_by_delivery_types(types, page).await.context("RetailCRM cannot be asked")?;
@@ -144,13 +161,13 @@ async fn unread(
     active: &ActiveIntegration,
     deliveries: &[Delivery],
     read: &[CrmOrderId],
-    progress: &(dyn Fn(&str) + Sync),
+    progress: &(dyn Fn(Reads) + Send + Sync),
 ) -> anyhow::Result<Vec<Order>> {
     let ids: Vec<CrmOrderId> = deliveries.iter().map(|d| d.crm_order).filter(|id| !read.contains(id)).collect();
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    progress(&format!("RetailCRM, {} orders by their ids", ids.len()));
+    progress(Reads::ByIds(ids.len()));
     let rows = active.vendors.crm.orders_by_ids(&ids).await.context("RetailCRM cannot be asked")?;
     Ok(rows.into_iter().flatten().collect())
 }
@@ -160,9 +177,9 @@ async fn parcels(
     tools: &Tools,
     active: &ActiveIntegration,
     day: Date,
-    progress: &(dyn Fn(&str) + Sync),
+    progress: &(dyn Fn(Reads) + Send + Sync),
 ) -> anyhow::Result<BTreeMap<String, StatusRow>> {
-    progress("MeaSoft, orders of three days");
+    progress(Reads::Days);
     let (from, to) = (day.checked_sub(1.day())?, day.checked_add(1.day())?);
     let rows = active.vendors.courier.status_by_created(from, to, Done::All);
     let mut parcels = BTreeMap::new();
@@ -187,26 +204,18 @@ async fn look_up(
     active: &ActiveIntegration,
     deliveries: &[Delivery],
     parcels: &mut BTreeMap<String, StatusRow>,
-    progress: &(dyn Fn(&str) + Sync),
+    progress: &(dyn Fn(Reads) + Send + Sync),
 ) -> anyhow::Result<BTreeSet<String>> {
     let missing: Vec<&Delivery> =
         deliveries.iter().filter(|d| d.state.is_placed() && !parcels.contains_key(d.orderno.as_str())).collect();
     for (n, d) in missing.iter().take(LOOK_UPS).enumerate() {
-        progress(&format!("MeaSoft, order {} of {} by its number", n + 1, missing.len().min(LOOK_UPS)));
+        progress(Reads::ByNumber(n + 1, missing.len().min(LOOK_UPS)));
         let rows = active.vendors.courier.status_by_orderno(&d.orderno);
         for row in answered(tools.ask_as(active, Priority::Bulk, rows).await)? {
             keep(parcels, row);
         }
     }
     Ok(missing.iter().skip(LOOK_UPS).map(|d| d.orderno.to_string()).collect())
-}
-
-fn answered(asked: Result<Result<Vec<StatusRow>, MeasoftError>, Outcome>) -> anyhow::Result<Vec<StatusRow>> {
-    match asked {
-        Ok(answer) => answer.context("MeaSoft cannot be asked"),
-        Err(Outcome::RetryLater { why, .. }) => anyhow::bail!("MeaSoft is not asked now: {}", why.as_str()),
-        Err(_) => anyhow::bail!("MeaSoft is not asked now"),
-    }
 }
 
 /// RetailCRM's orders as they would be handed over.

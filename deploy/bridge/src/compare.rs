@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bridge_worker::compare::books::{Book, Disagreement, Found, Repair};
+use bridge_console::seen::compared;
+use bridge_worker::compare::books::{Found, Repair};
 use bridge_worker::compare::{Comparison, compare, repair};
-use jiff::civil::Date;
 use serde_json::{Value, json};
 use shared::config::Config;
 use shared::domain::{Integration, Language};
@@ -32,7 +32,7 @@ pub async fn run(args: Compare, who: &Who, config: &Config, store: &Store, out: 
         Some(given) => {
             given.parse().map_err(|_| Failure::Usage(format!("--day: «{given}» is no day like 2026-12-01")))?
         }
-        None => yesterday(config, store)?,
+        None => compared::yesterday(store.clock.now(), &config.display_zone).map_err(anyhow::Error::from)?,
     };
     let integrations = match args.integration {
         Some(id) => vec![filters::live_integration(id, store).await?],
@@ -41,7 +41,8 @@ pub async fn run(args: Compare, who: &Who, config: &Config, store: &Store, out: 
     let (progress, config) = (Progress::new(out), Arc::new(config.clone()));
     let mut all = Vec::new();
     for integration in integrations {
-        let tell = |text: &str| progress.say(&format!("integration {}: {text}", integration.id));
+        let id = integration.id;
+        let tell = |step| progress.say(&format!("integration {id}: {}", compared::reads(step, Language::En)));
         let read = compare(&config, store, &integration, day, &tell).await;
         progress.clear();
         let books = read.map_err(|error| error.context(format!("integration {}", integration.id)))?;
@@ -62,12 +63,6 @@ pub async fn run(args: Compare, who: &Who, config: &Config, store: &Store, out: 
         out.answer(&document, || all.iter().flat_map(|one| one.lines(language, out)).for_each(|line| say!("{line}")));
     }
     Ok(if agree { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// By the zone in which people read moments.
-fn yesterday(config: &Config, store: &Store) -> Result<Date, Failure> {
-    let today = store.clock.now().to_zoned_datetime(config.display_zone.clone()).date();
-    Ok(today.yesterday().map_err(anyhow::Error::from)?)
 }
 
 const COLUMNS: [&str; 10] =
@@ -161,20 +156,12 @@ impl Compared {
 }
 
 fn row(one: &Found, language: Language) -> Vec<String> {
-    let what = match (one.what, one.book) {
-        (Disagreement::Missing, Book::Ledger) => of(language, "не передан", "not handed over"),
-        (Disagreement::Missing, _) => of(language, "нет в MeaSoft", "not at MeaSoft"),
-        (Disagreement::Extra, _) => of(language, "лишний в MeaSoft", "too much at MeaSoft"),
-        (Disagreement::Status, _) => of(language, "другой статус", "another status"),
-        (Disagreement::Sum, Book::RetailCrm) => of(language, "сумма в RetailCRM другая", "another sum in RetailCRM"),
-        (Disagreement::Sum, _) => of(language, "сумма в MeaSoft другая", "another sum at MeaSoft"),
-    };
     let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let name = if one.number.is_empty() { one.orderno.clone().unwrap_or_default() } else { one.number.clone() };
     let [crm, ledger, measoft] = &one.says;
     vec![
         name,
-        what.to_owned(),
+        compared::what(one, language).to_owned(),
         shown(crm),
         shown(ledger),
         shown(measoft),

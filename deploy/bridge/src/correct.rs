@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use bridge_console::seen::corrected::name;
 use bridge_worker::correct::{Corrigible, NotCorrected};
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -13,7 +14,6 @@ use shared::store::audit::Who;
 use shared::store::corrections::Corrected;
 
 use crate::args::OrderCorrect;
-use crate::corrected::name;
 use crate::filters;
 use crate::language::{language, of};
 use crate::moments;

@@ -1,31 +1,25 @@
 //! `bridge integration …` and `bridge sync`.
 
+use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use bridge_worker::callbacks::registration;
-use bridge_worker::vendor::connect::Clients;
-use bridge_worker::vendor::{ActiveIntegration, Connect as _, Vendors};
+use bridge_worker::manage::edit::{Edit, Edited, NotEdited, good_crm_url, good_measoft_url, good_prefix};
+use bridge_worker::manage::{check, codes, edit, key, register};
 use serde_json::{Value, json};
-use shared::config::{Config, is_safe_measoft_url};
-use shared::domain::integration::{CodPolicy, Settings};
-use shared::domain::{Grams, Integration, IntegrationId, IntegrationState, PausedBy, Secret};
-use shared::domain::{crm_account, symbolic_code};
-use shared::measoft::{CalcRequest, Courier, Tariff, push};
-use shared::retailcrm::codes::Lists;
-use shared::retailcrm::{AllowedHosts, Credentials, Crm, check as check_crm_url};
+use shared::config::Config;
+use shared::domain::integration::Settings;
+use shared::domain::{Integration, IntegrationId, IntegrationState, PausedBy, Secret, symbolic_code};
+use shared::measoft::push;
 use shared::store::Store;
-use shared::store::audit::{Act, NewAudit, Who};
+use shared::store::audit::Who;
 use shared::store::integrations::NewIntegration;
-use shared::store::journal::Journal;
-use shared::telemetry::Metrics;
 
-use crate::args::integration::{Add, Edit, SettingArgs};
-use crate::args::{IntegrationCommand, SyncArgs};
+use crate::args::integration::{Add, SettingArgs};
+use crate::args::{self, IntegrationCommand, SyncArgs};
 use crate::filters::{live_integration, one_of};
 use crate::output::{Failure, Output, bold, green, red};
+use crate::secrets;
 use crate::stdout::say;
-use crate::{codes, secrets};
 
 pub async fn run(
     command: IntegrationCommand,
@@ -56,24 +50,25 @@ pub async fn run(
     }
 }
 
-fn good_crm_url(url: &str, config: &Config) -> Result<String, Failure> {
-    let allowed = AllowedHosts::parse(&config.crm_allowed_hosts)
-        .map_err(|bad| Failure::Usage(format!("CRM_ALLOWED_HOSTS: {bad}")))?;
-    let good = check_crm_url(url, &allowed).map_err(|bad| Failure::Usage(format!("--crm-url: {bad}")))?;
-    Ok(good.as_str().trim_end_matches('/').to_owned())
-}
-
-fn good_measoft_url(url: &str) -> Result<String, Failure> {
-    if is_safe_measoft_url(url) {
-        Ok(url.to_owned())
-    } else {
-        Err(Failure::Usage("--measoft-url: must be an https address (plain http only for this machine)".to_owned()))
+impl From<NotEdited> for Failure {
+    fn from(error: NotEdited) -> Self {
+        match error {
+            NotEdited::Refused { .. } | NotEdited::Setting(_) => Self::Usage(format!("--{error}")),
+            NotEdited::Codes(text) => Self::Usage(text),
+            NotEdited::Store(error) => error.into(),
+        }
     }
 }
 
-fn apply(changes: &SettingArgs, settings: &mut Settings) -> Result<(), Failure> {
+/// Words for how the sum to collect is found.
+const POLICIES: [&str; 2] = ["by_payment_type", "as_vendor"];
+
+/// Settings by name, as they were given.
+fn settings(given: &SettingArgs) -> Result<Vec<(String, String)>, Failure> {
     let usage = |text: String| Failure::Usage(text);
-    if !changes.delivery_types.is_empty() {
+    let mut all = Vec::new();
+    let mut set = |name: &str, value: String| all.push((name.to_owned(), value));
+    if !given.delivery_types.is_empty() {
         let read = |code: &String| {
             symbolic_code::delivery_type(code).map_err(|bad| {
                 usage(format!(
@@ -82,32 +77,33 @@ fn apply(changes: &SettingArgs, settings: &mut Settings) -> Result<(), Failure> 
                 ))
             })
         };
-        settings.delivery_types = changes.delivery_types.iter().map(read).collect::<Result<_, _>>()?;
+        let codes: Vec<String> = given.delivery_types.iter().map(read).collect::<Result<_, _>>()?;
+        set("delivery_types", json!(codes).to_string());
     }
-    if let Some(code) = &changes.payment_status {
-        settings.set("payment_status", code).map_err(|bad| usage(format!("--payment-status: {bad}")))?;
+    if let Some(code) = &given.payment_status {
+        let tried = Settings::default().set("payment_status", code);
+        tried.map_err(|bad| usage(format!("--payment-status: {bad}")))?;
+        set("payment_status", code.clone());
     }
-    if let Some(on) = changes.receive_statuses {
-        settings.receive_statuses = on;
+    for (name, on) in [("receive_statuses", given.receive_statuses), ("receive_payment", given.receive_payment)] {
+        if let Some(on) = on {
+            set(name, on.to_string());
+        }
     }
-    if let Some(on) = changes.receive_payment {
-        settings.receive_payment = on;
-    }
-    match changes.cod_policy.as_deref() {
+    match given.cod_policy.as_deref() {
+        Some(policy) if POLICIES.contains(&policy) => set("cod_policy", policy.to_owned()),
+        Some(other) => return Err(one_of("--cod-policy", other, &POLICIES)),
         None => {}
-        Some("by_payment_type") => settings.cod_policy = CodPolicy::ByPaymentType,
-        Some("as_vendor") => settings.cod_policy = CodPolicy::AsVendor,
-        Some(other) => return Err(one_of("--cod-policy", other, &["by_payment_type", "as_vendor"])),
     }
-    for pair in &changes.set {
+    for pair in &given.set {
         let (key, value) = pair.split_once('=').ok_or_else(|| usage(format!("--set: «{pair}» is not KEY=VALUE")))?;
-        settings.set(key.trim(), value).map_err(|bad| usage(format!("--set: {bad}")))?;
+        set(key.trim(), value.to_owned());
     }
-    Ok(())
+    Ok(all)
 }
 
-fn names(set: &[String], key: &str) -> bool {
-    set.iter().any(|pair| pair.split_once('=').is_some_and(|(name, _)| name.trim() == key))
+fn names(set: &[(String, String)], key: &str) -> bool {
+    set.iter().any(|(name, _)| name == key)
 }
 
 /// A status stream that no other installation reads: whoever acknowledges a row takes it from
@@ -122,19 +118,18 @@ fn own_stream(all: &[Integration], account: &str) -> u32 {
 }
 
 async fn add(args: Add, who: &Who, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
+    let set = self::settings(&args.settings)?;
     let mut settings = Settings::default();
-    apply(&args.settings, &mut settings)?;
+    set.iter().try_for_each(|(key, value)| settings.set(key, value)).map_err(NotEdited::from)?;
     let measoft_url = good_measoft_url(args.measoft_url.as_deref().unwrap_or(&config.measoft_url))?;
-    if !names(&args.settings.set, "follows_measoft_url") {
+    if !names(&set, "follows_measoft_url") {
         settings.follows_measoft_url = args.measoft_url.is_none();
     }
-    if !names(&args.settings.set, "stream_id") {
+    if !names(&set, "stream_id") {
         let account = [measoft_url.as_str(), &args.extra, &args.login].join("|");
         settings.stream_id = own_stream(&store.integrations().await?, &account);
     }
-    if !args.prefix.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') || args.prefix.len() > 10 {
-        return Err(Failure::Usage("--prefix: at most 10 Latin letters, digits and «-»".to_owned()));
-    }
+    good_prefix(&args.prefix)?;
     let given = secrets::read(&args.secrets, &mut std::io::stdin())?;
     let crm_url = good_crm_url(&args.crm_url, config)?;
     let crm_api_key = given.crm_key.unwrap_or_else(|| Secret::new(""));
@@ -158,7 +153,7 @@ async fn add(args: Add, who: &Who, config: &Config, store: &Store, out: &Output)
         "clientId": made.secrets.client_id.expose(),
         "warning": &warning,
     });
-    codes::warn(warning.as_deref());
+    warn(warning.as_deref());
     out.answer(&document, || {
         say!("Integration {} «{}» is added ({}).", made.id, made.title, made.code(&config.module_code));
         say!("  deliveryApiKey  {}", made.secrets.delivery_api_key.expose());
@@ -168,48 +163,39 @@ async fn add(args: Add, who: &Who, config: &Config, store: &Store, out: &Output)
     Ok(ExitCode::SUCCESS)
 }
 
-async fn edit(args: Edit, who: &Who, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
-    let crm_url = args.crm_url.as_deref().map(|url| good_crm_url(url, config)).transpose()?;
-    let measoft_url = args.measoft_url.as_deref().map(good_measoft_url).transpose()?;
+async fn edit(
+    args: args::integration::Edit,
+    who: &Who,
+    config: &Config,
+    store: &Store,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
     let given = secrets::read(&args.secrets, &mut std::io::stdin())?;
     let found = live_integration(args.id, store).await?;
-    let mut trial = found.settings.clone();
-    apply(&args.settings, &mut trial)?;
-    let (url, key) = (crm_url.as_deref().unwrap_or(&found.crm_url), given.crm_key.as_ref());
-    let key = key.unwrap_or(&found.secrets.crm_api_key);
-    let warning = codes::verify(&trial, &found.settings, url, key, config).await?;
-    let saved = store
-        .change_integration_by(found.id, Some((who, Act::Edited)), |changed| -> Result<(), Failure> {
-            apply(&args.settings, &mut changed.settings)?;
-            for (slot, given) in [
-                (&mut changed.title, &args.title),
-                (&mut changed.extra, &args.extra),
-                (&mut changed.login, &args.login),
-                (&mut changed.prefix, &args.prefix),
-                (&mut changed.crm_url, &crm_url),
-                (&mut changed.measoft_url, &measoft_url),
-            ] {
-                if let Some(given) = given {
-                    slot.clone_from(given);
-                }
-            }
-            if measoft_url.is_some() && !names(&args.settings.set, "follows_measoft_url") {
-                changed.settings.follows_measoft_url = false;
-            }
-            if let Some(key) = &given.crm_key {
-                changed.secrets.crm_api_key.clone_from(key);
-            }
-            if let Some(password) = &given.password {
-                changed.secrets.password.clone_from(password);
-            }
-            Ok(())
-        })
-        .await?;
+    let given = Edit {
+        title: args.title,
+        crm_url: args.crm_url,
+        extra: args.extra,
+        login: args.login,
+        measoft_url: args.measoft_url,
+        prefix: args.prefix,
+        crm_key: given.crm_key,
+        password: given.password,
+        set: settings(&args.settings)?,
+    };
+    let Edited { saved, warning } = edit::edit(config, store, &found, &given, who).await?;
     let mut document = document(&saved, false, config);
     document["warning"] = json!(warning);
-    codes::warn(warning.as_deref());
+    warn(warning.as_deref());
     out.answer(&document, || say!("Integration {} is changed.", saved.id));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says a warning to whoever looks; a program finds it in the document.
+fn warn(warning: Option<&str>) {
+    if let Some(warning) = warning {
+        let _ = writeln!(std::io::stderr(), "bridge: {warning}");
+    }
 }
 
 fn state_words(state: &IntegrationState) -> String {
@@ -303,12 +289,7 @@ async fn set_state(
 
 async fn rotate(id: i64, who: &Who, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let id = live_integration(id, store).await?.id;
-    let fresh = Secret::new(format!("dk-{}", shared::crypto::random_hex::<16>()));
-    let rotated = |i: &mut Integration| -> Result<(), Failure> {
-        i.secrets.delivery_api_key.clone_from(&fresh);
-        Ok(())
-    };
-    store.change_integration_by(id, Some((who, Act::KeyRotated)), rotated).await?;
+    let fresh = key::rotate(store, id, None, who).await.map_err(anyhow::Error::from)?;
     let key = fresh.expose();
     out.answer(&json!({ "id": id.0, "deliveryApiKey": key }), || {
         say!("deliveryApiKey  {key}");
@@ -317,26 +298,10 @@ async fn rotate(id: i64, who: &Who, store: &Store, out: &Output) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-/// Both vendors of an integration, and the journal of what they are asked.
-fn vendors(integration: &Integration, config: &Config, store: &Store) -> Result<(Vendors, Journal), Failure> {
-    let journal = Journal::start(store.clone());
-    let clients = Clients::new(config, store.clone(), journal.clone(), Arc::new(Metrics::new()))?;
-    Ok((clients.connect(integration).map_err(Failure::sentence)?, journal))
-}
-
 async fn register(id: i64, who: &Who, config: &Config, store: &Store, out: &Output) -> Result<ExitCode, Failure> {
     let integration = live_integration(id, store).await?;
-    let (vendors, journal) = vendors(&integration, config, store)?;
     let account_url = format!("{}/retailcrm/account", config.public_url);
-    let account = crm_account::address(&integration.crm_url);
-    let first = store.integrations().await?.iter().all(|i| i.id.0 >= id || crm_account::address(&i.crm_url) != account);
-    let shop = ActiveIntegration::new(integration, vendors);
-    let done = registration::register(&shop, first, &config.public_url, &config.module_code).await;
-    journal.flush().await;
-    let done = done.map_err(|error| Failure::sentence(format!("RetailCRM does not register the module: {error}")))?;
-    let mut entry = NewAudit::of_integration(who, Act::Registered, shop.id());
-    entry.after.insert("code".to_owned(), json!(done.code));
-    store.note_act(&entry).await?;
+    let done = register::register(config, store, &integration, who).await?;
     let document = json!({
         "id": id, "code": done.code, "firstTime": done.first_time, "deliveryType": done.delivery_type,
         "accountUrl": account_url,
@@ -353,9 +318,6 @@ async fn register(id: i64, who: &Who, config: &Config, store: &Store, out: &Outp
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a check looked at, and what it found, good or bad.
-type Finding = (&'static str, Result<String, String>);
-
 async fn check(
     id: i64,
     to: Option<&str>,
@@ -365,71 +327,19 @@ async fn check(
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     let integration = live_integration(id, store).await?;
-    let (vendors, journal) = vendors(&integration, config, store)?;
-    let mut findings = check_crm(vendors.crm.as_ref(), &integration.settings).await;
-    let login = vendors.courier.probe().await;
-    let login = login.map(|code| format!("accepted, client {code}")).map_err(|error| error.to_string());
-    findings.push(("MeaSoft login", login));
-    if let Some(town) = to {
-        findings.push(("MeaSoft tariffs", tariffs(vendors.courier.as_ref(), &integration, town, weight).await));
-    }
-    journal.flush().await;
+    let findings = check::check(config, store, &integration, to.map(|town| (town, weight))).await?;
     let good = findings.iter().all(|(_, found)| found.is_ok());
     let words = |found: &Result<String, String>| found.clone().unwrap_or_else(|bad| bad);
-    let rows = findings.iter().map(|(what, found)| json!({ "what": what, "ok": found.is_ok(), "text": words(found) }));
+    let rows = findings
+        .iter()
+        .map(|(what, found)| json!({ "what": what.as_str(), "ok": found.is_ok(), "text": words(found) }));
     out.answer(&json!({ "id": id, "ok": good, "findings": rows.collect::<Vec<_>>() }), || {
         for (what, found) in &findings {
             let mark = if found.is_ok() { green("ok  ") } else { red("bad ") };
-            say!("{mark} {what}: {}", words(found));
+            say!("{mark} {}: {}", what.as_str(), words(found));
         }
     });
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-async fn check_crm(crm: &dyn Crm, settings: &Settings) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = Vec::new();
-    match crm.credentials().await {
-        Ok(credentials) => {
-            findings.push(("RetailCRM API key", Ok("accepted".to_owned())));
-            let missing = credentials.missing_scopes();
-            findings.push((
-                "RetailCRM rights",
-                match &missing[..] {
-                    [] => Ok("everything the bridge needs".to_owned()),
-                    _ => Err(format!("missing: {} (of {})", missing.join(", "), Credentials::NEEDED_SCOPES.len())),
-                },
-            ));
-        }
-        Err(error) => findings.push(("RetailCRM API key", Err(error.to_string()))),
-    }
-    if shared::retailcrm::codes::has_new(settings, &Settings::default()) {
-        let wrong = Lists::read(crm).await.map(|lists| lists.wrong(settings).iter().map(ToString::to_string).collect());
-        findings.push((
-            "RetailCRM codes",
-            match wrong.map(|wrong: Vec<String>| wrong.join("; ")) {
-                Ok(wrong) if wrong.is_empty() => Ok("every code of the settings is there".to_owned()),
-                Ok(wrong) => Err(wrong),
-                Err(error) => Err(format!("unverified: {error}")),
-            },
-        ));
-    }
-    findings
-}
-
-async fn tariffs(courier: &dyn Courier, from: &Integration, town: &str, weight: u32) -> Result<String, String> {
-    let request = CalcRequest {
-        sender_town: from.settings.sender.town.clone(),
-        town: town.to_owned(),
-        weight: Some(Grams(weight)),
-        places: Some(1),
-        ..Default::default()
-    };
-    let tariffs = courier.calculate(&request).await.map_err(|error| error.to_string())?;
-    if tariffs.is_empty() {
-        return Err("none for this town".to_owned());
-    }
-    let name = |t: &Tariff| t.service_name.clone().or_else(|| t.service.clone()).unwrap_or_else(|| "?".to_owned());
-    Ok(tariffs.iter().map(|t| format!("{} {}", name(t), t.price)).collect::<Vec<_>>().join("; "))
 }
 
 /// Asks for a status sync of one integration, or of all that are active.
@@ -454,6 +364,8 @@ mod tests {
         let drawn: std::collections::BTreeSet<u32> = (0..20).map(|_| own_stream(&[], "https://a|8|shop")).collect();
         assert!(drawn.len() > 10, "{drawn:?}");
         assert!(drawn.iter().all(|stream| Settings::STREAMS.contains(stream)), "{drawn:?}");
-        assert!(names(&["title=x".to_owned(), "stream_id = 417".to_owned()], "stream_id"), "a given one stays");
+        let given =
+            SettingArgs { set: vec!["title=x".to_owned(), "stream_id = 417".to_owned()], ..SettingArgs::default() };
+        assert!(names(&settings(&given).expect("pairs"), "stream_id"), "a given one stays");
     }
 }

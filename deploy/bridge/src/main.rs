@@ -3,14 +3,13 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod args;
+mod ask;
 mod audit;
 mod budget;
 mod causes;
-mod codes;
 mod compare;
 mod console;
 mod correct;
-mod corrected;
 mod dead;
 mod demo;
 mod doctor;
@@ -150,6 +149,7 @@ async fn of_installation(
         Command::TriggerHelp(args) => trigger_help::run(&args, config, store, out).await,
         Command::Order { command: OrderCommand::Show(args) } => order::run(args, zone, store, out).await,
         Command::Order { command: OrderCommand::Preview(args) } => preview::run(args, config, store, out).await,
+        Command::Order { command: OrderCommand::Ask(args) } => ask::run(args, config, store, out).await,
         Command::Order { command: OrderCommand::Correct(args) } => correct::run(*args, who, config, store, out).await,
         Command::Dead { command } => dead::run(command, who, zone, store, out).await,
         Command::Replay { command } => replay::run(command, who, config, store, out).await,

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use bridge_console::seen::corrected;
 use bridge_console::seen::story::Story;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -11,7 +12,6 @@ use shared::store::journal::StoredEntry;
 use shared::store::past_deliveries::PastDelivery;
 
 use crate::args::OrderShow;
-use crate::corrected;
 use crate::filters;
 use crate::moments;
 use crate::output::{Failure, Output, bold, dim};

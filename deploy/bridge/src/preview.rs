@@ -3,17 +3,17 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use bridge_console::seen::corrected;
+use bridge_console::seen::previewed::{self, in_lines, word, words};
 use bridge_worker::preview::{Decision, Difference, Field, Preview, preview};
 use serde_json::{Value, json};
 use shared::config::Config;
 use shared::domain::{Integration, Language, OrderNumber};
 use shared::explain;
-use shared::measoft::Op;
 use shared::store::Store;
 use shared::store::intents::RequestKind;
 
 use crate::args::{OrderPreview, Trigger};
-use crate::corrected;
 use crate::filters;
 use crate::language::{language, of, who_acts};
 use crate::output::{Failure, Output, bold, dim, green, red};
@@ -33,32 +33,6 @@ pub async fn run(args: OrderPreview, config: &Config, store: &Store, out: &Outpu
         lines(&found, &integration, &number, args.unmask, language).iter().for_each(|line| say!("{line}"));
     });
     Ok(if found.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// A word for what an order comes to: what was held back says more than that it did not leave.
-fn word<'a>(decision: &'a Decision, found: &Preview) -> &'a str {
-    let names = |orderno: &str| decision.orderno.as_deref() == Some(orderno);
-    let held = found.to_measoft.iter().find(|held| held.about.iter().any(|orderno| names(orderno.as_str())));
-    match held.map(|held| held.op) {
-        Some(Op::NewOrder) => "create",
-        Some(Op::EditOrder) => "edit",
-        Some(Op::CancelOrder) => "cancel",
-        _ => &decision.outcome,
-    }
-}
-
-fn words(word: &str, language: Language) -> &str {
-    match word {
-        "create" => of(language, "будет создан в MeaSoft", "would be placed at MeaSoft"),
-        "edit" => of(language, "будет изменён в MeaSoft", "would be changed at MeaSoft"),
-        "cancel" => of(language, "будет отменён в MeaSoft", "would be cancelled at MeaSoft"),
-        "done" => of(language, "будет сообщено RetailCRM", "RetailCRM would be told"),
-        "already_done" => of(language, "ничего делать не нужно", "nothing is to be done"),
-        "superseded" => of(language, "ничего не будет сделано", "nothing would be done"),
-        "retry_later" => of(language, "пришлось бы ждать", "it would have to wait"),
-        "give_up" => of(language, "не может быть передан", "it cannot be handed over"),
-        other => other,
-    }
 }
 
 const fn asked(found: &Preview) -> Option<&'static str> {
@@ -162,7 +136,7 @@ fn lines(
         lines.push(bold(&format!("{} {}", of(language, "Запрос в MeaSoft:", "Request to MeaSoft:"), held.op)));
         let body = if unmask { held.plain() } else { held.masked.as_str() };
         // A line for each element.
-        lines.extend(body.replace("><", ">\n<").lines().map(|line| format!("    {line}")));
+        lines.extend(in_lines(body).lines().map(|line| format!("    {line}")));
     }
     for held in &found.to_crm {
         lines.push(bold(&format!(
@@ -178,20 +152,12 @@ fn lines(
 /// What would become different at MeaSoft.
 fn differences(found: &Preview, language: Language) -> Vec<String> {
     let mut lines = Vec::new();
-    if found.at_measoft.is_empty() {
-        lines.push(of(language, "В MeaSoft такого заказа нет.", "MeaSoft has no such order.").to_owned());
-    } else if found.differences.is_empty() {
-        let same = "В показанном MeaSoft изменений не будет.";
-        lines.push(of(language, same, "Nothing that MeaSoft shows would become different.").to_owned());
-    } else {
-        lines.push(bold(of(language, "Что изменится в MeaSoft", "What would become different at MeaSoft")));
+    match previewed::unchanged(found, language) {
+        Some(words) => lines.push(words.to_owned()),
+        None => lines.push(bold(of(language, "Что изменится в MeaSoft", "What would become different at MeaSoft"))),
     }
     for one in &found.differences {
-        let name = match field(&one.field) {
-            ("sum", _) => of(language, "сумма к получению", "sum to collect").to_owned(),
-            ("paytype", _) => of(language, "вид оплаты", "payment").to_owned(),
-            (_, code) => format!("{} {}", of(language, "позиция", "line"), code.map_or("", String::as_str)),
-        };
+        let name = previewed::field(&one.field, language);
         let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
         lines.push(format!("    {} {name}: {} → {}", one.orderno, shown(&one.has), shown(&one.would_have)));
     }

@@ -1,10 +1,8 @@
 //! `bridge replay …`: many dead letters tried again, planned, watched and stopped as one thing.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use bridge_worker::vendor::held;
+use bridge_console::seen::replaying::{Counts, Look, state};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -13,7 +11,7 @@ use shared::domain::{IntegrationId, Language};
 use shared::message::Kind;
 use shared::store::Store;
 use shared::store::audit::Who;
-use shared::store::replays::{Cost, Part, ReplayState, Replaying, Step, Told, cost};
+use shared::store::replays::{ReplayState, Told};
 
 use crate::args::ReplayCommand;
 use crate::filters;
@@ -24,17 +22,6 @@ use crate::stdout::say;
 
 /// Replays that are listed, the newest.
 const LISTED: u32 = 20;
-
-/// A replay with all that is said of it.
-struct Look {
-    replay: Replaying,
-    parts: Vec<Part>,
-    titles: BTreeMap<IntegrationId, String>,
-    /// Integrations whose letters must wait now.
-    waits: Vec<IntegrationId>,
-    /// Requests to MeaSoft that our address may make in a minute.
-    limit: u32,
-}
 
 pub async fn run(
     command: ReplayCommand,
@@ -56,14 +43,17 @@ pub async fn run(
             })?
         }
         ReplayCommand::Start { id } => told(id, store.start_replay(id, who).await?, "started")?,
+        ReplayCommand::Pace { id, per_minute } => {
+            told(id, store.pace_replay(id, per_minute, who).await?, "given another pace")?
+        }
         ReplayCommand::Stop { id } => told(id, store.stop_replay(id, who).await?, "stopped")?,
         ReplayCommand::Show { id: Some(id) } => id,
         ReplayCommand::Show { id: None } => return list(config, store, out).await,
     };
     let replay = store.replay(id).await?.ok_or_else(|| unknown(id))?;
     let look = Look::at(replay, config, store).await?;
-    out.answer(&look.document(), || {
-        look.lines(language(), &config.display_zone).iter().for_each(|line| say!("{line}"));
+    out.answer(&document(&look), || {
+        lines(&look, language(), &config.display_zone).iter().for_each(|line| say!("{line}"));
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -87,172 +77,117 @@ async fn list(config: &Config, store: &Store, out: &Output) -> Result<ExitCode, 
     for replay in store.replays(LISTED).await? {
         looks.push(Look::at(replay, config, store).await?);
     }
-    let documents: Vec<Value> = looks.iter().map(Look::document).collect();
+    let documents: Vec<Value> = looks.iter().map(document).collect();
     out.answer(&json!(documents), || {
         let (language, zone) = (language(), &config.display_zone);
         if looks.is_empty() {
             say!("{}", of(language, "Повторов нет.", "No replays."));
         }
-        looks.iter().flat_map(|look| look.head(language, zone)).for_each(|line| say!("{line}"));
+        looks.iter().flat_map(|look| head(look, language, zone)).for_each(|line| say!("{line}"));
     });
     Ok(ExitCode::SUCCESS)
 }
 
-impl Look {
-    async fn at(replay: Replaying, config: &Config, store: &Store) -> Result<Self, Failure> {
-        let parts = store.parts_of_replay(replay.id).await?;
-        let mut waits = Vec::new();
-        if replay.state == ReplayState::Running {
-            waits = held::that_must_wait(store).await?;
-            waits.retain(|id| parts.iter().any(|part| part.integration == Some(*id) && part.queued > 0));
-        }
-        let titles = store.integrations().await?.into_iter().map(|i| (i.id, i.title)).collect();
-        Ok(Self { replay, parts, titles, waits, limit: config.budgets.measoft_per_minute })
-    }
-
-    fn letters(&self) -> i64 {
-        self.parts.iter().map(|part| part.letters).sum()
-    }
-
-    /// What all of it costs, about.
-    fn cost(&self) -> Cost {
-        let of = |part: &Part| part.kind.map_or(Cost::default(), cost);
-        Cost {
-            measoft: self.parts.iter().map(|part| part.letters * of(part).measoft).sum(),
-            retailcrm: self.parts.iter().map(|part| part.letters * of(part).retailcrm).sum(),
-        }
-    }
-
-    /// Requests to MeaSoft in a minute, about.
-    fn per_minute(&self) -> i64 {
-        let letters = self.letters().max(1);
-        self.cost().measoft * i64::from(self.replay.per_minute).min(letters) / letters
-    }
-
-    /// In hand: sent, and what it wants not done yet.
-    fn counts(&self) -> [i64; 5] {
-        let count = |steps: &[Step]| self.replay.count(steps);
-        [
-            count(&[Step::Queued]),
-            count(&[Step::Sent, Step::Taken]),
-            count(&[Step::Done]),
-            count(&[Step::Dead]),
-            count(&[Step::Skipped]),
-        ]
-    }
-
-    fn document(&self) -> Value {
-        let replay = &self.replay;
-        let [queued, in_hand, done, dead_again, skipped] = self.counts();
-        let cost = self.cost();
-        let at = |moment: Option<Timestamp>| moment.map(|at| at.to_string());
-        let next = (replay.state == ReplayState::Running && queued > 0).then_some(replay.next_at);
-        let parts = self.parts.iter().map(|part| {
-            json!({
-                "integration": part.integration.map(|id| id.0), "title": part.integration.and_then(|id| self.titles.get(&id)),
-                "kind": part.kind.map(Kind::as_str), "letters": part.letters, "queued": part.queued, "orders": part.orders,
-            })
-        });
+fn document(look: &Look) -> Value {
+    let replay = &look.replay;
+    let Counts { queued, in_hand, done, dead_again, skipped } = look.counts();
+    let cost = look.cost();
+    let at = |moment: Option<Timestamp>| moment.map(|at| at.to_string());
+    let next = (replay.state == ReplayState::Running && queued > 0).then_some(replay.next_at);
+    let parts = look.parts.iter().map(|part| {
         json!({
-            "id": replay.id, "state": replay.state.as_str(), "who": replay.who,
-            "filter": serde_json::from_str(&replay.filter).unwrap_or(Value::Null),
-            "per_minute": replay.per_minute, "letters": self.letters(), "parts": parts.collect::<Vec<_>>(),
-            "cost": { "measoft": cost.measoft, "retailcrm": cost.retailcrm },
-            "takes_s": replay.takes().as_secs(),
-            "counts": { "queued": queued, "in_hand": in_hand, "done": done, "dead_again": dead_again, "skipped": skipped },
-            "waits": self.waits.iter().map(|id| id.0).collect::<Vec<_>>(), "next_at": at(next),
-            "created_at": replay.created_at.to_string(), "started_at": at(replay.started_at), "ended_at": at(replay.ended_at),
+            "integration": part.integration.map(|id| id.0), "title": part.integration.and_then(|id| look.titles.get(&id)),
+            "kind": part.kind.map(Kind::as_str), "letters": part.letters, "queued": part.queued, "orders": part.orders,
         })
-    }
-
-    fn named(&self, id: Option<IntegrationId>, language: Language) -> String {
-        let Some(id) = id else { return of(language, "без интеграции", "of no integration").to_owned() };
-        let word = of(language, "интеграция", "integration");
-        self.titles.get(&id).map_or_else(|| format!("{word} {id}"), |title| format!("{word} {id} «{title}»"))
-    }
-
-    /// What it is and how far it is.
-    fn head(&self, language: Language, zone: &TimeZone) -> Vec<String> {
-        let replay = &self.replay;
-        let state = match replay.state {
-            ReplayState::Planned => of(language, "запланирован", "planned"),
-            ReplayState::Running => of(language, "идёт", "running"),
-            ReplayState::Stopped => of(language, "остановлен", "stopped"),
-            ReplayState::Done => of(language, "закончен", "done"),
-        };
-        let [queued, in_hand, done, dead, skipped] = self.counts();
-        let (letters, pace) = (self.letters(), replay.per_minute);
-        let at = moments::second(replay.created_at, zone);
-        let (head, counts) = match language {
-            Language::Ru => (
-                format!("Повтор {}: {state}", replay.id),
-                format!(
-                    "записей: {letters}, по {pace} в минуту; в очереди {queued}, в работе {in_hand}, удалось {done}, \
-                     снова не удалось {dead}, пропущено {skipped}; {}, {at}",
-                    replay.who
-                ),
-            ),
-            Language::En => (
-                format!("Replay {}: {state}", replay.id),
-                format!(
-                    "{letters} letters, {pace} a minute; {queued} queued, {in_hand} in hand, {done} done, {dead} dead again, \
-                     {skipped} skipped; {}, {at}",
-                    replay.who
-                ),
-            ),
-        };
-        let mut lines = vec![bold(&head), format!("    {counts}")];
-        if !self.waits.is_empty() {
-            let words =
-                of(language, "ждут (пауза или отказы на той стороне)", "wait (paused, or left alone after failures)");
-            let names: Vec<String> = self.waits.iter().map(|id| self.named(Some(*id), language)).collect();
-            lines.push(format!("    {words}: {}", names.join(", ")));
-        }
-        lines
-    }
-
-    fn lines(&self, language: Language, zone: &TimeZone) -> Vec<String> {
-        let mut lines = self.head(language, zone);
-        for part in &self.parts {
-            let more = part.letters - i64::try_from(part.orders.len()).unwrap_or(0);
-            let mut orders = part.orders.join(", ");
-            if !orders.is_empty() && more > 0 {
-                orders.push_str(&format!(" {} {more}", of(language, "и ещё", "and more:")));
-            }
-            let kind = part.kind.map_or("?", Kind::as_str);
-            let named = self.named(part.integration, language);
-            lines.push(format!("    {} × {kind}, {named}: {orders}", part.letters).trim_end_matches(": ").to_owned());
-        }
-        let (cost, takes, per_minute) = (self.cost(), took(self.replay.takes(), language), self.per_minute());
-        let limit = self.limit;
-        lines.push(match language {
-            Language::Ru => format!(
-                "    около {} запросов к MeaSoft ({per_minute} в минуту из {limit}) и {} к RetailCRM; осталось {takes}",
-                cost.measoft, cost.retailcrm
-            ),
-            Language::En => format!(
-                "    about {} requests to MeaSoft ({per_minute} a minute of {limit}) and {} to RetailCRM; {takes} to go",
-                cost.measoft, cost.retailcrm
-            ),
-        });
-        let id = self.replay.id;
-        match self.replay.state {
-            ReplayState::Planned => {
-                let words = of(language, "Начать:", "Start it with");
-                lines.push(format!("{words} `bridge replay start {id}`"));
-            }
-            ReplayState::Running => {
-                let words = of(language, "Остановить:", "Stop it with");
-                lines.push(format!("{words} `bridge replay stop {id}`"));
-            }
-            ReplayState::Stopped | ReplayState::Done => {}
-        }
-        lines
-    }
+    });
+    json!({
+        "id": replay.id, "state": replay.state.as_str(), "who": replay.who,
+        "filter": serde_json::from_str(&replay.filter).unwrap_or(Value::Null),
+        "per_minute": replay.per_minute, "letters": look.letters(), "parts": parts.collect::<Vec<_>>(),
+        "cost": { "measoft": cost.measoft, "retailcrm": cost.retailcrm },
+        "takes_s": replay.takes().as_secs(),
+        "counts": { "queued": queued, "in_hand": in_hand, "done": done, "dead_again": dead_again, "skipped": skipped },
+        "waits": look.waits.iter().map(|id| id.0).collect::<Vec<_>>(), "next_at": at(next),
+        "created_at": replay.created_at.to_string(), "started_at": at(replay.started_at), "ended_at": at(replay.ended_at),
+    })
 }
 
-/// How long something takes, in its largest unit.
-fn took(span: Duration, language: Language) -> String {
-    let from = Timestamp::UNIX_EPOCH;
-    moments::age(from, shared::clock::later(from, span), language)
+fn named(look: &Look, id: Option<IntegrationId>, language: Language) -> String {
+    let Some(id) = id else { return of(language, "без интеграции", "of no integration").to_owned() };
+    let word = of(language, "интеграция", "integration");
+    look.titles.get(&id).map_or_else(|| format!("{word} {id}"), |title| format!("{word} {id} «{title}»"))
+}
+
+/// What it is and how far it is.
+fn head(look: &Look, language: Language, zone: &TimeZone) -> Vec<String> {
+    let replay = &look.replay;
+    let state = state(replay.state, language);
+    let Counts { queued, in_hand, done, dead_again: dead, skipped } = look.counts();
+    let (letters, pace) = (look.letters(), replay.per_minute);
+    let at = moments::second(replay.created_at, zone);
+    let (head, counts) = match language {
+        Language::Ru => (
+            format!("Повтор {}: {state}", replay.id),
+            format!(
+                "записей: {letters}, по {pace} в минуту; в очереди {queued}, в работе {in_hand}, удалось {done}, \
+                 снова не удалось {dead}, пропущено {skipped}; {}, {at}",
+                replay.who
+            ),
+        ),
+        Language::En => (
+            format!("Replay {}: {state}", replay.id),
+            format!(
+                "{letters} letters, {pace} a minute; {queued} queued, {in_hand} in hand, {done} done, {dead} dead again, \
+                 {skipped} skipped; {}, {at}",
+                replay.who
+            ),
+        ),
+    };
+    let mut lines = vec![bold(&head), format!("    {counts}")];
+    if !look.waits.is_empty() {
+        let words =
+            of(language, "ждут (пауза или отказы на той стороне)", "wait (paused, or left alone after failures)");
+        let names: Vec<String> = look.waits.iter().map(|id| named(look, Some(*id), language)).collect();
+        lines.push(format!("    {words}: {}", names.join(", ")));
+    }
+    lines
+}
+
+fn lines(look: &Look, language: Language, zone: &TimeZone) -> Vec<String> {
+    let mut lines = head(look, language, zone);
+    for part in &look.parts {
+        let more = part.letters - i64::try_from(part.orders.len()).unwrap_or(0);
+        let mut orders = part.orders.join(", ");
+        if !orders.is_empty() && more > 0 {
+            orders.push_str(&format!(" {} {more}", of(language, "и ещё", "and more:")));
+        }
+        let kind = part.kind.map_or("?", Kind::as_str);
+        let named = named(look, part.integration, language);
+        lines.push(format!("    {} × {kind}, {named}: {orders}", part.letters).trim_end_matches(": ").to_owned());
+    }
+    let (cost, takes, per_minute) = (look.cost(), moments::span(look.replay.takes(), language), look.per_minute());
+    let limit = look.limit;
+    lines.push(match language {
+        Language::Ru => format!(
+            "    около {} запросов к MeaSoft ({per_minute} в минуту из {limit}) и {} к RetailCRM; осталось {takes}",
+            cost.measoft, cost.retailcrm
+        ),
+        Language::En => format!(
+            "    about {} requests to MeaSoft ({per_minute} a minute of {limit}) and {} to RetailCRM; {takes} to go",
+            cost.measoft, cost.retailcrm
+        ),
+    });
+    let id = look.replay.id;
+    match look.replay.state {
+        ReplayState::Planned => {
+            let words = of(language, "Начать:", "Start it with");
+            lines.push(format!("{words} `bridge replay start {id}`"));
+        }
+        ReplayState::Running => {
+            let words = of(language, "Остановить:", "Stop it with");
+            lines.push(format!("{words} `bridge replay stop {id}`"));
+        }
+        ReplayState::Stopped | ReplayState::Done => {}
+    }
+    lines
 }

@@ -31,8 +31,12 @@ impl Fields {
 
     /// A value that is not empty, trimmed.
     pub fn text(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim());
-        found.filter(|value| !value.is_empty())
+        self.raw(name).map(str::trim).filter(|value| !value.is_empty())
+    }
+
+    /// A value as it came.
+    pub fn raw(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     pub fn number(&self, name: &str) -> Option<i64> {

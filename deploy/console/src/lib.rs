@@ -6,6 +6,7 @@
 mod answer;
 mod chart;
 mod csv;
+mod errands;
 mod form;
 mod html;
 mod pages;
@@ -27,6 +28,7 @@ use shared::store::Store;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
+use crate::errands::Errands;
 use crate::refusals::Refusals;
 
 /// Connections that may be open at a time.
@@ -45,11 +47,17 @@ struct Parts {
     config: Arc<Config>,
     store: Store,
     refusals: Refusals,
+    errands: Errands,
 }
 
 impl Console {
     pub fn of(ctx: &Ctx) -> Self {
-        Self(Arc::new(Parts { config: ctx.config.clone(), store: ctx.store.clone(), refusals: Refusals::default() }))
+        Self(Arc::new(Parts {
+            config: ctx.config.clone(),
+            store: ctx.store.clone(),
+            refusals: Refusals::default(),
+            errands: Errands::new(ctx.stop.child_token()),
+        }))
     }
 }
 

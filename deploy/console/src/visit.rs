@@ -1,11 +1,13 @@
 //! Who comes, and what every page of theirs needs.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use axum::http::HeaderMap;
 use axum::http::header::{self, HeaderName};
 use axum::http::request::Parts as Head;
 use axum::response::Response;
+use bridge_worker::compare::Reads;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use shared::crypto::SecretKey;
@@ -15,6 +17,7 @@ use shared::store::console::{Person, Role};
 use shared::store::{Store, StoreError};
 
 use crate::Console;
+use crate::errands::{Came, Errand};
 use crate::form::{Fields, local};
 use crate::html;
 use crate::seen::moments;
@@ -242,6 +245,19 @@ impl Visit<'_> {
     pub fn why(&self) -> Result<Option<&str>, Stop> {
         let why = self.form.text("why");
         if why.is_some_and(|why| why.chars().count() > LONGEST_REASON) { Err(Stop::BadForm) } else { Ok(why) }
+    }
+
+    /// Begins an errand of theirs; false: too many are known.
+    pub fn begin<W>(
+        &self,
+        errand: &Errand,
+        limit: Duration,
+        work: impl FnOnce(Box<dyn Fn(Reads) + Send + Sync>) -> W + Send + 'static,
+    ) -> bool
+    where
+        W: Future<Output = anyhow::Result<Came>> + Send + 'static,
+    {
+        self.console.0.errands.begin(errand, &self.visitor.person.name, self.now(), limit, work)
     }
 
     /// Back to where the form was, with what came of it.

@@ -19,7 +19,7 @@ fn address(route: &Route) -> String {
     path
 }
 
-const FIELDS: [(&str, &str); 8] = [
+const FIELDS: [(&str, &str); 10] = [
     ("reason", "bad_phone"),
     ("integration", "1"),
     ("hours", "1"),
@@ -28,6 +28,8 @@ const FIELDS: [(&str, &str); 8] = [
     ("work", "orders"),
     ("order", "0.1"),
     ("requested", "1"),
+    ("seen", "1"),
+    ("per_minute", "60"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

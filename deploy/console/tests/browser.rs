@@ -4,24 +4,31 @@
 mod world;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use harness::browser::{Browser, Look, key};
 use serde_json::json;
 use shared::domain::IntegrationState;
 use shared::store::console::Role;
+use simulators::retailcrm::an_order;
 use world::World;
 
 fn pictures() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots")
 }
 
-const SCREENS: [(&str, &str); 12] = [
+const SCREENS: [(&str, &str); 17] = [
     ("now", "/"),
     ("causes", "/causes"),
     ("letters", "/letters?reason=bad_phone&integration=1"),
     ("waiting", "/waiting"),
     ("order", "/orders/1/1007A"),
     ("order-failed", "/orders/1/1001A"),
+    ("order-preview", "/orders/1/1007A/preview"),
+    ("replays", "/replays"),
+    ("replay", "/replays/1"),
+    ("compare", "/compare"),
+    ("integration-edit", "/integrations/1/edit"),
     ("integrations", "/integrations"),
     ("integration", "/integrations/1"),
     ("budget", "/budget"),
@@ -35,7 +42,7 @@ const WRONG: &str = r"(() => {
     const all = css => [...document.querySelectorAll(css)];
     const short = e => e.outerHTML.slice(0, 90);
     const wrong = [];
-    all('input:not([type=hidden]), select').filter(e => !e.labels.length).forEach(e => wrong.push('no label: ' + short(e)));
+    all('input:not([type=hidden]), select, textarea').filter(e => !e.labels.length).forEach(e => wrong.push('no label: ' + short(e)));
     all('button, a, summary').filter(e => !(e.getAttribute('aria-label') || e.textContent).trim())
         .forEach(e => wrong.push('no name: ' + short(e)));
     all('svg[role=img]').filter(e => !e.getAttribute('aria-label')).forEach(e => wrong.push('no words: ' + short(e)));
@@ -163,10 +170,38 @@ async fn a_viewer_sees_everything_and_nothing_to_press() {
     let world = World::new().await;
     world.filled("Город", "Область").await;
     let browser = entered(&world, Look { width: 1280, ..Look::default() }, Role::Viewer).await;
-    for (name, path) in SCREENS.iter().filter(|(name, _)| *name != "people") {
+    for (name, path) in SCREENS.iter().filter(|(name, _)| !["people", "integration-edit"].contains(name)) {
         browser.go(&world.url(path)).await;
         browser.element("main").await;
         let forms = browser.measure("document.querySelectorAll('main form[method=post]').length").await;
         assert_eq!(forms, 0, "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_previewed_and_corrected_by_keys_on_a_phone_without_scripts() {
+    let (world, vendors) = World::with_vendors(|_| ()).await;
+    let draft = an_order().number("7001").delivery_type("incity").status("new").receiver("Яна", "нет");
+    vendors.crm.add_order(vendors.account, draft);
+    world.want(&vendors.integration, "7001", Duration::from_secs(300)).await;
+    let browser = entered(&world, Look { width: 390, scripts: false, dark: false }, Role::Operator).await;
+    browser.go(&world.url("/orders/1/7001")).await;
+    browser.press("#preview").await;
+    browser.shows("не может быть передан").await;
+    browser.screenshot(&pictures(), "console-preview-phone-ru").await;
+    assert_eq!(browser.too_wide_by().await, 0);
+    browser.press(".title a").await;
+    browser.press("#correct summary").await;
+    browser.fill("#correct-phone", "позвоните").await;
+    browser.press("#correct button").await;
+    browser.shows("Не годится значение поля: телефон").await;
+    assert_eq!(browser.value("#correct-phone").await, "позвоните");
+    browser.screenshot(&pictures(), "console-correct-phone-ru").await;
+    assert_eq!(browser.measure(WRONG).await, json!([]));
+    browser.fill("#correct-phone", "+79161234567").await;
+    browser.keys(&key::ENTER.to_string()).await;
+    browser.shows("MeaSoft получит изменение").await;
+    browser.press("#preview").await;
+    browser.shows("будет создан в MeaSoft").await;
+    browser.screenshot(&pictures(), "console-preview-good-phone-ru").await;
 }

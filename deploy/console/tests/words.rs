@@ -70,7 +70,7 @@ fn strange(text: &str, russian: bool) -> Vec<String> {
     letters.filter(of_other).map(str::to_owned).collect()
 }
 
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 19] = [
     "/",
     "/causes?snoozed=1",
     "/letters",
@@ -80,13 +80,18 @@ const PAGES: [&str; 14] = [
     "/orders/1/1007A",
     "/orders/1/1001A",
     "/orders/1/404",
+    "/orders/1/1007A/preview",
+    "/replays",
+    "/replays/1",
+    "/compare",
+    "/integrations/1/edit",
     "/integrations",
     "/integrations/1",
     "/integrations/2",
     "/budget",
     "/audit?verify=1",
 ];
-const FILES: [&str; 5] = ["/now.csv", "/causes.csv", "/waiting.csv", "/budget.csv", "/audit.csv"];
+const FILES: [&str; 6] = ["/now.csv", "/causes.csv", "/waiting.csv", "/budget.csv", "/audit.csv", "/compare.csv"];
 
 async fn read_all(language: &str, first: &str, second: &str, who: &str) {
     let world = World::new().await;

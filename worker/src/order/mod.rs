@@ -33,7 +33,7 @@ pub mod resolve;
 pub mod saved_request;
 pub mod settle;
 mod situation;
-mod take_over;
+pub(crate) mod take_over;
 pub mod tell;
 pub mod town;
 mod words;

@@ -38,6 +38,14 @@ pub enum ReplayCommand {
         /// Number of the replay
         id: i64,
     },
+    /// Give one another pace, also while it runs
+    Pace {
+        /// Number of the replay
+        id: i64,
+        /// How many a minute
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=6000))]
+        per_minute: u32,
+    },
     /// How far one is; without a number the newest ones
     Show {
         /// Number of the replay

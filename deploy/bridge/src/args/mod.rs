@@ -207,6 +207,8 @@ pub enum OrderCommand {
     /// What would be done for it now: the decision, the request, the difference. Writes nothing
     #[command(after_help = PREVIEW_HELP)]
     Preview(OrderPreview),
+    /// What MeaSoft has of it now; what is news there is fetched
+    Ask(OrderAsk),
     /// Set right what RetailCRM says of it, for this order only; sums never
     #[command(after_help = CORRECT_HELP)]
     Correct(Box<OrderCorrect>),
@@ -272,6 +274,15 @@ impl OrderCorrect {
 const PREVIEW_HELP: &str = "The order is read from RetailCRM and decided on and converted as a worker would do it now, as if it \
 were read for the last time; what would change something is kept instead of sent. Without --trigger: what waits for the order, \
 else a change of what is at MeaSoft, else a send. Exits 0, or 1 when it would give up.";
+
+#[derive(Debug, Args)]
+pub struct OrderAsk {
+    /// RetailCRM's number
+    pub number: String,
+    /// Of this integration; can be left out where only one is meant
+    #[arg(long)]
+    pub integration: Option<i64>,
+}
 
 #[derive(Debug, Args)]
 pub struct OrderPreview {

@@ -38,8 +38,13 @@ pub fn role_words(role: Role, t: &Texts) -> &'static str {
 
 impl Frame {
     pub fn of(visit: &Visit<'_>, section: &'static str) -> Self {
+        Self::at(visit, section, &visit.path)
+    }
+
+    /// Around the answer to a form, whose own address shows nothing: links and forms lead to `path`.
+    pub fn at(visit: &Visit<'_>, section: &'static str, path: &str) -> Self {
         let (t, person) = (visit.t(), &visit.visitor.person);
-        let here = |set: &[(&str, &str)]| format!("{}{}", visit.path, visit.query.with(set).query());
+        let here = |set: &[(&str, &str)]| format!("{path}{}", visit.query.with(set).query());
         Self {
             t,
             section,

@@ -1,14 +1,21 @@
 //! «Интеграции»: the list, and one of them with its settings.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
-use shared::domain::{IntegrationState, PausedBy, Settings};
+use bridge_worker::manage::check::Looked;
+use bridge_worker::manage::key::NotRotated;
+use bridge_worker::manage::{check, key, register};
+use shared::domain::{IntegrationId, IntegrationState, Language, PausedBy, Settings};
 use shared::store::dead_letters::DeadFilter;
 use shared::store::last_day::Hours;
 
 use crate::chart::Day;
+use crate::errands::{Came, Errand};
 use crate::html;
+use crate::pages::errand::{self, Shown};
 use crate::pages::frame::{Frame, ago};
 use crate::pages::now::state_words;
 use crate::routes::What;
@@ -17,6 +24,9 @@ use crate::seen::overview::Overview;
 use crate::seen::words;
 use crate::texts::Notice;
 use crate::visit::{Stop, Visit};
+
+/// Both vendors are waited for this long.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Template)]
 #[template(path = "integrations.html")]
@@ -51,16 +61,33 @@ struct View {
     causes: Vec<(i64, &'static str, String)>,
     day: Day,
     settings: Vec<Setting>,
+    check: Option<Shown>,
+    /// What was looked at, whether it is well, and details in English.
+    findings: Vec<(&'static str, bool, String)>,
+    registration: Option<Shown>,
+    /// Instance code, whether RetailCRM did not know it before, delivery type.
+    registered: Option<(String, bool, Option<String>)>,
+    /// Names the key that a new one is to replace.
+    key_mark: String,
 }
 
-struct Setting {
-    name: String,
-    value: String,
-    is_usual: bool,
+#[derive(Template)]
+#[template(path = "key.html")]
+struct NewKey<'a> {
+    f: Frame,
+    id: i64,
+    title: String,
+    key: &'a str,
+}
+
+pub struct Setting {
+    pub name: String,
+    pub value: String,
+    pub is_usual: bool,
 }
 
 /// Name and value of each setting; who the sender is stays hidden.
-fn settings(of: &Settings) -> Vec<Setting> {
+pub fn settings(of: &Settings) -> Vec<Setting> {
     let all = |settings: &Settings| serde_json::to_value(settings).unwrap_or_default();
     let (own, usual) = (all(of), all(&Settings::default()));
     let shown = |name: &String, value: &serde_json::Value| {
@@ -93,6 +120,8 @@ pub async fn page(visit: &Visit<'_>) -> Result<Response, Stop> {
     let causes = Causes::of(visit.store(), &filter, true).await?.shown;
     let hours = visit.store().last_day().await?.get(&found.id).copied().unwrap_or(Hours::default());
     let text = |reason: &str| words::reason(reason, visit.language).text;
+    let (check, findings) = checked(visit, found.id).await;
+    let (registration, registered) = registered(visit, found.id).await;
     let view = View {
         f: Frame::of(visit, "integrations"),
         id: found.id.0,
@@ -113,6 +142,11 @@ pub async fn page(visit: &Visit<'_>) -> Result<Response, Stop> {
         causes: causes.into_iter().map(|cause| (cause.letters, text(&cause.reason), cause.reason)).collect(),
         day: Day::of(&hours, t),
         settings: settings(&found.settings),
+        check,
+        findings,
+        registration,
+        registered,
+        key_mark: key::mark(&visit.store().key, &found),
         title: found.title,
     };
     Ok(html::page(StatusCode::OK, &view))
@@ -134,4 +168,73 @@ pub async fn sync(visit: &Visit<'_>) -> Result<Response, Stop> {
     let id = visit.live_integration().await?.id;
     visit.store().ask_for_sync(&[id]).await?;
     Ok(visit.done(Notice::Asked))
+}
+
+/// How the last check went, for whoever may ask for one.
+async fn checked(visit: &Visit<'_>, id: IntegrationId) -> (Option<Shown>, Vec<(&'static str, bool, String)>) {
+    let (shown, came) = errand::look(visit, &Errand::Check(id)).await.unzip();
+    let finding = |(what, found): &check::Finding| {
+        let why = found.clone().unwrap_or_else(|why| why);
+        (looked(*what, visit.language), found.is_ok(), why)
+    };
+    match came.flatten().as_deref() {
+        Some(Came::Check(findings)) => (shown, findings.iter().map(finding).collect()),
+        _ => (shown, Vec::new()),
+    }
+}
+
+const fn looked(at: Looked, language: Language) -> &'static str {
+    match at {
+        Looked::Key => words::of(language, "Ключ API RetailCRM", "RetailCRM API key"),
+        Looked::Rights => words::of(language, "Права ключа в RetailCRM", "RetailCRM rights"),
+        Looked::Codes => words::of(language, "Коды справочников RetailCRM", "RetailCRM codes"),
+        Looked::Login => words::of(language, "Вход в кабинет MeaSoft", "MeaSoft login"),
+        Looked::Tariffs => words::of(language, "Тарифы MeaSoft", "MeaSoft tariffs"),
+    }
+}
+
+type Registration = Option<(String, bool, Option<String>)>;
+
+async fn registered(visit: &Visit<'_>, id: IntegrationId) -> (Option<Shown>, Registration) {
+    let (shown, came) = errand::look(visit, &Errand::Register(id)).await.unzip();
+    match came.flatten().as_deref() {
+        Some(Came::Register(done)) => (shown, Some((done.code.clone(), done.first_time, done.delivery_type.clone()))),
+        _ => (shown, None),
+    }
+}
+
+/// Asks both vendors whether it works.
+pub async fn check(visit: &Visit<'_>) -> Result<Response, Stop> {
+    let found = visit.live_integration().await?;
+    let (id, config, store) = (found.id, visit.console.0.config.clone(), visit.store().clone());
+    let begun = visit.begin(&Errand::Check(id), PATIENCE, move |_| async move {
+        Ok(Came::Check(check::check(&config, &store, &found, None).await?))
+    });
+    errand::begun(visit, begun, &format!("/integrations/{id}#owner"))
+}
+
+/// Tells RetailCRM what the module offers.
+pub async fn register(visit: &Visit<'_>) -> Result<Response, Stop> {
+    let found = visit.live_integration().await?;
+    let (id, who) = (found.id, visit.who());
+    let (config, store) = (visit.console.0.config.clone(), visit.store().clone());
+    let begun = visit.begin(&Errand::Register(id), PATIENCE, move |_| async move {
+        Ok(Came::Register(register::register(&config, &store, &found, &who).await?))
+    });
+    errand::begun(visit, begun, &format!("/integrations/{id}#owner"))
+}
+
+/// Makes another key. It is shown in this one answer, which nobody keeps, and never again.
+pub async fn rotate_key(visit: &Visit<'_>) -> Result<Response, Stop> {
+    let found = visit.live_integration().await?;
+    let seen = visit.form.text("seen").ok_or(Stop::BadForm)?;
+    let fresh = match key::rotate(visit.store(), found.id, Some(seen), &visit.who()).await {
+        Ok(fresh) => fresh,
+        Err(NotRotated::Another) => return Ok(visit.done(Notice::KeyIsAnother)),
+        Err(NotRotated::Store(error)) => return Err(error.into()),
+    };
+    let page = format!("/integrations/{}", found.id);
+    let f = Frame::at(visit, "integrations", &page);
+    let view = NewKey { f, id: found.id.0, title: found.title, key: fresh.expose() };
+    Ok(html::page(StatusCode::OK, &view))
 }

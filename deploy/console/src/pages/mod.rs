@@ -3,13 +3,19 @@
 mod audit;
 mod budget;
 mod causes;
+mod compare;
+mod correct;
+mod edit;
 pub mod entry;
+mod errand;
 mod frame;
 mod integrations;
 mod letters;
 mod now;
 mod order;
 mod people;
+mod preview;
+mod replays;
 mod waiting;
 
 use axum::http::request::Parts as Head;
@@ -34,6 +40,10 @@ async fn answer(what: What, visit: &Visit<'_>, head: &Head) -> Result<Response, 
         What::CausesCsv => causes::csv(visit).await,
         What::Acknowledge | What::Snooze | What::Wake => causes::say(visit, what).await,
         What::DiscardCause => causes::discard(visit).await,
+        What::PlanReplay => replays::plan(visit).await,
+        What::Replays => replays::list(visit).await,
+        What::ReplayOf => replays::page(visit).await,
+        What::StartReplay | What::StopReplay | What::PaceReplay => replays::turn(visit, what).await,
         What::Letters => letters::page(visit).await,
         What::LettersCsv => letters::csv(visit).await,
         What::Replay => letters::replay(visit).await,
@@ -44,10 +54,23 @@ async fn answer(what: What, visit: &Visit<'_>, head: &Head) -> Result<Response, 
         What::Drop => waiting::drop(visit).await,
         What::Find => order::find(visit).await,
         What::Order => order::page(visit).await,
+        What::Preview => preview::page(visit).await,
+        What::AskPreview => preview::ask(visit).await,
+        What::AskMeasoft => order::inquire(visit).await,
+        What::Correct => correct::correct(visit).await,
         What::Integrations => integrations::list(visit).await,
         What::Integration => integrations::page(visit).await,
         What::Pause | What::Resume => integrations::set_state(visit, what).await,
         What::Sync => integrations::sync(visit).await,
+        What::EditForm => edit::form(visit).await,
+        What::Edit => edit::edit(visit).await,
+        What::Check => integrations::check(visit).await,
+        What::Register => integrations::register(visit).await,
+        What::RotateKey => integrations::rotate_key(visit).await,
+        What::Compare => compare::page(visit).await,
+        What::AskCompare => compare::ask(visit).await,
+        What::CompareCsv => compare::csv(visit).await,
+        What::Repair => compare::repair(visit).await,
         What::Budget => budget::page(visit).await,
         What::BudgetCsv => budget::csv(visit).await,
         What::Audit => audit::page(visit).await,

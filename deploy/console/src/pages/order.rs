@@ -1,17 +1,24 @@
 //! One order: what happened to it, in words, with every exchange folded.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
-use shared::domain::{CrmOrderId, IntegrationId};
+use bridge_worker::inquire;
+use shared::domain::{CorrectedField, CrmOrderId, Integration, IntegrationId, IntegrationState};
+use shared::store::corrections::Correction;
 use shared::store::dead_letters::DeadFilter;
 use shared::store::journal::{StoredEntry, What};
 
+use crate::errands::{Came, Errand};
 use crate::html;
+use crate::pages::correct::Draft;
+use crate::pages::errand::{self, Shown};
 use crate::pages::frame::{Frame, titles};
 use crate::pages::letters::{Letter, order_at};
+use crate::seen::corrected;
 use crate::seen::moments;
 use crate::seen::story::Story;
 use crate::seen::told;
@@ -22,6 +29,8 @@ use crate::visit::{Stop, Visit};
 const SHOWN: usize = 200;
 /// Failures that are looked at to find whose a number is.
 const SOME: u32 = 50;
+/// MeaSoft is waited for this long.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Template)]
 #[template(path = "order.html")]
@@ -40,11 +49,46 @@ struct View {
     /// Several orders bear the number.
     several: bool,
     cut: bool,
+    /// Where the order's own addresses begin.
+    here: String,
+    cabinet: Option<String>,
+    is_live: bool,
+    corrections: Vec<(String, String)>,
+    fields: Vec<Field>,
+    /// The newest version of its corrections that the form knows of.
+    seen: i64,
+    /// Why a correction was not kept.
+    refused: Option<String>,
+    errand: Option<Shown>,
+    said: Vec<Said>,
+}
+
+/// A field of the form that corrects it.
+struct Field {
+    code: &'static str,
+    name: &'static str,
+    form: &'static str,
+    value: String,
+    may_be_empty: bool,
+}
+
+/// What MeaSoft says of one delivery.
+struct Said {
+    orderno: String,
+    is_there: bool,
+    status: String,
+    at: String,
+    sum: String,
+    paytype: String,
+    planned: String,
+    is_news: bool,
 }
 
 /// One order that bears the number.
 struct Order {
     crm_id: i64,
+    /// Where RetailCRM shows it.
+    crm_at: Option<String>,
     deliveries: Vec<Delivery>,
     past: Vec<(String, &'static str, String)>,
 }
@@ -113,9 +157,22 @@ impl Entry {
     }
 }
 
-fn orders(story: &Story, visit: &Visit<'_>) -> Vec<Order> {
+/// An address of another site, if it may be linked to.
+fn outside(address: String) -> Option<String> {
+    ["https://", "http://"].iter().any(|scheme| address.starts_with(scheme)).then_some(address)
+}
+
+/// The client's cabinet: the courier's code stands in its address.
+fn cabinet(of: &Integration) -> Option<String> {
+    let mut url = url::Url::parse(&of.measoft_url).ok()?;
+    url.set_path(&format!("/{}/", of.extra));
+    outside(url.into())
+}
+
+fn orders(story: &Story, integration: &Integration, visit: &Visit<'_>) -> Vec<Order> {
     let of = |key: &(IntegrationId, CrmOrderId)| Order {
         crm_id: key.1.0,
+        crm_at: outside(format!("{}/orders/{}/edit", integration.crm_url.trim_end_matches('/'), key.1)),
         deliveries: story
             .deliveries
             .iter()
@@ -137,15 +194,40 @@ fn orders(story: &Story, visit: &Visit<'_>) -> Vec<Order> {
     story.orders().iter().map(of).collect()
 }
 
+impl Said {
+    fn of(one: &inquire::Said, visit: &Visit<'_>) -> Self {
+        let row = one.row.as_ref();
+        let status = row.and_then(|row| row.status.as_ref());
+        Self {
+            orderno: one.delivery.orderno.as_str().to_owned(),
+            is_there: row.is_some(),
+            status: status.map_or_else(String::new, |status| status.code.as_str().to_owned()),
+            at: status.and_then(|status| status.createtime_gmt).map_or_else(String::new, |at| visit.at(at)),
+            sum: row.and_then(|row| row.price).map_or_else(String::new, |sum| sum.to_string()),
+            paytype: row.and_then(|row| row.paytype.clone()).unwrap_or_default(),
+            planned: row
+                .and_then(|row| row.planned.as_ref())
+                .map_or_else(String::new, |planned| planned.date.to_string()),
+            is_news: one.is_news(),
+        }
+    }
+}
+
 pub async fn page(visit: &Visit<'_>) -> Result<Response, Stop> {
+    shown(visit, StatusCode::OK, None).await
+}
+
+/// The page, with a correction that was not kept where there is one.
+pub async fn shown(visit: &Visit<'_>, status: StatusCode, draft: Option<Draft>) -> Result<Response, Stop> {
     let found = visit.integration().await?;
     let number = visit.parts.get(1).cloned().unwrap_or_default();
     let story = Story::of(visit.store(), &number, Some(found.id)).await?;
     let order = story.orders().into_iter().next().map(|(_, order)| order);
     let letters = visit.store().open_letters_of(found.id, order, &number).await?;
     let waits = visit.store().order_waits(found.id, &number).await?;
+    let (errand, came) = errand::look(visit, &Errand::Inquire(found.id, number.clone())).await.unzip();
     // The journal is forgotten sooner than what is open.
-    if story.is_empty() && letters.is_empty() && !waits {
+    if story.is_empty() && letters.is_empty() && !waits && draft.is_none() {
         let view = Find { f: Frame::of(visit, "orders"), number, found: Vec::new() };
         return Ok(html::page(StatusCode::NOT_FOUND, &view));
     }
@@ -155,11 +237,33 @@ pub async fn page(visit: &Visit<'_>) -> Result<Response, Stop> {
         let crm_id = story.order_of(kept).map(|(_, order)| order).filter(|_| several);
         Entry::of(kept, crm_id, visit)
     });
+    let kept: Vec<&Correction> = story.corrections.iter().map(|(_, one)| one).collect();
+    let newest = kept.iter().map(|one| one.version).max().unwrap_or(0);
+    let (given, seen, why) = match draft {
+        Some(draft) => (draft.given, draft.seen, Some(draft.why)),
+        None => (Vec::new(), newest, None),
+    };
+    let said = match came.flatten().as_deref() {
+        Some(Came::Inquire(said)) => said.iter().map(|one| Said::of(one, visit)).collect(),
+        _ => Vec::new(),
+    };
+    let here = order_at(found.id.0, &number);
     let view = View {
-        f: Frame::of(visit, "orders"),
+        f: Frame::at(visit, "orders", &here),
         integration: found.id.0,
-        title: found.title,
-        orders: orders(&story, visit),
+        orders: orders(&story, &found, visit),
+        here,
+        cabinet: cabinet(&found),
+        is_live: found.state != IntegrationState::Removed,
+        corrections: kept
+            .iter()
+            .map(|one| (corrected::words(one, false, visit.language), visit.at(one.made_at)))
+            .collect(),
+        fields: fields(&given, visit),
+        seen,
+        refused: why,
+        errand,
+        said,
         letters: letters.into_iter().map(|dead| Letter::of(dead, &names, visit)).collect(),
         replays: story.replays.iter().map(|waiting| (waiting.letter, visit.at(waiting.due))).collect(),
         is_waiting: waits,
@@ -167,7 +271,33 @@ pub async fn page(visit: &Visit<'_>) -> Result<Response, Stop> {
         entries: entries.collect(),
         several,
         cut: story.timeline.len() > SHOWN,
+        title: found.title,
         number,
     };
-    Ok(html::page(StatusCode::OK, &view))
+    Ok(html::page(status, &view))
+}
+
+/// What may be corrected, with what was typed already.
+fn fields(given: &[(CorrectedField, String)], visit: &Visit<'_>) -> Vec<Field> {
+    let field = |field: CorrectedField| Field {
+        code: field.as_str(),
+        name: corrected::name(field, visit.language),
+        form: corrected::form(field, visit.language),
+        value: given.iter().find(|(known, _)| *known == field).map(|(_, text)| text.clone()).unwrap_or_default(),
+        may_be_empty: matches!(field, CorrectedField::Date | CorrectedField::Window | CorrectedField::Comment),
+    };
+    CorrectedField::ALL.into_iter().map(field).collect()
+}
+
+/// Asks MeaSoft what it has of the order now.
+pub async fn inquire(visit: &Visit<'_>) -> Result<Response, Stop> {
+    let integration = visit.live_integration().await?;
+    let number = visit.parts.get(1).cloned().unwrap_or_default();
+    let at = order_at(integration.id.0, &number);
+    let errand = Errand::Inquire(integration.id, number.clone());
+    let (config, store) = (visit.console.0.config.clone(), visit.store().clone());
+    let begun = visit.begin(&errand, PATIENCE, move |_| async move {
+        Ok(Came::Inquire(inquire::inquire(&config, &store, &integration, &number).await?))
+    });
+    errand::begun(visit, begun, &format!("{at}#measoft"))
 }

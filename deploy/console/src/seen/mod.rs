@@ -3,8 +3,12 @@
 
 pub mod acts;
 pub mod causes;
+pub mod compared;
+pub mod corrected;
 pub mod moments;
 pub mod overview;
+pub mod previewed;
+pub mod replaying;
 pub mod spending;
 pub mod story;
 pub mod told;

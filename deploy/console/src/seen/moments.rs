@@ -1,6 +1,8 @@
 //! Moments as the operator reads them: in the installation's zone, which is named beside them.
 //! Programs get them in UTC.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use shared::domain::Language;
@@ -35,6 +37,12 @@ pub fn age(at: Timestamp, now: Timestamp, language: Language) -> String {
         _ => (seconds / 86_400, of(language, "д", "d")),
     };
     format!("{number} {unit}")
+}
+
+/// How long something takes, in its largest unit.
+pub fn span(span: Duration, language: Language) -> String {
+    let from = Timestamp::UNIX_EPOCH;
+    age(from, shared::clock::later(from, span), language)
 }
 
 #[cfg(test)]

@@ -16,11 +16,12 @@ use shared::store::Store;
 use shared::store::audit::{AuditFilter, Audited, Who};
 use shared::store::breakers::Held;
 use shared::store::console::{Person, Role};
-use shared::store::dead_letters::NewDeadLetter;
+use shared::store::dead_letters::{DeadFilter, NewDeadLetter};
 use shared::store::integrations::NewIntegration;
 use shared::store::intents::{OrderRequest, RequestKind};
 use shared::store::journal::{Entry, What};
 use shared::telemetry::metrics::{BreakerState, BreakerTarget};
+use simulators::retailcrm::{AccountId, Options as CrmOptions, RetailcrmSim};
 use tokio::net::TcpListener;
 
 pub(crate) struct World {
@@ -33,6 +34,14 @@ impl Drop for World {
     fn drop(&mut self) {
         self.ctx.stop.cancel();
     }
+}
+
+/// Both vendors, and what they know of.
+pub(crate) struct Vendors {
+    pub(crate) courier: simulators::measoft::MeasoftSim,
+    pub(crate) crm: RetailcrmSim,
+    pub(crate) account: AccountId,
+    pub(crate) integration: Integration,
 }
 
 /// An answer as far as it matters.
@@ -52,6 +61,39 @@ impl Answer {
 impl World {
     pub(crate) async fn new() -> Self {
         Self::with(&[], Clock::standing_at("2026-09-01T10:00:00Z".parse().expect("a moment"))).await
+    }
+
+    /// With both vendors, and an integration that they know.
+    pub(crate) async fn with_vendors(change: impl FnOnce(&mut Settings)) -> (Self, Vendors) {
+        let mut cabinet = simulators::measoft::Account::new("8", "shop-demo", "planted-password");
+        cabinet.sync_after_ms = Some(0);
+        let options = simulators::measoft::Options {
+            accounts: vec![cabinet],
+            enforcement: simulators::measoft::Enforcement::Off,
+            ..simulators::measoft::Options::default()
+        };
+        let courier = simulators::measoft::MeasoftSim::start(options).await.expect("the courier's simulator");
+        let crm = RetailcrmSim::start(CrmOptions::default()).await.expect("the CRM's simulator");
+        let account = crm.add_account("planted-crm-key");
+        let env = [("CRM_ALLOWED_HOSTS", "127.0.0.1"), ("CRM_RPS", "1000"), ("MEASOFT_PER_MINUTE", "100000")];
+        let world = Self::with(&env, Clock::standing_at("2026-09-01T10:00:00Z".parse().expect("a moment"))).await;
+        let mut settings = Settings { delivery_types: vec!["incity".to_owned()], ..Settings::default() };
+        change(&mut settings);
+        let new = NewIntegration {
+            title: "Город".to_owned(),
+            crm_url: crm.url(),
+            crm_api_key: Secret::new("planted-crm-key"),
+            measoft_url: courier.url(),
+            extra: "8".to_owned(),
+            login: "shop-demo".to_owned(),
+            password: Secret::new("planted-password"),
+            settings,
+            ..NewIntegration::default()
+        };
+        let integration = world.store().add_integration(new).await.expect("an integration");
+        let code = integration.code(&world.ctx.config.module_code);
+        crm.add_delivery_type(account, "incity", Some(&code), &["cash", "bank-card"]);
+        (world, Vendors { courier, crm, account, integration })
     }
 
     pub(crate) async fn with(env: &[(&str, &str)], clock: Clock) -> Self {
@@ -133,6 +175,17 @@ impl World {
         self.post(path, Some(cookie), &fields).await
     }
 
+    /// A page that tells how an errand is, once it is over.
+    pub(crate) async fn ended(&self, path: &str, cookie: &str) -> String {
+        for _ in 0..20 {
+            let page = self.get(path, Some(cookie)).await.body;
+            if !page.contains("Выполняется.") {
+                return page;
+            }
+        }
+        panic!("{path} never ends");
+    }
+
     /// Acts, the newest first.
     pub(crate) async fn audit(&self) -> Vec<Audited> {
         self.store().audit(&AuditFilter { limit: 200, ..AuditFilter::default() }).await.expect("listed")
@@ -212,6 +265,8 @@ impl World {
             why: "no answer within 20 s".to_owned(),
         };
         self.store().note_breakers("worker", &[account]).await.expect("noted");
+        let unclear = DeadFilter { reason: Some("town_unclear".to_owned()), ..DeadFilter::default() };
+        self.store().plan_replay(&unclear, 60, false, &who).await.expect("planned");
         self.story(&city).await;
         (city, region)
     }

@@ -43,18 +43,19 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "ask kinship takeover",
             "order",
             "consume sync",
-            "callbacks compare correct dispatch jobs preview",
+            "callbacks compare correct dispatch inquire jobs preview",
+            "manage",
         ],
     ),
     ("scheduler", &["plan"]),
-    ("console", &["csv form html refusals routes seen texts", "chart visit", "pages", "answer"]),
+    ("console", &["csv errands form html refusals routes seen texts", "chart visit", "pages", "answer"]),
     (
         "bridge",
         &[
             "args language stdout version",
             "output",
-            "codes corrected filters secret_key secrets transfer up who",
-            "audit budget causes compare console correct dead doctor integration journal now order preview probe replay \
+            "filters secret_key secrets transfer up who",
+            "ask audit budget causes compare console correct dead doctor integration journal now order preview probe replay \
               trigger_help waiting",
             "demo",
         ],

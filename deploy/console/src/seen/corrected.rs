@@ -1,10 +1,10 @@
-//! How a correction of an order is told.
+//! How a correction of an order is told: of people's data that it was changed, unless somebody asks.
 
 use serde_json::{Value, json};
 use shared::domain::{CorrectedField, Language};
 use shared::store::corrections::Correction;
 
-use crate::language::of;
+use crate::seen::words::of;
 
 pub const fn name(field: CorrectedField, language: Language) -> &'static str {
     match field {
@@ -46,4 +46,17 @@ pub fn words(one: &Correction, unmask: bool, language: Language) -> String {
         of(language, "версия", "version"),
         one.version
     )
+}
+
+/// What a value of a field looks like.
+pub const fn form(field: CorrectedField, language: Language) -> &'static str {
+    match field {
+        CorrectedField::Phone => of(language, "номер телефона", "a phone number"),
+        CorrectedField::Town => of(language, "город последним: область, город", "the town last: region, town"),
+        CorrectedField::Date => "2026-12-01",
+        CorrectedField::Window => "10:00-18:00",
+        CorrectedField::Name | CorrectedField::Address | CorrectedField::Comment => {
+            of(language, "до 500 знаков", "up to 500 characters")
+        }
+    }
 }

@@ -1,6 +1,5 @@
 //! The codes that settings name are asked for in RetailCRM before they are saved.
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,23 +8,26 @@ use shared::domain::{Secret, Settings};
 use shared::retailcrm::codes::{self, Lists};
 use shared::retailcrm::{AllowedHosts, CrmClient, CrmHttp, NoLimiter, NoObserver, check};
 
-use crate::output::Failure;
+use crate::manage::edit::NotEdited;
 
 /// A RetailCRM that is away does not keep an operator waiting.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Refuses codes of the new settings that RetailCRM does not have. Answers with a warning when it
 /// could not be asked: the settings are saved unverified then.
+///
+/// # Errors
+/// [`NotEdited::Codes`], naming each code.
 pub async fn verify(
     new: &Settings,
     old: &Settings,
     crm_url: &str,
     key: &Secret,
     config: &Config,
-) -> Result<Option<String>, Failure> {
+) -> Result<Option<String>, NotEdited> {
     let misspelt = codes::misspelt_statuses(new);
     if new.status_map != old.status_map && !misspelt.is_empty() {
-        return Err(Failure::Usage(misspelt.join("; ")));
+        return Err(NotEdited::Codes(misspelt.join("; ")));
     }
     if !codes::has_new(new, old) {
         return Ok(None);
@@ -38,14 +40,7 @@ pub async fn verify(
     let before = lists.wrong(old);
     let wrong: Vec<String> =
         lists.wrong(new).iter().filter(|wrong| !before.contains(wrong)).map(ToString::to_string).collect();
-    if wrong.is_empty() { Ok(None) } else { Err(Failure::Usage(wrong.join("; "))) }
-}
-
-/// Says a warning to whoever looks; a program finds it in the document.
-pub fn warn(warning: Option<&str>) {
-    if let Some(warning) = warning {
-        let _ = writeln!(std::io::stderr(), "bridge: {warning}");
-    }
+    if wrong.is_empty() { Ok(None) } else { Err(NotEdited::Codes(wrong.join("; "))) }
 }
 
 fn unverified(why: &str) -> String {
