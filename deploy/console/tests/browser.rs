@@ -17,6 +17,11 @@ fn pictures() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots")
 }
 
+/// Where ./tests/run installs axe-core.
+fn axe() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("axe")
+}
+
 const SCREENS: [(&str, &str); 17] = [
     ("now", "/"),
     ("causes", "/causes"),
@@ -117,6 +122,37 @@ async fn every_screen_fits_a_phone_without_scripts_in_the_dark_too() {
     dark.go(&world.url("/causes")).await;
     dark.screenshot(&pictures(), "console-causes-phone-dark-ru").await;
     assert_eq!(dark.measure(WRONG).await, json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn axe_finds_nothing_serious_on_any_screen_with_everything_unfolded() {
+    let world = World::new().await;
+    world.filled("Город", "Область").await;
+    for (width, dark) in [(1280, false), (390, true)] {
+        let browser = entered(&world, Look { width, scripts: true, dark }, Role::Owner).await;
+        for (name, path) in SCREENS {
+            browser.go(&world.url(path)).await;
+            browser.element("main").await;
+            browser.measure("document.querySelectorAll('details').forEach(e => e.open = true)").await;
+            assert_eq!(browser.axe(&axe()).await, Vec::<String>::new(), "{name} at {width}, unfolded");
+            assert!(browser.too_wide_by().await <= 0, "{name} at {width}, unfolded");
+        }
+    }
+    let stranger = Browser::open(Look { width: 1280, ..Look::default() }).await;
+    for path in ["/", "/enter/0000"] {
+        stranger.go(&world.url(path)).await;
+        stranger.element("main").await;
+        assert_eq!(stranger.axe(&axe()).await, Vec::<String>::new(), "{path} for a stranger");
+    }
+    // What it is there for.
+    browser_with_a_fault(&stranger).await;
+}
+
+/// A control without a name is found, or the test above says nothing.
+async fn browser_with_a_fault(browser: &Browser) {
+    browser.measure("document.querySelector('main').appendChild(document.createElement('button')) && 1").await;
+    let found = browser.axe(&axe()).await;
+    assert!(found.iter().any(|words| words.contains("button-name")), "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -176,6 +176,26 @@ impl Browser {
         self.must("/execute/sync", json!({"script": format!("return {expression}"), "args": []})).await
     }
 
+    /// What axe-core finds serious or critical on the page, with where. `folder`: where ./tests/run has
+    /// installed it. The page's scripts must be on.
+    ///
+    /// # Panics
+    /// When axe-core is not there: what nobody looked at must not count as looked at.
+    pub async fn axe(&self, folder: &Path) -> Vec<String> {
+        let engine = folder.join("node_modules/axe-core/axe.min.js");
+        let engine = std::fs::read_to_string(&engine).unwrap_or_else(|error| {
+            panic!("{}: {error}; ./tests/run installs axe-core, with npm and a network", engine.display())
+        });
+        const LOOK: &str = "const done = arguments[arguments.length - 1];
+            const bad = v => ['serious', 'critical'].includes(v.impact);
+            const words = v => `${v.impact} ${v.id}: ${v.nodes.map(n => n.target.join(' ')).join(', ')}`;
+            axe.run(document, {resultTypes: ['violations']})
+                .then(r => done(r.violations.filter(bad).map(words)), e => done(['axe fails: ' + e]));";
+        let found = self.must("/execute/async", json!({"script": format!("{engine}\n{LOOK}"), "args": []})).await;
+        let found = found.as_array().expect("a list").iter();
+        found.map(|words| words.as_str().unwrap_or_default().to_owned()).collect()
+    }
+
     async fn find(&self, css: &str) -> Result<Element, String> {
         let found = self.call("/element", json!({"using": "css selector", "value": css})).await?;
         found[ELEMENT].as_str().map(|id| Element(id.to_owned())).ok_or_else(|| "no element".to_owned())
