@@ -117,6 +117,12 @@ impl Store {
         self.db.read_all(sql, vec![integration.into(), due.into()], read).await
     }
 
+    /// What the newest status that shows any says of a delivery, as it was noted.
+    pub async fn newest_details(&self, delivery: DeliveryId) -> Result<Option<String>> {
+        let sql = "SELECT details FROM tracking_outbox WHERE delivery_id = $1 AND details IS NOT NULL ORDER BY id DESC LIMIT 1";
+        self.db.read_one(sql, args![delivery], |row: &Row| row.text("details")).await
+    }
+
     /// RetailCRM has them.
     pub async fn tracking_sent(&self, ids: &[i64]) -> Result<()> {
         self.settle_tracking(ids, TrackingState::Sent, None).await
@@ -262,10 +268,7 @@ impl Tx {
         }
         let dialect = self.dialect();
         let rows = dialect.in_order("tracking_outbox", &dialect.among("id", 4));
-        let sql = format!(
-            "UPDATE tracking_outbox SET state = $1, why = $2, sent_at = $3, \
-             details = CASE WHEN $1 = 'sent' THEN NULL ELSE details END WHERE {rows}"
-        );
+        let sql = format!("UPDATE tracking_outbox SET state = $1, why = $2, sent_at = $3 WHERE {rows}");
         self.run(sql, args![state.as_str(), why, now, statuses.to_vec()]).await
     }
 }

@@ -63,30 +63,53 @@ pub enum Dropped {
     Uncertain,
 }
 
+const WAITING: &str = "CAST(by_id AS BIGINT) AS by_id, id, integration_id, number, crm_order_id, requested, wanted_at, \
+                       due_at, why, stand";
+
 impl Store {
     /// Orders that wait.
     pub async fn waiting_orders(&self, filter: &WaitingFilter) -> Result<Vec<WaitingOrder>> {
-        let of = |table: &str, by_id: u8, order: &str| {
-            format!(
-                "SELECT {by_id} AS by_id, id, integration_id, number, {order} AS crm_order_id, requested, wanted_at, due_at, \
-                 CASE WHEN waits_until = due_at THEN waits_for END AS why, \
-                 CASE WHEN NOT {} THEN 'in_hand' WHEN {} THEN 'due' ELSE 'later' END AS stand \
-                 FROM {table} WHERE requested > served AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2)",
-                free(1),
-                self.due("due_at", 1)
-            )
-        };
+        let only = "(CAST($2 AS BIGINT) IS NULL OR integration_id = $2)";
         let sql = format!(
-            "SELECT CAST(by_id AS BIGINT) AS by_id, id, integration_id, number, crm_order_id, requested, wanted_at, due_at, \
-             why, stand FROM ({} UNION ALL {}) AS waiting WHERE wanted_at > $3 OR (wanted_at = $3 AND (by_id > $4 \
+            "SELECT {WAITING} FROM ({} UNION ALL {}) AS waiting WHERE wanted_at > $3 OR (wanted_at = $3 AND (by_id > $4 \
              OR (by_id = $4 AND id > $5))) ORDER BY wanted_at, by_id, id LIMIT $6",
-            of("intents", 0, "CAST(NULL AS BIGINT)"),
-            of("order_intents", 1, "crm_order_id")
+            self.waiting_of(false, only),
+            self.waiting_of(true, only)
         );
         let (from, by_id, row) =
             filter.after.map_or((i64::MIN, 0, 0), |(at, key)| (at.as_millisecond(), i64::from(key.by_id), key.row));
         let args = args![self.clock.now_ms(), filter.integration, from, by_id, row, filter.limit];
         self.db.read_all(sql, args, read).await
+    }
+
+    /// A request about an order that waits: its own, or one about its number that nobody has read yet.
+    pub async fn order_waiting(
+        &self,
+        integration: IntegrationId,
+        order: CrmOrderId,
+        number: &str,
+    ) -> Result<Option<WaitingOrder>> {
+        let sql = format!(
+            "SELECT {WAITING} FROM ({} UNION ALL {}) AS waiting ORDER BY by_id DESC LIMIT 1",
+            self.waiting_of(false, "integration_id = $2 AND number = $3"),
+            self.waiting_of(true, "integration_id = $2 AND crm_order_id = $4")
+        );
+        self.db.read_one(sql, args![self.clock.now_ms(), integration, number, order], read).await
+    }
+
+    /// Requests of one table that wait, those that a condition lets through; `$1` is now.
+    fn waiting_of(&self, by_id: bool, condition: &str) -> String {
+        let (table, order) =
+            if by_id { ("order_intents", "crm_order_id") } else { ("intents", "CAST(NULL AS BIGINT)") };
+        format!(
+            "SELECT {} AS by_id, id, integration_id, number, {order} AS crm_order_id, requested, wanted_at, due_at, \
+             CASE WHEN waits_until = due_at THEN waits_for END AS why, \
+             CASE WHEN NOT {} THEN 'in_hand' WHEN {} THEN 'due' ELSE 'later' END AS stand \
+             FROM {table} WHERE requested > served AND {condition}",
+            u8::from(by_id),
+            free(1),
+            self.due("due_at", 1)
+        )
     }
 
     /// Whether a request about an order number waits.

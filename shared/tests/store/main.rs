@@ -27,6 +27,7 @@ macro_rules! contract {
     };
 }
 
+mod asked;
 mod audit;
 mod bench;
 mod budgets;

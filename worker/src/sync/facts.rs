@@ -7,9 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shared::crypto::{SecretKey, sha256_hex};
 use shared::domain::Kopecks;
-use shared::measoft::{Status, StatusCode, StatusRow};
+use shared::measoft::{Details, Status, StatusCode, StatusRow};
 
-use crate::order::delivery_fields::Details;
 use crate::order::recognise::item_codes;
 
 /// One status record.

@@ -12,6 +12,7 @@ use shared::clock::{self, elapsed};
 use shared::crypto::SecretKey;
 use shared::domain::status_list::module_code;
 use shared::domain::{CrmOrderId, Delivery, DeliveryId, DeliveryState};
+use shared::measoft::Details;
 use shared::message::{Change, Command, Envelope, Kind, Outcome, RetryWhy};
 use shared::retailcrm::CrmError;
 use shared::retailcrm::error::Class;
@@ -23,8 +24,7 @@ use shared::store::journal::{Entry, What};
 use shared::store::tracking_outbox::{TrackingState, UNKNOWN_CODE, UNKNOWN_DELIVERY, Waiting};
 use shared::{reason, store};
 
-use crate::order::delivery_fields::Details;
-use crate::order::{report, tell};
+use crate::order::{delivery_fields, report, tell};
 use crate::sync::guard::LeaseGuard;
 use crate::sync::{internal, next_try};
 use crate::tools::Tools;
@@ -221,7 +221,9 @@ fn update(
             .iter()
             .rev()
             .find_map(|status| serde_json::from_str::<Details>(status.details.as_deref()?).ok())
-            .map_or_else(BTreeMap::new, |details| references.declared(details.fields(key, settings.language))),
+            .map_or_else(BTreeMap::new, |details| {
+                references.declared(delivery_fields::fields(&details, key, settings.language))
+            }),
     }
 }
 

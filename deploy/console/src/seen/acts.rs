@@ -49,6 +49,7 @@ pub const fn act_name(act: Act, language: Language) -> &'static str {
         Act::Woken => of(language, "снова на виду", "took up again"),
         Act::Resealed => of(language, "перешифровано новым ключом", "sealed everything anew,"),
         Act::Hurried => of(language, "назначено немедленно", "made due at once"),
+        Act::Asked => of(language, "запрошено у курьерской службы", "asked the courier service about"),
         Act::Dropped => of(language, "снято с исполнения", "dropped"),
         Act::Invited => of(language, "выдан одноразовый адрес", "made a one-time address for"),
         Act::SignedIn => of(language, "вход", "signed in to the"),

@@ -47,6 +47,8 @@ closed_set! {
         Resealed => "resealed",
         /// What waited was made due at once.
         Hurried => "hurried",
+        /// What MeaSoft has of an order is looked up.
+        Asked => "asked",
         /// A request that waited is not carried out.
         Dropped => "dropped",
         /// A one-time address of the console was made.

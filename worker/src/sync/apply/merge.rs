@@ -6,12 +6,11 @@ use jiff::{Timestamp, ToSpan};
 use shared::domain::delivery::{DeliveryState as S, Event as Move, Phase};
 use shared::domain::status_list::module_code;
 use shared::domain::{Delivery, Settings};
-use shared::measoft::StatusCode;
+use shared::measoft::{Details, StatusCode};
 use shared::mutant::{Mutant, is_mutant};
 use shared::store::status_stream::PendingRow;
 use shared::store::tracking_outbox::UNKNOWN_CODE;
 
-use crate::order::delivery_fields::Details;
 use crate::order::recognise::is_cancelled_by_client;
 use crate::sync::facts::{Event, OrderSnapshot};
 
