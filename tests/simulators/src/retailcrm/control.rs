@@ -325,6 +325,9 @@ fn set_options(sim: &RetailcrmSim, given: &Map<String, Value>) -> Result<Value, 
         if let Some(shapes) = given.get("callbacks").and_then(|shapes| serde_json::from_value(shapes.clone()).ok()) {
             options.callbacks = shapes;
         }
+        if let Some(allowed) = given.get("embedJs").and_then(Value::as_bool) {
+            options.embed_js = allowed;
+        }
     });
     Ok(json!({}))
 }

@@ -45,6 +45,14 @@ async fn handle(
             let request = ApiRequest { route: Route::read(parts.method.as_str(), &segments), params, key };
             api(&sim, &peer, request).await
         }
+        Some("embed") => {
+            params.extend(&body);
+            let (status, body) = sim.pass_on(&segments, &params).await;
+            let mut response = answer(status, "application/json", body);
+            // Without credentials, so that any page may ask: it is a stand-in for RetailCRM's own.
+            response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            response
+        }
         Some("_sim" | "") => {
             let (status, kind, text) = control::answer(&sim, parts.method.as_str(), &segments, &params, &body).await;
             answer(status, kind, text)

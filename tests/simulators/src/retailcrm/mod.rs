@@ -6,6 +6,7 @@
 
 pub mod builder;
 mod control;
+mod embed;
 pub mod faults;
 mod http;
 pub mod orders;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
+use super::embed;
 use super::orders::{Order, Payment};
 use super::patch::{self, FieldErrors};
 use super::references;
@@ -560,10 +561,12 @@ impl Call<'_> {
 
     fn module_edit(&mut self, account: AccountId, code: &str) -> Result<Reply, Reply> {
         let patch = self.object_field("integrationModule")?;
+        let embed = &patch.get("integrations").map_or(Value::Null, |all| all["embedJs"].clone());
+        let mut errors = embed::errors(embed, self.world.options.embed_js);
         let row = &mut self.world.accounts[account.0];
         let mut config = row.modules.get(code).map_or_else(|| json!({}), |module| module.config.clone());
         merge_deep(&mut config, &Value::Object(patch));
-        let errors = module_errors(&config, code);
+        errors.extend(module_errors(&config, code));
         if !errors.is_empty() {
             return Err(Reply::entity(&errors));
         }

@@ -35,6 +35,8 @@ pub struct Options {
     pub numbers: Numbers,
     /// How callbacks write what their sources show in two ways.
     pub callbacks: CallbackShapes,
+    /// Whether modules may show pages and widgets of theirs (`embedJs`).
+    pub embed_js: bool,
 }
 
 /// Two ways in which callbacks are known to be written.
@@ -58,6 +60,7 @@ impl Default for Options {
             commit_lag_ms: 0,
             numbers: Numbers::default(),
             callbacks: CallbackShapes::default(),
+            embed_js: true,
         }
     }
 }

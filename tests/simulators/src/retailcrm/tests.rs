@@ -430,6 +430,37 @@ async fn tracking_is_addressed_by_the_instance_of_a_working_module() {
 }
 
 #[tokio::test]
+async fn a_widget_is_taken_whole_and_only_where_modules_may_have_one() {
+    let bench = Bench::start().await;
+    bench.register("measoft-17").await;
+    let at = "https://bridge.example/retailcrm/extension/measoft";
+    let title = json!({"ru": "Ошибки", "en": "Failures", "es": "Errores"});
+    let embed = json!({
+        "entrypoint": format!("{at}/script"), "stylesheet": format!("{at}/stylesheet"), "runner": "worker",
+        "targets": ["order/card:delivery.after"],
+        "pages": [{"code": "failures", "menu": "activity_main_menu", "menuItemTitle": title}],
+    });
+    let edit = async |embed: &Value| {
+        let module = json!({"code": "measoft-17", "integrations": {"embedJs": embed}}).to_string();
+        bench.post("integration-modules/measoft-17/edit", &[("integrationModule", module)]).await
+    };
+    assert_eq!(edit(&embed).await.status, 200);
+    let module = bench.get("integration-modules/measoft-17").await.body["integrationModule"].clone();
+    assert_eq!(module["integrations"]["embedJs"], embed);
+    for (field, value) in
+        [("runner", json!("page")), ("entrypoint", json!("script")), ("pages", json!([{"code": "x"}]))]
+    {
+        let mut broken = embed.clone();
+        broken[field] = value;
+        assert_eq!(edit(&broken).await.status, 400, "{field}");
+    }
+    bench.sim.configure(|options| options.embed_js = false);
+    let refused = edit(&embed).await;
+    assert_eq!((refused.status, &refused.body["errors"]["integrations[embedJs]"]), (400, &json!("Access denied.")));
+    assert!(bench.sim.http_call(bench.account, "measoft-18", "/x", None).await.is_err(), "no such module");
+}
+
+#[tokio::test]
 async fn a_module_is_created_once_then_edited_and_keeps_its_settings() {
     let bench = Bench::start().await;
     let created = bench.register("measoft-17").await;
