@@ -111,7 +111,7 @@ install_quietly() (
 tools_missing() {
     local pair
     for pair in promtool:prometheus nginx:nginx-light openssl:openssl systemd-analyze:systemd \
-        chromium:chromium chromedriver:chromium-driver php:php-cli pgbouncer:pgbouncer npm:npm; do
+        chromium:chromium chromedriver:chromium-driver node:nodejs npm:npm php:php-cli pgbouncer:pgbouncer; do
         command -v "${pair%%:*}" >/dev/null || [[ -x /usr/sbin/${pair%%:*} ]] || printf '%s\n' "${pair#*:}"
     done
     # What RetailCRM evaluates triggers with.

@@ -2,33 +2,20 @@
 //! held back: RetailCRM does not repeat, and a mass status change fires a thousand at once
 //! (design §3 «Triggers»).
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Mutex;
 use std::time::Instant;
 
 use shared::listen::network_of;
 
-/// Failures an address may make at once.
-const BURST: f64 = 600.0;
-/// Failures it is forgiven per second.
-const PER_SECOND: f64 = 20.0;
-/// Addresses remembered.
-const ADDRESSES: usize = 10_000;
+use crate::buckets::Buckets;
 
-/// A token bucket per remote address.
-#[derive(Debug, Default)]
-pub struct FailureLimit(Mutex<HashMap<IpAddr, Bucket>>);
+/// Failures an address may make at once, and is forgiven per second.
+#[derive(Debug)]
+pub struct FailureLimit(Buckets<IpAddr>);
 
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    left: f64,
-    at: Instant,
-}
-
-impl Bucket {
-    fn refilled(self, now: Instant) -> f64 {
-        (self.left + now.saturating_duration_since(self.at).as_secs_f64() * PER_SECOND).min(BURST)
+impl Default for FailureLimit {
+    fn default() -> Self {
+        Self(Buckets::new(600.0, 20.0))
     }
 }
 
@@ -39,19 +26,7 @@ impl FailureLimit {
     }
 
     fn allow_at(&self, address: IpAddr, now: Instant) -> bool {
-        let mut buckets = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if buckets.len() >= ADDRESSES {
-            buckets.retain(|_, bucket| bucket.refilled(now) < BURST);
-            if buckets.len() >= ADDRESSES {
-                // Many addresses at once: forgetting is kinder than growing.
-                buckets.clear();
-            }
-        }
-        let bucket = buckets.entry(network_of(address)).or_insert(Bucket { left: BURST, at: now });
-        let left = bucket.refilled(now);
-        let allowed = left >= 1.0;
-        *bucket = Bucket { left: if allowed { left - 1.0 } else { left }, at: now };
-        allowed
+        self.0.allow_at(network_of(address), now)
     }
 }
 
@@ -77,16 +52,12 @@ mod tests {
     }
 
     #[test]
-    fn a_64_counts_as_one_address_and_memory_is_bounded() {
+    fn a_64_counts_as_one_address() {
         let limit = FailureLimit::default();
         let now = Instant::now();
         for n in 0..600 {
             assert!(limit.allow_at(address(&format!("2001:db8::{n:x}")), now));
         }
         assert!(!limit.allow_at(address("2001:db8::ffff"), now));
-        for n in 0..30_000u32 {
-            limit.allow_at(IpAddr::V4(std::net::Ipv4Addr::from_bits(n)), now);
-        }
-        assert!(limit.0.lock().expect("not poisoned").len() <= ADDRESSES);
     }
 }

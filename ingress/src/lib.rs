@@ -7,6 +7,7 @@
 pub mod ask;
 mod bilingual;
 pub mod body;
+mod buckets;
 pub mod callbacks;
 pub mod failures;
 mod finish;
@@ -18,6 +19,7 @@ pub mod server;
 pub mod settings_page;
 pub mod triggers;
 mod urlencoded;
+mod widget;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +60,7 @@ pub(crate) struct Parts {
     pub(crate) deadlines: Deadlines,
     pub(crate) config: Arc<Config>,
     pub(crate) store: Store,
+    pub(crate) widget: widget::Widget,
 }
 
 /// How long RetailCRM is kept waiting.
@@ -93,6 +96,7 @@ impl State {
             deadlines: Deadlines { callback: ctx.config.callback_deadline, calculate: ctx.config.calculate_deadline },
             config: ctx.config.clone(),
             store: ctx.store.clone(),
+            widget: widget::Widget::of(ctx.config.widget_dir.as_deref()),
         }))
     }
 

@@ -23,7 +23,7 @@ use crate::body::{discard, read_body};
 use crate::hand_over::{Answer, publish};
 use crate::reply::Reply;
 use crate::triggers::{self, Form, TriggerUrl};
-use crate::{State, callbacks, push, settings_page};
+use crate::{State, callbacks, push, settings_page, widget};
 
 /// Longest body of a trigger, bytes.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -65,6 +65,9 @@ async fn answer(state: &State, request: Request, from: IpAddr) -> Response {
     if route == Route::Unknown {
         if let Some(action) = callbacks::action_of(request.uri().path()) {
             return callbacks::answer(state, action, request, from, language).await;
+        }
+        if let Some(asked) = widget::Asked::of(request.uri().path()) {
+            return widget::answer(state, asked, request, from, language).await;
         }
         if let Some(page) = settings_page::Page::of(request.uri().path()) {
             return settings_page::answer(state, page, request, from, language).await;

@@ -44,3 +44,4 @@ pub mod tls_trouble;
 pub mod trigger_forms;
 pub mod vendor;
 pub mod waiting;
+pub mod widget;

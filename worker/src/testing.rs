@@ -266,6 +266,7 @@ impl World {
                         .collect(),
                     ..DeliveryConfiguration::default()
                 }),
+                embed_js: None,
             },
             ..IntegrationModule::default()
         };

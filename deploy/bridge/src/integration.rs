@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use bridge_worker::callbacks::registration::WidgetState;
 use bridge_worker::manage::edit::{Edit, Edited, NotEdited, good_crm_url, good_measoft_url, good_prefix};
 use bridge_worker::manage::{check, codes, edit, key, register};
 use serde_json::{Value, json};
@@ -304,12 +305,17 @@ async fn register(id: i64, who: &Who, config: &Config, store: &Store, out: &Outp
     let done = register::register(config, store, &integration, who).await?;
     let document = json!({
         "id": id, "code": done.code, "firstTime": done.first_time, "deliveryType": done.delivery_type,
-        "accountUrl": account_url,
+        "accountUrl": account_url, "widget": done.widget.as_str(),
     });
     out.answer(&document, || {
         let word = if done.first_time { "registered" } else { "brought up to date" };
         say!("The module {} is {word} in RetailCRM.", bold(&done.code));
         say!("  settings page  {account_url}");
+        match &done.widget {
+            WidgetState::Registered => say!("  order card     has a button of ours"),
+            WidgetState::Without => say!("  order card     without a button: WIDGET_DIR names no built widget"),
+            WidgetState::Refused(why) => say!("  order card     without a button, since {why}"),
+        }
         if let Some(code) = &done.delivery_type {
             say!("  delivery type  {code}");
         }

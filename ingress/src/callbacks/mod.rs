@@ -9,11 +9,12 @@ use std::panic::AssertUnwindSafe;
 
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use futures_util::FutureExt as _;
 use serde_json::{Map, Value};
-use shared::domain::Language;
+use shared::domain::{IntegrationId, Language};
 use shared::message::{CallbackReply, Media};
 use shared::queue::RpcError;
 
@@ -71,10 +72,21 @@ pub async fn answer(
     from: IpAddr,
     language: Language,
 ) -> Response {
-    let handled = AssertUnwindSafe(handle(state, action, request)).catch_unwind().await;
-    let told = handled.unwrap_or(Told::Error(StatusCode::INTERNAL_SERVER_ERROR, Sentence::Internal));
-    match told {
+    told(state, handle(state, action, request), action.unwrap_or_default(), from, language).await
+}
+
+/// What is made of a request, whatever becomes of its handler.
+pub(crate) async fn told(
+    state: &State,
+    handling: impl Future<Output = Told>,
+    action: &str,
+    from: IpAddr,
+    language: Language,
+) -> Response {
+    let handled = AssertUnwindSafe(handling).catch_unwind().await;
+    match handled.unwrap_or(Told::Error(StatusCode::INTERNAL_SERVER_ERROR, Sentence::Internal)) {
         Told::Reply(reply) => from_worker(reply),
+        Told::Busy => error(StatusCode::TOO_MANY_REQUESTS, Sentence::Busy, language),
         Told::Error(status, say) => {
             let failed = status.is_client_error();
             if failed && !state.0.failures.allow(from) {
@@ -86,14 +98,16 @@ pub async fn answer(
     }
 }
 
-enum Told {
+pub(crate) enum Told {
     Reply(CallbackReply),
     Error(StatusCode, Sentence),
+    /// A known client that asks too often.
+    Busy,
 }
 
 bilingual! {
     /// What is said without a worker.
-    enum Sentence {
+    pub(crate) enum Sentence {
         UnknownAction: "Модуль не поддерживает это действие", "The module does not support this action";
         UnknownClient: "Подключение не найдено: зарегистрируйте модуль курьерской службы заново",
             "The connection is not known: register the courier service's module again";
@@ -107,33 +121,46 @@ bilingual! {
             "The integration is temporarily unavailable, try again in a minute";
         Deadline: "Сервис интеграции не ответил вовремя, повторите через минуту",
             "The integration did not answer in time, try again in a minute";
+        UnknownOrder: "Такого заказа или ошибки в этом подключении нет",
+            "This connection has no such order or failure";
+        Busy: "Слишком много запросов за короткое время, повторите через минуту",
+            "Too many requests within a short time, try again in a minute";
         Limited: "Слишком много ошибочных запросов: повторите позже", "Too many failed requests: try again later";
         Internal: "Внутренняя ошибка сервиса интеграции", "Internal error of the integration";
     }
 }
 
-async fn handle(state: &State, action: Option<&'static str>, request: Request) -> Told {
+/// Reads a form and knows whose it is.
+///
+/// # Errors
+/// What its sender is told.
+pub(crate) async fn admit(state: &State, request: Request) -> Result<(Parts, Fields, IntegrationId), Told> {
     let (head, body) = request.into_parts();
     if !matches!(head.method, Method::GET | Method::POST) {
-        return Told::Error(StatusCode::METHOD_NOT_ALLOWED, Sentence::NotAllowed);
+        return Err(Told::Error(StatusCode::METHOD_NOT_ALLOWED, Sentence::NotAllowed));
     }
-    let body = match body::read_body(body, BODY_LIMIT, state.0.patience.body).await {
-        Ok(body) => body,
-        Err(Reply::TooLarge) => return Told::Error(StatusCode::PAYLOAD_TOO_LARGE, Sentence::TooLarge),
-        Err(Reply::TimedOut) => return Told::Error(StatusCode::REQUEST_TIMEOUT, Sentence::TimedOut),
-        Err(_) => return Told::Error(StatusCode::BAD_REQUEST, Sentence::Unreadable),
-    };
+    let body = body::read_body(body, BODY_LIMIT, state.0.patience.body).await.map_err(|reply| match reply {
+        Reply::TooLarge => Told::Error(StatusCode::PAYLOAD_TOO_LARGE, Sentence::TooLarge),
+        Reply::TimedOut => Told::Error(StatusCode::REQUEST_TIMEOUT, Sentence::TimedOut),
+        _ => Told::Error(StatusCode::BAD_REQUEST, Sentence::Unreadable),
+    })?;
     let kind = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let fields = match Fields::read(head.uri.query(), kind, &body) {
-        Ok(fields) => fields,
-        Err(Unreadable::Type) => return Told::Error(StatusCode::UNSUPPORTED_MEDIA_TYPE, Sentence::UnsupportedType),
-        Err(Unreadable::Content) => return Told::Error(StatusCode::BAD_REQUEST, Sentence::Unreadable),
-    };
+    let fields = Fields::read(head.uri.query(), kind, &body).map_err(|unreadable| match unreadable {
+        Unreadable::Type => Told::Error(StatusCode::UNSUPPORTED_MEDIA_TYPE, Sentence::UnsupportedType),
+        Unreadable::Content => Told::Error(StatusCode::BAD_REQUEST, Sentence::Unreadable),
+    })?;
     // Who is asked for comes first: a stranger learns nothing about what is wrong.
-    let integration = match state.0.keys.find_client(fields.text("clientId").unwrap_or("")) {
-        KeyLookup::Known(known) => known.integration,
-        KeyLookup::Unknown => return Told::Error(StatusCode::FORBIDDEN, Sentence::UnknownClient),
-        KeyLookup::NotLoaded => return Told::Error(StatusCode::OK, Sentence::Starting),
+    match state.0.keys.find_client(fields.text("clientId").unwrap_or("")) {
+        KeyLookup::Known(known) => Ok((head, fields, known.integration)),
+        KeyLookup::Unknown => Err(Told::Error(StatusCode::FORBIDDEN, Sentence::UnknownClient)),
+        KeyLookup::NotLoaded => Err(Told::Error(StatusCode::OK, Sentence::Starting)),
+    }
+}
+
+async fn handle(state: &State, action: Option<&'static str>, request: Request) -> Told {
+    let (head, fields, integration) = match admit(state, request).await {
+        Ok(admitted) => admitted,
+        Err(told) => return told,
     };
     let Some(action) = action else { return Told::Error(StatusCode::NOT_FOUND, Sentence::UnknownAction) };
     let request = match input(action, &fields) {

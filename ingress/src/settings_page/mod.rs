@@ -7,7 +7,7 @@ pub mod session;
 mod settings;
 mod tabs;
 pub mod texts;
-mod views;
+pub(crate) mod views;
 mod visit;
 
 use std::net::IpAddr;

@@ -86,19 +86,19 @@ pub(super) struct Debug<'a> {
 }
 
 /// What gave up.
-pub(super) struct Failure {
-    pub(super) id: i64,
-    pub(super) number: String,
-    pub(super) kind: &'static str,
-    pub(super) at: String,
-    pub(super) times: i64,
-    pub(super) text: String,
-    pub(super) next_step: &'static str,
-    pub(super) replayable: bool,
+pub(crate) struct Failure {
+    pub(crate) id: i64,
+    pub(crate) number: String,
+    pub(crate) kind: &'static str,
+    pub(crate) at: String,
+    pub(crate) times: i64,
+    pub(crate) text: String,
+    pub(crate) next_step: &'static str,
+    pub(crate) replayable: bool,
 }
 
 impl Failure {
-    pub(super) fn of(dead: &DeadLetter, t: &'static Texts, language: Language) -> Self {
+    pub(crate) fn of(dead: &DeadLetter, t: &'static Texts, language: Language) -> Self {
         let words = explain::reason(&dead.reason, language);
         Self {
             id: dead.id,
@@ -118,20 +118,20 @@ impl Failure {
 }
 
 /// An entry of the journal.
-pub(super) struct Exchange {
-    pub(super) at: String,
-    pub(super) number: String,
-    pub(super) op: String,
-    pub(super) outcome: String,
-    pub(super) good: bool,
-    pub(super) took: String,
-    pub(super) text: String,
-    pub(super) request: String,
-    pub(super) response: String,
+pub(crate) struct Exchange {
+    pub(crate) at: String,
+    pub(crate) number: String,
+    pub(crate) op: String,
+    pub(crate) outcome: String,
+    pub(crate) good: bool,
+    pub(crate) took: String,
+    pub(crate) text: String,
+    pub(crate) request: String,
+    pub(crate) response: String,
 }
 
 impl Exchange {
-    pub(super) fn of(kept: StoredEntry) -> Self {
+    pub(crate) fn of(kept: StoredEntry) -> Self {
         let op = [kept.vendor, kept.op].into_iter().flatten().collect::<Vec<_>>().join(" ");
         Self {
             at: moscow(kept.at),

@@ -166,9 +166,7 @@ impl Installation {
         let clients = Clients::new(&self.ctx.config, store, journal, metrics).expect("clients");
         let vendors = clients.connect(&self.integration).expect("vendors");
         let shop = ActiveIntegration::new(self.integration.clone(), vendors);
-        let config = &self.ctx.config;
-        let done =
-            registration::register(&shop, true, &config.public_url, &config.module_code).await.expect("registered");
+        let done = registration::register(&shop, true, &self.ctx.config).await.expect("registered");
         self.crm.add_delivery_type(self.account, "incity", Some(&self.module()), &["cash", "bank-card"]);
         done
     }

@@ -116,6 +116,8 @@ pub struct Config {
     pub callback_deadline: Duration,
     pub calculate_deadline: Duration,
     pub module_code: String,
+    /// Folder of the built order card's widget.
+    pub widget_dir: Option<PathBuf>,
     pub shutdown_grace: Duration,
     pub log_format: LogFormat,
     pub log_filter: String,
@@ -308,6 +310,7 @@ impl Config {
             module_code: r.word("MODULE_CODE", "measoft", "made of letters, digits, - and _", |text| {
                 text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
             }),
+            widget_dir: r.text("WIDGET_DIR").map(PathBuf::from),
             shutdown_grace: r.seconds("SHUTDOWN_GRACE_S", 30),
             log_format: r.parsed("LOG_FORMAT", LogFormat::Text, "text or json", |text| match text {
                 "text" => Some(LogFormat::Text),

@@ -18,6 +18,7 @@ pub mod key {
     #![allow(missing_docs)]
     pub const TAB: char = '\u{E004}';
     pub const ENTER: char = '\u{E007}';
+    pub const ESCAPE: char = '\u{E00C}';
 }
 
 const FLAGS: [&str; 12] = [
@@ -256,6 +257,17 @@ impl Browser {
     pub async fn press(&self, css: &str) {
         let element = self.element(css).await;
         self.must(&format!("/element/{}/click", element.0), json!({})).await;
+    }
+
+    /// Clicks the first button that bears these words, once it is there and nothing covers it.
+    pub async fn press_words(&self, words: &str) {
+        let path = format!("//button[contains(normalize-space(.), \"{words}\")]");
+        eventually(&format!("the button «{words}» is pressed"), Duration::from_secs(20), || async {
+            let found = self.call("/element", json!({"using": "xpath", "value": path})).await?;
+            let id = found[ELEMENT].as_str().ok_or("no element")?;
+            self.call(&format!("/element/{id}/click"), json!({})).await.map(|_| ())
+        })
+        .await;
     }
 
     /// Empties a field and types into it.

@@ -1,12 +1,14 @@
 //! Tells RetailCRM what the module offers (protocols/retailcrm.md#module).
 
+use shared::config::Config;
 use shared::domain::{Integration, Language, status_list};
 use shared::retailcrm::wire::module::{
-    DataField, DeliveryConfiguration, IntegrationModule, Integrations, ModulePaymentType, ModuleSettings, ModuleStatus,
-    Plate,
+    DataField, DeliveryConfiguration, EmbedJs, EmbedPage, IntegrationModule, Integrations, ModulePaymentType,
+    ModuleSettings, ModuleStatus, Plate,
 };
 use shared::retailcrm::wire::order::PayerType;
 use shared::retailcrm::{Crm, CrmError};
+use shared::widget;
 
 use crate::callbacks::texts::pick;
 use crate::callbacks::{KEY_FIELD, print};
@@ -25,19 +27,37 @@ pub struct Registered {
     pub first_time: bool,
     /// The delivery type RetailCRM tied to the module by itself, if any.
     pub delivery_type: Option<String>,
+    pub widget: WidgetState,
+}
+
+/// What became of the order card's widget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WidgetState {
+    Registered,
+    /// There is none to offer.
+    Without,
+    /// RetailCRM takes the module only without it, and says this.
+    Refused(String),
+}
+
+impl WidgetState {
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::Without => "without",
+            Self::Refused(_) => "refused",
+        }
+    }
 }
 
 /// Registers the module of an integration, or brings its registration up to date. Where it is not
 /// the `first` in its RetailCRM account, its name there is told apart by the integration's title.
+/// With the order card's widget where its folder holds one, and RetailCRM lets the module have it.
 ///
 /// # Errors
 /// What RetailCRM says. Safe to repeat.
-pub async fn register(
-    active: &ActiveIntegration,
-    first: bool,
-    public_url: &str,
-    module_code: &str,
-) -> Result<Registered, CrmError> {
+pub async fn register(active: &ActiveIntegration, first: bool, config: &Config) -> Result<Registered, CrmError> {
+    let (public_url, module_code) = (&config.public_url, &config.module_code);
     let crm = &active.vendors.crm;
     let code = active.integration.code(module_code);
     let first_time = match crm.module(&code).await {
@@ -48,8 +68,40 @@ pub async fn register(
     let settings = if first_time { Some(first_settings(crm.as_ref(), &active.integration).await) } else { None };
     let mut module = module(&active.integration, public_url, module_code, settings);
     module.name = Some(name(&active.integration, first));
-    let info = crm.edit_module(&module).await?;
-    Ok(Registered { code, first_time, delivery_type: info.delivery_type.map(|(_, code)| code) })
+    let has_widget = config.widget_dir.as_deref().is_some_and(widget::is_built);
+    module.integrations.embed_js = has_widget.then(|| embed_js(&active.integration, first, public_url));
+    let (info, widget) = match crm.edit_module(&module).await {
+        Err(why @ (CrmError::Refused { .. } | CrmError::AccessDenied { .. })) if has_widget => {
+            module.integrations.embed_js = None;
+            (crm.edit_module(&module).await?, WidgetState::Refused(why.to_string()))
+        }
+        done => (done?, if has_widget { WidgetState::Registered } else { WidgetState::Without }),
+    };
+    Ok(Registered { code, first_time, delivery_type: info.delivery_type.map(|(_, code)| code), widget })
+}
+
+/// The order card's widget, and its page of failures in the menu of orders.
+fn embed_js(integration: &Integration, first: bool, public_url: &str) -> EmbedJs {
+    let at = |file: &str| format!("{}{}/{file}", public_url.trim_end_matches('/'), widget::ENTRYPOINT);
+    let which = match integration.title.trim() {
+        title if !first && !title.is_empty() => format!(" — {title}"),
+        _ => String::new(),
+    };
+    let title =
+        [("ru", "Доставка MeaSoft: ошибки"), ("en", "MeaSoft delivery: failures"), ("es", "Entrega MeaSoft: errores")];
+    EmbedJs {
+        entrypoint: at(widget::SCRIPT),
+        stylesheet: at(widget::STYLESHEET),
+        targets: widget::TARGETS.map(str::to_owned).to_vec(),
+        runner: "worker".to_owned(),
+        pages: vec![EmbedPage {
+            code: widget::PAGE.to_owned(),
+            menu: "activity_main_menu".to_owned(),
+            parent_menu_item_code: "orders".to_owned(),
+            menu_item_ordering: 100,
+            menu_item_title: title.map(|(language, text)| (language.to_owned(), format!("{text}{which}"))).into(),
+        }],
+    }
 }
 
 /// The whole configuration. Without `settings` the manager's choice stays.
@@ -72,7 +124,7 @@ pub fn module(
         actions: ["activity", "settings"].map(|name| (name.to_owned(), format!("/retailcrm/{name}"))).into(),
         account_url: Some(format!("{base}/retailcrm/account")),
         available_countries: Vec::new(),
-        integrations: Integrations { delivery: Some(delivery(integration, settings)) },
+        integrations: Integrations { delivery: Some(delivery(integration, settings)), embed_js: None },
     }
 }
 

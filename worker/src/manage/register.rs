@@ -26,11 +26,12 @@ pub async fn register(
     let all = store.integrations().await?;
     let first = all.iter().all(|i| i.id.0 >= integration.id.0 || crm_account::address(&i.crm_url) != account);
     let shop = ActiveIntegration::new(integration.clone(), vendors);
-    let done = registration::register(&shop, first, &config.public_url, &config.module_code).await;
+    let done = registration::register(&shop, first, config).await;
     journal.flush().await;
     let done = done.context("RetailCRM does not register the module")?;
     let mut entry = NewAudit::of_integration(who, Act::Registered, shop.id());
     entry.after.insert("code".to_owned(), json!(done.code));
+    entry.after.insert("widget".to_owned(), json!(done.widget.as_str()));
     store.note_act(&entry).await?;
     Ok(done)
 }

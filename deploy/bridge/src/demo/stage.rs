@@ -179,7 +179,7 @@ async fn register(ctx: &Ctx, shops: &[Shop]) -> anyhow::Result<()> {
         let integration = Arc::new(shop.integration.clone());
         let vendors = clients.connect(&integration).map_err(anyhow::Error::msg)?;
         let shop = bridge_worker::vendor::ActiveIntegration::new(integration, vendors);
-        registration::register(&shop, true, &ctx.config.public_url, &ctx.config.module_code).await?;
+        registration::register(&shop, true, &ctx.config).await?;
     }
     journal.flush().await;
     Ok(())

@@ -155,6 +155,7 @@ impl Stage {
                     }),
                     ..Default::default()
                 }),
+                embed_js: None,
             },
             ..Default::default()
         };

@@ -46,11 +46,39 @@ object! {
         pub integrations: Integrations = m.nested("integrations", Integrations::read)?.unwrap_or_default(),
     }
 
-    /// The kinds of integration a module has; ours has one.
+    /// The kinds of integration a module has.
     #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+    #[serde(rename_all = "camelCase")]
     pub struct Integrations(i) {
         #[serde(skip_serializing_if = "Option::is_none")]
         pub delivery: Option<DeliveryConfiguration> = i.nested("delivery", DeliveryConfiguration::read)?,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub embed_js: Option<EmbedJs> = i.nested("embedJs", EmbedJs::read).ok().flatten(),
+    }
+
+    /// `integrations.embedJs`: what RetailCRM shows of ours in its own pages
+    /// (protocols/retailcrm.md#widget).
+    #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+    pub struct EmbedJs(e) {
+        pub entrypoint: String = e.lax("entrypoint", text).unwrap_or_default(),
+        pub stylesheet: String = e.lax("stylesheet", text).unwrap_or_default(),
+        pub targets: Vec<String> = e.texts("targets").unwrap_or_default(),
+        /// `worker`.
+        pub runner: String = e.lax("runner", text).unwrap_or_default(),
+        pub pages: Vec<EmbedPage> = e.all("pages", EmbedPage::read).unwrap_or_default(),
+    }
+
+    /// A page of ours with its place in RetailCRM's menu.
+    #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub struct EmbedPage(p) {
+        pub code: String = p.code("code")?,
+        pub menu: String = p.lax("menu", text).unwrap_or_default(),
+        pub parent_menu_item_code: String = p.lax("parentMenuItemCode", text).unwrap_or_default(),
+        pub menu_item_ordering: i64 = p.lax("menuItemOrdering", integer).unwrap_or_default(),
+        /// `ru`, `en`, `es` → text. All three are wanted.
+        pub menu_item_title: BTreeMap<String, String> =
+            p.extra("menuItemTitle").unwrap_or_default().into_iter().filter_map(|(l, t)| Some((l, text(&t).ok()??))).collect(),
     }
 
     /// `integrations.delivery` (protocols/retailcrm.md#delivery-configuration). What we told the

@@ -12,7 +12,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
         "shared",
         &[
             "allowed_hosts clock closed_set debug dice digest files hidden locked mutant networks pasted retry shutdown suggest tls_trouble \
-             vendor",
+             vendor widget",
             "http listen random waiting",
             "domain",
             "crypto message",
@@ -26,11 +26,12 @@ const LAYERS: [(&str, &[&str]); 6] = [
     (
         "ingress",
         &[
-            "bilingual failures finish keys urlencoded",
-            "reply",
+            "bilingual buckets finish keys urlencoded",
+            "failures reply",
             "ask body hand_over triggers",
             "callbacks push",
             "settings_page",
+            "widget",
             "server",
         ],
     ),

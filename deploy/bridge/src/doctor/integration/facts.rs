@@ -1,17 +1,20 @@
 //! What is found out about one integration, here and at both vendors.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bridge_worker::vendor::connect::Clients;
 use bridge_worker::vendor::{Connect as _, Vendors, held};
 use jiff::Timestamp;
+use serde_json::Value;
 use shared::config::Config;
-use shared::domain::Integration;
 use shared::domain::crm_account::Access;
+use shared::domain::{Integration, IntegrationId};
 use shared::measoft::MeasoftError;
 use shared::retailcrm::{Credentials, CrmError, DeliveryType, IntegrationModule, Order};
 use shared::store::Store;
+use shared::store::audit::{Act, AuditFilter};
 use shared::store::breakers::Held;
 use shared::store::dead_letters::{DeadFilter, DeadLetter, DeadState};
 use shared::{reason, trigger_forms};
@@ -30,6 +33,7 @@ pub struct Facts {
     pub code: String,
     pub module_code: String,
     pub public_url: String,
+    pub widget: Widget,
     /// What the vendors say, or why their clients could not be made.
     pub vendors: Result<Answers, String>,
     /// Other integrations of the same RetailCRM account.
@@ -49,6 +53,29 @@ pub struct Facts {
     /// Unserved orders, and since when the oldest due one has been due.
     pub waiting: (i64, Option<Timestamp>),
     pub now: Timestamp,
+}
+
+/// The order card's widget.
+pub struct Widget {
+    /// `WIDGET_DIR`.
+    pub folder: Option<PathBuf>,
+    pub is_built: bool,
+    /// What our last registration came to, a word of `WidgetState`.
+    pub registered: Option<String>,
+}
+
+impl Widget {
+    async fn of(config: &Config, store: &Store, id: IntegrationId) -> Self {
+        let filter =
+            AuditFilter { integration: Some(id), act: Some(Act::Registered), limit: 1, ..AuditFilter::default() };
+        let last = store.audit(&filter).await.ok().and_then(|all| all.into_iter().next());
+        let after: Option<Value> = last.and_then(|entry| serde_json::from_str(&entry.after).ok());
+        Self {
+            folder: config.widget_dir.clone(),
+            is_built: config.widget_dir.as_deref().is_some_and(shared::widget::is_built),
+            registered: after.and_then(|after| after["widget"].as_str().map(str::to_owned)),
+        }
+    }
 }
 
 /// An integration of the same RetailCRM account.
@@ -130,6 +157,7 @@ pub async fn gather(
         code,
         module_code: config.module_code.clone(),
         public_url: config.public_url.clone(),
+        widget: Widget::of(config, store, id).await,
         vendors,
         siblings: siblings
             .map(|other| Sibling {

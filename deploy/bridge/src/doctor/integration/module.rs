@@ -1,6 +1,7 @@
 //! The delivery module in RetailCRM: registered, switched on, called at our address, and its
 //! statuses mapped.
 
+use bridge_worker::callbacks::registration::WidgetState;
 use bridge_worker::order::delivery_fields;
 use shared::measoft::StatusCode;
 use shared::retailcrm::IntegrationModule;
@@ -56,7 +57,36 @@ pub fn judge(facts: &Facts, module: Option<&IntegrationModule>, references: Opti
         tell!(say, Ok: "{code} was registered by an earlier release: orders do not show courier, planned date, who \
             took the parcel, and what to do after an error, until you {register}");
     }
+    widget(facts, say);
     statuses(facts, module, references, say);
+}
+
+/// The button in the order's card, by what our last registration came to: whether RetailCRM shows
+/// a module's `embedJs` when it is asked is not known.
+fn widget(facts: &Facts, say: &mut Findings) {
+    let (code, register) = (&facts.code, format!("run `bridge integration register {}`", facts.integration.id));
+    let Some(folder) = &facts.widget.folder else {
+        tell!(say, Ok: "the order's card has no button of ours (WIDGET_DIR is not set)");
+        return;
+    };
+    let registered = WidgetState::Registered.as_str();
+    match (facts.widget.is_built, facts.widget.registered.as_deref()) {
+        (false, _) => {
+            tell!(say, Warning: "WIDGET_DIR is {}, which holds no built widget: the order's card has no button",
+                folder.display()
+            => "build it (`npm ci && npm run build` in ingress/widget), start ingress anew, then {register}")
+        }
+        (true, Some(state)) if state == registered => {
+            tell!(say, Ok: "the order's card has a button of {code}");
+        }
+        (true, Some("refused")) => {
+            tell!(say, Warning: "RetailCRM took {code} only without its button in the order's card"
+            => "ask RetailCRM's support whether the account may run JS modules; if so,  {register}")
+        }
+        (true, _) => {
+            tell!(say, Warning: "{code} was registered without its button in the order's card" => "{register}")
+        }
+    }
 }
 
 fn statuses(facts: &Facts, module: &IntegrationModule, references: Option<&References>, say: &mut Findings) {
