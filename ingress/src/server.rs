@@ -166,9 +166,9 @@ async fn trigger(state: &State, url: TriggerUrl, request: Request) -> Answer {
         }
     };
     let strangers = &authenticated.strangers;
-    let strangers = (!strangers.is_empty()).then(|| triggers::strangers_text(strangers));
-    for text in strangers.into_iter().chain(trigger.left_out.map(triggers::left_out_text)) {
-        let entry = Entry::new(state.0.clock.now(), What::Trigger, text)
+    let strangers = (!strangers.is_empty()).then(|| triggers::strangers_told(strangers));
+    for event in strangers.into_iter().chain(trigger.left_out.map(triggers::left_out_told)) {
+        let entry = Entry::new(state.0.clock.now(), What::Trigger, event)
             .about(authenticated.integration, trigger.number.as_str());
         state.0.journal.write(entry);
     }

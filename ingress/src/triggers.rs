@@ -11,6 +11,7 @@ use serde::de::{MapAccess, Visitor};
 use shared::domain::{IntegrationId, Kopecks, OrderNumber};
 use shared::message::{Candidate, Command, Envelope};
 use shared::pasted;
+use shared::story::Event;
 use shared::telemetry::metrics::TriggerKind;
 
 use crate::keys::{KeyLookup, Known};
@@ -324,19 +325,19 @@ pub fn is_traceparent(text: &str) -> bool {
 }
 
 /// What the journal keeps of names nobody knows.
-pub fn strangers_text(strangers: &[String]) -> String {
-    let named: Vec<&str> = strangers.iter().map(String::as_str).filter(|name| may_be_shown(name)).take(10).collect();
-    format!("cancel: {} of the given keys are unknown and were ignored ({})", strangers.len(), named.join(", "))
+pub fn strangers_told(strangers: &[String]) -> Event {
+    let of_them = strangers.iter().filter(|name| may_be_shown(name)).take(10).cloned().collect();
+    Event::StrangeKeys { number: u32::try_from(strangers.len()).unwrap_or(u32::MAX), of_them }
 }
 
 /// What the journal keeps of a `sum` that was left out.
-pub fn left_out_text(left_out: LeftOut<'_>) -> String {
+pub fn left_out_told(left_out: LeftOut<'_>) -> Event {
     match left_out {
         LeftOut::Unreadable(text) if may_be_shown(text.trim_start_matches('-')) => {
-            format!("sum «{text}» is no declared value and was left out")
+            Event::SumLeftOut { sum: text.to_owned() }
         }
-        LeftOut::Unreadable(_) => "sum is no declared value and was left out".to_owned(),
-        LeftOut::Several => "sum is given several times with different values and was left out".to_owned(),
+        LeftOut::Unreadable(_) => Event::SumUnreadable,
+        LeftOut::Several => Event::SumsDiffer,
     }
 }
 
@@ -353,6 +354,8 @@ mod tests {
     use super::*;
     use shared::domain::Secret;
     use shared::domain::crm_account::Access;
+    use shared::phrases::Reader;
+    use shared::story;
 
     fn params(text: &str) -> Vec<Param<'_>> {
         let mut params = Vec::new();
@@ -430,7 +433,7 @@ mod tests {
         let said = |body: &str| {
             let params = params(body);
             let trigger = understand(TriggerUrl::Send, &params).expect("a sum never refuses a trigger");
-            (trigger.declared, trigger.left_out.map(left_out_text))
+            (trigger.declared, trigger.left_out.map(|out| story::words(&[left_out_told(out)], &Reader::plain())))
         };
         for (sum, told) in [
             ("null", "«null»"),
@@ -634,7 +637,7 @@ mod tests {
     #[test]
     fn the_journal_repeats_no_name_that_could_be_a_key() {
         let strangers = ["incity", "dk-0123456789abcdef0123456789abcdef", "имя", "79160001122"].map(str::to_owned);
-        let text = strangers_text(&strangers);
+        let text = story::words(&[strangers_told(&strangers)], &Reader::plain());
         assert!(text.contains("4 of") && text.contains("(incity)"), "{text}");
     }
 }

@@ -9,8 +9,10 @@ use installation::{Installation, Plan};
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::redirect::Policy;
 use shared::domain::{Integration, IntegrationState, PausedBy, Secret};
+use shared::phrases::Value as _;
 use shared::store::StoreError;
-use shared::store::journal::Search;
+use shared::store::journal::{Entry, Search, What};
+use shared::story::Event;
 use simulators::retailcrm::an_order;
 
 /// A browser that keeps the cookies it is given.
@@ -387,9 +389,9 @@ async fn a_failed_order_is_found_explained_and_tried_again() {
     let browser = Browser::new(&world);
     browser.open(&world).await;
     let page = browser.get("/retailcrm/account/debug?q=A-77").await;
-    assert!(page.text.contains("field [receiver phone] has no valid phone number"));
+    assert!(page.text.contains("В заказе нет годного телефона получателя."));
     assert!(page.text.contains("Укажите в заказе телефон получателя"), "the next step");
-    assert!(!browser.get("/retailcrm/account/debug?q=B-1").await.text.contains("has no valid phone"));
+    assert!(!browser.get("/retailcrm/account/debug?q=B-1").await.text.contains("нет годного телефона"));
     let id = page.value("id");
     world.crm.edit(world.account, order, |draft| draft.set_text("phone", "+7 916 222-33-44"));
     let token = page.token();
@@ -404,6 +406,50 @@ async fn a_failed_order_is_found_explained_and_tried_again() {
     for personal in ["9162223344", "222-33-44", "Петрова", "Толстого", "pass-demo", "crm-key"] {
         assert!(!page.text.contains(personal), "{personal} on the page");
     }
+}
+
+/// What a page says, without its tags and what quotes a vendor.
+fn said(html: &str) -> String {
+    let mut text = String::new();
+    for piece in html.split('<').skip(1) {
+        let (tag, words) = piece.split_once('>').unwrap_or((piece, ""));
+        // Links to the other language are named in it.
+        if !tag.contains(" lang=\"") && !tag.starts_with("pre") {
+            text.push_str(&format!(" {words}"));
+        }
+    }
+    text.replace("&#38;", "&").replace("&amp;", "&")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happened_is_told_in_the_reader_s_language_and_zone_and_old_entries_as_they_are() {
+    let world = Installation::new().await;
+    let (id, now) = (world.integration.id, "2026-06-15T21:30:00Z".parse().expect("a moment"));
+    let entry = |event: Event| Entry::new(now, What::Decision, event).about(id, "77");
+    let events: Vec<Entry> = Event::some().into_iter().map(entry).collect();
+    assert!(events.len() < 100, "a page shows all of them");
+    world.ctx.store.append_journal(&events).await.expect("written");
+    let browser = Browser::new(&world);
+    browser.open(&world).await;
+    let names = ["RetailCRM", "MeaSoft", "PostgreSQL", "API", "HTTP", "HTML", "English", "Русский"];
+    for (language, russian) in [("ru", true), ("en", false)] {
+        let page = browser.get(&format!("/retailcrm/account/debug?lang={language}")).await;
+        let strange = |word: &&str| word.chars().any(|c| c.is_ascii_alphabetic()) == russian && !names.contains(word);
+        let page = said(page.text.split_once("<section").expect("its content").1);
+        let words = page.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
+        let found: Vec<&str> = words.filter(strange).collect();
+        assert!(found.is_empty(), "{language}: {found:?} in {page}");
+    }
+    let page = browser.get("/retailcrm/account/debug?lang=ru").await;
+    assert!(page.text.contains("создан в MeaSoft под номером 4711, к получению 3790.00"), "{}", page.text);
+    assert!(page.text.contains("16.06.2026 00:30:00"), "in the reader's zone: {}", page.text);
+    let old = format!(
+        "INSERT INTO journal (at, integration_id, number, what, text) VALUES ({}, {id}, '77', 'decision', 'said before')",
+        now.as_millisecond() + 1
+    );
+    world.ctx.store.db.exec(old, vec![]).await.expect("written");
+    let page = browser.get("/retailcrm/account/debug?lang=ru").await;
+    assert!(page.text.contains("lang=\"en\" translate=\"no\">said before<"), "{}", page.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,14 @@
 //! Words for every reason, whoever's it is.
 
+pub mod measoft;
+
 use crate::domain::Language;
-use crate::measoft::words;
-use crate::message::RetryWhy;
-use crate::reason::{Explanation, OURS};
+use crate::message::Needless;
+use crate::reason::{BAD_PHONE, Explanation, OURS};
 
 /// Every reason there is, ours and MeaSoft's.
 pub fn all_reasons() -> impl Iterator<Item = &'static str> {
-    OURS.iter().map(|(label, ..)| *label).chain(words::reasons())
+    OURS.iter().map(|(label, ..)| *label).chain(measoft::reasons())
 }
 
 /// The words for a reason, ours or MeaSoft's.
@@ -18,30 +19,59 @@ pub fn reason(reason: &str, language: Language) -> Explanation {
             Language::En => *en,
         };
     }
-    words::explain(reason, language)
+    measoft::explain(reason, language)
 }
 
-/// Why a thing was put off.
-pub const fn put_off(why: RetryWhy, language: Language) -> &'static str {
+/// The same, all of it in the reader's language. One reason is MeaSoft's own English sentence, as the
+/// users of its hosted integration know it.
+pub fn translated(label: &str, language: Language) -> Explanation {
+    let words = reason(label, language);
+    let text = match language {
+        _ if label != BAD_PHONE => return words,
+        Language::Ru => "В заказе нет годного телефона получателя.",
+        Language::En => "The order has no valid phone of the receiver.",
+    };
+    Explanation { text, ..words }
+}
+
+/// Why nothing was to be done.
+pub const fn needless(why: Needless, language: Language) -> &'static str {
     let (ru, en) = match why {
-        RetryWhy::CrmLag => ("RetailCRM ещё не показывает сохранённое", "RetailCRM does not show yet what was saved"),
-        RetryWhy::CrmUnavailable => ("RetailCRM не отвечает", "RetailCRM does not answer"),
-        RetryWhy::CrmRateLimited => ("исчерпан лимит запросов к RetailCRM", "RetailCRM's limit of requests is used up"),
-        RetryWhy::CourierUnavailable => ("курьерская служба не отвечает", "the courier service does not answer"),
-        RetryWhy::CourierBlocked => ("курьерская служба просит подождать", "the courier service asks for a pause"),
-        RetryWhy::UnknownOutcome => (
-            "неизвестно, принят ли запрос; курьерскую службу спросят ещё раз",
-            "whether a request was taken is not known; the courier service is asked again",
-        ),
-        RetryWhy::LeaseHeld => ("заказом занят другой процесс", "another process works on the order"),
-        RetryWhy::Budget => {
-            ("исчерпан лимит запросов к курьерской службе", "the budget of requests to the courier service is used up")
+        Needless::EndedBefore => ("доставка завершилась раньше", "the delivery has ended before"),
+        Needless::Ended => ("доставка завершена", "the delivery has ended"),
+        Needless::EndedWithoutHandOver => {
+            ("доставка завершилась без вручения", "the delivery has ended without a hand-over")
         }
-        RetryWhy::Paused => ("интеграция приостановлена", "the integration is paused"),
-        RetryWhy::BreakerOpen => {
-            ("адрес или учётная запись отдыхает после отказов", "its address or account is left alone after failures")
+        Needless::AnotherType => ("у заказа теперь другой тип доставки", "the order has another delivery type now"),
+        Needless::TypeStands => {
+            ("у заказа всё ещё или снова этот тип доставки", "the order has this delivery type still or again")
         }
-        RetryWhy::Internal => ("внутренняя ошибка, попытка повторится", "an internal failure, it is tried again"),
+        Needless::LookedAgain => ("проверено ещё раз для RetailCRM", "looked at again for RetailCRM's sake"),
+        Needless::NeverSent => ("заказ не отправлялся", "the order was never sent"),
+        Needless::Refused => ("заказ не был принят", "the order was refused"),
+        Needless::Cancelled => ("отменён раньше", "cancelled before"),
+        Needless::CancelledUntilSent => {
+            ("отменён раньше; новая отправка создаст его заново", "cancelled before; a new send would place it again")
+        }
+        Needless::AsItIs => ("в MeaSoft заказ такой же", "MeaSoft has the order as it is"),
+        Needless::ChangingIsOff => {
+            ("заказ уже создан, а изменение заказов выключено", "placed before; changing orders is switched off")
+        }
+        Needless::InWork => ("курьер уже работает с заказом", "the courier is working on it"),
+        Needless::NotAtMeasoft => ("такого заказа в MeaSoft нет", "MeaSoft has no such order"),
+        Needless::NothingSent => ("ничего не было отправлено", "nothing was sent"),
+        Needless::NeverOurs => ("такого заказа у нас не было", "we never had the order"),
+        Needless::NeverTheirs => ("у этой курьерской службы заказа не было", "this courier never had the order"),
+        Needless::KnownToNobody => ("заказа нет ни у нас, ни в MeaSoft", "neither we nor MeaSoft know the order"),
+        Needless::NotActive => ("интеграция не работает", "the integration is not active"),
+        Needless::NotForThisJob => ("здесь нечего делать", "nothing to do for this command"),
+        Needless::Gone => ("интеграции больше нет", "the integration is gone"),
+        Needless::ChangedMeanwhile => ("интеграцию тем временем изменили", "the integration was changed meanwhile"),
+        Needless::StillRefused => ("доступа всё ещё нет", "still refused"),
+        Needless::OthersTurn => ("этим занят другой процесс", "another worker does it"),
+        Needless::NothingWaits => ("ничего не ждёт", "nothing waits"),
+        Needless::NothingNew => ("нового нет", "nothing is new"),
+        Needless::Answered => ("ответ дан", "it is answered"),
     };
     match language {
         Language::Ru => ru,
@@ -54,12 +84,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_wait_is_said_in_its_own_words_in_both_languages() {
+    fn whatever_was_not_done_is_said_in_its_own_words_in_both_languages() {
         let cyrillic = |text: &str| text.chars().any(|c| c.is_alphabetic() && !c.is_ascii());
         let mut seen = std::collections::BTreeSet::new();
-        for why in RetryWhy::ALL {
-            let (ru, en) = (put_off(why, Language::Ru), put_off(why, Language::En));
+        for why in Needless::ALL {
+            let (ru, en) = (needless(why, Language::Ru), needless(why, Language::En));
             assert!(cyrillic(ru) && !cyrillic(en) && seen.insert(ru) && seen.insert(en), "{why:?}");
+        }
+    }
+
+    #[test]
+    fn every_reason_is_said_in_the_readers_language() {
+        let cyrillic = |text: &str| text.chars().any(|c| c.is_alphabetic() && !c.is_ascii());
+        for label in all_reasons() {
+            let (ru, en) = (translated(label, Language::Ru), translated(label, Language::En));
+            assert!(cyrillic(ru.text) && cyrillic(ru.next_step) && !cyrillic(en.text), "{label}: {}", ru.text);
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::domain::Fault;
 use crate::message::GiveUp;
+use crate::phrases::Details;
 
 /// Words for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -287,7 +288,7 @@ type in the order, save, choose the old one again and send it anew.";
 }
 
 /// A give-up for one of our own reasons, with its usual fault.
-pub fn give_up(reason: &'static str, detail: impl Into<String>) -> GiveUp {
+pub fn give_up(reason: &'static str, detail: impl Into<Details>) -> GiveUp {
     let fault = OURS.iter().find(|(label, ..)| *label == reason).map_or(Fault::Bridge, |(_, fault, ..)| *fault);
     GiveUp { reason, fault, detail: detail.into() }
 }

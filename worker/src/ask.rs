@@ -62,12 +62,7 @@ impl Tools {
             Class::UnknownOutcome => Outcome::retry_at(RetryWhy::UnknownOutcome, wait),
             Class::Config => self.suspect_credentials(active, error.reason(), error.fault(), &error.to_string()).await,
             Class::Permanent | Class::AlreadyExists | Class::NotFound | Class::Bug => {
-                let detail = match error {
-                    // The vendor's own words, as managers know them.
-                    MeasoftError::Refused { text, .. } if !text.trim().is_empty() => text.clone(),
-                    other => other.to_string(),
-                };
-                Outcome::GiveUp(GiveUp { reason: error.reason(), fault: error.fault(), detail })
+                Outcome::GiveUp(GiveUp { reason: error.reason(), fault: error.fault(), detail: error.detail() })
             }
         }
     }
@@ -83,7 +78,7 @@ impl Tools {
     ) -> Outcome {
         match self.ask(active, active.vendors.courier.probe()).await {
             Err(closed) => closed,
-            Ok(Ok(_)) => Outcome::GiveUp(GiveUp { reason, fault, detail: detail.to_owned() }),
+            Ok(Ok(_)) => Outcome::GiveUp(GiveUp { reason, fault, detail: detail.into() }),
             Ok(Err(error)) if error.class() == Class::Config => {
                 self.pause(active, PausedBy::Credentials(Fault::Courier), reason).await;
                 Outcome::retry(RetryWhy::Paused)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use shared::domain::crm_account::{Access, proofs};
 use shared::store;
 use shared::store::journal::{Entry, What};
+use shared::story::Event;
 use tokio_util::sync::CancellationToken;
 
 use crate::tools::Tools;
@@ -64,8 +65,8 @@ pub async fn find_out(tools: &Tools, one: &ActiveIntegration, other: &ActiveInte
     let kept = tools.store.prove_accounts([(&one.integration, &of_one), (&other.integration, &of_other)]).await?;
     if kept {
         for (active, kin) in [(one, other), (other, one)] {
-            let text = format!("integration {} is of the same RetailCRM account: both keys see both modules", kin.id());
-            let mut entry = Entry::new(tools.clock.now(), What::Operator, text);
+            let event = Event::SameAccount { other: kin.id() };
+            let mut entry = Entry::new(tools.clock.now(), What::Operator, event);
             entry.integration = Some(active.id());
             tools.journal.write(entry);
         }

@@ -2,7 +2,6 @@
 //! conversion over a copy of what the ledger knows, with clients that keep what would change
 //! something instead of sending it.
 
-mod difference;
 mod scratch;
 
 use std::sync::Arc;
@@ -18,10 +17,11 @@ use shared::store::dead_letters::{DeadFilter, DeadLetter};
 use shared::store::intents::{Intent, RequestKind};
 use shared::store::journal::{Journal, Search, What};
 use shared::store::{self, Store};
+use shared::story::Event;
 
-pub use crate::preview::difference::{Difference, Field};
+pub use crate::order::difference::{Difference, Field};
 
-use crate::order::batch;
+use crate::order::{batch, difference};
 use crate::preview::scratch::Scratch;
 use crate::tools::Tools;
 use crate::vendor::budget::Budget;
@@ -57,7 +57,7 @@ pub struct Decision {
     pub orderno: Option<String>,
     /// One of [`shared::message::Outcome::LABELS`].
     pub outcome: String,
-    pub text: String,
+    pub story: Vec<Event>,
 }
 
 /// Works on a number as if its trigger had come now; nothing is written anywhere but for the
@@ -127,7 +127,7 @@ async fn decisions(
         let Some(outcome) = entry.outcome.filter(|_| entry.what == What::Decision) else { continue };
         let of = |d: &&Delivery| entry.orderno.as_deref() == Some(d.orderno.as_str());
         let order = known.iter().find(of).map(|d| d.crm_order);
-        found.push(Decision { order, orderno: entry.orderno, outcome, text: entry.text });
+        found.push(Decision { order, orderno: entry.orderno, outcome, story: entry.story });
     }
     found.reverse();
     Ok(found)

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bridge_console::seen::corrected::name;
 use bridge_worker::correct::{Corrigible, NotCorrected};
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -41,7 +40,7 @@ pub async fn run(
             });
             out.answer(&document, || {
                 let language = language();
-                let names: Vec<&str> = given.iter().map(|(field, _)| name(*field, language)).collect();
+                let names: Vec<&str> = given.iter().map(|(field, _)| field.words(language)).collect();
                 let (head, after) = (of(language, "Исправлено для заказа", "Corrected for order"), names.join(", "));
                 say!(
                     "{head} {number}: {after}. {}",

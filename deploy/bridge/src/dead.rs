@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use shared::explain;
+use shared::phrases::Value as _;
 use shared::store::Store;
 use shared::store::audit::Who;
 use shared::store::dead_letters::{DeadFilter, DeadLetter};
@@ -13,7 +14,7 @@ use shared::store::replays::{Replay, WaitingReplay};
 
 use crate::args::{DeadCommand, Letters};
 use crate::filters;
-use crate::language::language;
+use crate::language::{language, reader};
 use crate::moments;
 use crate::output::{Failure, Output, bold};
 use crate::stdout::say;
@@ -68,7 +69,8 @@ fn document(dead: &DeadLetter) -> Value {
 }
 
 fn text(dead: &DeadLetter, words: &str) -> String {
-    if dead.detail.is_empty() { words.to_owned() } else { format!("{words} ({})", dead.detail) }
+    let detail = dead.detail.words(&reader());
+    if detail.is_empty() { words.to_owned() } else { format!("{words} ({detail})") }
 }
 
 /// Letters, and of those that are queued for a replay when their turn comes.

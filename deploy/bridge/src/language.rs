@@ -2,8 +2,14 @@
 
 use shared::config::Source;
 use shared::domain::Language;
+use shared::phrases::Reader;
 
 pub use bridge_console::seen::words::{of, who_acts};
+
+/// Whoever reads the terminal, of what has no moments in it.
+pub fn reader() -> Reader {
+    Reader { language: language(), ..Reader::plain() }
+}
 
 /// That of the terminal's locale.
 pub fn language() -> Language {

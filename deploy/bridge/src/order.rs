@@ -4,15 +4,19 @@ use std::process::ExitCode;
 
 use bridge_console::seen::corrected;
 use bridge_console::seen::story::Story;
+use bridge_console::seen::words;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use shared::domain::{Delivery, DeliveryState, IntegrationId, Language};
+use shared::domain::{Delivery, DeliveryState, IntegrationId};
+use shared::phrases::Reader;
 use shared::store::Store;
 use shared::store::journal::StoredEntry;
 use shared::store::past_deliveries::PastDelivery;
+use shared::told;
 
 use crate::args::OrderShow;
 use crate::filters;
+use crate::language::language;
 use crate::moments;
 use crate::output::{Failure, Output, bold, dim};
 use crate::stdout::say;
@@ -25,17 +29,15 @@ pub async fn run(args: OrderShow, zone: &TimeZone, store: &Store, out: &Output) 
         return Err(Failure::sentence(format!("nothing is known of an order «{number}»: no trigger named it so far")));
     }
     out.answer(&document(&story, unmask), || {
-        lines(&story, verbose, unmask, zone).iter().for_each(|line| say!("{line}"))
+        lines(&story, verbose, unmask, &Reader::new(language(), zone.clone())).iter().for_each(|line| say!("{line}"))
     });
     Ok(ExitCode::SUCCESS)
 }
 
 /// An integration by its number and its name.
-fn integration(story: &Story, id: IntegrationId) -> String {
-    match story.titles.get(&id) {
-        Some(title) => format!("integration {id} «{title}»"),
-        None => format!("integration {id}"),
-    }
+fn integration(story: &Story, id: IntegrationId, reader: &Reader) -> String {
+    let named = reader.of("интеграция", "integration");
+    story.titles.get(&id).map_or_else(|| format!("{named} {id}"), |title| format!("{named} {id} «{title}»"))
 }
 
 fn document(story: &Story, unmask: bool) -> Value {
@@ -54,7 +56,7 @@ fn document(story: &Story, unmask: bool) -> Value {
             "status": past.status, "ended_at": past.ended_at.to_string(),
         })).collect::<Vec<_>>(),
         "timeline": story.timeline.iter().map(|k| json!({
-            "at": k.at.to_string(), "what": k.what.as_str(), "text": k.text, "integration": k.integration.map(|i| i.0),
+            "at": k.at.to_string(), "what": k.what.as_str(), "text": k.text, "story": k.story, "integration": k.integration.map(|i| i.0),
             "op": k.op, "outcome": k.outcome, "duration_ms": k.duration_ms, "http_status": k.http_status,
             "request": k.request, "response": k.response, "crm_order_id": story.order_of(k).map(|(_, order)| order.0),
         })).collect::<Vec<_>>(),
@@ -72,71 +74,74 @@ fn document(story: &Story, unmask: bool) -> Value {
 
 /// The story for people: each order apart, named by RetailCRM's id, and whose each line is
 /// where that is not said by its place.
-pub fn lines(story: &Story, verbose: bool, unmask: bool, zone: &TimeZone) -> Vec<String> {
-    let mut lines = vec![bold(&format!("Order {} (times: {})", story.number, moments::name(zone)))];
+pub fn lines(story: &Story, verbose: bool, unmask: bool, reader: &Reader) -> Vec<String> {
+    let (order, times) = (reader.of("Заказ", "Order"), reader.of("время", "times"));
+    let mut lines = vec![bold(&format!("{order} {} ({times}: {})", story.number, moments::name(&reader.zone)))];
     let (whose, left) = story.by_order();
     for (key, entries) in &whose {
-        lines.push(bold(&format!("  RetailCRM id {}, {}", key.1, integration(story, key.0))));
+        lines.push(bold(&format!(
+            "  {} {}, {}",
+            reader.of("внутренний номер в RetailCRM:", "RetailCRM id"),
+            key.1,
+            integration(story, key.0, reader)
+        )));
+        let present = |d| present(d, reader);
         lines.extend(story.deliveries.iter().filter(|d| (d.integration, d.crm_order) == *key).map(present));
         let own = story.corrections.iter().filter(|(integration, one)| (*integration, one.order) == *key);
-        lines.extend(own.map(|(_, one)| format!("  {}", corrected::words(one, unmask, Language::En))));
+        lines.extend(own.map(|(_, one)| format!("  {}", corrected::words(one, unmask, reader.language))));
         let past = story.past.iter().filter(|past| (past.integration, past.crm_order) == *key);
-        lines.extend(past.map(|past| over(past, zone)));
-        entries.iter().for_each(|kept| told(kept, None, verbose, zone, &mut lines));
+        lines.extend(past.map(|past| over(past, reader)));
+        entries.iter().for_each(|kept| told_line(kept, None, verbose, reader, &mut lines));
     }
     if !whose.is_empty() && !left.is_empty() {
-        lines.push(bold("  said by the number alone"));
+        lines.push(bold(reader.of("  сказано только по номеру", "  said by the number alone")));
     }
     let several = story.titles.len() > 1;
     for kept in left {
-        let of = kept.integration.filter(|_| several).map(|id| integration(story, id));
-        told(kept, of, verbose, zone, &mut lines);
+        let of = kept.integration.filter(|_| several).map(|id| integration(story, id, reader));
+        told_line(kept, of, verbose, reader, &mut lines);
     }
     for waiting in &story.replays {
-        let of = waiting.integration.filter(|_| several).map(|id| format!(" ({})", integration(story, id)));
+        let of = waiting.integration.filter(|_| several).map(|id| format!(" ({})", integration(story, id, reader)));
         lines.push(format!(
-            "  dead letter {}{} is to be tried again at {}",
+            "  {} {}{} {} {}",
+            reader.of("недоставленная команда", "dead letter"),
             waiting.letter,
             of.unwrap_or_default(),
-            moments::second(waiting.due, zone)
+            reader.of("будет повторена", "is to be tried again at"),
+            moments::second(waiting.due, &reader.zone)
         ));
     }
     lines
 }
 
-fn present(d: &Delivery) -> String {
-    let where_it_is = match d.state {
-        DeliveryState::Planned => "was not sent to MeaSoft yet",
-        DeliveryState::Sending | DeliveryState::Unknown => "may be at MeaSoft, its answer is not known",
-        DeliveryState::Rejected => "is not at MeaSoft",
-        DeliveryState::Cancelled => "is cancelled at MeaSoft",
-        _ => "at MeaSoft",
-    };
+fn present(d: &Delivery, reader: &Reader) -> String {
+    let state = words::state(d.state, reader.language);
     let why = d.reject_reason.as_deref().filter(|_| d.state == DeliveryState::Rejected);
+    let why = why.map(|why| words::reason(why, reader.language).text.trim_end_matches('.'));
+    let status = d.status.as_deref().unwrap_or("-");
+    let collect = reader.of("к получению", "to collect");
     format!(
-        "  {} {where_it_is}, state {}{}, status {}{}",
+        "  {} {state}{}, {} {status}{}",
         d.orderno,
-        d.state.as_str(),
         why.map_or_else(String::new, |why| format!(" ({why})")),
-        d.status.as_deref().unwrap_or("-"),
-        d.price.map_or_else(String::new, |p| format!(", {p} to collect"))
+        reader.of("статус", "status"),
+        d.price.map_or_else(String::new, |p| format!(", {collect} {p}"))
     )
 }
 
-fn over(past: &PastDelivery, zone: &TimeZone) -> String {
-    let at = moments::second(past.ended_at, zone);
-    let status = past.status.as_deref().unwrap_or("-");
-    format!("  {} is over since {at}: state {}, status {status}", past.orderno, past.state.as_str())
+fn over(past: &PastDelivery, reader: &Reader) -> String {
+    let at = moments::second(past.ended_at, &reader.zone);
+    let (over, status) = (reader.of("завершён", "is over since"), reader.of("статус", "status"));
+    let state = words::state(past.state, reader.language);
+    format!("  {} {over} {at}: {state}, {status} {}", past.orderno, past.status.as_deref().unwrap_or("-"))
 }
 
-fn told(kept: &StoredEntry, of: Option<String>, verbose: bool, zone: &TimeZone, lines: &mut Vec<String>) {
-    let at = moments::millisecond(kept.at, zone);
+fn told_line(kept: &StoredEntry, of: Option<String>, verbose: bool, reader: &Reader, lines: &mut Vec<String>) {
+    let at = moments::millisecond(kept.at, &reader.zone);
     let of = of.map_or_else(String::new, |of| format!("{of}: "));
-    let tail = match (kept.outcome.as_deref(), kept.duration_ms) {
-        (Some(outcome), Some(ms)) => format!("  [{outcome}, {ms} ms]"),
-        _ => String::new(),
-    };
-    lines.push(format!("  {} {:<8} {of}{}{}", dim(&at), kept.what.as_str(), kept.text, dim(&tail)));
+    let took = kept.duration_ms.map_or_else(String::new, |ms| format!("  [{}]", told::took(ms, reader.language)));
+    lines.push(format!("  {} {of}{}{}", dim(&at), told::line(kept, reader), dim(&took)));
     if verbose {
         for (arrow, body) in [("→", &kept.request), ("←", &kept.response)] {
             if let Some(body) = body.as_deref().filter(|b| !b.is_empty()) {
@@ -150,12 +155,19 @@ fn told(kept: &StoredEntry, of: Option<String>, verbose: bool, zone: &TimeZone, 
 mod tests {
     use shared::clock::Clock;
     use shared::crypto::SecretKey;
-    use shared::domain::Secret;
+    use shared::domain::{Language, Secret};
+    use shared::phrases::Value as _;
     use shared::store::Db;
     use shared::store::integrations::NewIntegration;
     use shared::store::journal::{Entry, What};
+    use shared::story::Event;
 
     use super::*;
+
+    /// Something that is told in just these words.
+    fn said(text: &str) -> Event {
+        Event::Figures { detail: text.into() }
+    }
 
     async fn a_store(at: &str) -> Store {
         let db = Db::open_in_memory().await.expect("a database");
@@ -189,23 +201,59 @@ mod tests {
             tx.exec(row, vec![]).await.expect("written");
         }
         for (integration, text) in [(city, "said by the city"), (region, "said by the region")] {
-            let entry = Entry::new(store.clock.now(), What::Trigger, text).about(integration, "7001");
+            let entry = Entry::new(store.clock.now(), What::Trigger, said(text)).about(integration, "7001");
             tx.append_journal(&entry).await.expect("written");
         }
         tx.commit().await.expect("committed");
         let moscow = TimeZone::get("Europe/Moscow").expect("a zone");
         let story = Story::of(&store, "7001", None).await.unwrap_or_else(|_| panic!("a story"));
-        let text = lines(&story, false, false, &moscow).join("\n");
+        let text = lines(&story, false, false, &Reader::new(Language::En, moscow)).join("\n");
         for words in [
             "Order 7001 (times: Europe/Moscow)",
             "RetailCRM id 11, integration 1 «Город»",
-            "R-1 is not at MeaSoft, state rejected (bad_phone)",
-            "P-1 was not sent to MeaSoft yet, state planned",
-            "U-1 may be at MeaSoft, its answer is not known, state unknown",
-            "2026-06-16 00:30:00.000 trigger  integration 1 «Город»: said by the city",
-            "integration 2 «Область»: said by the region",
+            "R-1 not at MeaSoft, refused (The order has no valid phone of the receiver), status -",
+            "P-1 not sent to MeaSoft yet, status -",
+            "U-1 whether MeaSoft has it is not known, status -",
+            "2026-06-16 00:30:00.000 integration 1 «Город»: RetailCRM's trigger: said by the city",
+            "integration 2 «Область»: RetailCRM's trigger: said by the region",
         ] {
             assert!(text.contains(words), "«{words}» is not in\n{text}");
+        }
+    }
+
+    /// Whatever can happen, in both languages.
+    #[tokio::test]
+    async fn no_word_of_the_other_language_is_in_the_lines_of_a_story() {
+        let store = a_store("2026-06-15T21:30:00Z").await;
+        let id = store.add_integration(shop("77", "8")).await.expect("an integration").id;
+        let mut tx = store.db.begin().await.expect("begins");
+        for event in Event::some() {
+            let entry = Entry::new(store.clock.now(), What::Decision, event).about(id, "7001");
+            tx.append_journal(&entry).await.expect("written");
+        }
+        for (at, state) in DeliveryState::ALL.into_iter().enumerate() {
+            let row = format!(
+                "INSERT INTO deliveries (integration_id, crm_order_id, number, orderno, state, reject_reason, price, created_at, \
+                 updated_at) VALUES ({id}, {at}, '7001', '77-{at}', '{}', 'bad_phone', 100, 1, 1)",
+                state.as_str()
+            );
+            tx.exec(row, vec![]).await.expect("written");
+            let row = format!(
+                "INSERT INTO past_deliveries (integration_id, orderno, crm_order_id, number, generation, state, ended_at) \
+                 VALUES ({id}, '88-{at}', {at}, '7001', 1, '{}', 1)",
+                state.as_str()
+            );
+            tx.exec(row, vec![]).await.expect("written");
+        }
+        tx.commit().await.expect("committed");
+        let story = Story::of(&store, "7001", None).await.unwrap_or_else(|_| panic!("a story"));
+        for language in [Language::Ru, Language::En] {
+            let text = lines(&story, false, false, &Reader { language, ..Reader::plain() }).join("\n");
+            let words = text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
+            let names = ["RetailCRM", "MeaSoft", "PostgreSQL", "API", "HTTP", "UTC", "m"];
+            let latin = |word: &&str| word.chars().any(|c| c.is_ascii_alphabetic());
+            let strange = |word: &&str| latin(word) == (language == Language::Ru) && !names.contains(word);
+            assert_eq!(words.filter(strange).collect::<Vec<_>>(), [""; 0], "{text}");
         }
     }
 
@@ -220,16 +268,16 @@ mod tests {
         );
         store.db.exec(row, vec![]).await.expect("written");
         for (integration, text) in [(city, "of the city"), (region, "of the region")] {
-            let entry = Entry::new(store.clock.now(), What::Trigger, text).about(integration, "7001");
+            let entry = Entry::new(store.clock.now(), What::Trigger, said(text)).about(integration, "7001");
             let mut tx = store.db.begin().await.expect("begins");
             tx.append_journal(&entry).await.expect("written");
             tx.commit().await.expect("committed");
         }
         let story = Story::of(&store, "7001", None).await.unwrap_or_else(|_| panic!("a story"));
-        let text = lines(&story, false, false, &TimeZone::UTC).join("\n");
+        let text = lines(&story, false, false, &Reader::plain()).join("\n");
         let (own, others) = text.split_once("said by the number alone").unwrap_or_else(|| panic!("{text}"));
         assert!(own.contains("of the city") && !own.contains("of the region"), "{text}");
-        assert!(others.contains("integration 2 «Область»: of the region"), "{text}");
+        assert!(others.contains("integration 2 «Область»: RetailCRM's trigger: of the region"), "{text}");
     }
 
     #[tokio::test]
@@ -258,7 +306,7 @@ mod tests {
             ("7001", Some("R12"), "of twelve"),
             ("id:12", None, "RetailCRM told of twelve"),
         ] {
-            let mut entry = Entry::new(clock.now(), What::Decision, text).about(id, number);
+            let mut entry = Entry::new(clock.now(), What::Decision, said(text)).about(id, number);
             if let Some(orderno) = orderno {
                 entry = entry.orderno(orderno);
             }
@@ -266,7 +314,7 @@ mod tests {
         }
         tx.commit().await.expect("committed");
         let story = Story::of(&store, "7001", None).await.unwrap_or_else(|_| panic!("a story"));
-        let text = lines(&story, false, false, &TimeZone::UTC).join("\n");
+        let text = lines(&story, false, false, &Reader::plain()).join("\n");
         let sections: Vec<&str> = text.split("  RetailCRM id ").collect();
         assert_eq!(sections.len(), 4, "{text}");
         let last = sections[3].split("said by the number alone").collect::<Vec<_>>();

@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 use shared::config::Config;
 use shared::domain::{Integration, Language, OrderNumber};
 use shared::explain;
+use shared::phrases::{Reader, Value as _};
 use shared::store::Store;
 use shared::store::intents::RequestKind;
+use shared::story;
 
 use crate::args::{OrderPreview, Trigger};
 use crate::filters;
@@ -28,9 +30,10 @@ pub async fn run(args: OrderPreview, config: &Config, store: &Store, out: &Outpu
     });
     let found = preview(&Arc::new(config.clone()), store, &integration, &number, asked).await?;
     let language = language();
+    let reader = Reader::new(language, config.display_zone.clone());
     let document = document(&found, &integration, &number, args.unmask, language);
     out.answer(&document, || {
-        lines(&found, &integration, &number, args.unmask, language).iter().for_each(|line| say!("{line}"));
+        lines(&found, &integration, &number, args.unmask, &reader).iter().for_each(|line| say!("{line}"));
     });
     Ok(if found.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -62,7 +65,7 @@ fn document(
     let decision = |one: &Decision| {
         json!({
             "crm_order_id": one.order.map(|id| id.0), "orderno": one.orderno, "decision": word(one, found),
-            "words": words(word(one, found), language), "text": one.text,
+            "words": words(word(one, found), language), "text": story::words(&one.story, &Reader::plain()),
         })
     };
     let requests = found.to_measoft.iter().map(|held| {
@@ -76,7 +79,7 @@ fn document(
         let words = explain::reason(&dead.reason, language);
         json!({
             "reason": dead.reason, "fault": dead.fault.as_str(), "text": words.text, "next_step": words.next_step,
-            "detail": dead.detail,
+            "detail": dead.detail.to_string(),
         })
     });
     let difference = |one: &Difference| {
@@ -107,8 +110,9 @@ fn lines(
     integration: &Integration,
     number: &OrderNumber,
     unmask: bool,
-    language: Language,
+    reader: &Reader,
 ) -> Vec<String> {
+    let language = reader.language;
     let nothing = of(language, "ничего не записано и не отправлено", "nothing is written or sent");
     let (order, at) = (of(language, "Заказ", "Order"), of(language, "интеграция", "integration"));
     let head = format!("{order} {number}, {at} {} «{}»: {nothing}", integration.id, integration.title);
@@ -121,12 +125,13 @@ fn lines(
         lines.push(format!("{mark} {whose}: {}", words(word, language)));
         // What was held back says it all; that it did not leave is no news.
         if !["create", "edit", "cancel", "give_up"].contains(&word) {
-            lines.push(dim(&format!("    {}", one.text)));
+            lines.push(dim(&format!("    {}", story::words(&one.story, reader))));
         }
     }
     for dead in &found.failures {
         let words = explain::reason(&dead.reason, language);
-        let detail = if dead.detail.is_empty() { String::new() } else { format!(" ({})", dead.detail) };
+        let detail = Some(dead.detail.words(reader)).filter(|said| !said.is_empty());
+        let detail = detail.map_or_else(String::new, |said| format!(" ({said})"));
         lines.push(format!("    {}, {}: {}{detail}", dead.reason, who_acts(dead.fault, language), words.text));
         lines.push(format!("    {} {}", dim("→"), words.next_step));
     }

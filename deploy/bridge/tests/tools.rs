@@ -17,6 +17,7 @@ use shared::clock::Clock;
 use shared::config::{Config, Role, Source};
 use shared::domain::{CrmOrderId, Fault, IntegrationId, OrderNumber};
 use shared::message;
+use shared::phrases::Details;
 use shared::store::Store;
 use shared::store::breakers::Held;
 use shared::store::dead_letters::NewDeadLetter;
@@ -456,7 +457,7 @@ async fn letters(store: &Store, count: usize) {
             kind: "SendOrder".to_owned(),
             reason: "bad_phone".to_owned(),
             fault: Fault::Shop,
-            detail: String::new(),
+            detail: Details::NONE,
             tries: 1,
             command: Some(serde_json::to_string(&envelope).expect("JSON")),
             raw: None,
@@ -651,7 +652,7 @@ async fn requests_are_counted_by_account_and_operation() {
     let now = opened.clock.now();
     let ago = |hours: u64| now - Duration::from_secs(3600 * hours);
     let entry = |integration: i64, at: Timestamp, vendor: &'static str, op: &str, outcome: &str| {
-        let mut entry = Entry::new(at, What::Call, "").outcome(outcome);
+        let mut entry = Entry::of(at, What::Call, Vec::new()).outcome(outcome);
         (entry.integration, entry.vendor, entry.op) =
             (Some(IntegrationId(integration)), Some(vendor), Some(op.to_owned()));
         entry

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use shared::crypto::SecretKey;
 use shared::domain::{Integration, IntegrationId, IntegrationState, Language};
+use shared::phrases::Reader;
 use shared::store::audit::Who;
 use shared::store::console::{Person, Role};
 use shared::store::{Store, StoreError};
@@ -201,6 +202,10 @@ impl Visit<'_> {
 
     pub fn zone(&self) -> &TimeZone {
         &self.console.0.config.display_zone
+    }
+
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.language, self.zone().clone())
     }
 
     pub fn now(&self) -> Timestamp {

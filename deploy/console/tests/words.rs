@@ -6,7 +6,7 @@ use shared::store::console::Role;
 use world::World;
 
 /// Names that are the same in both languages.
-const NAMES: [&str; 7] = ["RetailCRM", "MeaSoft", "CSV", "API", "XML", "root", "shop"];
+const NAMES: [&str; 10] = ["RetailCRM", "MeaSoft", "PostgreSQL", "CSV", "API", "HTTP", "HTML", "XML", "root", "shop"];
 
 /// Attributes that people read or hear.
 const READ: [&str; 4] = ["aria-label=\"", "title=\"", "placeholder=\"", "alt=\""];

@@ -11,6 +11,7 @@ use shared::domain::{Integration, IntegrationState};
 use shared::draft::Draft;
 use shared::store::StoreError;
 use shared::store::audit::{Act, Who};
+use shared::story::{Event, Field, FieldChange};
 
 use crate::callbacks::form::Fields;
 use crate::settings_page::form::{Entered, Errors};
@@ -159,7 +160,7 @@ impl Visit<'_> {
         looked_at: Option<&Integration>,
     ) -> Result<(), NotSaved> {
         let proved = looked_at.filter(|trial| !opens_alike(trial, &self.integration));
-        let (mut said, mut from) = (String::new(), String::new());
+        let (mut changes, mut from) = (Vec::new(), String::new());
         let change = |kept: &mut Integration| -> Result<(), NotSaved> {
             let now = Entered::of(kept);
             if seen.is_some_and(|seen| seen != now.mark()) {
@@ -170,16 +171,16 @@ impl Visit<'_> {
                 return Err(NotSaved::Moved(now));
             }
             from.clone_from(&kept.crm_url);
-            said = what_changed(kept, &changed);
+            changes = what_changed(kept, &changed);
             *kept = changed;
             Ok(())
         };
         let store = &self.state.0.store;
         let who = Who::manager(self.integration.id);
         let kept = store.change_integration_by(self.integration.id, Some((&who, Act::Edited)), change).await?;
-        self.note(format!("settings changed on the page by the shop: {said}"));
+        self.note(Event::SettingsChanged { changes });
         if crm_account::address(&from) != crm_account::address(&kept.crm_url) {
-            store.tell_of_move(&kept, &from, "the shop, on the page").await?;
+            store.tell_of_move(&kept, &from, &who.person()).await?;
         }
         Ok(())
     }
@@ -269,15 +270,20 @@ fn opens_alike(one: &Integration, other: &Integration) -> bool {
 }
 
 /// Names of what differs, never values: some are secret.
-fn what_changed(old: &Integration, new: &Integration) -> String {
+fn what_changed(old: &Integration, new: &Integration) -> Vec<FieldChange> {
     let (before, after) = (Entered::of(old).0, Entered::of(new).0);
-    let differs = after.iter().filter(|(name, value)| before.get(*name) != Some(*value));
-    let mut names: Vec<&str> = differs.map(|(name, _)| name.as_str()).collect();
+    let change = |(name, after): (&String, &String)| {
+        let before = before.get(name)?;
+        let field = Field::setting(name).filter(|_| before != after)?;
+        let shown = field != Field::Login;
+        Some(if shown { FieldChange::shown(field, before, after) } else { FieldChange::hidden(field) })
+    };
+    let mut changes: Vec<FieldChange> = after.iter().filter_map(change).collect();
     if old.secrets.crm_api_key != new.secrets.crm_api_key {
-        names.push("crm_api_key");
+        changes.push(FieldChange::hidden(Field::ApiKey));
     }
     if old.secrets.password != new.secrets.password {
-        names.push("password");
+        changes.push(FieldChange::hidden(Field::Password));
     }
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    changes
 }

@@ -35,6 +35,7 @@ impl Visit<'_> {
             Some(_) => Some(t.not_replayed),
             None => None,
         };
+        let reader = self.reader();
         let view = views::Debug {
             t,
             name: &self.integration.title,
@@ -42,8 +43,8 @@ impl Visit<'_> {
             tab: "debug",
             token: self.token(),
             notice,
-            failures: failures.iter().map(|dead| views::Failure::of(dead, t, self.language)).collect(),
-            entries: entries.into_iter().map(views::Exchange::of).collect(),
+            failures: failures.iter().map(|dead| views::Failure::of(dead, t, &reader)).collect(),
+            entries: entries.into_iter().map(|kept| views::Exchange::of(kept, &reader)).collect(),
             query,
         };
         Ok(self.page(StatusCode::OK, view))

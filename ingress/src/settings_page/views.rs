@@ -1,13 +1,13 @@
 //! What the templates show.
 
 use askama::Template;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde::Deserialize;
 use shared::domain::Language;
 use shared::explain;
+use shared::phrases::{Reader, Value as _};
 use shared::store::dead_letters::DeadLetter;
-use shared::store::journal::StoredEntry;
+use shared::store::journal::{StoredEntry, What};
+use shared::told;
 use shared::trigger_forms::{TriggerForm, Which};
 
 use crate::settings_page::form::{Entered, Errors};
@@ -15,32 +15,32 @@ use crate::settings_page::texts::Texts;
 
 #[derive(Template)]
 #[template(path = "message.html")]
-pub(super) struct Message<'a> {
-    pub(super) t: &'static Texts,
-    pub(super) base: &'a str,
-    pub(super) heading: &'a str,
-    pub(super) text: &'a str,
+pub(crate) struct Message<'a> {
+    pub(crate) t: &'static Texts,
+    pub(crate) base: &'a str,
+    pub(crate) heading: &'a str,
+    pub(crate) text: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "settings.html")]
-pub(super) struct Settings<'a> {
-    pub(super) t: &'static Texts,
-    pub(super) name: &'a str,
-    pub(super) base: &'a str,
-    pub(super) tab: &'a str,
-    pub(super) token: String,
-    pub(super) values: Entered,
-    pub(super) errors: Errors,
-    pub(super) language: Language,
-    pub(super) saved: bool,
-    pub(super) problem: Option<String>,
-    pub(super) paused: Option<String>,
-    pub(super) findings: Vec<Finding>,
-    pub(super) unsaved: bool,
-    pub(super) draft: Option<String>,
+pub(crate) struct Settings<'a> {
+    pub(crate) t: &'static Texts,
+    pub(crate) name: &'a str,
+    pub(crate) base: &'a str,
+    pub(crate) tab: &'a str,
+    pub(crate) token: String,
+    pub(crate) values: Entered,
+    pub(crate) errors: Errors,
+    pub(crate) language: Language,
+    pub(crate) saved: bool,
+    pub(crate) problem: Option<String>,
+    pub(crate) paused: Option<String>,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) unsaved: bool,
+    pub(crate) draft: Option<String>,
     /// What the form's values are compared with when they are saved.
-    pub(super) seen: String,
+    pub(crate) seen: String,
 }
 
 impl Settings<'_> {
@@ -65,24 +65,24 @@ impl Settings<'_> {
 /// One line of the connection check, as a worker answers it.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Finding {
-    pub(super) what: String,
-    pub(super) ok: bool,
-    pub(super) text: String,
+pub(crate) struct Finding {
+    pub(crate) what: String,
+    pub(crate) ok: bool,
+    pub(crate) text: String,
 }
 
 #[derive(Template)]
 #[template(path = "debug.html")]
-pub(super) struct Debug<'a> {
-    pub(super) t: &'static Texts,
-    pub(super) name: &'a str,
-    pub(super) base: &'a str,
-    pub(super) tab: &'a str,
-    pub(super) token: String,
-    pub(super) query: String,
-    pub(super) notice: Option<&'static str>,
-    pub(super) failures: Vec<Failure>,
-    pub(super) entries: Vec<Exchange>,
+pub(crate) struct Debug<'a> {
+    pub(crate) t: &'static Texts,
+    pub(crate) name: &'a str,
+    pub(crate) base: &'a str,
+    pub(crate) tab: &'a str,
+    pub(crate) token: String,
+    pub(crate) query: String,
+    pub(crate) notice: Option<&'static str>,
+    pub(crate) failures: Vec<Failure>,
+    pub(crate) entries: Vec<Exchange>,
 }
 
 /// What gave up.
@@ -98,19 +98,16 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn of(dead: &DeadLetter, t: &'static Texts, language: Language) -> Self {
-        let words = explain::reason(&dead.reason, language);
+    pub(crate) fn of(dead: &DeadLetter, t: &'static Texts, reader: &Reader) -> Self {
+        let words = explain::translated(&dead.reason, reader.language);
+        let detail = dead.detail.words(reader);
         Self {
             id: dead.id,
             number: dead.number.clone().unwrap_or_else(|| "-".to_owned()),
             kind: t.kind(&dead.kind),
-            at: moscow(dead.updated_at),
+            at: dead.updated_at.words(reader),
             times: dead.attempts,
-            text: if dead.detail.is_empty() {
-                words.text.to_owned()
-            } else {
-                format!("{} ({})", words.text, dead.detail)
-            },
+            text: if detail.is_empty() { words.text.to_owned() } else { format!("{} ({detail})", words.text) },
             next_step: words.next_step,
             replayable: dead.command.is_some(),
         }
@@ -121,26 +118,30 @@ impl Failure {
 pub(crate) struct Exchange {
     pub(crate) at: String,
     pub(crate) number: String,
-    pub(crate) op: String,
-    pub(crate) outcome: String,
+    /// What was done, and what came of it.
+    pub(crate) head: String,
     pub(crate) good: bool,
+    pub(crate) bad: bool,
     pub(crate) took: String,
     pub(crate) text: String,
+    /// Its text is of a release that knew English alone.
+    pub(crate) is_old: bool,
     pub(crate) request: String,
     pub(crate) response: String,
 }
 
 impl Exchange {
-    pub(crate) fn of(kept: StoredEntry) -> Self {
-        let op = [kept.vendor, kept.op].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    pub(crate) fn of(kept: StoredEntry, reader: &Reader) -> Self {
+        let good = kept.outcome.as_deref().filter(|_| kept.what != What::Trigger).map(told::is_good);
         Self {
-            at: moscow(kept.at),
+            at: kept.at.words(reader),
+            head: told::head(&kept, reader.language),
+            text: told::story(&kept, reader),
+            is_old: told::is_old(&kept),
+            good: good == Some(true),
+            bad: good == Some(false),
+            took: kept.duration_ms.map_or_else(String::new, |ms| told::took(ms, reader.language)),
             number: kept.number.or(kept.orderno).unwrap_or_default(),
-            text: if op.rsplit(' ').next() == Some(kept.text.as_str()) { String::new() } else { kept.text },
-            op,
-            good: kept.outcome.as_deref().is_some_and(|outcome| matches!(outcome, "ok" | "done")),
-            outcome: kept.outcome.filter(|outcome| !is_id(outcome)).unwrap_or_default(),
-            took: kept.duration_ms.map(|ms| format!("{ms} ms")).unwrap_or_default(),
             request: kept.request.unwrap_or_default(),
             response: kept.response.unwrap_or_default(),
         }
@@ -149,34 +150,34 @@ impl Exchange {
 
 #[derive(Template)]
 #[template(path = "triggers.html")]
-pub(super) struct Triggers<'a> {
-    pub(super) t: &'static Texts,
-    pub(super) name: &'a str,
-    pub(super) base: &'a str,
-    pub(super) tab: &'a str,
-    pub(super) key: String,
+pub(crate) struct Triggers<'a> {
+    pub(crate) t: &'static Texts,
+    pub(crate) name: &'a str,
+    pub(crate) base: &'a str,
+    pub(crate) tab: &'a str,
+    pub(crate) key: String,
     /// Integrations of the account whose delivery types nobody knows: the forms have gaps.
-    pub(super) unnamed: Vec<String>,
-    pub(super) forms: Vec<Form>,
+    pub(crate) unnamed: Vec<String>,
+    pub(crate) forms: Vec<Form>,
 }
 
 /// One trigger's form.
-pub(super) struct Form {
-    pub(super) which: &'static str,
-    pub(super) name: &'static str,
-    pub(super) condition: Condition,
+pub(crate) struct Form {
+    pub(crate) which: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) condition: Condition,
     /// To choose in its place.
-    pub(super) extended: Option<Condition>,
-    pub(super) url: String,
-    pub(super) parameters: Vec<(String, String)>,
+    pub(crate) extended: Option<Condition>,
+    pub(crate) url: String,
+    pub(crate) parameters: Vec<(String, String)>,
     /// To choose as the value of `key`.
-    pub(super) literal_key: Option<String>,
+    pub(crate) literal_key: Option<String>,
 }
 
-pub(super) struct Condition {
-    pub(super) text: String,
+pub(crate) struct Condition {
+    pub(crate) text: String,
     /// Lines it takes on a wide screen.
-    pub(super) rows: usize,
+    pub(crate) rows: usize,
 }
 
 impl Condition {
@@ -186,7 +187,7 @@ impl Condition {
 }
 
 impl Form {
-    pub(super) fn of(form: TriggerForm, t: &'static Texts) -> Self {
+    pub(crate) fn of(form: TriggerForm, t: &'static Texts) -> Self {
         Self {
             which: form.which.as_str(),
             name: match form.which {
@@ -201,14 +202,4 @@ impl Form {
             literal_key: form.literal_key,
         }
     }
-}
-
-/// The id of a command says nothing to a manager.
-fn is_id(outcome: &str) -> bool {
-    uuid::Uuid::parse_str(outcome).is_ok()
-}
-
-fn moscow(at: Timestamp) -> String {
-    let zone = TimeZone::get("Europe/Moscow").unwrap_or(TimeZone::UTC);
-    at.to_zoned_datetime(zone).strftime("%d.%m.%Y %H:%M:%S").to_string()
 }

@@ -6,9 +6,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::Value;
 use shared::domain::{Integration, IntegrationId, IntegrationState, Language};
+use shared::phrases::Reader;
 use shared::retailcrm::AllowedHosts;
 use shared::store::StoreError;
 use shared::store::journal::{Entry, What};
+use shared::story::Event;
 
 use crate::callbacks::form::Fields;
 use crate::keys::KeyLookup;
@@ -97,6 +99,10 @@ impl<'a> Visit<'a> {
         Ok(Self { state, integration, session, language, base, remember: asked.is_some() })
     }
 
+    pub(super) fn reader(&self) -> Reader {
+        Reader::new(self.language, self.state.0.config.display_zone.clone())
+    }
+
     pub(super) fn t(&self) -> &'static Texts {
         Texts::of(self.language)
     }
@@ -114,8 +120,8 @@ impl<'a> Visit<'a> {
         ask::result(self.state, self.integration.id, action, request).await
     }
 
-    pub(super) fn note(&self, text: String) {
-        let mut entry = Entry::new(self.state.0.clock.now(), What::Operator, text);
+    pub(super) fn note(&self, event: Event) {
+        let mut entry = Entry::new(self.state.0.clock.now(), What::Operator, event);
         entry.integration = Some(self.integration.id);
         self.state.0.journal.write(entry);
     }

@@ -4,6 +4,7 @@
 use serde::Serialize;
 use shared::domain::{CrmOrderId, Delivery, DeliveryState, Integration, IntegrationState, crm_account};
 use shared::measoft::Details;
+use shared::phrases::Reader;
 use shared::store::dead_letters::{DeadFilter, DeadLetter};
 use shared::store::journal::StoredEntry;
 
@@ -66,8 +67,12 @@ pub(super) struct Page {
 }
 
 impl Call<'_> {
+    fn reader(&self) -> Reader {
+        Reader::new(self.language, self.state.0.config.display_zone.clone())
+    }
+
     fn shown(&self, dead: &DeadLetter) -> Shown {
-        let failure = Failure::of(dead, Texts::of(self.language), self.language);
+        let failure = Failure::of(dead, Texts::of(self.language), &self.reader());
         Shown {
             id: failure.id,
             order: Order { id: dead.order.map(|order| order.0), number: failure.number },
@@ -160,9 +165,9 @@ impl Call<'_> {
         // RetailCRM's exchanges about one order are kept under its id.
         entries.extend(store.timeline(&format!("id:{order}"), &[], Some(self.integration)).await?);
         entries.sort_by_key(|kept| (kept.at, kept.id));
+        let reader = self.reader();
         let told = |kept| {
-            let Exchange { at, op, outcome, text, .. } = Exchange::of(kept);
-            let what = [op, outcome].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ");
+            let Exchange { at, head: what, text, .. } = Exchange::of(kept, &reader);
             Told { at, what, text }
         };
         // What was said to whom is the operator's affair.

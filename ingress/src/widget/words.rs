@@ -4,7 +4,6 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use shared::domain::{Delivery, DeliveryState as S, Kopecks, Language, StatusCode};
-use shared::explain;
 use shared::measoft::Planned;
 use shared::message::RetryWhy;
 use shared::store::waiting_orders::WaitingOrder;
@@ -112,7 +111,7 @@ pub(super) fn button(seen: &Seen, today: Date, language: Language) -> Button {
     let say = |word: Word| word.text(language);
     let (said, tone, look) = match (&seen.letters[..], &seen.waiting, &seen.delivery) {
         ([], Some(waiting), delivery) => {
-            let cause = cause(seen, waiting).map(|why| explain::put_off(why, language));
+            let cause = cause(seen, waiting).map(|why| why.words(language));
             let text = cause.map_or_else(
                 || {
                     say(if delivery.as_ref().is_some_and(|d| d.state.is_placed()) {
@@ -194,7 +193,7 @@ pub(super) fn facts(seen: &Seen, zone: &TimeZone, language: Language) -> Vec<(&'
         let tried = waiting.stand == Stand::Later && !seen.is_paused;
         let at = waiting.due.to_zoned_datetime(zone.clone()).strftime("%d.%m.%Y %H:%M");
         let next = if tried { format!("; {} {at}", Word::NextTry.text(language)) } else { String::new() };
-        Some((Word::WaitsFor.text(language), format!("{}{next}", explain::put_off(why, language))))
+        Some((Word::WaitsFor.text(language), format!("{}{next}", why.words(language))))
     });
     let known = seen.delivery.iter().flat_map(|d| of_delivery(seen, d, language));
     waits.into_iter().chain(known).collect()
@@ -318,7 +317,7 @@ mod tests {
             kind: "SendOrder".to_owned(),
             reason: "bad_phone".to_owned(),
             fault: Fault::Shop,
-            detail: String::new(),
+            detail: shared::phrases::Details::default(),
             state: DeadState::Open,
             attempts: 1,
             tries: 1,

@@ -7,8 +7,7 @@ use crate::domain::{Fault, Language};
 use crate::measoft::class::{Class, Verdict};
 use crate::measoft::op::Op;
 
-/// Reason of a code that no table knows.
-pub const UNKNOWN_CODE: &str = "unknown_code";
+pub use crate::explain::measoft::UNKNOWN_CODE;
 
 /// Which of the vendor's two tables is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use crate::domain::Fault;
 use crate::measoft::class::{Class, Verdict};
 use crate::measoft::op::Op;
 use crate::measoft::wire::statusreq::PoisonRow;
+use crate::phrases::{Detail, Details};
 
 /// How an exchange broke off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -146,6 +147,29 @@ impl MeasoftError {
             Self::UnsafeUrl { .. } => "unsafe_address",
             Self::EmptyRequest { .. } => "empty_request",
             Self::NotBuilt { .. } => "request_refused",
+        }
+    }
+
+    /// What is said of it to people: the vendor's own words where there are any.
+    pub fn detail(&self) -> Details {
+        match self {
+            Self::NotSent { .. } => Detail::NoConnection.into(),
+            Self::NoAnswer { .. } => Detail::NoAnswer.into(),
+            Self::Http { status, .. } => Detail::HttpStatus { status: *status }.into(),
+            Self::BadFormat { .. }
+            | Self::WrongRoot { .. }
+            | Self::NoRow { .. }
+            | Self::BadRow { .. }
+            | Self::TooLarge { .. } => Detail::WrongFormat.into(),
+            Self::Refused { text, .. } | Self::MalformedXml { text, .. } if !text.trim().is_empty() => {
+                text.as_str().into()
+            }
+            Self::Refused { code: Some(code), .. } => Detail::RefusedWithCode { number: *code }.into(),
+            Self::Refused { .. } => Detail::RefusedWithoutWords.into(),
+            // The reason says all of it.
+            Self::MalformedXml { .. } | Self::UnsafeUrl { .. } | Self::EmptyRequest { .. } | Self::NotBuilt { .. } => {
+                Details::NONE
+            }
         }
     }
 

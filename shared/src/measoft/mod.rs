@@ -28,7 +28,6 @@ pub mod push;
 pub mod stream;
 pub mod tap;
 pub mod wire;
-pub mod words;
 
 pub use crate::domain::StatusCode;
 pub use account::Account;
@@ -50,6 +49,5 @@ pub use wire::neworder::{
     AdvPrice, CreateRow, DeliverySet, Fee, Item, ItemKind, NewOrder, Package, PayType, Receiver, Sender,
 };
 pub use wire::statusreq::{CarriedBy, Done, Planned, PoisonRow, Status, StatusItem, StatusRow};
-pub use words::explain;
 
 pub use crate::vendor::{ExchangeObserver, NoObserver};

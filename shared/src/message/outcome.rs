@@ -1,8 +1,10 @@
 //! What became of a command: closed sets, also the metric labels.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use crate::domain::Fault;
+use crate::domain::{Fault, RetryWhy};
+use crate::phrases::Details;
 
 /// What a command changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,25 +19,6 @@ pub enum Change {
     Synced,
 }
 
-crate::closed_set! {
-    /// Why a command has to wait; metric label of `bridge_retries_total`.
-    RetryWhy {
-        /// RetailCRM may not show the latest save yet: number not found, no difference, or
-        /// still the old delivery type.
-        CrmLag => "crm_lag",
-        CrmUnavailable => "crm_unavailable",
-        CrmRateLimited => "crm_rate_limited",
-        CourierUnavailable => "courier_unavailable",
-        CourierBlocked => "courier_blocked",
-        UnknownOutcome => "unknown_outcome",
-        LeaseHeld => "lease_held",
-        Budget => "budget",
-        Paused => "paused",
-        BreakerOpen => "breaker_open",
-        Internal => "internal",
-    }
-}
-
 /// A command that cannot be done: what a person gets to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GiveUp {
@@ -43,16 +26,51 @@ pub struct GiveUp {
     pub reason: &'static str,
     pub fault: Fault,
     /// Figures or the vendor's own words; never personal data.
-    pub detail: String,
+    pub detail: Details,
+}
+
+crate::closed_set! {
+    /// Why nothing was to be done, or not any more.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    Needless {
+        EndedBefore => "ended_before",
+        Ended => "ended",
+        EndedWithoutHandOver => "ended_without_hand_over",
+        AnotherType => "another_type",
+        TypeStands => "type_stands",
+        LookedAgain => "looked_again",
+        NeverSent => "never_sent",
+        Refused => "refused",
+        Cancelled => "cancelled",
+        CancelledUntilSent => "cancelled_until_sent",
+        AsItIs => "as_it_is",
+        ChangingIsOff => "changing_is_off",
+        InWork => "in_work",
+        NotAtMeasoft => "not_at_measoft",
+        NothingSent => "nothing_sent",
+        NeverOurs => "never_ours",
+        NeverTheirs => "never_theirs",
+        KnownToNobody => "known_to_nobody",
+        NotActive => "not_active",
+        NotForThisJob => "not_for_this_job",
+        Gone => "gone",
+        ChangedMeanwhile => "changed_meanwhile",
+        StillRefused => "still_refused",
+        OthersTurn => "others_turn",
+        NothingWaits => "nothing_waits",
+        NothingNew => "nothing_new",
+        Answered => "answered",
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Done(Change),
-    /// The world already was as the command wanted it; the text says why.
-    AlreadyDone(&'static str),
+    /// The world already was as the command wanted it.
+    AlreadyDone(Needless),
     /// A newer request or the order's present state made this one moot.
-    Superseded(&'static str),
+    Superseded(Needless),
     RetryLater {
         why: RetryWhy,
         not_before: Option<Timestamp>,

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::message::{Envelope, Lane, decode};
+use crate::phrases::Detail;
 use crate::queue::{Consumer, Delivery, PublishError, Publisher, Queue, QueueState, Settle, Settling, Subscription};
 use crate::reason;
 use crate::store::Store;
@@ -218,8 +219,8 @@ impl JobSubscription {
 
     /// As a broker does with what was handed out too often, and where a person finds it.
     async fn park(&self, job: Job) {
-        let words = format!("the {} lane, handed out {} times", self.lane.as_str(), job.deliveries);
-        let give_up = reason::give_up(reason::POISON, words);
+        let lane = self.lane.as_str().to_owned();
+        let give_up = reason::give_up(reason::POISON, Detail::HandedOut { lane, times: job.deliveries });
         let letter = match decode(&job.body) {
             Ok(envelope) => NewDeadLetter::of(&envelope, give_up),
             Err(_) => NewDeadLetter::unreadable(&job.body, give_up),

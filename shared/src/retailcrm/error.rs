@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::domain::Fault;
+use crate::phrases::{Detail, Details};
 use crate::retailcrm::mask;
 use crate::retailcrm::op::Op;
 use crate::retailcrm::proportion::is_in_proportion;
@@ -136,6 +137,25 @@ impl CrmError {
             | Self::Resting { .. }
             | Self::BadAnswer { .. }
             | Self::Unreadable(_) => Fault::Crm,
+        }
+    }
+
+    /// What is said of it to people: the vendor's own words where there are any.
+    pub fn detail(&self) -> Details {
+        match self {
+            Self::WrongKey => Detail::KeyUnknown.into(),
+            Self::AccessDenied { op, text } => {
+                let scope = op.scope().map(|scope| Detail::ScopeMissing { scope: scope.to_string() });
+                let denied = Detail::Denied { text: text.clone() };
+                std::iter::once(denied).chain(scope).collect::<Vec<_>>().into()
+            }
+            Self::AccountGone => Detail::AccountGone.into(),
+            Self::NotFound { text } => Detail::CrmFoundNothing { text: text.clone() }.into(),
+            Self::Refused { text, errors } => Detail::CrmRefused { text: format!("{text}{}", summary(errors)) }.into(),
+            Self::RateLimited { .. } => Detail::RateLimited.into(),
+            Self::Unavailable { .. } | Self::Unreachable { .. } | Self::Resting { .. } => Detail::CrmUnavailable.into(),
+            Self::BadAnswer { .. } => Detail::WrongFormat.into(),
+            Self::Unreadable(bad) => Detail::Unread { at: bad.why.path.clone() }.into(),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::store::Store;
 use crate::store::audit::{Act, NewAudit, Who};
 use crate::store::db::Result;
 use crate::store::journal::{Entry, What};
+use crate::story::Event;
 
 impl Store {
     /// Has a delivery looked up at MeaSoft and brought in line. False when its requests are not
@@ -21,8 +22,8 @@ impl Store {
         if row.map(|row| row.int("requested")).transpose()? != Some(seen + 1) {
             return Ok(false);
         }
-        let text = "asked by the shop's manager what MeaSoft has";
-        tx.append_journal(&Entry::new(now, What::Operator, text).about(integration, number.as_str())).await?;
+        let event = Event::CourierAsked { who: who.person() };
+        tx.append_journal(&Entry::new(now, What::Operator, event).about(integration, number.as_str())).await?;
         let entry = NewAudit::new(who, Act::Asked, Some(integration), format!("order {number}"));
         tx.append_audit(&self.key, &entry, now).await?;
         tx.commit().await?;

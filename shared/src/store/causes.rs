@@ -12,6 +12,7 @@ use crate::store::audit::{Act, NewAudit, Who};
 use crate::store::db::{Result, Row, Tx};
 use crate::store::dead_letters::DeadFilter;
 use crate::store::journal::{Entry, What};
+use crate::story::{Event, Person};
 
 /// A reason at an integration, of which letters are open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,11 +55,12 @@ impl Word {
         }
     }
 
-    fn words(self) -> String {
+    fn told(self, reason: &str, who: Person) -> Event {
+        let reason = reason.into();
         match self {
-            Self::Acknowledged => "acknowledged".to_owned(),
-            Self::Snoozed { until } => format!("snoozed until {until}"),
-            Self::Awake => "taken up again".to_owned(),
+            Self::Acknowledged => Event::CauseAcknowledged { reason, who },
+            Self::Snoozed { until } => Event::CauseSnoozed { reason, until, who },
+            Self::Awake => Event::CauseAwake { reason, who },
         }
     }
 }
@@ -130,8 +132,7 @@ impl Store {
         open.sort_by_key(|id| key(*id));
         for id in &open {
             tx.say_of(key(*id), reason, word, &who.name, now).await?;
-            let text = format!("cause {reason} {} by {}", word.words(), who.name);
-            let mut entry = Entry::new(now, What::Operator, text);
+            let mut entry = Entry::new(now, What::Operator, word.told(reason, who.person()));
             entry.integration = *id;
             tx.append_journal(&entry).await?;
         }

@@ -12,6 +12,7 @@ use crate::store::audit::{Act, NewAudit, Who};
 use crate::store::db::{Dialect, Result, Row, StoreError, Tx};
 use crate::store::intents::OrderRequest;
 use crate::store::journal::{Entry, What};
+use crate::story::{Event, Field, FieldChange};
 
 /// Two values of a field: RetailCRM's at the time, and what is meant instead.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,8 +122,17 @@ impl Store {
                 entry = entry.with(field.as_str(), values.before.as_str(), values.after.as_str());
             }
         }
-        let names: Vec<&str> = new.values.iter().map(|(field, _)| field.as_str()).collect();
-        let told = Entry::new(now, What::Operator, format!("corrected by {}: {}", who.name, names.join(", ")));
+        let change = |(field, values): &(CorrectedField, Values)| {
+            let named = Field::Corrected { field: *field };
+            if field.is_personal() {
+                FieldChange::hidden(named)
+            } else {
+                FieldChange::shown(named, values.before.as_str(), values.after.as_str())
+            }
+        };
+        let changes = new.values.iter().map(change);
+        let event = Event::Corrected { who: who.person(), changes: changes.collect() };
+        let told = Entry::new(now, What::Operator, event);
         tx.append_journal(&told.about(new.integration, &new.number)).await?;
         tx.record_request(request, now).await?;
         tx.append_audit(&self.key, &entry, now).await?;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use crate::domain::{CrmOrderId, DeliveryId, Fault, IntegrationId};
 use crate::message::{Envelope, GiveUp};
 use crate::mutant::{Mutant, is_mutant};
+use crate::phrases::{Detail, Details};
 use crate::reason;
 use crate::store::Store;
 use crate::store::audit::{Act, NewAudit, Who};
@@ -31,7 +32,7 @@ pub struct NewDeadLetter {
     pub kind: String,
     pub reason: String,
     pub fault: Fault,
-    pub detail: String,
+    pub detail: Details,
     /// How often it was tried before it gave up.
     pub tries: u32,
     /// The command as JSON, to replay it.
@@ -85,7 +86,7 @@ pub struct DeadLetter {
     pub kind: String,
     pub reason: String,
     pub fault: Fault,
-    pub detail: String,
+    pub detail: Details,
     pub state: DeadState,
     /// How often it happened.
     pub attempts: i64,
@@ -143,7 +144,7 @@ impl DeadFilter {
 }
 
 pub(super) const COLUMNS: &str = "id, integration_id, delivery_id, number, kind, reason, fault, detail, state, attempts, tries, command, \
-                       raw, created_at, updated_at, closed_why, crm_order_id";
+                       raw, created_at, updated_at, closed_why, crm_order_id, details";
 
 impl Store {
     pub async fn dead_letters(&self, filter: &DeadFilter) -> Result<Vec<DeadLetter>> {
@@ -229,7 +230,7 @@ impl Tx {
         };
         let detail = self.with_those_named_before(dead).await?;
         if dead.number.is_some() || dead.integration.is_some() {
-            let sql = "UPDATE dead_letters SET attempts = attempts + 1, detail = $5, tries = $6, command = $7, updated_at = $8, \
+            let sql = "UPDATE dead_letters SET attempts = attempts + 1, detail = $5, tries = $6, command = $7, updated_at = $8, details = $11, \
                        delivery_id = COALESCE($9, delivery_id), crm_order_id = $10 WHERE state = 'open' \
                        AND integration_id = $1 AND COALESCE(number, '') = COALESCE($2, '') AND kind = $3 AND reason = $4 \
                        AND (COALESCE(crm_order_id, 0) = COALESCE($10, 0) OR (crm_order_id IS NULL AND delivery_id = $9)) \
@@ -239,12 +240,13 @@ impl Tx {
                 dead.number.as_deref(),
                 &dead.kind,
                 &dead.reason,
-                &detail,
+                detail.to_string(),
                 dead.tries,
                 dead.command.as_deref(),
                 now,
                 dead.delivery,
-                order.map(|order| order.0)
+                order.map(|order| order.0),
+                detail.values()
             ];
             let known = self.fetch_one(sql, args).await?;
             if let Some(row) = known {
@@ -253,8 +255,8 @@ impl Tx {
         }
         self.forget_word_of_what_is_over(dead.integration, &dead.reason).await?;
         let sql = "INSERT INTO dead_letters (integration_id, delivery_id, number, kind, reason, fault, detail, state, tries, \
-                   command, raw, created_at, updated_at, crm_order_id) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $10, $11, $11, $12) RETURNING id";
+                   command, raw, created_at, updated_at, crm_order_id, details) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $10, $11, $11, $12, $13) RETURNING id";
         let args = args![
             dead.integration,
             dead.delivery,
@@ -262,12 +264,13 @@ impl Tx {
             &dead.kind,
             &dead.reason,
             dead.fault.as_str(),
-            &dead.detail,
+            dead.detail.to_string(),
             dead.tries,
             dead.command.as_deref(),
             dead.raw.clone(),
             now,
-            order.map(|order| order.0)
+            order.map(|order| order.0),
+            dead.detail.values()
         ];
         let row = self.fetch_one(sql, args).await?;
         row.ok_or(StoreError::BadRow("id"))?.int("id")
@@ -275,7 +278,7 @@ impl Tx {
 
     /// What a letter says. One about several orders goes on naming those it named before: their
     /// triggers are not answered by another's.
-    async fn with_those_named_before(&mut self, dead: &NewDeadLetter) -> Result<String> {
+    async fn with_those_named_before(&mut self, dead: &NewDeadLetter) -> Result<Details> {
         if ![reason::AMBIGUOUS_NUMBER, reason::ESCAPED_NUMBER].contains(&dead.reason.as_str()) {
             return Ok(dead.detail.clone());
         }
@@ -285,7 +288,7 @@ impl Tx {
             self.fetch_one(sql, args![dead.integration, dead.number.as_deref(), &dead.kind, &dead.reason]).await?;
         let mut named =
             known.map(|row| row.text("detail")).transpose()?.map_or_else(Vec::new, |text| named_orders(&text));
-        named.extend(named_orders(&dead.detail));
+        named.extend(named_orders(&dead.detail.to_string()));
         Ok(name_orders(&named))
     }
 
@@ -372,8 +375,9 @@ impl Tx {
                 let why = "every order it names is settled";
                 closed += u64::from(self.close_dead_letter(id, DeadState::Resolved, why, now).await?);
             } else if named.len() < before {
-                let sql = "UPDATE dead_letters SET detail = $2 WHERE id = $1";
-                self.exec(sql, args![id, name_orders(&named)]).await?;
+                let detail = name_orders(&named);
+                let sql = "UPDATE dead_letters SET detail = $2, details = $3 WHERE id = $1";
+                self.exec(sql, args![id, detail.to_string(), detail.values()]).await?;
             }
         }
         Ok(closed)
@@ -439,12 +443,11 @@ impl Tx {
 }
 
 /// How a letter about several orders names them.
-pub fn name_orders(orders: &[CrmOrderId]) -> String {
-    let mut orders = orders.to_vec();
-    orders.sort_unstable();
-    orders.dedup();
-    let ids: Vec<String> = orders.iter().map(ToString::to_string).collect();
-    format!("{NAMED}{}", ids.join(", "))
+pub fn name_orders(orders: &[CrmOrderId]) -> Details {
+    let mut ids = orders.to_vec();
+    ids.sort_unstable();
+    ids.dedup();
+    Detail::CrmIds { ids }.into()
 }
 
 /// [`name_orders`] read back; none when the text is something else.
@@ -464,7 +467,7 @@ pub(super) fn read(row: &Row) -> Result<DeadLetter> {
         kind: row.text("kind")?,
         reason: row.text("reason")?,
         fault: row.word("fault", Fault::parse)?,
-        detail: row.text("detail")?,
+        detail: Details::kept(&row.text("detail")?, row.opt_text("details")?.as_deref()),
         state: row.word("state", DeadState::parse)?,
         attempts: row.int("attempts")?,
         tries: row.int("tries")?,

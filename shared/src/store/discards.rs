@@ -9,6 +9,7 @@ use crate::store::audit::{Act, NewAudit, Who};
 use crate::store::db::Result;
 use crate::store::dead_letters::{DeadLetter, DeadState};
 use crate::store::journal::{Entry, What};
+use crate::story::Event;
 
 impl Store {
     /// Closes a letter for a reason. Journal, state and audit entry are one commit. Answers false
@@ -19,7 +20,7 @@ impl Store {
         if !tx.close_dead_letter(id, DeadState::Discarded, why, now).await? {
             return Ok(false);
         }
-        let mut entry = Entry::new(now, What::Operator, format!("dead letter {id} discarded: {why}"));
+        let mut entry = Entry::new(now, What::Operator, Event::LetterDiscarded { letter: id, why: why.to_owned() });
         entry.integration = dead.integration;
         entry.number.clone_from(&dead.number);
         tx.append_journal(&entry).await?;
@@ -56,8 +57,8 @@ impl Store {
         }
         let mut told = Vec::with_capacity(closed.len());
         for row in &closed {
-            let text = format!("dead letter {} discarded: {why}", row.int("id")?);
-            let mut entry = Entry::new(now, What::Operator, text);
+            let event = Event::LetterDiscarded { letter: row.int("id")?, why: why.to_owned() };
+            let mut entry = Entry::new(now, What::Operator, event);
             entry.integration = integration;
             entry.number = row.opt_text("number")?;
             told.push(entry);

@@ -8,6 +8,7 @@ use crate::store::Store;
 use crate::store::audit::{self, Act, NewAudit, Who};
 use crate::store::db::{Dialect, Result, Row, StoreError, Tx, Value};
 use crate::store::journal::{Entry, What};
+use crate::story::{Event, Person};
 
 /// What `integration add` gives.
 #[derive(Debug, Clone, Default)]
@@ -325,17 +326,18 @@ impl Store {
 
     /// Tells in the journal of both sides that an integration names another RetailCRM address:
     /// its own, and of whoever works for the account there.
-    pub async fn tell_of_move(&self, moved: &Integration, from: &str, who: &str) -> Result<()> {
+    pub async fn tell_of_move(&self, moved: &Integration, from: &str, who: &Person) -> Result<()> {
         let (from, to) = (crm_account::address(from), crm_account::address(&moved.crm_url));
         let there = self.integrations().await?.into_iter().filter(|i| crm_account::address(&i.crm_url) == to);
         let mut tx = self.db.begin().await?;
         for other in there {
-            let text = if other.id == moved.id {
-                format!("the RetailCRM address changed from {from} to {to}, by {who}")
+            let who = who.clone();
+            let event = if other.id == moved.id {
+                Event::AddressChanged { from: from.clone(), to: to.clone(), who }
             } else {
-                format!("integration {} names this RetailCRM address from now on, by {who}", moved.id)
+                Event::AddressShared { other: moved.id, who }
             };
-            let mut entry = Entry::new(self.clock.now(), What::Operator, text);
+            let mut entry = Entry::new(self.clock.now(), What::Operator, event);
             entry.integration = Some(other.id);
             tx.append_journal(&entry).await?;
         }

@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::IntegrationId;
+use crate::phrases::Reader;
 use crate::store::Store;
 use crate::store::db::{Dialect, Result, Row, Tx};
 use crate::store::sets::Set;
+use crate::story::{self, Event};
 use crate::{args, closed_set};
 
 closed_set! {
@@ -39,13 +41,19 @@ pub struct Entry {
     pub outcome: Option<String>,
     pub duration: Option<Duration>,
     pub http_status: Option<u16>,
-    pub text: String,
+    /// What happened; nothing where the exchange says it all.
+    pub story: Vec<Event>,
     pub request: Option<String>,
     pub response: Option<String>,
 }
 
 impl Entry {
-    pub fn new(at: Timestamp, what: What, text: impl Into<String>) -> Self {
+    pub fn new(at: Timestamp, what: What, event: Event) -> Self {
+        Self::of(at, what, vec![event])
+    }
+
+    /// Of several things at once, in their order.
+    pub fn of(at: Timestamp, what: What, story: Vec<Event>) -> Self {
         Self {
             at,
             integration: None,
@@ -57,7 +65,7 @@ impl Entry {
             outcome: None,
             duration: None,
             http_status: None,
-            text: text.into(),
+            story,
             request: None,
             response: None,
         }
@@ -78,6 +86,13 @@ impl Entry {
         self.orderno = Some(orderno.into());
         self
     }
+
+    /// In plain English: for searches, and for releases that know no story.
+    fn text(&self) -> String {
+        let exchange = self.op.clone().filter(|_| self.vendor.is_some()).filter(|op| !op.is_empty());
+        let told = Some(story::words(&self.story, &Reader::plain())).filter(|told| !told.is_empty());
+        exchange.into_iter().chain(told).collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// An entry as it is read back.
@@ -94,12 +109,16 @@ pub struct StoredEntry {
     pub outcome: Option<String>,
     pub duration_ms: Option<i64>,
     pub http_status: Option<i64>,
+    /// In plain English; of releases that knew no story, all there is.
     pub text: String,
+    /// What happened; nothing where an exchange says it all, or this release cannot tell.
+    pub story: Vec<Event>,
     pub request: Option<String>,
     pub response: Option<String>,
 }
 
-const COLUMNS: &str = "id, at, integration_id, number, orderno, what, vendor, op, outcome, duration_ms, http_status, text, request, response";
+const COLUMNS: &str = "id, at, integration_id, number, orderno, what, vendor, op, outcome, duration_ms, http_status, text, request, \
+                       response, story";
 
 /// What to look for in the journal.
 #[derive(Debug, Clone, Default)]
@@ -136,11 +155,18 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<String>> {
         let sql = "SELECT text FROM journal WHERE integration_id = $1 AND at >= $2 AND (outcome IN ('unknown_town', 'town_unclear') \
-                   OR text LIKE $3 OR text LIKE $4) ORDER BY at DESC LIMIT $5";
+                   OR text LIKE $3 OR text LIKE $4 OR story LIKE $5) ORDER BY at DESC LIMIT $6";
         self.db
             .read_all(
                 sql,
-                args![integration, since, format!("%{NO_TOWN} «%"), "%gave up (town_unclear, %", limit],
+                args![
+                    integration,
+                    since,
+                    format!("%{NO_TOWN} «%"),
+                    "%gave up (town_unclear, %",
+                    "%\"town_unclear\"%",
+                    limit
+                ],
                 |row| row.text("text"),
             )
             .await
@@ -251,9 +277,10 @@ impl Tx {
                 entry.outcome.as_deref(),
                 entry.duration.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
                 entry.http_status.map(i64::from),
-                &entry.text,
+                entry.text(),
                 entry.request.as_deref(),
-                entry.response.as_deref()
+                entry.response.as_deref(),
+                (!entry.story.is_empty()).then(|| serde_json::to_string(&entry.story).expect("a story serialises"))
             ]
         });
         let added = self.exec_set(set, vec![], |v| {
@@ -278,6 +305,7 @@ fn read(row: &Row) -> Result<StoredEntry> {
         duration_ms: row.opt_int("duration_ms")?,
         http_status: row.opt_int("http_status")?,
         text: row.text("text")?,
+        story: row.opt_text("story")?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
         request: row.opt_text("request")?,
         response: row.opt_text("response")?,
     })

@@ -28,6 +28,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (15, "corrections", include_str!("../../migrations/0015_corrections.sql")),
     (16, "console", include_str!("../../migrations/0016_console.sql")),
     (17, "delivery fields", include_str!("../../migrations/0017_delivery_fields.sql")),
+    (18, "story", include_str!("../../migrations/0018_story.sql")),
 ];
 
 /// The newest version this release knows.

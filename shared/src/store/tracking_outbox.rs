@@ -9,6 +9,7 @@ use crate::store::db::{Result, Row, StoreError, Tx};
 use crate::store::due::TRACKING;
 use crate::store::sets::Set;
 use crate::store::{Store, moment};
+use crate::story::Silence;
 use crate::{args, closed_set};
 
 closed_set! {
@@ -23,9 +24,6 @@ closed_set! {
         Dead => "dead",
     }
 }
-
-/// Why RetailCRM is not told of a code that nobody knows and nobody mapped.
-pub const UNKNOWN_CODE: &str = "unknown code";
 
 /// Why a status stays here whose order has left RetailCRM, or was deleted, before RetailCRM heard
 /// that it was placed.
@@ -48,7 +46,7 @@ pub struct NewTracking {
     /// JSON of what RetailCRM shows beside the status, names sealed; kept until it is told.
     pub details: Option<String>,
     pub state: TrackingState,
-    pub why: Option<&'static str>,
+    pub why: Option<Silence>,
     /// When it was read.
     pub seen_at: Timestamp,
 }
@@ -166,7 +164,7 @@ impl Store {
     pub async fn unmapped_statuses(&self, integration: IntegrationId, since: Timestamp) -> Result<Vec<String>> {
         let sql = "SELECT DISTINCT code FROM tracking_outbox WHERE integration_id = $1 AND state = 'kept' AND why = $2 \
                    AND seen_at >= $3 ORDER BY code";
-        self.db.read_all(sql, args![integration, UNKNOWN_CODE, since], |row| row.text("code")).await
+        self.db.read_all(sql, args![integration, Silence::UnknownCode.as_str(), since], |row| row.text("code")).await
     }
 
     /// Statuses by where they are, for tests and diagnosis.
@@ -208,7 +206,7 @@ impl Tx {
                 new.comment.as_deref(),
                 new.details.as_deref(),
                 new.state.as_str(),
-                new.why,
+                new.why.map(Silence::as_str),
                 new.seen_at,
                 new.tell_at
             ]

@@ -11,6 +11,7 @@ use crate::store::db::{Result, Row, Value};
 use crate::store::journal::{Entry, What};
 use crate::store::waits::{Stand, Work};
 use crate::store::{Store, free};
+use crate::story::Event;
 
 /// A request that waits, by the table that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,8 +187,8 @@ impl Store {
         }
         let sql = format!("UPDATE {table} SET served = requested, updated_at = $2 WHERE id = $1");
         tx.run(sql, args![key.row, now]).await?;
-        let text = format!("the request is not carried out, by {}: {why}", who.name);
-        tx.append_journal(&Entry::new(now, What::Operator, text).about(integration, number.as_str())).await?;
+        let event = Event::Dropped { who: who.person(), why: why.to_owned() };
+        tx.append_journal(&Entry::new(now, What::Operator, event).about(integration, number.as_str())).await?;
         let mut entry = NewAudit::new(who, Act::Dropped, Some(integration), format!("waiting order {number}"));
         entry.after.insert("why".to_owned(), why.into());
         tx.append_audit(&self.key, &entry, now).await?;

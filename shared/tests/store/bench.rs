@@ -218,7 +218,7 @@ pub(crate) fn dead(
         kind: "SendOrder".to_owned(),
         reason: reason.to_owned(),
         fault,
-        detail: "как было".to_owned(),
+        detail: "как было".into(),
         tries: 3,
         command: Some("{}".to_owned()),
         raw: None,

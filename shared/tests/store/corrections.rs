@@ -41,7 +41,7 @@ async fn a_correction_its_request_and_its_note_are_one_commit_and_say_nothing_of
     assert_eq!(intent.unserved(), [RequestKind::Update]);
     let acts = bench.store.audit(&AuditFilter { limit: 9, ..AuditFilter::default() }).await.expect("listed");
     assert_eq!((acts.len(), acts[0].act.as_str(), acts[0].after.as_str()), (1, "corrected", "{\"phone\":\"изменён\"}"));
-    let sql = "SELECT text FROM journal";
+    let sql = "SELECT text || COALESCE(story, '') AS text FROM journal";
     let texts: Vec<String> = bench.store.db.read_all(sql, vec![], |row| row.text("text")).await.expect("read");
     assert!(!format!("{acts:?}{texts:?}{:?}", kept[0]).contains("89037650"), "{texts:?}");
     let sealed = bench.store.db.read_one("SELECT value FROM corrections", vec![], |row| row.bytes("value")).await;

@@ -1,6 +1,7 @@
 //! What gave up: counted, listed, answered.
 
-use shared::domain::{CrmOrderId, DeliveryId, Fault};
+use shared::domain::{CrmOrderId, DeliveryId, Fault, Kopecks, Language};
+use shared::phrases::{Detail, Details, Reader, Value as _};
 use shared::store::dead_letters::{DeadFilter, DeadState, NewDeadLetter, name_orders};
 
 use crate::bench::{Bench, dead};
@@ -10,14 +11,14 @@ async fn a_repeated_failure_is_one_dead_letter_with_a_counter(bench: &Bench) {
     let first = bench.add_dead_letter(&dead(Some(id), Some("1"), "bad_phone", Fault::Shop)).await;
     bench.pass(60);
     let again = NewDeadLetter {
-        detail: "как стало".to_owned(),
+        detail: "как стало".into(),
         tries: 5,
         delivery: Some(DeliveryId(9)),
         ..dead(Some(id), Some("1"), "bad_phone", Fault::Shop)
     };
     assert_eq!(bench.add_dead_letter(&again).await, first);
     let letter = bench.store.dead_letter(first).await.expect("read").expect("there");
-    assert_eq!((letter.attempts, letter.tries, letter.detail.as_str()), (2, 5, "как стало"));
+    assert_eq!((letter.attempts, letter.tries, letter.detail.to_string().as_str()), (2, 5, "как стало"));
     assert_eq!((letter.created_at, letter.updated_at), (bench.after(-60), bench.now()));
     assert_eq!(letter.delivery, Some(DeliveryId(9)));
     let mut others = vec![first];
@@ -127,7 +128,7 @@ async fn a_letter_about_several_orders_is_answered_by_all_of_them(bench: &Bench)
     let letter = bench.add_dead_letter(&naming(&[11, 12])).await;
     assert_eq!(bench.add_dead_letter(&naming(&[12, 13])).await, letter);
     let read = bench.store.dead_letter(letter).await.expect("read").expect("there");
-    assert_eq!(read.detail, "RetailCRM ids 11, 12, 13", "those named before stay named");
+    assert_eq!(read.detail.to_string(), "RetailCRM ids 11, 12, 13", "those named before stay named");
     let other = bench.add_dead_letter(&NewDeadLetter { number: Some("7002".into()), ..naming(&[14]) }).await;
     let look = async |order: i64, has_left: bool, sql: &str| {
         let mut tx = bench.store.db.begin().await.expect("begins");
@@ -160,7 +161,7 @@ async fn a_letter_about_several_orders_is_answered_by_all_of_them(bench: &Bench)
     let nothing = "UPDATE order_intents SET number = number";
     assert_eq!(look(12, true, nothing).await, [letter, other]);
     let read = bench.store.dead_letter(letter).await.expect("read").expect("there");
-    assert_eq!(read.detail, "RetailCRM ids 11, 13");
+    assert_eq!(read.detail.to_string(), "RetailCRM ids 11, 13");
     assert_eq!(look(13, true, nothing).await, [other]);
     assert_eq!(look(14, true, nothing).await, [0; 0]);
 }
@@ -188,6 +189,22 @@ async fn a_payment_that_is_settled_answers_its_own_orders_letter(bench: &Bench) 
     assert_eq!(bench.dead(DeadFilter::default()).await, [neighbour]);
 }
 
+async fn figures_are_told_in_the_readers_language_and_those_of_an_earlier_release_as_they_are(bench: &Bench) {
+    let id = bench.integration("").await.id;
+    let detail: Details = Detail::Prices { ours: Kopecks::roubles(1), theirs: Kopecks::roubles(2) }.into();
+    let letter =
+        NewDeadLetter { detail: detail.clone(), ..dead(Some(id), Some("1"), "price_mismatch", Fault::Courier) };
+    let letter = bench.add_dead_letter(&letter).await;
+    let read = async || bench.store.dead_letter(letter).await.expect("read").expect("there").detail;
+    assert_eq!(read().await, detail);
+    let russian = Reader { language: Language::Ru, ..Reader::plain() };
+    assert_eq!(read().await.words(&russian), "у нас 1.00, в MeaSoft 2.00");
+    // The release before counts a repeat in words alone.
+    let sql = "UPDATE dead_letters SET detail = 'ours 3.00, MeaSoft''s 4.00' WHERE id = $1";
+    bench.store.db.exec(sql, vec![letter.into()]).await.expect("written");
+    assert_eq!(read().await.words(&russian), "ours 3.00, MeaSoft's 4.00", "not what was before");
+}
+
 async fn a_thing_told_once_is_not_told_again_after_it_was_discarded(bench: &Bench) {
     let id = bench.integration("").await.id;
     let dead = NewDeadLetter {
@@ -197,7 +214,7 @@ async fn a_thing_told_once_is_not_told_again_after_it_was_discarded(bench: &Benc
         kind: "SyncStatuses".to_owned(),
         reason: "status_unmapped".to_owned(),
         fault: Fault::Bridge,
-        detail: String::new(),
+        detail: Details::NONE,
         tries: 1,
         command: None,
         raw: None,
@@ -223,6 +240,7 @@ contract![
     a_payment_that_is_settled_answers_its_own_orders_letter,
     a_repeated_failure_is_one_dead_letter_with_a_counter,
     dead_letters_are_listed_as_asked,
+    figures_are_told_in_the_readers_language_and_those_of_an_earlier_release_as_they_are,
     a_success_resolves_what_was_open_for_its_order,
     a_thing_told_once_is_not_told_again_after_it_was_discarded,
 ];

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use shared::domain::{Fault, Language};
 use shared::explain;
-use shared::measoft::words;
+use shared::explain::measoft as words;
 use shared::reason::{self, Explanation};
 use simulators::retailcrm::TriggerKind;
 use suites::root;

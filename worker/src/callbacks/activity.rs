@@ -4,6 +4,7 @@
 use shared::domain::{IntegrationState, PausedBy, crm_account};
 use shared::retailcrm::wire::callbacks::Activity;
 use shared::store::journal::{Entry, What};
+use shared::story::{Event, Person};
 use shared::{retailcrm, store};
 
 use crate::callbacks::{Answered, CallbackContext, Refusal, Request, check, done, texts};
@@ -53,28 +54,28 @@ async fn take_over(
     moved: Option<&str>,
 ) -> store::Result<()> {
     let ledger = &context.tools.store;
-    let mut words = Vec::new();
+    let mut told = Vec::new();
     let stored = ledger
         .change_integration(active.id(), |integration| -> store::Result<()> {
-            words.clear();
+            told.clear();
             if let Some(state) = wanted_state(activity, &integration.state) {
-                words.push(format!("RetailCRM: the integration is {}", state.as_str()));
+                told.push(if state == IntegrationState::Active { Event::SwitchedOn } else { Event::SwitchedOff });
                 integration.state = state;
             }
             if let Some(url) = moved {
-                words.push("RetailCRM: the account has a new address".to_owned());
+                told.push(Event::AccountMoved);
                 url.clone_into(&mut integration.crm_url);
             }
             Ok(())
         })
         .await?;
-    if !words.is_empty() {
-        let mut entry = Entry::new(context.tools.clock.now(), What::Operator, words.join("; "));
+    if !told.is_empty() {
+        let mut entry = Entry::of(context.tools.clock.now(), What::Operator, told);
         entry.integration = Some(active.id());
         context.tools.journal.write(entry);
     }
     if moved.is_some() {
-        ledger.tell_of_move(&stored, &active.integration.crm_url, "RetailCRM").await?;
+        ledger.tell_of_move(&stored, &active.integration.crm_url, &Person::Crm).await?;
     }
     context.integrations.refresh().await.map(|_| ())
 }

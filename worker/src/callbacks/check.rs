@@ -111,7 +111,9 @@ async fn refused(
     let language = active.integration.settings.language;
     let said = match error {
         // What is only tried must not pause the integration that is stored.
-        MeasoftError::Refused { text, verdict, .. } if on_trial => texts::gave_up(language, verdict.reason, text).text,
+        MeasoftError::Refused { text, verdict, .. } if on_trial => {
+            texts::gave_up(language, verdict.reason, &text.as_str().into()).text
+        }
         _ => texts::courier(context, active, None, error).await.text,
     };
     match error {

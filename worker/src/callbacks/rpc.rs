@@ -11,11 +11,12 @@ use serde_json::Value;
 use shared::bootstrap::Ctx;
 use shared::clock::elapsed;
 use shared::domain::{IntegrationState, Language};
-use shared::message::{CallbackReply, Change, Command, Envelope, Kind, Lane, Outcome, decode};
+use shared::message::{CallbackReply, Change, Command, Envelope, Kind, Lane, Needless, Outcome, decode};
 use shared::queue::open::Callbacks;
 use shared::queue::{Delivery, Replier};
 use shared::retailcrm::AllowedHosts;
 use shared::store::journal::{Entry, What};
+use shared::story::{Action, Event};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -98,7 +99,7 @@ async fn attend(context: &CallbackContext, envelope: Envelope, longest: usize) -
     };
     let deadline = if action == "calculate" { context.calculate_deadline } else { context.callback_deadline };
     let (integration, language) = (active.id(), active.integration.settings.language);
-    let mut entry = Entry::new(started, What::Trigger, "");
+    let mut entry = Entry::of(started, What::Trigger, Vec::new());
     entry.integration = Some(integration);
     entry.number = number_of(&request);
     entry.op = Some(format!("callback.{action}"));
@@ -116,14 +117,16 @@ async fn attend(context: &CallbackContext, envelope: Envelope, longest: usize) -
         if bytes > longest { Err(texts::too_large(language, bytes, longest)) } else { Ok(reply) }
     });
     let took = elapsed(started, context.tools.clock.now());
-    let (label, outcome, words) = match &answered {
-        Ok(_) => ("ok", Outcome::Done(Change::Synced), format!("callback {action} answered")),
+    let asked = Action::named(&action);
+    let (label, outcome, event) = match &answered {
+        Ok(_) => ("ok", Outcome::Done(Change::Synced), Event::CallbackAnswered { action: asked }),
         Err(Refusal { label, text, .. }) => {
-            (*label, Outcome::AlreadyDone(label), format!("callback {action} refused: {text}"))
+            let event = Event::CallbackRefused { action: asked, said: text.clone() };
+            (*label, Outcome::AlreadyDone(Needless::Answered), event)
         }
     };
     context.tools.metrics.command(Kind::Callback, &outcome, took);
-    context.tools.journal.write(Entry { text: words, duration: Some(took), ..entry.outcome(label) });
+    context.tools.journal.write(Entry { story: vec![event], duration: Some(took), ..entry.outcome(label) });
     tracing::info!(
         integration = integration.0,
         action,

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use shared::domain::delivery::DeliveryState as S;
 use shared::domain::{CrmOrderId, Delivery, OrderNumber, status_list};
+use shared::phrases::Details;
 use shared::retailcrm::CrmError;
 use shared::retailcrm::wire::callbacks::{SaveRequest, SaveResult};
 use shared::store::deliveries::DeliveryKey;
@@ -87,7 +88,9 @@ async fn number(
     }
     match active.vendors.crm.order(save.order).await {
         Ok(order) => Ok(order.number),
-        Err(CrmError::NotFound { .. }) => Err(texts::gave_up(language, shared::reason::ORDER_NOT_FOUND, "")),
+        Err(CrmError::NotFound { .. }) => {
+            Err(texts::gave_up(language, shared::reason::ORDER_NOT_FOUND, &Details::NONE))
+        }
         Err(_) => Err(texts::unavailable(language)),
     }
 }

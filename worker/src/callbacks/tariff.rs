@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 use shared::domain::{Grams, Kopecks, Language};
 use shared::measoft::{self, PickupPoint};
+use shared::phrases::Value as _;
 use shared::retailcrm::address;
 use shared::retailcrm::wire::callbacks::{CalculateRequest, Coordinates, TariffKind, Terminal};
 
@@ -60,9 +61,10 @@ pub async fn resolved(
         Err(Failed::Courier(error)) => Err(texts::courier(context, active, None, &error).await),
         Ok(None) => Err(texts::no_city(language)),
         Ok(Some(Lookup::Nowhere)) => Err(texts::unknown_town(language, &city)),
-        Ok(Some(Lookup::Several(choices))) => {
-            Err(Refusal::new(shared::reason::TOWN_UNCLEAR, town::several(language, &city, &choices)))
-        }
+        Ok(Some(Lookup::Several(choices))) => Err(Refusal::new(
+            shared::reason::TOWN_UNCLEAR,
+            town::several(&city, &choices).words(&texts::reader(language)),
+        )),
         Ok(Some(Lookup::Found(town))) => Ok(town),
     }
 }

@@ -5,13 +5,20 @@ use shared::domain::{Language, PausedBy};
 use shared::explain;
 use shared::measoft::{Class, MeasoftError};
 use shared::message::{GiveUp, Outcome, RetryWhy};
+use shared::phrases::{Details, Reader, Value as _};
 use shared::reason;
 use shared::retailcrm::tolerant::Misread;
 use shared::store::dead_letters::DeadLetter;
 use shared::store::journal::{Entry, What};
+use shared::story::Event;
 
 use crate::callbacks::{CallbackContext, Refusal};
 use crate::vendor::ActiveIntegration;
+
+/// Whoever gets an answer to a callback: there are no moments in it.
+pub(crate) fn reader(language: Language) -> Reader {
+    Reader { language, ..Reader::plain() }
+}
 
 /// The sentence managers know for an answer that is no answer.
 pub const WRONG_FORMAT_RU: &str = "Служба доставки прислала ответ в неверном формате";
@@ -160,16 +167,16 @@ pub fn held_back(language: Language, outcome: &Outcome) -> Refusal {
                 "The limit of requests to the courier service is used up, try again in a minute",
             ),
         ),
-        Outcome::GiveUp(give_up) => gave_up(language, give_up.reason, &give_up.detail),
+        Outcome::GiveUp(give_up) => of(language, give_up),
         _ => courier_away(language),
     }
 }
 
 /// A give-up: MeaSoft's text verbatim, ours with its figures.
-pub fn gave_up(language: Language, label: &str, detail: &str) -> Refusal {
-    let detail = detail.trim();
+pub fn gave_up(language: Language, label: &str, detail: &Details) -> Refusal {
+    let detail = detail.words(&reader(language));
     let ours = reason::OURS.iter().find(|(known, ..)| *known == label);
-    let text = match (ours, detail) {
+    let text = match (ours, detail.trim()) {
         (None, "") => explain::reason(label, language).text.to_owned(),
         (None, detail) => detail.to_owned(),
         (Some(_), "") => explain::reason(label, language).text.to_owned(),
@@ -200,7 +207,7 @@ pub async fn courier(
             if error.class() == Class::Config {
                 context.tools.suspect_credentials(active, verdict.reason, verdict.fault, text).await;
             }
-            gave_up(language, verdict.reason, text)
+            gave_up(language, verdict.reason, &text.as_str().into())
         }
         MeasoftError::BadFormat { excerpt, .. } => {
             malformed(context, active, number, error, excerpt);
@@ -230,9 +237,8 @@ fn malformed(
     error: &MeasoftError,
     excerpt: &str,
 ) {
-    let mut entry =
-        Entry::new(context.tools.clock.now(), What::Decision, format!("MeaSoft's answer is no answer: {error}"))
-            .outcome("bad_answer");
+    let mut entry = Entry::new(context.tools.clock.now(), What::Decision, Event::NoAnswer { why: error.detail() })
+        .outcome("bad_answer");
     entry.integration = Some(active.id());
     entry.number = number.map(str::to_owned);
     entry.response = (!excerpt.is_empty()).then(|| excerpt.to_owned());
@@ -241,19 +247,26 @@ fn malformed(
 
 #[cfg(test)]
 mod tests {
+    use shared::domain::Kopecks;
+    use shared::phrases::Detail;
+
     use super::*;
 
     #[test]
     fn measoft_s_words_reach_the_manager_as_they_are() {
         let text = "field [receiver phone] has no valid phone number";
-        assert_eq!(gave_up(Language::Ru, "some_code_of_theirs", text).text, text);
-        assert_eq!(gave_up(Language::Ru, reason::BAD_PHONE, "").text, text);
+        assert_eq!(gave_up(Language::Ru, "some_code_of_theirs", &text.into()).text, text);
+        assert_eq!(gave_up(Language::Ru, reason::BAD_PHONE, &Details::NONE).text, text);
     }
 
     #[test]
     fn our_own_reasons_bring_their_figures() {
-        let refusal = gave_up(Language::Ru, reason::SUM_MISMATCH, "goods 1.00, to collect 2.00");
-        assert!(refusal.text.ends_with("(goods 1.00, to collect 2.00)"), "{}", refusal.text);
+        let refusal = gave_up(
+            Language::Ru,
+            reason::SUM_MISMATCH,
+            &Detail::LinesAsk { lines: Kopecks::roubles(1), collect: Kopecks::roubles(2) }.into(),
+        );
+        assert!(refusal.text.ends_with("(по позициям и доставке 1.00, к получению 2.00)"), "{}", refusal.text);
         assert_eq!(refusal.status, 200);
     }
 

@@ -4,6 +4,7 @@ use shared::closed_set;
 use shared::domain::delivery::{DeliveryState as S, Phase};
 use shared::domain::{CrmOrderId, Delivery, Kopecks, OrderNumber, Settings};
 use shared::measoft::StatusRow;
+use shared::story::Wish;
 
 use crate::order::lost_writes::is_live;
 use crate::sync::reconcile::missed::Missed;
@@ -46,6 +47,16 @@ impl Repair {
             Self::Trigger(Missed::Update) => "update",
             Self::Trigger(Missed::Cancel | Missed::Gone) => "cancel",
             Self::Statuses => "statuses",
+        }
+    }
+
+    /// As the story tells it.
+    pub const fn wish(self) -> Wish {
+        match self {
+            Self::Trigger(Missed::Send) => Wish::Send,
+            Self::Trigger(Missed::Update) => Wish::Update,
+            Self::Trigger(Missed::Cancel | Missed::Gone) => Wish::Cancel,
+            Self::Statuses => Wish::Statuses,
         }
     }
 }

@@ -9,6 +9,7 @@ use shared::store::audit::{Act, NewAudit, Who};
 use shared::store::jobs::NewJob;
 use shared::store::journal::{Entry, What};
 use shared::store::{self, Store};
+use shared::story::Event;
 
 use crate::compare::Comparison;
 use crate::compare::books::Repair;
@@ -39,8 +40,8 @@ pub async fn repair(
         let command = missed.command(number, delivery, integration.id);
         let envelope = Envelope::new(command, Some(integration.id), now).of_order(order);
         tx.enqueue(&NewJob::of(&envelope, now), now).await?;
-        let words = format!("the comparison of {} by {}: {}", comparison.day, who.name, repair.as_str());
-        tx.append_journal(&Entry::new(now, What::Operator, words).about(integration.id, found.number.as_str())).await?;
+        let event = Event::RepairAsked { day: comparison.day, who: who.person(), wish: repair.wish() };
+        tx.append_journal(&Entry::new(now, What::Operator, event).about(integration.id, found.number.as_str())).await?;
     }
     if asked.contains_key(Repair::Statuses.as_str()) {
         // A person asks for it: it outlasts a pause.

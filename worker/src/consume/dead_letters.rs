@@ -107,7 +107,7 @@ impl Consumer {
                     tracing::error!(
                         kind = dead.kind,
                         reason = dead.reason,
-                        detail = dead.detail,
+                        detail = %dead.detail,
                         "the broker put a message aside"
                     );
                 }
@@ -422,7 +422,10 @@ mod tests {
     #[tokio::test]
     async fn what_was_handed_out_too_often_is_poison_and_says_where() {
         let dead = consumed(Parked::Dead, encode(&send_order()), "delivery_limit").await;
-        assert_eq!((dead.reason.as_str(), dead.detail.as_str()), ("poison", "b.interactive.v1, delivery_limit"));
+        assert_eq!(
+            (dead.reason.as_str(), dead.detail.to_string().as_str()),
+            ("poison", "b.interactive.v1, delivery_limit")
+        );
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ use shared::queue::watched::WatchedQueue;
 use shared::retry::Waits;
 use shared::store::intents::{OrderRequest, RequestKind};
 use shared::store::journal::{Entry, What};
+use shared::story::Event;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -165,15 +166,16 @@ pub fn requests_of(tools: &Tools, envelope: &Envelope) -> Vec<OrderRequest> {
 }
 
 fn trigger_entry(envelope: &Envelope, request: &OrderRequest) -> Entry {
-    let words = match envelope.command.kind() {
-        Kind::SendOrder => "send trigger",
-        Kind::UpdateOrder => "update trigger",
-        Kind::CancelOrder => "cancel trigger",
-        _ => "command",
+    let asked = match envelope.command.kind() {
+        Kind::SendOrder => Event::SendAsked,
+        Kind::UpdateOrder => Event::UpdateAsked,
+        Kind::CancelOrder => Event::CancelAsked,
+        _ => Event::CommandTaken,
     };
-    let sum = request.declared.map_or_else(String::new, |sum| format!(", declared value {sum}"));
-    let replay = if envelope.generation > 0 { format!(", replay {}", envelope.generation) } else { String::new() };
-    Entry::new(envelope.received_at, What::Trigger, format!("{words} accepted{sum}{replay}"))
+    let declared = request.declared.map(|sum| Event::Declared { sum });
+    let again = Some(envelope.generation).filter(|times| *times > 0).map(|times| Event::Again { times });
+    let story = std::iter::once(asked).chain(declared).chain(again).collect();
+    Entry::of(envelope.received_at, What::Trigger, story)
         .about(request.integration, request.number.as_str())
         .outcome(envelope.id.to_string())
 }

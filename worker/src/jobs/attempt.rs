@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use shared::clock::{elapsed, later};
 use shared::domain::IntegrationId;
 use shared::message::{Envelope, Kind, Outcome};
+use shared::phrases::Details;
 use shared::queue::Delivery;
 use shared::reason;
 use shared::store::dead_letters::NewDeadLetter;
@@ -102,7 +103,7 @@ async fn came_to(tools: &Tools, envelope: &Envelope, step: Step) {
 async fn give_up(tools: &Tools, envelope: &Envelope, outcome: Outcome) -> bool {
     let give_up = match outcome {
         Outcome::GiveUp(give_up) => give_up,
-        _ => reason::give_up(reason::EXPIRED, ""),
+        _ => reason::give_up(reason::EXPIRED, Details::NONE),
     };
     let stored = tools.store.add_dead_letter(&NewDeadLetter::of(envelope, give_up)).await.is_ok();
     if stored {

@@ -1,7 +1,7 @@
 //! What a job is.
 
 use futures_util::future::BoxFuture;
-use shared::message::{Envelope, Kind, Outcome, RetryWhy};
+use shared::message::{Envelope, Kind, Needless, Outcome, RetryWhy};
 
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
@@ -34,13 +34,13 @@ impl Asked<'_> {
     /// What a person asked for waits for the end of a pause; what the scheduler asks for it asks for
     /// again.
     pub fn active(&self) -> Result<ActiveIntegration, Outcome> {
-        let Some(id) = self.envelope.integration else { return Err(Outcome::Superseded("no integration is named")) };
+        let Some(id) = self.envelope.integration else { return Err(Outcome::Superseded(Needless::Gone)) };
         match self.integrations.find(id) {
             Availability::Active(active) => Ok(active),
             Availability::Paused if self.by_a_person() => {
                 Err(Outcome::RetryLater { why: RetryWhy::Paused, not_before: None })
             }
-            Availability::Paused | Availability::Unknown => Err(Outcome::Superseded("the integration is not active")),
+            Availability::Paused | Availability::Unknown => Err(Outcome::Superseded(Needless::NotActive)),
         }
     }
 }

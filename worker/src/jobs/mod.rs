@@ -12,7 +12,7 @@ mod retention;
 mod sync_payments;
 mod sync_statuses;
 
-use shared::message::{Envelope, Kind, Outcome};
+use shared::message::{Envelope, Kind, Needless, Outcome};
 
 pub use self::consumer::run;
 use self::job::{Asked, Job};
@@ -37,7 +37,7 @@ fn of(kind: Kind) -> Option<&'static Job> {
 pub async fn carry_out(tools: &Tools, integrations: &ActiveIntegrations, envelope: &Envelope) -> Outcome {
     match of(envelope.command.kind()) {
         Some(job) => (job.run)(&Asked { tools, integrations, envelope }).await,
-        None => Outcome::Superseded("nothing to do for this command"),
+        None => Outcome::Superseded(Needless::NotForThisJob),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt as _;
 use shared::domain::{Fault, IntegrationState, OrderNumber, PausedBy};
-use shared::message::{Change, Kind, Outcome};
+use shared::message::{Change, Kind, Needless, Outcome};
 use shared::retailcrm::CrmError;
 
 use crate::jobs::job::{Asked, Job};
@@ -18,24 +18,24 @@ async fn run(asked: &Asked<'_>) -> Outcome {
     let _ = asked.integrations.refresh().await;
     match asked.envelope.integration.and_then(|id| asked.integrations.any(id)) {
         Some(active) => probe(asked.tools, &active).await,
-        None => Outcome::Superseded("the integration is gone"),
+        None => Outcome::Superseded(Needless::Gone),
     }
 }
 
 /// Asks the vendor that refused us whether it still does; a good answer resumes.
 async fn probe(tools: &Tools, active: &ActiveIntegration) -> Outcome {
     let IntegrationState::Paused { by: PausedBy::Credentials(whose), .. } = active.integration.state else {
-        return Outcome::AlreadyDone("not paused for its credentials");
+        return Outcome::AlreadyDone(Needless::NotForThisJob);
     };
     let good = match whose {
         Fault::Crm => crm_lets_us_work(active).await,
         _ => active.vendors.courier.probe().await.is_ok(),
     };
     if !good {
-        return Outcome::AlreadyDone("still refused");
+        return Outcome::AlreadyDone(Needless::StillRefused);
     }
     match tools.store.set_state_as_seen(&active.integration, &IntegrationState::Active).await {
-        Ok(false) => Outcome::Superseded("the integration was changed meanwhile"),
+        Ok(false) => Outcome::Superseded(Needless::ChangedMeanwhile),
         Ok(true) => {
             tracing::info!(integration = active.id().0, "integration resumed: its credentials work again");
             Outcome::Done(Change::Synced)

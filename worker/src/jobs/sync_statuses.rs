@@ -2,7 +2,7 @@
 //! cabinet.
 
 use futures_util::FutureExt as _;
-use shared::message::{Kind, Outcome, PUSHED, RetryWhy};
+use shared::message::{Kind, Needless, Outcome, PUSHED, RetryWhy};
 
 use crate::jobs::job::{Asked, Job};
 use crate::sync::{active_siblings, deliver, poll};
@@ -11,9 +11,9 @@ use crate::vendor::integrations::Availability;
 pub(super) const JOB: Job = Job { kind: Kind::SyncStatuses, comes_again: |_| true, run: |asked| run(asked).boxed() };
 
 async fn run(asked: &Asked<'_>) -> Outcome {
-    let Some(id) = asked.envelope.integration else { return Outcome::Superseded("no integration is named") };
+    let Some(id) = asked.envelope.integration else { return Outcome::Superseded(Needless::Gone) };
     let Availability::Active(active) = asked.integrations.find(id) else {
-        return Outcome::Superseded("the integration is not active");
+        return Outcome::Superseded(Needless::NotActive);
     };
     let polled = poll::run(asked.tools, &active).await;
     // Whatever came of the poll: what is stored goes on.

@@ -8,6 +8,7 @@ use shared::message::{GiveUp, Outcome, RetryWhy};
 use shared::retailcrm::wire::order::Order;
 use shared::store::intents::Intent;
 use shared::store::past_deliveries::PastDelivery;
+use shared::story::{Event as Told, FieldChange};
 
 use crate::order::decide::Requested;
 use crate::order::desired::Desired;
@@ -63,8 +64,10 @@ pub struct Attempt {
     pub cancelled: Option<Box<Delivery>>,
     /// When MeaSoft confirmed a change.
     pub effect_at: Option<Timestamp>,
-    /// The decision in words, for the journal.
-    pub notes: Vec<String>,
+    /// What was met on the way, for the journal.
+    pub notes: Vec<Told>,
+    /// What of the parcel was changed, as far as MeaSoft shows it.
+    pub changes: Vec<FieldChange>,
 }
 
 impl Attempt {
@@ -93,6 +96,7 @@ impl Attempt {
             cancelled: None,
             effect_at: None,
             notes: Vec::new(),
+            changes: Vec::new(),
         }
     }
 

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use shared::domain::delivery::DeliveryState as S;
 use shared::domain::{IntegrationId, IntegrationState};
 use shared::message::{Change, Outcome, RetryWhy};
+use shared::phrases::Details;
 use shared::store::corrections::Correction;
 use shared::store::intents::{Intent, Leave};
+use shared::story::Event as Told;
 use shared::{reason, store};
 
 use crate::hint::Hint;
@@ -73,7 +75,7 @@ pub async fn abandon(tools: &Tools, id: IntegrationId, intents: Vec<Intent>) -> 
         }
         let attempt = Attempt::new(intent);
         let kind = kind_of(&attempt);
-        let give_up = reason::give_up(reason::UNKNOWN_INTEGRATION, "");
+        let give_up = reason::give_up(reason::UNKNOWN_INTEGRATION, Details::NONE);
         let dead_lettered = async {
             let mut tx = tools.store.db.begin().await?;
             if tx.leave_intent(&attempt.intent, Leave::Served, now).await? {
@@ -110,7 +112,7 @@ async fn work(
         }
     }
     for attempt in attempts.iter_mut().filter(|attempt| attempt.is_open()) {
-        attempt.notes.push("no decision led to an end".to_owned());
+        attempt.notes.push(Told::NoEnd);
         attempt.retry(RetryWhy::Internal, None);
     }
 }
@@ -198,14 +200,12 @@ async fn set_right(
         let own: Vec<Correction> = all.iter().filter(|one| one.order == order.id).cloned().collect();
         let over = correction::lay_over(order, &own);
         for one in &own {
-            let field = one.field.as_str();
+            let (field, who) = (one.field, one.who.clone());
             if over.contains(&one) {
                 tools.store.end_correction(active.id(), one).await?;
-                attempt
-                    .notes
-                    .push(format!("the correction of the {field} by {} is over: RetailCRM's has changed", one.who));
+                attempt.notes.push(Told::CorrectionEnded { field, who });
             } else {
-                attempt.notes.push(format!("with the {field} as corrected by {}", one.who));
+                attempt.notes.push(Told::CorrectionUsed { field, who });
             }
         }
     }

@@ -4,13 +4,15 @@
 use shared::domain::Language;
 use shared::domain::delivery::{DeliveryState as S, Phase};
 use shared::measoft::{Class, MeasoftError, StatusRow, Verdict};
-use shared::message::{Change, Outcome, RetryWhy};
+use shared::message::{Change, Needless, Outcome, RetryWhy};
+use shared::phrases::Details;
 use shared::reason;
+use shared::story::Event as Told;
 
 use crate::order::attempt::{Attempt, Step};
 use crate::order::change::{begin_change, is_young, not_shown_yet, refused};
 use crate::order::look_up::rows_of;
-use crate::order::take_over::{cancelled, mark_cancel, newest, phase, remember_status, status_words, take_over};
+use crate::order::take_over::{cancelled, mark_cancel, newest, phase, remember_status, shown_status, take_over};
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 use crate::vendor::budget::Priority;
@@ -46,7 +48,7 @@ pub(crate) async fn cancel(tools: &Tools, active: &ActiveIntegration, attempt: &
         // MeaSoft never had it, or has it no more: there is nothing left to cancel.
         None => {
             cancelled(attempt.held_mut());
-            Err(Outcome::AlreadyDone("MeaSoft has no such order"))
+            Err(Outcome::AlreadyDone(Needless::NotAtMeasoft))
         }
         Some(row) => Err(read_back(tools, active, attempt, row, refusal, asked_before).await),
     }
@@ -79,20 +81,20 @@ async fn read_back(
         (Phase::NotDelivered, Some(_)) => {
             attempt.held_mut().cancelled_by_us = asked_before;
             take_over(attempt, row);
-            Outcome::AlreadyDone("cancelled before")
+            Outcome::AlreadyDone(Needless::Cancelled)
         }
         (Phase::New, None) if attempt.intent.attempt < NOT_SHOWN_TRIES => {
-            attempt.notes.push("the cancellation does not show yet".to_owned());
+            attempt.notes.push(Told::CancelNotShown);
             Outcome::retry_at(RetryWhy::UnknownOutcome, now.checked_add(tools.limits.unknown_recheck).ok())
         }
-        (Phase::New, None) => Outcome::GiveUp(reason::give_up(reason::CANCEL_DROPPED, "")),
+        (Phase::New, None) => Outcome::GiveUp(reason::give_up(reason::CANCEL_DROPPED, Details::NONE)),
         (Phase::New, Some((verdict, text))) => {
             attempt.held_mut().cancelled_by_us = asked_before;
             refused(tools, active, attempt, verdict, text).await
         }
         _ => {
             take_over(attempt, row);
-            Outcome::GiveUp(reason::give_up(reason::TOO_LATE, status_words(row)))
+            Outcome::GiveUp(reason::give_up(reason::TOO_LATE, shown_status(row)))
         }
     }
 }
@@ -109,6 +111,6 @@ pub(crate) fn withdraw(attempt: &mut Attempt) -> Outcome {
     if attempt.intent.send_seq > attempt.intent.served {
         Outcome::Done(Change::Withdrawn)
     } else {
-        Outcome::AlreadyDone("nothing was sent")
+        Outcome::AlreadyDone(Needless::NothingSent)
     }
 }

@@ -3,9 +3,11 @@
 
 use shared::domain::OrderNo;
 use shared::domain::delivery::{DeliveryState as S, Fingerprint};
-use shared::message::{Outcome, RetryWhy};
+use shared::message::{Needless, Outcome, RetryWhy};
+use shared::phrases::Detail;
 use shared::reason;
 use shared::store::deliveries::{DeliveryKey, Leased};
+use shared::story::Event as Told;
 
 use crate::order::attempt::{Attempt, Step};
 use crate::order::recognise::is_ours;
@@ -18,12 +20,12 @@ pub(crate) async fn cancel_by_number(tools: &Tools, active: &ActiveIntegration, 
     let doubted = lost_writes::doubt(tools).await.map_err(away)?.is_some();
     let Some(order) = attempt.order.clone() else {
         // Withdrawn and deleted: without the order nothing tells whose a parcel is.
-        let untold = reason::give_up(reason::ORDER_NOT_FOUND, "what the database lost of it may be at MeaSoft still");
-        return Err(if doubted { Outcome::GiveUp(untold) } else { Outcome::AlreadyDone("we never had the order") });
+        let untold = reason::give_up(reason::ORDER_NOT_FOUND, Detail::MaybeLeft);
+        return Err(if doubted { Outcome::GiveUp(untold) } else { Outcome::AlreadyDone(Needless::NeverOurs) });
     };
     for candidate in &attempt.intent.candidates {
         if tools.store.delivery_by_order(candidate.integration, order.id).await.map_err(away)?.is_some() {
-            return Err(Outcome::AlreadyDone("this courier never had the order"));
+            return Err(Outcome::AlreadyDone(Needless::NeverTheirs));
         }
     }
     let key = DeliveryKey {
@@ -34,7 +36,7 @@ pub(crate) async fn cancel_by_number(tools: &Tools, active: &ActiveIntegration, 
     };
     let orderno = OrderNo::derive(key.prefix, key.number, key.crm_order, 1);
     // Another order of this number may be there: it is not touched for this one's sake.
-    let untouched = Outcome::AlreadyDone("neither we nor MeaSoft know the order");
+    let untouched = Outcome::AlreadyDone(Needless::KnownToNobody);
     if tools.store.number_is_another_s(active.id(), &orderno, order.id).await.map_err(away)? {
         return Err(untouched);
     }
@@ -53,7 +55,7 @@ pub(crate) async fn cancel_by_number(tools: &Tools, active: &ActiveIntegration, 
                 let _ = tools.store.release_delivery(&delivery).await;
                 return Err(untouched);
             }
-            attempt.notes.push("MeaSoft has an order under this number".to_owned());
+            attempt.notes.push(Told::NumberKnownThere);
             delivery.state = S::Unknown;
             delivery.sending = Some(sent);
             attempt.delivery = Some(*delivery);
@@ -61,7 +63,7 @@ pub(crate) async fn cancel_by_number(tools: &Tools, active: &ActiveIntegration, 
         }
         Leased::Over(past) => {
             attempt.past = Some(past);
-            Err(Outcome::AlreadyDone("the delivery has ended before"))
+            Err(Outcome::AlreadyDone(Needless::EndedBefore))
         }
         Leased::Held => Err(Outcome::retry(RetryWhy::LeaseHeld)),
     }

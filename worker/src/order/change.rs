@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use shared::domain::{Delivery, Fault};
 use shared::measoft::{Class, StatusRow, Verdict};
 use shared::message::{GiveUp, Outcome, RetryWhy};
+use shared::phrases::Detail;
 use shared::store;
+use shared::story::Event as Told;
 
 use crate::order::attempt::{Attempt, Step};
 use crate::order::look_up::rows_of;
@@ -64,7 +66,7 @@ pub(crate) async fn read(tools: &Tools, active: &ActiveIntegration, attempt: &mu
         None => Err(Outcome::GiveUp(GiveUp {
             reason: "order_not_found_at_courier",
             fault: Fault::Courier,
-            detail: format!("number {orderno}"),
+            detail: Detail::Number { orderno: orderno.to_string() }.into(),
         })),
     }
 }
@@ -76,7 +78,7 @@ pub(crate) fn is_young(d: &Delivery, now: Timestamp) -> bool {
 
 /// Asked again, later each time: look-ups of what is not there are rationed.
 pub(crate) fn not_shown_yet(tools: &Tools, attempt: &mut Attempt) -> Outcome {
-    attempt.notes.push("MeaSoft does not show the order yet".to_owned());
+    attempt.notes.push(Told::NotShownYet);
     let pause = tools.limits.unknown_recheck * 2_u32.pow(attempt.intent.attempt.min(3));
     Outcome::retry_at(RetryWhy::UnknownOutcome, tools.clock.now().checked_add(pause).ok())
 }
@@ -94,6 +96,6 @@ pub(crate) async fn refused(
         Class::UnknownOutcome => Outcome::retry(RetryWhy::UnknownOutcome),
         Class::Config => tools.suspect_credentials(active, verdict.reason, verdict.fault, &text).await,
         _ if attempt.may_pass(verdict.reason) => Outcome::retry(RetryWhy::CourierUnavailable),
-        _ => Outcome::GiveUp(GiveUp { reason: verdict.reason, fault: verdict.fault, detail: text }),
+        _ => Outcome::GiveUp(GiveUp { reason: verdict.reason, fault: verdict.fault, detail: text.into() }),
     }
 }

@@ -2,7 +2,8 @@
 //! and what the ledger knows. Written to be read beside design §3 «Triggers».
 
 use shared::domain::delivery::DeliveryState as S;
-use shared::message::GiveUp;
+use shared::message::{GiveUp, Needless};
+use shared::phrases::Details;
 use shared::reason;
 
 /// Readings that may conclude nothing before «not found», «no difference» and «still the
@@ -86,8 +87,8 @@ pub enum Decision {
     Withdraw,
     /// Nobody's ledger knows the order: ask MeaSoft by its number whether to cancel it.
     CancelByNumber,
-    AlreadyDone(&'static str),
-    Superseded(&'static str),
+    AlreadyDone(Needless),
+    Superseded(Needless),
     /// RetailCRM may be behind: read again.
     ReadAgain,
     GiveUp(GiveUp),
@@ -104,7 +105,7 @@ pub fn decide(s: &Situation) -> Decision {
         Presence::NotFound | Presence::Elsewhere | Presence::Ours => {}
     }
     if s.over {
-        return Decision::AlreadyDone("the delivery has ended before");
+        return Decision::AlreadyDone(Needless::EndedBefore);
     }
     if let Some(known) = s.known
         && (known.state.needs_lookup() || (s.verify && !s.looked))
@@ -117,7 +118,7 @@ pub fn decide(s: &Situation) -> Decision {
         // here, and concluding now would lose it.
         _ if s.wanted.send && (!s.wanted.cancel || s.wanted.send_after_cancel) && once_more => Decision::ReadAgain,
         _ if s.wanted.cancel => cancel(s),
-        _ => Decision::Superseded("the order has another delivery type now"),
+        _ => Decision::Superseded(Needless::AnotherType),
     }
 }
 
@@ -132,8 +133,8 @@ fn cancel(s: &Situation) -> Decision {
         S::Planned | S::Rejected => Decision::Withdraw,
         S::Created if s.allow_edit_cancel => Decision::Cancel,
         S::Created => give_up(reason::EDIT_CANCEL_OFF),
-        S::Cancelled => Decision::AlreadyDone("cancelled before"),
-        S::NotDelivered | S::Returned | S::Lost => Decision::AlreadyDone("the delivery has ended without a hand-over"),
+        S::Cancelled => Decision::AlreadyDone(Needless::Cancelled),
+        S::NotDelivered | S::Returned | S::Lost => Decision::AlreadyDone(Needless::EndedWithoutHandOver),
         S::InWork | S::Delivered | S::Partly => give_up(reason::TOO_LATE),
     }
 }
@@ -148,12 +149,12 @@ fn ours(s: &Situation, once_more: bool) -> Decision {
     }
     if !(w.send || w.update || s.verify) {
         return if w.cancel {
-            Decision::Superseded("the order has this delivery type still or again")
+            Decision::Superseded(Needless::TypeStands)
         } else {
-            Decision::AlreadyDone("looked at again for RetailCRM's sake")
+            Decision::AlreadyDone(Needless::LookedAgain)
         };
     }
-    let never_sent = Decision::AlreadyDone("the order was never sent");
+    let never_sent = Decision::AlreadyDone(Needless::NeverSent);
     let is_new = s.known.is_none_or(|known| known.state == S::Planned);
     let is_refused = s.known.is_some_and(|known| known.state == S::Rejected);
     if s.foreign && ((is_new && w.send) || (is_refused && (w.send || w.update))) {
@@ -171,32 +172,32 @@ fn ours(s: &Situation, once_more: bool) -> Decision {
         S::Planned => never_sent,
         S::Rejected if known.shown_before && read_again => Decision::ReadAgain,
         S::Rejected if w.send || w.update => Decision::Create,
-        S::Rejected => Decision::AlreadyDone("the order was refused"),
+        S::Rejected => Decision::AlreadyDone(Needless::Refused),
         // Whatever is unserved was wanted after the cancel, which served all before it.
         S::Cancelled if (w.send || w.send_again) && known.cancelled_by_us => Decision::Recreate,
-        S::Cancelled => Decision::AlreadyDone("cancelled before; a new send would place it again"),
+        S::Cancelled => Decision::AlreadyDone(Needless::CancelledUntilSent),
         S::Created if known.shown_before && read_again => Decision::ReadAgain,
-        S::Created if known.same => done_once_reported(known, "MeaSoft has the order as it is"),
+        S::Created if known.same => done_once_reported(known, Needless::AsItIs),
         S::Created if s.allow_edit_cancel => Decision::Edit,
         S::Created if w.update || s.saving => give_up(reason::EDIT_CANCEL_OFF),
-        S::Created => done_once_reported(known, "placed before; changing orders is switched off"),
+        S::Created => done_once_reported(known, Needless::ChangingIsOff),
         // A difference is read again too: the delivery may just be ending, and our own
         // payment edit with it.
         S::InWork if read_again => Decision::ReadAgain,
         S::InWork if (w.update || s.saving) && !known.same => give_up(reason::TOO_LATE),
-        S::InWork => done_once_reported(known, "the courier is working on it"),
+        S::InWork => done_once_reported(known, Needless::InWork),
         S::Delivered | S::Partly | S::NotDelivered | S::Returned | S::Lost => {
-            done_once_reported(known, "the delivery has ended")
+            done_once_reported(known, Needless::Ended)
         }
     }
 }
 
 fn give_up(reason: &'static str) -> Decision {
-    Decision::GiveUp(reason::give_up(reason, ""))
+    Decision::GiveUp(reason::give_up(reason, Details::NONE))
 }
 
 /// An error that RetailCRM shows stays while the change it is about has not reached MeaSoft.
-fn done_once_reported(known: Known, why: &'static str) -> Decision {
+fn done_once_reported(known: Known, why: Needless) -> Decision {
     let error_stands = known.shows_error && !known.same;
     if known.written_back || error_stands { Decision::AlreadyDone(why) } else { Decision::WriteBack }
 }

@@ -6,13 +6,15 @@ use shared::domain::Language;
 use shared::domain::delivery::DeliveryState as S;
 use shared::measoft::{Class, Op};
 use shared::message::{Change, Outcome};
+use shared::phrases::Detail;
 use shared::reason;
 
 use crate::order::attempt::{Attempt, Step};
 use crate::order::change::{begin_change, read, refused};
+use crate::order::difference::{self, Difference};
 use crate::order::look_up::expect_late;
 use crate::order::recognise::{shows, with_codes};
-use crate::order::take_over::{phase, status_words, take_over};
+use crate::order::take_over::{phase, shown_status, take_over};
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 use crate::vendor::budget::Priority;
@@ -22,12 +24,13 @@ pub(crate) async fn edit(tools: &Tools, active: &ActiveIntegration, attempt: &mu
     let row = read(tools, active, attempt).await?;
     let before = attempt.held().state;
     take_over(attempt, &row);
-    let too_late = |row| Err(Outcome::GiveUp(reason::give_up(reason::TOO_LATE, status_words(row))));
+    let too_late = |row| Err(Outcome::GiveUp(reason::give_up(reason::TOO_LATE, shown_status(row))));
     if attempt.held().state != S::Created || !phase(&row).is_editable() {
         // The ledger was behind; decide again on what is true now.
         return if attempt.held().state == before { too_late(&row) } else { Ok(()) };
     }
     let request = with_codes(&desired.order, &attempt.held().item_codes);
+    attempt.changes = difference::of(&row, &request).into_iter().map(Difference::made).collect();
     let ticket = tools.limiter.pass(&active.integration.courier_account(), Priority::Interactive).await?;
     // An edit before this one has no outcome yet.
     if attempt.held().sending_hash.is_some() {
@@ -62,8 +65,8 @@ pub(crate) async fn edit(tools: &Tools, active: &ActiveIntegration, attempt: &mu
             Err(Outcome::Done(Change::Updated))
         }
         None => {
-            let shown = row.price.map_or("none".to_owned(), |price| price.to_string());
-            let sums = format!("sum wanted {}, shown {shown}", desired.collect);
+            let wanted = desired.collect;
+            let sums = row.price.map_or(Detail::NoSumShown { wanted }, |shown| Detail::NotShown { wanted, shown });
             Err(Outcome::GiveUp(reason::give_up(reason::CHANGE_DROPPED, sums)))
         }
         Some(_) if attempt.held().state != S::Created => too_late(&row),

@@ -10,6 +10,7 @@ use shared::domain::delivery::DeliveryState as S;
 use shared::domain::{CrmOrderId, Delivery, DeliveryId, OrderNumber};
 use shared::message::{Outcome, RetryWhy};
 use shared::mutant::{Mutant, is_mutant};
+use shared::phrases::{Detail, Details};
 use shared::reason;
 use shared::retailcrm::wire::order::{Order, Unreadable};
 use shared::store::again::at_once;
@@ -17,6 +18,7 @@ use shared::store::deliveries::{DeliveryKey, Leased};
 use shared::store::intents::{HandOver, Held, Intent, Leave};
 use shared::store::past_deliveries::PastDelivery;
 use shared::store::{self, StoreError, Tx};
+use shared::story::Event as Told;
 
 use crate::order::attempt::Attempt;
 use crate::order::decide::{Presence, REREADS};
@@ -101,7 +103,7 @@ fn unit(
     if let Some(id) = attempt.intent.order {
         attempt.order = read.orders.get(&id).cloned();
         if let (None, Some(bad)) = (&attempt.order, read.unreadable.iter().find(|bad| bad.id == Some(id))) {
-            attempt.give_up(reason::give_up(reason::UNREADABLE_ORDER, bad.why.to_string()));
+            attempt.give_up(reason::give_up(reason::UNREADABLE_ORDER, Detail::Unread { at: bad.why.path.clone() }));
             return Err(Box::new(attempt));
         }
         let ours = attempt.order.iter().filter(|order| is_ours(&attempt, order)).map(|order| order.id).collect();
@@ -135,7 +137,7 @@ fn unit(
     };
     let resolved = resolve(asked, &bearers);
     if resolved.read_again {
-        attempt.notes.push("several orders bear the number, and which one is meant does not show yet".to_owned());
+        attempt.notes.push(Told::WhichIsMeant);
         let outcome = attempt.read_again();
         attempt.close(outcome);
         return Err(Box::new(attempt));
@@ -148,10 +150,12 @@ fn borne_by_nobody(attempt: &mut Attempt, read: &Read) -> Outcome {
     let came = spellings(attempt);
     let bad = |bad: &&Unreadable| bad.number.as_deref().is_some_and(|n| came.iter().any(|c| c.as_str() == n));
     match read.unreadable.iter().find(bad) {
-        Some(bad) => Outcome::GiveUp(reason::give_up(reason::UNREADABLE_ORDER, bad.why.to_string())),
+        Some(bad) => {
+            Outcome::GiveUp(reason::give_up(reason::UNREADABLE_ORDER, Detail::Unread { at: bad.why.path.clone() }))
+        }
         // RetailCRM may be behind.
         None if attempt.intent.rereads < REREADS => attempt.read_again(),
-        None => Outcome::GiveUp(reason::give_up(reason::ORDER_NOT_FOUND, "")),
+        None => Outcome::GiveUp(reason::give_up(reason::ORDER_NOT_FOUND, Details::NONE)),
     }
 }
 

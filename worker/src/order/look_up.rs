@@ -7,7 +7,9 @@ use shared::domain::OrderNo;
 use shared::domain::delivery::{CrmWritten, DeliveryState as S, Event};
 use shared::measoft::{Done, StatusRow};
 use shared::message::{Outcome, RetryWhy};
+use shared::phrases::Detail;
 use shared::reason;
+use shared::story::Event as Told;
 
 use crate::order::attempt::{Attempt, Step};
 use crate::order::decide::Presence;
@@ -102,7 +104,7 @@ fn adopt(tools: &Tools, attempt: &mut Attempt, row: &StatusRow, now: Timestamp) 
     if lost {
         let sent = attempt.held().sending.clone().unwrap_or_default();
         if !std::iter::once(&sent).chain(&sent.earlier).any(|sent| is_ours(row, sent, &tools.store.key)) {
-            let number = format!("number {}", attempt.held().orderno);
+            let number = Detail::Number { orderno: attempt.held().orderno.to_string() };
             return Err(Outcome::GiveUp(reason::give_up(reason::CONFLICT, number)));
         }
         attempt.step(Event::Accepted);
@@ -111,7 +113,7 @@ fn adopt(tools: &Tools, attempt: &mut Attempt, row: &StatusRow, now: Timestamp) 
         d.sent_hash = d.sending_hash.take().filter(|_| sent.earlier.is_empty());
         d.reject_reason = None;
         attempt.effect_at = Some(now);
-        attempt.notes.push("found at MeaSoft under our number: taken over".to_owned());
+        attempt.notes.push(Told::Found);
     }
     if attempt.intent.verify {
         // Another holder may have changed it and told RetailCRM so: only a complete edit
@@ -137,11 +139,11 @@ fn absent(tools: &Tools, active: &ActiveIntegration, attempt: &mut Attempt, now:
     }
     let not_before = patience_ends(tools, active, attempt).unwrap_or(now);
     if now < not_before {
-        attempt.notes.push("MeaSoft does not show it yet".to_owned());
+        attempt.notes.push(Told::NotShownYet);
         return Err(Outcome::retry_at(RetryWhy::UnknownOutcome, Some(not_before)));
     }
     never_arrived(attempt);
-    attempt.notes.push("MeaSoft does not have it".to_owned());
+    attempt.notes.push(Told::NotThere);
     Ok(())
 }
 

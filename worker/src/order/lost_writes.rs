@@ -17,6 +17,7 @@ use shared::store::deliveries::{DeliveryKey, Leased};
 use shared::store::numbers::{numbers, numbers_by_id};
 use shared::store::promotion::Window;
 use shared::store::{self, StoreError};
+use shared::story::Event as Told;
 
 use crate::order::attempt::Attempt;
 use crate::order::decide::Decision;
@@ -316,7 +317,7 @@ async fn adopted(tools: &Tools, attempt: &mut Attempt, row: &StatusRow, now: Tim
     // What was sent is not known in full: only a complete edit makes sure.
     d.sent_hash = None;
     take_over(attempt, row);
-    attempt.notes.push("MeaSoft has it, and the ledger had lost it: taken over".to_owned());
+    attempt.notes.push(Told::TakenOverAnew);
     saved(tools, attempt, now).await
 }
 
@@ -339,7 +340,7 @@ async fn renumbered(
         }
         Err(_) => tools.store.free_number(active.id(), numbers_by_id(prefix, d.crm_order, first).filter(free)).await?,
     };
-    attempt.notes.push(format!("MeaSoft has another order under {}: new number {orderno}", d.orderno));
+    attempt.notes.push(Told::NumberTaken { taken: d.orderno.to_string(), orderno: orderno.to_string() });
     (d.generation, d.orderno) = (generation, orderno);
     saved(tools, attempt, now).await
 }

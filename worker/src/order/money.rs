@@ -9,6 +9,7 @@ use shared::domain::integration::{CodPolicy, NoPayment, PayKind, UncoveredRest};
 use shared::domain::{Kopecks, Settings};
 use shared::measoft::PayType;
 use shared::message::GiveUp;
+use shared::phrases::{Detail, Details};
 use shared::reason;
 use shared::retailcrm::wire::order::{Order, Payment};
 
@@ -392,17 +393,17 @@ fn refusal(order: &Order, rows: &[Row<'_>], said: Option<Said<'_>>, refused: Ref
     let online = sum(|means| *means == Means::Online);
     let asked = sum(|means| matches!(means, Means::AtTheDoor(_)));
     let rest = order.total_summ - paid - online;
-    let mut figures =
-        format!("total {} - paid {paid} - to be paid online {online} = {rest}, to collect {asked}", order.total_summ);
+    let mut figures = Details::from(Detail::Balance { total: order.total_summ, paid, online, rest, collect: asked });
     if let Some(said) = said {
-        figures.push_str(&format!(", RetailCRM says {}", said.collect));
+        figures = figures.and(Detail::CrmSays { collect: said.collect });
     }
+    let of_type = |kind: &str| Details::from(Detail::PaymentType { kind: kind.to_owned() });
     match refused {
         Refused::Mismatch => reason::give_up(reason::SUM_MISMATCH, figures),
         Refused::Contradicted => reason::give_up(reason::COD_MISMATCH, figures),
-        Refused::Unclear(kind) => reason::give_up(reason::PAYMENT_TYPE_UNCLEAR, format!("«{kind}»; {figures}")),
-        Refused::WithoutAmount(kind) => reason::give_up(reason::PAYMENT_WITHOUT_AMOUNT, format!("«{kind}»; {figures}")),
-        Refused::NoPayment => reason::give_up(reason::NO_PAYMENT, ""),
+        Refused::Unclear(kind) => reason::give_up(reason::PAYMENT_TYPE_UNCLEAR, of_type(kind).and(figures)),
+        Refused::WithoutAmount(kind) => reason::give_up(reason::PAYMENT_WITHOUT_AMOUNT, of_type(kind).and(figures)),
+        Refused::NoPayment => reason::give_up(reason::NO_PAYMENT, Details::NONE),
         Refused::Uncovered(_) => reason::give_up(reason::UNCOVERED_REST, figures),
         Refused::TooLarge => reason::give_up(reason::BAD_SUM, figures),
     }

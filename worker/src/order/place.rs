@@ -11,9 +11,11 @@ use shared::domain::delivery::{DeliveryState as S, Event};
 use shared::domain::{Delivery, DeliveryId, Kopecks, Language};
 use shared::measoft::{Class, CreateRow, MeasoftError, NewOrder, Op, Verdict};
 use shared::message::{Change, GiveUp, Outcome, RetryWhy};
+use shared::phrases::Detail;
 use shared::reason;
 use shared::store::again::at_once;
 use shared::store::{self, StoreError};
+use shared::story::Event as Told;
 
 use crate::order::attempt::{Attempt, Step};
 use crate::order::change::{FRESHENED, is_fresh};
@@ -56,7 +58,7 @@ pub(crate) async fn place(tools: &Tools, active: &ActiveIntegration, attempts: &
         Err(error) if error.class() == Class::UnknownOutcome => {
             for attempt in &mut sending {
                 answer_lost(attempt, now);
-                attempt.notes.push(format!("the answer was lost ({})", error.outcome()));
+                attempt.notes.push(Told::AnswerLost { why: error.detail() });
             }
             if sending.len() > 1 {
                 look_up_batch(tools, active, &mut sending).await;
@@ -212,7 +214,7 @@ fn accepted(attempt: &mut Attempt, orderprice: Option<Kopecks>, now: Timestamp) 
     attempt.effect_at = Some(now);
     match (orderprice, collect) {
         (Some(theirs), Some(ours)) if theirs != ours => {
-            Outcome::GiveUp(reason::give_up(reason::PRICE_MISMATCH, format!("ours {ours}, MeaSoft's {theirs}")))
+            Outcome::GiveUp(reason::give_up(reason::PRICE_MISMATCH, Detail::Prices { ours, theirs }))
         }
         _ => Outcome::Done(Change::Created),
     }
@@ -229,7 +231,7 @@ async fn refused(
         Class::AlreadyExists => {
             // Perhaps an earlier try of ours: a look-up tells.
             attempt.step(Event::AnswerLost);
-            attempt.notes.push("MeaSoft says the number is taken".to_owned());
+            attempt.notes.push(Told::SaidToBeTaken);
             if attempt.intent.attempt >= TAKEN_TRIES {
                 return Err(Outcome::GiveUp(reason::give_up(reason::CONFLICT, text)));
             }
@@ -241,12 +243,12 @@ async fn refused(
             return Err(tools.suspect_credentials(active, verdict.reason, verdict.fault, text).await);
         }
         Class::Permanent | Class::NotFound | Class::Bug if attempt.may_pass(verdict.reason) => {
-            attempt.notes.push(format!("refused in unknown words: {text}"));
+            attempt.notes.push(Told::RefusedInUnknownWords { said: text.to_owned() });
             return Err(not_taken_now(attempt));
         }
         Class::Permanent | Class::NotFound | Class::Bug => {
             refuse(attempt, verdict.reason);
-            let detail = text.to_owned();
+            let detail = text.into();
             return Err(Outcome::GiveUp(GiveUp { reason: verdict.reason, fault: verdict.fault, detail }));
         }
     }

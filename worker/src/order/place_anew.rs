@@ -7,6 +7,7 @@ use shared::message::{Outcome, RetryWhy};
 use shared::store;
 use shared::store::numbers::{numbers, numbers_by_id};
 use shared::store::past_deliveries::PastDelivery;
+use shared::story::Event as Told;
 
 use crate::order::attempt::{Attempt, Step};
 use crate::tools::Tools;
@@ -40,7 +41,7 @@ fn renumber(attempt: &mut Attempt, generation: u32, orderno: OrderNo, now: Times
     let before = attempt.held().clone();
     attempt.retired = Some(PastDelivery::of(&before, now));
     attempt.recreated = true;
-    attempt.notes.push(format!("wanted again after our cancel: new number {orderno}"));
+    attempt.notes.push(Told::NewNumber { orderno: orderno.to_string() });
     let d = attempt.held_mut();
     d.generation = generation;
     d.orderno = orderno;

@@ -4,6 +4,7 @@
 use shared::domain::contact::{self, Contact};
 use shared::measoft::Receiver;
 use shared::message::GiveUp;
+use shared::phrases::Details;
 use shared::reason;
 use shared::retailcrm::address::{address_line, joined, town};
 use shared::retailcrm::wire::order::{self, Order};
@@ -16,11 +17,11 @@ use crate::order::saved_request::{SavedRequest, is_pickup_tariff};
 pub fn receiver(order: &Order, saved_request: &SavedRequest) -> Result<Receiver, GiveUp> {
     let (person, company) = (person(order), company(order));
     if person.is_none() && company.is_none() {
-        return Err(reason::give_up(reason::NO_RECEIVER, ""));
+        return Err(reason::give_up(reason::NO_RECEIVER, Details::NONE));
     }
     let phones = phones(order);
     if phones.is_empty() {
-        return Err(reason::give_up(reason::BAD_PHONE, ""));
+        return Err(reason::give_up(reason::BAD_PHONE, Details::NONE));
     }
     let address = &order.delivery.address;
     let by_courier = saved_request.tariff.as_deref().is_some_and(|tariff| !is_pickup_tariff(tariff));
@@ -30,7 +31,7 @@ pub fn receiver(order: &Order, saved_request: &SavedRequest) -> Result<Receiver,
         .or_else(|| order.delivery.data.pickuppoint_id.clone().filter(|_| !by_courier))
         .filter(|code| !code.trim().is_empty());
     let street = address_line(address).or_else(|| pvz.clone());
-    let Some(street) = street else { return Err(reason::give_up(reason::NO_ADDRESS, "")) };
+    let Some(street) = street else { return Err(reason::give_up(reason::NO_ADDRESS, Details::NONE)) };
     let time = &order.delivery.time;
     let clock = |t: jiff::civil::Time| format!("{:02}:{:02}", t.hour(), t.minute());
     // No courier comes at night: an end before its beginning was typed the wrong way round.

@@ -8,11 +8,13 @@ use shared::clock::{elapsed, later};
 use shared::domain::delivery::{DeliveryState as S, Event};
 use shared::message::{Change, Kind, Outcome, RetryWhy};
 use shared::mutant::{Mutant, is_mutant};
+use shared::phrases::{Detail, Details, Value as _};
 use shared::retry::Waits;
 use shared::store::Tx;
 use shared::store::again::at_once;
 use shared::store::intents::{Held, Leave};
 use shared::store::journal::{Entry, What};
+use shared::story::Event as Told;
 use shared::{reason, store};
 
 use crate::hint::Hint;
@@ -23,7 +25,7 @@ use crate::order::left_behind::{clear_elsewhere, clearing_up, is_found_gone, is_
 use crate::order::letter::{dead_letter, kind_of};
 use crate::order::report::shown;
 use crate::order::settle::{Settlement, settle, spent_trying};
-use crate::order::words::words;
+use crate::order::story::story;
 use crate::policy::Policy;
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
@@ -96,9 +98,9 @@ pub(crate) async fn record(
 fn hide_personal(active: &ActiveIntegration, attempt: &mut Attempt) {
     let known = confidential::all(active, attempt.order.as_ref());
     if let Some(Outcome::GiveUp(give_up)) = &mut attempt.outcome {
-        give_up.detail = known.hide(&give_up.detail);
+        give_up.detail.hide(&known);
     }
-    attempt.notes.iter_mut().for_each(|notes| *notes = known.hide(notes));
+    attempt.notes.hide(&known);
 }
 
 /// A cancel that may still arrive stays open.
@@ -135,8 +137,8 @@ fn conclude(attempt: &mut Attempt, started: Timestamp, now: Timestamp, policy: &
         },
         Settlement::Expire => {
             let why = match &outcome {
-                Outcome::RetryLater { why, .. } => why.as_str(),
-                _ => "",
+                Outcome::RetryLater { why, .. } => Detail::Waited { why: *why }.into(),
+                _ => Details::NONE,
             };
             outcome = Outcome::GiveUp(reason::give_up(reason::EXPIRED, why));
             Leave::Served
@@ -261,7 +263,7 @@ async fn store_held(tools: &Tools, active: &ActiveIntegration, done: &[&Conclude
 
 fn entry(active: &ActiveIntegration, (attempt, conclusion): &Concluded) -> Entry {
     let Conclusion { outcome, leave, at, .. } = conclusion;
-    let entry = Entry::new(*at, What::Decision, words(attempt, outcome, *leave))
+    let entry = Entry::of(*at, What::Decision, story(attempt, outcome, *leave))
         .about(active.id(), attempt.intent.number.as_str())
         .outcome(outcome.label());
     match &attempt.delivery {
@@ -286,12 +288,8 @@ async fn lease_lost(
         let due_at = if unknown { later(now, tools.limits.call_limit) } else { now };
         tx.ask_to_verify(&attempt.intent, due_at, now).await?;
     }
-    let words = if is_known {
-        "the lease was lost during this attempt; the next holder found the order as it was placed"
-    } else {
-        "the lease was lost during this attempt; the next holder looks at MeaSoft first"
-    };
-    let entry = Entry::new(now, What::Decision, words).about(active.id(), attempt.intent.number.as_str());
+    let event = if is_known { Told::LeaseLostAndFound } else { Told::LeaseLost };
+    let entry = Entry::new(now, What::Decision, event).about(active.id(), attempt.intent.number.as_str());
     tx.append_journal(&entry.outcome("fence_lost")).await?;
     tx.commit().await
 }

@@ -8,11 +8,13 @@ use shared::domain::delivery::CrmWritten;
 use shared::domain::{CrmOrderId, Delivery, Language, status_list};
 use shared::explain;
 use shared::message::{Candidate, Change, GiveUp, Outcome, RetryWhy};
+use shared::phrases::{Detail, Reader, Value as _};
 use shared::reason;
 use shared::retailcrm::CrmError;
 use shared::retailcrm::error::Class;
 use shared::retailcrm::wire::order::Order;
 use shared::retailcrm::wire::tracking::{MAX_UPDATES, TrackingEntry, TrackingUpdate};
+use shared::story::Event as Told;
 
 use crate::order::attempt::Attempt;
 use crate::order::confidential;
@@ -52,7 +54,7 @@ pub async fn failure(tools: &Tools, active: &ActiveIntegration, error: &CrmError
                 CrmError::Unreadable(_) => reason::UNREADABLE_ORDER,
                 _ => reason::CRM_ERROR,
             };
-            Outcome::GiveUp(GiveUp { reason, fault: error.fault(), detail: error.to_string() })
+            Outcome::GiveUp(GiveUp { reason, fault: error.fault(), detail: error.detail() })
         }
         Class::StopIntegration => {
             let why = match error {
@@ -112,13 +114,13 @@ pub fn whose(order: &Order, claim: &Whose<'_>, active: &ActiveIntegration, modul
 
 /// What shows that another integration has handed the order over: a delivery's id that is none
 /// of ours, or a status without any (protocols/retailcrm.md#delivery).
-pub fn foreign(order: &Order) -> Option<String> {
+pub fn foreign(order: &Order) -> Option<Detail> {
     let data = &order.delivery.data;
     let given = |text: &Option<String>| text.as_deref().map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned);
     match (given(&data.external_id), given(&data.status)) {
         (Some(id), _) if Delivery::is_external_id_of(&id, order.id) => None,
-        (Some(id), _) => Some(format!("delivery id {id}")),
-        (None, Some(status)) => Some(format!("delivery status {status}")),
+        (Some(id), _) => Some(Detail::ForeignDelivery { id }),
+        (None, Some(status)) => Some(Detail::ForeignStatus { status }),
         (None, None) => None,
     }
 }
@@ -224,13 +226,13 @@ pub async fn write_back(tools: &Tools, active: &ActiveIntegration, references: &
                 attempt.began = true;
                 told.push((order, written));
             }
-            _ => attempt.notes.push("RetailCRM is not told: the order has another delivery type now".to_owned()),
+            _ => attempt.notes.push(Told::CrmNotTold),
         }
     }
     let refused = write_ids(active, &told).await;
     for attempt in attempts.iter_mut() {
         let Some(error) = attempt.delivery.as_ref().and_then(|d| refused.get(&d.crm_order)) else { continue };
-        attempt.notes.push(format!("RetailCRM could not be told: {error}"));
+        attempt.notes.push(Told::CrmRefusedToHear { why: error.detail() });
         let outcome = refused_write(tools, active, error).await;
         not_now(attempt, active, outcome);
     }
@@ -324,7 +326,9 @@ fn comment(written: &CrmWritten) -> Option<String> {
 /// A give-up in the words managers know: the vendor's own text where there is one.
 pub fn error_text(give_up: &GiveUp, language: Language) -> String {
     let words = explain::reason(give_up.reason, language);
-    if give_up.detail.is_empty() { words.text.to_owned() } else { format!("{} ({})", words.text, give_up.detail) }
+    // What is said beside a reason has no moments in it.
+    let detail = give_up.detail.words(&Reader { language, ..Reader::plain() });
+    if detail.is_empty() { words.text.to_owned() } else { format!("{} ({detail})", words.text) }
 }
 
 /// A small patch without the delivery's code, which could undo a change of type that
@@ -379,7 +383,7 @@ async fn not_reported(
     let outcome = refused_write(tools, active, error).await;
     for attempt in attempts.iter_mut() {
         if attempt.delivery.as_ref().is_some_and(|d| ids.contains(&d.crm_order)) {
-            attempt.notes.push(format!("RetailCRM could not be told: {error}"));
+            attempt.notes.push(Told::CrmRefusedToHear { why: error.detail() });
             not_now(attempt, active, outcome.clone());
         }
     }
@@ -387,7 +391,7 @@ async fn not_reported(
 
 async fn refused_write(tools: &Tools, active: &ActiveIntegration, error: &CrmError) -> Outcome {
     match failure(tools, active, error).await {
-        Outcome::GiveUp(_) => Outcome::GiveUp(reason::give_up(reason::CRM_REFUSED, error.to_string())),
+        Outcome::GiveUp(_) => Outcome::GiveUp(reason::give_up(reason::CRM_REFUSED, error.detail())),
         other => other,
     }
 }

@@ -8,6 +8,7 @@ use shared::crypto::sha256_hex;
 use shared::domain::{Delivery, Grams, Integration, Kopecks, Millimetres, OrderNo, Settings};
 use shared::measoft::{Fee, Item, ItemKind, NewOrder, Package, PayType, Sender};
 use shared::message::GiveUp;
+use shared::phrases::{Detail, Details};
 use shared::reason;
 use shared::retailcrm::tolerant::VatRate;
 use shared::retailcrm::wire::order::{self, ItemPrice, Order};
@@ -46,7 +47,10 @@ pub fn desired_with(
 ) -> Result<Desired, GiveUp> {
     let settings = &integration.settings;
     if let Some(currency) = order.currency.as_deref().filter(|code| !settings.is_currency(code)) {
-        return Err(reason::give_up(reason::WRONG_CURRENCY, format!("{currency}, not {}", settings.currency)));
+        return Err(reason::give_up(
+            reason::WRONG_CURRENCY,
+            Detail::Currency { theirs: currency.to_owned(), ours: settings.currency.clone() },
+        ));
     }
     let money = money(order, settings, references, saved_request.said(order))?;
     let declared_lines = declared_by_line(order);
@@ -104,7 +108,7 @@ fn goods(
         lines(item, vat(settings, item.vat_rate, offer_vat), declared.get(&item.id).copied(), &mut items)?;
     }
     if items.is_empty() && !order.items.is_empty() && money.total.is_zero() {
-        return Err(reason::give_up(reason::NOTHING_TO_SEND, ""));
+        return Err(reason::give_up(reason::NOTHING_TO_SEND, Details::NONE));
     }
     // An order that never had positions is a sum and nothing else.
     if !order.items.is_empty() {
@@ -132,7 +136,7 @@ fn level(items: &mut Vec<Item>, order: &Order, pieces: i64) -> Result<(), GiveUp
         .try_fold(Kopecks::ZERO, |sum, line| {
             sum.checked_add(Kopecks(line.retprice.0.checked_mul(i64::from(line.quantity))?))
         })
-        .ok_or_else(|| reason::give_up(reason::BAD_SUM, "too large"))?;
+        .ok_or_else(|| reason::give_up(reason::BAD_SUM, Detail::TooLarge))?;
     let fee = order.delivery.cost;
     let off = order.total_summ - fee - lines;
     if off.is_zero() || (off.0.abs() <= pieces && shift(items, off)) {
@@ -140,7 +144,7 @@ fn level(items: &mut Vec<Item>, order: &Order, pieces: i64) -> Result<(), GiveUp
     }
     Err(reason::give_up(
         reason::SUM_MISMATCH,
-        format!("goods {lines} + delivery {fee} = {}, total {}", lines + fee, order.total_summ),
+        Detail::Goods { goods: lines, delivery: fee, sum: lines + fee, total: order.total_summ },
     ))
 }
 
@@ -170,18 +174,17 @@ fn shift(items: &mut Vec<Item>, off: Kopecks) -> bool {
 fn check(wanted: &NewOrder, money: &Money) -> Result<(), GiveUp> {
     match total(wanted) {
         Some(asked) if asked == money.collect => Ok(()),
-        Some(asked) => Err(reason::give_up(
-            reason::SUM_MISMATCH,
-            format!("lines and delivery ask for {asked}, to collect {}", money.collect),
-        )),
-        None => Err(reason::give_up(reason::BAD_SUM, "too large")),
+        Some(asked) => {
+            Err(reason::give_up(reason::SUM_MISMATCH, Detail::LinesAsk { lines: asked, collect: money.collect }))
+        }
+        None => Err(reason::give_up(reason::BAD_SUM, Detail::TooLarge)),
     }
 }
 
 /// The lines of one position: one for each final price, one for each marking code, and a
 /// fractional quantity as one line at its total.
 fn lines(item: &order::Item, vat: u8, declared: Option<Kopecks>, out: &mut Vec<Item>) -> Result<(), GiveUp> {
-    let unreadable = || reason::give_up(reason::BAD_SUM, format!("position {}", item.id));
+    let unreadable = || reason::give_up(reason::BAD_SUM, Detail::Position { id: item.id });
     let offer = item.offer.as_ref();
     let name = item.title().unwrap_or("Товар").to_owned();
     if item.quantity < Decimal::ZERO {
@@ -284,7 +287,7 @@ fn sum_declared(order: &Order, references: &References, declared: &BTreeMap<i64,
     let mut sum = Kopecks::ZERO;
     for item in shipped(order, references) {
         if let Some(value) = declared.get(&item.id) {
-            sum += value.times(item.quantity).ok_or_else(|| reason::give_up(reason::BAD_SUM, "declared value"))?;
+            sum += value.times(item.quantity).ok_or_else(|| reason::give_up(reason::BAD_SUM, Detail::DeclaredValue))?;
         }
     }
     Ok(sum)

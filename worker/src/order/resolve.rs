@@ -4,6 +4,7 @@
 use shared::domain::{CrmOrderId, Kopecks};
 use shared::message::GiveUp;
 use shared::mutant::{Mutant, is_mutant};
+use shared::phrases::Details;
 use shared::reason;
 use shared::store::dead_letters::name_orders;
 use shared::store::intents::RequestKind;
@@ -141,7 +142,7 @@ fn which(asked: Asked<'_>, concerned: &[&Bearer]) -> Vec<CrmOrderId> {
     }
 }
 
-fn ids<'a>(bearers: impl Iterator<Item = &'a &'a Bearer>) -> String {
+fn ids<'a>(bearers: impl Iterator<Item = &'a &'a Bearer>) -> Details {
     name_orders(&bearers.map(|b| b.order).collect::<Vec<_>>())
 }
 

@@ -63,7 +63,8 @@ pub fn settle(outcome: &Outcome, attempt: u32, spent: Duration, until_due: Durat
 mod tests {
     use super::*;
     use crate::policy::LONGEST_ASKED;
-    use shared::message::Change;
+    use shared::message::{Change, Needless};
+    use shared::phrases::Details;
     use shared::reason;
 
     fn policy() -> Policy {
@@ -72,10 +73,14 @@ mod tests {
 
     #[test]
     fn what_is_concluded_is_settled_at_once() {
-        for outcome in [Outcome::Done(Change::Created), Outcome::AlreadyDone(""), Outcome::Superseded("")] {
+        for outcome in [
+            Outcome::Done(Change::Created),
+            Outcome::AlreadyDone(Needless::Cancelled),
+            Outcome::Superseded(Needless::Gone),
+        ] {
             assert_eq!(settle(&outcome, 9, Policy::DAY * 2, Duration::ZERO, &policy()), Settlement::Ack);
         }
-        let give_up = Outcome::GiveUp(reason::give_up(reason::TOO_LATE, ""));
+        let give_up = Outcome::GiveUp(reason::give_up(reason::TOO_LATE, Details::NONE));
         assert_eq!(settle(&give_up, 0, Duration::ZERO, Duration::ZERO, &policy()), Settlement::DeadLetter);
     }
 

@@ -7,6 +7,7 @@ use shared::domain::Delivery;
 use shared::domain::delivery::DeliveryState as S;
 use shared::message::GiveUp;
 use shared::mutant::{Mutant, is_mutant};
+use shared::phrases::Detail;
 use shared::reason;
 
 use crate::order::attempt::Attempt;
@@ -46,10 +47,10 @@ pub(crate) fn next(
     };
     match (decide(&situation), foreign) {
         (Decision::GiveUp(give_up), Some(detail)) if give_up.reason == reason::HANDED_OVER_ELSEWHERE => {
-            Decision::GiveUp(GiveUp { detail, ..give_up })
+            Decision::GiveUp(GiveUp { detail: detail.into(), ..give_up })
         }
         (Decision::GiveUp(give_up), _) if attempt.order.is_none() && attempt.delivery.is_some() => {
-            Decision::GiveUp(GiveUp { detail: "the order is gone from RetailCRM".to_owned(), ..give_up })
+            Decision::GiveUp(GiveUp { detail: Detail::OrderGone.into(), ..give_up })
         }
         (decision, _) => decision,
     }
@@ -107,7 +108,7 @@ fn known(d: &Delivery, attempt: &Attempt, active: &ActiveIntegration) -> Known {
 }
 
 /// Another integration's delivery on an order of which we never sent anything.
-fn foreign(attempt: &Attempt) -> Option<String> {
+fn foreign(attempt: &Attempt) -> Option<Detail> {
     let never_ours = attempt.delivery.as_ref().is_none_or(|d| {
         d.generation == 1 && d.sent_at.is_none() && !d.cancelled_by_us && d.crm_written.external_id.is_empty()
     });

@@ -5,6 +5,7 @@ use shared::domain::Delivery;
 use shared::domain::delivery::{DeliveryState as S, Event, Phase};
 use shared::measoft::StatusRow;
 use shared::mutant::{Mutant, is_mutant};
+use shared::phrases::Detail;
 
 use crate::order::attempt::Attempt;
 use crate::order::recognise::{is_cancelled_by_client, item_codes};
@@ -13,8 +14,8 @@ pub(crate) fn phase(row: &StatusRow) -> Phase {
     row.status.as_ref().map_or(Phase::New, |status| Phase::of(status.code.as_str()))
 }
 
-pub(crate) fn status_words(row: &StatusRow) -> String {
-    row.status.as_ref().map_or_else(|| "no status".to_owned(), |status| format!("status {}", status.code))
+pub(crate) fn shown_status(row: &StatusRow) -> Detail {
+    row.status.as_ref().map_or(Detail::NoStatus, |status| Detail::Status { status: status.code.to_string() })
 }
 
 /// Numbers repeat over the years (protocols/measoft.md#statusreq): ours is the one with our code,

@@ -1,12 +1,12 @@
 //! The town of an order in MeaSoft's list: looked up, or asked about.
 
-use shared::domain::Language;
 use shared::measoft::{Limit, MeasoftError, Town, TownQuery};
-use shared::message::{GiveUp, Outcome, RetryWhy};
+use shared::message::{Outcome, RetryWhy};
+use shared::phrases::Detail;
 use shared::reason;
 use shared::retailcrm::address;
 use shared::retailcrm::wire::order::Address;
-use shared::store::journal::NO_TOWN;
+use shared::story::Event as Told;
 
 use crate::order::attempt::{Attempt, Step};
 use crate::tools::Tools;
@@ -98,19 +98,8 @@ async fn kept(
 }
 
 /// «несколько городов…», for people.
-pub fn several(language: Language, city: &str, choices: &Choices) -> String {
-    let shown = choices.shown.join(", ");
-    match language {
-        Language::Ru => {
-            format!(
-                "Городов «{city}» несколько ({shown}): укажите в адресе доставки регион, тип населённого пункта или индекс"
-            )
-        }
-        Language::En => format!(
-            "There are several towns «{city}» ({shown}): enter the region, the type of the town or the postal index in the \
-             delivery address"
-        ),
-    }
+pub fn several(city: &str, choices: &Choices) -> Detail {
+    Detail::SeveralTowns { town: city.to_owned(), choices: choices.shown.clone() }
 }
 
 /// Puts the town into an order about to be sent; `Err` when it must not go.
@@ -133,13 +122,11 @@ pub async fn fill_in(tools: &Tools, active: &ActiveIntegration, attempt: &mut At
         }
         Some(Lookup::Several(choices)) => {
             let city = address.city.as_deref().unwrap_or("");
-            let detail = several(active.integration.settings.language, city, &choices);
-            let fault = reason::give_up(reason::TOWN_UNCLEAR, "").fault;
-            return Err(Outcome::GiveUp(GiveUp { reason: reason::TOWN_UNCLEAR, fault, detail }));
+            return Err(Outcome::GiveUp(reason::give_up(reason::TOWN_UNCLEAR, several(city, &choices))));
         }
         Some(Lookup::Nowhere) => {
             let town = address::town(&address).unwrap_or_default();
-            attempt.notes.push(format!("{NO_TOWN} «{town}»"));
+            attempt.notes.push(Told::NoTown { town });
         }
         None => {}
     }

@@ -107,7 +107,11 @@ async fn an_order_that_was_refused_for_its_phone_leaves_with_the_corrected_one()
     assert!(told.after.contains("изменён") && told.who == "Анна", "{told:?}");
     world.tools.journal.flush().await;
     let journal = world.store().search_journal(&Search { limit: 500, ..Search::default() }).await.expect("read");
-    let texts: Vec<String> = journal.into_iter().filter(|entry| entry.op.is_none()).map(|entry| entry.text).collect();
+    let texts: Vec<String> = journal
+        .into_iter()
+        .filter(|entry| entry.op.is_none())
+        .map(|entry| format!("{} {:?}", entry.text, entry.story))
+        .collect();
     assert!(texts.iter().any(|text| text.contains("corrected by Анна: phone")), "{texts:?}");
     assert!(!format!("{acts:?}{texts:?}").contains("9160001122"), "{acts:?}{texts:?}");
 }

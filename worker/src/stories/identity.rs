@@ -356,7 +356,7 @@ async fn an_order_that_another_integration_handed_over_is_never_shipped_again() 
     assert_eq!(world.courier.count("neworder"), 0);
     let dead = world.dead().await;
     assert!(
-        dead.iter().all(|dead| dead.reason == "handed_over_elsewhere" && dead.detail.contains("8-4711")),
+        dead.iter().all(|dead| dead.reason == "handed_over_elsewhere" && dead.detail.to_string().contains("8-4711")),
         "{dead:?}"
     );
     assert!(!dead.is_empty());
@@ -477,12 +477,12 @@ async fn what_a_refusal_quotes_of_people_and_passwords_is_kept_nowhere() {
     settle(&world).await;
     world.tools.journal.flush().await;
     let dead = world.dead().await.remove(0);
-    assert!(dead.detail.contains("не принята"), "the rest of its words stays: {}", dead.detail);
-    let columns = ["text", "request", "response"].map(|column| format!("COALESCE({column}, '')")).join(" || ");
+    assert!(dead.detail.to_string().contains("не принята"), "the rest of its words stays: {}", dead.detail);
+    let columns = ["text", "story", "request", "response"].map(|column| format!("COALESCE({column}, '')")).join(" || ");
     let rows = world.store().db.fetch(format!("SELECT {columns} AS kept FROM journal"), vec![]).await.expect("read");
     let mut kept: Vec<String> = rows.iter().map(|row| row.text("kept").expect("text")).collect();
     assert!(kept.iter().any(|text| text.contains("не принята")));
-    kept.push(dead.detail);
+    kept.push(dead.detail.to_string());
     for hidden in ["Серафима", "pass-demo", "000-99-88"] {
         assert!(!kept.iter().any(|text| text.contains(hidden)), "{hidden} in {kept:#?}");
     }

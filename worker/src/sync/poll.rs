@@ -12,7 +12,8 @@ use content::ContentSum;
 use shared::crypto::SecretKey;
 use shared::domain::IntegrationId;
 use shared::measoft::{MeasoftError, RawRow, Row, StatusStream};
-use shared::message::{Change, Kind, Outcome};
+use shared::message::{Change, Kind, Needless, Outcome};
+use shared::phrases::Detail;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::leases::Lease;
 use shared::store::status_stream::{BatchState, NewRow, RowState, Segment, Stored};
@@ -41,7 +42,7 @@ const ROUNDS: usize = 60;
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 
 /// Another worker polls the stream.
-pub const TAKEN: Outcome = Outcome::Superseded("another worker polls this stream");
+pub const TAKEN: Outcome = Outcome::Superseded(Needless::OthersTurn);
 
 /// One stream as a run holds it.
 pub struct Stream<'a> {
@@ -90,7 +91,7 @@ pub async fn run(tools: &Tools, active: &ActiveIntegration) -> Outcome {
     let outcome = match Stream::open(tools, active, guard.lease.clone()).await {
         Ok(stream) => match stream.drain().await {
             Ok(outcome) | Err(Stop::Outcome(outcome)) => outcome,
-            Err(Stop::LeaseLost) => Outcome::Superseded("another worker took the stream over"),
+            Err(Stop::LeaseLost) => Outcome::Superseded(Needless::OthersTurn),
         },
         Err(_) => internal(),
     };
@@ -122,7 +123,7 @@ impl<'a> Stream<'a> {
                 self.not_effective().await?;
                 self.unpack().await?;
                 self.succeeded();
-                return Ok(Outcome::AlreadyDone("MeaSoft repeats what was acknowledged"));
+                return Ok(Outcome::AlreadyDone(Needless::NothingNew));
             }
             self.commit(fetched.batch).await?;
             self.unpack().await?;
@@ -133,7 +134,7 @@ impl<'a> Stream<'a> {
         }
         self.effective().await?;
         self.succeeded();
-        Ok(if any { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone("nothing changed") })
+        Ok(if any { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone(Needless::NothingNew) })
     }
 
     /// Finishes what a run before this one left: a sealed answer is acknowledged if nothing
@@ -315,7 +316,7 @@ impl<'a> Stream<'a> {
             stream = self.id,
             "MeaSoft repeats what was acknowledged: commitlaststatus is not effective"
         );
-        let give_up = reason::give_up(reason::COMMIT_NOT_EFFECTIVE, self.name());
+        let give_up = reason::give_up(reason::COMMIT_NOT_EFFECTIVE, Detail::StreamName { name: self.name() });
         let dead = NewDeadLetter {
             integration: Some(self.active.id()),
             number: Some(self.name()),

@@ -12,8 +12,9 @@ use shared::clock::{self, elapsed};
 use shared::crypto::SecretKey;
 use shared::domain::status_list::module_code;
 use shared::domain::{CrmOrderId, Delivery, DeliveryId, DeliveryState};
-use shared::measoft::Details;
-use shared::message::{Change, Command, Envelope, Kind, Outcome, RetryWhy};
+use shared::measoft;
+use shared::message::{Change, Command, Envelope, Kind, Needless, Outcome, RetryWhy};
+use shared::phrases::{Detail, Details};
 use shared::retailcrm::CrmError;
 use shared::retailcrm::error::Class;
 use shared::retailcrm::wire::tracking::{MAX_UPDATES, TrackingEntry, TrackingUpdate};
@@ -21,7 +22,8 @@ use shared::retry::Waits;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::intents::Intent;
 use shared::store::journal::{Entry, What};
-use shared::store::tracking_outbox::{TrackingState, UNKNOWN_CODE, UNKNOWN_DELIVERY, Waiting};
+use shared::store::tracking_outbox::{TrackingState, UNKNOWN_DELIVERY, Waiting};
+use shared::story::{Event, Silence};
 use shared::{reason, store};
 
 use crate::order::{delivery_fields, report, tell};
@@ -64,12 +66,12 @@ impl From<store::StoreError> for Halt {
 pub async fn run(tools: &Tools, active: &ActiveIntegration) -> Outcome {
     match tools.store.next_tracking_due(active.id()).await {
         Ok(Some(due)) if due <= tools.clock.now() => {}
-        Ok(_) => return Outcome::AlreadyDone("no status waits"),
+        Ok(_) => return Outcome::AlreadyDone(Needless::NothingWaits),
         Err(_) => return internal(),
     }
     let guard = match LeaseGuard::take(tools, &format!("push|{}", active.id())).await {
         Ok(Some(guard)) => guard,
-        Ok(None) => return Outcome::Superseded("another worker pushes for this integration"),
+        Ok(None) => return Outcome::Superseded(Needless::OthersTurn),
         Err(_) => return internal(),
     };
     let outcome = match References::of(tools, active).await {
@@ -106,7 +108,7 @@ async fn push(
     loop {
         let waiting = tools.store.waiting_tracking(active.id(), MAX_UPDATES as u32).await?;
         if waiting.is_empty() {
-            return Ok(if any { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone("no status waits") });
+            return Ok(if any { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone(Needless::NothingWaits) });
         }
         let batches = sort(tools, active, waiting).await?;
         if batches.is_empty() {
@@ -116,7 +118,7 @@ async fn push(
         let held = tx.holds_lease(&guard.lease).await?;
         tx.commit().await?;
         if !held {
-            return Ok(Outcome::Superseded("another worker took the push over"));
+            return Ok(Outcome::Superseded(Needless::OthersTurn));
         }
         send(tools, active, references, batches, false).await?;
         any = true;
@@ -134,7 +136,7 @@ async fn sort(tools: &Tools, active: &ActiveIntegration, waiting: Vec<Waiting>) 
         if !status.live {
             keep(&status, "of an earlier number of the order");
         } else if module_code(settings, &status.code).is_none() {
-            keep(&status, UNKNOWN_CODE);
+            keep(&status, Silence::UnknownCode.as_str());
         } else if !status.told && status.withdrawn {
             keep(&status, "cancelled by us");
         } else if !status.told {
@@ -220,7 +222,7 @@ fn update(
             .statuses
             .iter()
             .rev()
-            .find_map(|status| serde_json::from_str::<Details>(status.details.as_deref()?).ok())
+            .find_map(|status| serde_json::from_str::<measoft::Details>(status.details.as_deref()?).ok())
             .map_or_else(BTreeMap::new, |details| {
                 references.declared(delivery_fields::fields(&details, key, settings.language))
             }),
@@ -274,7 +276,7 @@ const TRACKING: &str = "tracking";
 async fn denied(tools: &Tools, active: &ActiveIntegration, ids: &[i64], error: &CrmError) -> store::Result<Halt> {
     let now = tools.clock.now();
     tools.store.postpone_tracking(ids, clock::later(now, MODULE_OFF)).await?;
-    let give_up = reason::give_up(reason::CRM_SCOPE_MISSING, error.to_string());
+    let give_up = reason::give_up(reason::CRM_SCOPE_MISSING, error.detail());
     let envelope = Envelope::new(Command::PushStatuses {}, Some(active.id()), now);
     let dead = NewDeadLetter { number: Some(TRACKING.to_owned()), ..NewDeadLetter::of(&envelope, give_up) };
     tools.store.add_dead_letter(&dead).await?;
@@ -318,8 +320,8 @@ async fn accepted(
         for status in batch.statuses.iter().filter(|s| s.dated) {
             tools.metrics.status_to_crm(elapsed(status.at, now));
         }
-        let codes: Vec<&str> = batch.statuses.iter().map(|s| s.code.as_str()).collect();
-        let entry = Entry::new(now, What::Crm, format!("RetailCRM told: {}", codes.join(", ")));
+        let statuses = batch.statuses.iter().map(|s| s.code.clone()).collect();
+        let entry = Entry::new(now, What::Crm, Event::StatusesTold { statuses });
         tools.journal.write(entry.about(active.id(), batch.number.as_str()).orderno(batch.orderno.as_str()));
     }
     let mut tx = tools.store.db.begin().await?;
@@ -408,8 +410,8 @@ async fn add_dead_letter(
     if attempt < BELIEVED || standing == Standing::AtWork {
         return tools.store.postpone_tracking(&ids, next_try(tools, attempt)).await;
     }
-    let codes: Vec<&str> = batch.statuses.iter().map(|s| s.code.as_str()).collect();
-    let give_up = reason::give_up(reason::STATUS_REFUSED, format!("{}: {error}", codes.join(", ")));
+    let statuses = Detail::Statuses { statuses: batch.statuses.iter().map(|s| s.code.clone()).collect() };
+    let give_up = reason::give_up(reason::STATUS_REFUSED, Details::from(statuses).and(error.detail()));
     let envelope = Envelope::new(Command::PushStatuses {}, Some(active.id()), now);
     let dead = NewDeadLetter {
         delivery: Some(batch.delivery),

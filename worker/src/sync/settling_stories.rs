@@ -77,7 +77,7 @@ async fn replay(world: &World) {
 
 /// Reason and detail of each open dead letter.
 async fn letters(world: &World) -> Vec<(String, String)> {
-    world.dead().await.into_iter().map(|dead| (dead.reason, dead.detail)).collect()
+    world.dead().await.into_iter().map(|dead| (dead.reason, dead.detail.to_string())).collect()
 }
 
 fn refuse(op: &str, field: &str) -> Vec<FaultRule> {
@@ -205,7 +205,7 @@ async fn money_that_does_not_fit_the_order_is_a_letter_with_both_figures() {
         assert_eq!(letters.len(), 1, "{number}: {letters:?}");
         assert_eq!(letters[0].reason, reason, "{number}");
         for figure in figures {
-            assert!(letters[0].detail.contains(&figure), "{number}: {figure} in {}", letters[0].detail);
+            assert!(letters[0].detail.to_string().contains(&figure), "{number}: {figure} in {}", letters[0].detail);
         }
         assert!(payments(&world, order).iter().all(|p| p.status == "not-paid"), "{number}");
         // A person puts it right; the replay looks at what is there now.

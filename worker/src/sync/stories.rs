@@ -474,7 +474,7 @@ async fn a_refused_status_of_an_order_that_is_cancelled_then_is_nobodys_dead_let
         kind: Kind::PushStatuses.as_str().to_owned(),
         reason: reason::STATUS_REFUSED.to_owned(),
         fault: Fault::Shop,
-        detail: "Delivery not found.".to_owned(),
+        detail: "Delivery not found.".into(),
         tries: 1,
         command: None,
         raw: None,

@@ -7,6 +7,7 @@ use shared::config::Config;
 use shared::domain::{Integration, IntegrationId};
 use shared::store::Store;
 use shared::store::journal::{Entry, Journal, What};
+use shared::story::Event;
 use shared::telemetry::Metrics;
 use shared::telemetry::metrics::{CallResult, CrmOp, MeasoftOp};
 use shared::vendor::{Exchange, ExchangeObserver};
@@ -109,14 +110,8 @@ struct JournalObserver {
 
 impl JournalObserver {
     /// An entry of the journal, but for whom it is about and its bodies.
-    fn entry<Op: std::fmt::Display, About>(
-        &self,
-        e: &Exchange<Op, About>,
-        what: What,
-        vendor: &'static str,
-        words: String,
-    ) -> Entry {
-        let mut entry = Entry::new(e.started, what, words);
+    fn entry<Op: std::fmt::Display, About>(&self, e: &Exchange<Op, About>, what: What, vendor: &'static str) -> Entry {
+        let mut entry = Entry::of(e.started, what, Vec::new());
         entry.integration = Some(self.integration);
         entry.vendor = Some(vendor);
         entry.op = Some(e.op.to_string());
@@ -136,9 +131,11 @@ impl ExchangeObserver<measoft::Exchange> for JournalObserver {
         let about: Vec<Option<String>> =
             if e.about.is_empty() { vec![None] } else { e.about.iter().map(|o| Some(o.to_string())).collect() };
         for orderno in about {
-            let words =
-                if several { format!("{} together with {} more", e.op, e.about.len() - 1) } else { e.op.to_string() };
-            let mut entry = self.entry(&e, What::Call, "measoft", words);
+            let mut entry = self.entry(&e, What::Call, "measoft");
+            if several {
+                let others = u32::try_from(e.about.len() - 1).unwrap_or(u32::MAX);
+                entry.story.push(Event::Together { others });
+            }
             let piece = |body: &str| match &orderno {
                 Some(orderno) if several => excerpt(body, orderno),
                 _ => cut(body),
@@ -156,7 +153,7 @@ impl ExchangeObserver<retailcrm::Exchange> for JournalObserver {
         if let Some(op) = CrmOp::parse(e.op.as_str()) {
             self.metrics.crm_request(op, call_result(e.outcome));
         }
-        let mut entry = self.entry(&e, What::Crm, "retailcrm", e.op.to_string());
+        let mut entry = self.entry(&e, What::Crm, "retailcrm");
         entry.request = Some(cut(&e.request_masked));
         entry.response = Some(cut(&e.response_masked));
         entry.number = e.about;

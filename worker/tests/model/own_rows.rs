@@ -250,7 +250,7 @@ async fn letters(known: &Known<'_>, owners: &BTreeMap<i64, i64>) {
             about(format!("it is about order {order} and the delivery of order {owner}"));
         }
         if many && let Some(number) = &dead.number {
-            for order in named_orders(&dead.detail) {
+            for order in named_orders(&dead.detail.to_string()) {
                 if !known.bore(order.0, number) {
                     about(format!("it names order {order}, which never bore {number}"));
                 }

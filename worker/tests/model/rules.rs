@@ -203,7 +203,8 @@ async fn judge(told: &Told<'_>) {
 
     let mut given_up = false;
     for dead in told.letters().await.iter().filter(|dead| dead.kind != Kind::SyncPayments.as_str()) {
-        if dead.reason == reason::AMBIGUOUS_NUMBER && !named_orders(&dead.detail).contains(&CrmOrderId(*id)) {
+        if dead.reason == reason::AMBIGUOUS_NUMBER && !named_orders(&dead.detail.to_string()).contains(&CrmOrderId(*id))
+        {
             continue;
         }
         given_up = true;

@@ -8,12 +8,14 @@ use bridge_console::seen::story::Story;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::json;
 use shared::domain::{CrmOrderId, Delivery};
+use shared::phrases::Reader;
 use shared::store::dead_letters::DeadFilter;
 use simulators::measoft::{FaultAction, FaultRule};
 use simulators::retailcrm::{AccountId, OrderBuilder, TriggerKind, an_order};
 
 use super::stage::Stage;
 use crate::args::Demo;
+use crate::language::language;
 use crate::order;
 use crate::output::{Output, bold, dim, green, red};
 use crate::stdout::say;
@@ -74,7 +76,8 @@ pub(super) async fn tell(args: &Demo, out: &Output, stage: &Stage) -> anyhow::Re
     let eventful = stage.most_eventful(&orders).await?;
     if !out.json {
         say!();
-        order::lines(&eventful, false, false, &stage.ctx.config.display_zone).iter().for_each(|line| say!("{line}"));
+        let reader = Reader::new(language(), stage.ctx.config.display_zone.clone());
+        order::lines(&eventful, false, false, &reader).iter().for_each(|line| say!("{line}"));
         say!();
     }
     sum_up(out, accepted, &stage.counts().await?, &differences);

@@ -12,6 +12,7 @@ use shared::clock::Clock;
 use shared::config::{Config, Role, Source};
 use shared::crypto::SecretKey;
 use shared::domain::{Fault, Integration, IntegrationState, OrderNumber, PausedBy, Secret, Settings};
+use shared::phrases::Detail;
 use shared::retailcrm::wire::module::{
     DeliveryConfiguration, IntegrationModule, Integrations, ModulePaymentType, ModuleSettings, ModuleStatus,
     StatusMapping,
@@ -23,7 +24,8 @@ use shared::store::dead_letters::NewDeadLetter;
 use shared::store::integrations::NewIntegration;
 use shared::store::intents::{OrderRequest, RequestKind};
 use shared::store::journal::{Entry, What};
-use shared::store::tracking_outbox::{NewTracking, TrackingState, UNKNOWN_CODE};
+use shared::store::tracking_outbox::{NewTracking, TrackingState};
+use shared::story::{Event, Silence};
 use shared::telemetry::metrics::{BreakerState, BreakerTarget};
 use shared::{bootstrap, retailcrm};
 use simulators::measoft::{Account, MeasoftSim};
@@ -183,7 +185,7 @@ impl Stage {
             kind: kind.to_owned(),
             reason: reason.to_owned(),
             fault: Fault::Courier,
-            detail: detail.to_owned(),
+            detail: detail.into(),
             tries: 1,
             command: None,
             raw: None,
@@ -360,7 +362,7 @@ cases! {
                 comment: None,
                 details: None,
                 state: TrackingState::Kept,
-                why: Some(UNKNOWN_CODE),
+                why: Some(Silence::UnknownCode),
                 seen_at: store.clock.now(),
             };
             let mut tx = store.db.begin().await.expect("begins");
@@ -375,15 +377,23 @@ cases! {
         |s| {
             let store = s.store().await;
             let now = store.clock.now();
-            let entry = |days: i64, text: &str| {
+            let entry = |days: i64, story: Vec<Event>| {
                 let at = now.checked_sub(Duration::from_secs(days.unsigned_abs() * 86_400)).expect("moment");
-                Entry::new(at, What::Decision, text).about(s.integration.id, "1001A")
+                Entry::of(at, What::Decision, story).about(s.integration.id, "1001A")
             };
+            let nowhere = |town: &str| Event::NoTown { town: town.to_owned() };
+            let several = Detail::SeveralTowns { town: "Калиновка".to_owned(), choices: vec!["две".to_owned()] };
             let entries = [
-                entry(1, "the courier's list has no town «Нигде»; placed at MeaSoft as 1, 0.00 to collect"),
-                entry(29, "gave up (town_unclear, shop): Which town [Городов «Калиновка» несколько (две)]"),
-                entry(2, "the courier's list has no town «Нигде»"),
-                entry(31, "the courier's list has no town «Давно»"),
+                entry(1, vec![Event::WhichIsMeant, nowhere("Нигде"), Event::Placed]),
+                entry(
+                    29,
+                    vec![
+                        Event::GaveUp { reason: "town_unclear".into(), fault: Fault::Shop },
+                        Event::Figures { detail: several.into() },
+                    ],
+                ),
+                entry(2, vec![nowhere("Нигде")]),
+                entry(31, vec![nowhere("Давно")]),
             ];
             store.append_journal(&entries).await.expect("written");
         };

@@ -9,7 +9,7 @@ use shared::domain::{CorrectedField, OrderNumber};
 use shared::store::corrections::Corrected;
 
 use crate::pages::order;
-use crate::seen::corrected::{form, name};
+use crate::seen::corrected::form;
 use crate::texts::Notice;
 use crate::visit::{Stop, Visit};
 
@@ -62,7 +62,7 @@ pub async fn correct(visit: &Visit<'_>) -> Result<Response, Stop> {
             again(visit, given, version, why).await
         }
         Err(NotCorrected::Refused { field, .. }) => {
-            let why = format!("{} {} ({})", t.bad_value, name(field, visit.language), form(field, visit.language));
+            let why = format!("{} {} ({})", t.bad_value, field.words(visit.language), form(field, visit.language));
             again(visit, given, seen, why).await
         }
         Err(NotCorrected::Nothing) => Ok(visit.done(Notice::NothingDiffers)),

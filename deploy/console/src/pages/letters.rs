@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use shared::domain::Fault;
 use shared::explain;
+use shared::phrases::Value as _;
 use shared::store::dead_letters::{DeadFilter, DeadLetter, DeadState};
 use shared::store::replays::Replay;
 
@@ -76,7 +77,7 @@ impl Letter {
             command: command(&dead.kind, visit.language),
             text: words.text,
             next_step: words.next_step,
-            detail: dead.detail,
+            detail: dead.detail.words(&visit.reader()),
             reason: dead.reason,
             fault: dead.fault.as_str(),
             who_acts: who_acts(dead.fault, visit.language),

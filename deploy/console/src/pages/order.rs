@@ -103,8 +103,9 @@ struct Delivery {
 struct Entry {
     at: String,
     head: String,
-    /// The journal's own words, English.
     text: String,
+    /// Its text is of a release that knew English alone.
+    is_old: bool,
     is_good: bool,
     is_bad: bool,
     took: String,
@@ -146,7 +147,8 @@ impl Entry {
         Self {
             at: moments::millisecond(kept.at, visit.zone()),
             head: told::head(kept, visit.language),
-            text: kept.text.clone(),
+            text: told::story(kept, &visit.reader()),
+            is_old: told::is_old(kept),
             is_good: good == Some(true) && kept.what != What::Trigger,
             is_bad: good == Some(false) && kept.what != What::Trigger,
             took: kept.duration_ms.map_or_else(String::new, |ms| told::took(ms, visit.language)),
@@ -281,7 +283,7 @@ pub async fn shown(visit: &Visit<'_>, status: StatusCode, draft: Option<Draft>) 
 fn fields(given: &[(CorrectedField, String)], visit: &Visit<'_>) -> Vec<Field> {
     let field = |field: CorrectedField| Field {
         code: field.as_str(),
-        name: corrected::name(field, visit.language),
+        name: field.words(visit.language),
         form: corrected::form(field, visit.language),
         value: given.iter().find(|(known, _)| *known == field).map(|(_, text)| text.clone()).unwrap_or_default(),
         may_be_empty: matches!(field, CorrectedField::Date | CorrectedField::Window | CorrectedField::Comment),

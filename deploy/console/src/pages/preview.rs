@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use bridge_worker::preview::{Preview, preview};
 use shared::domain::OrderNumber;
+use shared::story;
 
 use crate::errands::{Came, Errand};
 use crate::html;
@@ -70,7 +71,7 @@ impl Found {
                 is_bad: word == "give_up",
                 crm_id: one.order.map(|id| id.0),
                 orderno: one.orderno.clone().unwrap_or_default(),
-                text: one.text.clone(),
+                text: story::words(&one.story, &visit.reader()),
             }
         };
         let failure = |dead: &shared::store::dead_letters::DeadLetter| {

@@ -5,7 +5,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
 use shared::domain::{IntegrationId, IntegrationState};
-use shared::explain;
 use shared::store::waiting_orders::{Dropped, RequestKey, WaitingFilter, WaitingOrder};
 use shared::store::waits::{Stand, Work};
 
@@ -109,7 +108,7 @@ impl Order {
             .is_some_and(|found| matches!(found.state, IntegrationState::Paused { .. }));
         let why = match (order.stand, order.why) {
             (Stand::InHand, _) => Why::InHand.words(visit.language, visit.zone()),
-            (Stand::Later, Some(why)) => explain::put_off(why, visit.language).to_owned(),
+            (Stand::Later, Some(why)) => why.words(visit.language).to_owned(),
             (Stand::Later, None) => Why::Later.words(visit.language, visit.zone()),
             (Stand::Due, _) if is_paused => {
                 look.integrations.get(&order.integration).map_or_else(String::new, |found| match &found.state {

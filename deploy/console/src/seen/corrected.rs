@@ -6,18 +6,6 @@ use shared::store::corrections::Correction;
 
 use crate::seen::words::of;
 
-pub const fn name(field: CorrectedField, language: Language) -> &'static str {
-    match field {
-        CorrectedField::Phone => of(language, "телефон", "phone"),
-        CorrectedField::Name => of(language, "получатель", "name"),
-        CorrectedField::Town => of(language, "город", "town"),
-        CorrectedField::Address => of(language, "адрес", "address"),
-        CorrectedField::Date => of(language, "дата", "date"),
-        CorrectedField::Window => of(language, "время", "window"),
-        CorrectedField::Comment => of(language, "комментарий", "comment"),
-    }
-}
-
 /// Values that may be shown: of people's data only on request.
 fn shown(one: &Correction, unmask: bool) -> Option<(&str, &str)> {
     (unmask || !one.field.is_personal()).then_some((one.values.before.as_str(), one.values.after.as_str()))
@@ -41,7 +29,7 @@ pub fn words(one: &Correction, unmask: bool, language: Language) -> String {
     };
     format!(
         "{head} {} {what}, {} ({} {})",
-        name(one.field, language),
+        one.field.words(language),
         one.who,
         of(language, "версия", "version"),
         one.version

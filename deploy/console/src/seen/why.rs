@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use shared::domain::{Fault, Integration, IntegrationId, IntegrationState, Language, PausedBy};
-use shared::explain;
 use shared::message::RetryWhy;
 use shared::store::breakers::Held;
 use shared::store::replays::WaitingReplay;
@@ -229,7 +228,7 @@ impl Why {
         match self {
             Self::Paused { by, reason } => paused(*by, reason, language),
             Self::Held(one) => held_words(one, language, zone),
-            Self::PutOff(why) => explain::put_off(*why, language).to_owned(),
+            Self::PutOff(why) => why.words(language).to_owned(),
             Self::InHand => fixed("в работе", "being worked on"),
             Self::Again => fixed("повторная попытка", "to be tried again"),
             Self::Replay => fixed("повтор в свою очередь", "to be replayed in its turn"),

@@ -1,8 +1,7 @@
 //! Words that the commands and the pages share.
 
 use shared::domain::{DeliveryState, Fault, Language};
-use shared::explain;
-use shared::reason::{BAD_PHONE, Explanation};
+pub use shared::explain::translated as reason;
 
 /// The one of two texts.
 pub const fn of<'a>(language: Language, ru: &'a str, en: &'a str) -> &'a str {
@@ -14,12 +13,7 @@ pub const fn of<'a>(language: Language, ru: &'a str, en: &'a str) -> &'a str {
 
 /// Who has to act.
 pub const fn who_acts(fault: Fault, language: Language) -> &'static str {
-    match fault {
-        Fault::Shop => of(language, "решает магазин", "the shop mends it"),
-        Fault::Courier => of(language, "решает курьерская служба", "the courier service's matter"),
-        Fault::Crm => of(language, "вопрос к RetailCRM", "RetailCRM's matter"),
-        Fault::Bridge => of(language, "решает администратор интеграции", "the operator's matter"),
-    }
+    fault.who_acts(language)
 }
 
 /// Where an order is.
@@ -52,31 +46,5 @@ pub fn command(kind: &str, language: Language) -> &'static str {
         "SyncPayments" => of(language, "передача оплат в RetailCRM", "tell RetailCRM payments"),
         "Reconcile" => of(language, "сверка", "compare both sides"),
         _ => of(language, "служебная задача", "upkeep"),
-    }
-}
-
-/// What a reason says. One of them is MeaSoft's own English sentence, as the users of its hosted
-/// integration know it; here it is said in the reader's language.
-pub fn reason(reason: &str, language: Language) -> Explanation {
-    let words = explain::reason(reason, language);
-    if reason != BAD_PHONE {
-        return words;
-    }
-    let text =
-        of(language, "В заказе нет годного телефона получателя.", "The order has no valid phone of the receiver.");
-    Explanation { text, ..words }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_reason_is_said_in_the_readers_language() {
-        let cyrillic = |text: &str| text.chars().any(|c| c.is_alphabetic() && !c.is_ascii());
-        for label in explain::all_reasons() {
-            let (ru, en) = (reason(label, Language::Ru), reason(label, Language::En));
-            assert!(cyrillic(ru.text) && cyrillic(ru.next_step) && !cyrillic(en.text), "{label}: {}", ru.text);
-        }
     }
 }

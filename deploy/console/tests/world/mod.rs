@@ -12,6 +12,7 @@ use shared::clock::Clock;
 use shared::config::{Config, Role as Process, Source};
 use shared::domain::{Fault, Integration, IntegrationState, OrderNumber, PausedBy, Secret, Settings};
 use shared::message::{Command, Envelope};
+use shared::phrases::{Detail, Value as _};
 use shared::store::Store;
 use shared::store::audit::{AuditFilter, Audited, Who};
 use shared::store::breakers::Held;
@@ -20,6 +21,7 @@ use shared::store::dead_letters::{DeadFilter, NewDeadLetter};
 use shared::store::integrations::NewIntegration;
 use shared::store::intents::{OrderRequest, RequestKind};
 use shared::store::journal::{Entry, What};
+use shared::story::Event;
 use shared::telemetry::metrics::{BreakerState, BreakerTarget};
 use simulators::retailcrm::{AccountId, Options as CrmOptions, RetailcrmSim};
 use tokio::net::TcpListener;
@@ -216,7 +218,7 @@ impl World {
             kind: "SendOrder".to_owned(),
             reason: reason.to_owned(),
             fault,
-            detail: "field [receiver phone] has no valid phone number".to_owned(),
+            detail: Detail::some().into(),
             tries: 1,
             command: serde_json::to_string(&envelope).ok(),
             raw: None,
@@ -283,14 +285,14 @@ impl World {
         );
         tx.exec(row, vec![]).await.expect("written");
         let call = |vendor, op: &str, outcome: &str, request: &str, response: &str| {
-            let mut entry = Entry::new(now, What::Call, op).about(of.id, "1007A").outcome(outcome);
+            let mut entry = Entry::of(now, What::Call, Vec::new()).about(of.id, "1007A").outcome(outcome);
             (entry.vendor, entry.op) = (Some(vendor), Some(op.to_owned()));
             (entry.request, entry.response) = (Some(request.to_owned()), Some(response.to_owned()));
             entry.duration = Some(Duration::from_millis(240));
             entry
         };
         for entry in [
-            Entry::new(now, What::Trigger, "RetailCRM asked to send the order").about(of.id, "1007A"),
+            Entry::new(now, What::Trigger, Event::SendAsked).about(of.id, "1007A"),
             call(
                 "retailcrm",
                 "orders",
@@ -306,8 +308,12 @@ impl World {
                 "<neworder><order orderno=\"1007A\"/></neworder>",
                 "<neworder><ok/></neworder>",
             ),
-            Entry::new(now, What::Decision, "placed at MeaSoft").about(of.id, "1007A").outcome("done"),
-        ] {
+            Entry::new(now, What::Decision, Event::Placed).about(of.id, "1007A").outcome("done"),
+        ]
+        .into_iter()
+        // Whatever can happen to an order.
+        .chain(Event::some().into_iter().map(|one| Entry::new(now, What::Decision, one).about(of.id, "1007A")))
+        {
             tx.append_journal(&entry).await.expect("written");
         }
         tx.commit().await.expect("committed");

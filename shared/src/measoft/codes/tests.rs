@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::Language;
+use crate::explain::measoft::{REASONS, explain};
 use crate::measoft::class::UNREADABLE_CODE;
-use crate::measoft::words::{REASONS, explain};
 use std::collections::HashSet;
 
 const ORDER_OPS: [Op; 3] = [Op::NewOrder, Op::EditOrder, Op::CancelOrder];

@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::Language;
-use crate::measoft::words;
+use crate::explain::measoft as words;
 
 fn http(op: Op, status: u16) -> MeasoftError {
     MeasoftError::Http { op, status, retry_after: Some(Duration::from_secs(7)), excerpt: String::new() }

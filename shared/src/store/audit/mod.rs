@@ -16,6 +16,7 @@ use crate::digest::sha256_hex;
 use crate::domain::IntegrationId;
 use crate::store::Store;
 use crate::store::db::{Dialect, Result, Row, Tx, Value};
+use crate::story::Person;
 use crate::{args, closed_set};
 
 pub use changes::{changes, of_new};
@@ -104,6 +105,14 @@ impl Who {
     /// The manager of the shop that an integration is of.
     pub fn manager(integration: IntegrationId) -> Self {
         Self { name: format!("manager of integration {integration}"), via: Via::Manager, os_user: None }
+    }
+
+    /// As the story names them.
+    pub fn person(&self) -> Person {
+        match self.via {
+            Via::Manager => Person::Manager,
+            _ => Person::Named { name: self.name.clone() },
+        }
     }
 }
 

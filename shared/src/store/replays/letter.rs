@@ -10,6 +10,7 @@ use crate::store::db::{Result, Tx};
 use crate::store::dead_letters::{DeadLetter, DeadState};
 use crate::store::jobs::NewJob;
 use crate::store::journal::{Entry, What};
+use crate::story::Event;
 
 /// What came of asking for a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,8 @@ impl Store {
         who: &Who,
     ) -> Result<Replay> {
         let mut tx = self.db.begin().await?;
-        if let Sent::Not(why) = tx.send_again(dead, words, now).await? {
+        let event = Event::LetterReplayed { letter: dead.id, who: who.person() };
+        if let Sent::Not(why) = tx.send_again(dead, words, event, now).await? {
             return Ok(why);
         }
         tx.append_audit(&self.key, &dead.audit(who, Act::Replayed, DeadState::Replayed), now).await?;
@@ -54,7 +56,13 @@ impl Store {
 impl Tx {
     /// Closes a letter and publishes its command, one generation on, so that no idempotency check
     /// swallows it.
-    pub(super) async fn send_again(&mut self, dead: &DeadLetter, words: &str, now: Timestamp) -> Result<Sent> {
+    pub(super) async fn send_again(
+        &mut self,
+        dead: &DeadLetter,
+        words: &str,
+        event: Event,
+        now: Timestamp,
+    ) -> Result<Sent> {
         let command = dead.command.as_deref().and_then(|text| serde_json::from_str::<Envelope>(text).ok());
         let Some(mut envelope) = command else { return Ok(Sent::Not(Replay::Nothing)) };
         envelope.id = Uuid::now_v7();
@@ -68,7 +76,7 @@ impl Tx {
         }
         let job = NewJob::of(&envelope, now);
         self.enqueue(&NewJob { id: format!("{REPLAY}{}:{}", dead.id, job.id), ..job }, now).await?;
-        let mut entry = Entry::new(now, What::Operator, format!("dead letter {} {words}", dead.id));
+        let mut entry = Entry::new(now, What::Operator, event);
         entry.integration = dead.integration;
         entry.number.clone_from(&dead.number);
         self.append_journal(&entry).await?;

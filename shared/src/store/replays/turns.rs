@@ -13,6 +13,7 @@ use crate::store::db::{Result, Tx, Value};
 use crate::store::dead_letters::DeadLetter;
 use crate::store::replays::letter::Sent;
 use crate::store::replays::{ReplayState, Step};
+use crate::story::Event;
 
 /// Turns are given so often. What would have come while nobody looked is not made up for: that
 /// would be a burst.
@@ -79,7 +80,9 @@ impl Store {
         let has_waited = letters.len() < turns as usize;
         let mut sent = 0;
         for letter in &letters {
-            let step = match tx.send_again(letter, &format!("replayed in its turn by replay {id}"), now).await? {
+            let words = format!("replayed in its turn by replay {id}");
+            let event = Event::LetterReplayedInTurn { letter: letter.id, replay: id };
+            let step = match tx.send_again(letter, &words, event, now).await? {
                 Sent::As(command) => {
                     sent += 1;
                     (Step::Sent, Some(command))

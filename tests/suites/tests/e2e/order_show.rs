@@ -57,7 +57,9 @@ async fn the_timeline_tells_trigger_decision_calls_and_result() {
 
     let text = world.bridge(&["order", "show", &order.number, "--verbose"]).await;
     assert_eq!(text.code, 0, "{}", text.stderr);
-    for word in [order.number.as_str(), "trigger", "decision", "neworder", "statusreq", "state created", "[hidden"] {
+    for word in
+        [order.number.as_str(), "trigger", "Decision", "neworder", "statusreq", "at MeaSoft, not begun", "[hidden"]
+    {
         assert!(text.stdout.contains(word), "«{word}» is missing in\n{}", text.stdout);
     }
     let short = world.bridge(&["order", "show", &order.number]).await;

@@ -9,7 +9,7 @@ use shared::domain::{Delivery, Settings};
 use shared::measoft::{Details, StatusCode};
 use shared::mutant::{Mutant, is_mutant};
 use shared::store::status_stream::PendingRow;
-use shared::store::tracking_outbox::UNKNOWN_CODE;
+use shared::story::Silence;
 
 use crate::order::recognise::is_cancelled_by_client;
 use crate::sync::facts::{Event, OrderSnapshot};
@@ -54,11 +54,11 @@ pub enum Report {
     /// the same.
     At(Timestamp),
     /// Nothing, and why.
-    Silent(&'static str),
+    Silent(Silence),
 }
 
 impl Report {
-    pub(super) const fn silent(self) -> Option<&'static str> {
+    pub(super) const fn silent(self) -> Option<Silence> {
         match self {
             Self::Silent(why) => Some(why),
             Self::AsMade | Self::At(_) => None,
@@ -179,7 +179,7 @@ fn reports(
             let newer = newest.filter(|newest| made < *newest);
             return newer.map_or(Report::AsMade, |newest| Report::At(newest + 1.second()));
         }
-        if noted.is_some_and(|noted| made < noted) { Report::Silent("came after a newer one") } else { Report::AsMade }
+        if noted.is_some_and(|noted| made < noted) { Report::Silent(Silence::CameLate) } else { Report::AsMade }
     };
     facts.events.iter().enumerate().map(|(at, event)| (event.clone(), report(at, event))).collect()
 }
@@ -215,24 +215,24 @@ fn is_this(d: &Delivery, facts: &OrderSnapshot) -> bool {
 }
 
 /// Why RetailCRM is not told of a status whatever its time; `None`: it is.
-fn why_silent(event: &Event, d: &Delivery, settings: &Settings) -> Option<&'static str> {
+fn why_silent(event: &Event, d: &Delivery, settings: &Settings) -> Option<Silence> {
     let written = &d.crm_written;
     if !settings.receive_statuses {
-        return Some("switched off");
+        return Some(Silence::SwitchedOff);
     }
     if d.state == S::Cancelled {
-        return Some("cancelled by us");
+        return Some(Silence::CancelledByUs);
     }
     if Phase::of(&event.code) == Phase::New
         && !written.external_id.is_empty()
         && !written.status.is_empty()
         && written.error.is_none()
     {
-        return Some("told when it was placed");
+        return Some(Silence::ToldBefore);
     }
     if module_code(settings, &event.code).is_none() {
         let known = StatusCode::parse(&event.code).is_known() || settings.status_map.contains_key(&event.code);
-        return Some(if known { "mapped to nothing" } else { UNKNOWN_CODE });
+        return Some(if known { Silence::MappedToNothing } else { Silence::UnknownCode });
     }
     None
 }

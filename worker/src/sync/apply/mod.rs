@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use shared::domain::{DeliveryId, Integration, IntegrationId};
-use shared::message::{Change, Outcome};
+use shared::message::{Change, Needless, Outcome};
 use shared::store;
 use shared::store::again::at_once;
 use shared::store::status_stream::PendingRow;
@@ -42,9 +42,9 @@ enum Came {
 /// Takes over whatever waits of a cabinet.
 pub async fn run(tools: &Tools, account: &str) -> Outcome {
     match take_over(tools, account).await {
-        Ok(Came::NothingWaits) => Outcome::AlreadyDone("no status waits"),
+        Ok(Came::NothingWaits) => Outcome::AlreadyDone(Needless::NothingWaits),
         Ok(Came::Taken) => Outcome::Done(Change::Synced),
-        Ok(Came::AnothersTurn) => Outcome::Superseded("another worker takes the statuses over"),
+        Ok(Came::AnothersTurn) => Outcome::Superseded(Needless::OthersTurn),
         Err(error) => {
             tracing::warn!(%error, "stored statuses wait for the database");
             internal()

@@ -1,13 +1,14 @@
-//! What follows from a row that was taken over, in words: what is to be reported to RetailCRM, the
-//! journal's, the letters'. Pure.
+//! What follows from a row that was taken over: what is to be reported to RetailCRM, what the journal
+//! tells, the letters. Pure.
 
 use jiff::Timestamp;
 use shared::domain::{Delivery, DeliveryId, IntegrationId};
-use shared::measoft::StatusCode;
 use shared::message::{Command, Envelope, GiveUp, Kind};
+use shared::phrases::Detail;
 use shared::reason;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::tracking_outbox::{NewTracking, TrackingState};
+use shared::story::{Event, Reported};
 
 use crate::sync::apply::merge::{Merged, Report};
 use crate::sync::facts::OrderSnapshot;
@@ -33,16 +34,15 @@ pub(super) fn tracking(merged: &Merged, seen_at: Timestamp) -> impl Iterator<Ite
     })
 }
 
-/// A row in the journal's words.
-pub(super) fn seen(added: &[String], facts: &OrderSnapshot) -> String {
-    let mut text = if added.is_empty() { "seen again with other figures".to_owned() } else { added.join(", ") };
-    if let Some(price) = facts.price {
-        text.push_str(&format!("; sum {price} {}", facts.paytype.as_deref().unwrap_or("")));
-    }
+/// A row as the journal keeps it.
+pub(super) fn seen(added: Vec<Reported>, facts: &OrderSnapshot) -> Vec<Event> {
+    let mut told = vec![if added.is_empty() { Event::SeenAgain } else { Event::StatusesTaken { statuses: added } }];
+    let paytype = || facts.paytype.clone().unwrap_or_default();
+    told.extend(facts.price.map(|sum| Event::SumSeen { sum, paytype: paytype() }));
     if !facts.unreadable.is_empty() {
-        text.push_str(&format!("; could not be read: {}", facts.unreadable.join(", ")));
+        told.push(Event::UnreadableFields { names: facts.unreadable.clone() });
     }
-    text.trim_end().to_owned()
+    told
 }
 
 /// What a letter about a status code is filed under: it is about the code, not about an order.
@@ -52,7 +52,10 @@ pub(super) fn code_name(code: &str) -> String {
 
 /// A status that RetailCRM is not told, because nobody has said what it stands for.
 pub(super) fn unmapped_letter(d: &Delivery, code: &str) -> NewDeadLetter {
-    let give_up = reason::give_up(reason::STATUS_UNMAPPED, format!("{code}, first seen on order {}", d.number));
+    let give_up = reason::give_up(
+        reason::STATUS_UNMAPPED,
+        Detail::StatusFirstSeen { status: code.to_owned(), number: d.number.clone() },
+    );
     NewDeadLetter {
         integration: Some(d.integration),
         number: Some(code_name(code)),
@@ -62,7 +65,8 @@ pub(super) fn unmapped_letter(d: &Delivery, code: &str) -> NewDeadLetter {
 
 /// A payment may have been changed for a delivery that is not closed any more.
 pub(super) fn corrected_letter(d: &Delivery, now: Timestamp) -> NewDeadLetter {
-    let give_up = reason::give_up(reason::PAYMENT_CORRECTED, format!("now {}", d.status.as_deref().unwrap_or("?")));
+    let status_now = d.status.clone().map_or(Detail::NoStatus, |status| Detail::StatusNow { status });
+    let give_up = reason::give_up(reason::PAYMENT_CORRECTED, status_now);
     payment_letter(now, d.integration, Some(d.id), &d.number, &give_up, 1)
 }
 
@@ -79,13 +83,7 @@ pub(crate) fn payment_letter(
     NewDeadLetter { delivery, number: Some(number.to_owned()), tries, ..NewDeadLetter::of(&envelope, give_up.clone()) }
 }
 
-pub(super) fn words(status: &NewTracking) -> String {
-    let name = StatusCode::parse(&status.code);
-    let at = status.made_at.map_or_else(String::new, |at| format!(" at {at}"));
-    let silent = status.why.map_or_else(String::new, |why| format!(" (not passed on: {why})"));
-    if name.is_known() {
-        format!("{} «{}»{at}{silent}", status.code, name.name_ru())
-    } else {
-        format!("{}{at}{silent}", status.code)
-    }
+/// A status as the journal keeps it.
+pub(super) fn reported(status: &NewTracking) -> Reported {
+    Reported { status: status.code.clone(), at: status.made_at, silent: status.why }
 }

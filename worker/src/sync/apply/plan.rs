@@ -13,10 +13,11 @@ use shared::store::dead_letters::NewDeadLetter;
 use shared::store::journal::{Entry, What};
 use shared::store::payment_moves::Closing;
 use shared::store::status_stream::{PendingRow, RowEnd, RowState};
-use shared::store::tracking_outbox::{NewTracking, Noted, TrackingState, UNKNOWN_CODE};
+use shared::store::tracking_outbox::{NewTracking, Noted, TrackingState};
+use shared::story::{Event, Silence};
 
 use crate::sync::apply::merge::{Merged, NEVER_PLACED, Reading, Taken, merge};
-use crate::sync::apply::note::{corrected_letter, seen, tracking, unmapped_letter, words};
+use crate::sync::apply::note::{corrected_letter, reported, seen, tracking, unmapped_letter};
 use crate::sync::facts::OrderSnapshot;
 
 /// A row that its delivery has not taken in so much time of trying never will be.
@@ -195,8 +196,8 @@ impl<'a> Planner<'a> {
             if !self.told.note(d.id, orderno, code.clone(), new.made_at, new.tell_at, new.state) {
                 continue;
             }
-            added.push(words(&new));
-            if new.why == Some(UNKNOWN_CODE) {
+            added.push(reported(&new));
+            if new.why == Some(Silence::UnknownCode) {
                 self.plan.counts.unknown += 1;
                 self.plan.unmapped.entry((d.integration, code.clone())).or_insert_with(|| unmapped_letter(d, &code));
             } else if !StatusCode::parse(&code).is_known() {
@@ -205,7 +206,7 @@ impl<'a> Planner<'a> {
             self.plan.statuses.push(new);
         }
         self.plan.counts.unreadable += u64::from(!facts.unreadable.is_empty());
-        taking.told.push(seen(&added, facts));
+        taking.told.extend(seen(added, facts));
         if merged.closed && wants_payments(settings) {
             taking.closing = Some(Closing {
                 integration: d.integration,
@@ -222,8 +223,7 @@ impl<'a> Planner<'a> {
     fn finish(&mut self, taking: Taking, settings: &Settings) {
         let Taking { before, d, told, reopened, closing, waits } = taking;
         if !told.is_empty() {
-            let entry =
-                Entry::new(self.now, What::Status, told.join("; then ")).about(d.integration, d.number.as_str());
+            let entry = Entry::of(self.now, What::Status, told).about(d.integration, d.number.as_str());
             self.plan.entries.push(entry.orderno(d.orderno.as_str()));
         }
         self.plan.closings.extend(closing);
@@ -250,8 +250,8 @@ impl<'a> Planner<'a> {
 struct Taking {
     before: Delivery,
     d: Delivery,
-    /// The rows in the journal's words.
-    told: Vec<String>,
+    /// The rows as the journal keeps them.
+    told: Vec<Event>,
     reopened: Option<NewDeadLetter>,
     /// The newest.
     closing: Option<Closing>,

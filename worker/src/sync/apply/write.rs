@@ -5,6 +5,7 @@ use shared::domain::{Delivery, DeliveryId};
 use shared::message::Kind;
 use shared::store;
 use shared::store::journal::{Entry, What};
+use shared::story::Event;
 
 use crate::sync::apply::note::code_name;
 use crate::sync::apply::plan::Plan;
@@ -44,9 +45,10 @@ async fn write_payments(tx: &mut store::Tx, plan: &Plan, now: Timestamp) -> stor
 /// Has suspects looked up, and puts their rows off meanwhile.
 pub(super) async fn suspect(tx: &mut store::Tx, plan: &Plan, now: Timestamp) -> store::Result<()> {
     tx.suspect_deliveries(&plan.suspects, now).await?;
-    let words = "MeaSoft reports on an order that was not known to be placed: it is looked up";
     let entry = |d: &Delivery| {
-        Entry::new(now, What::Status, words).about(d.integration, d.number.as_str()).orderno(d.orderno.as_str())
+        Entry::new(now, What::Status, Event::NeverPlaced)
+            .about(d.integration, d.number.as_str())
+            .orderno(d.orderno.as_str())
     };
     tx.append_all(&plan.suspects.iter().map(entry).collect::<Vec<_>>()).await?;
     tx.postpone_rows(&plan.suspicious).await

@@ -7,8 +7,10 @@ use shared::domain::integration::PayKind;
 use shared::domain::{Kopecks, Settings};
 use shared::measoft::PayType;
 use shared::message::GiveUp;
+use shared::phrases::{Detail, Details, Sum};
 use shared::reason;
 use shared::retailcrm::wire::order::{Order, Payment};
+use shared::story::Fits as Why;
 
 use crate::order::money::is_at_the_door;
 use crate::sync::facts::OrderSnapshot;
@@ -20,7 +22,7 @@ use crate::vendor::references::References;
 pub(super) enum Decision {
     Moves(Vec<Move>),
     /// The payments are as they should be, or nobody asked for them; and why.
-    Fits(&'static str),
+    Fits(Why),
     GiveUp(GiveUp),
 }
 
@@ -52,34 +54,35 @@ impl Question<'_> {
         use Decision::Fits;
         let Self { order, settings, references, facts, .. } = self;
         if settings.payment_status.is_none() && !settings.receive_payment {
-            return Fits("payments are not received");
+            return Fits(Why::NotReceived);
         }
         // The preliminary COURIER… codes settle nothing (protocols/measoft.md#status-codes).
         if !facts.is_closed() {
-            return Fits("the delivery is not closed");
+            return Fits(Why::NotClosed);
         }
         if order.delivery.integration_code.as_deref().is_some_and(|instance| instance != self.code) {
-            return Fits("the order has another delivery type now");
+            return Fits(Why::AnotherType);
         }
         let left = self.left();
         let Some(price) = facts.price.filter(|price| *price > Kopecks::ZERO) else { return self.no_money(&left) };
         if let Some(status) = &settings.payment_status
             && !references.has_status(status)
         {
-            return give_up(reason::PAYMENT_STATUS_UNKNOWN, status.clone());
+            return give_up(reason::PAYMENT_STATUS_UNKNOWN, Detail::PaymentStatus { status: status.clone() });
         }
         match left.as_slice() {
             [] => self.nothing_left(price),
             [one] => self.one_left(one, price),
-            several => give_up(
-                reason::PAYMENT_SEVERAL,
-                format!("{price} {} collected; left to pay: {}", self.paytype(), words(several)),
-            ),
+            several => give_up(reason::PAYMENT_SEVERAL, [self.collected(price), left_to_pay(several)]),
         }
     }
 
     fn paytype(&self) -> &str {
         self.facts.paytype.as_deref().unwrap_or("")
+    }
+
+    fn collected(&self, sum: Kopecks) -> Detail {
+        Detail::Collected { sum, paytype: self.paytype().to_owned() }
     }
 
     fn is_paid(&self, payment: &Payment) -> bool {
@@ -127,30 +130,24 @@ impl Question<'_> {
     fn no_money(&self, left: &[Left<'_>]) -> Decision {
         let refund = self.facts.price.is_some_and(|price| price < Kopecks::ZERO);
         if !refund && !left.iter().any(|left| self.at_the_door(left.payment)) {
-            return Decision::Fits("nothing was collected and nothing was to be");
+            return Decision::Fits(Why::NothingCollected);
         }
         if left.is_empty() && self.replayed {
-            return Decision::Fits("a person has looked at the refund, and nothing is left to pay");
+            return Decision::Fits(Why::RefundSeen);
         }
-        let shown = self.facts.price.map_or_else(|| "no sum".to_owned(), |price| price.to_string());
-        give_up(
-            reason::PAYMENT_NOT_COLLECTED,
-            format!("MeaSoft shows {shown} {}; left to pay: {}", self.paytype(), words(left)),
-        )
+        let paytype = || self.paytype().to_owned();
+        let shown =
+            self.facts.price.map_or(Detail::MeasoftShowsNoSum, |sum| Detail::MeasoftShows { sum, paytype: paytype() });
+        give_up(reason::PAYMENT_NOT_COLLECTED, [shown, left_to_pay(left)])
     }
 
     fn one_left(&self, left: &Left<'_>, price: Kopecks) -> Decision {
         use Decision::{Fits, Moves};
         let (settings, payment, paytype) = (self.settings, left.payment, self.paytype());
-        let differs = || {
-            let detail = format!("{price} {paytype} collected; left to pay: {} {}", left.sum, payment.kind);
-            give_up(reason::PAYMENT_DIFFERS, detail)
-        };
+        let figures = || [self.collected(price), left_to_pay(std::slice::from_ref(left))];
+        let differs = || give_up(reason::PAYMENT_DIFFERS, figures());
         if self.references.is_online(&payment.kind) {
-            return give_up(
-                reason::PAYMENT_ONLINE,
-                format!("{price} {paytype} collected, {} {} unpaid", left.sum, payment.kind),
-            );
+            return give_up(reason::PAYMENT_ONLINE, figures());
         }
         // What the payment is to be: its status once it is of a COD type and its sum is MeaSoft's.
         let set_status = match &settings.payment_status {
@@ -166,9 +163,7 @@ impl Question<'_> {
                 // A row without a sum is given the one it stands for: paid, nothing would be.
                 let named = Move::EditAmount { payment: payment.id, amount: price };
                 let named = (payment.amount != price).then_some(named);
-                set_status.map_or(Fits("the payment has its status already"), |one| {
-                    Moves(named.into_iter().chain([one]).collect())
-                })
+                set_status.map_or(Fits(Why::HasStatus), |one| Moves(named.into_iter().chain([one]).collect()))
             };
         }
         let theirs = crm_type(settings, paytype);
@@ -178,7 +173,7 @@ impl Question<'_> {
                 moves.push(Move::EditAmount { payment: payment.id, amount: price });
             }
             moves.extend(set_status);
-            return if moves.is_empty() { Fits("the payment is as MeaSoft says") } else { Moves(moves) };
+            return if moves.is_empty() { Fits(Why::AsMeasoftSays) } else { Moves(moves) };
         }
         match self.usable(theirs, price) {
             Ok(theirs) => {
@@ -195,7 +190,7 @@ impl Question<'_> {
     fn nothing_left(&self, price: Kopecks) -> Decision {
         let receives = self.settings.receive_payment;
         if !receives && !self.settled {
-            return Decision::Fits("nothing is left to pay");
+            return Decision::Fits(Why::NothingLeft);
         }
         let theirs = crm_type(self.settings, self.paytype());
         let accounted: Vec<i64> = self
@@ -208,7 +203,7 @@ impl Question<'_> {
             .map(|p| p.amount.0)
             .collect();
         if adds_up(&accounted, price.0) {
-            return Decision::Fits("it is entered as paid at the door already");
+            return Decision::Fits(Why::EnteredBefore);
         }
         // The rest of the order had no payment of its own, and it is what was collected.
         let rest = Kopecks(self.order.total_summ.0 - self.paid().0);
@@ -222,24 +217,17 @@ impl Question<'_> {
             };
         }
         let entered: Kopecks = accounted.into_iter().map(Kopecks).sum();
-        give_up(
-            reason::PAYMENT_UNEXPECTED,
-            format!(
-                "{price} {} collected; {entered} of that kind entered as paid at the door, {} of {} paid in all",
-                self.paytype(),
-                self.paid(),
-                self.order.total_summ
-            ),
-        )
+        let paid = Detail::PaidInAll { entered, paid: self.paid(), total: self.order.total_summ };
+        give_up(reason::PAYMENT_UNEXPECTED, [self.collected(price), paid])
     }
 
     /// RetailCRM's type for MeaSoft's, if a payment can be made of it.
     fn usable(&self, theirs: Option<String>, price: Kopecks) -> Result<String, GiveUp> {
-        let paytype = self.paytype();
-        let unmapped = |detail| Err(reason::give_up(reason::PAYMENT_UNMAPPED, detail));
-        let Some(theirs) = theirs else { return unmapped(format!("MeaSoft's paytype «{paytype}», sum {price}")) };
+        let (paytype, sum) = (self.paytype().to_owned(), price);
+        let unmapped = |detail: Detail| Err(reason::give_up(reason::PAYMENT_UNMAPPED, detail));
+        let Some(theirs) = theirs else { return unmapped(Detail::PaytypeUnmapped { paytype, sum }) };
         if !self.references.has_type(&theirs) || self.references.is_online(&theirs) {
-            return unmapped(format!("«{paytype}» stands for «{theirs}», which cannot be used; sum {price}"));
+            return unmapped(Detail::PaytypeUnusable { paytype, kind: theirs, sum });
         }
         Ok(theirs)
     }
@@ -274,15 +262,12 @@ impl Question<'_> {
     }
 }
 
-fn give_up(reason: &'static str, detail: String) -> Decision {
+fn give_up(reason: &'static str, detail: impl Into<Details>) -> Decision {
     Decision::GiveUp(reason::give_up(reason, detail))
 }
 
-fn words(left: &[Left<'_>]) -> String {
-    if left.is_empty() {
-        return "nothing".to_owned();
-    }
-    left.iter().map(|left| format!("{} {}", left.sum, left.payment.kind)).collect::<Vec<_>>().join(", ")
+fn left_to_pay(left: &[Left<'_>]) -> Detail {
+    Detail::LeftToPay { left: left.iter().map(|l| Sum { sum: l.sum, kind: l.payment.kind.clone() }).collect() }
 }
 
 /// Whether some of a few sums add up to another. Of very many only all together are looked at.

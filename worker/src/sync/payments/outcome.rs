@@ -1,8 +1,10 @@
 //! How the settling of one order's payment came out.
 
 use shared::message::GiveUp;
+use shared::phrases::PaymentStep;
 use shared::retailcrm::CrmError;
 use shared::retailcrm::error::Class;
+use shared::story::Fits;
 use shared::{reason, store};
 
 /// How one order's payment went.
@@ -30,7 +32,7 @@ impl From<CrmError> for Trouble {
         match error.class() {
             Class::Retry => Self::Later(error.label().to_owned()),
             Class::StopIntegration => Self::Halt(error),
-            Class::Park => Self::GiveUp(reason::give_up(reason_of(&error), error.to_string())),
+            Class::Park => Self::GiveUp(reason::give_up(reason_of(&error), error.detail())),
         }
     }
 }
@@ -46,9 +48,9 @@ pub(super) const fn reason_of(error: &CrmError) -> &'static str {
 
 /// What was done about one order's payment.
 pub(super) enum Settled {
-    /// So many steps, in words.
-    Moved(u32, String),
-    Left(&'static str),
+    /// So many steps, and all of them.
+    Moved(u32, Vec<PaymentStep>),
+    Left(Fits),
 }
 
 /// How one order's payment came out.

@@ -3,6 +3,7 @@
 use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 use shared::domain::Kopecks;
+use shared::phrases::{Detail, Details, Payment as Was, PaymentStep, Sum};
 use shared::retailcrm::wire::order::{Order, Payment};
 
 /// One change of a payment at RetailCRM.
@@ -57,6 +58,9 @@ pub(super) struct Plan {
     /// one is put back.
     #[serde(default)]
     pub(super) undo: Option<String>,
+    /// The same in values, which earlier releases did not keep.
+    #[serde(default)]
+    pub(super) refused: Details,
     /// A payment of ours that an older plan left beside the one it was to replace: its removal
     /// takes nothing from the order.
     #[serde(default)]
@@ -72,7 +76,7 @@ pub(super) enum LeftBehind {
     /// All of it shows on the order: settled, though nobody wrote it down.
     CarriedOut,
     /// Somebody changed what we had begun.
-    Changed(String),
+    Changed(Detail),
 }
 
 impl Plan {
@@ -89,7 +93,7 @@ impl Plan {
                 paid_at: p.paid_at,
             })
             .collect();
-        Self { moves, seen, paid_at, notes_tries: true, undo: None, taken_back: None }
+        Self { moves, seen, paid_at, notes_tries: true, undo: None, refused: Details::NONE, taken_back: None }
     }
 
     /// The same after a payment that an older plan of ours left half done is removed.
@@ -139,10 +143,10 @@ impl Plan {
 
     /// What does not fit: a payment that neither was there nor is ours, one that somebody else
     /// changed, or one that was removed before we began to. `tried` steps were begun.
-    pub(super) fn conflict(&self, order: &Order, tried: u32) -> Option<String> {
+    pub(super) fn conflict(&self, order: &Order, tried: u32) -> Option<Detail> {
         let changed = order.payments.iter().find_map(|p| {
             let Some(seen) = self.seen.iter().find(|seen| seen.id == p.id) else {
-                return (!self.is_ours(p)).then(|| format!("payment {} of {} {} is new", p.id, p.amount, p.kind));
+                return (!self.is_ours(p)).then(|| Detail::PaymentIsNew { payment: payment(p) });
             };
             let amounts = self.moves.iter().any(
                 |m| matches!(m, Move::EditAmount { payment, amount } if *payment == p.id && *amount == p.amount),
@@ -153,14 +157,15 @@ impl Plan {
             let fits = seen.kind == p.kind
                 && (seen.amount == p.amount || amounts)
                 && (seen.status == p.status || statuses);
-            (!fits).then(|| format!("payment {} is {} {} now, was {} {}", p.id, p.amount, p.kind, seen.amount, seen.kind))
+            let was = Sum { sum: seen.amount, kind: seen.kind.clone() };
+            (!fits).then(|| Detail::PaymentChanged { id: p.id, now: sum(p), was })
         });
         changed.or_else(|| {
             self.moves.iter().enumerate().find_map(|(at, m)| match m {
                 Move::Delete { payment }
                     if self.notes_tries && tried as usize <= at && order.payment(*payment).is_none() =>
                 {
-                    Some(format!("{} is gone", self.was(*payment)))
+                    Some(Detail::PaymentGone { payment: self.was(*payment) })
                 }
                 _ => None,
             })
@@ -188,7 +193,7 @@ impl Plan {
                 return LeftBehind::CarriedOut;
             }
             if made.kind != *kind || made.amount != *amount || made.status != *status {
-                return LeftBehind::Changed(format!("payment {} is {} {} now", made.id, made.amount, made.kind));
+                return LeftBehind::Changed(Detail::PaymentIs { id: made.id, now: sum(made) });
             }
             return LeftBehind::HalfReplaced(made.id);
         }
@@ -198,47 +203,41 @@ impl Plan {
         if shown.peek().is_some() && shown.all(|shown| shown) { LeftBehind::CarriedOut } else { LeftBehind::Nothing }
     }
 
-    /// `payment 7 (1000 cash)`
-    fn was(&self, id: i64) -> String {
-        self.seen
-            .iter()
-            .find(|seen| seen.id == id)
-            .map_or_else(|| format!("payment {id}"), |seen| format!("payment {id} ({} {})", seen.amount, seen.kind))
+    /// A payment as it was.
+    fn was(&self, id: i64) -> Was {
+        let seen = self.seen.iter().find(|seen| seen.id == id);
+        Was { id, was: seen.map(|seen| (seen.amount, seen.kind.clone())) }
     }
 
-    fn in_words(&self, step: &Move) -> String {
-        match step {
-            Move::EditAmount { payment, amount } => format!("{} set to {amount}", self.was(*payment)),
-            Move::SetStatus { payment, status } => format!("{} marked {status}", self.was(*payment)),
-            Move::Delete { payment } => format!("{} removed", self.was(*payment)),
-            Move::Create { kind, amount, status, .. } => {
-                format!("{amount} {kind} entered as {}", status.as_deref().unwrap_or("usual"))
-            }
+    fn told(&self, step: &Move) -> PaymentStep {
+        match step.clone() {
+            Move::EditAmount { payment, amount } => PaymentStep::AmountSet { payment: self.was(payment), amount },
+            Move::SetStatus { payment, status } => PaymentStep::Marked { payment: self.was(payment), status },
+            Move::Delete { payment } => PaymentStep::Removed { payment: self.was(payment) },
+            Move::Create { kind, amount, status: Some(status), .. } => PaymentStep::Entered { amount, kind, status },
+            Move::Create { kind, amount, status: None, .. } => PaymentStep::EnteredAsUsual { amount, kind },
         }
     }
 
-    pub(super) fn words(&self) -> String {
-        list(self.moves.iter().map(|m| self.in_words(m)))
+    fn all_told<'a>(&self, steps: impl IntoIterator<Item = &'a Move>) -> Vec<PaymentStep> {
+        steps.into_iter().map(|step| self.told(step)).collect()
+    }
+
+    /// All of it, for the story.
+    pub(super) fn steps(&self) -> Vec<PaymentStep> {
+        self.all_told(&self.moves)
     }
 
     /// What was done and what was not, by the count of steps that are done.
-    pub(super) fn progress(&self, done: usize) -> String {
+    pub(super) fn progress(&self, done: usize) -> Details {
         let (done, left) = self.moves.split_at(done.min(self.moves.len()));
-        format!(
-            "done: {}; tried: {}",
-            list(done.iter().map(|m| self.in_words(m))),
-            list(left.iter().map(|m| self.in_words(m)))
-        )
+        [Detail::StepsDone { steps: self.all_told(done) }, Detail::StepsTried { steps: self.all_told(left) }].into()
     }
 
     /// The same by what an order shows.
-    pub(super) fn progress_on(&self, order: &Order) -> String {
+    pub(super) fn progress_on(&self, order: &Order) -> Details {
         let (done, left): (Vec<&Move>, Vec<&Move>) = self.moves.iter().partition(|m| self.shows(order, m));
-        format!(
-            "done: {}; meant: {}",
-            list(done.into_iter().map(|m| self.in_words(m))),
-            list(left.into_iter().map(|m| self.in_words(m)))
-        )
+        [Detail::StepsDone { steps: self.all_told(done) }, Detail::StepsMeant { steps: self.all_told(left) }].into()
     }
 
     /// Old payment first, for a RetailCRM that takes no second one beside it.
@@ -252,9 +251,13 @@ impl Plan {
     }
 }
 
-fn list(words: impl Iterator<Item = String>) -> String {
-    let words: Vec<String> = words.collect();
-    if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+/// As RetailCRM shows it.
+pub(super) fn payment(p: &Payment) -> Was {
+    Was { id: p.id, was: Some((p.amount, p.kind.clone())) }
+}
+
+fn sum(p: &Payment) -> Sum {
+    Sum { sum: p.amount, kind: p.kind.clone() }
 }
 
 #[cfg(test)]
@@ -366,8 +369,11 @@ mod tests {
     #[test]
     fn letters_say_what_was_done_and_what_was_tried() {
         let plan = replacing();
-        assert_eq!(plan.progress(1), "done: 900.00 bank-card entered as paid; tried: payment 7 (1000.00 cash) removed");
-        assert!(plan.progress(0).starts_with("done: nothing; tried: 900.00"));
-        assert!(plan.progress_on(&order(&json!([old(), new(8)]))).starts_with("done: 900.00 bank-card"));
+        assert_eq!(
+            plan.progress(1).to_string(),
+            "done: 900.00 bank-card entered as paid; tried: payment 7 (1000.00 cash) removed"
+        );
+        assert!(plan.progress(0).to_string().starts_with("done: nothing; tried: 900.00"));
+        assert!(plan.progress_on(&order(&json!([old(), new(8)]))).to_string().starts_with("done: 900.00 bank-card"));
     }
 }

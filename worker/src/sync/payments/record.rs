@@ -5,6 +5,7 @@ use shared::store;
 use shared::store::again::at_once;
 use shared::store::journal::{Entry, What};
 use shared::store::payment_moves::{MoveState, PaymentEnd, PaymentMove};
+use shared::story::Event;
 
 use crate::sync::apply::payment_letter;
 use crate::sync::next_try;
@@ -44,22 +45,25 @@ async fn record(tools: &Tools, done: &[(&PaymentMove, Came)]) -> store::Result<(
     let now = tools.clock.now();
     let (mut ends, mut entries, mut postponed) = (Vec::new(), Vec::new(), Vec::new());
     for (row, came) in done {
-        let mut end = |state, why: &str, steps, what, text: String| {
-            let entry = Entry::new(now, what, text).about(row.integration, row.number.as_str());
+        let mut end = |state, why: &str, steps, what, story: Vec<Event>| {
+            let entry = Entry::of(now, what, story).about(row.integration, row.number.as_str());
             entries.push(entry.orderno(row.orderno.as_str()));
             let taken_back = matches!(came, Err(Trouble::TakenBack(_)));
             ends.push(PaymentEnd { id: row.id, state, why: why.to_owned(), steps, taken_back });
         };
         match came {
-            Ok(Settled::Moved(steps, words)) => {
-                end(MoveState::Done, "", Some(*steps), What::Crm, format!("payments: {words}"));
+            Ok(Settled::Moved(number, steps)) => {
+                let story = vec![Event::PaymentsMoved { steps: steps.clone() }];
+                end(MoveState::Done, "", Some(*number), What::Crm, story);
             }
             Ok(Settled::Left(why)) => {
-                end(MoveState::Nothing, why, None, What::Decision, format!("payments left alone: {why}"));
+                let story = vec![Event::PaymentsFit { why: why.clone() }];
+                end(MoveState::Nothing, &why.plain(), None, What::Decision, story);
             }
             Err(Trouble::GiveUp(give_up) | Trouble::TakenBack(give_up)) => {
-                let text = format!("payments: gave up ({}, {}) {}", give_up.reason, give_up.fault, give_up.detail);
-                end(MoveState::Dead, give_up.reason, None, What::Decision, text);
+                let gave_up = Event::PaymentsGaveUp { reason: give_up.reason.into(), fault: give_up.fault };
+                let story = vec![gave_up, Event::Figures { detail: give_up.detail.clone() }];
+                end(MoveState::Dead, give_up.reason, None, What::Decision, story);
             }
             Err(Trouble::Later(why)) => postponed.push((row.id, next_try(tools, row.attempt), why.as_str())),
             Err(Trouble::Halt(error)) => postponed.push((row.id, next_try(tools, row.attempt), error.label())),

@@ -2,7 +2,8 @@
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use shared::domain::CrmOrderId;
-use shared::message::{Change, GiveUp, Outcome};
+use shared::message::{Change, GiveUp, Needless, Outcome};
+use shared::phrases::Detail;
 use shared::retailcrm::wire::order::Order;
 use shared::retailcrm::{CrmError, Unreadable};
 use shared::store::payment_moves::{Begun, PaymentMove};
@@ -28,12 +29,12 @@ const AT_ONCE: usize = 8;
 pub async fn run(tools: &Tools, active: &ActiveIntegration) -> Outcome {
     match tools.store.next_payment_due(active.id()).await {
         Ok(Some(due)) if due <= tools.clock.now() => {}
-        Ok(_) => return Outcome::AlreadyDone("no payment waits"),
+        Ok(_) => return Outcome::AlreadyDone(Needless::NothingWaits),
         Err(_) => return internal(),
     }
     let guard = match LeaseGuard::take(tools, &format!("payments|{}", active.id())).await {
         Ok(Some(guard)) => guard,
-        Ok(None) => return Outcome::Superseded("another worker settles payments of this integration"),
+        Ok(None) => return Outcome::Superseded(Needless::OthersTurn),
         Err(_) => return internal(),
     };
     let outcome = match settle_due(tools, active, &guard).await {
@@ -161,7 +162,7 @@ fn of(orders: &[Result<Order, Unreadable>], id: CrmOrderId) -> Result<&Order, Ca
 
 fn unreadable(orders: &[Result<Order, Unreadable>], id: CrmOrderId) -> GiveUp {
     match orders.iter().find_map(|order| order.as_ref().err().filter(|bad| bad.id == Some(id))) {
-        Some(bad) => reason::give_up(reason::UNREADABLE_ORDER, bad.why.to_string()),
-        None => reason::give_up(reason::ORDER_NOT_FOUND, format!("id {id}")),
+        Some(bad) => reason::give_up(reason::UNREADABLE_ORDER, Detail::Unread { at: bad.why.path.clone() }),
+        None => reason::give_up(reason::ORDER_NOT_FOUND, Detail::CrmId { id }),
     }
 }

@@ -1,6 +1,7 @@
 //! One order's payment: decided on an order that was read just now, and carried out step by step.
 
 use jiff::ZonedDateTime;
+use shared::phrases::{Detail, Details, Payment, Sum};
 use shared::reason;
 use shared::retailcrm::CrmError;
 use shared::retailcrm::error::Class;
@@ -11,7 +12,7 @@ use shared::store::payment_moves::{Begun, MoveState, PaymentMove};
 use crate::sync::facts::OrderSnapshot;
 use crate::sync::payments::decide::{Decision, Question};
 use crate::sync::payments::outcome::{Came, Settled, Trouble, reason_of};
-use crate::sync::payments::plan::{LeftBehind, Move, Plan};
+use crate::sync::payments::plan::{self, LeftBehind, Move, Plan};
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 use crate::vendor::references::References;
@@ -59,8 +60,7 @@ impl Settling<'_> {
 
     /// What is to be decided about, unless the order shows already that there is nothing to do.
     pub(super) fn look(&self, order: &Order) -> Result<History, Came> {
-        let bad =
-            |_| Err(Trouble::GiveUp(reason::give_up(reason::INTERNAL, "the journal of the payment cannot be read")));
+        let bad = |_| Err(Trouble::GiveUp(reason::give_up(reason::INTERNAL, Detail::PaymentUnread)));
         let facts: OrderSnapshot = serde_json::from_str(&self.row.facts).map_err(bad)?;
         let read = |text: &String| serde_json::from_str::<Plan>(text).map_err(bad);
         let plan = self.row.plan.as_ref().map(read).transpose()?;
@@ -87,7 +87,7 @@ impl Settling<'_> {
                 Some(_)
                     if self.row.state == MoveState::Wanted
                         && matches!(plan.left_behind(order), LeftBehind::Nothing | LeftBehind::CarriedOut) => {}
-                Some(why) => return Err(Err(conflict(&why, &plan, order))),
+                Some(why) => return Err(Err(conflict(why, &plan, order))),
             }
         }
         self.plan_anew(order, &facts, interrupted)
@@ -96,7 +96,7 @@ impl Settling<'_> {
     async fn read_again(&self) -> Result<Order, Trouble> {
         match self.active.vendors.crm.order(self.row.crm_order).await {
             Err(CrmError::NotFound { .. }) => {
-                let detail = format!("id {}", self.row.crm_order);
+                let detail = Detail::CrmId { id: self.row.crm_order };
                 Err(Trouble::GiveUp(reason::give_up(reason::ORDER_NOT_FOUND, detail)))
             }
             read => Ok(read?),
@@ -114,7 +114,7 @@ impl Settling<'_> {
             LeftBehind::HalfReplaced(id) => (Some(id), false),
             LeftBehind::Changed(why) => {
                 return Err(Err(match &interrupted {
-                    Some(plan) => conflict(&why, plan, order),
+                    Some(plan) => conflict(why, plan, order),
                     None => Trouble::Overtaken,
                 }));
             }
@@ -128,15 +128,16 @@ impl Settling<'_> {
             Decision::Fits(_) => Vec::new(),
             // What was settled once and cannot follow a correction is a person's.
             Decision::GiveUp(give_up) if settled => {
-                let sum = facts.price.map_or_else(|| "no sum".to_owned(), |price| price.to_string());
-                let paytype = facts.paytype.as_deref().unwrap_or("");
-                let detail = format!("MeaSoft says {sum} {paytype} now ({}: {})", give_up.reason, give_up.detail);
+                let paytype = facts.paytype.clone().unwrap_or_default();
+                let now =
+                    facts.price.map_or(Detail::MeasoftSaysNoSumNow, |sum| Detail::MeasoftSaysNow { sum, paytype });
+                let detail = Details::from(now).and(give_up.detail);
                 return Err(Err(Trouble::GiveUp(reason::give_up(reason::PAYMENT_CORRECTED, detail))));
             }
             Decision::GiveUp(mut give_up) => {
                 if let (Some(id), Some(plan)) = (ours, &interrupted) {
-                    give_up.detail =
-                        format!("{}; of older facts payment {id} is left, {}", give_up.detail, plan.progress_on(order));
+                    let left = Detail::OlderLeft { payment: Payment { id, was: None } };
+                    give_up.detail = give_up.detail.and(left).and(plan.progress_on(order));
                 }
                 return Err(Err(Trouble::GiveUp(give_up)));
             }
@@ -179,6 +180,7 @@ impl Settling<'_> {
                     match step {
                         Move::Create { .. } if !plan.to_put_back(&now).is_empty() => {
                             plan.undo = Some(error.to_string());
+                            plan.refused = error.detail();
                             store.amend_payment(id, &plan.text()).await?;
                             return self.put_back(&now, &plan).await;
                         }
@@ -198,7 +200,7 @@ impl Settling<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Settled::Moved(count(from), plan.words()))
+        Ok(Settled::Moved(count(from), plan.steps()))
     }
 
     /// One step; `again` when it was begun before and may have happened.
@@ -253,28 +255,31 @@ impl Settling<'_> {
     async fn taken_away(&self, plan: &Plan, payment: i64) -> Result<Trouble, Trouble> {
         let order = self.read_again().await?;
         let theirs = plan.conflict(&order, u32::MAX);
-        let mut why = theirs.clone().unwrap_or_else(|| format!("payment {payment} was removed meanwhile"));
+        let removed = || Detail::PaymentRemoved { payment: Payment { id: payment, was: None } };
+        let mut why = Details::from(theirs.clone().unwrap_or_else(removed));
         let ours = plan.moves.iter().find_map(|m| match m {
             Move::Create { tag, .. } => order.payments.iter().find(|p| p.external_id.as_deref() == Some(tag)),
             _ => None,
         });
         if let (Some(_), Some(ours)) = (theirs, ours) {
-            match self.active.vendors.crm.delete_payment(ours.id).await {
-                Ok(_) => {
-                    why.push_str(&format!("; our payment {} of {} {} was taken back", ours.id, ours.amount, ours.kind))
-                }
-                Err(error) => why.push_str(&format!("; our payment {} stands beside it: {error}", ours.id)),
-            }
+            let payment = plan::payment(ours);
+            why = match self.active.vendors.crm.delete_payment(ours.id).await {
+                Ok(_) => why.and(Detail::OursTakenBack { payment }),
+                Err(error) => why.and(Detail::OursBeside { payment }).and(error.detail()),
+            };
         }
-        Ok(Trouble::TakenBack(reason::give_up(reason::PAYMENT_CONFLICT, format!("{why}; meant: {}", plan.words()))))
+        let why = why.and(Detail::StepsMeant { steps: plan.steps() });
+        Ok(Trouble::TakenBack(reason::give_up(reason::PAYMENT_CONFLICT, why)))
     }
 
     /// Enters again what was removed for a payment that RetailCRM then refused.
     async fn put_back(&self, order: &Order, plan: &Plan) -> Came {
-        let said = plan.undo.as_deref().unwrap_or_default();
+        // An earlier release kept the words alone.
+        let words = || Details::from(plan.undo.as_deref().unwrap_or_default());
+        let said = if plan.refused.is_empty() { words() } else { plan.refused.clone() };
         let mut back = Vec::new();
         for (seen, tag) in plan.to_put_back(order) {
-            let was = format!("{} {}", seen.amount, seen.kind);
+            let was = Sum { sum: seen.amount, kind: seen.kind.clone() };
             if order.payments.iter().any(|p| p.external_id.as_deref() == Some(tag.as_str())) {
                 back.push(was);
                 continue;
@@ -291,18 +296,16 @@ impl Settling<'_> {
             match self.active.vendors.crm.create_payment(&order.site, &old).await {
                 Ok(_) => back.push(was),
                 Err(error) if error.class() == Class::Park => {
-                    let detail = format!(
-                        "payment {} ({was}) was removed and could not be entered again: {error}; {}; RetailCRM: {said}",
-                        seen.id,
-                        plan.progress_on(order)
-                    );
+                    let payment = Payment { id: seen.id, was: Some((was.sum, was.kind)) };
+                    let failed = Details::from(Detail::NotPutBack { payment }).and(error.detail());
+                    let detail = failed.and(plan.progress_on(order)).and(said);
                     return Err(Trouble::GiveUp(reason::give_up(reason::PAYMENT_REFUSED, detail)));
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        let detail =
-            format!("removed and entered again: {}; tried: {}; RetailCRM: {said}", back.join(", "), plan.words());
+        let tried = [Detail::PutBack { sums: back }, Detail::StepsTried { steps: plan.steps() }];
+        let detail = Details::from(tried).and(said);
         Err(Trouble::TakenBack(reason::give_up(reason::PAYMENT_REFUSED, detail)))
     }
 }
@@ -331,9 +334,10 @@ fn refuses_the_sum(error: &CrmError) -> bool {
 }
 
 fn refused(error: &CrmError, plan: &Plan, done: usize) -> Trouble {
-    Trouble::GiveUp(reason::give_up(reason_of(error), format!("{}; {error}", plan.progress(done))))
+    Trouble::GiveUp(reason::give_up(reason_of(error), plan.progress(done).and(error.detail())))
 }
 
-fn conflict(why: &str, plan: &Plan, order: &Order) -> Trouble {
-    Trouble::GiveUp(reason::give_up(reason::PAYMENT_CONFLICT, format!("{why}; {}", plan.progress_on(order))))
+fn conflict(why: Detail, plan: &Plan, order: &Order) -> Trouble {
+    let detail = Details::from(why).and(plan.progress_on(order));
+    Trouble::GiveUp(reason::give_up(reason::PAYMENT_CONFLICT, detail))
 }

@@ -9,12 +9,14 @@ use jiff::{Timestamp, ToSpan, ZonedDateTime};
 use shared::domain::{Delivery, IntegrationId};
 use shared::measoft::wire::statusreq::Done;
 use shared::measoft::{MeasoftError, PoisonRow, StatusRow};
-use shared::message::{Change, Kind, Outcome};
+use shared::message::{Change, Kind, Needless, Outcome};
+use shared::phrases::Detail;
 use shared::reason;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::journal::{Entry, What};
 use shared::store::leases::Lease;
 use shared::store::status_stream::{NO_STREAM, NewRow, RowState};
+use shared::story::Event;
 use shared::telemetry::metrics::Repair;
 
 use crate::order::lost_writes;
@@ -52,7 +54,7 @@ pub(crate) async fn compare(
     let account = active.integration.courier_account();
     let ids: Vec<IntegrationId> = of_account(tools, &account).await?.iter().map(|i| i.id).collect();
     let open = tools.store.open_deliveries(&ids).await?;
-    let Some(oldest) = open.first() else { return Ok(Outcome::AlreadyDone("nothing is open")) };
+    let Some(oldest) = open.first() else { return Ok(Outcome::AlreadyDone(Needless::NothingWaits)) };
     let now = tools.clock.now();
     // What ended, and was acknowledged, and was lost with the database, does not come again.
     let done = if lost_writes::doubt(tools).await?.is_some() { Done::All } else { Done::OnlyDelivery };
@@ -75,7 +77,7 @@ pub(crate) async fn compare(
         }
         found += keep(tools, lease, &account, &ids, (asked_at, rows)).await?;
     }
-    Ok(if found > 0 { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone("nothing was missed") })
+    Ok(if found > 0 { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone(Needless::NothingNew) })
 }
 
 fn is_young(d: &Delivery, now: Timestamp) -> bool {
@@ -146,8 +148,8 @@ async fn keep(
         if let Some((delivery, integration)) = row.delivery
             && let Some(d) = tools.store.delivery(delivery).await?
         {
-            let words = "the reconcile found a status that the stream had not brought";
-            let entry = Entry::new(tools.clock.now(), What::Decision, words).about(integration, d.number.as_str());
+            let entry = Entry::new(tools.clock.now(), What::Decision, Event::MissedStatus)
+                .about(integration, d.number.as_str());
             tools.journal.write(entry.orderno(d.orderno.as_str()).outcome("repair"));
         }
     }
@@ -158,7 +160,7 @@ async fn keep(
 
 /// MeaSoft does not show an order it had.
 async fn vanished(tools: &Tools, d: &Delivery, now: Timestamp) -> Result<(), Stop> {
-    let give_up = reason::give_up(reason::DELIVERY_VANISHED, format!("number {}", d.orderno));
+    let give_up = reason::give_up(reason::DELIVERY_VANISHED, Detail::Number { orderno: d.orderno.to_string() });
     let dead = NewDeadLetter {
         integration: Some(d.integration),
         delivery: Some(d.id),

@@ -6,7 +6,7 @@ use jiff::civil::DateTime;
 use jiff::{Timestamp, ZonedDateTime};
 use shared::domain::delivery::DeliveryState as S;
 use shared::domain::{CrmOrderId, Delivery, OrderNumber};
-use shared::message::{Change, Envelope, Outcome};
+use shared::message::{Change, Envelope, Needless, Outcome};
 use shared::retailcrm::CrmError;
 use shared::retailcrm::wire::history::{HistoryFrom, HistoryPage};
 use shared::retailcrm::wire::order::Order;
@@ -66,7 +66,7 @@ pub(crate) async fn walk(tools: &Tools, active: &ActiveIntegration, lease: &Leas
     if repaired > 0 {
         tracing::warn!(integration = active.id().0, repaired, "the reconcile made missed triggers good");
     }
-    Ok(if repaired > 0 { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone("no trigger was missed") })
+    Ok(if repaired > 0 { Outcome::Done(Change::Synced) } else { Outcome::AlreadyDone(Needless::NothingNew) })
 }
 
 /// What is not believed since another database server took over.
@@ -212,7 +212,7 @@ async fn repair(
         let envelope = Envelope::new(command, Some(active.id()), now).of_order(*order);
         tx.enqueue(&NewJob::of(&envelope, now), now).await?;
         let mut entry =
-            Entry::new(now, What::Decision, what.words()).about(active.id(), number.as_str()).outcome("repair");
+            Entry::new(now, What::Decision, what.event()).about(active.id(), number.as_str()).outcome("repair");
         entry.orderno = delivery.as_ref().map(|d| d.orderno.to_string());
         tx.append_journal(&entry).await?;
     }

@@ -5,6 +5,7 @@ use shared::domain::{Delivery, Integration, IntegrationId, OrderNumber};
 use shared::message::{Candidate, Command};
 use shared::retailcrm::wire::order::Order;
 use shared::store::intents::Intent;
+use shared::story::Event;
 use shared::telemetry::metrics::Repair;
 
 /// What has to be made good about an order.
@@ -18,12 +19,12 @@ pub enum Missed {
 }
 
 impl Missed {
-    pub(super) const fn words(self) -> &'static str {
+    pub(super) const fn event(self) -> Event {
         match self {
-            Self::Send => "the reconcile found an order to be sent that no trigger announced: sending it",
-            Self::Update => "the reconcile found a change that no trigger announced: passing it on",
-            Self::Cancel => "the reconcile found another delivery type that no trigger announced: cancelling",
-            Self::Gone => "the reconcile found that the order is gone from RetailCRM: cancelling",
+            Self::Send => Event::MissedSend,
+            Self::Update => Event::MissedUpdate,
+            Self::Cancel => Event::MissedCancel,
+            Self::Gone => Event::OrderGone,
         }
     }
 

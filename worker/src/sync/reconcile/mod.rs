@@ -12,7 +12,7 @@ pub mod history;
 pub mod missed;
 pub mod unknown;
 
-use shared::message::Outcome;
+use shared::message::{Needless, Outcome};
 use shared::store::{self, leases::Lease};
 
 use crate::sync::guard::LeaseGuard;
@@ -34,7 +34,7 @@ impl From<store::StoreError> for Stop {
 impl Stop {
     /// Its lease ran out.
     fn taken_over() -> Self {
-        Self::Outcome(Outcome::Superseded("another worker took the reconcile over"))
+        Self::Outcome(Outcome::Superseded(Needless::OthersTurn))
     }
 }
 
@@ -46,7 +46,7 @@ pub(crate) async fn with_lease(
 ) -> Outcome {
     let guard = match LeaseGuard::take(tools, name).await {
         Ok(Some(guard)) => guard,
-        Ok(None) => return Outcome::Superseded("another worker reconciles this"),
+        Ok(None) => return Outcome::Superseded(Needless::OthersTurn),
         Err(_) => return internal(),
     };
     let outcome = match work(&guard.lease).await {

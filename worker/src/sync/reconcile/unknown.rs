@@ -8,6 +8,7 @@ use shared::clock::later;
 use shared::domain::IntegrationId;
 use shared::measoft::StatusRow;
 use shared::message::Kind;
+use shared::phrases::Detail;
 use shared::reason;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::promotion::Window;
@@ -43,7 +44,7 @@ pub(crate) async fn tell(tools: &Tools, active: &ActiveIntegration) -> Result<()
     let known = tools.store.owners_of(&ids, &suspects).await?;
     let mut tx = tools.store.db.begin().await?;
     for unknown in suspects.into_iter().filter(|number| !known.iter().any(|owner| owner.orderno == *number)) {
-        let give_up = reason::give_up(reason::PARCEL_UNKNOWN, format!("number {unknown}"));
+        let give_up = reason::give_up(reason::PARCEL_UNKNOWN, Detail::Number { orderno: unknown.to_string() });
         // Whose the number is, its prefix says: the longest, for an empty one begins every number.
         let of = integrations.iter().filter(|i| unknown.starts_with(i.prefix.as_str()));
         let dead = NewDeadLetter {

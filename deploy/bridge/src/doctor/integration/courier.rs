@@ -1,7 +1,8 @@
 //! MeaSoft's side: the login, and whether changes and cancellations are let through.
 
 use shared::domain::Language;
-use shared::measoft::{Class, MeasoftError, explain};
+use shared::explain::measoft::explain;
+use shared::measoft::{Class, MeasoftError};
 
 use crate::doctor::finding::{Findings, tell};
 use crate::doctor::integration::facts::Facts;

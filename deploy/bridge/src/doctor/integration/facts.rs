@@ -121,7 +121,8 @@ impl Letters {
             let is_open = dead.state == DeadState::Open;
             told.open += usize::from(is_open);
             if is_open && matches!(dead.reason.as_str(), reason::CRM_SCOPE_MISSING | reason::CRM_REFUSED) {
-                told.denied.extend(Credentials::NEEDED_SCOPES.iter().filter(|scope| dead.detail.contains(**scope)));
+                let said = dead.detail.to_string();
+                told.denied.extend(Credentials::NEEDED_SCOPES.iter().filter(|scope| said.contains(**scope)));
             }
             told.refused_by_setting += usize::from(dead.reason == reason::EDIT_CANCEL_OFF);
             let changes = matches!(dead.kind.as_str(), "UpdateOrder" | "CancelOrder");

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::domain::Kopecks;
 use shared::measoft::{ItemKind, NewOrder, PayType, StatusRow};
+use shared::story::{Field as Told, FieldChange};
 
 use crate::order::prepayment::PREPAYMENT;
 use crate::order::recognise::total;
@@ -25,6 +26,18 @@ pub struct Difference {
     pub field: Field,
     pub has: Option<String>,
     pub would_have: Option<String>,
+}
+
+impl Difference {
+    /// As the story tells it once it is made.
+    pub fn made(self) -> FieldChange {
+        let field = match self.field {
+            Field::Sum => Told::Sum,
+            Field::PayType => Told::PayType,
+            Field::Line(id) => Told::Line { id },
+        };
+        FieldChange::shown(field, self.has.unwrap_or_default(), self.would_have.unwrap_or_default())
+    }
 }
 
 /// What would be different.

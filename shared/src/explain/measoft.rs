@@ -1,8 +1,10 @@
 //! What people are told about each reason of a refusal or failure, in both languages.
 
 use crate::domain::Language;
-use crate::measoft::codes::UNKNOWN_CODE;
 use crate::reason::Explanation;
+
+/// A refusal that no table of the vendor's explains.
+pub const UNKNOWN_CODE: &str = "unknown_code";
 
 /// What to tell people about a reason of `classify` or of `MeasoftError::reason`. A reason from
 /// elsewhere gets the words of [`UNKNOWN_CODE`].
@@ -24,7 +26,7 @@ pub fn reasons() -> impl Iterator<Item = &'static str> {
 type Words = (&'static str, &'static str);
 
 /// Reason, (text, next step) in Russian, the same in English.
-pub(super) const REASONS: &[(&str, Words, Words)] = &[
+pub(crate) const REASONS: &[(&str, Words, Words)] = &[
     (
         UNKNOWN_CODE,
         (
