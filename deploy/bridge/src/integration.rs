@@ -134,7 +134,8 @@ async fn add(args: Add, who: &Who, config: &Config, store: &Store, out: &Output)
     let given = secrets::read(&args.secrets, &mut std::io::stdin())?;
     let crm_url = good_crm_url(&args.crm_url, config)?;
     let crm_api_key = given.crm_key.unwrap_or_else(|| Secret::new(""));
-    let warning = codes::verify(&settings, &Settings::default(), &crm_url, &crm_api_key, config).await?;
+    let warning = codes::verify(&settings, &Settings::default(), &crm_url, &crm_api_key, config).await;
+    let warning = warning.map_err(Failure::Usage)?;
     let new = NewIntegration {
         title: args.title,
         crm_url,

@@ -8,8 +8,6 @@ use shared::domain::{Secret, Settings};
 use shared::retailcrm::codes::{self, Lists};
 use shared::retailcrm::{AllowedHosts, CrmClient, CrmHttp, NoLimiter, NoObserver, check};
 
-use crate::manage::edit::NotEdited;
-
 /// A RetailCRM that is away does not keep an operator waiting.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -17,17 +15,17 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// could not be asked: the settings are saved unverified then.
 ///
 /// # Errors
-/// [`NotEdited::Codes`], naming each code.
+/// Each code, in one sentence.
 pub async fn verify(
     new: &Settings,
     old: &Settings,
     crm_url: &str,
     key: &Secret,
     config: &Config,
-) -> Result<Option<String>, NotEdited> {
+) -> Result<Option<String>, String> {
     let misspelt = codes::misspelt_statuses(new);
     if new.status_map != old.status_map && !misspelt.is_empty() {
-        return Err(NotEdited::Codes(misspelt.join("; ")));
+        return Err(misspelt.join("; "));
     }
     if !codes::has_new(new, old) {
         return Ok(None);
@@ -40,7 +38,7 @@ pub async fn verify(
     let before = lists.wrong(old);
     let wrong: Vec<String> =
         lists.wrong(new).iter().filter(|wrong| !before.contains(wrong)).map(ToString::to_string).collect();
-    if wrong.is_empty() { Ok(None) } else { Err(NotEdited::Codes(wrong.join("; "))) }
+    if wrong.is_empty() { Ok(None) } else { Err(wrong.join("; ")) }
 }
 
 fn unverified(why: &str) -> String {

@@ -98,7 +98,7 @@ pub async fn edit(
     given.apply(&mut trial)?;
     let url = given.crm_url.as_deref().unwrap_or(&found.crm_url);
     let key = given.crm_key.as_ref().unwrap_or(&found.secrets.crm_api_key);
-    let warning = codes::verify(&trial, &found.settings, url, key, config).await?;
+    let warning = codes::verify(&trial, &found.settings, url, key, config).await.map_err(NotEdited::Codes)?;
     let change = |changed: &mut Integration| given.change(changed);
     let saved = store.change_integration_by(found.id, Some((who, Act::Edited)), change).await?;
     Ok(Edited { saved, warning })

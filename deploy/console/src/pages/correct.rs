@@ -8,21 +8,13 @@ use bridge_worker::correct::{Corrigible, NotCorrected};
 use shared::domain::{CorrectedField, OrderNumber};
 use shared::store::corrections::Corrected;
 
-use crate::pages::order;
+use crate::pages::order::{self, Draft};
 use crate::seen::corrected::form;
 use crate::texts::Notice;
 use crate::visit::{Stop, Visit};
 
 /// RetailCRM is waited for this long.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What somebody typed that was not kept, and why not.
-pub struct Draft {
-    pub given: Vec<(CorrectedField, String)>,
-    /// The newest version that they know of from now on.
-    pub seen: i64,
-    pub why: String,
-}
 
 /// Values of the form. A field that is to be emptied is ticked apart: what is left empty stays.
 fn given(visit: &Visit<'_>) -> Vec<(CorrectedField, String)> {

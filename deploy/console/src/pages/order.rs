@@ -14,7 +14,6 @@ use shared::store::journal::{StoredEntry, What};
 
 use crate::errands::{Came, Errand};
 use crate::html;
-use crate::pages::correct::Draft;
 use crate::pages::errand::{self, Shown};
 use crate::pages::frame::{Frame, titles};
 use crate::pages::letters::{Letter, order_at};
@@ -61,6 +60,14 @@ struct View {
     refused: Option<String>,
     errand: Option<Shown>,
     said: Vec<Said>,
+}
+
+/// A correction that somebody typed and that was not kept.
+pub struct Draft {
+    pub given: Vec<(CorrectedField, String)>,
+    /// The newest version that they know of from now on.
+    pub seen: i64,
+    pub why: String,
 }
 
 /// A field of the form that corrects it.
