@@ -49,6 +49,16 @@ impl Part {
         (!shown.trim().is_empty()).then(|| shown.to_owned())
     }
 
+    /// A list of so many, or none at all. Answers what is to be read of each.
+    fn some<T>(&mut self, dice: &mut Dice, name: &'static str, mut make: impl FnMut(&mut Dice) -> (Self, T)) -> Vec<T> {
+        if dice.one_in(3) {
+            return Vec::new();
+        }
+        let (children, read) = (0..dice.below(4)).map(|_| make(dice)).unzip();
+        self.children.push(Self::list(name, children));
+        read
+    }
+
     /// Attributes and children in any order, some among them that nobody knows, each text in one
     /// of its ways.
     fn write(mut self, dice: &mut Dice, into: &mut String) {
@@ -225,15 +235,8 @@ fn a_row(dice: &mut Dice, number: &str) -> (Part, StatusRow) {
         part.children.push(status);
         row.status = read;
     }
-    if dice.below(3) > 0 {
-        let mut history = Part::list("statushistory", Vec::new());
-        for _ in 0..dice.below(4) {
-            let (status, read) = a_status(dice, &mut doubts);
-            history.children.push(status);
-            row.history.extend(read);
-        }
-        part.children.push(history);
-    }
+    let history = part.some(dice, "statushistory", |dice| a_status(dice, &mut doubts));
+    row.history = history.into_iter().flatten().collect();
     let (sum, kopecks) = dice.pick(&SUMS);
     let bad = dice.pick(&["много", "12,3,4", "1e"]);
     let children = &mut part.children;
@@ -257,15 +260,7 @@ fn a_row(dice: &mut Dice, number: &str) -> (Part, StatusRow) {
         part.children.push(receiver);
         (row.receiver_phones, row.planned) = (phones, planned);
     }
-    if dice.below(3) > 0 {
-        let mut items = Part::list("items", Vec::new());
-        for _ in 0..dice.below(4) {
-            let (item, read) = an_item(dice, &mut doubts);
-            items.children.push(item);
-            row.items.push(read);
-        }
-        part.children.push(items);
-    }
+    row.items = part.some(dice, "items", |dice| an_item(dice, &mut doubts));
     row.unreadable = doubts.0;
     (part, row)
 }
@@ -311,7 +306,8 @@ proptest! {
             part.attributes.push(("orderno", number.to_owned()));
             let code = dice.pick(&[("0", 0), ("17", 17), ("8", 8), ("0017", 17)]);
             part.attributes.push(("error", code.0.to_owned()));
-            let (en, ru) = (part.attribute(&mut dice, "errormsg", "Success"), part.attribute(&mut dice, "errormsgru", "Успешно"));
+            let en = part.attribute(&mut dice, "errormsg", "Success");
+            let ru = part.attribute(&mut dice, "errormsgru", "Успешно");
             for (name, value) in [("barcode", "RC2026000102"), ("orderprice", "5340")] {
                 part.attribute(&mut dice, name, value);
             }
@@ -337,7 +333,8 @@ proptest! {
         if on_root {
             root.attributes.push(("error", code.0.to_owned()));
         } else {
-            row.attributes.push(if by_number { ("orderno", "A-1".to_owned()) } else { ("ordercode", "3401771".to_owned()) });
+            let (name, value) = if by_number { ("orderno", "A-1") } else { ("ordercode", "3401771") };
+            row.attributes.push((name, value.to_owned()));
             row.attributes.push(("error", code.0.to_owned()));
             let mut other = Part::of("order", "");
             other.attributes.extend([("orderno", "A-2".to_owned()), ("error", "1".to_owned())]);
