@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use crate::dice::Dice;
 use crate::domain::status_code::StatusCode;
 use crate::domain::{Grams, Kopecks, OrderNo};
+use crate::measoft::envelope;
+use crate::measoft::error::MeasoftError;
 use crate::measoft::op::Op;
 use crate::measoft::stream::reader::RowReader;
 use crate::measoft::wire::calculator::{Tariff, read_tariffs};
@@ -294,6 +296,36 @@ proptest! {
         let read: Vec<_> = std::iter::from_fn(|| reader.pop()).map(|row| row.map(sorted)).collect();
         let wanted: Vec<_> = rows.into_iter().map(|row| Ok(sorted(row))).collect();
         prop_assert_eq!(read, wanted, "{}", text);
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_each_of_its_shapes_whole_or_streamed(throws in Dice::throws(), piece in 1_usize..50) {
+        let mut dice = Dice::of(throws);
+        let (digits, code) = dice.pick(&[("25", 25), ("52", 52), ("1", 1), ("-7", -7)]);
+        let on_root = dice.below(2) == 0;
+        let root = dice.pick(if on_root { &["statusreq"][..] } else { &["request", "statusreq"][..] });
+        let mut error = Part::of(if on_root { root } else { "error" }, "");
+        error.attributes.push(("error", digits.to_owned()));
+        let en = error.attribute(&mut dice, "errormsg", "no such order");
+        let ru = error.attribute(&mut dice, "errormsgru", "Нет <такого> & всё");
+        let own = maybe(&mut dice, "words of its own").map(str::trim).filter(|words| !words.is_empty());
+        error.text = own.unwrap_or_default().to_owned();
+        let words = ru.or(en).or(own.map(str::to_owned)).unwrap_or_default();
+        let document = if on_root { error } else { Part::list(root, vec![error]) };
+        let document = document.document(&mut dice);
+        let told = envelope::open(Op::StatusReq, document.as_bytes());
+        let mut reader = RowReader::new(Op::StatusReq, 1 << 20);
+        let streamed = document
+            .as_bytes()
+            .chunks(piece)
+            .try_for_each(|chunk| reader.push(&Bytes::copy_from_slice(chunk)))
+            .and_then(|()| reader.finish());
+        for told in [told.map(drop), streamed] {
+            let Err(MeasoftError::Refused { code: read, text, .. }) = told else {
+                return Err(TestCaseError::fail(format!("{told:?}: {document}")));
+            };
+            prop_assert_eq!((read, text.as_str()), (Some(code), words.as_str()), "{}", document);
+        }
     }
 
     #[test]

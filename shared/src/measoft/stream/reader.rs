@@ -45,7 +45,8 @@ pub(crate) struct RowReader {
     piece: Vec<u8>,
     piece_name: Vec<u8>,
     piece_too_long: bool,
-    /// The root carries an error: its text is collected, its children are not read.
+    /// The root carries an error: the start of what is in it, end tag included, for its words. Its
+    /// children are not read.
     refused: Option<Vec<u8>>,
     windows_1251: bool,
     pub(super) ready: VecDeque<RawRow>,
@@ -258,7 +259,7 @@ impl RowReader {
         let Some(root) = self.root.take() else { return Ok(()) };
         match &self.refused {
             Some(text) => {
-                let root = root.with_text(self.decode(text).into_owned());
+                let root = root.with_text(own_text(&self.decode(text)));
                 envelope::root_error(self.op, &root).map_or(Ok(()), Err)
             }
             None => envelope::check(self.op, root).map(|_| ()),
@@ -291,21 +292,21 @@ impl RowReader {
         name_of(inner.strip_prefix(b"/").unwrap_or(inner))
     }
 
-    fn keep_text(&mut self, text: &[u8]) {
-        if self.depth > 1 {
-            if self.has_room(text.len()) {
-                self.piece.extend_from_slice(text);
-            }
-        } else if let Some(collected) = &mut self.refused {
+    fn keep_words(&mut self, bytes: &[u8]) {
+        if let Some(collected) = &mut self.refused {
             let room = KEPT_START.saturating_sub(collected.len());
-            collected.extend_from_slice(&text[..text.len().min(room)]);
+            collected.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
     }
 
     /// Bytes that leave the lexer where it is.
     fn keep_run(&mut self, run: &[u8]) {
+        self.keep_words(run);
         if self.lexer == Lexer::Text {
-            return self.keep_text(run);
+            if self.depth > 1 && self.has_room(run.len()) {
+                self.piece.extend_from_slice(run);
+            }
+            return;
         }
         let room = KEPT_TOKEN.saturating_sub(self.token.len());
         self.token.extend_from_slice(&run[..run.len().min(room)]);
@@ -315,6 +316,7 @@ impl RowReader {
     }
 
     fn keep(&mut self, byte: u8) {
+        self.keep_words(&[byte]);
         if self.has_room(1) {
             self.piece.push(byte);
         }
@@ -337,6 +339,15 @@ impl RowReader {
     fn raw(&self, bytes: Bytes) -> RawRow {
         RawRow(Raw::Piece { bytes, windows_1251: self.windows_1251, too_long: self.piece_too_long })
     }
+}
+
+/// The text of an element of which this is the inside, and its end tag if that arrived; of what is
+/// cut short or broken, the text before any markup.
+fn own_text(inside: &str) -> String {
+    let inside = inside.rfind("</").map_or(inside, |end| &inside[..end]);
+    let whole = format!("<error>{inside}</error>");
+    let text = element::parse_text(&whole).ok().and_then(|element| element.text().map(str::to_owned));
+    text.unwrap_or_else(|| inside.split('<').next().unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]
