@@ -19,6 +19,7 @@ use shared::retailcrm::wire::module::{
 };
 use shared::retailcrm::wire::order::PayerType;
 use shared::store::Store;
+use shared::store::audit::{Act, NewAudit, Who};
 use shared::store::breakers::Held;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::integrations::NewIntegration;
@@ -173,6 +174,20 @@ impl Stage {
         retailcrm::CrmClient::new(http, url, Secret::new(KEY), tap, limiter)
     }
 
+    /// A built widget, and what a registration of the module came to.
+    async fn widget(&mut self, registered: &str) {
+        let folder = self.folder.join("widget");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for name in ["widget.js", "widget.js.gz", "widget.css", "widget.css.gz"] {
+            std::fs::write(folder.join(name), "").expect("a file");
+        }
+        self.settings.insert("WIDGET_DIR", folder.display().to_string());
+        let who = Who::at_machine(None, "root".to_owned());
+        let mut entry = NewAudit::of_integration(&who, Act::Registered, self.integration.id);
+        entry.after.insert("widget".to_owned(), json!(registered));
+        self.store().await.note_act(&entry).await.expect("noted");
+    }
+
     async fn dead(&self, kind: &str, reason: &str) {
         self.dead_of(kind, reason, "").await;
     }
@@ -293,6 +308,13 @@ cases! {
             s.settings.insert("MODULE_CODE", "courier".to_owned());
             s.crm.add_delivery_type(s.account, "incity", Some("courier-1"), &["cash"]);
         };
+    "the widget is not built": Warning Integration "which holds no built widget" => "npm run build",
+        |s| drop(s.settings.insert("WIDGET_DIR", "nowhere".to_owned()));
+    "RetailCRM refused the widget": Warning Integration "only without its button" => "RetailCRM's support",
+        |s| s.widget("refused").await;
+    "the module was registered before the widget was built": Warning Integration
+        "was registered without its button" => "bridge integration register 1",
+        |s| s.widget("without").await;
     "the module is switched off": Error Integration "measoft-1 is switched off" => "switch it on",
         |s| drop(s.crm.activity(s.account, "measoft-1", false, false).await);
     "the module is frozen": Error Integration "frozen" => "pay for it",
