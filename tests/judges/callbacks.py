@@ -1,7 +1,7 @@
 """RetailCRM's callbacks to a delivery module, written by the models of its official client.
 
-Reads {"url", "clientId", "module", "order", "dates", "nulls"}: where ingress is, the module as it
-was registered, an order as the API shows it, the form of dates («models» as the client's models
+Reads {"url", "systemUrl", "clientId", "module", "order", "dates", "nulls"}: where ingress and
+RetailCRM are, the module as it was registered, an order as the API shows it, the form of dates («models» as the client's models
 write them, «days» as the documentation does), and whether fields without a value are there as null.
 Calls everything the module offers and writes {"complaints": [...], "deliveryId", "planted": {mistake:
 [complaints]}}: what a client of the answers would stumble over, and what is found in copies of the
@@ -99,7 +99,8 @@ class Module:
         self.given, self.answers = given, []
 
     def ask(self, action, fields, get):
-        actions = self.given["module"]["integrations"]["delivery"]["actions"]
+        module = self.given["module"]
+        actions = {**module["actions"], **module["integrations"]["delivery"]["actions"]}
         url = urllib.parse.urljoin(self.given["url"], actions[action])
         sent = urllib.parse.urlencode({"clientId": self.given["clientId"], **fields})
         request = urllib.request.Request(f"{url}?{sent}") if get else urllib.request.Request(url, sent.encode())
@@ -137,10 +138,10 @@ class Caller:
         if not holds:
             self.said.append(what)
 
-    def call(self, action, model, kind, value):
+    def call(self, action, model, kind, value, **plain):
         """A form with one field of JSON."""
         written = json.dumps(self.serialiser.write(kind, value), ensure_ascii=False)
-        return self.judged(action, model, *self.module.ask(action, {action: written}, False))
+        return self.judged(action, model, *self.module.ask(action, {action: written, **plain}, False))
 
     def fetch(self, action, model, fields):
         return self.judged(action, model, *self.module.ask(action, fields, True))
@@ -171,6 +172,11 @@ class Caller:
         return rows
 
     def everything(self):
+        self.call("activity", "SuccessAnswer", "CallbackActivity", {"active": True, "freeze": False},
+                  systemUrl=self.given["systemUrl"])
+        settings = {name: {"value": value} for name, value in
+                    {"default_currency": "RUB", "system_language": "ru", "timezone": "Europe/Moscow"}.items()}
+        self.call("settings", "SuccessAnswer", "Settings", settings)
         order = copy.deepcopy(self.given["order"])
         rows = self.tariffs("calculate", self.call("calculate", "CalculateAnswer", "Calculate", calculate(order)),
                             ("code", "name", "type", "cost"))
@@ -247,6 +253,8 @@ PLANTED = {
     "a tariff without a name": ("tariffList", without("name")),
     "points as a map": ("shipmentPointList", result(lambda _: {"7": "Склад"})),
     "a success as a number": ("delete", lambda _: {"success": 1}),
+    "a switch that is refused": ("activity", lambda _: {"success": False, "errorMsg": "нет"}),
+    "a zone that is not taken": ("settings", lambda _: {}),
 }
 
 

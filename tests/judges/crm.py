@@ -1,8 +1,8 @@
 """RetailCRM's official Python client makes every call the bridge makes, and judges the answers.
 
 Reads {"url", "key", "module", "orders": [id, id]} and writes {"complaints": [...], "planted":
-{mistake: [complaints]}}: what is found, and what through a proxy that spoils the answers in one way
-each.
+{mistake: [complaints]}}: what is found, in the fixtures too, and what through a proxy that spoils
+the answers in one way each.
 """
 
 import itertools
@@ -26,6 +26,38 @@ BOOKS = {
     "delivery_types": ("DeliveryTypesAnswer", "deliveryTypes"),
     "statuses": ("StatusesAnswer", "statuses"),
 }
+
+
+# Answers, and what RetailCRM asks, by the model that reads or writes them.
+FIXTURES = {
+    "orders-list": "OrdersAnswer", "orders-history": "OrdersHistoryAnswer", "order-full": "OrdersGetAnswer",
+    "order-edit-response": "OrdersEditAnswer",
+    "payment-create-response": "IdAnswer", "payment-edit-response": "IdAnswer",
+    "payment-delete-response": "SuccessAnswer", "tracking-response": "SuccessAnswer",
+    "reference-payment-types": "PaymentTypesAnswer", "reference-payment-statuses": "PaymentStatusesAnswer",
+    "reference-delivery-types": "DeliveryTypesAnswer", "reference-statuses": "StatusesAnswer",
+    "credentials": "CredentialsAnswer", "settings": "SettingsAnswer",
+    "module-get-response": "IntegrationModulesGetAnswer", "module-edit-response": "IntegrationModulesEditAnswer",
+    "error-rate-limit": "Refusal", "error-wrong-key": "Refusal", "errors-list": "Refusal", "errors-map": "Refusal",
+    "callback-calculate-response": "CalculateAnswer", "callback-save-response": "SaveAnswer",
+    "callback-save-async-response": "SaveAnswer", "callback-get-response": "GetAnswer",
+    "callback-tarifflist-response": "TariffListAnswer", "callback-shipmentpointlist-response": "ShipmentPointListAnswer",
+    "callback-delete-response": "SuccessAnswer", "callback-error-response": "Refusal",
+    "callback-calculate-models-request": ("calculate", "Calculate"), "callback-save-models-request": ("save", "Save"),
+    "callback-print-models-request": ("print", "Print"), "callback-delete-request": ("delete", "Delete"),
+}
+
+
+def fixtures():
+    said = []
+    for name, model in FIXTURES.items():
+        sample = json.loads((facts.FOLDER / f"../../shared/fixtures/retailcrm/{name}.json").read_text())
+        sample = {field: value for field, value in sample.items() if not field.startswith("_")}
+        if isinstance(model, tuple):
+            field, model = model
+            sample = sample[field]
+        said += facts.complaints(model, sample, name)
+    return said
 
 
 class Judge:
@@ -439,7 +471,7 @@ def spoilt(given, part, pattern, spoil, after):
 
 def main():
     given = json.load(sys.stdin)
-    complaints = drive(given, PLANTED)
+    complaints = fixtures() + drive(given, PLANTED)
     planted = {name: spoilt(given, part, *where, LATER.get(name, 0))
                for part, mistakes in PLANTED.items() for name, where in mistakes.items()}
     json.dump({"complaints": complaints, "planted": planted}, sys.stdout, ensure_ascii=False)

@@ -84,8 +84,8 @@ async fn callbacks_written_by_the_models_of_retailcrm_s_client_do_what_they_say(
         let (builder, collect) = a_parcel(n, &number, &shop.delivery_type, Collect::Cash);
         let order = world.place_as(0, &number, builder.delivery_at("2026-12-24", "10:00", "14:00"), collect);
         let card = world.crm.order(shop.account, order.id).expect("the order");
-        let given = json!({"url": world.ingress(), "clientId": shop.client_id, "module": module, "order": card,
-            "dates": dates, "nulls": nulls});
+        let given = json!({"url": world.ingress(), "systemUrl": world.crm.url(), "clientId": shop.client_id,
+            "module": module, "order": card, "dates": dates, "nulls": nulls});
         let verdict = judge("callbacks.py", &given).await;
         passed(&verdict, 20);
         assert_eq!(verdict["deliveryId"], format!("ms-{}-{}", shop.integration, order.id));
