@@ -10,4 +10,4 @@ pub(crate) mod value;
 pub use detail::{Detail, Details};
 pub use payment::{Payment, PaymentStep, Sum};
 pub use reader::Reader;
-pub use value::Value;
+pub use value::{Value, who_acts};

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use crate::domain::{CorrectedField, CrmOrderId, Fault, IntegrationId, Kopecks, RetryWhy};
+use crate::domain::{CorrectedField, CrmOrderId, Fault, IntegrationId, Kopecks, Language, RetryWhy};
 use crate::hidden::Known;
 use crate::phrases::reader::Reader;
 
@@ -100,9 +100,23 @@ impl<T: Value> Value for Vec<T> {
     }
 }
 
+/// Who has to act, for people.
+pub const fn who_acts(fault: Fault, language: Language) -> &'static str {
+    let (ru, en) = match fault {
+        Fault::Shop => ("решает магазин", "the shop mends it"),
+        Fault::Courier => ("решает курьерская служба", "the courier service's matter"),
+        Fault::Crm => ("вопрос к RetailCRM", "RetailCRM's matter"),
+        Fault::Bridge => ("решает администратор интеграции", "the operator's matter"),
+    };
+    match language {
+        Language::Ru => ru,
+        Language::En => en,
+    }
+}
+
 impl Value for Fault {
     fn words(&self, reader: &Reader) -> String {
-        self.who_acts(reader.language).to_owned()
+        who_acts(*self, reader.language).to_owned()
     }
 
     fn some() -> Vec<Self> {

@@ -220,7 +220,6 @@ impl Tx {
         dead: &NewDeadLetter,
         now: Timestamp,
     ) -> Result<i64> {
-        let now = now.as_millisecond();
         let order = match (order, dead.delivery) {
             (None, Some(delivery)) => {
                 let row = self.fetch_one("SELECT crm_order_id FROM deliveries WHERE id = $1", args![delivery]).await?;

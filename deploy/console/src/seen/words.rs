@@ -1,7 +1,8 @@
 //! Words that the commands and the pages share.
 
-use shared::domain::{DeliveryState, Fault, Language};
+use shared::domain::{DeliveryState, Language};
 pub use shared::explain::translated as reason;
+pub use shared::phrases::who_acts;
 
 /// The one of two texts.
 pub const fn of<'a>(language: Language, ru: &'a str, en: &'a str) -> &'a str {
@@ -9,11 +10,6 @@ pub const fn of<'a>(language: Language, ru: &'a str, en: &'a str) -> &'a str {
         Language::Ru => ru,
         Language::En => en,
     }
-}
-
-/// Who has to act.
-pub const fn who_acts(fault: Fault, language: Language) -> &'static str {
-    fault.who_acts(language)
 }
 
 /// Where an order is.
