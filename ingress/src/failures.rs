@@ -1,6 +1,5 @@
 //! A limit on failed requests, one address at a time. Requests with a known key are never
-//! held back: RetailCRM does not repeat, and a mass status change fires a thousand at once
-//! (design §3 «Triggers»).
+//! held back: RetailCRM does not repeat, and a mass status change fires a thousand at once.
 
 use std::net::IpAddr;
 use std::time::Instant;

@@ -1,5 +1,5 @@
 //! The three triggers: their parameters, read from bytes once, and the command they stand
-//! for (design §3 «Triggers», fixed; protocols/retailcrm.md#triggers).
+//! for (protocols/retailcrm.md#triggers).
 //!
 //! Everything here is a pure function of the request and the key table.
 

@@ -142,7 +142,7 @@ async fn a_manager_finds_a_failed_order_mends_it_and_sends_it_again() {
     world
         .until("the exchange is shown", async || {
             browser.press("[role=search] button").await;
-            browser.text().await.contains("neworder")
+            browser.text().await.contains("MeaSoft: создание заказа — принято")
         })
         .await;
     browser.press("details:last-of-type summary").await;

@@ -25,7 +25,7 @@ use crate::keys::KeyLookup;
 use crate::reply::Reply;
 use crate::{State, body};
 
-/// Longest body of a callback, bytes (design §8).
+/// Longest body of a callback, bytes.
 pub const BODY_LIMIT: usize = 1024 * 1024;
 
 /// How a callback brings what it asks.

@@ -1,4 +1,4 @@
-//! The installation's settings (design §6 «Environment», fixed). Everything about one
+//! The installation's settings. Everything about one
 //! integration lives in the store instead.
 
 mod console;
@@ -66,7 +66,7 @@ pub enum Database {
     Postgres(Secret),
 }
 
-/// The vendors' fair-usage limits we keep to (design §5).
+/// The vendors' fair-usage limits we keep to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budgets {
     pub measoft_per_minute: u32,

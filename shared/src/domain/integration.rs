@@ -1,5 +1,5 @@
 //! One integration: a RetailCRM account tied to a MeaSoft cabinet, with its maps and
-//! switches (design §7).
+//! switches.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::domain::symbolic_code::{self, BadCode};
 use crate::domain::{Fault, IntegrationId, Secret};
 use crate::{pasted, suggest};
 
-/// How the sum to collect is found (design §3 «Money»).
+/// How the sum to collect is found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CodPolicy {

@@ -15,7 +15,7 @@ use crate::story::{self, Event};
 use crate::{args, closed_set};
 
 closed_set! {
-    /// The closed set of entry sorts (design §6, JSON of `order show`).
+    /// The closed set of entry sorts (JSON of `order show`).
     What {
         Trigger => "trigger",
         Decision => "decision",

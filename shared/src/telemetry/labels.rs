@@ -84,7 +84,7 @@ closed_set!(
 );
 
 closed_set!(
-    /// Which of MeaSoft's fair-usage limits (design §5). The account's figure is that of
+    /// Which of MeaSoft's fair-usage limits. The account's figure is that of
     /// the account with the least left.
     BudgetScope { IpMinute => "ip_minute", Ip20Min => "ip_20min", AccountHour => "account_hour" }
 );

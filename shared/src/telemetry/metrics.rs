@@ -1,4 +1,4 @@
-//! Every metric family of the system, in one place (design §6 «Metrics», fixed names).
+//! Every metric family of the system, in one place.
 //!
 //! Labels come from closed sets, and every combination is there from the start: an alert
 //! on a counter that does not exist yet would never fire. The open labels are the number of

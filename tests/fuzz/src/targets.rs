@@ -49,7 +49,7 @@ fn triggers(input: &[u8]) -> String {
             came_to.push(match understand(url, &params) {
                 Ok(trigger) => {
                     let number = trigger.number.as_str();
-                    assert!(!number.is_empty() && number.chars().count() <= 255, "a number as design §3 allows");
+                    assert!(!number.is_empty() && number.chars().count() <= 255, "a number that fits");
                     assert!(!number.chars().any(char::is_control), "no database keeps it");
                     format!("ok {} {}", trigger.declared.is_some(), params.len().min(4))
                 }

@@ -1,4 +1,4 @@
-//! The invariant of every story (design §9): the ledger equals the simulators, every
+//! The invariant of every story: the ledger equals the simulators, every
 //! accepted trigger has its one effect or a dead letter, nothing waits, no task died, and
 //! nothing secret was said.
 

@@ -2,7 +2,7 @@
 //! and PostgreSQL, both simulators on real sockets, proxies that break connections.
 //!
 //! Begin with [`World::embedded`] or [`World::scaled`], tell the story, end with
-//! [`World::finish`], which checks the invariant of every story (design §9). The harness
+//! [`World::finish`], which checks the invariant of every story. The harness
 //! knows the product from outside only: its processes, its HTTP faces, its command line
 //! and its tables.
 

@@ -1,5 +1,5 @@
 //! What to do about an order: a pure function of what is wanted, what the order is now,
-//! and what the ledger knows. Written to be read beside design §3 «Triggers».
+//! and what the ledger knows. Written to be read beside ARCHITECTURE.md, «States».
 
 use shared::domain::delivery::DeliveryState as S;
 use shared::message::{GiveUp, Needless};

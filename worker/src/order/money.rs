@@ -1,5 +1,5 @@
-//! What the courier collects: one rule for every order, however it came (design §3 «Money»;
-//! for accountants: `deploy/manager/money.ru.md`).
+//! What the courier collects: one rule for every order, however it came
+//! (for accountants: `deploy/manager/money.ru.md`).
 //!
 //! total = paid + to be paid online + collected at the door + uncovered rest
 //!

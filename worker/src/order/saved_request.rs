@@ -1,5 +1,5 @@
 //! What only the `save` callback tells, kept with the delivery so that trigger and `save`
-//! convert the same order (design §3 «One conversion for both paths»).
+//! convert the same order.
 //!
 //! During `save` the order that REST shows may still be the old one. So the whole request
 //! is kept (sealed, it holds personal data) and laid over the order for as long as REST

@@ -1,4 +1,4 @@
-//! Statuses and payments on their way back (design §3 «Back to RetailCRM»).
+//! Statuses and payments on their way back.
 //!
 //! `poll` takes what changed out of MeaSoft's stream and acknowledges it, `segment` is how rows
 //! wait meanwhile, `facts` says what of a row matters, `apply` takes it over into the ledger, `push` tells RetailCRM,

@@ -21,7 +21,8 @@ may ask in an hour.";
 
 pub const REPLAY_HELP: &str = "A plan says how many letters it means, whose they are, how long it takes and about how many \
 requests it costs; nothing is sent before it is started. Letters stay open until their turn. A replay waits while the vendor's \
-breaker is open or the integration is paused, and goes on at its pace; one that was stopped can be started again.";
+breaker is open or the integration is paused, and goes on at its pace, which \
+may be changed while it runs; one that was stopped can be started again.";
 
 #[derive(Debug, Subcommand)]
 pub enum ReplayCommand {
@@ -155,7 +156,8 @@ pub enum CausesCommand {
 }
 
 pub const CONSOLE_HELP: &str = "The pages show what the commands tell, to whoever is let in: a viewer reads, an operator acts on \
-orders and causes, an owner also ends the sessions of others. `bridge up` serves them where CONSOLE_LISTEN says; a split \
+orders and causes, an owner also edits, checks and registers integrations, makes new \
+trigger keys and ends the sessions of others. `bridge up` serves them where CONSOLE_LISTEN says; a split \
 installation has `bridge console serve` for it.";
 
 #[derive(Debug, Subcommand)]

@@ -1,4 +1,4 @@
-//! The command line (design §6, fixed).
+//! The command line.
 
 mod console;
 pub mod integration;
@@ -53,7 +53,7 @@ pub enum Command {
         #[command(subcommand)]
         command: DeadCommand,
     },
-    /// Try many dead letters again: plan it, start it, see how far it is, stop it
+    /// Try many dead letters again: plan it, start it, see how far it is, give it another pace, stop it
     #[command(after_help = console::REPLAY_HELP)]
     Replay {
         #[command(subcommand)]

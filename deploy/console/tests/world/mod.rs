@@ -291,7 +291,9 @@ impl World {
             entry.duration = Some(Duration::from_millis(240));
             entry
         };
-        for entry in [
+        // Whatever can happen to an order, and last of all what its page is tried with.
+        let some = Event::some().into_iter().map(|one| Entry::new(now, What::Decision, one).about(of.id, "1007A"));
+        for entry in some.chain([
             Entry::new(now, What::Trigger, Event::SendAsked).about(of.id, "1007A"),
             call(
                 "retailcrm",
@@ -309,11 +311,7 @@ impl World {
                 "<neworder><ok/></neworder>",
             ),
             Entry::new(now, What::Decision, Event::Placed).about(of.id, "1007A").outcome("done"),
-        ]
-        .into_iter()
-        // Whatever can happen to an order.
-        .chain(Event::some().into_iter().map(|one| Entry::new(now, What::Decision, one).about(of.id, "1007A")))
-        {
+        ]) {
             tx.append_journal(&entry).await.expect("written");
         }
         tx.commit().await.expect("committed");

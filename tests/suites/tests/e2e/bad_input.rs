@@ -1,4 +1,4 @@
-//! What the real process answers to what it cannot accept (design §3 «Triggers»). The
+//! What the real process answers to what it cannot accept. The
 //! ingress crate has the long list; here each answer once, and that nothing comes of it.
 
 use harness::World;

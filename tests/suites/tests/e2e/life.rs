@@ -20,7 +20,7 @@ fn edit(world: &World, order: &Placed, change: impl FnOnce(&mut simulators::reta
     assert!(world.crm.edit(world.shops[order.shop].account, order.id, change), "the order is there");
 }
 
-/// The one dead letter of the story, in the documented shape (design §6).
+/// The one dead letter of the story, in the documented shape.
 async fn the_dead_letter(world: &World, order: &Placed) -> Value {
     let found = world.dead_letters().await;
     assert_eq!(found.len(), 1, "{found:?}");

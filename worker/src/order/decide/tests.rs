@@ -1,4 +1,4 @@
-//! The decision as a specification, to be read beside design §3 «Triggers».
+//! The decision as a specification, to be read beside ARCHITECTURE.md, «States».
 //!
 //! A row is: what it says · the unserved requests in the order they came · what RetailCRM
 //! shows · what the ledger says · what is done. Requests: `send`, `update`, `cancel`. The

@@ -1,5 +1,5 @@
-//! Settles an order's payment once its delivery is closed (design §3,
-//! protocols/retailcrm.md#payment-rules).
+//! Settles an order's payment once its delivery is closed
+//! (protocols/retailcrm.md#payment-rules).
 //!
 //! `decide` says what to do and is pure. `plan` is what it says as it is written down before
 //! it is begun. `settling` does it step by step: each step only on the newest facts, on an order

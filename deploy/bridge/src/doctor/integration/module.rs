@@ -81,7 +81,7 @@ fn widget(facts: &Facts, say: &mut Findings) {
         }
         (true, Some("refused")) => {
             tell!(say, Warning: "RetailCRM took {code} only without its button in the order's card"
-            => "ask RetailCRM's support whether the account may run JS modules; if so,  {register}")
+            => "ask RetailCRM's support whether the account may run JS modules; if so, {register}")
         }
         (true, _) => {
             tell!(say, Warning: "{code} was registered without its button in the order's card" => "{register}")
