@@ -244,7 +244,13 @@ async fn a_database_on_which_somebody_runs_is_neither_moved_nor_filled() {
     assert!(said.contains("is in use by scheduler at"), "{said}");
     assert!(!folder.path("elsewhere.db").exists());
     worker.close().await;
-    // A worker of the release before, whose sessions bear no name, is known by its lock.
+    // A role of a release that gave its sessions no name.
+    let ingress = Db::open_postgres(&server.url, 1).expect("a URL");
+    ingress.exec("SET application_name = ''", vec![]).await.expect("renamed");
+    let said = server.refused(&folder, &["move", "--to", &elsewhere], 1);
+    assert!(said.contains("is in use by a session without a name"), "{said}");
+    ingress.close().await;
+    // A worker is known by its lock, too.
     let store = server.store().await;
     let sign = store.announce("w-old", 4711).await.expect("asked").expect("held");
     let said = server.refused(&folder, &["move", "--to", &elsewhere], 1);
@@ -404,6 +410,25 @@ async fn a_backup_is_restored_into_either_database_and_asks_for_both_sides_to_be
         let again = into.refused(&folder, &["restore", &file], 1);
         assert!(again.contains("it is not empty"), "{again}");
     }
+}
+
+#[tokio::test]
+async fn a_restore_that_did_not_end_leaves_a_file_that_no_role_starts_on() {
+    let (folder, key) = (Folder::new(), key());
+    let source = Place::file(&folder, "bridge.db", &key);
+    source.fill(&folder, 100).await;
+    let file = folder.text("one.backup");
+    source.told(&folder, &["backup", &file]);
+    let target = Place::file(&folder, "new.db", &key);
+    // Something is in the way.
+    std::fs::create_dir(folder.path("new.db.draft")).expect("made");
+    target.refused(&folder, &["restore", &file], 1);
+    let said = target.refused(&folder, &["migrate"], 1);
+    assert!(said.contains("it is empty, and there was an installation in it"), "{said}");
+    std::fs::remove_dir(folder.path("new.db.draft")).expect("removed");
+    target.told(&folder, &["restore", &file]);
+    assert_eq!(held(&target).await.iter().find(|(name, _)| name == "journal").map(|(_, rows)| *rows), Some(100));
+    assert!(!folder.path("new.db.draft").exists());
 }
 
 #[tokio::test]

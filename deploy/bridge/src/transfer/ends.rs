@@ -1,6 +1,7 @@
 //! The two ends: what is read, and what is filled.
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -69,20 +70,27 @@ impl Source {
 pub struct Target {
     pub db: Db,
     pub shown: String,
-    is_file: bool,
+    draft: Option<Draft>,
+}
+
+/// A file is filled under another name. Until everything is in it, an empty one has its own, which
+/// no role starts on.
+struct Draft {
+    path: PathBuf,
+    draft: PathBuf,
     /// Until the end: nobody begins to run on the file meanwhile.
-    _held: Option<FileLock>,
+    _held: FileLock,
 }
 
 impl Target {
     /// One that is empty, made where it is a file that is missing, and on which nobody runs. Its
     /// schema is the caller's.
     pub async fn open(database: &Database) -> Result<Self, Failure> {
-        let (db, held) = match database {
+        let (db, draft) = match database {
             Database::Sqlite(path) => {
                 let cannot = || format!("the database file {} cannot be made", path.display());
-                let (db, held) = make(path).await.with_context(cannot)?;
-                (db, Some(held))
+                let (db, draft) = make(path).await.with_context(cannot)?;
+                (db, Some(draft))
             }
             Database::Postgres(url) => {
                 let db = Db::open_postgres(url.expose(), CONNECTIONS)?;
@@ -94,36 +102,77 @@ impl Target {
         let shown = shown(database, &db);
         nobody_runs(&db, &shown).await?;
         db.needs_emptiness().await.with_context(|| shown.clone())?;
-        Ok(Self { db, shown, is_file: held.is_some(), _held: held })
+        Ok(Self { db, shown, draft })
     }
 
-    /// What is good after so many new rows, and costs little.
-    pub async fn settle_in(&self, database: &Database) {
-        if let (Database::Sqlite(path), true) = (database, self.is_file) {
-            let _ = file::settle_in(path);
-        }
-        if !self.is_file {
+    /// The last of all: a file gets its name.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn settle_in(self) -> anyhow::Result<()> {
+        let Some(Draft { path, draft, .. }) = &self.draft else {
             // Plans that are made for empty tables are slow ones.
             let _ = self.db.exec("ANALYZE", vec![]).await;
+            return Ok(());
+        };
+        self.db.close().await;
+        let is_whole = std::fs::metadata(beside(draft, "-wal")).map_or(true, |found| found.len() == 0);
+        ensure!(is_whole, "{} could not be closed", draft.display());
+        File::open(draft)?.sync_all()?;
+        std::fs::rename(draft, path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Ok(File::open(folder)?.sync_all()?)
+    }
+
+    /// Nothing came of it.
+    pub async fn give_up(self) {
+        self.db.close().await;
+        if let Some(Draft { draft, .. }) = &self.draft {
+            let _ = remove(draft);
         }
     }
 }
 
-async fn make(path: &Path) -> anyhow::Result<(Db, FileLock)> {
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(suffix);
+    PathBuf::from(beside)
+}
+
+/// A file that may be missing, with what SQLite puts beside it.
+fn remove(path: &Path) -> std::io::Result<()> {
+    for file in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
+        match std::fs::remove_file(file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+async fn make(path: &Path) -> anyhow::Result<(Db, Draft)> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         files::make_folder(folder)?;
     }
     let is_new = std::fs::metadata(path).map_or(true, |found| found.len() == 0);
     for suffix in ["-wal", "-shm"] {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(suffix);
+        let beside = beside(path, suffix);
         // SQLite would put what is in it into the new file.
-        let is_left = is_new && Path::new(&beside).exists();
-        ensure!(!is_left, "{} is left of another database: remove it", Path::new(&beside).display());
+        ensure!(!(is_new && beside.exists()), "{} is left of another database: remove it", beside.display());
     }
-    file::prepare(path)?;
+    files::private().create(true).truncate(false).open(path)?;
     let held = file::lock(path, Share::Alone)?;
-    Ok((Db::open_sqlite(path).await?, held))
+    if !is_new {
+        let db = Db::open_sqlite(path).await?;
+        let emptiness = db.needs_emptiness().await;
+        db.close().await;
+        emptiness?;
+    }
+    file::settle_in(path)?;
+    let draft = beside(path, ".draft");
+    remove(&draft)?;
+    files::private().create_new(true).open(&draft)?;
+    Ok((Db::open_sqlite(&draft).await?, Draft { path: path.to_owned(), draft, _held: held }))
 }
 
 /// Refuses a server's database on which a role runs.

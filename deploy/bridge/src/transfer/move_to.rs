@@ -36,11 +36,20 @@ pub async fn run(to: &str, who: &Who, config: &Config, out: &Output) -> Result<E
     let progress = Progress::new(out);
     let tables = carry_over(&source, &target, who, &progress).await;
     progress.clear();
-    let tables = tables?;
-    target.settle_in(&database).await;
+    let shown = target.shown.clone();
+    let tables = match tables {
+        Ok(tables) => {
+            target.settle_in().await.with_context(|| shown.clone())?;
+            tables
+        }
+        Err(failure) => {
+            target.give_up().await;
+            return Err(failure);
+        }
+    };
     let key = source.key.as_ref().and_then(|key| key.fingerprints().into_iter().next());
     let document = json!({
-        "from": source.shown, "to": target.shown, "rows": all_rows(&tables), "waiting_messages": waiting, "key": key,
+        "from": source.shown, "to": shown, "rows": all_rows(&tables), "waiting_messages": waiting, "key": key,
         "seconds": begun.elapsed().as_secs_f64(), "tables": document(&tables),
     });
     out.answer(&document, || {
@@ -49,7 +58,7 @@ pub async fn run(to: &str, who: &Who, config: &Config, out: &Output) -> Result<E
             "All {} rows of {} are in {}, read back and the same; the source is as it was.",
             all_rows(&tables),
             source.shown,
-            target.shown
+            shown
         );
         say_what_is_next(config, &database, waiting);
     });

@@ -43,8 +43,10 @@ pub async fn run(file: &Path, check: bool, who: &Who, config: &Config, out: &Out
     let target = Target::open(&config.database).await?;
     let done = fill(file, &manifest, &target, (key.as_ref(), who), &progress).await;
     progress.clear();
-    done?;
-    target.settle_in(&config.database).await;
+    if let Err(error) = done {
+        target.give_up().await;
+        return Err(error.into());
+    }
     let key = key.unwrap_or_else(|| SecretKey::from_bytes([0; 32]));
     let store = Store::new(target.db.clone(), key, Clock::system());
     let without: Vec<i64> = store
@@ -54,7 +56,9 @@ pub async fn run(file: &Path, check: bool, who: &Who, config: &Config, out: &Out
         .filter(|integration| integration.is_active() && integration.settings.send_statuses.is_empty())
         .map(|integration| integration.id.0)
         .collect();
-    answer(&manifest, &target.shown, &without, config, out);
+    let shown = target.shown.clone();
+    target.settle_in().await.with_context(|| shown.clone())?;
+    answer(&manifest, &shown, &without, config, out);
     Ok(ExitCode::SUCCESS)
 }
 

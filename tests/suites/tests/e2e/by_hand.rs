@@ -39,7 +39,7 @@ async fn the_page_for_trying_by_hand_does_what_it_says() {
         "RetailCRM codes: every code of the settings is there",
         "\"success\":true",
         "taken over; RetailCRM told",
-        "state created",
+        "\"state\":\"created\"",
         "\"orderno\":\"4801A\"",
         "bad_phone",
         "next step",
