@@ -389,9 +389,9 @@ async fn a_failed_order_is_found_explained_and_tried_again() {
     let browser = Browser::new(&world);
     browser.open(&world).await;
     let page = browser.get("/retailcrm/account/debug?q=A-77").await;
-    assert!(page.text.contains("В заказе нет годного телефона получателя."));
+    assert!(page.text.contains("В заказе нет правильного телефона получателя."));
     assert!(page.text.contains("Укажите в заказе телефон получателя"), "the next step");
-    assert!(!browser.get("/retailcrm/account/debug?q=B-1").await.text.contains("нет годного телефона"));
+    assert!(!browser.get("/retailcrm/account/debug?q=B-1").await.text.contains("нет правильного телефона"));
     let id = page.value("id");
     world.crm.edit(world.account, order, |draft| draft.set_text("phone", "+7 916 222-33-44"));
     let token = page.token();

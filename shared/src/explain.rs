@@ -28,7 +28,7 @@ pub fn translated(label: &str, language: Language) -> Explanation {
     let words = reason(label, language);
     let text = match language {
         _ if label != BAD_PHONE => return words,
-        Language::Ru => "В заказе нет годного телефона получателя.",
+        Language::Ru => "В заказе нет правильного телефона получателя.",
         Language::En => "The order has no valid phone of the receiver.",
     };
     Explanation { text, ..words }
@@ -46,7 +46,7 @@ pub const fn needless(why: Needless, language: Language) -> &'static str {
         Needless::TypeStands => {
             ("у заказа всё ещё или снова этот тип доставки", "the order has this delivery type still or again")
         }
-        Needless::LookedAgain => ("проверено ещё раз для RetailCRM", "looked at again for RetailCRM's sake"),
+        Needless::LookedAgain => ("повторная проверка для RetailCRM", "looked at again for RetailCRM's sake"),
         Needless::NeverSent => ("заказ не отправлялся", "the order was never sent"),
         Needless::Refused => ("заказ не был принят", "the order was refused"),
         Needless::Cancelled => ("отменён раньше", "cancelled before"),
@@ -64,13 +64,13 @@ pub const fn needless(why: Needless, language: Language) -> &'static str {
         Needless::NeverTheirs => ("у этой курьерской службы заказа не было", "this courier never had the order"),
         Needless::KnownToNobody => ("заказа нет ни у нас, ни в MeaSoft", "neither we nor MeaSoft know the order"),
         Needless::NotActive => ("интеграция не работает", "the integration is not active"),
-        Needless::NotForThisJob => ("здесь нечего делать", "nothing to do for this command"),
+        Needless::NotForThisJob => ("для этой команды действий нет", "nothing to do for this command"),
         Needless::Gone => ("интеграции больше нет", "the integration is gone"),
         Needless::ChangedMeanwhile => ("интеграцию тем временем изменили", "the integration was changed meanwhile"),
         Needless::StillRefused => ("доступа всё ещё нет", "still refused"),
         Needless::OthersTurn => ("этим занят другой процесс", "another worker does it"),
         Needless::NothingWaits => ("ничего не ждёт", "nothing waits"),
-        Needless::NothingNew => ("нового нет", "nothing is new"),
+        Needless::NothingNew => ("новых данных нет", "nothing is new"),
         Needless::Answered => ("ответ дан", "it is answered"),
     };
     match language {

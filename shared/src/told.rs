@@ -24,13 +24,13 @@ pub fn head(kept: &StoredEntry, language: Language) -> String {
         What::Trigger => of(language, "Триггер RetailCRM", "RetailCRM's trigger").to_owned(),
         What::Decision => of(language, "Решение", "Decision").to_owned(),
         What::Status => of(language, "Статус из MeaSoft", "Status of MeaSoft").to_owned(),
-        What::Operator => of(language, "Действие человека", "A person's act").to_owned(),
+        What::Operator => of(language, "Действие сотрудника", "A person's act").to_owned(),
         What::Call | What::Crm => match (kept.vendor.as_deref(), kept.op.as_deref()) {
             (Some(vendor), Some(op)) => {
                 let whose = if vendor == "measoft" { "MeaSoft" } else { "RetailCRM" };
                 format!("{whose}: {}", operation(vendor, op, language))
             }
-            _ => of(language, "Сообщено RetailCRM", "RetailCRM was told").to_owned(),
+            _ => of(language, "Передано в RetailCRM", "RetailCRM was told").to_owned(),
         },
     };
     result.map_or_else(|| subject.clone(), |result| format!("{subject} — {result}"))
@@ -71,24 +71,26 @@ fn outcome_words(outcome: &str, language: Language) -> Option<&'static str> {
     let (ru, en) = match outcome {
         "ok" => ("принято", "accepted"),
         "done" => ("выполнено", "done"),
-        "already_done" => ("делать нечего", "nothing was to be done"),
+        "already_done" => ("действий не требуется", "nothing was to be done"),
         "superseded" => ("уже не нужно", "not wanted any more"),
         "retry_later" => ("отложено", "put off"),
         "give_up" => ("не выполнено", "given up"),
         "refused" => ("отказ", "refused"),
         "transient" => ("временный сбой", "a passing failure"),
         "unknown" => ("исход неизвестен", "the outcome is not known"),
-        "blocked" => ("просят подождать", "asked to pause"),
-        "config" => ("не пускают: проверьте доступ", "not let in: look at the access"),
+        "blocked" => ("служба просит подождать", "asked to pause"),
+        "config" => ("доступ запрещён: проверьте доступ", "not let in: look at the access"),
         "wrong_key" | "access_denied" => {
-            ("не пускают: проверьте ключ и его права", "not let in: look at the key and its rights")
+            ("доступ запрещён: проверьте ключ и его права", "not let in: look at the key and its rights")
         }
         "account_gone" => ("аккаунта по этому адресу нет", "there is no account at this address"),
         "not_found" => ("не найдено", "not found"),
         "rate_limited" => ("слишком много запросов", "too many requests"),
         "unavailable" | "unreachable" => ("не отвечает", "no answer"),
-        "resting" => ("отдыхает после отказов", "left alone after failures"),
-        "bad_format" | "too_large" | "bad_answer" | "unreadable" => ("ответ не читается", "the answer cannot be read"),
+        "resting" => ("обращения временно приостановлены после отказов", "left alone after failures"),
+        "bad_format" | "too_large" | "bad_answer" | "unreadable" => {
+            ("ответ не удалось разобрать", "the answer cannot be read")
+        }
         "abandoned" => ("прервано", "broken off"),
         "fence_lost" => ("заказ перешёл к другому процессу", "another process took the order over"),
         "repair" => ("исправлено сверкой", "mended by comparing both sides"),
@@ -104,7 +106,7 @@ fn measoft_words(op: &str, language: Language) -> &'static str {
         Op::NewOrder => ("создание заказа", "place the order"),
         Op::EditOrder => ("изменение заказа", "change the order"),
         Op::CancelOrder => ("отмена заказа", "cancel the order"),
-        Op::StatusReq => ("вопрос о заказе", "ask about the order"),
+        Op::StatusReq => ("запрос о заказе", "ask about the order"),
         Op::CommitLastStatus => ("подтверждение статусов", "acknowledge statuses"),
         Op::Calculator => ("расчёт стоимости", "ask for tariffs"),
         Op::Services => ("список режимов доставки", "list of delivery modes"),

@@ -204,7 +204,7 @@ mod tests {
         let moscow = TimeZone::get("Europe/Moscow").expect("a zone");
         for (language, expected) in [
             (Language::En, ["12 × bad_phone, integration 1 «Город», the shop mends it", "since 2026-09-01 13:00:00"]),
-            (Language::Ru, ["12 × bad_phone, интеграция 1 «Город», решает магазин", "с 2026-09-01 13:00:00"]),
+            (Language::Ru, ["12 × bad_phone, интеграция 1 «Город», исправляет магазин", "с 2026-09-01 13:00:00"]),
         ] {
             let text = lines(&[a_cause()], &titles, language, &moscow).join("\n");
             let words = explain::reason("bad_phone", language);

@@ -135,7 +135,7 @@ mod tests {
     fn failures_are_told_by_who_acts_and_for_programs_with_every_fault() {
         let failures = Failures::from([(Fault::Shop, 3), (Fault::Crm, 1)]);
         assert_eq!(words(&failures, Language::En), "3 the shop mends it, 1 RetailCRM's matter");
-        assert_eq!(words(&failures, Language::Ru), "3 решает магазин, 1 вопрос к RetailCRM");
+        assert_eq!(words(&failures, Language::Ru), "3 исправляет магазин, 1 вопрос к RetailCRM");
         assert_eq!(counts(&failures), json!({ "shop": 3, "courier": 0, "crm": 1, "bridge": 0 }));
     }
 }

@@ -105,7 +105,7 @@ pub fn lines(story: &Story, verbose: bool, unmask: bool, reader: &Reader) -> Vec
         let of = waiting.integration.filter(|_| several).map(|id| format!(" ({})", integration(story, id, reader)));
         lines.push(format!(
             "  {} {}{} {} {}",
-            reader.of("недоставленная команда", "dead letter"),
+            reader.of("невыполненная команда", "dead letter"),
             waiting.letter,
             of.unwrap_or_default(),
             reader.of("будет повторена", "is to be tried again at"),

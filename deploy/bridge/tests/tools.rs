@@ -490,7 +490,7 @@ async fn a_cause_is_told_once_with_who_is_at_it_until_it_is_over_and_anew_when_i
     assert_eq!(causes(&[])[0]["acknowledged_by"], "Анна");
     let people = run(&folder, &["causes"], &[("LANG", "ru_RU.UTF-8")]).stdout;
     assert!(
-        people.contains("3 × bad_phone, интеграция 1 «Город», решает магазин") && people.contains("Анна"),
+        people.contains("3 × bad_phone, интеграция 1 «Город», исправляет магазин") && people.contains("Анна"),
         "{people}"
     );
     // Snoozed: only told to whoever asks for all.
@@ -592,7 +592,10 @@ async fn one_screen_tells_how_each_integration_is_the_worst_first() {
     assert!(first.starts_with("error 1 «Город»") && first.contains("2 the shop mends it"), "{people}");
     assert!(people.contains("paused by the operator: a move") && people.contains("`bridge causes`"), "{people}");
     let russian = run(&folder, &["now"], &[("LC_ALL", "ru_RU.UTF-8")]).stdout;
-    assert!(russian.contains("2 решает магазин") && russian.contains("приостановлена администратором"), "{russian}");
+    assert!(
+        russian.contains("2 исправляет магазин") && russian.contains("приостановлена администратором"),
+        "{russian}"
+    );
 }
 
 #[tokio::test]

@@ -21,7 +21,10 @@ async fn a_cause_is_acknowledged_snoozed_woken_and_discarded_as_it_was_seen() {
     let (city, _) = world.filled("Город", "Область").await;
     let cookie = world.session("Анна", Role::Operator).await;
     let page = world.get("/causes", Some(&cookie)).await.body;
-    assert!(page.contains("bad_phone") && page.contains("решает магазин") && page.contains("auth_failed"), "{page}");
+    assert!(
+        page.contains("bad_phone") && page.contains("исправляет магазин") && page.contains("auth_failed"),
+        "{page}"
+    );
     let of = [("reason", "bad_phone"), ("integration", "1"), ("back", "/causes?integration=1")];
     let done = world.act("/causes/acknowledge", &cookie, &of).await;
     assert_eq!(done.header("location"), "/causes?integration=1&done=acknowledged");

@@ -29,7 +29,7 @@ impl RetryWhy {
     /// For people.
     pub const fn words(self, language: Language) -> &'static str {
         let (ru, en) = match self {
-            Self::CrmLag => ("RetailCRM ещё не показывает сохранённое", "RetailCRM does not show yet what was saved"),
+            Self::CrmLag => ("изменения ещё не видны в RetailCRM", "RetailCRM does not show yet what was saved"),
             Self::CrmUnavailable => ("RetailCRM не отвечает", "RetailCRM does not answer"),
             Self::CrmRateLimited => ("исчерпан лимит запросов к RetailCRM", "RetailCRM's limit of requests is used up"),
             Self::CourierUnavailable => ("курьерская служба не отвечает", "the courier service does not answer"),
@@ -45,7 +45,7 @@ impl RetryWhy {
             ),
             Self::Paused => ("интеграция приостановлена", "the integration is paused"),
             Self::BreakerOpen => (
-                "адрес или учётная запись отдыхает после отказов",
+                "обращения к адресу или учётной записи временно приостановлены после отказов",
                 "its address or account is left alone after failures",
             ),
             Self::Internal => ("внутренняя ошибка, попытка повторится", "an internal failure, it is tried again"),

@@ -20,7 +20,7 @@ phrases! {
         Balance { total: Kopecks, paid: Kopecks, online: Kopecks, rest: Kopecks, collect: Kopecks } =>
             "итого {total} − оплачено {paid} − к оплате онлайн {online} = {rest}, к получению {collect}",
             "total {total} - paid {paid} - to be paid online {online} = {rest}, to collect {collect}";
-        CrmSays { collect: Kopecks } => "RetailCRM называет {collect}", "RetailCRM says {collect}";
+        CrmSays { collect: Kopecks } => "по данным RetailCRM: {collect}", "RetailCRM says {collect}";
         PaymentType { kind: String } => "тип оплаты «{kind}»", "payment type «{kind}»";
         Goods { goods: Kopecks, delivery: Kopecks, sum: Kopecks, total: Kopecks } =>
             "товары {goods} + доставка {delivery} = {sum}, итого {total}",
@@ -31,8 +31,8 @@ phrases! {
         Prices { ours: Kopecks, theirs: Kopecks } =>
             "у нас {ours}, в MeaSoft {theirs}", "ours {ours}, MeaSoft's {theirs}";
         NotShown { wanted: Kopecks, shown: Kopecks } =>
-            "нужна сумма {wanted}, показана {shown}", "sum wanted {wanted}, shown {shown}";
-        NoSumShown { wanted: Kopecks } => "нужна сумма {wanted}, никакая не показана", "sum wanted {wanted}, none is shown";
+            "ожидалась сумма {wanted}, MeaSoft показывает {shown}", "sum wanted {wanted}, shown {shown}";
+        NoSumShown { wanted: Kopecks } => "ожидалась сумма {wanted}, сумма не показана", "sum wanted {wanted}, none is shown";
         TooLarge => "слишком большая", "too large";
         Position { id: i64 } => "позиция {id}", "position {id}";
         DeclaredValue => "объявленная ценность", "declared value";
@@ -48,7 +48,7 @@ phrases! {
             "{status}, впервые в заказе {number}", "{status}, first seen on order {number}";
         StatusNow { status: String } => "сейчас {status}", "now {status}";
         Statuses { statuses: Vec<String> } => "статусы {statuses}", "statuses {statuses}";
-        PaymentUnread => "запись об оплате не читается", "the journal of the payment cannot be read";
+        PaymentUnread => "не удалось прочитать запись об оплате", "the journal of the payment cannot be read";
         OrderGone => "заказа больше нет в RetailCRM", "the order is gone from RetailCRM";
         MaybeLeft =>
             "то, что потеряла база данных, может остаться в MeaSoft",
@@ -60,7 +60,7 @@ phrases! {
             "There are several towns «{town}» ({choices}): enter the region, the type of the town or the postal index in the \
              delivery address";
         Waited { why: RetryWhy } => "{why}", "{why}";
-        Unread { at: String } => "не читается {at}", "{at} cannot be read";
+        Unread { at: String } => "не удалось прочитать поле {at}", "{at} cannot be read";
 
         Collected { sum: Kopecks, paytype: String } => "получено {sum} {paytype}", "{sum} {paytype} collected";
         LeftToPay { left: Vec<Sum> } => "осталось оплатить: {left}", "left to pay: {left}";
@@ -86,9 +86,9 @@ phrases! {
             "оплата {id}: сейчас {now}, было {was}", "payment {id} is {now} now, was {was}";
         PaymentIs { id: i64, now: Sum } => "оплата {id}: сейчас {now}", "payment {id} is {now} now";
         OursTakenBack { payment: Payment } => "наша {payment} удалена", "our {payment} was taken back";
-        OursBeside { payment: Payment } => "наша {payment} осталась рядом", "our {payment} stands beside it";
+        OursBeside { payment: Payment } => "наша {payment} не удалена и осталась вместе с ней", "our {payment} stands beside it";
         OlderLeft { payment: Payment } =>
-            "от прежних сведений осталась {payment}", "of older facts {payment} is left";
+            "от прежнего расчёта осталась {payment}", "of older facts {payment} is left";
         NotPutBack { payment: Payment } =>
             "{payment} удалена, и внести её снова не удалось", "{payment} was removed and could not be entered again";
         PutBack { sums: Vec<Sum> } => "удалено и внесено снова: {sums}", "removed and entered again: {sums}";
@@ -105,7 +105,7 @@ phrases! {
         Denied { text: String } => "RetailCRM не разрешает: {text}", "RetailCRM denies it: {text}";
         /// A right of the API key, as RetailCRM names it.
         ScopeMissing { scope: String } => "API-ключу нужно право {scope}", "the API key needs the right {scope}";
-        KeyUnknown => "RetailCRM не знает API-ключа", "RetailCRM does not know the API key";
+        KeyUnknown => "RetailCRM не принимает API-ключ", "RetailCRM does not know the API key";
         AccountGone => "по этому адресу нет аккаунта RetailCRM", "there is no RetailCRM account at this address";
         CrmFoundNothing { text: String } => "RetailCRM ничего не нашла: {text}", "RetailCRM found nothing: {text}";
         CrmRefused { text: String } => "отказ RetailCRM: {text}", "RetailCRM refused: {text}";

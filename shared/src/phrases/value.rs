@@ -103,7 +103,7 @@ impl<T: Value> Value for Vec<T> {
 /// Who has to act, for people.
 pub const fn who_acts(fault: Fault, language: Language) -> &'static str {
     let (ru, en) = match fault {
-        Fault::Shop => ("решает магазин", "the shop mends it"),
+        Fault::Shop => ("исправляет магазин", "the shop mends it"),
         Fault::Courier => ("решает курьерская служба", "the courier service's matter"),
         Fault::Crm => ("вопрос к RetailCRM", "RetailCRM's matter"),
         Fault::Bridge => ("решает администратор интеграции", "the operator's matter"),

@@ -58,7 +58,7 @@ fn place(integration: IntegrationId, order: CrmOrderId, field: CorrectedField) -
 }
 
 /// What is told of a value that says something of a person.
-const CHANGED: &str = "изменён";
+const CHANGED: &str = "изменено";
 
 const COLUMNS: &str = "integration_id, crm_order_id, field, value, who, version, made_at";
 

@@ -111,7 +111,7 @@ impl Value for FieldChange {
         let field = self.field.words(reader);
         match &self.values {
             Some((before, after)) => format!("{field}: {} → {}", self.value(before, reader), self.value(after, reader)),
-            None => format!("{field}: {}", reader.of("изменён", "changed")),
+            None => format!("{field}: {}", reader.of("изменено", "changed")),
         }
     }
 

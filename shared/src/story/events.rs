@@ -19,22 +19,22 @@ phrases! {
         CancelAsked => "принят триггер отмены", "cancel trigger accepted";
         CommandTaken => "принята команда", "command accepted";
         Declared { sum: Kopecks } => "объявленная ценность {sum}", "declared value {sum}";
-        Again { times: u32 } => "повтор {times}", "replay {times}";
+        Again { times: u32 } => "повтор № {times}", "replay {times}";
         StrangeKeys { number: u32, of_them: Vec<String> } =>
             "отмена: неизвестных ключей {number}, они пропущены ({of_them})",
             "cancel: {number} of the given keys are unknown and were ignored ({of_them})";
         SumLeftOut { sum: String } =>
-            "параметр суммы «{sum}» — не объявленная ценность, он пропущен",
+            "параметр sum «{sum}» не читается как объявленная ценность и пропущен",
             "sum «{sum}» is no declared value and was left out";
-        SumUnreadable => "параметр суммы не читается, он пропущен", "sum is no declared value and was left out";
+        SumUnreadable => "параметр sum не читается как объявленная ценность и пропущен", "sum is no declared value and was left out";
         SumsDiffer =>
-            "параметр суммы передан несколько раз с разными значениями, он пропущен",
+            "параметр sum передан несколько раз с разными значениями и пропущен",
             "sum is given several times with different values and was left out";
         /// What RetailCRM's users were told, in the integration's language.
         CallbackAnswered { action: Action } => "{action}: ответ дан", "callback {action} answered";
         CallbackRefused { action: Action, said: String } =>
             "{action}: отказ, ответ {said}", "callback {action} refused: {said}";
-        NoAnswer { why: Details } => "ответ MeaSoft — не ответ: {why}", "MeaSoft's answer is no answer: {why}";
+        NoAnswer { why: Details } => "ответ MeaSoft не удалось разобрать: {why}", "MeaSoft's answer is no answer: {why}";
 
         // What an attempt came to.
         Placed => "создан в MeaSoft", "placed at MeaSoft";
@@ -44,9 +44,9 @@ phrases! {
         Changed => "изменён в MeaSoft", "changed at MeaSoft";
         FieldsChanged { changes: Vec<FieldChange> } => "{changes}", "{changes}";
         Cancelled => "отменён в MeaSoft", "cancelled at MeaSoft";
-        Withdrawn => "отозван раньше, чем что-либо отправлено", "withdrawn before anything was sent";
-        CrmKnows => "сообщено RetailCRM", "RetailCRM told";
-        AlreadyDone { why: Needless } => "делать нечего: {why}", "already done: {why}";
+        Withdrawn => "отозван до отправки", "withdrawn before anything was sent";
+        CrmKnows => "передано в RetailCRM", "RetailCRM told";
+        AlreadyDone { why: Needless } => "действий не требуется: {why}", "already done: {why}";
         Superseded { why: Needless } => "уже не нужно: {why}", "superseded: {why}";
         PutOff { until: Timestamp, why: RetryWhy } =>
             "следующая попытка {until}: {why}", "tried again at {until}: {why}";
@@ -61,29 +61,29 @@ phrases! {
             "номер {taken} в MeaSoft занят другим заказом: новый номер {orderno}",
             "MeaSoft has another order under {taken}: new number {orderno}";
         NotShownYet => "MeaSoft ещё не показывает заказ", "MeaSoft does not show the order yet";
-        NoEnd => "решение не привело к результату", "no decision led to an end";
+        NoEnd => "обработка не завершилась", "no decision led to an end";
         CorrectionEnded { field: CorrectedField, who: String } =>
             "исправление ({field}, {who}) больше не действует: значение в RetailCRM изменилось",
             "the correction of the {field} by {who} is over: RetailCRM's has changed";
         CorrectionUsed { field: CorrectedField, who: String } =>
             "с исправлением ({field}, {who})", "with the {field} as corrected by {who}";
         AnswerLost { why: Details } => "ответ потерян: {why}", "the answer was lost: {why}";
-        SaidToBeTaken => "MeaSoft говорит, что номер занят", "MeaSoft says the number is taken";
+        SaidToBeTaken => "MeaSoft сообщает, что номер занят", "MeaSoft says the number is taken";
         RefusedInUnknownWords { said: String } =>
-            "отказ в незнакомых словах: {said}", "refused in unknown words: {said}";
+            "отказ с неизвестной формулировкой: {said}", "refused in unknown words: {said}";
         WhichIsMeant =>
             "несколько заказов с этим номером, и какой из них имеется в виду, ещё не видно",
             "several orders bear the number, and which one is meant does not show yet";
         CrmNotTold =>
-            "RetailCRM не сообщено: у заказа теперь другой тип доставки",
+            "в RetailCRM не передано: у заказа теперь другой тип доставки",
             "RetailCRM is not told: the order has another delivery type now";
-        CrmRefusedToHear { why: Details } => "RetailCRM сообщить не удалось: {why}", "RetailCRM could not be told: {why}";
-        CancelNotShown => "отмена ещё не видна", "the cancellation does not show yet";
+        CrmRefusedToHear { why: Details } => "передать в RetailCRM не удалось: {why}", "RetailCRM could not be told: {why}";
+        CancelNotShown => "MeaSoft ещё не показывает отмену", "the cancellation does not show yet";
         TakenOverAnew =>
-            "есть в MeaSoft, а в нашей базе потерян: принят",
+            "есть в MeaSoft, а в нашей базе потерян: взят на учёт",
             "MeaSoft has it, and the ledger had lost it: taken over";
         NumberKnownThere => "в MeaSoft есть заказ с этим номером", "MeaSoft has an order under this number";
-        Found => "найден в MeaSoft под нашим номером: принят", "found at MeaSoft under our number: taken over";
+        Found => "найден в MeaSoft под нашим номером: взят на учёт", "found at MeaSoft under our number: taken over";
         NotThere => "в MeaSoft его нет", "MeaSoft does not have it";
         /// `town_complaints` finds it by these words.
         NoTown { town: String } =>
@@ -106,9 +106,9 @@ phrases! {
         NeverPlaced =>
             "MeaSoft сообщает о заказе, о создании которого не было известно: он проверяется",
             "MeaSoft reports on an order that was not known to be placed: it is looked up";
-        StatusesTold { statuses: Vec<String> } => "RetailCRM сообщены статусы: {statuses}", "RetailCRM told: {statuses}";
+        StatusesTold { statuses: Vec<String> } => "в RetailCRM переданы статусы: {statuses}", "RetailCRM told: {statuses}";
         PaymentsMoved { steps: Vec<PaymentStep> } => "оплаты: {steps}", "payments: {steps}";
-        PaymentsFit { why: Fits } => "оплаты не тронуты: {why}", "payments left alone: {why}";
+        PaymentsFit { why: Fits } => "оплаты не изменены: {why}", "payments left alone: {why}";
         PaymentsGaveUp { reason: Reason, fault: Fault } =>
             "оплаты не проведены, {fault}: {reason}", "payments: gave up, {fault}: {reason}";
 
@@ -129,12 +129,12 @@ phrases! {
             "сверка нашла статус, который не пришёл с потоком",
             "the reconcile found a status that the stream had not brought";
         RepairAsked { day: Date, who: Person, wish: Wish } =>
-            "сравнение за {day}, {who}: {wish}", "the comparison of {day} by {who}: {wish}";
+            "сверка за {day}, {who}: {wish}", "the comparison of {day} by {who}: {wish}";
 
         // What people did.
-        CourierAsked { who: Person } => "спрошена курьерская служба, {who}", "the courier was asked, by {who}";
+        CourierAsked { who: Person } => "запрошены сведения у курьерской службы, {who}", "the courier was asked, by {who}";
         Dropped { who: Person, why: String } =>
-            "запрос снят с ожидания, {who}: {why}", "the request is not carried out, by {who}: {why}";
+            "запрос снят с исполнения, {who}: {why}", "the request is not carried out, by {who}: {why}";
         CauseAcknowledged { reason: Reason, who: Person } =>
             "причина «{reason}» принята в работу, {who}", "cause «{reason}» acknowledged by {who}";
         CauseSnoozed { reason: Reason, until: Timestamp, who: Person } =>
@@ -142,12 +142,12 @@ phrases! {
         CauseAwake { reason: Reason, who: Person } =>
             "причина «{reason}» снова в работе, {who}", "cause «{reason}» taken up again by {who}";
         LetterReplayed { letter: i64, who: Person } =>
-            "недоставленная команда {letter} повторена, {who}", "dead letter {letter} replayed by {who}";
+            "невыполненная команда № {letter} повторена, {who}", "dead letter {letter} replayed by {who}";
         LetterReplayedInTurn { letter: i64, replay: i64 } =>
-            "недоставленная команда {letter} повторена в свою очередь, повтор {replay}",
+            "невыполненная команда № {letter} повторена по очереди, повтор № {replay}",
             "dead letter {letter} replayed in its turn by replay {replay}";
         LetterDiscarded { letter: i64, why: String } =>
-            "недоставленная команда {letter} отклонена: {why}", "dead letter {letter} discarded: {why}";
+            "невыполненная команда № {letter} закрыта без повтора: {why}", "dead letter {letter} discarded: {why}";
         Corrected { who: Person, changes: Vec<FieldChange> } =>
             "исправлено, {who}: {changes}", "corrected by {who}: {changes}";
         SettingsChanged { changes: Vec<FieldChange> } =>
@@ -158,10 +158,10 @@ phrases! {
         AddressChanged { from: String, to: String, who: Person } =>
             "адрес RetailCRM изменён с {from} на {to}, {who}", "the RetailCRM address changed from {from} to {to}, by {who}";
         AddressShared { other: IntegrationId, who: Person } =>
-            "интеграция {other} теперь называет этот адрес RetailCRM, {who}",
+            "у интеграции {other} теперь указан этот адрес RetailCRM, {who}",
             "integration {other} names this RetailCRM address from now on, by {who}";
         SameAccount { other: IntegrationId } =>
-            "интеграция {other} — того же аккаунта RetailCRM: оба ключа видят оба модуля",
+            "интеграция {other} относится к тому же аккаунту RetailCRM: оба ключа видят оба модуля",
             "integration {other} is of the same RetailCRM account: both keys see both modules";
     }
 }

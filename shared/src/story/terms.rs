@@ -50,7 +50,7 @@ phrases! {
         Send => "отправить заказ", "send";
         Update => "передать изменение", "update";
         Cancel => "отменить заказ", "cancel";
-        Statuses => "спросить о статусах", "statuses";
+        Statuses => "запросить статусы", "statuses";
     }
 }
 
@@ -63,10 +63,10 @@ phrases! {
         NothingCollected =>
             "ничего не получено, и получать было нечего", "nothing was collected and nothing was to be";
         RefundSeen =>
-            "возврат проверен человеком, и к оплате ничего не осталось",
+            "возврат проверен сотрудником, и к оплате ничего не осталось",
             "a person has looked at the refund, and nothing is left to pay";
         HasStatus => "у оплаты уже нужный статус", "the payment has its status already";
-        AsMeasoftSays => "оплата такая, как говорит MeaSoft", "the payment is as MeaSoft says";
+        AsMeasoftSays => "оплата совпадает с данными MeaSoft", "the payment is as MeaSoft says";
         NothingLeft => "к оплате ничего не осталось", "nothing is left to pay";
         EnteredBefore => "уже внесено как оплаченное при вручении", "it is entered as paid at the door already";
     }
@@ -98,8 +98,8 @@ impl Value for Silence {
         let ru = match self {
             Self::SwitchedOff => "выключено",
             Self::CancelledByUs => "отменено нами",
-            Self::ToldBefore => "сообщено при создании",
-            Self::MappedToNothing => "по настройке не сообщается",
+            Self::ToldBefore => "передано при создании",
+            Self::MappedToNothing => "по настройке не передаётся",
             Self::UnknownCode => "код неизвестен",
             Self::CameLate => "пришёл после более нового",
         };
@@ -132,7 +132,7 @@ impl Value for Reported {
             text.push_str(&format!(", {}", at.words(reader)));
         }
         if let Some(silent) = self.silent {
-            let not_told = reader.of("RetailCRM не сообщается", "not passed on");
+            let not_told = reader.of("в RetailCRM не передаётся", "not passed on");
             text.push_str(&format!(" ({not_told}: {})", silent.words(reader)));
         }
         text

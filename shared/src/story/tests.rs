@@ -8,7 +8,7 @@ use crate::message::Needless;
 use crate::phrases::{Detail, Payment, PaymentStep, Sum};
 
 /// Names that are the same in both languages.
-const NAMES: [&str; 7] = ["RetailCRM", "MeaSoft", "API", "HTTP", "PostgreSQL", "HTML", "amp"];
+const NAMES: [&str; 8] = ["RetailCRM", "MeaSoft", "API", "HTTP", "PostgreSQL", "HTML", "amp", "sum"];
 
 /// Words of the other language.
 fn strange(text: &str, language: Language) -> Vec<String> {

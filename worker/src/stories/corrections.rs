@@ -104,7 +104,7 @@ async fn an_order_that_was_refused_for_its_phone_leaves_with_the_corrected_one()
     // Nobody reads the phone in what is kept of it.
     let acts = world.store().audit(&AuditFilter { limit: 9, ..AuditFilter::default() }).await.expect("listed");
     let told = acts.iter().find(|act| act.act == "corrected").expect("noted");
-    assert!(told.after.contains("изменён") && told.who == "Анна", "{told:?}");
+    assert!(told.after.contains("изменено") && told.who == "Анна", "{told:?}");
     world.tools.journal.flush().await;
     let journal = world.store().search_journal(&Search { limit: 500, ..Search::default() }).await.expect("read");
     let texts: Vec<String> = journal
