@@ -35,6 +35,7 @@ pub mod phrases;
 pub mod queue;
 pub mod random;
 pub mod reason;
+pub mod reasons;
 pub mod retailcrm;
 pub mod retry;
 pub mod shutdown;

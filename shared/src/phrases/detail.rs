@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{CrmOrderId, Kopecks, RetryWhy};
 use crate::hidden::Known;
 use crate::phrases::catalogue::phrases;
-use crate::phrases::payment::{Payment, PaymentStep, Sum};
+use crate::phrases::payment::{Payment, PaymentStep, Sum, Unsettled};
 use crate::phrases::reader::Reader;
 use crate::phrases::value::Value;
 
@@ -95,6 +95,7 @@ phrases! {
         MeasoftSaysNow { sum: Kopecks, paytype: String } =>
             "теперь MeaSoft показывает {sum} {paytype}", "MeaSoft says {sum} {paytype} now";
         MeasoftSaysNoSumNow => "теперь MeaSoft не показывает суммы", "MeaSoft says no sum now";
+        LeftAsItIs { why: Unsettled } => "оплата не изменена: {why}", "the payment was left as it is: {why}";
 
         NoConnection => "нет соединения с MeaSoft", "no connection to MeaSoft";
         NoAnswer => "нет полного ответа MeaSoft", "no complete answer of MeaSoft";

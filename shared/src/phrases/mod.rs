@@ -8,6 +8,6 @@ mod reader;
 pub(crate) mod value;
 
 pub use detail::{Detail, Details};
-pub use payment::{Payment, PaymentStep, Sum};
+pub use payment::{Payment, PaymentStep, Sum, Unsettled};
 pub use reader::Reader;
 pub use value::{Value, who_acts};

@@ -7,6 +7,7 @@ use crate::hidden::Known;
 use crate::phrases::catalogue::phrases;
 use crate::phrases::reader::Reader;
 use crate::phrases::value::{Value, one};
+use crate::reasons::{OURS, PAYMENT_ONLINE};
 
 /// A sum and the code of the payment type it is to be paid by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,23 @@ impl Value for Payment {
 
     fn some() -> Vec<Self> {
         vec![Self { id: 7, was: Some((one(), one())) }, Self { id: 7, was: None }]
+    }
+}
+
+/// Why a payment cannot be settled: the label of one of our reasons.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Unsettled(pub String);
+
+impl Value for Unsettled {
+    fn words(&self, reader: &Reader) -> String {
+        let ours = OURS.iter().find(|(label, ..)| *label == self.0);
+        let text = ours.map_or(self.0.as_str(), |(_, _, ru, en)| reader.of(ru.text, en.text));
+        text.trim_end_matches('.').to_owned()
+    }
+
+    fn some() -> Vec<Self> {
+        vec![Self(PAYMENT_ONLINE.to_owned())]
     }
 }
 

@@ -13,7 +13,9 @@ use crate::phrases::{Reader, Value};
 
 /// Of one entry, in words.
 pub fn words(story: &[Event], reader: &Reader) -> String {
-    story.iter().map(|event| event.words(reader)).collect::<Vec<_>>().join("; ")
+    // Figures may be none.
+    let said = story.iter().map(|event| event.words(reader)).filter(|words| !words.is_empty());
+    said.collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::domain::{CorrectedField, Fault, Language, RetryWhy};
 use crate::message::Needless;
-use crate::phrases::{Detail, Payment, PaymentStep, Sum};
+use crate::phrases::{Detail, Details, Payment, PaymentStep, Sum};
 
 /// Names that are the same in both languages.
 const NAMES: [&str; 8] = ["RetailCRM", "MeaSoft", "API", "HTTP", "PostgreSQL", "HTML", "amp", "sum"];
@@ -28,6 +28,14 @@ fn said_in_both<T: Value + PartialEq + std::fmt::Debug>(all: Vec<T>) {
             assert!(found.is_empty(), "{found:?} in «{text}» of {one:?}");
         }
     }
+}
+
+#[test]
+fn a_story_without_figures_ends_with_its_last_word() {
+    let gave_up = Event::PaymentsGaveUp { reason: "internal".into(), fault: Fault::Bridge };
+    let figures = Event::Figures { detail: Details::NONE };
+    let (alone, both) = ([gave_up.clone()], [gave_up, figures]);
+    assert_eq!(words(&both, &Reader::plain()), words(&alone, &Reader::plain()));
 }
 
 #[test]

@@ -279,6 +279,8 @@ async fn a_correction_after_the_payment_was_settled_is_a_persons() {
     let dead = world.dead().await;
     assert_eq!(dead.len(), 1, "{dead:?}");
     assert_eq!(dead[0].reason, "payment_corrected");
+    let why = "the payment was left as it is: The courier collected";
+    assert!(dead[0].detail.to_string().contains(why), "and it says why: {}", dead[0].detail);
     // An update trigger that has nothing to do does not hide it.
     world.send(world.id, "A-1").await;
     assert_eq!(world.dead().await.len(), 1);

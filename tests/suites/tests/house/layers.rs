@@ -15,6 +15,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
              vendor widget",
             "http listen random waiting",
             "domain",
+            "reasons",
             "phrases",
             "crypto message",
             "draft reason telemetry trigger_forms",

@@ -1,7 +1,7 @@
 //! One order's payment: decided on an order that was read just now, and carried out step by step.
 
 use jiff::ZonedDateTime;
-use shared::phrases::{Detail, Details, Payment, Sum};
+use shared::phrases::{Detail, Details, Payment, Sum, Unsettled};
 use shared::reason;
 use shared::retailcrm::CrmError;
 use shared::retailcrm::error::Class;
@@ -131,7 +131,8 @@ impl Settling<'_> {
                 let paytype = facts.paytype.clone().unwrap_or_default();
                 let now =
                     facts.price.map_or(Detail::MeasoftSaysNoSumNow, |sum| Detail::MeasoftSaysNow { sum, paytype });
-                let detail = Details::from(now).and(give_up.detail);
+                let why = Detail::LeftAsItIs { why: Unsettled(give_up.reason.to_owned()) };
+                let detail = Details::from([now, why]).and(give_up.detail);
                 return Err(Err(Trouble::GiveUp(reason::give_up(reason::PAYMENT_CORRECTED, detail))));
             }
             Decision::GiveUp(mut give_up) => {
