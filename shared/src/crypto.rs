@@ -21,6 +21,9 @@ pub use crate::random::{random, random_hex, random_number};
 
 const VERSION: u8 = 1;
 
+/// What the sealed names of a status belong to, in whichever table they are.
+pub const PEOPLE: &str = "people of a status";
+
 /// The text was no 32-byte key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a secret key is 32 bytes in base64; `bridge secret-key` makes one")]
@@ -78,6 +81,19 @@ impl SecretKey {
     /// Whether a sealed secret names this very key as its own.
     pub fn has_sealed(&self, sealed: &[u8]) -> bool {
         sealed.first() == Some(&VERSION) && sealed.get(1..5) == Some(&self.id[..])
+    }
+
+    /// Whether a sealed secret names the other key as its own.
+    pub fn other_has_sealed(&self, sealed: &[u8]) -> bool {
+        self.other.as_ref().is_some_and(|other| other.has_sealed(sealed))
+    }
+
+    /// The same, sealed by this very key; `None` when it is so already, or nobody can open it.
+    pub fn resealed(&self, place: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        if self.has_sealed(sealed) {
+            return None;
+        }
+        Some(self.seal(place, &self.open(place, sealed).ok()?))
     }
 
     /// What the key is recognised by where it is not kept, and the same of the other one.

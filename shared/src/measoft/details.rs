@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::crypto::SecretKey;
+use crate::crypto::{PEOPLE, SecretKey};
 use crate::domain::{Language, Secret};
 use crate::measoft::{Planned, StatusRow};
 
@@ -44,8 +44,15 @@ impl Details {
             // The same element says why an order was not delivered.
             taken_by: row.deliveredto.clone().filter(|_| delivered),
         };
-        let anybody = people.courier.is_some() || people.taken_by.is_some();
-        Self { planned: row.planned.clone(), people: anybody.then(|| people.seal(key)) }
+        Self { planned: row.planned.clone(), people: people.seal(key) }
+    }
+
+    /// What is kept of it once RetailCRM was told; `None`: all of it. The order's card shows when it
+    /// comes and who carries it, and never who took it.
+    pub fn once_told(&self, key: &SecretKey) -> Option<Self> {
+        let People { courier, taken_by } = self.people(key);
+        taken_by?;
+        Some(Self { planned: self.planned.clone(), people: People { courier, taken_by: None }.seal(key) })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -84,17 +91,18 @@ fn date_words(date: Date, language: Language) -> String {
     }
 }
 
-/// What the sealed names belong to.
-const PLACE: &str = "people of a status";
-
 impl People {
-    fn seal(&self, key: &SecretKey) -> String {
+    /// `None`: it names nobody.
+    fn seal(&self, key: &SecretKey) -> Option<String> {
+        if self.courier.is_none() && self.taken_by.is_none() {
+            return None;
+        }
         let plain = serde_json::to_string(self).expect("two texts serialise");
-        STANDARD.encode(key.seal(PLACE, &Secret::new(plain)))
+        Some(STANDARD.encode(key.seal(PEOPLE, &Secret::new(plain))))
     }
 
     fn open(sealed: &str, key: &SecretKey) -> Option<Self> {
-        let plain = key.open(PLACE, &STANDARD.decode(sealed).ok()?).ok()?;
+        let plain = key.open(PEOPLE, &STANDARD.decode(sealed).ok()?).ok()?;
         serde_json::from_str(plain.expose()).ok()
     }
 }

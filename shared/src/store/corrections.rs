@@ -162,12 +162,9 @@ impl Store {
                 (IntegrationId(row.int("integration_id")?), CrmOrderId(row.int("crm_order_id")?));
             let (field, was) = (row.word("field", CorrectedField::parse)?, row.bytes("value")?);
             let place = place(integration, order, field);
-            let Some(secret) = (!self.key.has_sealed(&was)).then(|| self.key.open(&place, &was).ok()).flatten() else {
-                continue;
-            };
+            let Some(sealed) = self.key.resealed(&place, &was) else { continue };
             let sql = "UPDATE corrections SET value = $4 WHERE integration_id = $1 AND crm_order_id = $2 AND field = $3 \
                        AND version = $5";
-            let sealed = self.key.seal(&place, &secret);
             let args = args![integration, order, field.as_str(), sealed, row.int("version")?];
             done += self.db.exec(sql, args).await?;
         }

@@ -43,7 +43,8 @@ pub struct NewTracking {
     /// The time RetailCRM is told instead: it takes the newest time for the present.
     pub tell_at: Option<Timestamp>,
     pub comment: Option<String>,
-    /// JSON of what RetailCRM shows beside the status, names sealed; kept until it is told.
+    /// JSON of what RetailCRM shows beside the status, names sealed: who carries it, and until it is
+    /// told who took it.
     pub details: Option<String>,
     pub state: TrackingState,
     pub why: Option<Silence>,
@@ -121,9 +122,17 @@ impl Store {
         self.db.read_one(sql, args![delivery], |row: &Row| row.text("details")).await
     }
 
-    /// RetailCRM has them.
-    pub async fn tracking_sent(&self, ids: &[i64]) -> Result<()> {
-        self.settle_tracking(ids, TrackingState::Sent, None).await
+    /// RetailCRM has them. `lasting` is what is kept of their details, by id; those of the others
+    /// stay as they are.
+    pub async fn tracking_sent(&self, ids: &[i64], lasting: &[(i64, String)]) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        tx.settle_tracking(ids, TrackingState::Sent, None, self.clock.now()).await?;
+        let set = Set::of(["id", "details"], lasting, |(id, details)| args![*id, details]);
+        let kept = tx.exec_set(set, vec![], |v| {
+            format!("UPDATE tracking_outbox SET details = v.details FROM {v} WHERE tracking_outbox.id = v.id")
+        });
+        kept.await?;
+        tx.commit().await
     }
 
     /// Takes statuses off the way.

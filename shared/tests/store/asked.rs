@@ -68,8 +68,11 @@ async fn what_a_status_said_of_a_delivery_is_kept_when_it_was_told(bench: &Bench
     let waiting = bench.store.waiting_tracking(id, 9).await.expect("read");
     let ids: Vec<i64> = waiting.iter().map(|one| one.id).collect();
     assert_eq!(ids.len(), 3);
-    bench.store.tracking_sent(&ids).await.expect("stored");
-    assert_eq!(bench.store.newest_details(delivery.id).await.expect("read").as_deref(), Some("b"));
+    bench.store.tracking_sent(&ids[..1], &[]).await.expect("stored");
+    let newest = async || bench.store.newest_details(delivery.id).await.expect("read");
+    assert_eq!(newest().await.as_deref(), Some("b"));
+    bench.store.tracking_sent(&ids[1..], &[(ids[1], "c".to_owned())]).await.expect("stored");
+    assert_eq!(newest().await.as_deref(), Some("c"), "what lasts of it");
 }
 
 contract![

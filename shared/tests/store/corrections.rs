@@ -15,6 +15,11 @@ async fn correct(store: &Store, bench: &Bench, id: IntegrationId, who: &str, see
     try_correct(store, bench, id, who, seen, field).await.expect("asked")
 }
 
+/// A correction of some order, sealed with the key of the bench.
+pub(crate) async fn corrected(bench: &Bench, integration: IntegrationId) {
+    correct(&bench.store, bench, integration, "Анна", 0, F::Phone).await;
+}
+
 async fn try_correct(
     store: &Store,
     bench: &Bench,
@@ -40,7 +45,10 @@ async fn a_correction_its_request_and_its_note_are_one_commit_and_say_nothing_of
     let intent = bench.store.intent(id, ORDER).await.expect("read").expect("asked for");
     assert_eq!(intent.unserved(), [RequestKind::Update]);
     let acts = bench.store.audit(&AuditFilter { limit: 9, ..AuditFilter::default() }).await.expect("listed");
-    assert_eq!((acts.len(), acts[0].act.as_str(), acts[0].after.as_str()), (1, "corrected", "{\"phone\":\"изменено\"}"));
+    assert_eq!(
+        (acts.len(), acts[0].act.as_str(), acts[0].after.as_str()),
+        (1, "corrected", "{\"phone\":\"изменено\"}")
+    );
     let sql = "SELECT text || COALESCE(story, '') AS text FROM journal";
     let texts: Vec<String> = bench.store.db.read_all(sql, vec![], |row| row.text("text")).await.expect("read");
     assert!(!format!("{acts:?}{texts:?}{:?}", kept[0]).contains("89037650"), "{texts:?}");

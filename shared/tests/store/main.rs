@@ -49,6 +49,7 @@ mod migrations;
 mod payment_moves;
 mod pulse;
 mod replays;
+mod rotation;
 #[path = "../sample/mod.rs"]
 mod sample;
 mod snapshot;

@@ -181,12 +181,7 @@ impl SavedRequest {
     pub fn resealed(text: &str, integration: IntegrationId, order: CrmOrderId, key: &SecretKey) -> Option<String> {
         let mut saved_request: Self = serde_json::from_str(text).ok()?;
         let sealed = STANDARD.decode(saved_request.request.as_deref()?).ok()?;
-        if key.has_sealed(&sealed) {
-            return None;
-        }
-        let place = place(integration, order);
-        let secret = key.open(&place, &sealed).ok()?;
-        saved_request.request = Some(STANDARD.encode(key.seal(&place, &secret)));
+        saved_request.request = Some(STANDARD.encode(key.resealed(&place(integration, order), &sealed)?));
         Some(saved_request.text())
     }
 

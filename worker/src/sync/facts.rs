@@ -51,6 +51,11 @@ impl OrderSnapshot {
         Self { details: Details::of(row, key), ..Self::of(row) }
     }
 
+    /// Without what is none of a payment's business.
+    pub fn of_money(&self) -> Self {
+        Self { details: Details::default(), ..self.clone() }
+    }
+
     pub fn of(row: &StatusRow) -> Self {
         let current = row.status.as_ref();
         Self {

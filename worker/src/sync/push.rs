@@ -305,10 +305,12 @@ async fn accepted(
     batches: &[TrackingBatch],
     ids: &[i64],
 ) -> store::Result<()> {
+    let statuses = batches.iter().flat_map(|batch| &batch.statuses);
+    let lasting: Vec<(i64, String)> = statuses.filter_map(|status| lasting(&tools.store.key, status)).collect();
     // RetailCRM has them: not to know it would send them twice.
     let mut waits = Waits::between(Duration::from_millis(50), Duration::from_secs(2));
     let mut left = 10;
-    while let Err(error) = tools.store.tracking_sent(ids).await {
+    while let Err(error) = tools.store.tracking_sent(ids, &lasting).await {
         if left == 0 {
             return Err(error);
         }
@@ -391,6 +393,13 @@ async fn standings(
         }
     };
     Ok(orders.iter().map(|order| (order.0, standing(order))).collect())
+}
+
+/// What is kept of a status that was told, where that is not all of it.
+fn lasting(key: &SecretKey, status: &Waiting) -> Option<(i64, String)> {
+    let details: measoft::Details = serde_json::from_str(status.details.as_deref()?).ok()?;
+    let text = serde_json::to_string(&details.once_told(key)?).expect("details serialise");
+    Some((status.id, text))
 }
 
 /// One status that RetailCRM does not take: a person sees it, the others go on.

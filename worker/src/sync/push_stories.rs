@@ -1,6 +1,7 @@
 //! How many statements it takes to tell statuses.
 
 use jiff::SignedDuration;
+use shared::measoft::Details;
 use shared::message::Outcome;
 use shared::store::intents::RequestKind;
 use shared::store::tracking_outbox::TrackingState;
@@ -39,6 +40,29 @@ async fn sixty_statuses_are_told_in_as_many_statements_as_five() {
         }
     }
     assert_eq!(taken[0], taken[1]);
+}
+
+#[tokio::test]
+async fn who_took_the_parcel_is_forgotten_once_it_was_told_and_who_carried_it_is_not() {
+    let world = World::new().await;
+    let order = world.place("A-1").await;
+    for (code, seconds) in [("DELIVERY", 1), ("COMPLETE", 2)] {
+        let at = world.courier.now() + SignedDuration::from_secs(seconds);
+        assert!(world.courier.set_status("A-1", code, at));
+    }
+    poll::run(&world.tools, &world.first()).await;
+    counted(&world).await;
+    let delivery = world.delivery(order).await.id;
+    let people = async || {
+        let kept = world.store().newest_details(delivery).await.expect("read").expect("kept");
+        let details: Details = serde_json::from_str(&kept).expect("JSON");
+        let people = details.people(&world.store().key);
+        (people.courier.is_some(), people.taken_by.is_some(), details.planned.is_some())
+    };
+    assert_eq!(people().await, (true, true, true));
+    pushed(&world).await;
+    assert_eq!(world.told(order), ["NEW", "DELIVERY", "COMPLETE"]);
+    assert_eq!(people().await, (true, false, true));
 }
 
 #[tokio::test]

@@ -212,7 +212,7 @@ impl<'a> Planner<'a> {
                 integration: d.integration,
                 delivery: d.id,
                 mark: sha256_hex(format!("{}|{:?}|{:?}", d.orderno, facts.price, facts.paytype).as_bytes()),
-                facts: serde_json::to_string(facts).expect("facts serialise"),
+                facts: serde_json::to_string(&facts.of_money()).expect("facts serialise"),
             });
         } else if merged.reopened {
             taking.closing = None;
