@@ -139,25 +139,31 @@ async fn a_retry_acts_once_is_noted_under_the_client_and_ends_in_success() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_courier_is_asked_once_for_what_was_seen() {
+async fn asking_brings_a_status_once_for_what_was_seen_and_leaves_what_a_dispatcher_changed() {
     let world = shop().await;
     let order = world.saved("B-1").await;
+    assert!(world.courier.set_payment("B-1", "CARD", 12_300));
+    let asked = async |world: &Installation| {
+        let looked = world.courier.count("statusreq");
+        let ask = json!({"order": order, "seen": world.card(order).await["ask"], "language": "ru"});
+        let first = world.asks("ask", &ask).await.json();
+        assert!(first["result"]["said"].as_str().expect("words").starts_with("Запрос отправлен"), "{first}");
+        for _ in 0..3 {
+            let again = world.asks("ask", &ask).await.json();
+            assert!(again["result"]["said"].as_str().expect("words").starts_with("Запрос уже отправлен"), "{again}");
+        }
+        world.until("MeaSoft is asked", async || world.courier.count("statusreq") > looked).await;
+        world.at_rest().await;
+    };
+    asked(&world).await;
     assert!(world.courier.set_status("B-1", "DELIVERY", jiff::Timestamp::now()));
-    let seen = world.card(order).await["ask"].clone();
-    let looked = world.courier.count("statusreq");
-    let ask = json!({"order": order, "seen": seen, "language": "ru"});
-    let first = world.asks("ask", &ask).await.json();
-    assert!(first["result"]["said"].as_str().expect("words").contains("спрошена"), "{first}");
-    for _ in 0..3 {
-        let again = world.asks("ask", &ask).await.json();
-        assert!(again["result"]["said"].as_str().expect("words").starts_with("Уже спрошено"), "{again}");
-    }
-    world.at_rest().await;
-    assert_eq!(world.button(order).await, "Доставка MeaSoft: в пути");
-    assert!(world.courier.count("statusreq") > looked);
-    let noted = AuditFilter { act: Some(Act::Asked), limit: 9, ..AuditFilter::default() };
-    assert_eq!(world.ctx.store.audit(&noted).await.expect("read").len(), 1);
+    asked(&world).await;
+    world.until("it is shown", async || world.button(order).await == "Доставка MeaSoft: в пути").await;
     assert_eq!(world.writes(), (1, 0, 0), "asking changes nothing at MeaSoft");
+    let there = world.courier.order("B-1").expect("there");
+    assert_eq!((there.paytype.as_str(), there.price_kopecks), ("CARD", 12_300));
+    let noted = AuditFilter { act: Some(Act::Asked), limit: 9, ..AuditFilter::default() };
+    assert_eq!(world.ctx.store.audit(&noted).await.expect("read").len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,9 +2,10 @@
 //! another's order is one that nobody knows.
 
 use serde::Serialize;
-use shared::domain::{CrmOrderId, Delivery, DeliveryState, Integration, IntegrationState, crm_account};
+use shared::domain::{CrmOrderId, Delivery, Integration, IntegrationState, crm_account};
 use shared::measoft::Details;
 use shared::phrases::Reader;
+use shared::store::asked::is_askable;
 use shared::store::dead_letters::{DeadFilter, DeadLetter};
 use shared::store::journal::StoredEntry;
 
@@ -139,11 +140,9 @@ impl Call<'_> {
         let seen = self.seen(order).await?;
         let store = &self.state.0.store;
         let progress = store.intent_progress(self.integration, order).await?;
-        let ask = seen
-            .delivery
-            .as_ref()
-            .filter(|d| d.state.needs_lookup() || matches!(d.state, DeliveryState::Created | DeliveryState::InWork));
-        let ask = ask.map(|_| progress.map_or(0, |progress| progress.requested));
+        let (requested, is_served) =
+            progress.map_or((0, true), |progress| (progress.requested, progress.requested == progress.served));
+        let ask = seen.delivery.as_ref().filter(|d| is_askable(d.state, is_served)).map(|_| requested);
         let zone = &self.state.0.config.display_zone;
         let today = store.clock.now().to_zoned_datetime(zone.clone()).date();
         Ok(Card {

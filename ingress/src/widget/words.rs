@@ -23,10 +23,10 @@ bilingual! {
         Story: "История", "Story";
         Close: "Закрыть", "Close";
         More: "Показать ещё", "Show more";
-        Nothing: "Неудач нет.", "Nothing failed.";
-        Asked: "Курьерская служба спрошена. Ответ появится здесь через несколько секунд.",
+        Nothing: "Ошибок нет.", "Nothing failed.";
+        Asked: "Запрос отправлен в курьерскую службу. Ответ появится здесь через несколько секунд.",
             "The courier service is asked. Its answer appears here in a few seconds.";
-        AskedBefore: "Уже спрошено или изменилось: посмотрите, что показано сейчас.",
+        AskedBefore: "Запрос уже отправлен, или данные изменились: посмотрите, что показано сейчас.",
             "Asked already, or changed meanwhile: look at what is shown now.";
         Error: "ошибка", "failed";
         Unknown: "не передавался", "never handed over";
@@ -51,8 +51,8 @@ bilingual! {
         Courier: "Курьер", "Courier";
         Planned: "Плановая дата", "Planned date";
         Number: "Номер в MeaSoft", "Number at MeaSoft";
-        ToCollect: "К получению", "To collect";
-        Collected: "Получено", "Collected";
+        ToCollect: "К оплате при вручении", "To collect";
+        Collected: "Оплачено при вручении", "Collected";
     }
 }
 
@@ -426,7 +426,7 @@ mod tests {
             let seen = Seen { delivery: Some(delivery(state)), courier: Some("Петров".to_owned()), ..nothing() };
             facts(&seen, &TimeZone::UTC, language)
         };
-        assert!(shown(S::InWork, Language::Ru).contains(&("К получению", "3\u{a0}790,00\u{a0}₽".to_owned())));
+        assert!(shown(S::InWork, Language::Ru).contains(&("К оплате при вручении", "3\u{a0}790,00\u{a0}₽".to_owned())));
         assert!(shown(S::Delivered, Language::En).contains(&("Collected", "RUB\u{a0}3,790.00".to_owned())));
         assert!(shown(S::InWork, Language::Ru).contains(&("Курьер", "Петров".to_owned())));
         assert!(facts(&nothing(), &TimeZone::UTC, Language::Ru).is_empty());

@@ -2,7 +2,7 @@
 //! file per table.
 
 pub mod again;
-mod asked;
+pub mod asked;
 pub mod audit;
 pub mod breakers;
 pub mod broker_notes;

@@ -1,22 +1,38 @@
 //! What an order's card asks of the store.
 
-use shared::domain::{CrmOrderId, IntegrationId};
+use shared::domain::{CrmOrderId, Delivery, DeliveryState, IntegrationId};
+use shared::message::RetryWhy;
 use shared::store::audit::{Act, AuditFilter, Who};
-use shared::store::intents::{OrderRequest, RequestKind};
+use shared::store::intents::{Leave, OrderRequest, RequestKind};
 use shared::store::tracking_outbox::{NewTracking, TrackingState};
 use shared::store::waits::Stand;
 
-use crate::bench::{Bench, request};
+use crate::bench::{Bench, SPENT, request};
 
 async fn requested(bench: &Bench, id: IntegrationId) -> i64 {
     let progress = bench.store.intent_progress(id, CrmOrderId(7)).await.expect("read");
     progress.map_or(0, |progress| progress.requested)
 }
 
-async fn the_courier_is_asked_once_for_what_was_seen_however_often_at_once(bench: &Bench) {
+/// The delivery of order 7, in a state.
+async fn delivery(bench: &Bench, id: IntegrationId, state: DeliveryState) -> Delivery {
+    let delivery = Delivery { state, ..bench.lease(id, 7, "7", "", "w1").await.expect("leased") };
+    assert!(bench.save(&delivery, true).await, "nobody else holds it");
+    delivery
+}
+
+async fn noted(bench: &Bench) -> Vec<String> {
+    let asked = AuditFilter { act: Some(Act::Asked), limit: 9, ..AuditFilter::default() };
+    bench.store.audit(&asked).await.expect("read").into_iter().map(|one| one.object).collect()
+}
+
+async fn jobs(bench: &Bench) -> u64 {
+    bench.store.due_jobs().await.expect("counted")
+}
+
+async fn what_is_in_doubt_is_looked_up_once_for_what_was_seen_however_often_at_once(bench: &Bench) {
     let id = bench.integration("").await.id;
-    let delivery = bench.lease(id, 7, "7", "", "w1").await.expect("leased");
-    assert!(bench.save(&delivery, true).await, "nobody holds it");
+    let delivery = delivery(bench, id, DeliveryState::Unknown).await;
     let who = Who::manager(id);
     let seen = requested(bench, id).await;
     let ask = || bench.store.ask_courier(&delivery, seen, &who);
@@ -26,9 +42,48 @@ async fn the_courier_is_asked_once_for_what_was_seen_however_often_at_once(bench
     assert!(!ask().await.expect("stored"), "a repeat");
     let intent = bench.claim_one(id, "w1").await;
     assert!(intent.verify && intent.unserved().is_empty(), "it is looked up, and nothing is wanted: {intent:?}");
-    let noted = AuditFilter { act: Some(Act::Asked), limit: 9, ..AuditFilter::default() };
-    let noted = bench.store.audit(&noted).await.expect("read");
-    assert_eq!(noted.iter().map(|one| one.object.as_str()).collect::<Vec<_>>(), ["order 7"]);
+    assert_eq!((noted(bench).await, jobs(bench).await), (vec!["order 7".to_owned()], 0));
+}
+
+async fn what_waits_in_doubt_comes_sooner_and_its_tries_stay_counted(bench: &Bench) {
+    let id = bench.integration("").await.id;
+    let delivery = delivery(bench, id, DeliveryState::Unknown).await;
+    let who = Who::manager(id);
+    bench.record(OrderRequest { order: Some(CrmOrderId(7)), ..request(bench, id, "7", RequestKind::Send) }).await;
+    let intent = bench.claim_one(id, "w1").await;
+    let due_at = bench.after(600);
+    let wait = Leave::Wait { why: RetryWhy::UnknownOutcome, due_at, attempt: 3, rereads: 2, spent: SPENT };
+    assert!(bench.leave(&intent, wait).await);
+    let seen = requested(bench, id).await;
+    let ask = async || bench.store.ask_courier(&delivery, seen, &who).await.expect("stored");
+    assert_eq!((ask().await, ask().await), (true, false));
+    let intent = bench.claim_one(id, "w1").await;
+    assert_eq!((intent.attempt, intent.rereads, intent.spent), (3, 2, SPENT));
+    assert!(!intent.verify, "the state alone has it looked up: placed meanwhile, nothing is edited");
+    assert_eq!(noted(bench).await.len(), 1);
+}
+
+async fn of_what_is_placed_the_statuses_are_fetched_and_nothing_is_to_be_served(bench: &Bench) {
+    let id = bench.integration("").await.id;
+    let who = Who::manager(id);
+    let mut asked = 0;
+    for state in [DeliveryState::Created, DeliveryState::InWork] {
+        let delivery = delivery(bench, id, state).await;
+        let seen = requested(bench, id).await;
+        let ask = || bench.store.ask_courier(&delivery, seen, &who);
+        let (a, b, c) = tokio::join!(ask(), ask(), ask());
+        asked += [a, b, c].into_iter().filter(|asked| *asked.as_ref().expect("stored")).count();
+        assert!(!ask().await.expect("stored"), "a repeat");
+        assert!(bench.claim(id, "w1").await.is_empty(), "nothing that could end in an edit");
+    }
+    assert_eq!((asked, jobs(bench).await, noted(bench).await.len()), (2, 2, 2));
+    // One that ended, and one that is about to be changed, are not asked about.
+    let ended = delivery(bench, id, DeliveryState::Delivered).await;
+    assert!(!bench.store.ask_courier(&ended, requested(bench, id).await, &who).await.expect("read"));
+    let placed = delivery(bench, id, DeliveryState::Created).await;
+    bench.record(OrderRequest { order: Some(CrmOrderId(7)), ..request(bench, id, "7", RequestKind::Update) }).await;
+    assert!(!bench.store.ask_courier(&placed, requested(bench, id).await, &who).await.expect("read"));
+    assert_eq!((jobs(bench).await, noted(bench).await.len()), (2, 2));
 }
 
 async fn an_order_waits_for_its_own_request_or_one_about_its_number(bench: &Bench) {
@@ -76,7 +131,9 @@ async fn what_a_status_said_of_a_delivery_is_kept_when_it_was_told(bench: &Bench
 }
 
 contract![
-    the_courier_is_asked_once_for_what_was_seen_however_often_at_once,
+    what_is_in_doubt_is_looked_up_once_for_what_was_seen_however_often_at_once,
+    what_waits_in_doubt_comes_sooner_and_its_tries_stay_counted,
+    of_what_is_placed_the_statuses_are_fetched_and_nothing_is_to_be_served,
     an_order_waits_for_its_own_request_or_one_about_its_number,
     what_a_status_said_of_a_delivery_is_kept_when_it_was_told,
 ];
