@@ -242,6 +242,21 @@ async fn a_client_that_floods_is_held_back_and_others_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_known_client_asks_wrongly_is_no_failure_of_the_address_of_all() {
+    let world = shop().await;
+    let url = format!("{}/retailcrm/callback/nothing", world.url());
+    let mine = [("clientId", world.client_id())];
+    // More than an address may fail at once, and is forgiven meanwhile.
+    let looping = futures_util::future::join_all((0..1500).map(|_| world.crm.post(&url, &mine))).await;
+    for answer in looping {
+        is_refused(&answer.expect("answered"), 404);
+    }
+    is_refused(&world.asks("retry", &json!({"letter": 99})).await, 404);
+    let stranger = [("clientId", "of nobody")];
+    is_refused(&world.crm.post(&url, &stranger).await.expect("answered"), 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_loaded_is_given_to_retailcrm_s_pages_packed_and_not_twice() {
     let world = shop().await;
     let http = reqwest::Client::builder().no_proxy().no_gzip().build().expect("a client");

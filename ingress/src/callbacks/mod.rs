@@ -87,11 +87,10 @@ pub(crate) async fn told(
     match handled.unwrap_or(Told::Error(StatusCode::INTERNAL_SERVER_ERROR, Sentence::Internal)) {
         Told::Reply(reply) => from_worker(reply),
         Told::Busy => error(StatusCode::TOO_MANY_REQUESTS, Sentence::Busy, language),
-        Told::Error(status, say) => {
-            let failed = status.is_client_error();
-            if failed && !state.0.failures.allow(from) {
-                return error(StatusCode::TOO_MANY_REQUESTS, Sentence::Limited, language);
-            }
+        Told::Stranger(status, _) if status.is_client_error() && !state.0.failures.allow(from) => {
+            error(StatusCode::TOO_MANY_REQUESTS, Sentence::Limited, language)
+        }
+        Told::Stranger(status, say) | Told::Error(status, say) => {
             tracing::info!(action, status = status.as_u16(), "a callback was refused");
             error(status, say, language)
         }
@@ -100,6 +99,9 @@ pub(crate) async fn told(
 
 pub(crate) enum Told {
     Reply(CallbackReply),
+    /// Whose it is is not known: a failure of its address.
+    Stranger(StatusCode, Sentence),
+    /// Of a known client. No failure of its address: RetailCRM's is that of all shops.
     Error(StatusCode, Sentence),
     /// A known client that asks too often.
     Busy,
@@ -137,23 +139,23 @@ bilingual! {
 pub(crate) async fn admit(state: &State, request: Request) -> Result<(Parts, Fields, IntegrationId), Told> {
     let (head, body) = request.into_parts();
     if !matches!(head.method, Method::GET | Method::POST) {
-        return Err(Told::Error(StatusCode::METHOD_NOT_ALLOWED, Sentence::NotAllowed));
+        return Err(Told::Stranger(StatusCode::METHOD_NOT_ALLOWED, Sentence::NotAllowed));
     }
     let body = body::read_body(body, BODY_LIMIT, state.0.patience.body).await.map_err(|reply| match reply {
-        Reply::TooLarge => Told::Error(StatusCode::PAYLOAD_TOO_LARGE, Sentence::TooLarge),
-        Reply::TimedOut => Told::Error(StatusCode::REQUEST_TIMEOUT, Sentence::TimedOut),
-        _ => Told::Error(StatusCode::BAD_REQUEST, Sentence::Unreadable),
+        Reply::TooLarge => Told::Stranger(StatusCode::PAYLOAD_TOO_LARGE, Sentence::TooLarge),
+        Reply::TimedOut => Told::Stranger(StatusCode::REQUEST_TIMEOUT, Sentence::TimedOut),
+        _ => Told::Stranger(StatusCode::BAD_REQUEST, Sentence::Unreadable),
     })?;
     let kind = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let fields = Fields::read(head.uri.query(), kind, &body).map_err(|unreadable| match unreadable {
-        Unreadable::Type => Told::Error(StatusCode::UNSUPPORTED_MEDIA_TYPE, Sentence::UnsupportedType),
-        Unreadable::Content => Told::Error(StatusCode::BAD_REQUEST, Sentence::Unreadable),
+        Unreadable::Type => Told::Stranger(StatusCode::UNSUPPORTED_MEDIA_TYPE, Sentence::UnsupportedType),
+        Unreadable::Content => Told::Stranger(StatusCode::BAD_REQUEST, Sentence::Unreadable),
     })?;
     // Who is asked for comes first: a stranger learns nothing about what is wrong.
     match state.0.keys.find_client(fields.text("clientId").unwrap_or("")) {
         KeyLookup::Known(known) => Ok((head, fields, known.integration)),
-        KeyLookup::Unknown => Err(Told::Error(StatusCode::FORBIDDEN, Sentence::UnknownClient)),
-        KeyLookup::NotLoaded => Err(Told::Error(StatusCode::OK, Sentence::Starting)),
+        KeyLookup::Unknown => Err(Told::Stranger(StatusCode::FORBIDDEN, Sentence::UnknownClient)),
+        KeyLookup::NotLoaded => Err(Told::Stranger(StatusCode::OK, Sentence::Starting)),
     }
 }
 

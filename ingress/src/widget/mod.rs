@@ -149,7 +149,7 @@ pub(crate) async fn answer(
     }
     let refuse = async |refused| told(state, std::future::ready(refused), "widget", from, language).await;
     if request.method() != Method::POST {
-        return refuse(Told::Error(StatusCode::METHOD_NOT_ALLOWED, Sentence::NotAllowed)).await;
+        return refuse(Told::Stranger(StatusCode::METHOD_NOT_ALLOWED, Sentence::NotAllowed)).await;
     }
     let (fields, integration) = match admit(state, request).await {
         Ok((_, fields, integration)) => (fields, integration),
