@@ -457,3 +457,18 @@ async fn a_manager_sees_in_the_card_what_an_order_waits_for() {
     card.browser.shows("следующая попытка").await;
     card.picture("waiting-ru").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_card_that_got_no_answer_says_so_and_comes_by_itself() {
+    let world = shop().await;
+    let card = Card::of(&world).await;
+    let away = "const real = window.fetch; window.away = true; window.fetch = (url, ...rest) => \
+                window.away && String(url).includes('/embed/') ? Promise.reject(new TypeError('away')) : real(url, ...rest)";
+    card.browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({"source": away})).await;
+    card.open("widget").await;
+    card.browser.press_words("Доставка MeaSoft: нет ответа").await;
+    card.browser.shows("Интеграция с MeaSoft не отвечает, повторите через минуту").await;
+    card.picture("away-ru").await;
+    card.browser.measure("window.away = false").await;
+    card.browser.shows("Доставка MeaSoft: не передавался").await;
+}

@@ -49,6 +49,13 @@ const AWAY = {
   en: 'The MeaSoft integration does not answer, try again in a minute',
 }
 
+const UNREACHED = { ru: 'Доставка MeaSoft: нет ответа', en: 'MeaSoft delivery: no answer' }
+
+const language = (locale: string) => (locale.startsWith('ru') ? 'ru' : 'en')
+
+/** The button's words while ingress was never heard. */
+export const unreached = (locale: string) => UNREACHED[language(locale)]
+
 /** What went wrong, for people. */
 export class Refused extends Error {}
 
@@ -64,7 +71,7 @@ const read = (body: string): Asked => {
 export const useBridge = (locale: () => string) => {
   const host = useHost()
   return async <T>(what: string, payload: Record<string, unknown>): Promise<T> => {
-    const away = new Refused(AWAY[locale().startsWith('ru') ? 'ru' : 'en'])
+    const away = new Refused(AWAY[language(locale())])
     const answer = await host
       .httpCall(`/retailcrm/widget/${what}`, { ...payload, language: locale() })
       .catch(() => null)

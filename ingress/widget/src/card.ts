@@ -4,11 +4,15 @@ import { computed, defineComponent, h, onUnmounted, ref, watch } from 'vue'
 import { useField, useOrderCardContext, useSettingsContext } from '@retailcrm/embed-ui'
 import { UiAlert, UiButton, UiModalSidebar, UiToolbarButton } from '@retailcrm/embed-ui-v1-components/remote'
 
-import { type Card, type Done, type Failure, type Told, Refused, useBridge } from './bridge'
+import { type Card, type Done, type Failure, type Told, Refused, unreached, useBridge } from './bridge'
 import { Failures } from './failures'
 
 /** Looks at what moves; after that many the manager looks by opening the sidebar. */
 const LOOKS = 40
+/** Seconds until what failed is tried again. */
+const AGAIN = 15
+/** The same after an act, whose effect may take a while to show. */
+const EFFECTS = [3, 5, 10]
 
 export const OrderCard = defineComponent({
   props: { target: String },
@@ -32,23 +36,33 @@ export const OrderCard = defineComponent({
 
     let timer: ReturnType<typeof setTimeout> | undefined
     let looks = 0
+    let effects: number[] = []
+    // What an older question brings is no longer wanted: another order may be open by now.
+    let question = 0
     const later = (seconds: number) => {
       clearTimeout(timer)
       if (looks++ < LOOKS) timer = setTimeout(look, seconds * 1000)
     }
+    const fail = (error: unknown) => (failed.value = error instanceof Refused ? error.message : String(error))
     const look = async () => {
       clearTimeout(timer)
-      const asked = id.value
+      const mark = ++question
       try {
         const shown = await bridge<Card>('order', mine.value)
-        // Another order is open by now.
-        if (asked !== id.value) return
+        if (mark !== question) return
         card.value = shown
         failed.value = ''
-        if (opened.value) story.value = await bridge<Told[]>('story', mine.value)
-        if (shown.look !== null) later(shown.look)
+        if (opened.value) {
+          const told = await bridge<Told[]>('story', mine.value)
+          if (mark !== question) return
+          story.value = told
+        }
+        const next = shown.look ?? effects.shift()
+        if (next !== undefined) later(next)
       } catch (error) {
-        if (asked === id.value) failed.value = error instanceof Refused ? error.message : String(error)
+        if (mark !== question) return
+        fail(error)
+        later(AGAIN)
       }
     }
     const anew = () => {
@@ -58,7 +72,13 @@ export const OrderCard = defineComponent({
     watch(
       [ready, id, locale],
       () => {
+        clearTimeout(timer)
+        question++
+        effects = []
         card.value = null
+        story.value = []
+        said.value = ''
+        failed.value = ''
         // A card that was never saved has no id yet.
         if (ready.value && id.value) void anew()
       },
@@ -67,15 +87,17 @@ export const OrderCard = defineComponent({
     onUnmounted(() => clearTimeout(timer))
 
     const act = async (what: string, payload: Record<string, unknown>) => {
+      const asked = id.value
       busy.value = true
       said.value = ''
       try {
-        said.value = (await bridge<Done>(what, { ...mine.value, ...payload })).said
+        const done = await bridge<Done>(what, { ...mine.value, ...payload })
+        if (asked !== id.value) return
+        said.value = done.said
+        effects = [...EFFECTS]
         await anew()
-        // What was asked for may not have begun.
-        if (card.value?.look === null) later(3)
       } catch (error) {
-        failed.value = error instanceof Refused ? error.message : String(error)
+        if (asked === id.value) fail(error)
       } finally {
         busy.value = false
       }
@@ -87,11 +109,12 @@ export const OrderCard = defineComponent({
       void anew()
     }
 
-    const content = ({ facts, failures, words }: Card) => [
+    const answers = () =>
       h('div', { class: 'measoft-said' }, [
         said.value ? h(UiAlert, { variant: 'success', text: said.value }) : null,
         failed.value ? h(UiAlert, { variant: 'danger', text: failed.value }) : null,
-      ]),
+      ])
+    const content = ({ facts, failures, words }: Card) => [
       h('dl', { class: 'measoft-facts' }, facts.map(([name, value]) => [h('dt', name), h('dd', value)]).flat()),
       failures.length > 0 ? h('h3', words.failures) : null,
       h(Failures, { failures, words, busy: busy.value, onAgain: (one: Failure) => act('retry', { letter: one.id }) }),
@@ -117,20 +140,22 @@ export const OrderCard = defineComponent({
 
     return () => {
       const shown = card.value
-      if (!shown?.button) return null
+      const button = shown ? shown.button : failed.value ? unreached(locale.value) : ''
+      if (!button) return null
+      const title = shown?.title ?? button
       return [
-        h(UiToolbarButton, { class: `measoft-button measoft-${shown.tone}`, onClick: open }, () => shown.button),
+        h(UiToolbarButton, { class: `measoft-button measoft-${shown?.tone ?? 'bad'}`, onClick: open }, () => button),
         h(
           UiModalSidebar,
           {
             opened: opened.value,
             'onUpdate:opened': (value: boolean) => (opened.value = value),
-            'aria-label': shown.title,
+            'aria-label': title,
           },
           {
-            title: () => shown.title,
-            default: () => h('div', { class: 'measoft-card' }, content(shown)),
-            footer: () => footer(shown),
+            title: () => title,
+            default: () => h('div', { class: 'measoft-card' }, [answers(), ...(shown ? content(shown) : [])]),
+            footer: () => (shown ? footer(shown) : null),
           }
         ),
       ]
