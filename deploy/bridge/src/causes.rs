@@ -84,7 +84,7 @@ async fn note(
                 let at = moments::second(until, zone);
                 format!("{} {at} ({})", of(language, "отложена до", "is snoozed until"), moments::name(zone))
             }
-            Word::Awake => of(language, "снова на виду", "is told again").to_owned(),
+            Word::Awake => of(language, "снова показывается", "is told again").to_owned(),
         };
         let places: Vec<String> =
             of_which.iter().map(|id| id.map_or_else(|| "-".to_owned(), |id| id.to_string())).collect();

@@ -129,7 +129,7 @@ impl Compared {
         };
         let mut lines = vec![bold(&head)];
         if self.books.unlisted {
-            let words = "в настройках нет типов доставки: чего нет у нас, в RetailCRM не ищется";
+            let words = "в настройках нет типов доставки: заказы, которых нет у нас, в RetailCRM не ищем";
             let en = "no delivery types are set: what we lack is not looked for in RetailCRM";
             lines.push(format!("    {}", of(language, words, en)));
         }

@@ -117,7 +117,7 @@ fn lines(screen: &Overview, language: Language, zone: &TimeZone, out: &Output) -
         lines.push(format!("{} {of_none}: {}", red("error"), words(&screen.of_none, language)));
     }
     if !screen.look.held.is_empty() {
-        lines.push(bold(of(language, "Не беспокоим", "Left alone")));
+        lines.push(bold(of(language, "Обращения приостановлены", "Left alone")));
         lines.extend(screen.look.held.iter().map(|held| format!("  {}", held_words(held, language, zone))));
     }
     if screen.lines.iter().any(|(level, _)| *level != Level::Ok) || !screen.of_none.is_empty() {

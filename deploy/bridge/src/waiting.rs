@@ -62,7 +62,7 @@ fn document(look: &Look, language: Language, zone: &TimeZone) -> Value {
 fn lines(look: &Look, language: Language, zone: &TimeZone, out: &Output) -> Vec<String> {
     let mut lines = Vec::new();
     if look.rows.is_empty() {
-        lines.push(of(language, "Ничего не ждёт.", "Nothing waits.").to_owned());
+        lines.push(of(language, "Ожидающих запросов нет.", "Nothing waits.").to_owned());
     } else {
         let at = |moment: Option<Timestamp>| moment.map_or_else(|| "-".to_owned(), |at| moments::second(at, zone));
         let rows: Vec<Vec<String>> = look
@@ -91,7 +91,7 @@ fn lines(look: &Look, language: Language, zone: &TimeZone, out: &Output) -> Vec<
         lines.push(of(language, words, "the job table holds more messages than were read").to_owned());
     }
     if !look.held.is_empty() {
-        lines.push(bold(of(language, "Не беспокоим", "Left alone")));
+        lines.push(bold(of(language, "Обращения приостановлены", "Left alone")));
         lines.extend(look.held.iter().map(|held| format!("  {}", held_words(held, language, zone))));
     }
     let resting: Vec<&Integration> = look.integrations.values().filter(is_paused).collect();

@@ -48,13 +48,13 @@ notices! {
     Asked => "asked", true, "Статусы запрошены: ответ будет в течение минуты.", "A status sync is asked for: it comes within a minute.";
     Acknowledged => "acknowledged", true, "Причина принята в работу.", "The cause is acknowledged.";
     Snoozed => "snoozed", true, "Причина отложена.", "The cause is snoozed.";
-    Awake => "awake", true, "Причина снова на виду.", "The cause is told again.";
+    Awake => "awake", true, "Причина снова показывается.", "The cause is told again.";
     Over => "over", false, "Открытых неудач этой причины уже нет.", "Nothing of this cause is open any more.";
     Discarded => "discarded", true, "Закрыто без повтора.", "Discarded.";
     NotOpen => "not-open", false, "Эта неудача уже закрыта.", "This failure is closed already.";
     Replayed => "replayed", true, "Команда отправлена повторно.", "The command is being tried again.";
     NoCommand => "no-command", false, "В этой записи нет команды для повтора; её можно закрыть.", "It holds no command to try again; it can be discarded.";
-    Hurried => "hurried", true, "Назначено немедленно.", "Made due at once.";
+    Hurried => "hurried", true, "Попытка назначена на сейчас.", "Made due at once.";
     NothingWaits => "nothing-waits", false, "Здесь уже ничего не отложено.", "Nothing of it is put off any more.";
     Dropped => "dropped", true, "Запрос снят с исполнения.", "The request is not carried out.";
     Gone => "gone", false, "Этот запрос уже исполнен или изменился: посмотрите ещё раз.", "This request was carried out or is another by now: look again.";
@@ -82,7 +82,7 @@ notices! {
 }
 
 texts! {
-    product: "Мост RetailCRM и MeaSoft", "Bridge of RetailCRM and MeaSoft";
+    product: "Интеграция RetailCRM и MeaSoft", "Bridge of RetailCRM and MeaSoft";
     skip: "К содержанию", "Skip to the content";
     sections: "Разделы", "Sections";
     other_language: "English", "Русский";
@@ -94,7 +94,7 @@ texts! {
     integrations: "Интеграции", "Integrations";
     budget: "Лимиты", "Limits";
     audit: "Действия", "Audit";
-    people: "Люди", "People";
+    people: "Пользователи", "People";
     find_order: "Номер заказа", "Order number";
     find: "Найти", "Find";
     times: "Время", "Times";
@@ -126,8 +126,8 @@ texts! {
     sync: "Запросить статусы", "Sync statuses";
     reason_why: "Причина", "Reason";
     of_none: "Неудачи без интеграции", "Failures of no integration";
-    left_alone: "Не беспокоим", "Left alone";
-    left_alone_hint: "Адреса и учётные записи, которые отдыхают после отказов.", "Addresses and accounts that rest after failures.";
+    left_alone: "Обращения приостановлены", "Left alone";
+    left_alone_hint: "Адреса и учётные записи, к которым мы временно не обращаемся после отказов.", "Addresses and accounts that rest after failures.";
     filter: "Показать", "Show";
     all: "все", "all";
     who_acts: "Кто решает", "Who acts";
@@ -150,7 +150,7 @@ texts! {
     hours_4: "4 часа", "4 hours";
     day_1: "1 день", "1 day";
     days_7: "7 дней", "7 days";
-    wake: "Вернуть на вид", "Take up again";
+    wake: "Снова показывать", "Take up again";
     discard: "Закрыть без повтора", "Discard";
     discard_hint: "Команды не будут повторены.", "The commands are not tried again.";
     discard_cause_hint: "Закроются неудачи, которые есть на этой странице:", "Closes the failures that this page knows of:";
@@ -164,14 +164,14 @@ texts! {
     state_open: "открыта", "open";
     state_replayed: "повторена", "replayed";
     state_discarded: "закрыта без повтора", "discarded";
-    state_resolved: "разрешилась", "resolved";
+    state_resolved: "решена", "resolved";
     closed_too: "и закрытые", "closed ones too";
     nothing_found: "Ничего не найдено.", "Nothing was found.";
     older: "Раньше", "Older";
     further: "Дальше", "Further";
     to_newest: "К началу", "To the beginning";
     detail: "Подробности из записи", "Details of the record";
-    nothing_waits: "Ничего не ждёт.", "Nothing waits.";
+    nothing_waits: "Ожидающих запросов нет.", "Nothing waits.";
     how_many: "Сколько", "How many";
     what: "Что", "What";
     why: "Почему", "Why";
@@ -203,7 +203,7 @@ texts! {
     replay_of: "Повтор", "Replay";
     replays_hint: "Повтор многих неудач планируется на странице", "Trying many failures again is planned on the page";
     no_replays: "Повторов ещё не было.", "There was no replay yet.";
-    plan_replay: "Спланировать повтор", "Plan a replay";
+    plan_replay: "Запланировать повтор", "Plan a replay";
     all_failures: "все открытые неудачи", "all open failures";
     how_far: "Как идёт", "How far it is";
     failures_meant: "неудач:", "failures:";
@@ -221,13 +221,13 @@ texts! {
     and_more: "и ещё", "and more:";
     about_requests: "Примерно запросов:", "About so many requests:";
     to_go: "осталось", "to go:";
-    planned_by: "Запланировал", "Planned by";
+    planned_by: "Кем запланирован:", "Planned by";
     started: "запущен", "started";
     errand_runs: "Выполняется.", "It runs.";
     errand_failed: "Не получилось.", "It failed.";
     errand_done: "Готово.", "Done.";
     look_again: "Посмотреть снова", "Look again";
-    asked_by: "Запросил", "Asked for by";
+    asked_by: "Кем запрошено:", "Asked for by";
     not_asked: "Ещё не запрашивали, или это было давно.", "Nobody has asked for it lately.";
     preview: "Что будет сделано сейчас", "What would be done now";
     preview_again: "Рассчитать", "Find out";
@@ -237,7 +237,7 @@ texts! {
     would_have: "Станет", "Would be";
     requests_that_leave: "Запросы, которые уйдут", "Requests that would leave";
     ask_measoft: "Спросить MeaSoft", "Ask MeaSoft";
-    planned_for: "Планируют доставить", "Planned for";
+    planned_for: "Плановая дата", "Planned for";
     is_news: "Статус новый: он запрошен и появится здесь в течение минуты.", "The status is news: it is asked for and comes here within a minute.";
     not_there: "В MeaSoft такого заказа нет.", "MeaSoft has no such order.";
     in_crm: "Открыть в RetailCRM", "Open in RetailCRM";
@@ -246,9 +246,9 @@ texts! {
     correct_hint: "Заполните только то, что неверно. Исправление действует, пока в RetailCRM не изменят это поле; суммы так не меняют.", "Fill in only what is wrong. A correction holds until the field changes in RetailCRM; sums are not corrected here.";
     make_empty: "очистить", "make it empty";
     corrections: "Исправления", "Corrections";
-    overtaken: "Пока вы писали, этот заказ исправил(а)", "While you were writing, this order was corrected by";
+    overtaken: "Пока вы вносили исправление, заказ уже изменён:", "While you were writing, this order was corrected by";
     overtaken_next: "Проверьте, что получилось, и отправьте ещё раз, если это всё ещё нужно.", "Look at what came of it, and send again if that is still wanted.";
-    bad_value: "Не годится значение поля:", "This value cannot be used:";
+    bad_value: "Недопустимое значение поля:", "This value cannot be used:";
     crm_silent: "RetailCRM не ответила: ничего не изменено, повторите позже.", "RetailCRM did not answer: nothing is changed, try again later.";
     crm_has_none: "В RetailCRM нет такого заказа этой интеграции.", "RetailCRM has no such order of this integration.";
     several_orders: "Этот номер у нескольких заказов: какой исправить, неизвестно.", "Several orders bear this number: which one is meant is not known.";
@@ -256,12 +256,12 @@ texts! {
     compare_hint: "Заказы одного дня в RetailCRM, у нас и в MeaSoft. Чтение идёт в пределах лимитов и может занять несколько минут; результат хранится полчаса.", "Orders of one day in RetailCRM, in our ledger and at MeaSoft. Reading keeps to the limits and may take minutes; what comes of it is kept for half an hour.";
     one_day: "День", "Day";
     compare_now: "Сверить", "Compare";
-    not_compared: "За этот день ещё не сверяли.", "This day was not compared yet.";
+    not_compared: "Сверки за этот день ещё не было.", "This day was not compared yet.";
     ledger: "У нас", "Ledger";
-    unlisted: "В настройках нет типов доставки: чего нет у нас, в RetailCRM не ищется.", "No delivery types are set: what we lack is not looked for in RetailCRM.";
+    unlisted: "В настройках нет типов доставки: заказы, которых нет у нас, в RetailCRM не ищем.", "No delivery types are set: what we lack is not looked for in RetailCRM.";
     unasked: "Не проверено в MeaSoft:", "Not asked about at MeaSoft:";
     books_agree: "Расхождений нет.", "The books agree.";
-    makes_good: "Исправит", "Repair";
+    makes_good: "Как исправить", "Repair";
     make_good: "Исправить", "Make good";
     make_good_hint: "Как пропущенный триггер. Остальное решает человек.", "As the missed trigger would have. The rest is a person's matter.";
     owner_acts: "Подключение к RetailCRM и MeaSoft", "At RetailCRM and MeaSoft";

@@ -41,7 +41,7 @@ async fn a_preview_shows_what_would_leave_masked_and_nothing_leaves() {
     let asked = world.act(at, &operator, &[("back", "/orders/1/7001")]).await;
     assert_eq!((asked.status, asked.header("location")), (303, at));
     let page = world.ended(at, &viewer).await;
-    for words in ["будет создан в MeaSoft", "В MeaSoft такого заказа нет.", "neworder", "Запросил Анна"]
+    for words in ["будет создан в MeaSoft", "В MeaSoft такого заказа нет.", "neworder", "Кем запрошено: Анна"]
     {
         assert!(page.contains(words), "{words}: {page}");
     }
@@ -72,7 +72,7 @@ async fn an_order_is_corrected_and_the_second_of_two_is_told_and_may_go_on() {
     let bad = world.act(at, &cookie, &[("seen", "0"), ("phone", "позвоните"), ("date", "2026-12-03")]).await;
     assert_eq!(bad.status, 422);
     for words in
-        ["Не годится значение поля: телефон", "value=\"позвоните\"", "value=\"2026-12-03\"", "id=\"correct\" open"]
+        ["Недопустимое значение поля: телефон", "value=\"позвоните\"", "value=\"2026-12-03\"", "id=\"correct\" open"]
     {
         assert!(bad.body.contains(words), "what was typed is there: {words}: {}", bad.body);
     }
@@ -87,7 +87,11 @@ async fn an_order_is_corrected_and_the_second_of_two_is_told_and_may_go_on() {
     let boris = world.session("Борис", Role::Operator).await;
     let late = world.act(at, &boris, &[("seen", "0"), ("phone", "+79037654321")]).await;
     assert_eq!(late.status, 422);
-    assert!(late.body.contains("исправил(а) Анна") && late.body.contains("name=\"seen\" value=\"1\""), "{}", late.body);
+    assert!(
+        late.body.contains("заказ уже изменён: Анна") && late.body.contains("name=\"seen\" value=\"1\""),
+        "{}",
+        late.body
+    );
     let number = OrderNumber::parse("7001").expect("a number");
     let used = async || {
         let config = &world.ctx.config;
@@ -186,7 +190,10 @@ async fn a_day_is_compared_beside_the_pages_told_as_a_table_and_made_good() {
     vendors.crm.add_order(vendors.account, draft);
     let cookie = world.session("Анна", Role::Operator).await;
     let page = world.get("/compare", Some(&cookie)).await.body;
-    assert!(page.contains("value=\"2026-08-31\"") && page.contains("ещё не сверяли"), "yesterday: {page}");
+    assert!(
+        page.contains("value=\"2026-08-31\"") && page.contains("Сверки за этот день ещё не было"),
+        "yesterday: {page}"
+    );
     let asked = world.act("/compare", &cookie, &[("day", "2026-08-31")]).await;
     assert_eq!((asked.status, asked.header("location")), (303, "/compare?day=2026-08-31"));
     let at = "/compare?day=2026-08-31";

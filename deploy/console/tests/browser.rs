@@ -230,7 +230,7 @@ async fn an_order_is_previewed_and_corrected_by_keys_on_a_phone_without_scripts(
     browser.press("#correct summary").await;
     browser.fill("#correct-phone", "позвоните").await;
     browser.press("#correct button").await;
-    browser.shows("Не годится значение поля: телефон").await;
+    browser.shows("Недопустимое значение поля: телефон").await;
     assert_eq!(browser.value("#correct-phone").await, "позвоните");
     browser.screenshot(&pictures(), "console-correct-phone-ru").await;
     assert_eq!(browser.measure(WRONG).await, json!([]));

@@ -1,4 +1,4 @@
-//! «Люди»: whom one-time addresses let in.
+//! «Пользователи»: whom one-time addresses let in.
 
 use askama::Template;
 use axum::http::StatusCode;

@@ -46,7 +46,7 @@ pub fn unchanged(found: &Preview, language: Language) -> Option<&'static str> {
     if found.at_measoft.is_empty() {
         return Some(of(language, "В MeaSoft такого заказа нет.", "MeaSoft has no such order."));
     }
-    let same = "В показанном MeaSoft изменений не будет.";
+    let same = "В том, что показывает MeaSoft, ничего не изменится.";
     found.differences.is_empty().then(|| of(language, same, "Nothing that MeaSoft shows would become different."))
 }
 
