@@ -60,7 +60,8 @@ async fn note(
 ) -> Result<ExitCode, Failure> {
     let reason = filters::reason(reason, store).await?;
     let integration = filters::integration(integration, store).await?;
-    let of_which = store.say_of_causes(&reason, integration, word, who).await?;
+    let which = DeadFilter { integration, ..DeadFilter::default() };
+    let of_which = store.say_of_causes(&reason, &which, word, who).await?;
     if of_which.is_empty() {
         let place = integration.map_or_else(String::new, |id| format!(" at integration {id}"));
         return Err(Failure::sentence(format!(
@@ -100,11 +101,10 @@ async fn list(which: CausesFilter, zone: &TimeZone, store: &Store, out: &Output)
         None => None,
     };
     let filter = DeadFilter {
-        all: false,
         integration: filters::integration(which.integration, store).await?,
         fault: which.fault.as_deref().map(filters::fault).transpose()?,
         reason,
-        since: None,
+        ..DeadFilter::default()
     };
     let Causes { shown, hidden, titles } = Causes::of(store, &filter, which.all).await?;
     let language = language();

@@ -101,5 +101,6 @@ pub async fn letters(all: bool, which: Letters, store: &Store) -> Result<DeadFil
         None => None,
     };
     let since = which.since.map(|text| args::since(&text, now)).transpose().map_err(Failure::Usage)?;
-    Ok(DeadFilter { all, integration: integration(which.integration, store).await?, fault: of, reason: named, since })
+    let integration = integration(which.integration, store).await?;
+    Ok(DeadFilter { all, integration, fault: of, reason: named, since, ..DeadFilter::default() })
 }

@@ -4,11 +4,11 @@
 mod world;
 
 use bridge_worker::correct::Corrigible;
-use shared::domain::{CorrectedField, OrderNumber};
+use shared::domain::{CorrectedField, Fault, OrderNumber};
 use shared::message::decode;
 use shared::store::audit::Who;
 use shared::store::console::Role;
-use shared::store::dead_letters::DeadState;
+use shared::store::dead_letters::{DeadFilter, DeadState};
 use shared::store::replays::ReplayState;
 use simulators::retailcrm::an_order;
 use world::{Vendors, World};
@@ -318,4 +318,28 @@ async fn a_new_key_is_shown_once_and_a_form_that_comes_twice_makes_one() {
     let who = Who::at_machine(None, "root".to_owned());
     let of_command = bridge_worker::manage::key::rotate(world.store(), shared::domain::IntegrationId(1), None, &who);
     assert_ne!(of_command.await.expect("made").expose(), fresh);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cause_of_no_integration_is_one_of_its_own() {
+    let world = World::new().await;
+    world.filled("Город", "Область").await;
+    world.add_letter_of(None, "3001", "bad_phone", Fault::Shop).await;
+    let cookie = world.session("Анна", Role::Operator).await;
+    let of_none = [("reason", "bad_phone"), ("integration", ""), ("back", "/causes")];
+    world.act("/causes/acknowledge", &cookie, &of_none).await;
+    let causes = world.store().causes(&DeadFilter::default()).await.expect("listed");
+    assert!(causes.iter().all(|cause| cause.acknowledged.is_some() == cause.integration.is_none()), "{causes:?}");
+    let page = world.get("/causes", Some(&cookie)).await.body;
+    assert!(page.contains("integration=none"), "{page}");
+    let page = world.get("/letters?reason=bad_phone&integration=none", Some(&cookie)).await.body;
+    assert!(page.contains("3001") && !page.contains("1001A"), "{page}");
+    let planned = world.act("/causes/replay", &cookie, &of_none).await;
+    assert_eq!(planned.header("location"), "/replays/2?done=planned");
+    let page = world.get("/replays/2", Some(&cookie)).await.body;
+    assert!(page.contains("неудач: 1") && page.contains("без интеграции"), "{page}");
+    for path in ["replay", "acknowledge", "discard"] {
+        let bad = [("reason", "bad_phone"), ("integration", "первая"), ("seen_until", "1"), ("why", "нет")];
+        assert_eq!(world.act(&format!("/causes/{path}"), &cookie, &bad).await.status, 400, "{path}");
+    }
 }

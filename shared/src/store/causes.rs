@@ -113,21 +113,22 @@ impl Cause {
 }
 
 impl Store {
-    /// Notes what a person says of the open causes of a reason, at one integration or at all of
-    /// them. Answers of which: none when nothing of it is open.
+    /// Notes what a person says of the open causes of a reason that a filter lets through. Answers
+    /// of which: none when nothing of it is open.
     pub async fn say_of_causes(
         &self,
         reason: &str,
-        integration: Option<IntegrationId>,
+        which: &DeadFilter,
         word: Word,
         who: &Who,
     ) -> Result<Vec<Option<IntegrationId>>> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let sql = "SELECT DISTINCT integration_id FROM dead_letters WHERE state = 'open' AND reason = $1 \
-                   AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2)";
+        let which = DeadFilter { all: false, reason: Some(reason.to_owned()), ..which.clone() };
+        let (condition, args) = which.condition();
+        let sql = format!("SELECT DISTINCT d.integration_id FROM dead_letters d WHERE {condition}");
         let read = |row: &Row| Ok(row.opt_int("integration_id")?.map(IntegrationId));
-        let mut open: Vec<Option<IntegrationId>> = tx.read_all(sql, args![reason, integration], read).await?;
+        let mut open: Vec<Option<IntegrationId>> = tx.read_all(sql, args, read).await?;
         // In the order that everybody keeps to.
         open.sort_by_key(|id| key(*id));
         for id in &open {

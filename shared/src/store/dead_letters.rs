@@ -113,18 +113,28 @@ pub struct DeadFilter {
     /// Open ones unless all are asked for.
     pub all: bool,
     pub integration: Option<IntegrationId>,
+    /// Only those of no integration.
+    pub of_none: bool,
     pub fault: Option<Fault>,
     pub reason: Option<String>,
     pub since: Option<Timestamp>,
 }
 
 impl DeadFilter {
+    /// Open ones of a reason at an integration; `None`: of none.
+    pub fn of_cause(reason: &str, integration: Option<IntegrationId>) -> Self {
+        Self { integration, of_none: integration.is_none(), reason: Some(reason.to_owned()), ..Self::default() }
+    }
+
     /// The letters `d` that are meant, with the values of the condition.
     pub(super) fn condition(&self) -> (String, Vec<Value>) {
         let mut sql = "d.created_at >= $1".to_owned();
         let mut args: Vec<Value> = args![self.since.map_or(0, Timestamp::as_millisecond)];
         if !self.all {
             sql.push_str(" AND d.state = 'open'");
+        }
+        if self.of_none {
+            sql.push_str(" AND d.integration_id IS NULL");
         }
         let mut also = |column: &str, value: Value| {
             args.push(value);

@@ -5,6 +5,7 @@ use shared::crypto::SecretKey;
 use shared::domain::{Fault, IntegrationState, PausedBy, Secret};
 use shared::store::audit::{Act, AuditFilter, Audited, Flaw, NewAudit, Verified, Who};
 use shared::store::causes::Word;
+use shared::store::dead_letters::DeadFilter;
 use shared::store::replays::Replay;
 use shared::store::{Store, StoreError};
 
@@ -53,7 +54,7 @@ async fn every_act_is_noted_with_who_did_it_and_what_it_was_before(bench: &Bench
     let mut letter = dead(Some(id), Some("7"), "bad_phone", Fault::Shop);
     letter.command = None;
     let letter = bench.add_dead_letter(&letter).await;
-    store.say_of_causes("bad_phone", None, Word::Acknowledged, &who).await.expect("said");
+    store.say_of_causes("bad_phone", &DeadFilter::default(), Word::Acknowledged, &who).await.expect("said");
     let letter = store.dead_letter(letter).await.expect("read").expect("there");
     let nothing = store.replay_dead_letter(&letter, bench.now(), "replayed", &who).await.expect("asked");
     assert_eq!(nothing, Replay::Nothing, "an act that was none is not noted");

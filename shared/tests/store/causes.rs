@@ -13,8 +13,12 @@ async fn causes(bench: &Bench) -> Vec<Cause> {
 }
 
 async fn say(bench: &Bench, reason: &str, integration: Option<IntegrationId>, word: Word) -> usize {
+    say_of(bench, reason, &DeadFilter { integration, ..DeadFilter::default() }, word).await
+}
+
+async fn say_of(bench: &Bench, reason: &str, which: &DeadFilter, word: Word) -> usize {
     let anna = Who::at_machine(Some("Анна".to_owned()), "root".to_owned());
-    bench.store.say_of_causes(reason, integration, word, &anna).await.expect("said").len()
+    bench.store.say_of_causes(reason, which, word, &anna).await.expect("said").len()
 }
 
 async fn close(bench: &Bench, letter: i64) {
@@ -94,6 +98,11 @@ async fn a_snooze_ends_by_itself_or_when_it_is_taken_back(bench: &Bench) {
     say(bench, "internal", Some(id), Word::Awake).await;
     assert_eq!(snoozed().await, 1);
     assert!(causes(bench).await.iter().any(|cause| cause.acknowledged.is_none() && cause.integration == Some(id)));
+    // A cause of no integration is one of its own.
+    assert_eq!(say_of(bench, "internal", &DeadFilter::of_cause("internal", None), Word::Awake).await, 1);
+    say(bench, "internal", Some(id), Word::Acknowledged).await;
+    say_of(bench, "internal", &DeadFilter::of_cause("internal", None), Word::Snoozed { until: bench.after(60) }).await;
+    assert!(causes(bench).await.iter().all(|cause| cause.snoozed.is_some() == cause.integration.is_none()));
 }
 
 contract![

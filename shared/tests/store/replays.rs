@@ -234,7 +234,24 @@ async fn a_job_says_itself_what_it_came_to_and_what_nobody_recorded_is_not_waite
     assert_eq!((done.state, done.count(&[Step::Done])), (ReplayState::Done, 1));
 }
 
+async fn a_cause_of_no_integration_is_replayed_without_those_of_integrations(bench: &Bench) {
+    let id = bench.integration("").await.id;
+    let theirs = letters(bench, id, 1..3).await;
+    let none = NewDeadLetter { integration: None, ..send(bench, id, "9") };
+    let none = bench.add_dead_letter(&none).await;
+    let plan = async |of| {
+        let filter = DeadFilter::of_cause("bad_phone", of);
+        bench.store.plan_replay(&filter, 60, false, &anna()).await.expect("planned")
+    };
+    let planned = plan(None).await;
+    assert_eq!(planned.letters, [none]);
+    let filter = replay(bench, planned.id.expect("planned")).await.filter;
+    assert!(filter.contains("\"of_none\":true"), "{filter}");
+    assert_eq!(plan(Some(id)).await.letters, theirs);
+}
+
 contract![
+    a_cause_of_no_integration_is_replayed_without_those_of_integrations,
     a_replay_goes_at_its_pace_and_counts_what_came_of_its_letters,
     a_replay_is_stopped_half_way_and_goes_on_where_it_was,
     a_replay_that_is_given_another_pace_goes_at_it_from_the_next_letter_on,

@@ -12,6 +12,7 @@ use shared::store::dead_letters::DeadFilter;
 
 use crate::form::Fields;
 use crate::pages::frame::{Choice, Frame, choices};
+use crate::pages::letters;
 use crate::routes::What;
 use crate::seen::causes::{Causes, LONGEST_SNOOZE, Titles};
 use crate::seen::words::{self, who_acts};
@@ -68,7 +69,8 @@ impl Row {
         let words = words::reason(&cause.reason, visit.language);
         let integration = cause.integration.map_or_else(String::new, |id| id.to_string());
         let said = |of: &Option<(String, Timestamp)>| of.as_ref().map(|(who, at)| (who.clone(), visit.at(*at)));
-        let query = Fields::default().with(&[("reason", &cause.reason), ("integration", &integration)]);
+        let which = if integration.is_empty() { letters::OF_NONE } else { &integration };
+        let query = Fields::default().with(&[("reason", &cause.reason), ("integration", which)]);
         Self {
             letters: cause.letters,
             times: cause.times,
@@ -137,10 +139,11 @@ pub async fn csv(visit: &Visit<'_>) -> Result<Response, Stop> {
     Ok(csv::file("causes", &heading, &found.shown.iter().map(line).collect::<Vec<_>>()))
 }
 
-/// Which cause a form is about.
-fn named<'a>(visit: &'a Visit<'_>) -> Result<(&'a str, Option<IntegrationId>), Stop> {
+/// Which cause a form is about; without an integration it is one of none.
+pub fn named<'a>(visit: &'a Visit<'_>) -> Result<(&'a str, Option<IntegrationId>), Stop> {
     let reason = visit.form.text("reason").ok_or(Stop::BadForm)?;
-    Ok((reason, visit.form.number("integration").map(IntegrationId)))
+    let id = visit.form.text("integration").map(str::parse::<i64>).transpose().map_err(|_| Stop::BadForm)?;
+    Ok((reason, id.map(IntegrationId)))
 }
 
 /// Acknowledged, snoozed, or told again.
@@ -151,7 +154,8 @@ pub async fn say(visit: &Visit<'_>, what: What) -> Result<Response, Stop> {
         What::Snooze => (Word::Snoozed { until: until(visit)? }, Notice::Snoozed),
         _ => (Word::Awake, Notice::Awake),
     };
-    let of_which = visit.store().say_of_causes(reason, integration, word, &visit.who()).await?;
+    let which = DeadFilter::of_cause(reason, integration);
+    let of_which = visit.store().say_of_causes(reason, &which, word, &visit.who()).await?;
     Ok(visit.done(if of_which.is_empty() { Notice::Over } else { done }))
 }
 

@@ -20,6 +20,8 @@ use crate::{csv, html};
 /// Rows of a page, and of a file.
 const PAGE: u32 = 50;
 const FILE: u32 = 10_000;
+/// What an address says where letters of no integration are meant.
+pub const OF_NONE: &str = "none";
 
 #[derive(Template)]
 #[template(path = "letters.html")]
@@ -102,9 +104,10 @@ async fn asked(visit: &Visit<'_>, limit: u32) -> Result<(Vec<DeadLetter>, Titles
     let filter = DeadFilter {
         all: visit.query.text("closed").is_some(),
         integration: visit.only(),
+        of_none: visit.query.text("integration") == Some(OF_NONE),
         fault: visit.query.text("fault").and_then(Fault::parse),
         reason: visit.query.text("reason").map(str::to_owned),
-        since: None,
+        ..DeadFilter::default()
     };
     let (number, before) = (visit.query.text("number"), visit.query.number("before"));
     let found = visit.store().dead_letters_page(&filter, number, before, limit).await?;

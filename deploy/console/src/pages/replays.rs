@@ -10,6 +10,7 @@ use shared::store::dead_letters::DeadFilter;
 use shared::store::replays::{ReplayState, Told};
 
 use crate::html;
+use crate::pages::causes;
 use crate::pages::frame::Frame;
 use crate::pages::letters::order_at;
 use crate::routes::What;
@@ -80,7 +81,8 @@ fn meant(filter: &str, visit: &Visit<'_>) -> String {
     let fault = text("fault").and_then(shared::domain::Fault::parse);
     let since = text("since").and_then(|at| at.parse::<Timestamp>().ok());
     let since = since.map(|at| format!("{} {}", visit.t().since, visit.at(at)));
-    let all = [reason, fault.map(|fault| who_acts(fault, visit.language).to_owned()), since];
+    let of_none = filter.get("of_none").map(|_| visit.t().no_integration.to_owned());
+    let all = [reason, of_none, fault.map(|fault| who_acts(fault, visit.language).to_owned()), since];
     let all: Vec<String> = all.into_iter().flatten().collect();
     if all.is_empty() { visit.t().all_failures.to_owned() } else { all.join("; ") }
 }
@@ -155,9 +157,8 @@ pub async fn page(visit: &Visit<'_>) -> Result<Response, Stop> {
 
 /// Plans one of the open failures of a cause; nothing is sent before it is started.
 pub async fn plan(visit: &Visit<'_>) -> Result<Response, Stop> {
-    let reason = visit.form.text("reason").ok_or(Stop::BadForm)?.to_owned();
-    let integration = visit.form.number("integration").map(IntegrationId);
-    let filter = DeadFilter { integration, reason: Some(reason), ..DeadFilter::default() };
+    let (reason, integration) = causes::named(visit)?;
+    let filter = DeadFilter::of_cause(reason, integration);
     let planned = visit.store().plan_replay(&filter, PACE, false, &visit.who()).await?;
     Ok(match planned.id {
         Some(id) => html::see(&format!("/replays/{id}?done={}", Notice::Planned.as_str())),

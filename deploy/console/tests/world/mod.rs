@@ -10,7 +10,7 @@ use bridge_worker::vendor::held;
 use shared::bootstrap::Ctx;
 use shared::clock::Clock;
 use shared::config::{Config, Role as Process, Source};
-use shared::domain::{Fault, Integration, IntegrationState, OrderNumber, PausedBy, Secret, Settings};
+use shared::domain::{Fault, Integration, IntegrationId, IntegrationState, OrderNumber, PausedBy, Secret, Settings};
 use shared::message::{Command, Envelope};
 use shared::phrases::{Detail, Value as _};
 use shared::store::Store;
@@ -209,10 +209,20 @@ impl World {
     }
 
     pub(crate) async fn add_letter(&self, of: &Integration, number: &str, reason: &str, fault: Fault) -> i64 {
+        self.add_letter_of(Some(of.id), number, reason, fault).await
+    }
+
+    pub(crate) async fn add_letter_of(
+        &self,
+        integration: Option<IntegrationId>,
+        number: &str,
+        reason: &str,
+        fault: Fault,
+    ) -> i64 {
         let number = OrderNumber::parse(number).expect("a number");
-        let envelope = Envelope::new(Command::SyncStatuses {}, Some(of.id), self.ctx.clock.now());
+        let envelope = Envelope::new(Command::SyncStatuses {}, integration, self.ctx.clock.now());
         let dead = NewDeadLetter {
-            integration: Some(of.id),
+            integration,
             delivery: None,
             number: Some(number.as_str().to_owned()),
             kind: "SendOrder".to_owned(),
