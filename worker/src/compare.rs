@@ -22,7 +22,7 @@ use shared::store::Store;
 use shared::store::journal::Journal;
 
 use crate::ask::answered;
-use crate::compare::books::{Entry, Found, Shown, disagreements};
+use crate::compare::books::{Entry, Found, Repair, Shown, disagreements};
 use crate::order::lost_writes::OwnNumbers;
 use crate::order::{correction, request};
 use crate::tools::Tools;
@@ -60,7 +60,7 @@ pub struct Comparison {
     /// Orders that MeaSoft did not list and that were not asked about, since look-ups are rationed.
     pub unasked: usize,
     pub found: Vec<Found>,
-    /// As the ledger has them.
+    /// As the ledger has them: those that a trigger would make good.
     pub deliveries: Vec<Delivery>,
 }
 
@@ -123,7 +123,17 @@ pub(crate) async fn compare_with(
         add(Entry { parcel: parcels.get(orderno), ..Entry::default() });
     }
     let orders = [of_the_day, deliveries.len(), there];
+    let deliveries = to_make_good(deliveries, &found);
     Ok(Comparison { day, orders, unlisted: types.is_empty(), unasked: unasked.len(), found, deliveries })
+}
+
+/// Those that a repair needs: what came of a comparison is kept for a while.
+fn to_make_good(mut deliveries: Vec<Delivery>, found: &[Found]) -> Vec<Delivery> {
+    let missed = found.iter().filter(|one| matches!(one.repair, Some(Repair::Trigger(_))));
+    let orders: BTreeSet<CrmOrderId> = missed.filter_map(|one| one.order).collect();
+    deliveries.retain(|d| orders.contains(&d.crm_order));
+    deliveries.shrink_to_fit();
+    deliveries
 }
 
 /// A day of RetailCRM's account.

@@ -3,6 +3,7 @@
 //! while, for this process alone: after a restart it is asked for anew.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use bridge_worker::compare::{Comparison, Reads};
 use bridge_worker::inquire::Said;
 use bridge_worker::manage::check::Finding;
 use bridge_worker::preview::Preview;
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use shared::bootstrap::sentence;
@@ -60,6 +62,8 @@ pub struct Look {
 
 /// Errands that run at the same time; the others wait for their turn.
 const AT_A_TIME: usize = 3;
+/// Comparisons, which take minutes: nobody else waits for one.
+const COMPARED_AT_A_TIME: usize = 2;
 /// Errands that are known at a time.
 const KNOWN: usize = 64;
 /// What came of one is kept for so long.
@@ -77,16 +81,19 @@ struct Kept {
 pub struct Errands {
     known: Arc<Mutex<HashMap<Errand, Kept>>>,
     places: Arc<Semaphore>,
+    for_comparisons: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
 impl Errands {
     pub fn new(stop: CancellationToken) -> Self {
-        Self { known: Arc::default(), places: Arc::new(Semaphore::new(AT_A_TIME)), stop }
+        let places = |number| Arc::new(Semaphore::new(number));
+        let (places, for_comparisons) = (places(AT_A_TIME), places(COMPARED_AT_A_TIME));
+        Self { known: Arc::default(), places, for_comparisons, stop }
     }
 
-    /// Begins one, unless it runs already. False: too many are known. `work` is made once its turn
-    /// has come, and tells by its argument what it reads.
+    /// Begins one, unless it runs already. False: too many are not over. `work` is made once its
+    /// turn has come, and tells by its argument what it reads.
     pub fn begin<W>(
         &self,
         errand: &Errand,
@@ -106,7 +113,11 @@ impl Errands {
                 return true;
             }
             if known.len() >= KNOWN && !known.contains_key(errand) {
-                return false;
+                let ended = known.iter().filter_map(|(other, kept)| Some((kept.ended?, other)));
+                let Some(oldest) = ended.min_by_key(|(at, _)| *at).map(|(_, other)| other.clone()) else {
+                    return false;
+                };
+                known.remove(&oldest);
             }
             let look = Look { began: now, who: who.to_owned(), stand: Stand::Runs(None) };
             known.insert(errand.clone(), Kept { look, ended: None, over });
@@ -116,21 +127,27 @@ impl Errands {
             let (reads, of_it) = (all.clone(), errand.clone());
             let tell = Box::new(move |step| reads.set(&of_it, Stand::Runs(Some(step))));
             let turn = async {
-                let _place = all.places.acquire().await;
+                let _place = all.places_for(&errand).acquire().await;
                 tokio::time::timeout(limit, work(tell)).await
             };
+            let turn = AssertUnwindSafe(turn).catch_unwind();
             let stand = tokio::select! {
                 () = all.stop.cancelled() => Stand::Failed("the process ends".to_owned()),
                 done = turn => match done {
-                    Ok(Ok(came)) => Stand::Done(Arc::new(came)),
-                    Ok(Err(error)) => Stand::Failed(sentence(&error)),
-                    Err(_) => Stand::Failed(format!("no end within {} s", limit.as_secs())),
+                    Ok(Ok(Ok(came))) => Stand::Done(Arc::new(came)),
+                    Ok(Ok(Err(error))) => Stand::Failed(sentence(&error)),
+                    Ok(Err(_)) => Stand::Failed(format!("no end within {} s", limit.as_secs())),
+                    Err(_) => Stand::Failed("a fault of the bridge; its log says where".to_owned()),
                 },
             };
             all.set(&errand, stand);
             let _ = tell_end.send(true);
         });
         true
+    }
+
+    fn places_for(&self, errand: &Errand) -> &Semaphore {
+        if matches!(errand, Errand::Compare(..)) { &self.for_comparisons } else { &self.places }
     }
 
     fn set(&self, errand: &Errand, stand: Stand) {
@@ -205,6 +222,48 @@ mod tests {
         stop.cancel();
         for n in [0, AT_A_TIME, KNOWN - 1] {
             assert!(matches!(stand(&errands, &of(n)).await, Stand::Failed(_)), "{n}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_over_makes_room_for_what_is_new_the_oldest_first() {
+        let errands = Errands::new(CancellationToken::new());
+        let (long, of) = (Duration::from_secs(60), |n: i64| Errand::Check(IntegrationId(n)));
+        let done = || async { Ok(Came::Check(Vec::new())) };
+        // One runs all the while, and is older than all others.
+        assert!(begin(&errands, &of(0), long, std::future::pending()));
+        for n in (1..).take(KNOWN - 1) {
+            assert!(begin(&errands, &of(n), long, done()));
+            stand(&errands, &of(n)).await;
+        }
+        let known = async |n| errands.look(&of(n), Duration::ZERO).await.is_some();
+        assert!(begin(&errands, &of(1000), long, done()), "nobody waits half an hour");
+        assert!(!known(1).await && known(2).await && known(0).await && known(1000).await);
+        assert!(locked(&errands.known).len() <= KNOWN);
+    }
+
+    #[tokio::test]
+    async fn comparisons_wait_for_each_other_and_nobody_else_does() {
+        let errands = Errands::new(CancellationToken::new());
+        let (long, day) = (Duration::from_secs(60), Date::constant(2026, 9, 1));
+        for n in 0..9 {
+            assert!(begin(&errands, &Errand::Compare(IntegrationId(n), day), long, std::future::pending()));
+        }
+        tokio::task::yield_now().await;
+        assert!(begin(&errands, &CHECK, long, async { Ok(Came::Check(Vec::new())) }));
+        let look = errands.look(&CHECK, Duration::from_secs(5)).await.expect("known");
+        assert!(matches!(look.stand, Stand::Done(_)));
+    }
+
+    #[tokio::test]
+    async fn an_errand_that_panics_has_failed_and_leaves_its_place() {
+        let errands = Errands::new(CancellationToken::new());
+        for n in 0..=AT_A_TIME {
+            let errand = Errand::Check(IntegrationId(i64::try_from(n).expect("small")));
+            let work = async { panic!("planned by a test") };
+            assert!(begin(&errands, &errand, Duration::from_secs(60), work));
+            let look = errands.look(&errand, Duration::from_secs(5)).await.expect("known");
+            assert!(matches!(look.stand, Stand::Failed(why) if why.contains("its log")));
         }
     }
 }

@@ -4,13 +4,14 @@
 mod world;
 
 use bridge_worker::correct::Corrigible;
-use shared::domain::{CorrectedField, Fault, OrderNumber};
+use shared::domain::{CorrectedField, Fault, Integration, OrderNumber, Secret};
 use shared::message::decode;
+use shared::store::StoreError;
 use shared::store::audit::Who;
 use shared::store::console::Role;
 use shared::store::dead_letters::{DeadFilter, DeadState};
 use shared::store::replays::ReplayState;
-use simulators::retailcrm::an_order;
+use simulators::retailcrm::{Action, FaultRule, When, an_order};
 use world::{Vendors, World};
 
 /// Names of acts with who did them, the newest first.
@@ -318,6 +319,28 @@ async fn a_new_key_is_shown_once_and_a_form_that_comes_twice_makes_one() {
     let who = Who::at_machine(None, "root".to_owned());
     let of_command = bridge_worker::manage::key::rotate(world.store(), shared::domain::IntegrationId(1), None, &who);
     assert_ne!(of_command.await.expect("made").expose(), fresh);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_errand_works_with_the_integration_as_it_is_when_its_turn_comes() {
+    let (world, vendors) = World::with_vendors(|_| ()).await;
+    let cookie = world.session("Ольга", Role::Owner).await;
+    let code = vendors.integration.code(&world.ctx.config.module_code);
+    let other = vendors.crm.add_account("another-crm-key");
+    vendors.crm.set_faults(vec![FaultRule::new("*", When::Always, Action::Hang)]);
+    for number in ["7001", "7002", "7003"] {
+        world.act(&format!("/orders/1/{number}/preview"), &cookie, &[]).await;
+    }
+    world.act("/integrations/1/register", &cookie, &[]).await;
+    let another = |found: &mut Integration| {
+        found.secrets.crm_api_key = Secret::new("another-crm-key");
+        Ok::<(), StoreError>(())
+    };
+    world.store().change_integration(vendors.integration.id, another).await.expect("changed");
+    vendors.crm.clear_faults();
+    world.ended("/integrations/1", &cookie).await;
+    let of = |account| vendors.crm.module(account, &code).is_some();
+    assert_eq!((of(vendors.account), of(other)), (false, true), "registered with the key that is good now");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -57,6 +57,7 @@ async fn a_days_books_agree_when_all_went_well() {
     world.crm.add_order(world.account, an_order().number("7004").delivery_type("russian-post").status("SentMeaSoft"));
     let books = compare(&world, day).await;
     assert_eq!((told(&books.found), books.orders, books.unasked), (vec![], [3, 2, 2], 0));
+    assert!(books.deliveries.is_empty(), "nothing is kept that no repair needs");
     let before = compare(&world, day.yesterday().expect("a day")).await;
     assert_eq!((told(&before.found), before.orders), (vec![], [0, 0, 0]), "that day had none");
     assert!(asked(&world).await.is_empty(), "looking asks for nothing");
@@ -93,6 +94,8 @@ async fn what_the_books_do_not_agree_on_is_found_and_made_good_the_way_of_trigge
         (stranger.as_str(), "extra", "measoft", None),
     ];
     assert_eq!(told(&books.found), expected);
+    let kept: Vec<&str> = books.deliveries.iter().map(|d| d.number.as_str()).collect();
+    assert_eq!(kept, ["7002", "7003"], "those that a trigger is asked for");
     assert!(asked(&world).await.is_empty(), "looking asks for nothing");
     let who = Who::at_machine(Some("Анна".to_owned()), "root".to_owned());
     let done = repair::repair(world.store(), &world.first().integration, &books, &who).await.expect("asked for");

@@ -153,10 +153,10 @@ pub async fn page(visit: &Visit<'_>) -> Result<Response, Stop> {
 pub async fn ask(visit: &Visit<'_>) -> Result<Response, Stop> {
     let (day, only) = (day(&visit.form, visit)?, visit.form.number("integration"));
     let mut all_begun = true;
-    for integration in meant(only, visit).await? {
+    for id in meant(only, visit).await?.into_iter().map(|found| found.id) {
         let (config, store) = (visit.console.0.config.clone(), visit.store().clone());
-        let errand = Errand::Compare(integration.id, day);
-        all_begun &= visit.begin(&errand, LIMIT, move |tell| async move {
+        all_begun &= visit.begin(&Errand::Compare(id, day), LIMIT, move |tell| async move {
+            let integration = errand::live(&store, id).await?;
             let books = compare::compare(&config, &store, &integration, day, &*tell).await?;
             Ok(Came::Compare(Box::new(books)))
         });

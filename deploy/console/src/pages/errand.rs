@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use axum::response::Response;
+use shared::domain::{Integration, IntegrationId, IntegrationState};
+use shared::store::Store;
 
 use crate::errands::{Came, Errand, Look, Stand};
 use crate::html;
@@ -42,6 +45,16 @@ pub async fn look_for(visit: &Visit<'_>, errand: &Errand, patience: Duration) ->
         Stand::Done(what) => came = Some(what),
     }
     Some((shown, came))
+}
+
+/// The integration as it is when the turn of an errand has come: until then its keys may have become
+/// others.
+///
+/// # Errors
+/// When it is removed, or the database does not answer.
+pub async fn live(store: &Store, id: IntegrationId) -> anyhow::Result<Integration> {
+    let found = store.integration(id).await?.filter(|found| found.state != IntegrationState::Removed);
+    found.with_context(|| format!("integration {id} is removed"))
 }
 
 /// To where an errand that was begun is shown.

@@ -205,9 +205,10 @@ async fn registered(visit: &Visit<'_>, id: IntegrationId) -> (Option<Shown>, Reg
 
 /// Asks both vendors whether it works.
 pub async fn check(visit: &Visit<'_>) -> Result<Response, Stop> {
-    let found = visit.live_integration().await?;
-    let (id, config, store) = (found.id, visit.console.0.config.clone(), visit.store().clone());
+    let id = visit.live_integration().await?.id;
+    let (config, store) = (visit.console.0.config.clone(), visit.store().clone());
     let begun = visit.begin(&Errand::Check(id), PATIENCE, move |_| async move {
+        let found = errand::live(&store, id).await?;
         Ok(Came::Check(check::check(&config, &store, &found, None).await?))
     });
     errand::begun(visit, begun, &format!("/integrations/{id}#owner"))
@@ -215,10 +216,10 @@ pub async fn check(visit: &Visit<'_>) -> Result<Response, Stop> {
 
 /// Tells RetailCRM what the module offers.
 pub async fn register(visit: &Visit<'_>) -> Result<Response, Stop> {
-    let found = visit.live_integration().await?;
-    let (id, who) = (found.id, visit.who());
+    let (id, who) = (visit.live_integration().await?.id, visit.who());
     let (config, store) = (visit.console.0.config.clone(), visit.store().clone());
     let begun = visit.begin(&Errand::Register(id), PATIENCE, move |_| async move {
+        let found = errand::live(&store, id).await?;
         Ok(Came::Register(register::register(&config, &store, &found, &who).await?))
     });
     errand::begun(visit, begun, &format!("/integrations/{id}#owner"))

@@ -300,12 +300,13 @@ fn fields(given: &[(CorrectedField, String)], visit: &Visit<'_>) -> Vec<Field> {
 
 /// Asks MeaSoft what it has of the order now.
 pub async fn inquire(visit: &Visit<'_>) -> Result<Response, Stop> {
-    let integration = visit.live_integration().await?;
+    let id = visit.live_integration().await?.id;
     let number = visit.parts.get(1).cloned().unwrap_or_default();
-    let at = order_at(integration.id.0, &number);
-    let errand = Errand::Inquire(integration.id, number.clone());
+    let at = order_at(id.0, &number);
+    let errand = Errand::Inquire(id, number.clone());
     let (config, store) = (visit.console.0.config.clone(), visit.store().clone());
     let begun = visit.begin(&errand, PATIENCE, move |_| async move {
+        let integration = errand::live(&store, id).await?;
         Ok(Came::Inquire(inquire::inquire(&config, &store, &integration, &number).await?))
     });
     errand::begun(visit, begun, &format!("{at}#measoft"))

@@ -128,11 +128,12 @@ pub async fn page(visit: &Visit<'_>) -> Result<Response, Stop> {
 }
 
 pub async fn ask(visit: &Visit<'_>) -> Result<Response, Stop> {
-    let (integration, number) = (visit.live_integration().await?, number(visit)?);
-    let errand = Errand::Preview(integration.id, number.as_str().to_owned());
-    let at = format!("{}/preview", order_at(integration.id.0, number.as_str()));
+    let (id, number) = (visit.live_integration().await?.id, number(visit)?);
+    let errand = Errand::Preview(id, number.as_str().to_owned());
+    let at = format!("{}/preview", order_at(id.0, number.as_str()));
     let (config, store) = (visit.console.0.config.clone(), visit.store().clone());
     let begun = visit.begin(&errand, LIMIT, move |_| async move {
+        let integration = errand::live(&store, id).await?;
         Ok(Came::Preview(Box::new(preview(&config, &store, &integration, &number, None).await?)))
     });
     errand::begun(visit, begun, &at)
