@@ -185,7 +185,7 @@ async fn edit(
         password: given.password,
         set: settings(&args.settings)?,
     };
-    let Edited { saved, warning } = edit::edit(config, store, &found, &given, who).await?;
+    let Edited { saved, warning } = edit::edit(config, store, &found, &given, None, who).await?;
     let mut document = document(&saved, false, config);
     document["warning"] = json!(warning);
     warn(warning.as_deref());

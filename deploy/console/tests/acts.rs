@@ -4,6 +4,7 @@
 mod world;
 
 use bridge_worker::correct::Corrigible;
+use bridge_worker::manage::edit::{Edit, edit};
 use shared::domain::{CorrectedField, Fault, Integration, OrderNumber, Secret};
 use shared::message::decode;
 use shared::store::StoreError;
@@ -17,6 +18,11 @@ use world::{Vendors, World};
 /// Names of acts with who did them, the newest first.
 async fn acts(world: &World) -> Vec<(String, String)> {
     world.audit().await.into_iter().map(|act| (act.who, act.act)).collect()
+}
+
+/// What a form on a page says to have been filled with.
+fn seen(page: &str) -> &str {
+    page.split("name=\"seen\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a mark")
 }
 
 /// A delivery that the ledger has.
@@ -231,11 +237,15 @@ async fn an_owner_edits_an_integration_as_the_command_does_and_sees_no_secret() 
     let operator = world.session("Анна", Role::Operator).await;
     assert_eq!(world.get(at, Some(&operator)).await.status, 403);
     let stored = async || world.store().integration(vendors.integration.id).await.expect("read").expect("there");
+    let send = async |fields: &[(&str, &str)]| {
+        let page = world.get(at, Some(&cookie)).await.body;
+        let fields: Vec<_> = fields.iter().copied().chain([("seen", seen(&page))]).collect();
+        world.act(at, &cookie, &fields).await
+    };
 
     let fields =
         [("title", "Область"), ("prefix", "R-"), ("password", " new pass "), ("set", "vat_none=20\nsender.town=Тверь")];
-    let done = world.act(at, &cookie, &fields).await;
-    assert_eq!(done.header("location"), "/integrations/1?done=edited");
+    assert_eq!(send(&fields).await.header("location"), "/integrations/1?done=edited");
     let now = stored().await;
     assert_eq!((now.title.as_str(), now.prefix.as_str(), now.settings.vat_none), ("Область", "R-", 20));
     assert_eq!(now.settings.sender.town.as_deref(), Some("Тверь"));
@@ -253,72 +263,45 @@ async fn an_owner_edits_an_integration_as_the_command_does_and_sees_no_secret() 
         ([("set", "vat_none"), ("title", "X")], "строка не похожа"),
         ([("set", "payment_status=no-such-status"), ("title", "X")], "no-such-status"),
     ] {
-        let refused = world.act(at, &cookie, &fields).await;
+        let refused = send(&fields).await;
         assert!(refused.status == 422 && refused.body.contains(words), "{words}: {}", refused.body);
         assert!(refused.body.contains("value=\"X\""), "what was typed is there");
         assert_eq!(stored().await, now, "{words}: nothing is stored");
     }
     vendors.crm.stop().await;
-    let unverified = world.act(at, &cookie, &[("set", "payment_status=paid-later")]).await;
+    let unverified = send(&[("set", "payment_status=paid-later")]).await;
     assert_eq!(unverified.header("location"), "/integrations/1?done=edited-unverified");
-    world.act(at, &cookie, &[("prefix", "")]).await;
+    send(&[("prefix", "")]).await;
     assert_eq!(stored().await.prefix, "", "a prefix is taken away by an empty field");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_integration_is_checked_and_registered_from_its_page() {
+async fn a_form_takes_nothing_back_that_another_owner_has_changed_meanwhile() {
     let (world, vendors) = World::with_vendors(|_| ()).await;
-    let cookie = world.session("Ольга", Role::Owner).await;
-    world.act("/integrations/1/check", &cookie, &[]).await;
-    let page = world.ended("/integrations/1", &cookie).await;
-    for words in ["Ключ API RetailCRM", "Вход в кабинет MeaSoft", "accepted, client"] {
-        assert!(page.contains(words), "{words}: {page}");
-    }
-    vendors.courier.update_account("8:shop-demo", |account| account.pass = "another".to_owned());
-    world.act("/integrations/1/check", &cookie, &[]).await;
-    let page = world.ended("/integrations/1", &cookie).await;
-    assert!(page.contains("плохо") && !page.contains("accepted, client"), "{page}");
-
-    world.act("/integrations/1/register", &cookie, &[]).await;
-    let page = world.ended("/integrations/1", &cookie).await;
-    let code = vendors.integration.code(&world.ctx.config.module_code);
-    assert!(page.contains("Модуль зарегистрирован:") && page.contains(&code), "{page}");
-    assert!(vendors.crm.module(vendors.account, &code).is_some());
-    assert_eq!(acts(&world).await[0], ("Ольга".to_owned(), "registered".to_owned()));
-    let operator = world.session("Анна", Role::Operator).await;
-    let page = world.get("/integrations/1", Some(&operator)).await.body;
-    assert!(!page.contains("Зарегистрировать модуль"), "an operator has nothing to press there");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_new_key_is_shown_once_and_a_form_that_comes_twice_makes_one() {
-    let world = World::new().await;
-    world.filled("Город", "Область").await;
-    let cookie = world.session("Ольга", Role::Owner).await;
-    let key = async || {
-        let id = shared::domain::IntegrationId(1);
-        world.store().integration(id).await.expect("read").expect("there").secrets.delivery_api_key.expose().to_owned()
+    let (cookie, at) = (world.session("Ольга", Role::Owner).await, "/integrations/1/edit");
+    let looked = world.get(at, Some(&cookie)).await.body;
+    // All fields are sent, as a browser does it.
+    let (crm, courier) = (vendors.crm.url(), vendors.courier.url());
+    let addresses = [("crm-url", crm.as_str()), ("measoft-url", courier.as_str())];
+    let own = [("title", "Город"), ("extra", "8"), ("login", "shop-demo"), ("prefix", "R-"), ("seen", seen(&looked))];
+    let fields: Vec<_> = addresses.into_iter().chain(own).collect();
+    let who = Who::at_machine(Some("Борис".to_owned()), "root".to_owned());
+    let other = Edit { login: Some("shop-new".to_owned()), ..Edit::default() };
+    let (config, store) = (&world.ctx.config, world.store());
+    edit(config, store, &vendors.integration, &other, None, &who).await.expect("changed by the other");
+    let stored = async || {
+        let now = store.integration(vendors.integration.id).await.expect("read").expect("there");
+        (now.login, now.prefix)
     };
-    let old = key().await;
-    let page = world.get("/integrations/1", Some(&cookie)).await.body;
-    assert!(!page.contains(&old), "a key is not shown");
-    let mark = page.split("name=\"seen\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a mark");
-    let fields = [("seen", mark), ("back", "/integrations/1")];
-    let shown = world.act("/integrations/1/rotate-key", &cookie, &fields).await;
-    let fresh = key().await;
-    assert!(fresh != old && shown.status == 200 && shown.body.contains(&fresh), "{}", shown.body);
-    assert_eq!(shown.header("cache-control"), "no-store");
-    assert_eq!(acts(&world).await[0], ("Ольга".to_owned(), "key_rotated".to_owned()));
-    let twice = world.act("/integrations/1/rotate-key", &cookie, &fields).await;
-    assert_eq!(twice.header("location"), "/integrations/1?done=key-is-another");
-    assert_eq!(key().await, fresh, "it is the one that was shown");
-    for path in ["/integrations/1", "/audit", "/audit.csv"] {
-        assert!(!world.get(path, Some(&cookie)).await.body.contains(&fresh), "{path}: never again");
-    }
-    // Somebody at the machine makes one as ever.
-    let who = Who::at_machine(None, "root".to_owned());
-    let of_command = bridge_worker::manage::key::rotate(world.store(), shared::domain::IntegrationId(1), None, &who);
-    assert_ne!(of_command.await.expect("made").expose(), fresh);
+    let late = world.act(at, &cookie, &fields).await;
+    assert!(late.status == 422 && late.body.contains("изменил кто-то ещё"), "{}", late.body);
+    assert_eq!(seen(&late.body), seen(&looked), "until the page is opened anew");
+    assert_eq!(stored().await, ("shop-new".to_owned(), String::new()), "nothing is taken back");
+    let again = world.get(at, Some(&cookie)).await.body;
+    let known = [("login", "shop-new"), ("prefix", "R-"), ("seen", seen(&again))];
+    assert_eq!(world.act(at, &cookie, &known).await.header("location"), "/integrations/1?done=edited");
+    assert_eq!(stored().await, ("shop-new".to_owned(), "R-".to_owned()));
+    assert_eq!(world.act(at, &cookie, &[("prefix", "X-")]).await.status, 400, "a form says what it has shown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -365,4 +348,59 @@ async fn a_cause_of_no_integration_is_one_of_its_own() {
         let bad = [("reason", "bad_phone"), ("integration", "первая"), ("seen_until", "1"), ("why", "нет")];
         assert_eq!(world.act(&format!("/causes/{path}"), &cookie, &bad).await.status, 400, "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_integration_is_checked_and_registered_from_its_page() {
+    let (world, vendors) = World::with_vendors(|_| ()).await;
+    let cookie = world.session("Ольга", Role::Owner).await;
+    world.act("/integrations/1/check", &cookie, &[]).await;
+    let page = world.ended("/integrations/1", &cookie).await;
+    for words in ["Ключ API RetailCRM", "Вход в кабинет MeaSoft", "accepted, client"] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    vendors.courier.update_account("8:shop-demo", |account| account.pass = "another".to_owned());
+    world.act("/integrations/1/check", &cookie, &[]).await;
+    let page = world.ended("/integrations/1", &cookie).await;
+    assert!(page.contains("плохо") && !page.contains("accepted, client"), "{page}");
+
+    world.act("/integrations/1/register", &cookie, &[]).await;
+    let page = world.ended("/integrations/1", &cookie).await;
+    let code = vendors.integration.code(&world.ctx.config.module_code);
+    assert!(page.contains("Модуль зарегистрирован:") && page.contains(&code), "{page}");
+    assert!(vendors.crm.module(vendors.account, &code).is_some());
+    assert_eq!(acts(&world).await[0], ("Ольга".to_owned(), "registered".to_owned()));
+    let operator = world.session("Анна", Role::Operator).await;
+    let page = world.get("/integrations/1", Some(&operator)).await.body;
+    assert!(!page.contains("Зарегистрировать модуль"), "an operator has nothing to press there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_is_shown_once_and_a_form_that_comes_twice_makes_one() {
+    let world = World::new().await;
+    world.filled("Город", "Область").await;
+    let cookie = world.session("Ольга", Role::Owner).await;
+    let key = async || {
+        let id = shared::domain::IntegrationId(1);
+        world.store().integration(id).await.expect("read").expect("there").secrets.delivery_api_key.expose().to_owned()
+    };
+    let old = key().await;
+    let page = world.get("/integrations/1", Some(&cookie)).await.body;
+    assert!(!page.contains(&old), "a key is not shown");
+    let fields = [("seen", seen(&page)), ("back", "/integrations/1")];
+    let shown = world.act("/integrations/1/rotate-key", &cookie, &fields).await;
+    let fresh = key().await;
+    assert!(fresh != old && shown.status == 200 && shown.body.contains(&fresh), "{}", shown.body);
+    assert_eq!(shown.header("cache-control"), "no-store");
+    assert_eq!(acts(&world).await[0], ("Ольга".to_owned(), "key_rotated".to_owned()));
+    let twice = world.act("/integrations/1/rotate-key", &cookie, &fields).await;
+    assert_eq!(twice.header("location"), "/integrations/1?done=key-is-another");
+    assert_eq!(key().await, fresh, "it is the one that was shown");
+    for path in ["/integrations/1", "/audit", "/audit.csv"] {
+        assert!(!world.get(path, Some(&cookie)).await.body.contains(&fresh), "{path}: never again");
+    }
+    // Somebody at the machine makes one as ever.
+    let who = Who::at_machine(None, "root".to_owned());
+    let of_command = bridge_worker::manage::key::rotate(world.store(), shared::domain::IntegrationId(1), None, &who);
+    assert_ne!(of_command.await.expect("made").expose(), fresh);
 }

@@ -1,6 +1,7 @@
 //! Changing an integration: what is given is checked and stored, the rest stays.
 
 use shared::config::{Config, is_safe_measoft_url};
+use shared::crypto::sha256_hex;
 use shared::domain::integration::BadSetting;
 use shared::domain::{Integration, Secret, Settings};
 use shared::retailcrm::{AllowedHosts, check as check_crm_url};
@@ -75,6 +76,12 @@ pub fn good_prefix(prefix: &str) -> Result<(), NotEdited> {
     }
 }
 
+/// Tells whether the fields that a form shows are still what it was filled with.
+pub fn mark(i: &Integration) -> String {
+    let shown = [&i.title, &i.crm_url, &i.measoft_url, &i.extra, &i.login, &i.prefix];
+    sha256_hex(shown.map(String::as_str).join("\n").as_bytes())
+}
+
 /// What was stored, and a warning when its codes could not be verified.
 #[derive(Debug)]
 pub struct Edited {
@@ -82,7 +89,8 @@ pub struct Edited {
     pub warning: Option<String>,
 }
 
-/// Stores what is given, with the act in the same commit.
+/// Stores what is given, with the act in the same commit. With `seen` only while the integration is
+/// of that [`mark`]: a form that names every field would take back what somebody else has changed.
 ///
 /// # Errors
 /// [`NotEdited`]: then nothing is stored.
@@ -91,6 +99,7 @@ pub async fn edit(
     store: &Store,
     found: &Integration,
     given: &Edit,
+    seen: Option<&str>,
     who: &Who,
 ) -> Result<Edited, NotEdited> {
     let given = given.checked(found, config)?;
@@ -99,7 +108,12 @@ pub async fn edit(
     let url = given.crm_url.as_deref().unwrap_or(&found.crm_url);
     let key = given.crm_key.as_ref().unwrap_or(&found.secrets.crm_api_key);
     let warning = codes::verify(&trial, &found.settings, url, key, config).await.map_err(NotEdited::Codes)?;
-    let change = |changed: &mut Integration| given.change(changed);
+    let change = |changed: &mut Integration| {
+        if seen.is_some_and(|seen| seen != mark(changed)) {
+            return Err(StoreError::ChangedMeanwhile.into());
+        }
+        given.change(changed)
+    };
     let saved = store.change_integration_by(found.id, Some((who, Act::Edited)), change).await?;
     Ok(Edited { saved, warning })
 }

@@ -21,6 +21,8 @@ struct View {
     id: i64,
     title: String,
     fields: Vec<Field>,
+    /// Names the values that the form was first filled with.
+    seen: String,
     set: String,
     settings: Vec<Setting>,
     /// Why nothing was stored: words, and details in English.
@@ -51,21 +53,20 @@ fn fields(of: &Integration, visit: &Visit<'_>) -> Vec<Field> {
 
 pub async fn form(visit: &Visit<'_>) -> Result<Response, Stop> {
     let found = visit.live_integration().await?;
-    let fields = fields(&found, visit);
-    Ok(shown(visit, found, fields, String::new(), None))
+    let (fields, seen) = (fields(&found, visit), edit::mark(&found));
+    Ok(shown(visit, found, (fields, seen, String::new()), None))
 }
 
 fn shown(
     visit: &Visit<'_>,
     of: Integration,
-    fields: Vec<Field>,
-    set: String,
+    (fields, seen, set): (Vec<Field>, String, String),
     refused: Option<(String, String)>,
 ) -> Response {
     let status = if refused.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let settings = settings(&of.settings);
-    let view =
-        View { f: Frame::of(visit, "integrations"), id: of.id.0, title: of.title, fields, set, settings, refused };
+    let f = Frame::of(visit, "integrations");
+    let view = View { f, id: of.id.0, title: of.title, fields, seen, set, settings, refused };
     html::page(status, &view)
 }
 
@@ -81,6 +82,7 @@ fn lines(text: &str) -> Result<Vec<(String, String)>, String> {
 
 pub async fn edit(visit: &Visit<'_>) -> Result<Response, Stop> {
     let (found, form, t) = (visit.live_integration().await?, &visit.form, visit.t());
+    let seen = form.text("seen").ok_or(Stop::BadForm)?.to_owned();
     let mut fields = fields(&found, visit);
     // What a form does not name stays; a prefix alone may be empty.
     let mut change = |code: &str| {
@@ -95,13 +97,14 @@ pub async fn edit(visit: &Visit<'_>) -> Result<Response, Stop> {
     let text = form.text("set").unwrap_or_default().to_owned();
     let set = match lines(&text) {
         Ok(set) => set,
-        Err(line) => return Ok(shown(visit, found, fields, text, Some((t.not_a_setting.to_owned(), line)))),
+        Err(line) => return Ok(shown(visit, found, (fields, seen, text), Some((t.not_a_setting.to_owned(), line)))),
     };
     let crm_key = form.text("crm-key").map(|text| Secret::new(pasted::compact(text)));
     // Spaces may belong to a password.
     let password = form.raw("password").filter(|text| !text.is_empty()).map(Secret::new);
     let given = Edit { title, crm_url, extra, login, measoft_url, prefix, crm_key, password, set };
-    let refused = match edit::edit(&visit.console.0.config, visit.store(), &found, &given, &visit.who()).await {
+    let (config, store) = (&visit.console.0.config, visit.store());
+    let refused = match edit::edit(config, store, &found, &given, Some(&seen), &visit.who()).await {
         Ok(Edited { warning: Some(_), .. }) => return Ok(to_page(&found, Notice::EditedUnverified)),
         Ok(_) => return Ok(to_page(&found, Notice::Edited)),
         Err(NotEdited::Store(StoreError::Config(why))) => (t.not_saved.to_owned(), why),
@@ -113,7 +116,7 @@ pub async fn edit(visit: &Visit<'_>) -> Result<Response, Stop> {
         }
         Err(other) => (t.not_saved.to_owned(), other.to_string()),
     };
-    Ok(shown(visit, found, fields, text, Some(refused)))
+    Ok(shown(visit, found, (fields, seen, text), Some(refused)))
 }
 
 /// To the page of the integration, with what came of it.
