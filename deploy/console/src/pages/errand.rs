@@ -47,8 +47,7 @@ pub async fn look_for(visit: &Visit<'_>, errand: &Errand, patience: Duration) ->
     Some((shown, came))
 }
 
-/// The integration as it is when the turn of an errand has come: until then its keys may have become
-/// others.
+/// The integration as it is when the turn of an errand has come: its keys may be others by then.
 ///
 /// # Errors
 /// When it is removed, or the database does not answer.
