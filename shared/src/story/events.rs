@@ -24,11 +24,11 @@ phrases! {
             "отмена: неизвестных ключей {number}, они пропущены ({of_them})",
             "cancel: {number} of the given keys are unknown and were ignored ({of_them})";
         SumLeftOut { sum: String } =>
-            "параметр sum «{sum}» не читается как объявленная ценность и пропущен",
+            "параметр суммы «{sum}» не читается как объявленная ценность и пропущен",
             "sum «{sum}» is no declared value and was left out";
-        SumUnreadable => "параметр sum не читается как объявленная ценность и пропущен", "sum is no declared value and was left out";
+        SumUnreadable => "параметр суммы не читается как объявленная ценность и пропущен", "sum is no declared value and was left out";
         SumsDiffer =>
-            "параметр sum передан несколько раз с разными значениями и пропущен",
+            "параметр суммы передан несколько раз с разными значениями и пропущен",
             "sum is given several times with different values and was left out";
         /// What RetailCRM's users were told, in the integration's language.
         CallbackAnswered { action: Action } => "{action}: ответ дан", "callback {action} answered";
