@@ -50,7 +50,7 @@ pub(super) enum Pools {
 
 /// What the names of our processes' sessions begin with.
 pub(super) const OURS: &str = "measoft-bridge ";
-/// What sessions of commands are called, which come and go.
+/// What sessions of commands are called, which come and go, unless the URL says another name.
 pub(super) const PASSING: &str = "bridge";
 /// Of one statement. Longer than any of ours takes, so that a server that stands still is told
 /// from one that works.
@@ -172,7 +172,9 @@ impl Db {
     /// [`StoreError::Config`] when the URL cannot be read (it is not repeated, it may hold a
     /// password).
     pub fn open_postgres(url: &str, max_connections: u32) -> Result<Self> {
-        Self::connect_postgres(url, max_connections, |options| options.application_name(PASSING))
+        Self::connect_postgres(url, max_connections, |options| {
+            if options.get_application_name().is_some() { options } else { options.application_name(PASSING) }
+        })
     }
 
     /// The same for a process that runs on the database: its sessions say which it is.
