@@ -7,7 +7,7 @@ use crate::load::{all_accepted, long};
 
 /// 100,000 with `E2E_LONG=1`: a debug build takes minutes for them.
 fn past_orders() -> usize {
-    if long() { 100_000 } else { 20_000 }
+    if long() { 100_000 } else { 40_000 }
 }
 
 /// Less than this, whatever the size of the answer.
