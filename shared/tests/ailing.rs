@@ -50,6 +50,13 @@ impl Server {
         store(Db::open_postgres(url.as_str(), 4).expect("a URL"))
     }
 
+    /// One whose sessions have a name.
+    fn named(&self, name: &str) -> Store {
+        let mut url = self.url.clone();
+        url.query_pairs_mut().append_pair("application_name", name);
+        store(Db::open_postgres(url.as_str(), 4).expect("a URL"))
+    }
+
     async fn clear(self) {
         self.admin.exec(format!("DROP SCHEMA {} CASCADE", self.schema), vec![]).await.expect("dropped");
     }
@@ -145,7 +152,7 @@ async fn a_server_that_says_nothing_is_not_waited_for_without_end() {
 #[tokio::test]
 async fn connections_that_the_server_ended_are_noticed_by_nobody() {
     let server = Server::new().await;
-    let store = server.store("application_name=ended").await;
+    let store = server.named("ended");
     let db = &store.db;
     let use_all = async || {
         let sleeps = (0..4).map(|_| db.fetch("SELECT 1 AS one FROM pg_sleep(0.05)", vec![]));
