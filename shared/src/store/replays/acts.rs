@@ -137,7 +137,7 @@ fn words(filter: &DeadFilter) -> serde_json::Value {
         }
     };
     say("integration", filter.integration.map(|id| json!(id.0)));
-    say("of_none", filter.of_none.then(|| json!(true)));
+    say("of_none", filter.of_none.then_some(json!(true)));
     say("fault", filter.fault.map(|fault| json!(fault.as_str())));
     say("reason", filter.reason.as_ref().map(|reason| json!(reason)));
     say("since", filter.since.map(|since| json!(since.to_string())));
