@@ -14,22 +14,19 @@ use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use shared::config::Config;
-use shared::ctx::Ctx;
 use shared::domain::{CrmOrderId, Delivery, Integration, IntegrationId};
 use shared::measoft::{Done, StatusRow};
 use shared::retailcrm::wire::order::Order;
 use shared::store::Store;
-use shared::store::journal::Journal;
 
 use crate::ask::answered;
 use crate::compare::books::{Entry, Found, Repair, Shown, disagreements};
 use crate::order::lost_writes::OwnNumbers;
 use crate::order::{correction, request};
 use crate::tools::Tools;
+use crate::vendor::ActiveIntegration;
 use crate::vendor::budget::Priority;
-use crate::vendor::connect::Clients;
 use crate::vendor::references::References;
-use crate::vendor::{ActiveIntegration, Connect as _};
 
 /// Pages of RetailCRM's orders that are gone back through at most: 100 orders each.
 const PAGES: u64 = 500;
@@ -75,14 +72,9 @@ pub async fn compare(
     day: Date,
     progress: &(dyn Fn(Reads) + Send + Sync),
 ) -> anyhow::Result<Comparison> {
-    let ctx = Ctx::new(config.clone(), store.clone());
-    let journal = Journal::start(store.clone());
-    let clients = Clients::new(config, store.clone(), journal.clone(), ctx.metrics.clone())?;
-    let vendors = clients.connect(integration).map_err(anyhow::Error::msg)?;
-    let tools = crate::tools(&ctx, journal.clone());
-    let active = ActiveIntegration::new(integration.clone(), vendors);
+    let (tools, active) = crate::tools_of_one(config, store, integration)?;
     let compared = compare_with(&tools, &active, day, progress).await;
-    journal.flush().await;
+    tools.journal.flush().await;
     compared
 }
 

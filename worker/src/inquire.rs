@@ -3,16 +3,12 @@
 use std::sync::Arc;
 
 use shared::config::Config;
-use shared::ctx::Ctx;
 use shared::domain::{Delivery, Integration};
 use shared::measoft::StatusRow;
 use shared::store::Store;
-use shared::store::journal::Journal;
 
 use crate::ask::answered;
 use crate::order::take_over::newest;
-use crate::vendor::connect::Clients;
-use crate::vendor::{ActiveIntegration, Connect as _};
 
 /// Deliveries of one number that are asked about: look-ups are rationed
 /// (protocols/measoft.md#limits).
@@ -46,17 +42,12 @@ pub async fn inquire(
     number: &str,
 ) -> anyhow::Result<Vec<Said>> {
     let deliveries = store.deliveries_by_number(number, Some(integration.id)).await?;
-    let ctx = Ctx::new(config.clone(), store.clone());
-    let journal = Journal::start(store.clone());
-    let clients = Clients::new(config, store.clone(), journal.clone(), ctx.metrics.clone())?;
-    let vendors = clients.connect(integration).map_err(anyhow::Error::msg)?;
-    let tools = crate::tools(&ctx, journal.clone());
-    let active = ActiveIntegration::new(integration.clone(), vendors);
+    let (tools, active) = crate::tools_of_one(config, store, integration)?;
     let mut said = Vec::new();
     for delivery in deliveries.into_iter().take(FEW) {
         let asked = tools.ask(&active, active.vendors.courier.status_by_orderno(&delivery.orderno)).await;
         let rows = answered(asked);
-        journal.flush().await;
+        tools.journal.flush().await;
         let row = newest(rows?.iter(), &delivery).cloned();
         said.push(Said { delivery, row });
     }

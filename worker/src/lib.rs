@@ -36,9 +36,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::bootstrap::Ctx;
+use shared::config::Config;
+use shared::domain::Integration;
 use shared::domain::delivery::CALL_LIMIT;
 use shared::queue::open::Opened;
 use shared::queue::watched::WatchedQueue;
+use shared::store::Store;
 use shared::store::journal::Journal;
 use shared::telemetry::Metrics;
 use tokio::sync::mpsc;
@@ -46,11 +49,11 @@ use tokio::sync::mpsc;
 use crate::consume::{dead_letters, triggers};
 use crate::policy::Policy;
 use crate::tools::{Limits, Tools};
-use crate::vendor::Connect;
 use crate::vendor::budget::Budget;
 use crate::vendor::integrations::ActiveIntegrations;
 use crate::vendor::limiter::Limiter;
 use crate::vendor::references::ReferenceCache;
+use crate::vendor::{ActiveIntegration, Connect};
 use crate::vendor::{connect, held};
 
 /// Starts a worker with the vendors' real clients and runs until the context stops.
@@ -90,7 +93,24 @@ pub fn tools(ctx: &Ctx, journal: Journal) -> Tools {
     }
 }
 
-/// The same with given vendors.
+/// What one integration is asked with outside of a worker, by clients of its own. Whoever is done
+/// flushes the tools' journal.
+///
+/// # Errors
+/// When the clients cannot be made.
+pub(crate) fn tools_of_one(
+    config: &Arc<Config>,
+    store: &Store,
+    integration: &Integration,
+) -> anyhow::Result<(Tools, ActiveIntegration)> {
+    let ctx = Ctx::new(config.clone(), store.clone());
+    let journal = Journal::start(store.clone());
+    let clients = connect::Clients::new(config, store.clone(), journal.clone(), ctx.metrics.clone())?;
+    let vendors = clients.connect(integration).map_err(anyhow::Error::msg)?;
+    Ok((tools(&ctx, journal), ActiveIntegration::new(integration.clone(), vendors)))
+}
+
+/// [`run`] with given vendors.
 ///
 /// # Errors
 /// None today; the signature is that of every role.

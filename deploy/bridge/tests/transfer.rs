@@ -501,7 +501,7 @@ fn peak(child: &Child) -> u64 {
 
 /// On demand: how long it takes, and how much memory.
 #[tokio::test]
-#[ignore = "takes minutes; TRANSFER_ROWS=1000000 for the size of a large installation"]
+#[ignore = "measures minutes of work; a_move_that_is_killed_anywhere… proves the same with few rows on every run"]
 #[expect(clippy::print_stdout, reason = "it is run for what it says")]
 async fn a_large_installation_is_moved_within_minutes() {
     let rows = std::env::var("TRANSFER_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(1_000_000);
