@@ -7,7 +7,7 @@ use shared::message::{Command, Envelope, Outcome};
 use shared::store::payment_moves::MoveState;
 use simulators::retailcrm::{Action, FaultRule, Payment, When};
 
-use crate::sync::{apply, deliver, poll};
+use crate::sync::{deliver, poll};
 use crate::testing::{World, counted};
 
 fn both(settings: &mut Settings) {
@@ -91,7 +91,6 @@ async fn eight_payments_are_settled_in_as_many_statements_as_one() {
             assert!(world.courier.set_status(&number, "COMPLETE", world.courier.now() + SignedDuration::from_secs(1)));
         }
         assert!(matches!(poll::run(&world.tools, &world.first()).await, Outcome::Done(_)));
-        apply::stories::counted(&world).await;
         let (outcome, steps) = counted(super::payments::run(&world.tools, &world.first())).await;
         assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
         assert!(orders.iter().all(|order| payments(&world, *order)[0].status == "paid"));
@@ -113,7 +112,6 @@ async fn a_payment_that_the_database_refuses_to_end_holds_up_no_other() {
         assert!(world.courier.set_status(&number, "COMPLETE", world.courier.now() + SignedDuration::from_secs(1)));
     }
     assert!(matches!(poll::run(&world.tools, &world.first()).await, Outcome::Done(_)));
-    apply::stories::counted(&world).await;
     let trouble = "CREATE TRIGGER refuses BEFORE UPDATE ON payment_moves WHEN NEW.state = 'done' AND NEW.delivery_id = \
                    (SELECT id FROM deliveries WHERE orderno = 'A-3') BEGIN SELECT RAISE(ABORT, 'not this one'); END";
     world.store().db.exec(trouble, vec![]).await.expect("prepared");

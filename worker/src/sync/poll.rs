@@ -20,6 +20,7 @@ use shared::store::status_stream::{BatchState, NewRow, RowState, Segment, Stored
 use shared::telemetry::metrics::StatusRowResult;
 use shared::{reason, store};
 
+use crate::sync::apply::Cabinet;
 use crate::sync::guard::LeaseGuard;
 use crate::sync::segment::{self, StoredRow, by_number};
 use crate::sync::{internal, of_account};
@@ -213,29 +214,33 @@ impl<'a> Stream<'a> {
     }
 
     /// Stores each row of the waiting segments as somebody's or nobody's, in the order in
-    /// which they were fetched.
+    /// which they were fetched, and takes over what its delivery can have at once.
     ///
     /// # Errors
     /// [`Stop`]; what is left is unpacked by the next run.
     pub async fn unpack(&self) -> Result<(), Stop> {
         let store = &self.tools.store;
-        loop {
-            let waiting = store.next_segments(&self.account, self.id, TOGETHER).await?;
-            if waiting.is_empty() {
-                return Ok(());
-            }
+        let mut waiting = store.next_segments(&self.account, self.id, TOGETHER).await?;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let cabinet = Cabinet::open(self.tools, &self.account).await?;
+        let integrations: Vec<IntegrationId> = cabinet.integrations.keys().copied().collect();
+        while !waiting.is_empty() {
             let read: Vec<_> = waiting.iter().map(|waiting| segment::read(&waiting.content)).collect();
             let numbers: Vec<&str> = read.iter().flatten().filter_map(|row| row.orderno.as_deref()).collect();
-            let owners = by_number(store.owners_of(&self.integrations, &numbers).await?);
+            let owners = by_number(store.owners_of(&integrations, &numbers).await?);
             let owned = |rows: Vec<StoredRow>| rows.into_iter().map(|row| row.owned(&owners)).collect();
             let new: Vec<(Segment, Vec<NewRow>)> = waiting.into_iter().zip(read.into_iter().map(owned)).collect();
-            let stored = store.unpack_segments(&self.lease, &self.account, &new).await?.ok_or(Stop::LeaseLost)?;
+            let stored = cabinet.unpack(&self.lease, &new).await?.ok_or(Stop::LeaseLost)?;
             let rows: Vec<&NewRow> = new.iter().flat_map(|(_, rows)| rows).collect();
             self.count(&rows, stored);
             for row in rows.iter().filter(|row| row.state == RowState::Parked) {
                 self.set_aside(row).await?;
             }
+            waiting = store.next_segments(&self.account, self.id, TOGETHER).await?;
         }
+        Ok(())
     }
 
     /// Tells of a row that nobody can read.

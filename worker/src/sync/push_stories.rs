@@ -33,7 +33,6 @@ async fn sixty_statuses_are_told_in_as_many_statements_as_five() {
         let at = world.courier.now() + SignedDuration::from_secs(1);
         assert!(numbers.iter().all(|number| world.courier.set_status(number, "ACCEPTED", at)));
         poll::run(&world.tools, &world.first()).await;
-        counted(&world).await;
         taken.push(pushed(&world).await);
         for order in orders {
             assert_eq!(world.told(order), ["NEW", "ACCEPTED"]);
@@ -51,7 +50,6 @@ async fn who_took_the_parcel_is_forgotten_once_it_was_told_and_who_carried_it_is
         assert!(world.courier.set_status("A-1", code, at));
     }
     poll::run(&world.tools, &world.first()).await;
-    counted(&world).await;
     let delivery = world.delivery(order).await.id;
     let people = async || {
         let kept = world.store().newest_details(delivery).await.expect("read").expect("kept");

@@ -481,7 +481,7 @@ async fn a_side_field_that_could_not_be_read_is_noted_and_holds_nothing_up() {
     let order = world.place("A-1").await;
     let sum = to_collect(&world, "A-1");
     report(&world, "A-1", "COMPLETE", "CASH", sum, 1);
-    crate::sync::poll::run(&world.tools, &world.first()).await;
+    apply::stories::polled_while_held(&world).await;
     // As if the row had come with a weight of «н/д».
     let row = world.store().db.fetch_one("SELECT id, facts FROM status_rows WHERE state = 'pending'", vec![]).await;
     let row = row.expect("read").expect("a row");

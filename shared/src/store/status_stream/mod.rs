@@ -9,7 +9,7 @@ mod segments;
 mod taking;
 
 pub use batches::{Batch, BatchState};
-pub use rows::{NewRow, Owner, RowState, Stored};
+pub use rows::{NewRow, Owner, Placed, RowState, Stored};
 pub use segments::Segment;
 pub use taking::{PendingRow, RowEnd};
 

@@ -42,11 +42,20 @@ pub struct NewRow {
     pub facts: Option<String>,
 }
 
-/// A row with its place in the answer, and when it was read.
-pub(crate) struct Placed<'a> {
-    pub(crate) row: &'a NewRow,
-    pub(crate) place: usize,
-    pub(crate) read_at: Timestamp,
+/// A row with its place in the answer, when it was read, and what became of it.
+#[derive(Debug, Clone)]
+pub struct Placed<'a> {
+    pub row: &'a NewRow,
+    pub read_at: Timestamp,
+    pub state: RowState,
+    pub why: Option<&'a str>,
+    place: usize,
+}
+
+impl<'a> Placed<'a> {
+    pub(crate) fn new(row: &'a NewRow, place: usize, read_at: Timestamp) -> Self {
+        Self { row, read_at, state: row.state, why: row.why.as_deref(), place }
+    }
 }
 
 /// What storing a chunk came to.
@@ -89,7 +98,7 @@ impl Store {
         rows: &[NewRow],
     ) -> Result<Option<Stored>> {
         let read_at = self.clock.now();
-        let placed = |(at, row)| Placed { row, place: first + at, read_at };
+        let placed = |(at, row)| Placed::new(row, first + at, read_at);
         let rows = || rows.iter().enumerate().map(placed).collect();
         self.under_lease(lease, async |tx| tx.store_status_rows(account, batch, rows()).await).await
     }
@@ -183,7 +192,7 @@ const COLUMNS: [&str; 11] = [
     "created_at",
 ];
 
-fn values_of(Placed { row, place, read_at }: &Placed<'_>, batch: i64) -> Vec<Value> {
+fn values_of(Placed { row, read_at, state, why, place }: &Placed<'_>, batch: i64) -> Vec<Value> {
     args![
         &row.order_key,
         &row.mark,
@@ -191,8 +200,8 @@ fn values_of(Placed { row, place, read_at }: &Placed<'_>, batch: i64) -> Vec<Val
         row.ordercode.as_deref(),
         row.delivery.map(|(delivery, _)| delivery),
         row.delivery.map(|(_, integration)| integration),
-        row.state.as_str(),
-        row.why.as_deref(),
+        state.as_str(),
+        *why,
         row.facts.as_deref(),
         in_order(batch, *place),
         *read_at
@@ -215,13 +224,9 @@ const OR_AGAIN: &str = "ON CONFLICT (account, mark) DO UPDATE SET repeats = stat
     RETURNING repeats";
 
 impl Tx {
-    /// As [`Store::store_status_rows`], within a transaction.
-    pub(crate) async fn store_status_rows(
-        &mut self,
-        account: &str,
-        batch: i64,
-        rows: Vec<Placed<'_>>,
-    ) -> Result<Stored> {
+    /// As [`Store::store_status_rows`], within a transaction. What is new is stored as what became
+    /// of it.
+    pub async fn store_status_rows(&mut self, account: &str, batch: i64, rows: Vec<Placed<'_>>) -> Result<Stored> {
         let count = rows.len() as u64;
         // PostgreSQL touches no row twice in one statement.
         let mut seen = HashSet::with_capacity(rows.len());

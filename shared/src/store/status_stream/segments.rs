@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::args;
 use crate::store::Store;
-use crate::store::db::{Result, Row, StoreError};
+use crate::store::db::{Result, Row, StoreError, Tx};
 use crate::store::leases::Lease;
 use crate::store::status_stream::rows::{NewRow, Placed, Stored};
 
@@ -19,6 +19,8 @@ pub struct Segment {
     pub first: usize,
     /// The poller's own form, without personal data.
     pub content: String,
+    /// When its answer was asked for.
+    pub asked_at: Timestamp,
     /// When it was fetched.
     pub created_at: Timestamp,
 }
@@ -53,14 +55,17 @@ impl Store {
 
     /// The segments of a stream that were fetched first, at most `limit` and all of one batch.
     pub async fn next_segments(&self, account: &str, stream: u32, limit: u32) -> Result<Vec<Segment>> {
-        let sql = "SELECT id, batch_id, first_place, content, created_at FROM status_segments WHERE account = $1 \
-                   AND stream_id = $2 ORDER BY id LIMIT $3";
+        let sql = "SELECT s.id, s.batch_id, s.first_place, s.content, s.created_at, \
+                   COALESCE(b.created_at, s.created_at) AS asked_at FROM status_segments s \
+                   LEFT JOIN status_batches b ON b.id = s.batch_id \
+                   WHERE s.account = $1 AND s.stream_id = $2 ORDER BY s.id LIMIT $3";
         let read = |row: &Row| {
             Ok(Segment {
                 id: row.int("id")?,
                 batch: row.int("batch_id")?,
                 first: usize::try_from(row.int("first_place")?).map_err(|_| StoreError::BadRow("first_place"))?,
                 content: row.text("content")?,
+                asked_at: row.moment("asked_at")?,
                 created_at: row.moment("created_at")?,
             })
         };
@@ -80,18 +85,24 @@ impl Store {
         segments: &[(Segment, Vec<NewRow>)],
     ) -> Result<Option<Stored>> {
         let Some((first, _)) = segments.first() else { return Ok(Some(Stored::default())) };
-        let ids: Vec<i64> = segments.iter().map(|(segment, _)| segment.id).collect();
         self.under_lease(lease, async |tx| {
-            let among = tx.dialect().among("id", 1);
-            let sql = format!("DELETE FROM status_segments WHERE {among} RETURNING id");
-            let waited: HashSet<i64> = tx.read_all(sql, args![ids], |row| row.int("id")).await?;
-            let rows = segments.iter().filter(|(segment, _)| waited.contains(&segment.id)).flat_map(placed);
-            tx.store_status_rows(account, first.batch, rows.collect()).await
+            let rows = tx.take_segments(segments).await?;
+            tx.store_status_rows(account, first.batch, rows).await
         })
         .await
     }
 }
 
+impl Tx {
+    /// Ends segments; answers the rows of those that still waited.
+    pub async fn take_segments<'a>(&mut self, segments: &'a [(Segment, Vec<NewRow>)]) -> Result<Vec<Placed<'a>>> {
+        let ids: Vec<i64> = segments.iter().map(|(segment, _)| segment.id).collect();
+        let sql = format!("DELETE FROM status_segments WHERE {} RETURNING id", self.dialect().among("id", 1));
+        let waited: HashSet<i64> = self.read_all(sql, args![ids], |row| row.int("id")).await?;
+        Ok(segments.iter().filter(|(segment, _)| waited.contains(&segment.id)).flat_map(placed).collect())
+    }
+}
+
 fn placed((segment, rows): &(Segment, Vec<NewRow>)) -> impl Iterator<Item = Placed<'_>> {
-    rows.iter().enumerate().map(|(at, row)| Placed { row, place: segment.first + at, read_at: segment.created_at })
+    rows.iter().enumerate().map(|(at, row)| Placed::new(row, segment.first + at, segment.created_at))
 }

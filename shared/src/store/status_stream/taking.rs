@@ -1,15 +1,17 @@
 //! Snapshots that wait until the ledger takes them over, and what becomes of each.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use crate::args;
 use crate::domain::DeliveryId;
 use crate::store::Store;
-use crate::store::db::{Result, Row, Tx};
+use crate::store::db::{Result, Row, Tx, Value};
 use crate::store::due::STATUS_ROWS;
 use crate::store::moment;
 use crate::store::sets::Set;
-use crate::store::status_stream::rows::RowState;
+use crate::store::status_stream::rows::{Placed, RowState};
 
 /// A row that waits to be taken over.
 #[derive(Debug, Clone)]
@@ -61,6 +63,35 @@ impl Tx {
             self.dialect().found_by("status_rows", "delivery_id", 2, "r")
         );
         self.read_all(sql, args![account, deliveries], read).await
+    }
+
+    /// Deliveries of new rows that these alone say nothing certain about: other rows of theirs wait,
+    /// or one of these was read before.
+    pub async fn deliveries_with_more(&mut self, account: &str, rows: &[&Placed<'_>]) -> Result<HashSet<DeliveryId>> {
+        let delivery = |row: &&Placed<'_>| row.row.delivery.map(|(delivery, _)| delivery);
+        let deliveries: Vec<DeliveryId> = rows.iter().filter_map(delivery).collect();
+        let marks = Value::texts(rows.iter().map(|row| row.row.mark.as_str()));
+        let sql = format!(
+            "SELECT mark, delivery_id FROM status_rows WHERE account = $1 AND {} \
+             UNION ALL SELECT NULL, r.delivery_id FROM {} WHERE r.account = $1 AND r.state = 'pending'",
+            self.dialect().among("mark", 2),
+            self.dialect().found_by("status_rows", "delivery_id", 3, "r")
+        );
+        let read = |row: &Row| Ok((row.opt_text("mark")?, row.opt_int("delivery_id")?.map(DeliveryId)));
+        let found: Vec<_> = self.read_all(sql, args![account, marks, &*deliveries], read).await?;
+        let mut with_more = HashSet::new();
+        let mut read_before = HashSet::new();
+        for (mark, delivery) in found {
+            with_more.extend(delivery);
+            read_before.extend(mark);
+        }
+        for row in rows {
+            // Twice in one answer is once before, too.
+            if !read_before.insert(row.row.mark.clone()) {
+                with_more.extend(delivery(row));
+            }
+        }
+        Ok(with_more)
     }
 
     /// Writes down what became of rows.

@@ -1,13 +1,15 @@
 //! Takes stored status rows over into the ledger: state, status, line codes, what RetailCRM
 //! is to be told, and the request to settle the payment. Some hundred rows at a time, all in one
 //! commit: their deliveries are locked, what each row means is planned, and written in a few
-//! statements.
+//! statements. Most rows are taken over in the commit that unpacks them (`straight`); the others
+//! wait until their delivery can have them.
 
 mod merge;
 mod note;
 mod plan;
 #[cfg(test)]
 pub(in crate::sync) mod stories;
+mod straight;
 mod write;
 
 use std::collections::HashMap;
@@ -57,9 +59,7 @@ async fn take_over(tools: &Tools, account: &str) -> store::Result<Came> {
     if due.is_empty() {
         return Ok(Came::NothingWaits);
     }
-    let integrations = of_account(tools, account).await?.into_iter().map(|one| (one.id, one)).collect();
-    let cabinet = Cabinet { tools, account, integrations, turn: format!("apply|{account}") };
-    tools.store.make_turn(&cabinet.turn).await?;
+    let cabinet = Cabinet::open(tools, account).await?;
     while !due.is_empty() {
         if !cabinet.take(&due).await? {
             return Ok(Came::AnothersTurn);
@@ -69,11 +69,21 @@ async fn take_over(tools: &Tools, account: &str) -> store::Result<Came> {
     Ok(Came::Taken)
 }
 
-struct Cabinet<'a> {
+/// A cabinet whose rows are taken over by one at a time.
+pub(in crate::sync) struct Cabinet<'a> {
     tools: &'a Tools,
     account: &'a str,
-    integrations: HashMap<IntegrationId, Integration>,
+    pub(in crate::sync) integrations: HashMap<IntegrationId, Integration>,
     turn: String,
+}
+
+impl<'a> Cabinet<'a> {
+    pub(in crate::sync) async fn open(tools: &'a Tools, account: &'a str) -> store::Result<Self> {
+        let integrations = of_account(tools, account).await?.into_iter().map(|one| (one.id, one)).collect();
+        let turn = format!("apply|{account}");
+        tools.store.make_turn(&turn).await?;
+        Ok(Self { tools, account, integrations, turn })
+    }
 }
 
 impl Cabinet<'_> {
@@ -151,6 +161,7 @@ impl Cabinet<'_> {
     }
 }
 
+/// Rows of each delivery, in their order.
 fn by_delivery(rows: Vec<PendingRow>) -> HashMap<DeliveryId, Vec<PendingRow>> {
     let mut by: HashMap<DeliveryId, Vec<PendingRow>> = HashMap::with_capacity(rows.len());
     for row in rows {

@@ -6,11 +6,13 @@ use shared::message::{Command, Outcome};
 use shared::store::status_stream::RowState;
 use shared::store::tracking_outbox::TrackingState;
 
+use crate::sync::guard::LeaseGuard;
+use crate::sync::poll::Stream;
 use crate::sync::{apply, poll};
 use crate::testing::{CABINET, World, steps_of};
 
-/// So many orders at MeaSoft that are ours, each with news that wait to be taken over.
-pub(in crate::sync) async fn news_of(world: &World, count: usize, code: &str) {
+/// So many orders at MeaSoft that are ours, each with news that nobody has fetched.
+async fn news_at_measoft(world: &World, count: usize, code: &str) {
     world.courier.seed_orders(CABINET, count, "S");
     let at = world.courier.now() + SignedDuration::from_secs(1);
     for n in 1..=count {
@@ -23,8 +25,22 @@ pub(in crate::sync) async fn news_of(world: &World, count: usize, code: &str) {
         world.id
     );
     world.store().db.exec(sql, vec![]).await.expect("written");
-    assert!(matches!(poll::run(&world.tools, &world.first()).await, Outcome::Done(_)));
+}
+
+/// So many orders at MeaSoft that are ours, each with news that wait to be taken over.
+pub(in crate::sync) async fn news_of(world: &World, count: usize, code: &str) {
+    news_at_measoft(world, count, code).await;
+    polled_while_held(world).await;
     assert_eq!(waiting(world).await, i64::try_from(count).expect("few"));
+}
+
+/// Polls while another has all deliveries in hand: what comes waits.
+pub(in crate::sync) async fn polled_while_held(world: &World) {
+    let hold = |until: i64| format!("UPDATE deliveries SET lease_owner = 'another', lease_until = {until}");
+    let soon = world.tools.clock.now() + SignedDuration::from_secs(60);
+    world.store().db.exec(hold(soon.as_millisecond()), vec![]).await.expect("held");
+    assert!(matches!(poll::run(&world.tools, &world.first()).await, Outcome::Done(_)));
+    world.store().db.exec(hold(0), vec![]).await.expect("let go");
 }
 
 async fn waiting(world: &World) -> i64 {
@@ -56,14 +72,65 @@ async fn two_hundred_statuses_are_taken_over_in_as_many_statements_as_five() {
 }
 
 #[tokio::test]
+async fn what_an_order_can_have_at_once_never_waits() {
+    let mut taken = Vec::new();
+    for (count, code, state) in [
+        (5, "ACCEPTED", "in_work"),
+        (200, "ACCEPTED", "in_work"),
+        (5, "COMPLETE", "delivered"),
+        (200, "COMPLETE", "delivered"),
+    ] {
+        let world = World::with(|settings| settings.payment_status = Some("paid".to_owned())).await;
+        news_at_measoft(&world, count, code).await;
+        let active = world.first();
+        let guard = LeaseGuard::take(&world.tools, "stream|test").await.expect("store").expect("free");
+        let stream = Stream::open(&world.tools, &active, guard.lease.clone()).await.expect("open");
+        let fetched = stream.fetch().await.expect("fetched");
+        stream.seal(&fetched).await.expect("sealed");
+        let (unpacked, steps) = steps_of(stream.unpack()).await;
+        unpacked.expect("unpacked");
+        taken.push(steps);
+        let all = i64::try_from(count).expect("few");
+        assert_eq!((waiting(&world).await, applied(&world).await), (0, all));
+        let in_state = format!("SELECT COUNT(*) AS n FROM deliveries WHERE state = '{state}'");
+        assert_eq!(world.store().db.count(in_state, vec![]).await.expect("counted"), all);
+        assert!(world.store().count_tracking(TrackingState::Waiting).await.expect("counted") >= all);
+    }
+    assert_eq!((taken[0], taken[2]), (taken[1], taken[3]));
+}
+
+async fn applied(world: &World) -> i64 {
+    world.store().count_status_rows(RowState::Applied).await.expect("counted")
+}
+
+#[tokio::test]
+async fn a_later_status_waits_behind_an_earlier_one() {
+    let world = World::new().await;
+    world.courier.update_account(CABINET, |cabinet| cabinet.statushistory = false);
+    let order = world.place("A-1").await;
+    let status = |code, seconds| {
+        assert!(world.courier.set_status("A-1", code, world.courier.now() + SignedDuration::from_secs(seconds)));
+    };
+    status("ACCEPTED", 1);
+    polled_while_held(&world).await;
+    status("DELIVERY", 2);
+    assert!(matches!(poll::run(&world.tools, &world.first()).await, Outcome::Done(_)));
+    assert_eq!(waiting(&world).await, 2);
+    counted(&world).await;
+    assert_eq!((waiting(&world).await, world.delivery(order).await.status.as_deref()), (0, Some("DELIVERY")));
+}
+
+#[tokio::test]
 async fn an_order_that_the_database_refuses_holds_up_no_other() {
     let unreadable = "UPDATE deliveries SET item_codes = 'no JSON' WHERE orderno = 'S7'";
     let unwritable = "CREATE TRIGGER refuses BEFORE UPDATE ON deliveries WHEN NEW.orderno = 'S7' \
                       BEGIN SELECT RAISE(ABORT, 'not this one'); END";
     for trouble in [unreadable, unwritable] {
         let world = World::new().await;
-        news_of(&world, 20, "ACCEPTED").await;
+        news_at_measoft(&world, 20, "ACCEPTED").await;
         world.store().db.exec(trouble, vec![]).await.expect("prepared");
+        assert!(matches!(poll::run(&world.tools, &world.first()).await, Outcome::Done(_)));
+        assert_eq!(waiting(&world).await, 20, "stored first");
         counted(&world).await;
         let row = "SELECT d.orderno, r.attempt FROM status_rows r JOIN deliveries d ON d.id = r.delivery_id \
                    WHERE r.state = 'pending'";
@@ -99,7 +166,7 @@ async fn several_news_of_one_order_are_taken_in_their_order_and_are_one_line_of_
     let order = world.place("A-1").await;
     for (n, code) in ["ACCEPTED", "DELIVERY", "COMPLETE"].into_iter().enumerate() {
         world.courier.set_status("A-1", code, world.courier.now() + SignedDuration::from_secs(1 + n as i64));
-        assert!(matches!(poll::run(&world.tools, &world.first()).await, Outcome::Done(_)));
+        polled_while_held(&world).await;
     }
     assert_eq!(waiting(&world).await, 3);
     counted(&world).await;
