@@ -30,7 +30,7 @@ use crate::vendor::budget::Priority;
 use crate::vendor::limiter::Ticket;
 
 /// Rows stored in one commit, at most.
-pub const CHUNK: usize = 1000;
+pub const CHUNK: usize = 512;
 /// Rows of the first commit of an answer: while they arrive nothing else can be done.
 const FIRST_CHUNK: usize = 128;
 /// Segments unpacked in one commit, at most.
