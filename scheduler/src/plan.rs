@@ -53,11 +53,13 @@ pub fn jobs(timing: &Timing, budgets: &Budgets, integrations: &[Integration]) ->
         offset: phase(name.bytes().map(u64::from).sum(), every),
         what,
     };
+    let forgets = retention(timing);
     let mut jobs = vec![
         job("probe", MINUTE.min(timing.sweep), What::Probe),
         job("backlog", MINUTE.min(timing.sweep), What::Backlog),
         job("replays", replays::LOOK.min(timing.sweep), What::Replays),
-        job("retention", Duration::from_secs(3600), What::Whole(Command::Retention {})),
+        // Another interval numbers its slots anew.
+        job(&format!("retention:{}", forgets.as_secs()), forgets, What::Whole(Command::Retention {})),
     ];
     let active: Vec<&Integration> = integrations.iter().filter(|i| i.is_active()).collect();
     let streams = one_for_each(&active, |i| (i.courier_account(), i.settings.stream_id));
@@ -93,6 +95,12 @@ pub fn jobs(timing: &Timing, budgets: &Budgets, integrations: &[Integration]) ->
         });
     }
     jobs
+}
+
+/// How often what is too old is forgotten: so often that little more is kept than has to be.
+fn retention(timing: &Timing) -> Duration {
+    let kept = timing.journal_kept.min(timing.orders_kept);
+    (kept / 12).clamp(Duration::from_secs(10), Duration::from_secs(3600))
 }
 
 /// The first integration for each of what several may share.
@@ -182,7 +190,16 @@ mod tests {
             sweep: Duration::from_secs(300),
             breaker_open: Duration::from_secs(5),
             sync_interval: Duration::from_secs(300),
+            journal_kept: DAY * 30,
+            orders_kept: DAY * 90,
         }
+    }
+
+    #[test]
+    fn what_is_kept_for_less_is_forgotten_more_often() {
+        let hour = Duration::from_secs(3600);
+        let of = |journal_kept| retention(&Timing { journal_kept, ..timing() });
+        assert_eq!([of(DAY), of(hour), of(Duration::from_secs(1))], [hour, hour / 12, Duration::from_secs(10)]);
     }
 
     fn budgets() -> Budgets {

@@ -77,7 +77,9 @@ pub fn tools(ctx: &Ctx, journal: Journal) -> Tools {
         journal,
         metrics: ctx.metrics.clone(),
         limiter: Limiter::with_longest_asked(ctx.clock.clone(), budget, config.timing.breaker_open, longest_asked),
-        policy: Policy::new(config.timing.rungs.clone()).with_longest_asked(longest_asked),
+        policy: Policy::new(config.timing.rungs.clone())
+            .with_longest_asked(longest_asked)
+            .with_kept(config.timing.journal_kept, config.timing.orders_kept),
         limits: Limits {
             settle: config.timing.settle,
             lease: config.timing.lease,

@@ -11,13 +11,28 @@ pub struct Policy {
     pub give_up_after: Duration,
     /// Longest wait that another side may ask for.
     pub longest_asked: Duration,
+    /// How long the journal is kept.
+    pub journal_kept: Duration,
+    /// How long orders that ended are kept, with their statuses and payments.
+    pub orders_kept: Duration,
 }
 
 impl Policy {
     pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
     pub fn new(rungs: Vec<Duration>) -> Self {
-        Self { rungs, give_up_after: Self::DAY, longest_asked: LONGEST_ASKED }
+        Self {
+            rungs,
+            give_up_after: Self::DAY,
+            longest_asked: LONGEST_ASKED,
+            journal_kept: Self::DAY * 30,
+            orders_kept: Self::DAY * 90,
+        }
+    }
+
+    pub const fn with_kept(mut self, journal: Duration, orders: Duration) -> Self {
+        (self.journal_kept, self.orders_kept) = (journal, orders);
+        self
     }
 
     pub const fn with_longest_asked(mut self, longest: Duration) -> Self {

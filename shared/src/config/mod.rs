@@ -91,6 +91,10 @@ pub struct Timing {
     pub sweep: Duration,
     pub breaker_open: Duration,
     pub sync_interval: Duration,
+    /// How long the journal is kept.
+    pub journal_kept: Duration,
+    /// How long orders that ended are kept, with their statuses and payments.
+    pub orders_kept: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -185,6 +189,8 @@ impl Timing {
             sweep: r.seconds("SWEEP_S", 300),
             breaker_open: r.seconds("BREAKER_OPEN_S", 5),
             sync_interval: r.seconds("SYNC_INTERVAL_S", 300),
+            journal_kept: r.days("KEEP_JOURNAL_DAYS", 30),
+            orders_kept: r.days("KEEP_ORDERS_DAYS", 90),
         }
     }
 }
@@ -376,6 +382,7 @@ mod tests {
                 ("BRIDGE_SECRET_KEY", "short"),
                 ("LOG_FORMAT", "xml"),
                 ("LEASE_S", "0"),
+                ("KEEP_JOURNAL_DAYS", "for ever"),
                 ("RUST_LOG_FILE", "/does/not/exist"),
             ],
         )
@@ -389,6 +396,7 @@ mod tests {
             "BRIDGE_SECRET_KEY",
             "LOG_FORMAT",
             "LEASE_S",
+            "KEEP_JOURNAL_DAYS",
             "RUST_LOG_FILE",
             "AMQP_URL",
         ] {

@@ -65,6 +65,12 @@ impl<'a> Reader<'a> {
         self.parsed(name, Duration::from_secs(u64::from(default)), "a number of seconds above zero", positive_seconds)
     }
 
+    pub(super) fn days(&mut self, name: &str, default: u32) -> Duration {
+        let days = |text: &str| text.trim().parse().ok().filter(|days| (0.0..36_500.0).contains(days) && *days > 0.0);
+        let day = Duration::from_secs(24 * 3600);
+        self.parsed(name, day * default, "a number of days above zero", |text| days(text).map(|days| day.mul_f64(days)))
+    }
+
     pub(super) fn address(&mut self, name: &str, default: &str) -> SocketAddr {
         let default = default.parse().expect("the defaults are addresses");
         self.parsed(name, default, "an address like 127.0.0.1:8080", |text| text.parse().ok())

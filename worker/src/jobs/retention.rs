@@ -10,13 +10,10 @@ use crate::jobs::job::Job;
 use crate::sync::internal;
 use crate::tools::Tools;
 
-/// How long the journal is kept.
-const JOURNAL_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long fired slots are remembered.
 const SLOTS_KEPT: Duration = Duration::from_secs(6 * 3600);
-/// How long deliveries that ended are kept, with their statuses and payments.
-const DELIVERIES_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
-/// How long status rows of orders that are not ours are kept: only to know repeats by.
+/// How long status rows of orders that are not ours are kept, unless ours are kept for less: only
+/// to know repeats by.
 const FOREIGN_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Rows deleted in one commit: others write meanwhile.
 const AT_A_TIME: u32 = 2000;
@@ -27,11 +24,12 @@ pub(super) const JOB: Job =
 async fn run(tools: &Tools) -> Outcome {
     let now = tools.clock.now();
     let before = |kept: Duration| now.checked_sub(kept).unwrap_or(Timestamp::UNIX_EPOCH);
-    let ended = before(DELIVERIES_KEPT);
+    let (journal, orders) = (tools.policy.journal_kept, tools.policy.orders_kept);
+    let ended = before(orders);
     let store = &tools.store;
     let forgotten = async {
-        while store.forget_journal(before(JOURNAL_KEPT), 5000).await? > 0 {}
-        while store.forget_status_rows(before(FOREIGN_KEPT), ended, AT_A_TIME).await? > 0 {}
+        while store.forget_journal(before(journal), 5000).await? > 0 {}
+        while store.forget_status_rows(before(FOREIGN_KEPT.min(orders)), ended, AT_A_TIME).await? > 0 {}
         while store.forget_tracking(ended, AT_A_TIME).await? > 0 {}
         while store.forget_payments(ended, AT_A_TIME).await? > 0 {}
         while store.forget_deliveries(ended, AT_A_TIME / 4).await? > 0 {}

@@ -16,6 +16,7 @@ use shared::telemetry::metrics::{BreakerState, BreakerTarget};
 use simulators::retailcrm::{Action, FaultRule, When, an_order};
 
 use super::attempt::{attempt, is_replaced};
+use crate::policy::Policy;
 use crate::testing::World;
 use crate::vendor::held;
 
@@ -125,6 +126,24 @@ fn whatever_goes_over_the_bulk_lane_has_a_job() {
         assert!(command.lane() == Lane::Bulk && super::of(command.kind()).is_some(), "{command:?}");
     }
     assert!(super::of(Kind::ProbeIntegration).is_some(), "and what comes over the other one");
+}
+
+#[tokio::test]
+async fn the_story_of_an_order_is_kept_as_long_as_is_said() {
+    let world = World::new().await;
+    world.place("A-1").await;
+    let kept = async |journal: Duration| {
+        let mut tools = world.another_worker();
+        tools.policy = tools.policy.clone().with_kept(journal, Policy::DAY);
+        assert!(matches!(world.job_by(&tools, &world.command(Command::Retention {})).await, Outcome::Done(_)));
+        world.store().timeline("A-1", &[], None).await.expect("read").len()
+    };
+    let whole = kept(Duration::from_secs(60)).await;
+    assert!(whole > 1, "{whole}");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(kept(Duration::from_millis(1)).await, 0);
+    let deliveries = world.store().db.count("SELECT COUNT(*) AS n FROM deliveries", vec![]).await;
+    assert_eq!(deliveries.expect("counted"), 1, "an order that goes on is kept");
 }
 
 #[tokio::test]
