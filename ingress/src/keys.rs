@@ -18,11 +18,8 @@ use shared::store::{Result, Store};
 use shared::telemetry::Heartbeat;
 use tokio_util::sync::CancellationToken;
 
-/// Pause between two looks at the integrations' stamp: a change must be noticed within
-/// two seconds.
-const EVERY: Duration = Duration::from_millis(500);
-/// One look may take this long.
-const LIMIT: Duration = Duration::from_secs(5);
+/// One look may take this long, with the second it waits for.
+const LIMIT: Duration = Duration::from_secs(6);
 
 /// An integration as a request sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,13 +124,19 @@ impl Keys {
         table
     }
 
+    /// [`Keys::refresh`] in a second, if there is anything new by then.
+    async fn next(&self, store: &Store) -> Result<bool> {
+        let tick = store.next_tick().await?;
+        if self.stamp() == Some(tick.integrations) { Ok(false) } else { self.refresh(store).await }
+    }
+
     /// Keeps the table fresh until the process stops.
     pub async fn follow(&self, store: &Store, stop: &CancellationToken, beat: &Heartbeat) {
         let mut failing = false;
         loop {
             let looked = tokio::select! {
                 () = stop.cancelled() => return,
-                looked = tokio::time::timeout(LIMIT, self.refresh(store)) => looked,
+                looked = tokio::time::timeout(LIMIT, self.next(store)) => looked,
             };
             beat.beat();
             let problem = match looked {
@@ -152,10 +155,6 @@ impl Keys {
                 _ => {}
             }
             failing = problem.is_some();
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(EVERY) => {}
-            }
         }
     }
 }

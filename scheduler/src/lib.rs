@@ -6,7 +6,7 @@ pub mod plan;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use shared::bootstrap::Ctx;
@@ -24,6 +24,8 @@ use crate::plan::{Job, due_slot, on_the_hour};
 const LOOK: Duration = Duration::from_millis(500);
 /// A slot that was won and not published by then is published again.
 const ABANDONED: Duration = Duration::from_secs(60);
+/// How often such slots are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
 
 /// Runs until the context stops.
 ///
@@ -55,11 +57,16 @@ struct Plan {
     stamp: Option<Stamp>,
     jobs: Vec<Job>,
     last: HashMap<String, i64>,
+    /// When abandoned slots were looked for.
+    swept: Option<Instant>,
 }
 
 impl Plan {
     /// Plans anew when an integration has changed.
     async fn refresh(&mut self, ctx: &Ctx) -> store::Result<()> {
+        if self.stamp == Some(ctx.store.tick().await?.integrations) {
+            return Ok(());
+        }
         let Some((stamp, integrations)) = ctx.store.integrations_since(self.stamp).await? else { return Ok(()) };
         self.jobs = plan::jobs(&ctx.config.timing, &ctx.config.budgets, &integrations);
         self.last.retain(|name, _| self.jobs.iter().any(|job| job.name == *name));
@@ -83,8 +90,11 @@ impl Plan {
                 Err(error) => tracing::warn!(job = job.name, %error, "a slot could not be fired yet"),
             }
         }
-        if let Err(error) = republish(store, queue, &self.jobs, now).await {
-            tracing::debug!(%error, "abandoned slots could not be looked for");
+        if self.swept.is_none_or(|at| at.elapsed() >= SWEEP) {
+            self.swept = Some(Instant::now());
+            if let Err(error) = republish(store, queue, &self.jobs, now).await {
+                tracing::debug!(%error, "abandoned slots could not be looked for");
+            }
         }
     }
 }

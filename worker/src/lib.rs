@@ -32,18 +32,20 @@ pub(crate) mod testing;
 pub mod tools;
 pub mod vendor;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use shared::bootstrap::Ctx;
 use shared::config::Config;
-use shared::domain::Integration;
 use shared::domain::delivery::CALL_LIMIT;
+use shared::domain::{Integration, IntegrationId};
 use shared::queue::open::Opened;
 use shared::queue::watched::WatchedQueue;
 use shared::store::Store;
 use shared::store::journal::Journal;
 use shared::telemetry::Metrics;
+use shared::telemetry::metrics::{BreakerTarget, IntegrationLabel};
 use tokio::sync::mpsc;
 
 use crate::consume::{dead_letters, triggers};
@@ -192,9 +194,9 @@ async fn observe_waiting(metrics: &Metrics, tools: &Tools) {
 
 /// Keeps the gauges that are read from the store.
 async fn observe(ctx: Ctx, tools: Tools, integrations: ActiveIntegrations) {
-    use shared::domain::{Integration, IntegrationState};
-    use shared::telemetry::metrics::{BreakerTarget, IntegrationLabel};
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    let (mut known, mut all) = (None, Vec::new());
+    let mut noted = true;
     for turn in 0u64.. {
         let metrics = &ctx.metrics;
         if turn % SELDOM == 0 {
@@ -208,33 +210,45 @@ async fn observe(ctx: Ctx, tools: Tools, integrations: ActiveIntegrations) {
             metrics.set_breaker(target, held::worst(&held, target));
         }
         metrics.set_held(&held.iter().map(|h| (h.target, h.name.as_str(), h.state)).collect::<Vec<_>>());
-        if let Err(error) = tools.store.note_breakers(&tools.owner, &held).await {
-            tracing::debug!(%error, "what is held back could not be noted");
+        // Where nothing is held back, that is noted once, and those of the dead are struck off now
+        // and then.
+        if noted || !held.is_empty() || turn % SELDOM == 0 {
+            let done = tools.store.note_breakers(&tools.owner, &held).await;
+            noted = done.is_err() || !held.is_empty();
+            if let Err(error) = done {
+                tracing::debug!(%error, "what is held back could not be noted");
+            }
         }
         for (scope, left) in tools.limiter.budget().left().await {
             metrics.set_budget_tokens(scope, f64::from(left));
         }
-        if let Ok(all) = tools.store.integrations().await {
-            let active = all.iter().filter(|i| i.state == IntegrationState::Active).count();
-            metrics.set_integrations(IntegrationLabel::Active, active as u64);
-            metrics.set_integrations(IntegrationLabel::Paused, (all.len() - active) as u64);
-            let state = |i: &Integration| match i.state {
-                IntegrationState::Active => IntegrationLabel::Active,
-                _ => IntegrationLabel::Paused,
-            };
-            let named: Vec<_> = all.iter().map(|i| (i.id, i.title.as_str(), state(i))).collect();
-            metrics.name_integrations(&named);
-            // Only active ones are synced; the age of the others would grow for ever.
-            seen.extend(all.iter().map(|i| i.id));
-            for id in &seen {
-                if !all.iter().any(|i| i.id == *id && i.state == IntegrationState::Active) {
-                    metrics.forget_sync(*id);
-                }
-            }
+        let stamp = tools.store.tick().await.ok().map(|tick| tick.integrations);
+        if stamp.is_some()
+            && stamp != known
+            && let Ok(present) = tools.store.integrations().await
+        {
+            (known, all) = (stamp, present);
+        }
+        if known.is_some() {
+            observe_integrations(metrics, &all, &mut seen);
         }
         tokio::select! {
             () = ctx.stop.cancelled() => return,
             () = tokio::time::sleep(Duration::from_secs(2)) => {}
         }
+    }
+}
+
+/// `seen`: all that have ever been active, to take those off that are not any more.
+fn observe_integrations(metrics: &Metrics, all: &[Integration], seen: &mut BTreeSet<IntegrationId>) {
+    let state = |i: &Integration| if i.is_active() { IntegrationLabel::Active } else { IntegrationLabel::Paused };
+    let active = all.iter().filter(|i| i.is_active()).count();
+    metrics.set_integrations(IntegrationLabel::Active, active as u64);
+    metrics.set_integrations(IntegrationLabel::Paused, (all.len() - active) as u64);
+    metrics.name_integrations(&all.iter().map(|i| (i.id, i.title.as_str(), state(i))).collect::<Vec<_>>());
+    // Only active ones are synced; the age of the others would grow for ever.
+    seen.extend(all.iter().map(|i| i.id));
+    for id in seen.iter().filter(|id| !all.iter().any(|i| i.id == **id && i.is_active())) {
+        metrics.forget_sync(*id);
     }
 }

@@ -19,8 +19,6 @@ use crate::store::jobs::Job;
 use crate::store::{Result, Store};
 use crate::telemetry::{Heartbeat, Metrics};
 
-/// Pause between two looks at an idle table: a row must be on its way within two seconds.
-const IDLE: Duration = Duration::from_millis(500);
 /// How often rows are counted while there are many.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// How long a claimed row is ours. What a killed process had claimed waits so long; a row
@@ -76,20 +74,25 @@ impl Relay {
             if moved == 0 {
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = tokio::time::sleep(IDLE) => {}
+                    // A row must be on its way within two seconds.
+                    seen = self.store.next_tick() => counted = seen.ok().map(|tick| self.count(tick.due_jobs)),
                 }
             }
         }
     }
 
+    /// Notes how many rows are due, and when that was counted.
+    fn count(&self, rows: u64) -> Instant {
+        self.outbox.set_depth(rows);
+        self.metrics.set_outbox_depth(rows);
+        Instant::now()
+    }
+
     /// Counts when it is time to, and forwards a batch if there is one and a broker to
     /// take it. Answers how many rows were forwarded.
     async fn round(&self, counted: &mut Option<Instant>) -> Result<usize> {
-        if counted.is_none_or(|at| at.elapsed() >= COUNT_EVERY) || self.outbox.depth() == 0 {
-            let rows = self.store.due_jobs().await?;
-            self.outbox.set_depth(rows);
-            self.metrics.set_outbox_depth(rows);
-            *counted = Some(Instant::now());
+        if counted.is_none_or(|at| at.elapsed() >= COUNT_EVERY) {
+            *counted = Some(self.count(self.store.due_jobs().await?));
         }
         if self.outbox.depth() == 0 {
             return Ok(0);
@@ -122,8 +125,11 @@ impl Relay {
         // A row that cannot be removed is forwarded once more after its lease; its id
         // makes that harmless.
         self.store.finish_jobs(&self.owner, &gone).await?;
-        self.outbox.set_depth(self.outbox.depth().saturating_sub(gone.len() as u64));
-        self.metrics.set_outbox_depth(self.outbox.depth());
+        self.count(self.outbox.depth().saturating_sub(gone.len() as u64));
+        if self.outbox.depth() == 0 {
+            // Others may have written rows meanwhile.
+            *counted = None;
+        }
         if !kept.is_empty() {
             self.store.return_jobs(&self.owner, &kept).await?;
         }

@@ -130,14 +130,22 @@ impl Store {
         Ok(self.db.read_one(sql, args, |row| row.small("used")).await?.unwrap_or(0))
     }
 
-    /// Requests counted now in the fullest of the windows whose scope is `window.scope`, a
-    /// colon and somebody's name.
-    pub async fn budget_used_most(&self, window: &Window) -> Result<u32> {
-        let sql = "SELECT CAST(COALESCE(MAX(used), 0) AS BIGINT) AS used FROM (SELECT SUM(used) AS used FROM budget_slices \
-                   WHERE scope LIKE $1 AND slice BETWEEN $2 AND $3 GROUP BY scope) AS windows";
-        let (scopes, now) = (format!("{}:%", window.scope), self.clock.now());
-        let row = self.db.fetch_one(sql, args![scopes, window.oldest(now), window.newest(now)]).await?;
-        Ok(row.map(|row| row.int("used")).transpose()?.and_then(|n| u32::try_from(n).ok()).unwrap_or(0))
+    /// Of each of these windows: requests counted now in the fullest of those whose scope is its
+    /// scope, a colon and somebody's name.
+    pub async fn budget_used_most(&self, windows: &[&Window]) -> Result<Vec<u32>> {
+        let now = self.clock.now();
+        let fullest = |at: usize| {
+            let first = at * 3 + 1;
+            format!(
+                "SELECT {at} AS place, CAST(COALESCE(MAX(used), 0) AS BIGINT) AS used FROM (SELECT SUM(used) AS used \
+                 FROM budget_slices WHERE scope LIKE ${first} AND slice BETWEEN ${} AND ${} GROUP BY scope) AS w{at}",
+                first + 1,
+                first + 2
+            )
+        };
+        let sql = (0..windows.len()).map(fullest).collect::<Vec<_>>().join(" UNION ALL ") + " ORDER BY place";
+        let args = windows.iter().flat_map(|w| args![format!("{}:%", w.scope), w.oldest(now), w.newest(now)]);
+        self.db.read_all(sql, args.collect(), |row| row.small("used")).await
     }
 }
 

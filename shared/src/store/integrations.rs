@@ -28,6 +28,12 @@ pub struct NewIntegration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp(i64, i64);
 
+impl Stamp {
+    pub(super) const fn new(count: i64, versions: i64) -> Self {
+        Self(count, versions)
+    }
+}
+
 const COLUMNS: &str = "id, title, crm_url, measoft_url, extra, login, prefix, settings, crm_api_key, password, \
                        delivery_api_key, client_id, state, paused_by, paused_reason, version, created_at, crm_proof";
 

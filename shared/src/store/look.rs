@@ -13,6 +13,8 @@ use crate::store::{Store, migrations};
 
 /// A lock on a table that stays this long is told.
 const LOCK_LIMIT: Duration = Duration::from_millis(1500);
+/// The same when it is known that one is locked, but not which.
+const NAME_LIMIT: Duration = Duration::from_millis(100);
 /// What the pool did not say in time, the server may say itself within this.
 const KNOCK: Duration = Duration::from_millis(1500);
 /// What a statement of real work said this long ago is still the database's state.
@@ -80,19 +82,35 @@ impl Store {
         self.write(who).await
     }
 
+    /// Names the table that somebody holds.
+    async fn who_is_locked(&self, error: StoreError) -> LookFailure {
+        for (table, column) in WRITTEN {
+            let touch = async {
+                let mut tx = self.db.begin().await?;
+                tx.exec(format!("SET LOCAL lock_timeout = {}", NAME_LIMIT.as_millis()), vec![]).await?;
+                tx.exec(format!("UPDATE {table} SET {column} = {column} WHERE FALSE"), vec![]).await
+            };
+            match touch.await {
+                Err(error) if error.is_locked() => return LookFailure::Locked(table, error),
+                Err(other) => return LookFailure::Failed(other),
+                Ok(_) => {}
+            }
+        }
+        LookFailure::Failed(error)
+    }
+
     /// Writes a row that says so, and on PostgreSQL asks for each table.
     async fn write(&self, who: &str) -> std::result::Result<(), LookFailure> {
         if self.db.dialect() == Dialect::Postgres {
             let mut tx = self.db.begin().await?;
             tx.exec(format!("SET LOCAL lock_timeout = {}", LOCK_LIMIT.as_millis()), vec![]).await?;
-            for (table, column) in WRITTEN {
-                let touch = format!("UPDATE {table} SET {column} = {column} WHERE FALSE");
-                tx.exec(touch, vec![]).await.map_err(|error| match error {
-                    // Whoever holds a table is named by it.
-                    StoreError::Failing(..) if error.is_locked() => LookFailure::Locked(table, error),
-                    other => LookFailure::Failed(other),
-                })?;
-            }
+            let touched = WRITTEN.map(|(table, column)| {
+                format!("w_{table} AS (UPDATE {table} SET {column} = {column} WHERE FALSE RETURNING 1)")
+            });
+            match tx.exec(format!("WITH {} SELECT 1", touched.join(", ")), vec![]).await {
+                Err(error) if error.is_locked() => return Err(self.who_is_locked(error).await),
+                touched => touched?,
+            };
             tx.commit().await?;
         }
         // On its own: a process that is stopped in between holds no row that others wait for.

@@ -29,6 +29,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (16, "console", include_str!("../../migrations/0016_console.sql")),
     (17, "delivery fields", include_str!("../../migrations/0017_delivery_fields.sql")),
     (18, "story", include_str!("../../migrations/0018_story.sql")),
+    (23, "room on the page", include_str!("../../migrations/0023_room_on_the_page.sql")),
 ];
 
 /// The newest version this release knows.
@@ -45,7 +46,9 @@ fn translate(sql: &str, dialect: Dialect) -> String {
             .replace("BYTEA", "BLOB")
             .lines()
             // How a column is laid out, and what its sequence hands out, is PostgreSQL's own affair.
-            .filter(|line| !line.contains(" SET STORAGE ") && !line.contains(" SET DEFAULT "))
+            .filter(|line| {
+                ![" SET STORAGE ", " SET DEFAULT ", " SET (fillfactor "].iter().any(|own| line.contains(own))
+            })
             .map(|line| if line == ");" { ") STRICT;" } else { line })
             .collect::<Vec<_>>()
             .join("\n"),

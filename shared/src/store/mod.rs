@@ -46,6 +46,7 @@ pub mod slots;
 pub mod snapshot;
 pub mod status_stream;
 pub mod steps;
+pub mod tick;
 pub mod tracking_outbox;
 mod trouble;
 mod tx;
@@ -75,6 +76,7 @@ pub struct Store {
     longest_ms: i64,
     /// The installation's address of MeaSoft, for integrations without one of their own.
     measoft_url: Option<Arc<str>>,
+    ticks: Arc<tick::Ticks>,
 }
 
 /// No lease is longer; one that says so was written while a clock was ahead, and is over.
@@ -87,8 +89,9 @@ pub(crate) const CLOCKS_DIFFER: std::time::Duration = std::time::Duration::from_
 const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(3600);
 
 impl Store {
-    pub const fn new(db: Db, key: SecretKey, clock: Clock) -> Self {
-        Self { db, key, clock, longest_ms: LONGEST_PAUSE.as_millis() as i64, measoft_url: None }
+    pub fn new(db: Db, key: SecretKey, clock: Clock) -> Self {
+        let ticks = Arc::new(tick::Ticks::new());
+        Self { db, key, clock, longest_ms: LONGEST_PAUSE.as_millis() as i64, measoft_url: None, ticks }
     }
 
     /// A new one in memory.

@@ -127,13 +127,10 @@ impl Budget {
     /// What is left of each window at the server, and of the account, that has used most, for
     /// the metric.
     pub async fn left(&self) -> Vec<(BudgetScope, u32)> {
-        let mut out = Vec::new();
-        for (scope, window) in SCOPES.into_iter().zip(self.address.iter().chain(&self.per_account)) {
-            if let Ok(used) = self.store.budget_used_most(window).await {
-                out.push((scope, window.limit.saturating_sub(used)));
-            }
-        }
-        out
+        let windows: Vec<&Window> = self.address.iter().chain(&self.per_account).collect();
+        let Ok(used) = self.store.budget_used_most(&windows).await else { return Vec::new() };
+        let left = windows.iter().zip(used).map(|(window, used)| window.limit.saturating_sub(used));
+        SCOPES.into_iter().zip(left).collect()
     }
 }
 

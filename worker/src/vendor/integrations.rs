@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 
 use shared::domain::crm_account::Access;
 use shared::domain::{Integration, IntegrationId};
@@ -11,9 +10,6 @@ use shared::store::{self, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::vendor::{ActiveIntegration, Connect};
-
-/// How old the picture may get.
-const EVERY: Duration = Duration::from_millis(900);
 
 /// What became of an integration.
 #[derive(Clone)]
@@ -114,11 +110,17 @@ impl ActiveIntegrations {
     /// Keeps the picture fresh until `stop`.
     pub async fn keep_fresh(self, stop: CancellationToken) {
         loop {
-            tokio::select! {
+            let looked = tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(EVERY) => {}
-            }
-            if let Err(error) = self.refresh().await {
+                looked = self.store.next_tick() => looked,
+            };
+            let known = *self.stamp.read().expect("never poisoned");
+            let refreshed = match looked {
+                Ok(tick) if known == Some(tick.integrations) => continue,
+                Ok(_) => self.refresh().await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = refreshed {
                 tracing::debug!(%error, "integrations could not be read; the last picture stands");
             }
         }
