@@ -167,49 +167,134 @@ async fn dying(step: usize, task: impl Future<Output = ()>) -> bool {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_correction_is_kept_whole_or_not_at_all_and_reaches_measoft_once_whatever_dies_at_whichever_step() {
-    let mut world = World::new().await;
-    // What may still be on its way to MeaSoft is waited for so long.
-    world.tools.limits.call_limit = Duration::from_millis(100);
-    world.tools.limits.unknown_recheck = Duration::from_millis(100);
-    let world = world;
-    let mut through = false;
-    let (mut steps, mut kept) = (0, 0);
-    while !through {
-        let number = format!("8{steps:03}");
-        let order = world.place(&number).await;
-        let edits = world.courier.count("editorder");
-        let corrected = async {
-            let done = correct(&world, &number, &[(F::Phone, "+79037654321"), (F::Date, "2024-05-20")]).await;
-            assert!(matches!(done, Ok(Corrected::Done(1))), "{done:?}");
-            world.work(world.id).await;
-        };
-        through = dying(steps, corrected).await;
-        // Leases of the dead run out, and another goes on.
+/// Has a task die before its first step, its second and so on, each time with an order of its own,
+/// until it comes to its end; then another goes on. Answers how many steps it has.
+async fn dies_at_each_step(
+    world: &World,
+    prefix: &str,
+    begin: impl AsyncFn(&str) -> i64,
+    task: impl AsyncFn(&str),
+    mut judge: impl AsyncFnMut(&str, i64),
+) -> usize {
+    for step in 0.. {
+        let number = format!("{prefix}{step:03}");
+        let order = begin(&number).await;
+        let through = dying(step, task(&number)).await;
+        // Leases of the dead run out.
         for table in ["intents", "order_intents", "deliveries"] {
             let sql = format!("UPDATE {table} SET lease_until = 0");
             world.store().db.exec(sql, vec![]).await.expect("as time does");
         }
-        world
-            .until(&format!("nothing waits after it died at step {steps}"), async || {
-                world.work(world.id).await;
-                world.store().backlog_of(world.id).await.expect("read").0 == 0
-            })
-            .await;
+        let idle = async || {
+            world.work(world.id).await;
+            world.store().backlog_of(world.id).await.expect("read").0 == 0
+        };
+        world.until(&format!("nothing waits after it died at step {step}"), idle).await;
+        judge(&number, order).await;
+        if through {
+            return step;
+        }
+    }
+    unreachable!("it has an end")
+}
+
+/// Where what may still be on its way to MeaSoft is waited for shortly.
+async fn hasty() -> World {
+    let mut world = World::new().await;
+    world.tools.limits.call_limit = Duration::from_millis(100);
+    world.tools.limits.unknown_recheck = Duration::from_millis(100);
+    world
+}
+
+async fn noted(world: &World) -> usize {
+    let acts = world.store().audit(&AuditFilter { limit: 999, ..AuditFilter::default() }).await.expect("listed");
+    acts.iter().filter(|act| act.act == "corrected").count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_correction_is_kept_whole_or_not_at_all_and_reaches_measoft_once_whatever_dies_at_whichever_step() {
+    let world = hasty().await;
+    let mut kept = 0;
+    let correcting = async |number: &str| {
+        let done = correct(&world, number, &[(F::Phone, "+79037654321"), (F::Date, "2024-05-20")]).await;
+        assert!(matches!(done, Ok(Corrected::Done(1))), "{done:?}");
+        world.work(world.id).await;
+    };
+    let begin = async |number: &str| {
+        let order = world.place(number).await;
+        world.courier.reset_counters();
+        order
+    };
+    let judge = async |number: &str, order: i64| {
         let there = corrections(&world, order).await;
-        assert!([0, 2].contains(&there.len()), "step {steps}: {there:?}");
+        assert!([0, 2].contains(&there.len()), "{number}: {there:?}");
         kept += there.len() / 2;
         let expected = if there.is_empty() { "+79160001122" } else { "+79037654321" };
-        assert_eq!(phone(&world, &number), expected, "step {steps}");
+        assert_eq!(phone(&world, number), expected, "{number}");
         // The same edit may be asked for again, when nobody heard its answer.
-        let made = world.courier.count("editorder") - edits;
-        assert!(made <= 3 && (made > 0) == (there.len() == 2), "step {steps}: {made} edits");
-        assert_eq!(world.courier.effects()[&number].creates, 1, "step {steps}");
-        steps += 1;
-    }
+        let made = world.courier.count("editorder");
+        assert!(made <= 3 && (made > 0) == (there.len() == 2), "{number}: {made} edits");
+        assert_eq!(world.courier.count("neworder"), 0, "{number}");
+    };
+    let steps = dies_at_each_step(&world, "8", begin, correcting, judge).await;
     assert!(world.dead().await.is_empty());
     assert!(steps > 20 && kept > 10, "{steps} steps, kept at {kept}");
-    let acts = world.store().audit(&AuditFilter { limit: 999, ..AuditFilter::default() }).await.expect("listed");
-    assert_eq!(acts.iter().filter(|act| act.act == "corrected").count(), kept, "with each its note");
+    assert_eq!(noted(&world).await, kept, "with each its note");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_order_that_is_corrected_leaves_once_or_keeps_its_letter_whatever_dies_at_whichever_step() {
+    let world = hasty().await;
+    let (mut kept, mut letters) = (0, 0);
+    let begin = async |number: &str| {
+        let order = an_order().number(number).delivery_type("incity").status("SentMeaSoft").receiver("Яна", "нет");
+        let order = world.crm.add_order(world.account, order);
+        world.send(world.id, number).await;
+        order
+    };
+    let correcting = async |number: &str| {
+        let done = correct(&world, number, &[(F::Phone, "+79037654321")]).await;
+        assert!(matches!(done, Ok(Corrected::Done(1))), "{done:?}");
+        world.work(world.id).await;
+    };
+    let judge = async |number: &str, order: i64| {
+        let there = corrections(&world, order).await;
+        kept += there.len();
+        let dead = world.dead().await.len();
+        let (is_open, creates) = (dead > letters, world.courier.effects().get(number).map_or(0, |one| one.creates));
+        letters = dead;
+        assert_eq!((is_open, creates), (there.is_empty(), u32::from(!there.is_empty())), "{number}");
+        if !there.is_empty() {
+            assert_eq!(phone(&world, number), "+79037654321", "{number}");
+        }
+    };
+    let steps = dies_at_each_step(&world, "6", begin, correcting, judge).await;
+    assert!(steps > 20 && kept > 10, "{steps} steps, kept at {kept}");
+    assert_eq!(noted(&world).await, kept, "with each its note");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_correction_yields_to_retailcrms_own_change_whatever_dies_at_whichever_step() {
+    let world = hasty().await;
+    let begin = async |number: &str| {
+        let order = world.place(number).await;
+        let given = [(F::Phone, "+79037654321"), (F::Name, "Сидорова Яна")];
+        assert_eq!(correct(&world, number, &given).await.expect("corrected"), Corrected::Done(1));
+        world.work(world.id).await;
+        assert_eq!(phone(&world, number), "+79037654321");
+        world.crm.edit(world.account, order, |order| order.set_phone("+7 916 555-66-77"));
+        world.request(world.id, number, RequestKind::Update).await;
+        order
+    };
+    let judge = async |number: &str, order: i64| {
+        let left: Vec<F> = corrections(&world, order).await.into_iter().map(|one| one.field).collect();
+        assert_eq!(left, [F::Name], "{number}: the other one holds");
+        let there = world.courier.order(number).expect("there").receiver;
+        assert_eq!((there.phone.as_str(), there.person.as_str()), ("+79165556677", "Сидорова Яна"), "{number}");
+        assert_eq!(world.courier.effects()[number].creates, 1, "{number}");
+    };
+    let working = async |_: &str| world.work(world.id).await;
+    let steps = dies_at_each_step(&world, "9", begin, working, judge).await;
+    assert!(steps > 10, "{steps} steps");
+    assert!(world.dead().await.is_empty());
 }
