@@ -29,6 +29,9 @@ use crate::vendor::connect::{Clients, HoldBack};
 use crate::vendor::limiter::Limiter;
 use crate::vendor::{ActiveIntegration, Connect as _, Vendors};
 
+/// Batches that are followed: what comes up beside a request, or because of it, is worked on too.
+const FOLLOWED: usize = 5;
+
 /// What would be done.
 pub struct Preview {
     /// What was asked for; `None`: what waits for the order anyway.
@@ -98,14 +101,16 @@ pub async fn preview(
     Ok(Preview { asked, decisions, to_measoft, to_crm, corrections, failures, at_measoft, differences })
 }
 
-/// Works on what is due, as a worker does.
+/// Works on what is due, and on what that asks for, as a worker does.
 async fn work(tools: &Tools, active: &ActiveIntegration, scratch: &Scratch) -> anyhow::Result<()> {
     let mut intents = claimed(tools, active).await?;
     anyhow::ensure!(!intents.is_empty(), "nothing is wanted of the order");
-    batch::process(tools, active, intents).await;
-    if scratch.release_others().await? {
-        intents = claimed(tools, active).await?;
+    for _ in 0..FOLLOWED {
         batch::process(tools, active, intents).await;
+        if !scratch.bring_up().await? {
+            break;
+        }
+        intents = claimed(tools, active).await?;
     }
     Ok(())
 }
@@ -125,6 +130,10 @@ async fn decisions(
     let mut found: Vec<Decision> = Vec::new();
     for entry in scratch.store.search_journal(&search).await? {
         let Some(outcome) = entry.outcome.filter(|_| entry.what == What::Decision) else { continue };
+        // What was decided on the way there is said by what followed.
+        if entry.orderno.is_some() && found.iter().any(|later| later.orderno == entry.orderno) {
+            continue;
+        }
         let of = |d: &&Delivery| entry.orderno.as_deref() == Some(d.orderno.as_str());
         let order = known.iter().find(of).map(|d| d.crm_order);
         found.push(Decision { order, orderno: entry.orderno, outcome, story: entry.story });

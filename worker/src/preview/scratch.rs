@@ -8,7 +8,7 @@ use shared::config::Config;
 use shared::domain::{CrmOrderId, Delivery, DeliveryState, Integration, IntegrationId, OrderNumber};
 use shared::store::intents::{OrderRequest, RequestKind};
 use shared::store::numbers::numbers;
-use shared::store::{Db, Store};
+use shared::store::{Db, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
@@ -106,10 +106,16 @@ impl Scratch {
         Ok(want)
     }
 
-    /// Has the requests come up that nothing was handed over to; whether there are any.
-    pub async fn release_others(&self) -> anyhow::Result<bool> {
+    /// Has what is wanted besides come up: the requests that nothing was handed over to, and what
+    /// the orders' own outcome asks for a moment later, the cancel of a parcel left behind for one.
+    /// What was read for the last time already waits for something else. Whether there is any.
+    pub async fn bring_up(&self) -> Result<bool, StoreError> {
         let now = self.store.clock.now().as_millisecond();
-        let sql = format!("UPDATE order_intents SET due_at = {now} WHERE due_at = {FAR} AND requested > served");
+        let sql = format!(
+            "UPDATE order_intents SET due_at = {now}, rereads = {REREADS} \
+             WHERE (due_at = {FAR} AND requested > served) OR (rereads < {REREADS} \
+             AND (send_seq > served OR update_seq > served OR cancel_seq > served))"
+        );
         Ok(self.store.db.exec(sql, vec![]).await? > 0)
     }
 

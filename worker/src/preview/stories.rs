@@ -186,7 +186,12 @@ async fn equal(world: &World, wire: &Wire, number: &str, want: RequestKind) -> u
     assert_eq!(wire.writes(), Vec::<String>::new(), "{number}: looking sends nothing");
     let would_leave: Vec<String> = seen.to_measoft.iter().map(|held| held.plain().to_owned()).collect();
     world.request(world.id, number, want).await;
-    world.work(world.id).await;
+    // What an outcome asks for a moment later belongs to it.
+    let idle = async || {
+        world.work(world.id).await;
+        world.store().backlog_of(world.id).await.expect("read").0 == 0
+    };
+    world.until("nothing is wanted any more", idle).await;
     let left = wire.writes();
     assert_eq!(left, would_leave, "{number}: what left is not what was shown");
     left.len()
@@ -205,7 +210,8 @@ async fn what_is_previewed_of_made_up_orders_and_changes_is_what_then_leaves() {
     };
     world.store().change_integration(world.id, moved).await.expect("moved");
     world.integrations.refresh().await.expect("read");
-    let (mut done, mut left, mut seed) = (0, [0; 3], 0);
+    // Among the first from here on are parcels that MeaSoft has and that leave for another carrier.
+    let (mut done, mut left, mut seed) = (0, [0; 3], 62);
     while done < steps {
         seed += 1;
         let (mut dice, number) =

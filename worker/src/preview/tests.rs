@@ -86,7 +86,15 @@ async fn what_a_preview_shows_is_what_then_leaves_and_nothing_is_written_by_look
     world.request(world.id, "7001", RequestKind::Update).await;
     let waiting = look(&world, "7001", None).await;
     assert_eq!(waiting.asked, None, "what waits is looked at");
-    assert!(waiting.to_measoft.iter().all(|held| held.op != Op::EditOrder), "{:?}", waiting.to_measoft);
+    let [held] = &waiting.to_measoft[..] else { panic!("one request: {:?}", words(&waiting)) };
+    assert_eq!((held.op, waiting.decisions.len()), (Op::CancelOrder, 1), "{:?}", words(&waiting));
+    world
+        .until("its parcel is cancelled", async || {
+            world.work(world.id).await;
+            world.store().backlog_of(world.id).await.expect("read").0 == 0
+        })
+        .await;
+    assert_eq!(sent(&world, Op::CancelOrder).await, [held.masked.as_str()], "to the letter");
 }
 
 #[tokio::test]
