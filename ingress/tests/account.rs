@@ -441,7 +441,7 @@ async fn whatever_happened_is_told_in_the_reader_s_language_and_zone_and_old_ent
         assert!(found.is_empty(), "{language}: {found:?} in {page}");
     }
     let page = browser.get("/retailcrm/account/debug?lang=ru").await;
-    assert!(page.text.contains("создан в MeaSoft под номером 4711, к получению 3790.00"), "{}", page.text);
+    assert!(page.text.contains("создан в MeaSoft под номером 4711, к оплате при вручении 3790.00"), "{}", page.text);
     assert!(page.text.contains("16.06.2026 00:30:00"), "in the reader's zone: {}", page.text);
     let old = format!(
         "INSERT INTO journal (at, integration_id, number, what, text) VALUES ({}, {id}, '77', 'decision', 'said before')",

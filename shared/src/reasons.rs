@@ -54,12 +54,12 @@ status that is not ours. It was not sent a second time.",
         "Look for the order in the courier's cabinet. If it is there, go on with it as before; if not, choose another delivery \
 type in the order, save, choose the old one again and send it anew.";
     SUM_MISMATCH = "sum_mismatch", Shop,
-        "Сумма позиций и доставки не сходится с суммой к получению по оплатам заказа; сумма наугад не отправляется.",
+        "Сумма позиций и доставки не сходится с суммой к оплате при вручении по оплатам заказа; сумма наугад не отправляется.",
         "Исправьте оплаты, скидки или стоимость доставки в заказе так, чтобы суммы сошлись, и сохраните его.",
         "Lines and delivery do not add up to what the order's payments leave to collect; no sum is guessed.",
         "Correct the order's payments, discounts or delivery cost so that they agree, and save it.";
     COD_MISMATCH = "cod_mismatch", Shop,
-        "RetailCRM назвала при сохранении одну сумму наложенного платежа, а по оплатам заказа к получению выходит другая.",
+        "RetailCRM назвала при сохранении одну сумму наложенного платежа, а по оплатам заказа к оплате при вручении выходит другая.",
         "Проверьте оплаты заказа и «Способы оплаты» в настройках модуля, затем сохраните заказ ещё раз.",
         "RetailCRM named one sum of cash on delivery when the order was saved; by its payments it is another.",
         "Check the order's payments and the payment types in the module's settings, then save the order again.";
@@ -90,7 +90,7 @@ type in the order, save, choose the old one again and send it anew.";
         "If the order is cancelled, change its delivery type or cancel it; if not, restore its positions and save it.";
     PRICE_MISMATCH = "price_mismatch", Courier,
         "Заказ создан, но сумма в MeaSoft отличается от нашей.",
-        "Сверьте сумму к получению в личном кабинете курьерской службы и сообщите ей о расхождении.",
+        "Сверьте сумму к оплате при вручении в личном кабинете курьерской службы и сообщите ей о расхождении.",
         "The order is placed, but MeaSoft's sum differs from ours.",
         "Compare the sum to collect in the courier's cabinet and tell the courier service about the difference.";
     NO_PAYMENT = "no_payment", Shop,

@@ -183,9 +183,10 @@ async fn observe_waiting(metrics: &Metrics, tools: &Tools) {
                 (Stand::Later, Some(why)) => why.as_str(),
                 (stand, _) => stand.as_str(),
             };
-            *waits.entry((one.work.as_str(), cause)).or_insert(0) += one.number;
+            *waits.entry((one.integration, one.work.as_str(), cause)).or_insert(0) += one.number;
         }
-        metrics.set_waiting(&waits.into_iter().map(|((work, cause), n)| (work, cause, n)).collect::<Vec<_>>());
+        let row = |((id, work, cause), n)| (id, work, cause, n);
+        metrics.set_waiting(&waits.into_iter().map(row).collect::<Vec<_>>());
     }
     if let Ok(running) = tools.store.running_replays().await {
         metrics.set_replays(&running.iter().map(|(id, step, n)| (*id, step.as_str(), *n)).collect::<Vec<_>>());

@@ -50,5 +50,5 @@ fn line(one: &Said, language: Language) -> String {
     let (status, paytype) = (status(one).unwrap_or("-"), row.paytype.as_deref().unwrap_or("-"));
     let words = of(language, "; статус новый, он запрошен", "; the status is news, and asked for");
     let news = if one.is_news() { words } else { "" };
-    format!("{orderno}: {status}, {} {sum} {paytype}{news}", of(language, "к получению", "to collect"))
+    format!("{orderno}: {status}, {} {sum} {paytype}{news}", of(language, "к оплате при вручении", "to collect"))
 }

@@ -1,6 +1,7 @@
 //! `bridge compare`: a day's orders in three books, and what they do not agree on.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -22,6 +23,11 @@ use crate::stdout::say;
 /// What one integration's books came to.
 struct Compared {
     integration: Integration,
+    /// `Err`: why they cannot be read.
+    read: Result<Read, String>,
+}
+
+struct Read {
     books: Comparison,
     /// What was asked for, and how often.
     asked: BTreeMap<&'static str, usize>,
@@ -45,14 +51,21 @@ pub async fn run(args: Compare, who: &Who, config: &Config, store: &Store, out: 
         let tell = |step| progress.say(&format!("integration {id}: {}", compared::reads(step, Language::En)));
         let read = compare(&config, store, &integration, day, &tell).await;
         progress.clear();
-        let books = read.map_err(|error| error.context(format!("integration {}", integration.id)))?;
-        let asked = match args.repair {
-            true => repair::repair(store, &integration, &books, who).await?,
-            false => BTreeMap::new(),
+        let read = match read {
+            Ok(books) if args.repair => {
+                let asked = repair::repair(store, &integration, &books, who).await?;
+                Ok(Read { books, asked })
+            }
+            Ok(books) => Ok(Read { books, asked: BTreeMap::new() }),
+            Err(error) if args.integration.is_some() => {
+                return Err(error.context(format!("integration {id}")).into());
+            }
+            // A vendor that does not answer keeps nobody from the others' books.
+            Err(error) => Err(format!("{error:#}")),
         };
-        all.push(Compared { integration, books, asked });
+        all.push(Compared { integration, read });
     }
-    let agree = all.iter().all(|one| one.books.found.is_empty());
+    let agree = all.iter().all(|one| one.read.as_ref().is_ok_and(|read| read.books.found.is_empty()));
     if args.csv {
         csv(&all).iter().for_each(|line| say!("{line}"));
     } else {
@@ -71,7 +84,14 @@ const COLUMNS: [&str; 10] =
 fn csv(all: &[Compared]) -> Vec<String> {
     let mut lines = vec![COLUMNS.join(",")];
     for one in all {
-        for found in &one.books.found {
+        let found = match &one.read {
+            Ok(read) => &read.books.found[..],
+            Err(error) => {
+                let _ = writeln!(std::io::stderr(), "bridge: integration {}: {error}", one.integration.id);
+                &[]
+            }
+        };
+        for found in found {
             let [crm, ledger, measoft] = found.says.clone().map(Option::unwrap_or_default);
             let cells = [
                 one.integration.id.to_string(),
@@ -99,7 +119,12 @@ fn cell(text: String) -> String {
 
 impl Compared {
     fn document(&self) -> Value {
-        let [crm, ledger, measoft] = self.books.orders;
+        let (id, title) = (self.integration.id.0, &self.integration.title);
+        let Read { books, asked } = match &self.read {
+            Ok(read) => read,
+            Err(error) => return json!({ "integration": id, "title": title, "error": error }),
+        };
+        let [crm, ledger, measoft] = books.orders;
         let found = |one: &Found| {
             let [crm, ledger, measoft] = &one.says;
             json!({
@@ -109,16 +134,26 @@ impl Compared {
             })
         };
         json!({
-            "integration": self.integration.id.0, "title": self.integration.title,
+            "integration": id, "title": title,
             "orders": { "retailcrm": crm, "ledger": ledger, "measoft": measoft },
-            "unlisted": self.books.unlisted, "unasked": self.books.unasked,
-            "found": self.books.found.iter().map(found).collect::<Vec<_>>(), "asked_for": self.asked,
+            "unlisted": books.unlisted, "unasked": books.unasked,
+            "found": books.found.iter().map(found).collect::<Vec<_>>(), "asked_for": asked,
         })
     }
 
     fn lines(&self, language: Language, out: &Output) -> Vec<String> {
-        let [crm, ledger, measoft] = self.books.orders;
-        let (id, title, day) = (self.integration.id, &self.integration.title, self.books.day);
+        let (id, title) = (self.integration.id, &self.integration.title);
+        let Read { books, asked } = match &self.read {
+            Ok(read) => read,
+            Err(error) => {
+                let (place, unread) = match language {
+                    Language::Ru => ("Интеграция", "не сверена"),
+                    Language::En => ("Integration", "not compared"),
+                };
+                return vec![bold(&format!("{place} {id} «{title}»")), format!("    {unread}: {error}")];
+            }
+        };
+        let ([crm, ledger, measoft], day) = (books.orders, books.day);
         let head = match language {
             Language::Ru => {
                 format!("Интеграция {id} «{title}», {day}: RetailCRM {crm}, у нас {ledger}, MeaSoft {measoft}")
@@ -128,26 +163,26 @@ impl Compared {
             }
         };
         let mut lines = vec![bold(&head)];
-        if self.books.unlisted {
+        if books.unlisted {
             let words = "в настройках нет типов доставки: заказы, которых нет у нас, в RetailCRM не ищем";
             let en = "no delivery types are set: what we lack is not looked for in RetailCRM";
             lines.push(format!("    {}", of(language, words, en)));
         }
-        if self.books.unasked > 0 {
+        if books.unasked > 0 {
             let words = of(language, "не проверено в MeaSoft:", "not asked about at MeaSoft:");
-            lines.push(format!("    {words} {}", self.books.unasked));
+            lines.push(format!("    {words} {}", books.unasked));
         }
-        if self.books.found.is_empty() {
+        if books.found.is_empty() {
             lines.push(format!("    {}", of(language, "расхождений нет", "the books agree")));
             return lines;
         }
-        let rows: Vec<Vec<String>> = self.books.found.iter().map(|one| row(one, language)).collect();
+        let rows: Vec<Vec<String>> = books.found.iter().map(|one| row(one, language)).collect();
         let header = match language {
             Language::Ru => ["ЗАКАЗ", "ЧТО", "RETAILCRM", "У НАС", "MEASOFT", "ИСПРАВИТ"],
             Language::En => ["ORDER", "WHAT", "RETAILCRM", "LEDGER", "MEASOFT", "REPAIR"],
         };
         lines.extend(out.rows(&header, &rows).into_iter().map(|line| format!("    {line}")));
-        let asked: Vec<String> = self.asked.iter().map(|(what, number)| format!("{what} × {number}")).collect();
+        let asked: Vec<String> = asked.iter().map(|(what, number)| format!("{what} × {number}")).collect();
         if !asked.is_empty() {
             lines.push(format!("    {} {}", of(language, "Запрошено:", "Asked for:"), asked.join(", ")));
         }

@@ -120,7 +120,7 @@ fn present(d: &Delivery, reader: &Reader) -> String {
     let why = d.reject_reason.as_deref().filter(|_| d.state == DeliveryState::Rejected);
     let why = why.map(|why| words::reason(why, reader.language).text.trim_end_matches('.'));
     let status = d.status.as_deref().unwrap_or("-");
-    let collect = reader.of("к получению", "to collect");
+    let collect = reader.of("к оплате при вручении", "to collect");
     format!(
         "  {} {state}{}, {} {status}{}",
         d.orderno,

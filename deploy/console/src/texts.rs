@@ -187,7 +187,7 @@ texts! {
     crm_id: "Номер в RetailCRM (внутренний)", "RetailCRM's id";
     orderno: "Номер в MeaSoft", "Number at MeaSoft";
     status: "Статус", "Status";
-    to_collect: "К получению", "To collect";
+    to_collect: "К оплате при вручении", "To collect";
     open_failures: "Открытые неудачи", "Open failures";
     is_waiting: "Ждёт", "Waiting";
     story: "Что происходило", "What happened";
@@ -344,6 +344,8 @@ texts! {
     not_found_text: "Проверьте адрес или начните со страницы «Сейчас».", "Check the address, or begin with the page «Now».";
     bad_form: "Форма не читается", "The form cannot be read";
     bad_form_text: "Вернитесь на страницу и повторите.", "Go back to the page and try again.";
+    bad_filter: "Такого отбора нет", "There is no such filter";
+    bad_filter_text: "В адресе названо то, чего нельзя выбрать на странице. Выберите интеграцию, день или причину на ней.", "The address names what cannot be chosen on the page. Choose the integration, the day or the cause there.";
     unavailable: "Временно недоступно", "Temporarily unavailable";
     unavailable_text: "База данных не отвечает. Повторите через минуту; что с ней, говорит команда", "The database does not answer. Try again in a minute; what is wrong says";
 }

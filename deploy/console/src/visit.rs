@@ -42,6 +42,8 @@ pub enum Stop {
     Forbidden,
     NotFound,
     BadForm,
+    /// An address names something to look at that is not there to choose.
+    BadFilter,
     Unavailable,
 }
 
@@ -241,9 +243,21 @@ impl Visit<'_> {
         if found.state == IntegrationState::Removed { Err(Stop::NotFound) } else { Ok(found) }
     }
 
-    /// The integration that a list is asked for, if one is.
-    pub fn only(&self) -> Option<IntegrationId> {
-        self.query.number("integration").map(IntegrationId)
+    /// The integration that a list is asked for, if one is. What names none is never read as «all».
+    pub async fn only(&self) -> Result<Option<IntegrationId>, Stop> {
+        self.named(&self.query).await
+    }
+
+    /// The integration that an address or a form names, if it does.
+    pub async fn named(&self, fields: &Fields) -> Result<Option<IntegrationId>, Stop> {
+        let Some(text) = fields.text("integration") else { return Ok(None) };
+        let id = text.parse().map_err(|_| Stop::BadFilter)?;
+        Ok(Some(self.integration_of(id).await?.id))
+    }
+
+    /// A word of the address that must be one of few, if it is there.
+    pub fn word<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Stop> {
+        self.query.text(name).map(|text| parse(text).ok_or(Stop::BadFilter)).transpose()
     }
 
     /// The reason that somebody gives; `None`: none.

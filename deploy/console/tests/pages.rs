@@ -192,3 +192,34 @@ async fn an_order_is_found_by_its_number_and_told_with_exchanges_folded() {
     let injected = world.get("/orders?number=%3Cscript%3E", Some(&cookie)).await.body;
     assert!(injected.contains("&#60;script&#62;") && !injected.contains("<script"), "{injected}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_names_what_is_not_there_is_refused_and_never_read_as_all() {
+    let world = World::new().await;
+    world.filled("Город", "Область").await;
+    let cookie = world.session("Анна", Role::Operator).await;
+    let get = async |path: &str| world.get(path, Some(&cookie)).await;
+    for list in ["letters", "causes", "waiting", "audit", "budget", "compare"] {
+        for kind in ["", ".csv"] {
+            for bad in ["первая", "1x", "1,2"] {
+                let refused = get(&format!("/{list}{kind}?integration={bad}")).await;
+                assert_eq!(refused.status, 400, "{list}{kind}: {bad}");
+                assert!(refused.body.contains("Такого отбора нет"), "{list}: {}", refused.body);
+            }
+            assert_eq!(get(&format!("/{list}{kind}?integration=99")).await.status, 404, "{list}{kind}");
+            assert_eq!(get(&format!("/{list}{kind}?integration=2")).await.status, 200, "{list}{kind}");
+        }
+    }
+    let days = ["/compare?day=2026-09-02", "/compare.csv?day=yesterday"];
+    for bad in ["/causes?fault=shp", "/letters?fault=shp", "/audit?act=sung"].into_iter().chain(days) {
+        assert_eq!(get(bad).await.status, 400, "{bad}");
+    }
+    let asked = [("day", "2026-08-31"), ("integration", "первая")];
+    assert_eq!(world.act("/compare", &cookie, &asked).await.status, 400, "nothing is begun for all");
+
+    // Failures of no integration are chosen by a word, which the form keeps.
+    let of_none = get("/letters?integration=none").await.body;
+    assert!(of_none.contains("<option value=\"none\" selected>без интеграции</option>"), "{of_none}");
+    assert!(!of_none.contains("1001A") && !of_none.contains("2001"), "{of_none}");
+    assert!(get("/letters?integration=1").await.body.contains("<option value=\"1\" selected>1 · Город</option>"));
+}

@@ -18,7 +18,7 @@ phrases! {
         Said { text: String } => "{text}", "{text}";
 
         Balance { total: Kopecks, paid: Kopecks, online: Kopecks, rest: Kopecks, collect: Kopecks } =>
-            "итого {total} − оплачено {paid} − к оплате онлайн {online} = {rest}, к получению {collect}",
+            "итого {total} − оплачено {paid} − к оплате онлайн {online} = {rest}, к оплате при вручении {collect}",
             "total {total} - paid {paid} - to be paid online {online} = {rest}, to collect {collect}";
         CrmSays { collect: Kopecks } => "по данным RetailCRM: {collect}", "RetailCRM says {collect}";
         PaymentType { kind: String } => "тип оплаты «{kind}»", "payment type «{kind}»";
@@ -26,7 +26,7 @@ phrases! {
             "товары {goods} + доставка {delivery} = {sum}, итого {total}",
             "goods {goods} + delivery {delivery} = {sum}, total {total}";
         LinesAsk { lines: Kopecks, collect: Kopecks } =>
-            "по позициям и доставке {lines}, к получению {collect}",
+            "по позициям и доставке {lines}, к оплате при вручении {collect}",
             "lines and delivery ask for {lines}, to collect {collect}";
         Prices { ours: Kopecks, theirs: Kopecks } =>
             "у нас {ours}, в MeaSoft {theirs}", "ours {ours}, MeaSoft's {theirs}";

@@ -11,7 +11,7 @@ use crate::phrases::{Reader, Value};
 phrases! {
     /// What can be changed, as people call it.
     Field {
-        Sum => "сумма к получению", "sum to collect";
+        Sum => "сумма к оплате при вручении", "sum to collect";
         PayType => "вид оплаты", "payment";
         Line { id: String } => "позиция {id}", "line {id}";
         Corrected { field: CorrectedField } => "{field}", "{field}";

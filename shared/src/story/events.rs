@@ -39,7 +39,7 @@ phrases! {
         // What an attempt came to.
         Placed => "создан в MeaSoft", "placed at MeaSoft";
         PlacedAs { orderno: String, collect: Kopecks } =>
-            "создан в MeaSoft под номером {orderno}, к получению {collect}",
+            "создан в MeaSoft под номером {orderno}, к оплате при вручении {collect}",
             "placed at MeaSoft as {orderno}, {collect} to collect";
         Changed => "изменён в MeaSoft", "changed at MeaSoft";
         FieldsChanged { changes: Vec<FieldChange> } => "{changes}", "{changes}";

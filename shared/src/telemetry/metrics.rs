@@ -109,8 +109,8 @@ families! {
         label("fault", Fault::ALL, Fault::as_str),
     ]);
     waiting = rows(
-        "waiting", "What waits in the ledger, by sort and cause; what does not wait has no sample.",
-        &[open("work"), open("cause")],
+        "waiting", "What waits in the ledger, by integration, sort and cause; what does not wait has no sample.",
+        &[open("integration"), open("work"), open("cause")],
     );
     replay_letters = rows(
         "replay_letters", "Letters of replays that run, by how far they are; without a replay there is no sample.",
@@ -368,9 +368,11 @@ impl Metrics {
         self.integration_dead_letters.set(&open.iter().filter_map(of).collect::<Vec<_>>());
     }
 
-    /// What waits: sort, cause, how many. What is not named does not wait.
-    pub fn set_waiting(&self, waits: &[(&str, &str, i64)]) {
-        let row = |(work, cause, n): &(&str, &str, i64)| (vec![(*work).to_owned(), (*cause).to_owned()], *n);
+    /// What waits: whose, sort, cause, how many. What is not named does not wait.
+    pub fn set_waiting(&self, waits: &[(IntegrationId, &str, &str, i64)]) {
+        let row = |(id, work, cause, n): &(IntegrationId, &str, &str, i64)| {
+            (vec![id.to_string(), (*work).to_owned(), (*cause).to_owned()], *n)
+        };
         self.waiting.set(&waits.iter().map(row).collect::<Vec<_>>());
     }
 
@@ -549,8 +551,9 @@ mod tests {
             (IntegrationId(1), "Город", IntegrationLabel::Active),
             (IntegrationId(2), "Область «2»", IntegrationLabel::Paused),
         ]);
-        metrics.set_waiting(&[("orders", "unknown_outcome", 4), ("orders", "due", 2)]);
-        metrics.set_waiting(&[("orders", "due", 1)]);
+        let id = IntegrationId(1);
+        metrics.set_waiting(&[(id, "orders", "unknown_outcome", 4), (id, "orders", "due", 2)]);
+        metrics.set_waiting(&[(id, "orders", "due", 1)]);
         metrics.set_replays(&[(3, "queued", 40), (3, "done", 2)]);
         metrics.set_breaker(BreakerTarget::Measoft, BreakerState::Open);
         metrics.sync_succeeded(IntegrationId(7), Timestamp::from_second(1_700_000_000).expect("a moment"));
@@ -563,7 +566,7 @@ mod tests {
             r#"bridge_dead_letters{fault="crm"} 7"#,
             r#"bridge_causes{fault="shop"} 0"#,
             r#"bridge_causes{fault="crm"} 4"#,
-            r#"bridge_waiting{cause="due",work="orders"} 1"#,
+            r#"bridge_waiting{cause="due",integration="1",work="orders"} 1"#,
             r#"bridge_replay_letters{replay="3",step="queued"} 40"#,
             r#"bridge_integration_dead_letters{fault="crm",integration="2"} 2"#,
             r#"bridge_integration_info{integration="1",state="active",title="Город"} 1"#,

@@ -90,7 +90,7 @@ async fn a_story_is_kept_in_values_and_told_to_each_in_their_words(bench: &Bench
         told::story(&found[0], &moscow),
         format!(
             "следующая попытка {at}: исчерпан лимит запросов к курьерской службе; создан в MeaSoft под номером MS-1, \
-             к получению 3790.00"
+             к оплате при вручении 3790.00"
         )
     );
     assert_eq!([&found[1], &found[2]].map(|kept| told::story(kept, &moscow)), ["said before", "said later"]);

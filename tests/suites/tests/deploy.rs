@@ -199,7 +199,7 @@ impl Families {
     fn of_the_code() -> Self {
         let metrics = Metrics::new();
         metrics.sync_succeeded(IntegrationId(1), jiff::Timestamp::UNIX_EPOCH);
-        metrics.set_waiting(&[("orders", "due", 1)]);
+        metrics.set_waiting(&[(IntegrationId(1), "orders", "due", 1)]);
         metrics.set_replays(&[(1, "queued", 1), (1, "done", 1)]);
         let mut found: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
         for line in metrics.render().lines().filter(|line| !line.starts_with('#')) {

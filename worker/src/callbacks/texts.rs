@@ -266,7 +266,11 @@ mod tests {
             reason::SUM_MISMATCH,
             &Detail::LinesAsk { lines: Kopecks::roubles(1), collect: Kopecks::roubles(2) }.into(),
         );
-        assert!(refusal.text.ends_with("(по позициям и доставке 1.00, к получению 2.00)"), "{}", refusal.text);
+        assert!(
+            refusal.text.ends_with("(по позициям и доставке 1.00, к оплате при вручении 2.00)"),
+            "{}",
+            refusal.text
+        );
         assert_eq!(refusal.status, 200);
     }
 

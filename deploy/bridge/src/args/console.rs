@@ -61,7 +61,8 @@ pub enum ReplayCommand {
 
 pub const COMPARE_HELP: &str = "Orders of the day in RetailCRM, in the ledger and at MeaSoft: what one of them lacks, has too much, \
 and where status or sum differ. Only reads, within the vendors' limits. --repair asks for what makes it good as the missed \
-trigger would have; what a person has to look at is left. Exits 0 when the books agree, 1 when they do not.";
+trigger would have; what a person has to look at is left. Exits 0 when the books agree, 1 when they do not, or when those of \
+one of several integrations cannot be read: it is named.";
 
 #[derive(Debug, Args)]
 pub struct Compare {

@@ -60,8 +60,8 @@ impl Row {
 
 async fn asked(visit: &Visit<'_>, limit: u32) -> Result<Vec<Audited>, Stop> {
     let filter = AuditFilter {
-        integration: visit.only(),
-        act: visit.query.text("act").and_then(Act::parse),
+        integration: visit.only().await?,
+        act: visit.word("act", Act::parse)?,
         since: None,
         before: visit.query.number("before"),
         limit,

@@ -5,9 +5,10 @@ use std::time::Duration;
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
+use shared::domain::IntegrationId;
 
 use crate::chart::percent;
-use crate::pages::frame::{Choice, Frame, choices};
+use crate::pages::frame::{Choice, Frame, choices, titles};
 use crate::seen::spending::{self, Account, window};
 use crate::seen::told::operation;
 use crate::seen::why::account as account_words;
@@ -58,7 +59,7 @@ struct Operation {
 
 async fn asked(visit: &Visit<'_>) -> Result<Vec<Account>, Stop> {
     let budgets = &visit.console.0.config.budgets;
-    Ok(spending::accounts(visit.only(), visit.now() - DAY, budgets, visit.store()).await?)
+    Ok(spending::accounts(visit.only().await?, visit.now() - DAY, budgets, visit.store()).await?)
 }
 
 fn vendor(account: &Account) -> &'static str {
@@ -66,14 +67,15 @@ fn vendor(account: &Account) -> &'static str {
 }
 
 pub async fn page(visit: &Visit<'_>) -> Result<Response, Stop> {
-    let all = choices(visit).await?;
-    let title = |id: i64| all.iter().find(|one| one.id == id).map_or_else(|| id.to_string(), |one| one.title.clone());
+    let asked = asked(visit).await?;
+    let titles = titles(visit, asked.iter().flat_map(|account| account.integrations.iter().copied()).collect()).await?;
+    let title = |id: IntegrationId| titles.get(&id).cloned().unwrap_or_else(|| id.to_string());
     let spent = |account: Account| {
         let (requests, failed) = account.sums();
         let most = account.operations().iter().map(|(_, number, _)| *number).max().unwrap_or(1).max(1);
         Spent {
             vendor: vendor(&account),
-            integrations: account.integrations.iter().map(|id| (id.0, title(id.0))).collect(),
+            integrations: account.integrations.iter().map(|id| (id.0, title(*id))).collect(),
             requests,
             failed,
             operations: account
@@ -101,7 +103,7 @@ pub async fn page(visit: &Visit<'_>) -> Result<Response, Stop> {
             name: account_words(&account.name, visit.language),
         }
     };
-    let accounts = asked(visit).await?.into_iter().map(spent).collect();
+    let accounts = asked.into_iter().map(spent).collect();
     let csv_at = format!("/budget.csv{}", visit.query.query());
     let view = View { f: Frame::of(visit, "budget"), choices: choices(visit).await?, accounts, csv_at };
     Ok(html::page(StatusCode::OK, &view))

@@ -56,8 +56,8 @@ struct Row {
 /// Causes as the address asks for them.
 async fn asked(visit: &Visit<'_>) -> Result<Causes, Stop> {
     let filter = DeadFilter {
-        integration: visit.only(),
-        fault: visit.query.text("fault").and_then(Fault::parse),
+        integration: visit.only().await?,
+        fault: visit.word("fault", Fault::parse)?,
         reason: visit.query.text("reason").map(str::to_owned),
         ..DeadFilter::default()
     };

@@ -93,7 +93,7 @@ impl Read {
 /// A day that is over or begun, of an address or a form; else yesterday.
 fn day(fields: &Fields, visit: &Visit<'_>) -> Result<Date, Stop> {
     match fields.text("day") {
-        Some(text) => text.parse().ok().filter(|day| *day <= today(visit)).ok_or(Stop::BadForm),
+        Some(text) => text.parse().ok().filter(|day| *day <= today(visit)).ok_or(Stop::BadFilter),
         None => compared::yesterday(visit.now(), visit.zone()).map_err(|_| Stop::BadForm),
     }
 }
@@ -103,10 +103,10 @@ fn today(visit: &Visit<'_>) -> Date {
 }
 
 /// Those that are meant: one, or all that are active.
-async fn meant(only: Option<i64>, visit: &Visit<'_>) -> Result<Vec<Integration>, Stop> {
+async fn meant(only: Option<IntegrationId>, visit: &Visit<'_>) -> Result<Vec<Integration>, Stop> {
     let all = visit.store().integrations().await?;
     Ok(match only {
-        Some(id) => vec![all.into_iter().find(|found| found.id.0 == id).ok_or(Stop::NotFound)?],
+        Some(id) => vec![all.into_iter().find(|found| found.id == id).ok_or(Stop::NotFound)?],
         None => all.into_iter().filter(Integration::is_active).collect(),
     })
 }
@@ -114,7 +114,7 @@ async fn meant(only: Option<i64>, visit: &Visit<'_>) -> Result<Vec<Integration>,
 /// What came of the comparisons that were asked for.
 async fn books(day: Date, visit: &Visit<'_>) -> Result<Vec<(Integration, Option<Shown>, Option<Arc<Came>>)>, Stop> {
     let (mut books, mut patience) = (Vec::new(), errand::PATIENCE);
-    for integration in meant(visit.query.number("integration"), visit).await? {
+    for integration in meant(visit.only().await?, visit).await? {
         let errand = Errand::Compare(integration.id, day);
         let (shown, came) = errand::look_for(visit, &errand, patience).await.unzip();
         // The first one that runs is waited for, not each.
@@ -151,7 +151,7 @@ pub async fn page(visit: &Visit<'_>) -> Result<Response, Stop> {
 
 /// Begins to read: one errand an integration.
 pub async fn ask(visit: &Visit<'_>) -> Result<Response, Stop> {
-    let (day, only) = (day(&visit.form, visit)?, visit.form.number("integration"));
+    let (day, only) = (day(&visit.form, visit)?, visit.named(&visit.form).await?);
     let mut all_begun = true;
     for id in meant(only, visit).await?.into_iter().map(|found| found.id) {
         let (config, store) = (visit.console.0.config.clone(), visit.store().clone());

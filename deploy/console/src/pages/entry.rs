@@ -93,6 +93,7 @@ pub fn stopped(stop: Stop, language: Language) -> Response {
         Stop::Forbidden => (StatusCode::FORBIDDEN, t.forbidden, t.forbidden_text, ""),
         Stop::NotFound => (StatusCode::NOT_FOUND, t.not_found, t.not_found_text, ""),
         Stop::BadForm => (StatusCode::BAD_REQUEST, t.bad_form, t.bad_form_text, ""),
+        Stop::BadFilter => (StatusCode::BAD_REQUEST, t.bad_filter, t.bad_filter_text, ""),
         Stop::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, t.unavailable, t.unavailable_text, "bridge doctor"),
     };
     html::page(status, &Message { t, heading, text, command })

@@ -65,18 +65,23 @@ impl Frame {
 
 /// An integration to choose from.
 pub struct Choice {
-    pub id: i64,
-    pub title: String,
+    /// What the address says of it.
+    pub value: String,
+    pub words: String,
     pub is_chosen: bool,
 }
 
-/// All integrations, removed ones too where they are asked for.
+impl Choice {
+    pub fn of(value: String, words: String, visit: &Visit<'_>) -> Self {
+        Self { is_chosen: visit.query.text("integration") == Some(&value), value, words }
+    }
+}
+
+/// All integrations that are there.
 pub async fn choices(visit: &Visit<'_>) -> Result<Vec<Choice>, Stop> {
-    let only = visit.only();
-    let of = |found: shared::domain::Integration| Choice {
-        id: found.id.0,
-        is_chosen: only == Some(found.id),
-        title: found.title,
+    let of = |found: shared::domain::Integration| {
+        let words = format!("{} · {}", found.id, found.title);
+        Choice::of(found.id.to_string(), words, visit)
     };
     Ok(visit.store().integrations().await?.into_iter().map(of).collect())
 }

@@ -101,11 +101,12 @@ impl Letter {
 
 /// Letters as the address asks for them.
 async fn asked(visit: &Visit<'_>, limit: u32) -> Result<(Vec<DeadLetter>, Titles), Stop> {
+    let of_none = visit.query.text("integration") == Some(OF_NONE);
     let filter = DeadFilter {
         all: visit.query.text("closed").is_some(),
-        integration: visit.only(),
-        of_none: visit.query.text("integration") == Some(OF_NONE),
-        fault: visit.query.text("fault").and_then(Fault::parse),
+        integration: if of_none { None } else { visit.only().await? },
+        of_none,
+        fault: visit.word("fault", Fault::parse)?,
         reason: visit.query.text("reason").map(str::to_owned),
         ..DeadFilter::default()
     };
@@ -122,9 +123,11 @@ pub async fn page(visit: &Visit<'_>) -> Result<Response, Stop> {
     let at = |query: Fields| format!("/letters{}", query.query());
     let last = found.last().map(|dead| dead.id.to_string()).filter(|_| more);
     let reason = visit.query.text("reason").unwrap_or_default().to_owned();
+    let mut choices = choices(visit).await?;
+    choices.push(Choice::of(OF_NONE.to_owned(), visit.t().no_integration.to_owned(), visit));
     let view = View {
         f: Frame::of(visit, "causes"),
-        choices: choices(visit).await?,
+        choices,
         number: visit.query.text("number").unwrap_or_default().to_owned(),
         closed_too: visit.query.text("closed").is_some(),
         about: explain::all_reasons()

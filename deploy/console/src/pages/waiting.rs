@@ -62,7 +62,7 @@ struct Order {
 /// What waits, of the integration that is asked for.
 async fn asked(visit: &Visit<'_>) -> Result<Look, Stop> {
     let mut look = Look::at(visit.store()).await?;
-    if let Some(id) = visit.only() {
+    if let Some(id) = visit.only().await? {
         look.held = look.held_of(id);
         look.rows.retain(|row| row.integration == Some(id));
         look.integrations.retain(|other, _| *other == id);
@@ -140,7 +140,7 @@ pub async fn page(visit: &Visit<'_>) -> Result<Response, Stop> {
         let (at, key) = text.split_once('.')?;
         Some((Timestamp::from_millisecond(at.parse().ok()?).ok()?, parse_key(key)?))
     });
-    let filter = WaitingFilter { integration: visit.only(), after, limit: PAGE + 1 };
+    let filter = WaitingFilter { integration: visit.only().await?, after, limit: PAGE + 1 };
     let mut orders = visit.store().waiting_orders(&filter).await?;
     let more = orders.len() > PAGE as usize;
     orders.truncate(PAGE as usize);

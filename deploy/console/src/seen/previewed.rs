@@ -35,7 +35,7 @@ pub fn words(word: &str, language: Language) -> &str {
 /// What would become different, by name.
 pub fn field(field: &Field, language: Language) -> String {
     match field {
-        Field::Sum => of(language, "сумма к получению", "sum to collect").to_owned(),
+        Field::Sum => of(language, "сумма к оплате при вручении", "sum to collect").to_owned(),
         Field::PayType => of(language, "вид оплаты", "payment").to_owned(),
         Field::Line(code) => format!("{} {code}", of(language, "позиция", "line")),
     }
