@@ -8,6 +8,7 @@
 
 pub mod amqp_frames;
 pub mod browser;
+mod console;
 mod disk;
 mod eventually;
 mod finish;
@@ -24,6 +25,7 @@ mod vhost;
 mod watching;
 mod world;
 
+pub use console::{Console, Page};
 pub use disk::{BadDisk, Disk};
 pub use eventually::{LONG, eventually, within};
 pub use hold::Hold;

@@ -33,12 +33,13 @@ pub enum Role {
     Ingress,
     Worker,
     Scheduler,
+    Console,
 }
 
 impl Role {
     const fn program(self) -> &'static str {
         match self {
-            Self::Bridge => "bridge",
+            Self::Bridge | Self::Console => "bridge",
             Self::Ingress => "ingress",
             Self::Worker => "worker",
             Self::Scheduler => "scheduler",
@@ -65,6 +66,7 @@ pub struct Builder {
     vhost: bool,
     disk: bool,
     descriptors: Option<u64>,
+    console: bool,
     environment: Vec<(String, String)>,
 }
 
@@ -93,6 +95,12 @@ impl Builder {
     /// Each process may have so many file descriptors open.
     pub const fn descriptors(mut self, most: u64) -> Self {
         self.descriptors = Some(most);
+        self
+    }
+
+    /// The console is served: see [`World::console`].
+    pub const fn console(mut self) -> Self {
+        self.console = true;
         self
     }
 
@@ -256,6 +264,8 @@ pub struct World {
     environment: Vec<(String, String)>,
     processes: Mutex<(Vec<Process>, Guard)>,
     database: Option<Database>,
+    /// Taken for the console as long as the story lasts.
+    _console: Option<Port>,
 }
 
 /// A proxy before what a URL names.
@@ -387,6 +397,12 @@ impl World {
             environment.extend(disk::environment(&folder.join("disk"), ".db"));
         }
         environment.extend(plan.environment);
+        let console = plan.console.then(|| Port::pick(folder.parent().expect("a folder")));
+        environment.extend(console.iter().map(|port| ("CONSOLE_LISTEN".to_owned(), port.address().to_string())));
+        let mut processes = plan.processes;
+        if plan.console && plan.scaled {
+            processes.push((Role::Console, 1));
+        }
         let mut world = Self {
             measoft,
             crm,
@@ -410,6 +426,7 @@ impl World {
             environment,
             processes: Mutex::new((Vec::new(), Guard::start())),
             database,
+            _console: console,
         };
         if plan.scaled {
             let key = world.run(&["secret-key"], None).await;
@@ -437,7 +454,7 @@ impl World {
             }
             keys.push(key);
         }
-        world.add_processes(&plan.processes, &of_roles);
+        world.add_processes(&processes, &of_roles);
         if let Some(most) = plan.descriptors {
             locked(&world.processes).0.iter_mut().for_each(|process| process.descriptors = Some(most));
         }
@@ -521,7 +538,11 @@ impl World {
         let claims = self.folder.parent().expect("a folder").to_owned();
         for (role, count) in plan {
             for n in 1..=*count {
-                let name = if *role == Role::Bridge { "bridge".to_owned() } else { format!("{}-{n}", role.program()) };
+                let name = match role {
+                    Role::Bridge => "bridge".to_owned(),
+                    Role::Console => "console".to_owned(),
+                    _ => format!("{}-{n}", role.program()),
+                };
                 let ops = Port::pick(&claims);
                 let mut environment = self.environment.clone();
                 environment.extend(of_roles.iter().cloned());
@@ -535,7 +556,12 @@ impl World {
                     self.ingresses.push(port.address());
                     public = Some(port);
                 }
-                let arguments = if *role == Role::Bridge { vec!["up".to_owned()] } else { Vec::new() };
+                let arguments: &[&str] = match role {
+                    Role::Bridge => &["up"],
+                    Role::Console => &["console", "serve"],
+                    _ => &[],
+                };
+                let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
                 let log = self.folder.join("logs").join(format!("{name}.log"));
                 let process =
                     Process::new(name, programs.join(role.program()), arguments, environment, log, ops, public);
@@ -755,8 +781,13 @@ impl World {
     pub async fn bridge(&self, arguments: &[&str]) -> Cli {
         let said = self.run(arguments, None).await;
         let all = format!("{}\n{}", said.stdout, said.stderr);
-        locked(&self.said).push((format!("the output of `bridge {}`", arguments.join(" ")), all));
+        self.hears(format!("the output of `bridge {}`", arguments.join(" ")), &all);
         said
+    }
+
+    /// Keeps what was said, to be searched for secrets in the end.
+    pub(crate) fn hears(&self, place: String, said: &str) {
+        locked(&self.said).push((place, said.to_owned()));
     }
 
     /// The same with the secret on standard input.

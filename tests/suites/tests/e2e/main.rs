@@ -17,6 +17,7 @@ mod limits;
 mod load;
 mod machinery;
 mod module;
+mod night;
 mod operator;
 mod order_show;
 mod outages;
