@@ -13,8 +13,8 @@ use shared::domain::Language;
 use shared::store::audit::{Act, NewAudit, Who};
 
 use crate::form::Fields;
-use crate::pages::{self, entry};
-use crate::refusals::Refused;
+use crate::pages::{self, entry, sign_in};
+use crate::refusals::{Refused, Unwelcome};
 use crate::routes::{self, Found, Needs, ROUTES, Route, What};
 use crate::visit::{self, Comer, Stop, Visit, Visitor};
 use crate::{Console, html};
@@ -43,7 +43,7 @@ pub(crate) async fn answer(console: &Console, request: Request, from: IpAddr) ->
         }
     });
     let handled = handled.catch_unwind().await.unwrap_or(Err(Stop::Unavailable));
-    let mut response = handled.unwrap_or_else(|stop| entry::stopped(stop, language));
+    let mut response = handled.unwrap_or_else(|stop| entry::stopped(stop, console.0.oidc.is_some(), language));
     if chosen {
         visit::remember(&mut response, language);
     }
@@ -90,7 +90,7 @@ async fn respond(console: &Console, head: &Head, asked: Asked<'_>, from: IpAddr)
 
 /// What nobody has to be signed in for.
 async fn let_in(console: &Console, head: &Head, asked: Asked<'_>, from: IpAddr) -> Result<Response, Stop> {
-    let Asked { route, parts, form, language, .. } = asked;
+    let Asked { route, parts, query, form, language } = asked;
     match route.what {
         What::Style => Ok(html::style()),
         What::Icon => Ok(html::icon()),
@@ -99,17 +99,33 @@ async fn let_in(console: &Console, head: &Head, asked: Asked<'_>, from: IpAddr) 
                 refuse(console, stranger(), route, Refused::Origin, from).await;
                 return Err(Stop::Forbidden);
             }
-            match entry::enter(console, head, &form?, from).await? {
-                Ok(response) => Ok(response),
-                Err((person, why)) => {
-                    let who = person.map_or_else(stranger, |person| person.who());
-                    refuse(console, who, route, why, from).await;
-                    Ok(entry::refused(why, language))
-                }
-            }
+            let entered = entry::enter(console, head, &form?, from).await?;
+            entered_or_refused(console, route, entered, language, from).await
+        }
+        What::SignIn => sign_in::begin(console, head).await,
+        What::SignedIn => {
+            let entered = sign_in::end(console, head, &query, language).await?;
+            let mut response = entered_or_refused(console, route, entered, language, from).await?;
+            visit::hold_sign_in(&mut response, &head.headers, None, 0, false);
+            Ok(response)
         }
         _ => Ok(entry::form(&parts, language)),
     }
+}
+
+async fn entered_or_refused(
+    console: &Console,
+    route: &Route,
+    entered: Result<Response, Unwelcome>,
+    language: Language,
+    from: IpAddr,
+) -> Result<Response, Stop> {
+    let (who, why) = match entered {
+        Ok(response) => return Ok(response),
+        Err(unwelcome) => unwelcome,
+    };
+    refuse(console, who.unwrap_or_else(stranger), route, why, from).await;
+    Ok(entry::refused(why, language))
 }
 
 /// What stands against what somebody wants.
@@ -147,5 +163,57 @@ async fn refuse(console: &Console, who: Who, route: &Route, why: Refused, from: 
     entry.after.insert("why".to_owned(), why.as_str().into());
     if let Err(error) = console.0.store.note_act(&entry).await {
         tracing::warn!(%error, "a refusal could not be noted");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::body::Body;
+    use shared::bootstrap::Ctx;
+    use shared::clock::Clock;
+    use shared::config::{Config, Role as Process, Source};
+    use shared::store::Store;
+    use shared::store::console::{Person, Role, Vouched};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_provider_lets_in_from_anywhere_and_a_one_time_address_on_this_machine() {
+        let env = [
+            ("CONSOLE_OIDC_ISSUER", "https://id.example"),
+            ("CONSOLE_OIDC_CLIENT_ID", "console"),
+            ("CONSOLE_OIDC_CLIENT_SECRET", "planted-client-secret"),
+            ("CONSOLE_PUBLIC_URL", "https://console.example"),
+        ];
+        let store = Store::in_memory(Clock::standing_at("2026-09-01T10:00:00Z".parse().expect("a moment"))).await;
+        let anna = Person { name: "Anna".to_owned(), os_user: None, role: Role::Viewer };
+        let by = async |issuer| {
+            let by = Vouched { issuer, subject: "u1" };
+            store.sign_in_console(anna.clone(), by, None).await.expect("in").expose().to_owned()
+        };
+        let (own, of_another) = (by("https://id.example").await, by("https://other.example").await);
+        let link = store.make_console_link(&anna, &anna.who()).await.expect("made");
+        let (entered, _) = store.enter_console(link.expose(), None).await.expect("asked").expect("in");
+        let entered = entered.expose().to_owned();
+        let (with, without) = (&env[..], &env[..0]);
+        for (pairs, token, from, status) in [
+            (with, &own, "192.0.2.7", 200),
+            (with, &own, "127.0.0.1", 200),
+            (with, &of_another, "127.0.0.1", 401),
+            (with, &entered, "192.0.2.7", 401),
+            (with, &entered, "::ffff:127.0.0.1", 200),
+            // Nobody signs in at a provider any more.
+            (without, &own, "127.0.0.1", 401),
+            (without, &entered, "127.0.0.1", 200),
+        ] {
+            let config = Config::read(Process::Bridge, &Source::from_pairs(pairs.iter().copied())).expect("good");
+            let console = Console::of(&Ctx::new(Arc::new(config), store.clone())).expect("a console");
+            let request = Request::builder().uri("/").header("cookie", format!("bridge_console_={token}"));
+            let request = request.body(Body::empty()).expect("a request");
+            let got = answer(&console, request, from.parse().expect("an address")).await;
+            assert_eq!(got.status(), status, "{from} {}", pairs.len());
+        }
     }
 }

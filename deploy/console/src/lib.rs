@@ -9,6 +9,7 @@ mod csv;
 mod errands;
 mod form;
 mod html;
+mod oidc;
 mod pages;
 mod refusals;
 pub mod routes;
@@ -29,6 +30,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use crate::errands::Errands;
+use crate::oidc::Oidc;
 use crate::refusals::Refusals;
 
 /// Connections that may be open at a time.
@@ -48,16 +50,21 @@ struct Parts {
     store: Store,
     refusals: Refusals,
     errands: Errands,
+    /// Who signs people in, if a provider does.
+    oidc: Option<Oidc>,
 }
 
 impl Console {
-    pub fn of(ctx: &Ctx) -> Self {
-        Self(Arc::new(Parts {
+    /// # Errors
+    /// When no client for HTTP can be made.
+    pub fn of(ctx: &Ctx) -> anyhow::Result<Self> {
+        Ok(Self(Arc::new(Parts {
             config: ctx.config.clone(),
             store: ctx.store.clone(),
             refusals: Refusals::default(),
             errands: Errands::new(ctx.stop.child_token()),
-        }))
+            oidc: ctx.config.console.oidc.clone().map(Oidc::new).transpose()?,
+        })))
     }
 }
 
@@ -65,22 +72,24 @@ impl Console {
 /// nothing.
 ///
 /// # Errors
-/// When the address cannot be opened.
+/// When the address cannot be opened, or no client for HTTP can be made.
 pub async fn run(ctx: Ctx) -> anyhow::Result<()> {
     let Some(listen) = ctx.config.console.listen else { return Ok(()) };
     let listener =
         TcpListener::bind(listen).await.with_context(|| format!("CONSOLE_LISTEN: {listen} cannot be opened"))?;
-    run_on(&ctx, listener).await;
-    Ok(())
+    run_on(&ctx, listener).await
 }
 
 /// [`run`] on a listener that is open already.
-pub async fn run_on(ctx: &Ctx, listener: TcpListener) {
+///
+/// # Errors
+/// When no client for HTTP can be made.
+pub async fn run_on(ctx: &Ctx, listener: TcpListener) -> anyhow::Result<()> {
     if let Ok(address) = listener.local_addr() {
         tracing::info!("the console: http://{address}; `bridge console open` lets somebody in");
     }
     let beat = ctx.health.heartbeat("the console's connections", Duration::from_secs(30));
-    let (console, connections, places) = (Console::of(ctx), TaskTracker::new(), Places::new(CONNECTIONS));
+    let (console, connections, places) = (Console::of(ctx)?, TaskTracker::new(), Places::new(CONNECTIONS));
     loop {
         beat.beat();
         let accepted = tokio::select! {
@@ -114,4 +123,5 @@ pub async fn run_on(ctx: &Ctx, listener: TcpListener) {
     drop(listener);
     connections.close();
     connections.wait().await;
+    Ok(())
 }

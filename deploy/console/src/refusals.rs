@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 
 use shared::listen::network_of;
 use shared::locked::locked;
+use shared::store::audit::Who;
+
+/// Who is refused, as far as that is known, and why.
+pub type Unwelcome = (Option<Who>, Refused);
 
 /// Why somebody is refused; words of the audit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +24,18 @@ pub enum Refused {
     UnknownLink,
     ExpiredLink,
     UsedLink,
+    /// A sign-in that this browser did not begin.
+    OtherBrowser,
+    LateSignIn,
+    UsedSignIn,
+    /// The provider of sign-ins let them not in.
+    ByProvider,
+    /// The provider takes its code for none.
+    Code,
+    /// What the provider says is not to be believed.
+    IdToken,
+    /// The provider does not say who it is.
+    NoName,
 }
 
 impl Refused {
@@ -33,6 +49,13 @@ impl Refused {
             Self::UnknownLink => "unknown address",
             Self::ExpiredLink => "expired address",
             Self::UsedLink => "used address",
+            Self::OtherBrowser => "another browser's sign-in",
+            Self::LateSignIn => "late sign-in",
+            Self::UsedSignIn => "used sign-in",
+            Self::ByProvider => "the provider refused",
+            Self::Code => "code refused",
+            Self::IdToken => "ID token",
+            Self::NoName => "no name",
         }
     }
 }

@@ -14,7 +14,7 @@ use shared::crypto::SecretKey;
 use shared::domain::{Integration, IntegrationId, IntegrationState, Language};
 use shared::phrases::Reader;
 use shared::store::audit::Who;
-use shared::store::console::{Person, Role};
+use shared::store::console::{Person, Role, Session};
 use shared::store::{Store, StoreError};
 
 use crate::Console;
@@ -45,6 +45,10 @@ pub enum Stop {
     /// An address names something to look at that is not there to choose.
     BadFilter,
     Unavailable,
+    /// Who signs people in does not answer, or not as it should.
+    NoProvider,
+    /// It does not know this console.
+    NotItsClient,
 }
 
 impl From<StoreError> for Stop {
@@ -94,18 +98,24 @@ pub async fn comer(console: &Console, head: &Head, from: IpAddr) -> Result<Comer
     {
         if sign_in.proxies.contains(from) {
             let groups = header_of(&head.headers, &sign_in.groups).unwrap_or_default();
-            let Some(role) = role_of(groups) else { return Ok(Comer::WithoutRole(name.to_owned())) };
+            let Some(role) = role_of(groups.split(BETWEEN)) else { return Ok(Comer::WithoutRole(name.to_owned())) };
             let person = Person { name: name.to_owned(), os_user: None, role };
             return Ok(Comer::Known(Visitor { person, seed: format!("proxy {name}"), session: None }));
         }
         untrusted = true;
     }
-    // One-time addresses are for this machine.
-    let Some(token) = session_cookie(&head.headers).filter(|_| from.to_canonical().is_loopback()) else {
-        return Ok(if untrusted { Comer::Untrusted } else { Comer::Stranger });
+    let nobody = if untrusted { Comer::Untrusted } else { Comer::Stranger };
+    let here = from.to_canonical().is_loopback();
+    // Without a provider there are one-time addresses alone, and these are for this machine.
+    let Some(token) = session_cookie(&head.headers).filter(|_| here || console.0.oidc.is_some()) else {
+        return Ok(nobody);
     };
-    let found = console.0.store.console_session(token).await?;
-    Ok(found.map_or(Comer::Stranger, |session| {
+    let is_good = |session: &Session| match &session.issuer {
+        None => here,
+        Some(issuer) => console.0.oidc.as_ref().is_some_and(|oidc| oidc.settings.issuer == *issuer),
+    };
+    let found = console.0.store.console_session(token).await?.filter(is_good);
+    Ok(found.map_or(nobody, |session| {
         Comer::Known(Visitor { person: session.person, seed: session.hash.clone(), session: Some(session.hash) })
     }))
 }
@@ -121,10 +131,12 @@ fn header_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     (all.next().is_none() && fine).then_some(value)
 }
 
+/// What stands between the groups of a header.
+pub const BETWEEN: [char; 3] = [',', ';', '|'];
+
 /// The most that any of the groups may.
-fn role_of(groups: &str) -> Option<Role> {
-    let names = groups.split([',', ';', '|']).map(str::trim);
-    names.filter_map(|group| Role::parse(group.strip_prefix(GROUP)?)).max()
+pub fn role_of<'a>(groups: impl Iterator<Item = &'a str>) -> Option<Role> {
+    groups.filter_map(|group| Role::parse(group.trim().strip_prefix(GROUP)?)).max()
 }
 
 /// Where a browser says that a form comes from is here.
@@ -137,12 +149,12 @@ pub fn is_of_this_site(headers: &HeaderMap) -> bool {
     ["http", "https"].contains(&scheme) && plain(authority) == plain(host)
 }
 
-/// Two consoles on one machine keep their sessions apart: cookies know no ports.
-fn cookie_name(headers: &HeaderMap) -> String {
+/// Two consoles on one machine keep what is theirs apart: cookies know no ports.
+fn cookie_name(headers: &HeaderMap, what: &str) -> String {
     let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let port = host.rsplit_once(':').map_or("", |(_, port)| port);
     let port = if port.chars().all(|c| c.is_ascii_digit()) { port } else { "" };
-    format!("bridge_console_{port}")
+    format!("bridge_console_{what}{port}")
 }
 
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -152,13 +164,30 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 pub fn session_cookie(headers: &HeaderMap) -> Option<&str> {
-    cookie(headers, &cookie_name(headers))
+    cookie(headers, &cookie_name(headers, ""))
 }
 
-/// Has the browser hold a session's token, or forget it.
-pub fn hold(response: &mut Response, headers: &HeaderMap, token: Option<&str>, seconds: u64) {
-    let (name, value) = (cookie_name(headers), token.unwrap_or_default());
-    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict");
+/// The cookie of a sign-in that is under way.
+pub fn sign_in_cookie(headers: &HeaderMap) -> Option<&str> {
+    cookie(headers, &cookie_name(headers, SIGN_IN))
+}
+
+const SIGN_IN: &str = "sign_in_";
+
+/// Has the browser hold a session's token, or forget it; `https`: it comes by no other way.
+pub fn hold(response: &mut Response, headers: &HeaderMap, token: Option<&str>, seconds: u64, https: bool) {
+    let text = format!("{}={}; Path=/; SameSite=Strict", cookie_name(headers, ""), token.unwrap_or_default());
+    bake(response, &text, seconds, https);
+}
+
+/// The same of a sign-in's cookie. It has to come along from the provider's site.
+pub fn hold_sign_in(response: &mut Response, headers: &HeaderMap, cookie: Option<&str>, seconds: u64, https: bool) {
+    let text = format!("{}={}; Path=/sign-in; SameSite=Lax", cookie_name(headers, SIGN_IN), cookie.unwrap_or_default());
+    bake(response, &text, seconds, https);
+}
+
+fn bake(response: &mut Response, cookie: &str, seconds: u64, https: bool) {
+    let text = format!("{cookie}; Max-Age={seconds}; HttpOnly{}", if https { "; Secure" } else { "" });
     html::set(response.headers_mut(), header::SET_COOKIE, &text);
 }
 
@@ -327,7 +356,7 @@ mod tests {
             ("owner,bridge-admin,xbridge-owner", None),
             ("", None),
         ] {
-            assert_eq!(role_of(groups), role, "{groups}");
+            assert_eq!(role_of(groups.split(BETWEEN)), role, "{groups}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bridge_console::routes::{Needs, ROUTES, Route};
 use shared::clock::Clock;
-use shared::store::console::{LINK_LASTS, Role, SESSION_LASTS};
+use shared::store::console::{LINK_LASTS, Person, Role, SESSION_LASTS, Vouched};
 use world::World;
 
 /// An address of a route, about things that are there.
@@ -35,6 +35,32 @@ const FIELDS: [(&str, &str); 10] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn every_role_gets_what_the_table_says_by_every_method_and_nothing_else() {
     let world = World::new().await;
+    let tried = try_all(&world, async |role| world.session("Anna", role).await).await;
+    assert_eq!(tried, 4 * 7 * ROUTES.len());
+}
+
+/// Signed in by a provider, who is away by now: nobody asks it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_role_gets_the_same_with_the_session_of_a_provider() {
+    let issuer = "http://127.0.0.1:9";
+    let env = [
+        ("CONSOLE_OIDC_ISSUER", issuer),
+        ("CONSOLE_OIDC_CLIENT_ID", "console"),
+        ("CONSOLE_OIDC_CLIENT_SECRET", "planted-client-secret"),
+        ("CONSOLE_PUBLIC_URL", "http://127.0.0.1:1"),
+    ];
+    let world = World::with(&env, Clock::standing_at("2026-09-01T10:00:00Z".parse().expect("a moment"))).await;
+    let session = async |role| {
+        let person = Person { name: "Anna".to_owned(), os_user: None, role };
+        let by = Vouched { issuer, subject: "u1" };
+        let token = world.store().sign_in_console(person, by, None).await.expect("in");
+        format!("bridge_console_{}={}", world.address.port(), token.expose())
+    };
+    assert_eq!(try_all(&world, session).await, 4 * 7 * ROUTES.len());
+}
+
+/// Tries everything as everybody; how much that was.
+async fn try_all(world: &World, session: impl AsyncFn(Role) -> String) -> usize {
     world.filled("Город", "Область").await;
     let mut tried = 0;
     for role in [None, Some(Role::Viewer), Some(Role::Operator), Some(Role::Owner)] {
@@ -42,7 +68,7 @@ async fn every_role_gets_what_the_table_says_by_every_method_and_nothing_else() 
             for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
                 // A session of its own: some acts end it.
                 let cookie = match role {
-                    Some(role) => Some(world.session("Anna", role).await),
+                    Some(role) => Some(session(role).await),
                     None => None,
                 };
                 let token = match &cookie {
@@ -63,6 +89,8 @@ async fn every_role_gets_what_the_table_says_by_every_method_and_nothing_else() 
                     None => &[405],
                     // A one-time address that is none.
                     Some(found) if found.path == "/enter" => &[403],
+                    // Nobody has begun to sign in, and there is no provider to do it at.
+                    Some(found) if found.path.starts_with("/sign-in") => &[401, 403, 502],
                     Some(found) if found.needs == Needs::Nobody => &[200],
                     Some(found) => match (role, found.needs) {
                         (None, _) => &[401],
@@ -80,7 +108,7 @@ async fn every_role_gets_what_the_table_says_by_every_method_and_nothing_else() 
             }
         }
     }
-    assert_eq!(tried, 4 * 7 * ROUTES.len());
+    tried
 }
 
 /// What acts changed, and who was refused.

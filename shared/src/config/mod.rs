@@ -8,9 +8,10 @@ pub mod source;
 mod unknown;
 pub(crate) mod urls;
 
-pub use console::{Console, SignIn};
+pub use console::{Console, Oidc, SignIn};
 pub use source::Source;
 pub use unknown::UnknownVariable;
+pub use urls::is_safe_url;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,7 +19,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use url::Url;
 
 use crate::allowed_hosts::AllowedHosts;
 use crate::config::reader::{Reader, positive_seconds};
@@ -244,21 +244,6 @@ fn rungs(text: &str) -> Option<Vec<Duration>> {
     (!rungs.is_empty() && rungs.windows(2).all(|pair| pair[0] < pair[1])).then_some(rungs)
 }
 
-/// Plain http only where nobody can listen: a password travels in the body.
-pub fn is_safe_measoft_url(text: &str) -> bool {
-    let Ok(url) = Url::parse(text) else { return false };
-    match url.scheme() {
-        "https" => url.has_host(),
-        "http" => match url.host() {
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            Some(url::Host::Domain(name)) => name == "localhost",
-            None => false,
-        },
-        _ => false,
-    }
-}
-
 impl Config {
     /// Reads and checks everything.
     ///
@@ -305,7 +290,7 @@ impl Config {
                 "MEASOFT_URL",
                 "https://home.courierexe.ru/api/",
                 "an https URL (plain http only for loopback addresses)",
-                is_safe_measoft_url,
+                is_safe_url,
             ),
             crm_allowed_hosts: r.checked("CRM_ALLOWED_HOSTS", AllowedHosts::parse).unwrap_or_default(),
             worker_concurrency: u16::try_from(r.number("WORKER_CONCURRENCY", 32, 1..=1000)).unwrap_or(32),
@@ -439,11 +424,11 @@ mod tests {
 
     #[test]
     fn plain_http_to_measoft_only_on_loopback() {
-        assert!(is_safe_measoft_url("http://127.0.0.1:8000/api/"));
-        assert!(is_safe_measoft_url("http://[::1]:8000/api/"));
-        assert!(is_safe_measoft_url("https://home.courierexe.ru/api/"));
-        assert!(!is_safe_measoft_url("http://10.0.0.1/api/"));
-        assert!(!is_safe_measoft_url("ftp://127.0.0.1/"));
+        assert!(is_safe_url("http://127.0.0.1:8000/api/"));
+        assert!(is_safe_url("http://[::1]:8000/api/"));
+        assert!(is_safe_url("https://home.courierexe.ru/api/"));
+        assert!(!is_safe_url("http://10.0.0.1/api/"));
+        assert!(!is_safe_url("ftp://127.0.0.1/"));
     }
 
     #[test]

@@ -32,6 +32,21 @@ fn is_option(name: &str) -> bool {
     name.strip_prefix("options[").is_some_and(|rest| rest.ends_with(']') && rest.len() > 1)
 }
 
+/// Plain http only where nobody can listen: passwords travel in bodies.
+pub fn is_safe_url(text: &str) -> bool {
+    let Ok(url) = Url::parse(text) else { return false };
+    match url.scheme() {
+        "https" => url.has_host(),
+        "http" => match url.host() {
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            Some(url::Host::Domain(name)) => name == "localhost",
+            None => false,
+        },
+        _ => false,
+    }
+}
+
 pub(super) fn is_http(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }

@@ -9,7 +9,7 @@ use crate::crypto::{random_hex, sha256_hex};
 use crate::domain::Secret;
 use crate::store::Store;
 use crate::store::audit::{Act, NewAudit, Who};
-use crate::store::db::{Result, Row};
+use crate::store::db::{Result, Row, Tx};
 use crate::{args, closed_set};
 
 closed_set! {
@@ -55,6 +55,16 @@ pub struct Session {
     pub person: Person,
     pub began_at: Timestamp,
     pub expires_at: Timestamp,
+    /// The provider of OpenID Connect that said who it is; `None`: a one-time address let them in.
+    pub issuer: Option<String>,
+}
+
+/// Somebody whom a provider of OpenID Connect knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vouched<'a> {
+    pub issuer: &'a str,
+    /// What they are to the provider, whatever their name becomes.
+    pub subject: &'a str,
 }
 
 /// Why a one-time address opens nothing.
@@ -67,6 +77,8 @@ pub enum NoEntry {
     Used(Person),
 }
 
+const SESSIONS: &str = "SELECT hash, name, os_user, role, began_at, expires_at, issuer FROM console_sessions";
+
 /// What a token is kept as. It has the randomness of a key, so that its hash needs no salt.
 fn kept(token: &str) -> String {
     sha256_hex(token.as_bytes())
@@ -77,9 +89,7 @@ impl Store {
     pub async fn make_console_link(&self, person: &Person, by: &Who) -> Result<Secret> {
         let (token, now) = (Secret::new(random_hex::<32>()), self.clock.now());
         let mut tx = self.db.begin().await?;
-        let old = now - REMEMBERED;
-        tx.run("DELETE FROM console_links WHERE expires_at < $1", args![old]).await?;
-        tx.run("DELETE FROM console_sessions WHERE expires_at < $1", args![old]).await?;
+        tx.run("DELETE FROM console_links WHERE expires_at < $1", args![now - REMEMBERED]).await?;
         let sql = "INSERT INTO console_links (hash, name, os_user, role, expires_at) VALUES ($1, $2, $3, $4, $5)";
         let (role, ends) = (person.role.as_str(), now + LINK_LASTS);
         tx.run(sql, args![kept(token.expose()), &person.name, person.os_user.as_deref(), role, ends]).await?;
@@ -110,42 +120,67 @@ impl Store {
         if !opens {
             return Ok(Err(if used { NoEntry::Used(person) } else { NoEntry::Expired(person) }));
         }
+        let began = self.begin_session(&mut tx, person, None, held, now).await?;
+        tx.commit().await?;
+        Ok(Ok(began))
+    }
+
+    /// Begins the session of somebody whom a provider knows, as [`Store::enter_console`] does.
+    pub async fn sign_in_console(&self, person: Person, by: Vouched<'_>, held: Option<&str>) -> Result<Secret> {
+        let mut tx = self.db.begin().await?;
+        let (token, _) = self.begin_session(&mut tx, person, Some(by), held, self.clock.now()).await?;
+        tx.commit().await?;
+        Ok(token)
+    }
+
+    async fn begin_session(
+        &self,
+        tx: &mut Tx,
+        person: Person,
+        by: Option<Vouched<'_>>,
+        held: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(Secret, Session)> {
         if let Some(held) = held {
             tx.run("DELETE FROM console_sessions WHERE hash = $1", args![kept(held)]).await?;
         }
+        tx.run("DELETE FROM console_sessions WHERE expires_at < $1", args![now - REMEMBERED]).await?;
         let token = Secret::new(random_hex::<32>());
-        let session = Session { hash: kept(token.expose()), person, began_at: now, expires_at: now + SESSION_LASTS };
-        let sql = "INSERT INTO console_sessions (hash, name, os_user, role, began_at, expires_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6)";
-        let Session { hash, person, .. } = &session;
+        let issuer = by.map(|by| by.issuer.to_owned());
+        let session =
+            Session { hash: kept(token.expose()), person, began_at: now, expires_at: now + SESSION_LASTS, issuer };
+        let sql = "INSERT INTO console_sessions (hash, name, os_user, role, began_at, expires_at, issuer) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        let Session { hash, person, expires_at, issuer, .. } = &session;
         let (os_user, role) = (person.os_user.as_deref(), person.role.as_str());
-        tx.run(sql, args![hash, &person.name, os_user, role, now, session.expires_at]).await?;
+        tx.run(sql, args![hash, &person.name, os_user, role, now, *expires_at, issuer.as_deref()]).await?;
         let who = person.who();
         let mut entry = NewAudit::new(&who, Act::SignedIn, None, "console");
         entry.after.insert("role".to_owned(), role.into());
+        if let Some(by) = by {
+            entry.after.insert("issuer".to_owned(), by.issuer.into());
+            entry.after.insert("subject".to_owned(), by.subject.into());
+        }
         tx.append_audit(&self.key, &entry, now).await?;
-        tx.commit().await?;
-        Ok(Ok((token, session)))
+        Ok((token, session))
     }
 
     /// The session that a token opens, if it is not over.
     pub async fn console_session(&self, token: &str) -> Result<Option<Session>> {
-        let sql = "SELECT hash, name, os_user, role, began_at, expires_at FROM console_sessions \
-                   WHERE hash = $1 AND expires_at > $2";
+        let sql = format!("{SESSIONS} WHERE hash = $1 AND expires_at > $2");
         self.db.read_one(sql, args![kept(token), self.clock.now()], read).await
     }
 
     /// Everybody who is in, the newest first.
     pub async fn console_sessions(&self) -> Result<Vec<Session>> {
-        let sql = "SELECT hash, name, os_user, role, began_at, expires_at FROM console_sessions \
-                   WHERE expires_at > $1 ORDER BY began_at DESC, hash";
+        let sql = format!("{SESSIONS} WHERE expires_at > $1 ORDER BY began_at DESC, hash");
         self.db.read_all(sql, args![self.clock.now()], read).await
     }
 
     /// Ends a session by its hash. Answers false when there was none.
     pub async fn end_console_session(&self, hash: &str, by: &Who) -> Result<bool> {
         let mut tx = self.db.begin().await?;
-        let sql = "SELECT hash, name, os_user, role, began_at, expires_at FROM console_sessions WHERE hash = $1";
+        let sql = format!("{SESSIONS} WHERE hash = $1");
         let Some(session) = tx.read_one(sql, args![hash], read).await? else { return Ok(false) };
         tx.run("DELETE FROM console_sessions WHERE hash = $1", args![hash]).await?;
         let entry = NewAudit::new(by, Act::SignedOut, None, format!("console user {}", session.person.name));
@@ -165,5 +200,6 @@ fn read(row: &Row) -> Result<Session> {
         person: person(row)?,
         began_at: row.moment("began_at")?,
         expires_at: row.moment("expires_at")?,
+        issuer: row.opt_text("issuer")?,
     })
 }

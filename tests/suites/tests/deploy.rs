@@ -775,7 +775,7 @@ fn the_demo_adds_simulators_that_the_worker_may_call() {
     }
     let vendors = vendors.expect("the roles are told where the vendors are");
     let measoft = &vendors["MEASOFT_URL"];
-    assert!(shared::config::is_safe_measoft_url(measoft), "{measoft} would be refused");
+    assert!(shared::config::is_safe_url(measoft), "{measoft} would be refused");
     let listen = texts(&demo["services"]["measoft-sim"]["command"])[2];
     assert_eq!(measoft, &format!("http://{listen}/api/"));
     assert_eq!(text(&demo["services"]["measoft-sim"]["network_mode"]), "service:worker");

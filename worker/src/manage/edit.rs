@@ -1,6 +1,6 @@
 //! Changing an integration: what is given is checked and stored, the rest stays.
 
-use shared::config::{Config, is_safe_measoft_url};
+use shared::config::{Config, is_safe_url};
 use shared::crypto::sha256_hex;
 use shared::domain::integration::BadSetting;
 use shared::domain::{Integration, Secret, Settings};
@@ -61,7 +61,7 @@ pub fn good_crm_url(url: &str, config: &Config) -> Result<String, NotEdited> {
 /// # Errors
 /// [`NotEdited::Refused`].
 pub fn good_measoft_url(url: &str) -> Result<String, NotEdited> {
-    match is_safe_measoft_url(url) {
+    match is_safe_url(url) {
         true => Ok(url.to_owned()),
         false => Err(refused("measoft-url", "must be an https address (plain http only for this machine)")),
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use shared::clock::Clock;
-use shared::config::{Config, Database, is_safe_measoft_url};
+use shared::config::{Config, Database, is_safe_url};
 use shared::domain::Integration;
 use shared::retailcrm::{AllowedHosts, check};
 use shared::store::Store;
@@ -31,7 +31,7 @@ pub async fn gather(integration: &Integration, config: &Config, clock: &Clock) -
     let client = shared::http::client().timeout(LIMIT).build();
     let Ok(client) = client else { return Vec::new() };
     let mut addresses = Vec::new();
-    if is_safe_measoft_url(&integration.measoft_url) {
+    if is_safe_url(&integration.measoft_url) {
         addresses.push(("MeaSoft", integration.measoft_url.clone()));
     }
     let allowed = AllowedHosts::parse(&config.crm_allowed_hosts).unwrap_or_default();

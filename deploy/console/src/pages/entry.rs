@@ -7,12 +7,12 @@ use axum::http::StatusCode;
 use axum::http::request::Parts as Head;
 use axum::response::Response;
 use shared::domain::Language;
-use shared::store::console::{NoEntry, Person, SESSION_LASTS};
+use shared::store::console::{NoEntry, SESSION_LASTS};
 
 use crate::Console;
 use crate::form::Fields;
 use crate::html;
-use crate::refusals::Refused;
+use crate::refusals::{Refused, Unwelcome};
 use crate::texts::Texts;
 use crate::visit::{self, Stop, Visit};
 
@@ -26,6 +26,8 @@ struct Message<'a> {
     heading: &'a str,
     text: &'a str,
     command: &'a str,
+    /// Whether there is a provider to sign in at.
+    signs_in: bool,
 }
 
 #[derive(Template)]
@@ -47,7 +49,7 @@ pub async fn enter(
     head: &Head,
     form: &Fields,
     from: IpAddr,
-) -> Result<Result<Response, (Option<Person>, Refused)>, Stop> {
+) -> Result<Result<Response, Unwelcome>, Stop> {
     if !from.to_canonical().is_loopback() {
         return Ok(Err((None, Refused::Untrusted)));
     }
@@ -56,24 +58,32 @@ pub async fn enter(
     Ok(match entered {
         Ok((token, _)) => {
             let mut response = html::see("/");
-            visit::hold(&mut response, &head.headers, Some(token.expose()), SESSION_LASTS.as_secs());
+            visit::hold(&mut response, &head.headers, Some(token.expose()), SESSION_LASTS.as_secs(), false);
             Ok(response)
         }
         Err(NoEntry::Unknown) => Err((None, Refused::UnknownLink)),
-        Err(NoEntry::Expired(person)) => Err((Some(person), Refused::ExpiredLink)),
-        Err(NoEntry::Used(person)) => Err((Some(person), Refused::UsedLink)),
+        Err(NoEntry::Expired(person)) => Err((Some(person.who()), Refused::ExpiredLink)),
+        Err(NoEntry::Used(person)) => Err((Some(person.who()), Refused::UsedLink)),
     })
 }
 
-/// What somebody reads whom a one-time address does not let in.
+/// What somebody reads who is not let in.
 pub fn refused(why: Refused, language: Language) -> Response {
     let t = Texts::of(language);
-    let text = match why {
-        Refused::ExpiredLink => t.link_expired,
-        Refused::UsedLink => t.link_used,
-        _ => t.link_unknown,
+    let (text, command, signs_in) = match why {
+        Refused::ExpiredLink => (t.link_expired, OPEN, false),
+        Refused::UsedLink => (t.link_used, OPEN, false),
+        Refused::OtherBrowser => (t.sign_in_other, "", true),
+        Refused::LateSignIn => (t.sign_in_late, "", true),
+        Refused::UsedSignIn => (t.sign_in_used, "", true),
+        Refused::ByProvider => (t.sign_in_denied, "", true),
+        Refused::Code => (t.sign_in_code, "", true),
+        Refused::IdToken => (t.sign_in_token, "", true),
+        Refused::NoName => (t.sign_in_nameless, "CONSOLE_OIDC_USER_CLAIM", true),
+        Refused::NoGroup => (t.sign_in_no_group, "bridge-viewer, bridge-operator, bridge-owner", true),
+        _ => (t.link_unknown, OPEN, false),
     };
-    html::page(StatusCode::FORBIDDEN, &Message { t, heading: t.not_signed_in, text, command: OPEN })
+    html::page(StatusCode::FORBIDDEN, &Message { t, heading: t.not_signed_in, text, command, signs_in })
 }
 
 pub async fn leave(visit: &Visit<'_>, head: &Head) -> Result<Response, Stop> {
@@ -81,12 +91,12 @@ pub async fn leave(visit: &Visit<'_>, head: &Head) -> Result<Response, Stop> {
         visit.store().end_console_session(session, &visit.who()).await?;
     }
     let mut response = html::see("/");
-    visit::hold(&mut response, &head.headers, None, 0);
+    visit::hold(&mut response, &head.headers, None, 0, false);
     Ok(response)
 }
 
-/// What is read instead of a page.
-pub fn stopped(stop: Stop, language: Language) -> Response {
+/// What is read instead of a page; `provider`: there is one to sign in at.
+pub fn stopped(stop: Stop, provider: bool, language: Language) -> Response {
     let t = Texts::of(language);
     let (status, heading, text, command) = match stop {
         Stop::NotSignedIn => (StatusCode::UNAUTHORIZED, t.not_signed_in, t.not_signed_in_text, OPEN),
@@ -95,6 +105,12 @@ pub fn stopped(stop: Stop, language: Language) -> Response {
         Stop::BadForm => (StatusCode::BAD_REQUEST, t.bad_form, t.bad_form_text, ""),
         Stop::BadFilter => (StatusCode::BAD_REQUEST, t.bad_filter, t.bad_filter_text, ""),
         Stop::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, t.unavailable, t.unavailable_text, "bridge doctor"),
+        Stop::NoProvider => (StatusCode::BAD_GATEWAY, t.unavailable, t.no_provider, ""),
+        Stop::NotItsClient => {
+            let settings = "CONSOLE_OIDC_CLIENT_ID, CONSOLE_OIDC_CLIENT_SECRET";
+            (StatusCode::BAD_GATEWAY, t.unavailable, t.not_its_client, settings)
+        }
     };
-    html::page(status, &Message { t, heading, text, command })
+    let signs_in = provider && matches!(stop, Stop::NotSignedIn | Stop::NoProvider | Stop::NotItsClient);
+    html::page(status, &Message { t, heading, text, command, signs_in })
 }

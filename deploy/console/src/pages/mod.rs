@@ -16,6 +16,7 @@ mod order;
 mod people;
 mod preview;
 mod replays;
+pub mod sign_in;
 mod waiting;
 
 use axum::http::request::Parts as Head;
@@ -77,6 +78,6 @@ async fn answer(what: What, visit: &Visit<'_>, head: &Head) -> Result<Response, 
         What::AuditCsv => audit::csv(visit).await,
         What::People => people::page(visit).await,
         What::EndSession => people::end(visit).await,
-        What::Style | What::Icon | What::EntryForm | What::Enter => Err(Stop::NotFound),
+        What::Style | What::Icon | What::EntryForm | What::Enter | What::SignIn | What::SignedIn => Err(Stop::NotFound),
     }
 }

@@ -1,4 +1,4 @@
-//! «Пользователи»: whom one-time addresses let in.
+//! «Пользователи»: who is in.
 
 use askama::Template;
 use axum::http::StatusCode;

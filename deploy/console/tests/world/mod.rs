@@ -99,10 +99,17 @@ impl World {
     }
 
     pub(crate) async fn with(env: &[(&str, &str)], clock: Clock) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::on(TcpListener::bind("127.0.0.1:0").await.expect("a port"), env, clock).await
+    }
+
+    pub(crate) async fn on(listener: TcpListener, env: &[(&str, &str)], clock: Clock) -> Self {
+        Self::over(listener, env, Store::in_memory(clock).await).await
+    }
+
+    pub(crate) async fn over(listener: TcpListener, env: &[(&str, &str)], store: Store) -> Self {
         let address = listener.local_addr().expect("an address");
         let config = Config::read(Process::Bridge, &Source::from_pairs(env.iter().copied())).expect("good settings");
-        let ctx = Ctx::new(Arc::new(config), Store::in_memory(clock).await);
+        let ctx = Ctx::new(Arc::new(config), store);
         let served = ctx.clone();
         tokio::spawn(async move { bridge_console::run_on(&served, listener).await });
         let http = simulators::http().redirect(reqwest::redirect::Policy::none());

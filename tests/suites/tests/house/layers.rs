@@ -53,7 +53,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
         ],
     ),
     ("scheduler", &["plan"]),
-    ("console", &["csv errands form html refusals routes seen texts", "chart visit", "pages", "answer"]),
+    ("console", &["csv errands form html refusals routes seen texts", "chart oidc", "visit", "pages", "answer"]),
     (
         "bridge",
         &[
