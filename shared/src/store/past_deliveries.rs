@@ -65,10 +65,14 @@ impl Store {
 
     /// What is over under a number, RetailCRM's or ours.
     pub async fn past_by_number(&self, number: &str, integration: Option<IntegrationId>) -> Result<Vec<PastDelivery>> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM past_deliveries WHERE (number = $1 OR orderno = $1) \
-             AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2) ORDER BY ended_at"
-        );
+        // Each by an index of its own; that of our numbers begins with the integration.
+        let by = |also: &str| {
+            format!(
+                "SELECT {COLUMNS} FROM past_deliveries WHERE {also} AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2)"
+            )
+        };
+        let ours = by("orderno = $1 AND integration_id IN (SELECT id FROM integrations)");
+        let sql = format!("{} UNION {ours} ORDER BY ended_at", by("number = $1"));
         self.db.read_all(sql, args![number, integration], read).await
     }
 }

@@ -10,6 +10,9 @@ use crate::domain::{Integration, IntegrationId};
 use crate::store::Store;
 use crate::store::db::{Result, Row};
 
+/// Orders of an integration that are looked at.
+const NEWEST: u32 = 200;
+
 impl Store {
     /// When the status stream of an integration's cabinet last answered to its end, with news or
     /// without. Integrations of one cabinet and stream share it.
@@ -20,14 +23,16 @@ impl Store {
         self.db.moment(sql, args, "sealed_at").await
     }
 
-    /// When each integration last placed an order at MeaSoft or changed one there, of the orders
-    /// that the ledger still holds.
+    /// When each integration last placed an order at MeaSoft or changed one there, of its newest
+    /// orders: where none of so many went there, that is no sign of life any more.
     pub async fn last_placed(&self) -> Result<BTreeMap<IntegrationId, Timestamp>> {
-        // In the order of the table: in that of an index each row would have to be looked for.
-        let sql = "SELECT integration_id, MAX(sent_at) AS at FROM (SELECT integration_id + 0 AS integration_id, sent_at \
-                   FROM deliveries WHERE sent_at IS NOT NULL AND state NOT IN ('planned', 'sending', 'unknown', 'rejected')) \
-                   AS placed GROUP BY integration_id";
-        let read = |row: &Row| Ok((IntegrationId(row.int("integration_id")?), row.moment("at")?));
+        let sql = format!(
+            "SELECT id, at FROM (SELECT i.id, (SELECT MAX(sent_at) FROM (SELECT sent_at, state FROM deliveries d \
+             WHERE d.integration_id = i.id ORDER BY crm_order_id DESC LIMIT {NEWEST}) AS newest \
+             WHERE state NOT IN ('planned', 'sending', 'unknown', 'rejected')) AS at FROM integrations i) AS placed \
+             WHERE at IS NOT NULL"
+        );
+        let read = |row: &Row| Ok((IntegrationId(row.int("id")?), row.moment("at")?));
         self.db.read_all(sql, vec![], read).await
     }
 }

@@ -815,8 +815,7 @@ impl World {
         self.run_with(arguments, input, &[]).await
     }
 
-    pub(crate) async fn run_with(&self, arguments: &[&str], input: Option<&str>, more: &[(String, String)]) -> Cli {
-        use tokio::io::AsyncWriteExt as _;
+    fn command(&self, arguments: &[&str], more: &[(String, String)]) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(programs().join("bridge"));
         command
             .args(arguments)
@@ -824,9 +823,22 @@ impl World {
             .envs(self.environment.iter().chain(more).map(|(name, value)| (name, value)))
             .env("RUST_LOG", "off")
             .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped())
             .kill_on_drop(true);
+        command
+    }
+
+    /// An operator's command that goes on until the answer is dropped.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn serve(&self, arguments: &[&str]) -> tokio::process::Child {
+        self.command(arguments, &[]).spawn().expect("the command can be started")
+    }
+
+    pub(crate) async fn run_with(&self, arguments: &[&str], input: Option<&str>, more: &[(String, String)]) -> Cli {
+        use tokio::io::AsyncWriteExt as _;
+        let mut command = self.command(arguments, more);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         let mut child = command.spawn().expect("the command can be started");
         let mut stdin = child.stdin.take().expect("piped");
         if let Some(input) = input {

@@ -101,9 +101,10 @@ impl Store {
         integration: Option<IntegrationId>,
     ) -> Result<Vec<Delivery>> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM deliveries WHERE (number = $1 OR orderno = $1 OR id IN (SELECT delivery_id \
-             FROM intents WHERE number = $1)) AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2) \
-             ORDER BY id"
+            "SELECT {COLUMNS} FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE number = $1 \
+             UNION SELECT id FROM deliveries WHERE orderno = $1 UNION SELECT delivery_id FROM intents WHERE number = $1 \
+             AND integration_id IN (SELECT id FROM integrations) AND delivery_id IS NOT NULL) \
+             AND (CAST($2 AS BIGINT) IS NULL OR integration_id = $2) ORDER BY id"
         );
         self.db.read_all(sql, args![number, integration], read).await
     }

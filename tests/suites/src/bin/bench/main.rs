@@ -20,6 +20,7 @@ mod load;
 mod measure;
 mod money;
 mod neighbours;
+mod pages;
 mod peers;
 mod report;
 mod rig;
@@ -51,6 +52,8 @@ enum Part {
     Money,
     /// An old store against an empty one.
     Growth,
+    /// The console's pages on an old store.
+    Pages,
 }
 
 #[derive(Parser)]
@@ -136,6 +139,7 @@ async fn measure(parts: Vec<Part>, connections: &[usize], kills: usize, report: 
             Part::Sync => sync::run(report).await,
             Part::Money => money::run(report).await,
             Part::Growth => growth::run(report).await,
+            Part::Pages => pages::run(report).await,
         }
         .with_context(|| format!("{part:?}"))?;
     }
