@@ -65,6 +65,10 @@ fn document(story: &Story, unmask: bool) -> Value {
             document["integration"] = json!(integration.0);
             document
         }).collect::<Vec<_>>(),
+        "waiting": story.waits.iter().map(|row| json!({
+            "integration": row.integration.map(|i| i.0), "why": row.why.code(), "since": row.since.to_string(),
+            "next_try": row.next.map(|at| at.to_string()),
+        })).collect::<Vec<_>>(),
         "waiting_replays": story.replays.iter().map(|waiting| json!({
             "dead_letter": waiting.letter, "integration": waiting.integration.map(|i| i.0),
             "due_at": waiting.due.to_string(), "replay": waiting.replay,
@@ -100,6 +104,20 @@ pub fn lines(story: &Story, verbose: bool, unmask: bool, reader: &Reader) -> Vec
     for kept in left {
         let of = kept.integration.filter(|_| several).map(|id| integration(story, id, reader));
         told_line(kept, of, verbose, reader, &mut lines);
+    }
+    for row in &story.waits {
+        let of = row.integration.filter(|_| several).map(|id| format!(" ({})", integration(story, id, reader)));
+        let next = row.next.map(|at| {
+            format!("; {} {}", reader.of("следующая попытка", "next try at"), moments::second(at, &reader.zone))
+        });
+        lines.push(format!(
+            "  {} {}{}: {}{}",
+            reader.of("ждёт с", "waits since"),
+            moments::second(row.since, &reader.zone),
+            of.unwrap_or_default(),
+            row.why.words(reader.language, &reader.zone),
+            next.unwrap_or_default()
+        ));
     }
     for waiting in &story.replays {
         let of = waiting.integration.filter(|_| several).map(|id| format!(" ({})", integration(story, id, reader)));
@@ -153,14 +171,18 @@ fn told_line(kept: &StoredEntry, of: Option<String>, verbose: bool, reader: &Rea
 
 #[cfg(test)]
 mod tests {
+    use bridge_worker::vendor::held;
     use shared::clock::Clock;
     use shared::crypto::SecretKey;
-    use shared::domain::{Language, Secret};
+    use shared::domain::{IntegrationState, Language, PausedBy, Secret};
     use shared::phrases::Value as _;
     use shared::store::Db;
+    use shared::store::audit::Who;
+    use shared::store::breakers::Held;
     use shared::store::integrations::NewIntegration;
     use shared::store::journal::{Entry, What};
     use shared::story::Event;
+    use shared::telemetry::metrics::{BreakerState, BreakerTarget};
 
     use super::*;
 
@@ -255,6 +277,62 @@ mod tests {
             let strange = |word: &&str| latin(word) == (language == Language::Ru) && !names.contains(word);
             assert_eq!(words.filter(strange).collect::<Vec<_>>(), [""; 0], "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_waits_is_told_with_its_cause_since_when_and_until_when() {
+        let store = a_store("2026-06-15T09:00:00Z").await;
+        let shop = store.add_integration(shop("Shop", "8")).await.expect("an integration");
+        let (id, now) = (shop.id, store.clock.now_ms());
+        let row = format!(
+            "INSERT INTO intents (integration_id, number, requested, due_at, wanted_at, created_at, updated_at) \
+             VALUES ({id}, '7001', 1, {now}, {now} - 60000, 1, 1)"
+        );
+        store.db.exec(row, vec![]).await.expect("written");
+        let waits = async |set: &str| {
+            store.db.exec(format!("UPDATE intents SET {set}"), vec![]).await.expect("written");
+            let story = Story::of(&store, "7001", None).await.unwrap_or_else(|_| panic!("a story"));
+            let text = lines(&story, false, false, &Reader::plain()).join("\n");
+            (text, document(&story, false)["waiting"][0].clone())
+        };
+        let later = format!("due_at = {now} + 300000, waits_until = {now} + 300000, attempt = 1");
+        let no_lease = "lease_owner = NULL, lease_until = 0";
+        for (set, why, next) in [
+            ("waits_for = NULL".to_owned(), "turn", None),
+            (format!("lease_owner = 'w', lease_until = {now} + 9000"), "in_hand", None),
+            (format!("{no_lease}, {later}, waits_for = 'budget'"), "budget", Some("2026-06-15T09:05:00Z")),
+            (
+                format!("{later}, waits_for = 'courier_unavailable'"),
+                "courier_unavailable",
+                Some("2026-06-15T09:05:00Z"),
+            ),
+            (format!("{later}, waits_for = NULL"), "again", Some("2026-06-15T09:05:00Z")),
+        ] {
+            let (text, told) = waits(&set).await;
+            assert!(text.contains("waits since 2026-06-15 08:59:00"), "{why}: {text}");
+            assert_eq!(text.contains("next try at 2026-06-15 09:05:00"), next.is_some(), "{why}: {text}");
+            let expected =
+                json!({ "integration": id.0, "why": why, "since": "2026-06-15T08:59:00Z", "next_try": next });
+            assert_eq!(told, expected);
+        }
+        let name = held::named(&shop.courier_account());
+        let until = store.clock.now() + std::time::Duration::from_secs(900);
+        let (target, state) = (BreakerTarget::Account, BreakerState::Open);
+        let rests = Held { target, name, state, until, why: "no answer".to_owned() };
+        store.note_breakers("worker", &[rests]).await.expect("noted");
+        let (text, told) = waits("attempt = 1").await;
+        assert_eq!(
+            (&told["why"], &told["next_try"]),
+            (&json!("breaker_open"), &json!("2026-06-15T09:15:00Z")),
+            "{text}"
+        );
+        let by_hand = IntegrationState::Paused { by: PausedBy::Operator, reason: "a move".to_owned() };
+        let who = Who::at_machine(None, "root".to_owned());
+        store.set_integration_state_by(&who, id, &by_hand).await.expect("paused");
+        let (text, told) = waits("attempt = 1").await;
+        assert!(text.contains("paused by the operator: a move") && told["next_try"].is_null(), "{text} {told}");
+        let (text, told) = waits("served = requested").await;
+        assert!(!text.contains("waits since") && told.is_null(), "{text}");
     }
 
     #[tokio::test]

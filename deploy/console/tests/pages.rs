@@ -186,6 +186,11 @@ async fn an_order_is_found_by_its_number_and_told_with_exchanges_folded() {
         let page = world.get(&format!("/orders/1/{number}"), Some(&cookie)).await;
         assert!(page.status == 200 && page.body.contains(words), "what is open is told without a story: {number}");
     }
+    let held = world.get("/orders/1/1005A", Some(&cookie)).await.body;
+    for words in ["отдыхает после отказов до", "С 2026-09-01 13:00:00", "Следующая попытка: 2026-09-01 13:05:00"]
+    {
+        assert!(held.contains(words), "{words}: {held}");
+    }
     assert_eq!(world.get("/orders/2/1007A", Some(&cookie)).await.status, 404, "another shop does not know it");
     assert_eq!(world.get("/orders/1/unknown", Some(&cookie)).await.status, 404);
     assert_eq!(world.get("/orders/99/1007A", Some(&cookie)).await.status, 404);

@@ -302,6 +302,7 @@ mod tests {
             requested: 1,
             stand,
             why,
+            tried: false,
             since: at,
             due: at,
         })

@@ -39,6 +39,8 @@ pub struct WaitingOrder {
     pub stand: Stand,
     /// As whoever put it off noted.
     pub why: Option<RetryWhy>,
+    /// It was tried before.
+    pub tried: bool,
     pub since: Timestamp,
     pub due: Timestamp,
 }
@@ -65,7 +67,7 @@ pub enum Dropped {
 }
 
 const WAITING: &str = "CAST(by_id AS BIGINT) AS by_id, id, integration_id, number, crm_order_id, requested, wanted_at, \
-                       due_at, why, stand";
+                       due_at, why, tried, stand";
 
 impl Store {
     /// Orders that wait.
@@ -105,6 +107,7 @@ impl Store {
         format!(
             "SELECT {} AS by_id, id, integration_id, number, {order} AS crm_order_id, requested, wanted_at, due_at, \
              CASE WHEN waits_until = due_at THEN waits_for END AS why, \
+             CAST(CASE WHEN attempt > 0 THEN 1 ELSE 0 END AS BIGINT) AS tried, \
              CASE WHEN NOT {} THEN 'in_hand' WHEN {} THEN 'due' ELSE 'later' END AS stand \
              FROM {table} WHERE requested > served AND {condition}",
             u8::from(by_id),
@@ -113,11 +116,19 @@ impl Store {
         )
     }
 
-    /// Whether a request about an order number waits.
-    pub async fn order_waits(&self, integration: IntegrationId, number: &str) -> Result<bool> {
-        let sql = "SELECT 1 AS one FROM intents WHERE integration_id = $1 AND number = $2 AND requested > served UNION ALL \
-                   SELECT 1 AS one FROM order_intents WHERE integration_id = $1 AND number = $2 AND requested > served";
-        Ok(!self.db.fetch(sql, args![integration, number]).await?.is_empty())
+    /// Requests about an order number that wait, the oldest first.
+    pub async fn waiting_by_number(
+        &self,
+        number: &str,
+        integration: Option<IntegrationId>,
+    ) -> Result<Vec<WaitingOrder>> {
+        // By an index that begins with the integration.
+        let only = "number = $2 AND (CAST($3 AS BIGINT) IS NULL OR integration_id = $3) \
+                    AND integration_id IN (SELECT id FROM integrations)";
+        let (by_number, by_id) = (self.waiting_of(false, only), self.waiting_of(true, only));
+        let sql =
+            format!("SELECT {WAITING} FROM ({by_number} UNION ALL {by_id}) AS waiting ORDER BY wanted_at, by_id, id");
+        self.db.read_all(sql, args![self.clock.now_ms(), number, integration], read).await
     }
 
     /// Makes due what is put off of an integration, at once: all of one sort, or one order. Answers
@@ -218,6 +229,7 @@ fn read(row: &Row) -> Result<WaitingOrder> {
         requested: row.int("requested")?,
         stand: row.word("stand", Stand::parse)?,
         why: row.opt_text("why")?.and_then(|word| RetryWhy::parse(&word)),
+        tried: row.flag("tried")?,
         since: row.moment("wanted_at")?,
         due: row.moment("due_at")?,
     })

@@ -65,8 +65,13 @@ async fn orders_that_wait_are_listed_oldest_first_a_page_at_a_time(bench: &Bench
         seen.push(one.number);
     }
     assert_eq!(seen, ["1", "3", "4", "2"], "each once");
-    assert!(bench.store.order_waits(id, "2").await.expect("asked"));
-    assert!(!bench.store.order_waits(other, "2").await.expect("asked"));
+    let of_number = async |number: &str, only| {
+        let found = bench.store.waiting_by_number(number, only).await.expect("listed");
+        found.iter().map(|one| (one.integration, one.tried)).collect::<Vec<_>>()
+    };
+    assert_eq!(of_number("1", None).await, [(id, true)]);
+    assert_eq!(of_number("2", Some(id)).await, [(id, false)]);
+    assert_eq!((of_number("2", Some(other)).await, of_number("none", None).await), (Vec::new(), Vec::new()));
 }
 
 async fn what_is_put_off_is_made_due_and_nothing_else(bench: &Bench) {

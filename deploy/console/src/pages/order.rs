@@ -21,6 +21,7 @@ use crate::seen::corrected;
 use crate::seen::moments;
 use crate::seen::story::Story;
 use crate::seen::told;
+use crate::seen::why::Row;
 use crate::seen::words::state;
 use crate::visit::{Stop, Visit};
 
@@ -42,7 +43,7 @@ struct View {
     letters: Vec<Letter>,
     /// When failures of it are tried again.
     replays: Vec<(i64, String)>,
-    is_waiting: bool,
+    waits: Vec<Wait>,
     waiting_at: String,
     entries: Vec<Entry>,
     /// Several orders bear the number.
@@ -60,6 +61,20 @@ struct View {
     refused: Option<String>,
     errand: Option<Shown>,
     said: Vec<Said>,
+}
+
+/// A request about it that waits.
+struct Wait {
+    why: String,
+    since: String,
+    next: Option<String>,
+}
+
+impl Wait {
+    fn of(row: &Row, visit: &Visit<'_>) -> Self {
+        let next = row.next.map(|at| visit.at(at));
+        Self { why: row.why.words(visit.language, visit.zone()), since: visit.at(row.since), next }
+    }
 }
 
 /// A correction that somebody typed and that was not kept.
@@ -233,10 +248,9 @@ pub async fn shown(visit: &Visit<'_>, status: StatusCode, draft: Option<Draft>) 
     let story = Story::of(visit.store(), &number, Some(found.id)).await?;
     let order = story.orders().into_iter().next().map(|(_, order)| order);
     let letters = visit.store().open_letters_of(found.id, order, &number).await?;
-    let waits = visit.store().order_waits(found.id, &number).await?;
     let (errand, came) = errand::look(visit, &Errand::Inquire(found.id, number.clone())).await.unzip();
     // The journal is forgotten sooner than what is open.
-    if story.is_empty() && letters.is_empty() && !waits && draft.is_none() {
+    if story.is_empty() && letters.is_empty() && draft.is_none() {
         let view = Find { f: Frame::of(visit, "orders"), number, found: Vec::new() };
         return Ok(html::page(StatusCode::NOT_FOUND, &view));
     }
@@ -275,7 +289,7 @@ pub async fn shown(visit: &Visit<'_>, status: StatusCode, draft: Option<Draft>) 
         said,
         letters: letters.into_iter().map(|dead| Letter::of(dead, &names, visit)).collect(),
         replays: story.replays.iter().map(|waiting| (waiting.letter, visit.at(waiting.due))).collect(),
-        is_waiting: waits,
+        waits: story.waits.iter().map(|row| Wait::of(row, visit)).collect(),
         waiting_at: format!("/waiting?integration={}", found.id),
         entries: entries.collect(),
         several,

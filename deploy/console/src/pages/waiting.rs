@@ -10,7 +10,7 @@ use shared::store::waits::{Stand, Work};
 
 use crate::pages::frame::{Choice, Frame, choices};
 use crate::pages::letters::order_at;
-use crate::seen::why::{Look, Row as Waits, Why, held_words, paused};
+use crate::seen::why::{self, Look, Row as Waits, held_words, paused};
 use crate::texts::Notice;
 use crate::visit::{Stop, Visit};
 use crate::{csv, html};
@@ -76,8 +76,8 @@ fn title(look: &Look, id: IntegrationId) -> String {
 
 impl Row {
     fn of(row: &Waits, look: &Look, visit: &Visit<'_>) -> Self {
-        let put_off = matches!(row.why, Why::PutOff(_) | Why::Again | Why::Later | Why::Held(_));
-        let hurry = Work::parse(row.what).filter(|_| put_off && row.integration.is_some() && row.next.is_some());
+        let may = row.why.may_be_hurried() && row.integration.is_some() && row.next.is_some();
+        let hurry = Work::parse(row.what).filter(|_| may);
         Self {
             count: row.number,
             what: row.words(visit.language),
@@ -102,22 +102,7 @@ fn parse_key(text: &str) -> Option<RequestKey> {
 
 impl Order {
     fn of(order: WaitingOrder, look: &Look, visit: &Visit<'_>) -> Self {
-        let is_paused = look
-            .integrations
-            .get(&order.integration)
-            .is_some_and(|found| matches!(found.state, IntegrationState::Paused { .. }));
-        let why = match (order.stand, order.why) {
-            (Stand::InHand, _) => Why::InHand.words(visit.language, visit.zone()),
-            (Stand::Later, Some(why)) => why.words(visit.language).to_owned(),
-            (Stand::Later, None) => Why::Later.words(visit.language, visit.zone()),
-            (Stand::Due, _) if is_paused => {
-                look.integrations.get(&order.integration).map_or_else(String::new, |found| match &found.state {
-                    IntegrationState::Paused { by, reason } => paused(*by, reason, visit.language),
-                    _ => String::new(),
-                })
-            }
-            (Stand::Due, _) => Why::Turn.words(visit.language, visit.zone()),
-        };
+        let row = why::of_order(&order, look.integrations.get(&order.integration), &look.held);
         Self {
             key: key_text(order.key),
             requested: order.requested,
@@ -126,9 +111,9 @@ impl Order {
             integration: order.integration.0,
             title: title(look, order.integration),
             since: visit.at(order.since),
-            next: if order.stand == Stand::Later { visit.at(order.due) } else { "—".to_owned() },
-            why,
-            can_hurry: order.stand == Stand::Later && !is_paused,
+            next: row.next.map_or_else(|| "—".to_owned(), |at| visit.at(at)),
+            why: row.why.words(visit.language, visit.zone()),
+            can_hurry: order.stand == Stand::Later && row.why.may_be_hurried(),
             can_drop: order.stand != Stand::InHand,
         }
     }

@@ -9,6 +9,8 @@ use shared::store::past_deliveries::PastDelivery;
 use shared::store::replays::WaitingReplay;
 use shared::store::{self, Store};
 
+use crate::seen::why::{self, Row};
+
 /// An order at an integration.
 pub type Key = (IntegrationId, CrmOrderId);
 
@@ -23,6 +25,8 @@ pub struct Story {
     pub timeline: Vec<StoredEntry>,
     /// What the integrations that are named anywhere in it are called.
     pub titles: BTreeMap<IntegrationId, String>,
+    /// Requests that wait: why, since when and until when.
+    pub waits: Vec<Row>,
     /// Letters that are to be tried again, and when.
     pub replays: Vec<WaitingReplay>,
     /// What people set right of the orders, and RetailCRM has not overtaken as far as anybody saw.
@@ -48,6 +52,7 @@ impl Story {
             past,
             timeline: Vec::new(),
             titles: BTreeMap::new(),
+            waits: Vec::new(),
             replays: Vec::new(),
             corrections: Vec::new(),
         };
@@ -64,12 +69,21 @@ impl Story {
         timeline.sort_by_key(|kept| (kept.at, kept.id));
         timeline.dedup_by_key(|kept| kept.id);
         story.timeline = timeline;
+        let mut waiting = store.waiting_by_number(number, integration).await?;
+        for (integration, order) in &keys {
+            // It may have had another number when it was asked for.
+            let own = store.order_waiting(*integration, *order, number).await?;
+            waiting.extend(own.filter(|own| waiting.iter().all(|known| known.key != own.key)));
+        }
         let named = story.timeline.iter().filter_map(|kept| kept.integration);
-        let named: BTreeSet<IntegrationId> = named.chain(keys.iter().map(|(integration, _)| *integration)).collect();
+        let named = named.chain(keys.iter().map(|(integration, _)| *integration));
+        let named: BTreeSet<IntegrationId> = named.chain(waiting.iter().map(|one| one.integration)).collect();
+        let held = if waiting.is_empty() { Vec::new() } else { store.breakers().await? };
         for id in named {
-            if let Some(found) = store.integration(id).await? {
-                story.titles.insert(id, found.title);
-            }
+            let found = store.integration(id).await?;
+            let own = waiting.iter().filter(|one| one.integration == id);
+            story.waits.extend(own.map(|one| why::of_order(one, found.as_ref(), &held)));
+            story.titles.extend(found.map(|found| (id, found.title)));
         }
         let waiting = store.waiting_replays().await?;
         story.replays = waiting.into_iter().filter(|letter| story.concerns(letter)).collect();
@@ -129,7 +143,7 @@ impl Story {
 
     /// Nothing is known of it.
     pub fn is_empty(&self) -> bool {
-        self.orders().is_empty() && self.timeline.is_empty() && self.replays.is_empty()
+        self.orders().is_empty() && self.timeline.is_empty() && self.waits.is_empty() && self.replays.is_empty()
     }
 
     /// Each order with what is its own, and what is said by the number alone.

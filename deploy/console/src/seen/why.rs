@@ -10,6 +10,7 @@ use shared::domain::{Fault, Integration, IntegrationId, IntegrationState, Langua
 use shared::message::RetryWhy;
 use shared::store::breakers::Held;
 use shared::store::replays::WaitingReplay;
+use shared::store::waiting_orders::WaitingOrder;
 use shared::store::waits::{Stand, WaitingMessages, Waits, Work};
 use shared::store::{self, Store};
 use shared::telemetry::metrics::{BreakerState, BreakerTarget};
@@ -164,6 +165,21 @@ fn why(waits: &Waits, integration: Option<&Integration>, held: &[Held]) -> Why {
     }
 }
 
+/// One order that waits.
+pub fn of_order(order: &WaitingOrder, integration: Option<&Integration>, held: &[Held]) -> Row {
+    let waits = Waits {
+        work: Work::Orders,
+        integration: order.integration,
+        stand: order.stand,
+        why: order.why,
+        tried: order.tried,
+        number: 1,
+        since: order.since,
+        due: order.due,
+    };
+    of_ledger(&waits, integration, held)
+}
+
 fn of_messages(messages: &WaitingMessages) -> Row {
     let (why, next) = match messages.stand {
         Stand::InHand => (Why::InHand, None),
@@ -209,6 +225,11 @@ impl Row {
 }
 
 impl Why {
+    /// Whether a person may make it due at once.
+    pub const fn may_be_hurried(&self) -> bool {
+        matches!(self, Self::PutOff(_) | Self::Again | Self::Later | Self::Held(_))
+    }
+
     /// A word for programs.
     pub const fn code(&self) -> &'static str {
         match self {
