@@ -157,12 +157,13 @@ async fn publish(store: &Store, queue: &Arc<dyn Publisher>, job: &Job) -> anyhow
     Ok(())
 }
 
-/// Active integrations with statuses or payments that are due: a worker that died between
+/// Active integrations with statuses, payments or returns that are due: a worker that died between
 /// storing and telling left them.
 async fn left_behind(store: &Store) -> store::Result<BTreeSet<IntegrationId>> {
     let accounts = store.accounts_with_rows().await?;
     let mut waiting: BTreeSet<IntegrationId> = store.integrations_with_tracking().await?.into_iter().collect();
     waiting.extend(store.integrations_with_payments().await?);
+    waiting.extend(store.integrations_with_returns().await?);
     let active = store.integrations().await?.into_iter().filter(Integration::is_active);
     Ok(active
         .filter(|i| waiting.contains(&i.id) || accounts.iter().any(|account| *account == i.courier_account()))

@@ -253,6 +253,16 @@ type in the order, save, choose the old one again and send it anew.";
         "Сверьте платёж заказа с отчётом курьерской службы.",
         "MeaSoft changed the delivery's outcome after the order's payment had been settled.",
         "Compare the order's payment with the courier's report.";
+    RETURNS_UNCLEAR = "returns_unclear", Shop,
+        "Заказ выкуплен частично, но не для всех строк понятно, какая это позиция заказа; остальные записаны.",
+        "Исправьте названные позиции заказа вручную по отчёту курьерской службы; если позиции теперь верны, повторите команду.",
+        "The order was taken in part, but some of the courier's lines cannot be matched to the order's; the others are written.",
+        "Correct the named lines of the order by hand from the courier's report; once they are right, replay the command.";
+    RETURNS_REFUSED = "returns_refused", Crm,
+        "RetailCRM не приняла итог доставки по позициям заказа.",
+        "Проверьте в настройках интеграции коды статусов позиций и повторите команду, либо исправьте позиции заказа вручную.",
+        "RetailCRM did not take the delivery's result for the order's lines.",
+        "Check the codes of the position statuses in the integration's settings and replay the command, or correct the lines by hand.";
     EXPIRED = "expired", Bridge,
         "Команду не удалось выполнить за отведённое время: внешняя система всё это время была недоступна.",
         "Выясните причину по журналу заказа и повторите команду.",

@@ -12,10 +12,12 @@ use shared::retailcrm::{AllowedHosts, check};
 use crate::bilingual::bilingual;
 
 /// Settings the page may change; they are named as `Settings::set` names them.
-const SETTINGS: [&str; 13] = [
+const SETTINGS: [&str; 15] = [
     "payment_status",
     "receive_statuses",
     "receive_payment",
+    "returned_item_status",
+    "delivered_item_status",
     "delivery_types",
     "default_service",
     "default_weight_g",

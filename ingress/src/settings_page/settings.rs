@@ -198,15 +198,21 @@ impl Visit<'_> {
         }
     }
 
-    /// What is wrong with a payment status that was entered now. When nobody can be asked it is
+    /// What is wrong with RetailCRM's codes that were entered now. When nobody can be asked it is
     /// taken as it is: the check of the connection says then what is wrong with it.
     async fn unknown_code(&self, trial: &Integration) -> Option<String> {
-        let code = trial.settings.payment_status.as_ref()?;
-        if self.integration.settings.payment_status.as_ref() == Some(code) {
+        let stored = Entered::of(&self.integration);
+        let entered = Entered::of(trial);
+        let is_new = |name: &&str| !entered.get(name).is_empty() && entered.get(name) != stored.get(name);
+        let new: Vec<&str> =
+            ["payment_status", "returned_item_status", "delivered_item_status"].into_iter().filter(is_new).collect();
+        if new.is_empty() {
             return None;
         }
-        let draft = self.sealed(&Draft::of(trial));
-        let asked = json!({ "payment_status": code, "draft": draft, "language": self.t().code });
+        let mut asked = json!({ "draft": self.sealed(&Draft::of(trial)), "language": self.t().code });
+        for name in new {
+            asked[name] = entered.get(name).into();
+        }
         let result = tokio::time::timeout(CODE_PATIENCE, self.ask("code", asked)).await.ok()??;
         let words = result["text"].as_str().filter(|words| !words.is_empty() && result["ok"] == false);
         words.map(str::to_owned)

@@ -39,6 +39,8 @@ texts! {
         payment_status: "Код статуса оплаты", "Payment status code";
         receive_statuses: "Получать статусы доставки", "Receive delivery statuses";
         receive_payment: "Получать тип и сумму оплаты", "Receive payment type and sum";
+        returned_item_status: "Статус позиции, от которой отказались", "Status of a refused position";
+        delivered_item_status: "Статус вручённой позиции", "Status of a position that was taken";
         report_errors_to_crm: "Показывать ошибки в заказе", "Show errors on the order";
         language: "Язык сообщений", "Language of messages";
         delivery_types: "Типы доставки", "Delivery types";
@@ -69,6 +71,8 @@ texts! {
     secret_entered: "Введённое запомнено до сохранения; если вы ничего не вводили, значение не изменится.", "What you entered is kept until you save; if you entered nothing, the value stays.";
     exchange: "Обмен с RetailCRM", "Exchange with RetailCRM";
     payment_status_hint: "Символьный код статуса оплаты RetailCRM, который ставится после доставки. Пусто: не менять.", "Symbolic code of the RetailCRM payment status set after delivery. Empty: leave it alone.";
+    returned_item_status_hint: "Символьный код статуса товара в заказе. Если он задан, после частичного выкупа в позиции заказа записывается, что взято и от чего отказались. Пусто: позиции не менять.", "Symbolic code of a product status. Once it is set, an order taken in part has written to its positions what was taken and what was refused. Empty: positions are left alone.";
+    delivered_item_status_hint: "Символьный код статуса товара в заказе. Пусто: статус взятых позиций не менять.", "Symbolic code of a product status. Empty: positions that were taken keep theirs.";
     receive: "Получать", "Receive";
     not_receive: "Не получать", "Do not receive";
     orders: "Передача заказов", "Handing orders over";
@@ -114,6 +118,7 @@ texts! {
     kind_cancel: "Отмена", "Cancellation";
     kind_statuses: "Статусы", "Statuses";
     kind_payments: "Оплата", "Payment";
+    kind_returns: "Возвраты", "Returns";
     kind_other: "Обмен", "Exchange";
     happened: "Раз", "Times";
     order: "Заказ", "Order";
@@ -165,6 +170,7 @@ impl Texts {
             "CancelOrder" => self.kind_cancel,
             "SyncStatuses" => self.kind_statuses,
             "SyncPayments" => self.kind_payments,
+            "SyncReturns" => self.kind_returns,
             _ => self.kind_other,
         }
     }

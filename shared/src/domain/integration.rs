@@ -109,6 +109,11 @@ pub struct Settings {
     pub payment_status: Option<String>,
     pub receive_statuses: bool,
     pub receive_payment: bool,
+    /// Status of an order's position that was refused whole; `None`: what was brought back is not
+    /// written to the order's positions.
+    pub returned_item_status: Option<String>,
+    /// Status of a position that was taken, all or in part; `None`: it keeps its own.
+    pub delivered_item_status: Option<String>,
     pub cod_policy: CodPolicy,
     pub no_payment: NoPayment,
     /// What no payment covers although the order has payments.
@@ -148,6 +153,8 @@ impl Default for Settings {
             payment_status: None,
             receive_statuses: true,
             receive_payment: false,
+            returned_item_status: None,
+            delivered_item_status: None,
             cod_policy: CodPolicy::default(),
             no_payment: NoPayment::default(),
             uncovered_rest: UncoveredRest::default(),
@@ -240,9 +247,14 @@ impl Settings {
                 self.ended_payment_statuses = all(&self.ended_payment_statuses, symbolic_code::parse)?;
             }
             "send_statuses" => self.send_statuses = all(&self.send_statuses, symbolic_code::parse)?,
-            "payment_status" => {
-                let given = self.payment_status.filter(|code| !pasted::trim(code).is_empty());
-                self.payment_status = given.as_deref().map(symbolic_code::parse).transpose()?;
+            "payment_status" | "returned_item_status" | "delivered_item_status" => {
+                let slot = match head {
+                    "payment_status" => &mut self.payment_status,
+                    "returned_item_status" => &mut self.returned_item_status,
+                    _ => &mut self.delivered_item_status,
+                };
+                let given = slot.take().filter(|code| !pasted::trim(code).is_empty());
+                *slot = given.as_deref().map(symbolic_code::parse).transpose()?;
             }
             "payment_type_map" => {
                 for code in self.payment_type_map.values_mut().filter(|code| !code.is_empty()) {

@@ -100,6 +100,8 @@ commands! {
     SyncStatuses {} => Bulk,
     PushStatuses {} => Bulk,
     SyncPayments {} => Bulk,
+    /// Tell RetailCRM what of each line was brought back.
+    SyncReturns {} => Bulk,
     Reconcile {} => Bulk,
     RefreshReferences {} => Bulk,
     Retention {} => Bulk,

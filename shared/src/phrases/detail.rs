@@ -97,6 +97,18 @@ phrases! {
         MeasoftSaysNoSumNow => "теперь MeaSoft не показывает суммы", "MeaSoft says no sum now";
         LeftAsItIs { why: Unsettled } => "оплата не изменена: {why}", "the payment was left as it is: {why}";
 
+        LineNotThere { line: String, returned: u32 } =>
+            "строки «{line}» нет среди позиций заказа, не взято {returned}",
+            "line «{line}» is none of the order's, {returned} refused";
+        LinesUnnamed { returned: u32 } =>
+            "MeaSoft не показывает, в каких позициях не взято {returned}",
+            "MeaSoft does not show in which lines {returned} were refused";
+        LineQuantity { id: i64, shipped: u32, quantity: String } =>
+            "позиция {id}: у курьера {shipped}, в заказе {quantity}",
+            "line {id}: the courier had {shipped}, the order says {quantity}";
+        LineChanged { id: i64, now: String, was: String } =>
+            "позиция {id}: сейчас {now}, было записано {was}", "line {id} is {now} now, {was} was written";
+
         NoConnection => "нет соединения с MeaSoft", "no connection to MeaSoft";
         NoAnswer => "нет полного ответа MeaSoft", "no complete answer of MeaSoft";
         HttpStatus { status: u16 } => "ответ с кодом HTTP {status}", "an answer with HTTP status {status}";

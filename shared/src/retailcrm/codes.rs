@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::domain::{Language, Settings, status_list};
+use crate::retailcrm::error::Class;
 use crate::retailcrm::{Crm, CrmError};
 use crate::suggest;
 
@@ -14,6 +15,8 @@ pub struct Lists {
     pub payment_statuses: Vec<String>,
     /// Of orders.
     pub statuses: Vec<String>,
+    /// Of an order's positions; `None` where the account does not show them.
+    pub product_statuses: Option<Vec<String>>,
 }
 
 /// A code that is on no list.
@@ -54,6 +57,12 @@ impl Lists {
             payment_types: crm.payment_types().await?.into_iter().map(|kind| kind.code).collect(),
             payment_statuses: crm.payment_statuses().await?.into_iter().map(|status| status.code).collect(),
             statuses: crm.statuses().await?.into_iter().map(|status| status.code).collect(),
+            // Installations and keys without this reference exist.
+            product_statuses: match crm.product_statuses().await {
+                Ok(statuses) => Some(statuses.into_iter().map(|status| status.code).collect()),
+                Err(error) if error.class() == Class::Park => None,
+                Err(error) => return Err(error),
+            },
         })
     }
 
@@ -61,13 +70,14 @@ impl Lists {
     pub fn wrong(&self, settings: &Settings) -> Vec<WrongCode> {
         let named = named(settings).into_iter();
         let known = |list: List| match list {
-            List::PaymentTypes => ("payment type", &self.payment_types),
-            List::PaymentStatuses => ("payment status", &self.payment_statuses),
-            List::Statuses => ("order status", &self.statuses),
+            List::PaymentTypes => ("payment type", Some(&self.payment_types)),
+            List::PaymentStatuses => ("payment status", Some(&self.payment_statuses)),
+            List::Statuses => ("order status", Some(&self.statuses)),
+            List::ProductStatuses => ("status of a position", self.product_statuses.as_ref()),
         };
         named
             .filter_map(|(setting, code, list)| {
-                let (list, known) = known(list);
+                let (list, Some(known)) = known(list) else { return None };
                 let wrong = || WrongCode { setting, code: code.to_owned(), list, known: known.clone() };
                 (!known.iter().any(|known| known == code)).then(wrong)
             })
@@ -80,6 +90,7 @@ enum List {
     PaymentTypes,
     PaymentStatuses,
     Statuses,
+    ProductStatuses,
 }
 
 /// Every code of RetailCRM's in settings.
@@ -88,6 +99,14 @@ fn named(settings: &Settings) -> Vec<(String, &str, List)> {
     let mut add = |setting: String, code, list| named.push((setting, code, list));
     if let Some(code) = &settings.payment_status {
         add("payment_status".to_owned(), code, List::PaymentStatuses);
+    }
+    for (setting, code) in [
+        ("returned_item_status", &settings.returned_item_status),
+        ("delivered_item_status", &settings.delivered_item_status),
+    ] {
+        if let Some(code) = code {
+            add(setting.to_owned(), code, List::ProductStatuses);
+        }
     }
     for code in &settings.ended_payment_statuses {
         add("ended_payment_statuses".to_owned(), code, List::PaymentStatuses);
@@ -137,6 +156,7 @@ mod tests {
             payment_types: all(&["cash", "bank-card"]),
             payment_statuses: all(&["paid", "not-paid", "fail"]),
             statuses: all(&["new", "send-to-delivery"]),
+            product_statuses: Some(all(&["new", "returned"])),
         }
     }
 
@@ -144,6 +164,7 @@ mod tests {
     fn a_code_that_retailcrm_does_not_have_is_named_with_its_setting_and_what_was_meant() {
         let good = Settings {
             payment_status: Some("paid".into()),
+            returned_item_status: Some("returned".into()),
             send_statuses: vec!["send-to-delivery".into()],
             payment_type_map: [("CARD".into(), "bank-card".into()), ("OTHER".into(), String::new())].into(),
             paytype_map: [("cash".into(), PayKind::Card)].into(),
@@ -152,6 +173,7 @@ mod tests {
         assert_eq!(lists().wrong(&good), []);
         let bad = Settings {
             payment_status: Some("payed".into()),
+            returned_item_status: Some("retuned".into()),
             ended_payment_statuses: vec!["failed".into()],
             send_statuses: vec!["new".into(), "send_to_delivery".into()],
             payment_type_map: [("CARD".into(), "bankcard".into())].into(),
@@ -161,6 +183,7 @@ mod tests {
         let said: Vec<String> = lists().wrong(&bad).iter().map(ToString::to_string).collect();
         for words in [
             "payment_status: RetailCRM has no payment status «payed»; did you mean paid?",
+            "returned_item_status: RetailCRM has no status of a position «retuned»; did you mean returned?",
             "ended_payment_statuses: RetailCRM has no payment status «failed»; did you mean fail?",
             "payment_type_map.CARD: RetailCRM has no payment type «bankcard»; did you mean bank-card?",
             "paytype_map.kash: RetailCRM has no payment type «kash»; did you mean cash?",
@@ -168,7 +191,9 @@ mod tests {
         ] {
             assert!(said.iter().any(|said| said.starts_with(words)), "{words}: {said:#?}");
         }
-        assert_eq!(said.len(), 5);
+        assert_eq!(said.len(), 6);
+        let unseen = Lists { product_statuses: None, ..lists() };
+        assert_eq!(unseen.wrong(&bad).len(), 5, "a list that is not shown denies nothing");
         let russian = lists().wrong(&bad)[0].text(Language::Ru);
         assert!(
             russian.starts_with("payment_status: в RetailCRM нет кода «payed»; возможно, имелся в виду paid"),

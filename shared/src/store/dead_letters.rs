@@ -339,7 +339,7 @@ impl Tx {
             "UPDATE dead_letters SET state = 'resolved', closed_why = 'a later try succeeded', updated_at = $2 \
              WHERE state = 'open' AND integration_id = $1 AND ({} OR (crm_order_id IS NULL AND {} \
              AND reason NOT IN ($5, $6))) \
-             AND kind NOT IN ('SyncStatuses', 'PushStatuses', 'SyncPayments', 'Reconcile') \
+             AND kind NOT IN ('SyncStatuses', 'PushStatuses', 'SyncPayments', 'SyncReturns', 'Reconcile') \
              AND NOT (kind = 'CancelOrder' AND reason IN ('unroutable', 'poison'))",
             dialect.among("crm_order_id", 3),
             dialect.among("number", 4)

@@ -18,6 +18,7 @@ pub(crate) struct Waiting {
 
 pub(crate) const STATUS_ROWS: Waiting = Waiting { table: "status_rows", waits: "state = 'pending'" };
 pub(crate) const TRACKING: Waiting = Waiting { table: "tracking_outbox", waits: "state = 'waiting'" };
+pub(crate) const RETURNS: Waiting = Waiting { table: "line_returns", waits: "state = 'wanted'" };
 pub(crate) const PAYMENTS: Waiting = Waiting { table: "payment_moves", waits: "state IN ('wanted', 'moving')" };
 
 impl Store {

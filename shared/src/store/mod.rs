@@ -28,6 +28,7 @@ pub mod journal;
 pub mod last_day;
 pub mod leases;
 mod letter_pages;
+pub mod line_returns;
 mod look;
 mod many;
 pub mod migrations;

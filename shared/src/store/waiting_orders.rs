@@ -216,6 +216,7 @@ impl Work {
             Self::Statuses => &[("status_rows", "state = 'pending'")],
             Self::Tracking => &[("tracking_outbox", "state = 'waiting'")],
             Self::Payments => &[("payment_moves", "state IN ('wanted', 'moving')")],
+            Self::Returns => &[("line_returns", "state = 'wanted'")],
         }
     }
 }

@@ -22,6 +22,8 @@ closed_set! {
         Tracking => "tracking",
         /// Payments that RetailCRM was not told yet.
         Payments => "payments",
+        /// Results of lines that RetailCRM was not told yet.
+        Returns => "returns",
     }
 }
 
@@ -89,6 +91,7 @@ impl Store {
             source(Work::Statuses, "status_rows", "state = 'pending'", "created_at", PLAIN),
             source(Work::Tracking, "tracking_outbox", "state = 'waiting'", "seen_at", PLAIN),
             source(Work::Payments, "payment_moves", "state IN ('wanted', 'moving')", "created_at", PLAIN),
+            source(Work::Returns, "line_returns", "state = 'wanted'", "created_at", PLAIN),
         ];
         let sql = format!(
             "SELECT work, integration_id, why, stand, tried, COUNT(*) AS n, MIN(since) AS since, MIN(due_at) AS due FROM (\

@@ -24,6 +24,8 @@ phrases! {
         Password => "пароль MeaSoft", "MeaSoft password";
         PaymentStatus => "код статуса оплаты", "payment status code";
         ReceiveStatuses => "получать статусы доставки", "receive delivery statuses";
+        ReturnedItemStatus => "статус позиции, от которой отказались", "status of a refused position";
+        DeliveredItemStatus => "статус вручённой позиции", "status of a position that was taken";
         ReceivePayment => "получать тип и сумму оплаты", "receive payment type and sum";
         ReportErrors => "показывать ошибки в заказе", "show errors on the order";
         Language => "язык сообщений", "language of messages";
@@ -50,6 +52,8 @@ impl Field {
             "password" => Self::Password,
             "payment_status" => Self::PaymentStatus,
             "receive_statuses" => Self::ReceiveStatuses,
+            "returned_item_status" => Self::ReturnedItemStatus,
+            "delivered_item_status" => Self::DeliveredItemStatus,
             "receive_payment" => Self::ReceivePayment,
             "report_errors_to_crm" => Self::ReportErrors,
             "language" => Self::Language,

@@ -112,6 +112,12 @@ phrases! {
         PaymentsGaveUp { reason: Reason, fault: Fault } =>
             "оплаты не проведены, {fault}: {reason}", "payments: gave up, {fault}: {reason}";
 
+        LinesWritten { changes: Vec<FieldChange> } =>
+            "в позиции заказа записан итог доставки: {changes}", "the delivery's result written to the lines: {changes}";
+        LinesFit => "позиции заказа соответствуют итогу доставки", "the lines are as the courier delivered them";
+        LinesGaveUp { reason: Reason, fault: Fault } =>
+            "итог доставки не записан в позиции заказа, {fault}: {reason}", "lines: gave up, {fault}: {reason}";
+
         // What comparing both sides found.
         MissedSend =>
             "сверка нашла заказ к отправке, о котором не было триггера: отправляется",

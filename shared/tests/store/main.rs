@@ -45,6 +45,7 @@ mod intents;
 mod jobs;
 mod journal;
 mod leases;
+mod line_returns;
 mod migrations;
 mod payment_moves;
 mod pulse;

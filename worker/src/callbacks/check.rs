@@ -140,8 +140,8 @@ pub async fn prove(context: &CallbackContext, request: &Request) -> Answered {
     Ok(result(serde_json::json!({ "ok": said.is_ok(), "text": said.err().unwrap_or_default() })))
 }
 
-/// Whether RetailCRM has the code of a payment status that is to be saved. Answers
-/// `{"ok": bool, "text": "…"}`. Body: `{"payment_status", "draft", "language"}`.
+/// Whether RetailCRM has the codes that are to be saved. Answers `{"ok": bool, "text": "…"}`. Body:
+/// `{"payment_status", "returned_item_status", "delivered_item_status", "draft", "language"}`.
 /// A refusal is an answer, and a RetailCRM that is away refuses nothing.
 pub async fn code(context: &CallbackContext, request: &Request) -> Answered {
     let text = |name: &str| request.body.get(name).and_then(Value::as_str);
@@ -150,7 +150,12 @@ pub async fn code(context: &CallbackContext, request: &Request) -> Answered {
         _ => request.active.clone(),
     };
     let language = spoken(&active, text("language")).integration.settings.language;
-    let wanted = Settings { payment_status: text("payment_status").map(str::to_owned), ..Settings::default() };
+    let wanted = Settings {
+        payment_status: text("payment_status").map(str::to_owned),
+        returned_item_status: text("returned_item_status").map(str::to_owned),
+        delivered_item_status: text("delivered_item_status").map(str::to_owned),
+        ..Settings::default()
+    };
     let wrong = match Lists::read(&*active.vendors.crm).await {
         Ok(lists) => lists.wrong(&wanted),
         Err(_) => Vec::new(),

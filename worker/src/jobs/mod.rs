@@ -10,6 +10,7 @@ mod reconcile;
 mod replay_letters;
 mod retention;
 mod sync_payments;
+mod sync_returns;
 mod sync_statuses;
 
 use shared::message::{Envelope, Kind, Needless, Outcome};
@@ -19,13 +20,14 @@ use self::job::{Asked, Job};
 use crate::tools::Tools;
 use crate::vendor::integrations::ActiveIntegrations;
 
-const ALL: [Job; 7] = [
+const ALL: [Job; 8] = [
     probe::JOB,
     push_statuses::JOB,
     reconcile::JOB,
     replay_letters::JOB,
     retention::JOB,
     sync_payments::JOB,
+    sync_returns::JOB,
     sync_statuses::JOB,
 ];
 

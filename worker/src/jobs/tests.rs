@@ -118,6 +118,7 @@ fn whatever_goes_over_the_bulk_lane_has_a_job() {
         Command::SyncStatuses {},
         Command::PushStatuses {},
         Command::SyncPayments {},
+        Command::SyncReturns {},
         Command::Reconcile {},
         Command::Retention {},
         Command::ReplayLetters {},

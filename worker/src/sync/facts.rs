@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shared::crypto::{SecretKey, sha256_hex};
 use shared::domain::Kopecks;
-use shared::measoft::{Details, Status, StatusCode, StatusRow};
+use shared::measoft::{Details, Status, StatusCode, StatusItem, StatusRow};
 
 use crate::order::recognise::item_codes;
 
@@ -19,6 +19,16 @@ pub struct Event {
     /// When the record appeared there; the only time that orders statuses
     /// (protocols/measoft.md#status-records).
     pub at: Option<Timestamp>,
+}
+
+/// What was taken of a line.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LineResult {
+    /// Ours; empty on the platform's own lines.
+    pub extcode: String,
+    pub quantity: u32,
+    pub returned: u32,
 }
 
 /// A snapshot of one order.
@@ -34,8 +44,9 @@ pub struct OrderSnapshot {
     /// To be collected, after delivery the sum collected.
     pub price: Option<Kopecks>,
     pub item_codes: BTreeMap<String, String>,
-    /// Units that were not taken.
-    pub returned: u32,
+    /// Its lines, where not all of them were taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<LineResult>,
     /// Why it was not delivered, in the courier's words.
     pub reason: Option<String>,
     #[serde(skip_serializing_if = "Details::is_empty")]
@@ -53,7 +64,7 @@ impl OrderSnapshot {
 
     /// Without what is none of a payment's business.
     pub fn of_money(&self) -> Self {
-        Self { details: Details::default(), ..self.clone() }
+        Self { details: Details::default(), lines: Vec::new(), ..self.clone() }
     }
 
     pub fn of(row: &StatusRow) -> Self {
@@ -65,7 +76,7 @@ impl OrderSnapshot {
             paytype: row.paytype.clone(),
             price: row.price,
             item_codes: item_codes(row),
-            returned: row.items.iter().map(|item| item.returns).fold(0, u32::saturating_add),
+            lines: lines(row),
             // The same element names who took a delivered order.
             reason: current.filter(|status| gives_a_reason(&status.code)).and_then(|_| row.deliveredto.clone()),
             details: Details::default(),
@@ -88,6 +99,19 @@ impl OrderSnapshot {
     pub fn is_closed(&self) -> bool {
         self.understood().is_some_and(|event| StatusCode::parse(&event.code).is_delivered())
     }
+}
+
+/// Lines that an edit took out stay with a quantity of zero: they are none.
+fn lines(row: &StatusRow) -> Vec<LineResult> {
+    if row.items.iter().all(|item| item.returns == 0) {
+        return Vec::new();
+    }
+    let line = |item: &StatusItem| LineResult {
+        extcode: item.extcode.clone().unwrap_or_default(),
+        quantity: item.quantity,
+        returned: item.returns,
+    };
+    row.items.iter().filter(|item| item.quantity > 0).map(line).collect()
 }
 
 fn gives_a_reason(code: &StatusCode) -> bool {

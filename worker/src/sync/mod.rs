@@ -2,7 +2,8 @@
 //!
 //! `poll` takes what changed out of MeaSoft's stream and acknowledges it, `segment` is how rows
 //! wait meanwhile, `facts` says what of a row matters, `apply` takes it over into the ledger, `push` tells RetailCRM,
-//! `payments` settles the order's payment, `reconcile` finds what all of that missed.
+//! `returns` writes what was taken of each line, `payments` settles the order's payment, `reconcile`
+//! finds what all of that missed.
 
 pub mod apply;
 pub mod facts;
@@ -15,6 +16,7 @@ pub mod push;
 #[cfg(test)]
 mod push_stories;
 pub mod reconcile;
+pub mod returns;
 mod segment;
 #[cfg(test)]
 mod settling_stories;
@@ -34,12 +36,13 @@ use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 use crate::vendor::integrations::ActiveIntegrations;
 
-/// Apply, push and payments of one integration. Each keeps what it could not do, with the
+/// Apply, push, returns and payments of one integration; what is left to pay depends on what was taken. Each keeps what it could not do, with the
 /// time of its next try.
 pub async fn deliver(tools: &Tools, active: &ActiveIntegration) {
     for (step, outcome) in [
         ("apply", apply::run(tools, &active.integration.courier_account()).await),
         ("push", push::run(tools, active).await),
+        ("returns", returns::run(tools, active).await),
         ("payments", payments::run(tools, active).await),
     ] {
         if let Outcome::RetryLater { why, .. } = &outcome {
@@ -57,6 +60,7 @@ pub(crate) async fn follow_up(tools: &Tools, active: &ActiveIntegration) {
             tools.store.next_row_due(&account).await?,
             tools.store.next_tracking_due(active.id()).await?,
             tools.store.next_payment_due(active.id()).await?,
+            tools.store.next_returns_due(active.id()).await?,
         ];
         Ok::<_, store::StoreError>(dues.into_iter().flatten().min())
     };

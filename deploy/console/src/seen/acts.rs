@@ -72,7 +72,7 @@ pub fn act_words(one: &Audited, language: Language) -> String {
 
 /// What an act was done to. It is kept in English and with codes; a reason is told in its words.
 pub fn object_words(object: &str, language: Language) -> String {
-    const WORDS: [(&str, &str); 13] = [
+    const WORDS: [(&str, &str); 14] = [
         ("dead letter ", "неудача "),
         ("integration ", "интеграция "),
         ("cause ", "причина "),
@@ -81,6 +81,7 @@ pub fn object_words(object: &str, language: Language) -> String {
         ("waiting statuses", "статусы из MeaSoft"),
         ("waiting tracking", "статусы для RetailCRM"),
         ("waiting payments", "оплаты для RetailCRM"),
+        ("waiting returns", "возвраты по позициям для RetailCRM"),
         ("console user ", "пользователь консоли "),
         ("ledger", "учёт"),
         ("replay ", "повтор "),

@@ -146,7 +146,7 @@ fn why(waits: &Waits, integration: Option<&Integration>, held: &[Held]) -> Why {
     }
     let needs = |target: BreakerTarget| match waits.work {
         Work::Orders => true,
-        Work::Tracking | Work::Payments => target == BreakerTarget::Retailcrm,
+        Work::Tracking | Work::Payments | Work::Returns => target == BreakerTarget::Retailcrm,
         // Those are with us already.
         Work::Statuses => false,
     };
@@ -217,6 +217,7 @@ impl Row {
             Some(Work::Statuses) => of(language, "статусы из MeaSoft", "statuses of MeaSoft"),
             Some(Work::Tracking) => of(language, "статусы для RetailCRM", "statuses for RetailCRM"),
             Some(Work::Payments) => of(language, "оплаты для RetailCRM", "payments for RetailCRM"),
+            Some(Work::Returns) => of(language, "возвраты по позициям для RetailCRM", "results of lines for RetailCRM"),
             None if self.what == LETTERS => of(language, "недоставленные команды", "dead letters"),
             None => of(language, "сообщения", "messages"),
         };

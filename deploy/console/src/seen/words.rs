@@ -40,6 +40,9 @@ pub fn command(kind: &str, language: Language) -> &'static str {
         "SyncStatuses" => of(language, "получение статусов", "fetch statuses"),
         "PushStatuses" => of(language, "передача статусов в RetailCRM", "tell RetailCRM statuses"),
         "SyncPayments" => of(language, "передача оплат в RetailCRM", "tell RetailCRM payments"),
+        "SyncReturns" => {
+            of(language, "передача возвратов по позициям в RetailCRM", "tell RetailCRM what was brought back")
+        }
         "Reconcile" => of(language, "сверка", "compare both sides"),
         _ => of(language, "служебная задача", "upkeep"),
     }

@@ -189,7 +189,7 @@ impl Store {
         tx.keep_past(&past.iter().collect::<Vec<_>>()).await?;
         if !gone.is_empty() {
             let ids = ids(&gone);
-            for table in ["tracking_outbox", "payment_moves", "status_rows"] {
+            for table in ["tracking_outbox", "payment_moves", "line_returns", "status_rows"] {
                 tx.exec(format!("DELETE FROM {table} WHERE delivery_id IN ({ids})"), vec![]).await?;
             }
             tx.exec(format!("DELETE FROM intents WHERE delivery_id IN ({ids}) AND requested = served"), vec![]).await?;

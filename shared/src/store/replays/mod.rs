@@ -127,6 +127,7 @@ pub const fn cost(kind: Kind) -> Cost {
         Kind::SyncStatuses => (2, 1),
         Kind::PushStatuses => (0, 1),
         Kind::SyncPayments => (0, 3),
+        Kind::SyncReturns => (0, 2),
         Kind::Reconcile => (10, 10),
         Kind::ProbeIntegration => (1, 5),
         Kind::RefreshReferences => (3, 3),

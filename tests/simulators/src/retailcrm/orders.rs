@@ -68,7 +68,7 @@ pub struct Item {
     pub quantity: i64,
     /// `none` or a number as text.
     pub vat_rate: String,
-    /// Position status; `cancel` means cancelled.
+    /// Position status; `cancel` and `returned` mean that it does not count.
     pub status: String,
     /// «Честный знак» codes.
     pub marking_codes: Vec<String>,
@@ -97,7 +97,7 @@ impl Item {
 
     /// Not to be shipped and not counted.
     pub fn is_canceled(&self) -> bool {
-        self.status == "cancel"
+        matches!(self.status.as_str(), "cancel" | "returned")
     }
 
     /// Final unit prices with their quantities. A share of the order's discount that does not divide evenly splits the

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::orders::{Item, Order, Payment, SIZE_FIELDS, TEXT_FIELDS};
-use super::references::References;
+use super::references::{PRODUCT_STATUSES, References};
 use super::wire;
 
 /// Field path → what is wrong with it.
@@ -228,6 +228,9 @@ fn apply_items(order: &mut Order, patches: &[Value], errors: &mut FieldErrors) {
             if let Ok(Some(text)) = patch.get(key).map_or(Ok(None), read_text) {
                 *target = text;
             }
+        }
+        if patch.contains_key("status") && !PRODUCT_STATUSES.iter().any(|(code, ..)| *code == item.status) {
+            errors.insert(path("status"), "The selected choice is invalid.".into());
         }
         if let Some(Value::Array(codes)) = patch.get("markingCodes") {
             item.marking_codes = codes.iter().filter_map(Value::as_str).map(str::to_owned).collect();

@@ -261,14 +261,18 @@ impl References {
 }
 
 /// Statuses of positions: `cancelStatus` tells which cancel one.
+/// Position statuses: code, name, whether they cancel.
+pub(super) const PRODUCT_STATUSES: [(&str, &str, bool); 6] = [
+    ("new", "Новый", false),
+    ("in-stock", "В наличии", false),
+    ("delivered", "Вручён", false),
+    ("no-product", "Нет в наличии", true),
+    ("cancel", "Отменён", true),
+    ("returned", "Возврат", true),
+];
+
 fn product_statuses() -> Value {
-    let all = [
-        ("new", "Новый", false),
-        ("in-stock", "В наличии", false),
-        ("no-product", "Нет в наличии", true),
-        ("cancel", "Отменён", true),
-    ];
-    by_code(all.into_iter().enumerate().map(|(place, (code, name, cancels))| {
+    by_code(PRODUCT_STATUSES.into_iter().enumerate().map(|(place, (code, name, cancels))| {
         let row = json!({"name": name, "code": code, "active": true, "ordering": (place + 1) * 10,
             "createdAt": "2024-01-09 12:00:00", "cancelStatus": cancels});
         (code.to_owned(), row)

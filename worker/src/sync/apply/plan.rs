@@ -11,6 +11,7 @@ use shared::domain::{Delivery, DeliveryId, Integration, IntegrationId, Settings}
 use shared::measoft::StatusCode;
 use shared::store::dead_letters::NewDeadLetter;
 use shared::store::journal::{Entry, What};
+use shared::store::line_returns::NewReturns;
 use shared::store::payment_moves::Closing;
 use shared::store::status_stream::{PendingRow, RowEnd, RowState};
 use shared::store::tracking_outbox::{NewTracking, Noted, TrackingState};
@@ -19,6 +20,7 @@ use shared::story::{Event, Silence};
 use crate::sync::apply::merge::{Merged, NEVER_PLACED, Reading, Taken, merge};
 use crate::sync::apply::note::{corrected_letter, reported, seen, tracking, unmapped_letter};
 use crate::sync::facts::OrderSnapshot;
+use crate::sync::returns;
 
 /// A row that its delivery has not taken in so much time of trying never will be.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -38,6 +40,7 @@ pub(super) struct Plan {
     pub(super) statuses: Vec<NewTracking>,
     pub(super) entries: Vec<Entry>,
     pub(super) closings: Vec<Closing>,
+    pub(super) returns: Vec<NewReturns>,
     /// Deliveries that are not closed any more, each with the letter about its payment where the
     /// shop wants to hear of payments.
     pub(super) reopened: Vec<(DeliveryId, Option<NewDeadLetter>)>,
@@ -148,8 +151,15 @@ impl<'a> Planner<'a> {
             self.park(rows, "its integration was removed");
             return;
         };
-        let mut taking =
-            Taking { before: d.clone(), d, told: Vec::new(), reopened: None, closing: None, waits: Vec::new() };
+        let mut taking = Taking {
+            before: d.clone(),
+            d,
+            told: Vec::new(),
+            reopened: None,
+            closing: None,
+            returns: None,
+            waits: Vec::new(),
+        };
         for row in rows {
             self.row(&mut taking, &integration.settings, row);
         }
@@ -207,6 +217,8 @@ impl<'a> Planner<'a> {
         }
         self.plan.counts.unreadable += u64::from(!facts.unreadable.is_empty());
         taking.told.extend(seen(added, facts));
+        let turns = (merged.closed, merged.reopened);
+        taking.returns = returns::news(d, turns, facts, settings).or(taking.returns.take());
         if merged.closed && wants_payments(settings) {
             taking.closing = Some(Closing {
                 integration: d.integration,
@@ -221,12 +233,13 @@ impl<'a> Planner<'a> {
     }
 
     fn finish(&mut self, taking: Taking, settings: &Settings) {
-        let Taking { before, d, told, reopened, closing, waits } = taking;
+        let Taking { before, d, told, reopened, closing, returns, waits } = taking;
         if !told.is_empty() {
             let entry = Entry::of(self.now, What::Status, told).about(d.integration, d.number.as_str());
             self.plan.entries.push(entry.orderno(d.orderno.as_str()));
         }
         self.plan.closings.extend(closing);
+        self.plan.returns.extend(returns);
         self.plan.reopened.extend(reopened.map(|letter| (d.id, Some(letter).filter(|_| wants_payments(settings)))));
         if let Some(&(_, attempt, why)) = waits.first() {
             let until = pause(self.now, attempt, SETTLING_PAUSE);
@@ -255,6 +268,7 @@ struct Taking {
     reopened: Option<NewDeadLetter>,
     /// The newest.
     closing: Option<Closing>,
+    returns: Option<NewReturns>,
     /// Rows before which it has to be settled: how often each was tried, and why it waits.
     waits: Vec<(i64, u32, &'static str)>,
 }

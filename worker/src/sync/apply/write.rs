@@ -17,6 +17,7 @@ pub(super) async fn write(tx: &mut store::Tx, plan: &Plan, now: Timestamp) -> st
     tx.postpone_rows(&plan.put_off).await?;
     tx.add_tracking(&plan.statuses).await?;
     tx.append_all(&plan.entries).await?;
+    tx.want_returns(&plan.returns, now).await?;
     write_payments(tx, plan, now).await?;
     // One for each code, of which there are few.
     for letter in plan.unmapped.values() {
