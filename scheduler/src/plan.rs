@@ -41,6 +41,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const REQUESTS_PER_SYNC: u64 = 2;
 /// RetailCRM's history is walked this often at most, or every third sync.
 const HISTORY: Duration = Duration::from_secs(12 * 60);
+/// RetailCRM's users are notified of what is new at most this often.
+const NOTIFY: Duration = Duration::from_secs(60);
 /// Night in Russia, UTC: when the daily reconciles begin, and over what time they spread.
 const NIGHT_FROM: Duration = Duration::from_secs(23 * 3600 + 7 * 60);
 const NIGHT_SPREAD: Duration = Duration::from_secs(2 * 3600 + 40 * 60);
@@ -84,6 +86,15 @@ pub fn jobs(timing: &Timing, budgets: &Budgets, integrations: &[Integration]) ->
                 command: Command::Reconcile {},
                 key: Some(RECONCILE_HISTORY),
             },
+        });
+    }
+    for integration in active.iter().filter(|i| !i.settings.notify_groups.is_empty()) {
+        let every = NOTIFY.min(timing.sweep);
+        jobs.push(Job {
+            name: format!("notify_of_causes:{}", integration.id),
+            every,
+            offset: phase(seed(integration).rotate_left(7), every),
+            what: What::For { integration: integration.id, command: Command::NotifyOfCauses {}, key: None },
         });
     }
     for integration in one_for_each(&active, |i| i.courier_account()) {
@@ -258,6 +269,15 @@ mod tests {
         other.settings.stream_id = 500;
         let jobs = super::jobs(&timing(), &budgets(), &[integration(1, "a"), other]);
         assert_eq!(named(&jobs, "sync_statuses:").len(), 2, "another cursor of the same cabinet");
+    }
+
+    #[test]
+    fn users_are_notified_where_the_shop_asked_for_it() {
+        let mut asks = integration(2, "b");
+        asks.settings.notify_groups = vec!["superadmins".to_owned()];
+        let jobs = jobs(&timing(), &budgets(), &[integration(1, "a"), asks]);
+        let named: Vec<&str> = named(&jobs, "notify_of_causes:").iter().map(|job| job.name.as_str()).collect();
+        assert_eq!(named, ["notify_of_causes:2"]);
     }
 
     #[test]

@@ -139,6 +139,7 @@ fn crm_words(op: &str, language: Language) -> &'static str {
         Op::Settings => ("настройки аккаунта", "the account's settings"),
         Op::Module => ("модуль доставки", "the delivery module"),
         Op::ModuleEdit => ("изменение модуля доставки", "change the delivery module"),
+        Op::NotificationSend => ("уведомление сотрудников", "notify users"),
     };
     of(language, ru, en)
 }

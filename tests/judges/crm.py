@@ -300,10 +300,24 @@ class Judge:
                      lambda crm: crm.integration_module_edit({"code": "bare", "active": True}), 400)
 
 
-def raw(client, parameters, path):
+    def notifications(self):
+        """The client has no method for it."""
+        told = {"type": "api.info", "message": "<p>some notification</p>", "userGroups": ["superadmins"]}
+        send = lambda one: lambda crm: raw(crm, {"notification": json.dumps(one)}, "/notifications/send", "post")
+        self.call("notification", send(told), "SuccessAnswer")
+        for what, bad in {
+            "notification of no kind": {**told, "type": "info"},
+            "notification without a word": {**told, "message": ""},
+            "notification of nobody": {**told, "userGroups": []},
+            "notification of groups and users": {**told, "userIds": [1]},
+        }.items():
+            self.refused(what, send(bad), 400)
+
+
+def raw(client, parameters, path, how="get"):
     """A call whose parameters the client's own method for it would add to."""
     client.parameters = parameters
-    return client.get(path)
+    return getattr(client, how)(path)
 
 
 def drive(given, parts):
@@ -429,6 +443,9 @@ PLANTED = {
         "a module for every name": (TRACK, only(404, (200, {"success": True}))),
         "a zone nobody knows": (r"GET .*/settings$", field("settings.timezone.value", lambda _: "MSK+0")),
         "a zone as a text": (r"GET .*/settings$", field("settings.timezone", lambda zone: zone["value"])),
+    },
+    "notifications": {
+        "any notification": (r"POST .*/notifications/send$", only(400, (200, {"success": True}))),
     },
     "references": {
         "references as a list": (r"GET .*/payment-types$", field("paymentTypes", lambda map: list(map.values()))),

@@ -12,7 +12,7 @@ use shared::retailcrm::{AllowedHosts, check};
 use crate::bilingual::bilingual;
 
 /// Settings the page may change; they are named as `Settings::set` names them.
-const SETTINGS: [&str; 15] = [
+const SETTINGS: [&str; 16] = [
     "payment_status",
     "receive_statuses",
     "receive_payment",
@@ -27,6 +27,7 @@ const SETTINGS: [&str; 15] = [
     "currency",
     "allow_edit_cancel",
     "report_errors_to_crm",
+    "notify_groups",
     "language",
 ];
 /// Longest text of a field, characters.

@@ -42,6 +42,7 @@ texts! {
         returned_item_status: "Статус позиции, от которой отказались", "Status of a refused position";
         delivered_item_status: "Статус вручённой позиции", "Status of a position that was taken";
         report_errors_to_crm: "Показывать ошибки в заказе", "Show errors on the order";
+        notify_groups: "Кого оповещать об ошибках в RetailCRM", "Whom to notify of failures in RetailCRM";
         language: "Язык сообщений", "Language of messages";
         delivery_types: "Типы доставки", "Delivery types";
         default_service: "Режим доставки по умолчанию", "Default delivery mode";
@@ -73,6 +74,7 @@ texts! {
     payment_status_hint: "Символьный код статуса оплаты RetailCRM, который ставится после доставки. Пусто: не менять.", "Symbolic code of the RetailCRM payment status set after delivery. Empty: leave it alone.";
     returned_item_status_hint: "Символьный код статуса товара в заказе. Если он задан, после частичного выкупа в позиции заказа записывается, что взято и от чего отказались. Пусто: позиции не менять.", "Symbolic code of a product status. Once it is set, an order taken in part has written to its positions what was taken and what was refused. Empty: positions are left alone.";
     delivered_item_status_hint: "Символьный код статуса товара в заказе. Пусто: статус взятых позиций не менять.", "Symbolic code of a product status. Empty: positions that were taken keep theirs.";
+    notify_groups_hint: "Символьные коды групп пользователей через запятую. Им придёт уведомление, когда впервые возникнет ошибка новой причины и когда она прекратится. Пусто: никого.", "Symbolic codes of user groups, comma separated. They are notified when a failure of a new cause comes up for the first time and when it is over. Empty: nobody.";
     receive: "Получать", "Receive";
     not_receive: "Не получать", "Do not receive";
     orders: "Передача заказов", "Handing orders over";

@@ -138,6 +138,9 @@ pub struct Settings {
     pub vat_none: u8,
     /// Whether what gives up is shown on the order in RetailCRM.
     pub report_errors_to_crm: bool,
+    /// Groups of RetailCRM's users who are notified of the first failure of a cause and of its end;
+    /// none: nobody is.
+    pub notify_groups: Vec<String>,
     pub language: Language,
 }
 
@@ -172,6 +175,7 @@ impl Default for Settings {
             }],
             vat_none: 0,
             report_errors_to_crm: true,
+            notify_groups: Vec::new(),
             language: Language::Ru,
         }
     }
@@ -246,6 +250,7 @@ impl Settings {
             "ended_payment_statuses" => {
                 self.ended_payment_statuses = all(&self.ended_payment_statuses, symbolic_code::parse)?;
             }
+            "notify_groups" => self.notify_groups = all(&self.notify_groups, symbolic_code::parse)?,
             "send_statuses" => self.send_statuses = all(&self.send_statuses, symbolic_code::parse)?,
             "payment_status" | "returned_item_status" | "delivered_item_status" => {
                 let slot = match head {

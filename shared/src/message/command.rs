@@ -102,6 +102,8 @@ commands! {
     SyncPayments {} => Bulk,
     /// Tell RetailCRM what of each line was brought back.
     SyncReturns {} => Bulk,
+    /// Notify RetailCRM's users of causes that are new or over.
+    NotifyOfCauses {} => Bulk,
     Reconcile {} => Bulk,
     RefreshReferences {} => Bulk,
     Retention {} => Bulk,

@@ -39,6 +39,7 @@ pub use url::{AllowedHosts, BadCrmUrl, CrmUrl, check};
 pub use wire::account::{AccountSettings, Credentials};
 pub use wire::history::{HistoryFrom, HistoryPage, HistoryRecord};
 pub use wire::module::{IntegrationModule, ModuleInfo, ModuleSettings};
+pub use wire::notifications::{Notification, NotificationKind};
 pub use wire::order::{Order, Unreadable};
 pub use wire::payments::{Deleted, NewPayment, PaymentPatch};
 pub use wire::references::{DeliveryType, PaymentStatus, PaymentType, ProductStatus, Status};
@@ -154,4 +155,7 @@ pub trait Crm: Send + Sync {
 
     /// Registers or changes the module instance `module.code`. Safe to repeat.
     fn edit_module<'a>(&'a self, module: &'a IntegrationModule) -> Answer<'a, ModuleInfo>;
+
+    /// Notifies users. **Not** safe to repeat: they would be told twice.
+    fn notify<'a>(&'a self, notification: &'a Notification) -> Answer<'a, ()>;
 }

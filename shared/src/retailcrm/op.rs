@@ -21,6 +21,7 @@ crate::closed_set! {
         Settings => "settings",
         Module => "module",
         ModuleEdit => "module_edit",
+        NotificationSend => "notification_send",
     }
 }
 
@@ -39,7 +40,8 @@ impl Op {
             | Self::Statuses => Some("reference_read"),
             Self::Module => Some("integration_read"),
             Self::ModuleEdit => Some("integration_write"),
-            Self::Credentials | Self::Settings => None,
+            // How RetailCRM names the right to notify is not known.
+            Self::Credentials | Self::Settings | Self::NotificationSend => None,
         }
     }
 

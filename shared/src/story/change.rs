@@ -28,6 +28,7 @@ phrases! {
         DeliveredItemStatus => "статус вручённой позиции", "status of a position that was taken";
         ReceivePayment => "получать тип и сумму оплаты", "receive payment type and sum";
         ReportErrors => "показывать ошибки в заказе", "show errors on the order";
+        NotifyGroups => "кого оповещать в RetailCRM", "whom to notify in RetailCRM";
         Language => "язык сообщений", "language of messages";
         DeliveryTypes => "типы доставки", "delivery types";
         DefaultService => "режим доставки по умолчанию", "default delivery mode";
@@ -56,6 +57,7 @@ impl Field {
             "delivered_item_status" => Self::DeliveredItemStatus,
             "receive_payment" => Self::ReceivePayment,
             "report_errors_to_crm" => Self::ReportErrors,
+            "notify_groups" => Self::NotifyGroups,
             "language" => Self::Language,
             "delivery_types" => Self::DeliveryTypes,
             "default_service" => Self::DefaultService,

@@ -118,6 +118,12 @@ phrases! {
         LinesGaveUp { reason: Reason, fault: Fault } =>
             "итог доставки не записан в позиции заказа, {fault}: {reason}", "lines: gave up, {fault}: {reason}";
 
+        UsersNotified { of_them: Vec<Reason> } =>
+            "сотрудникам в RetailCRM сообщено: {of_them}", "RetailCRM's users notified of: {of_them}";
+        UsersNotifiedOfEnd { of_them: Vec<Reason> } =>
+            "сотрудникам в RetailCRM сообщено, что больше не повторяется: {of_them}",
+            "RetailCRM's users notified that it is over: {of_them}";
+
         // What comparing both sides found.
         MissedSend =>
             "сверка нашла заказ к отправке, о котором не было триггера: отправляется",

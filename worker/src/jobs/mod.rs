@@ -4,6 +4,7 @@
 mod attempt;
 mod consumer;
 mod job;
+mod notify_of_causes;
 mod probe;
 mod push_statuses;
 mod reconcile;
@@ -17,10 +18,12 @@ use shared::message::{Envelope, Kind, Needless, Outcome};
 
 pub use self::consumer::run;
 use self::job::{Asked, Job};
+pub use self::notify_of_causes::refused_to_notify;
 use crate::tools::Tools;
 use crate::vendor::integrations::ActiveIntegrations;
 
-const ALL: [Job; 8] = [
+const ALL: [Job; 9] = [
+    notify_of_causes::JOB,
     probe::JOB,
     push_statuses::JOB,
     reconcile::JOB,

@@ -119,6 +119,7 @@ fn whatever_goes_over_the_bulk_lane_has_a_job() {
         Command::PushStatuses {},
         Command::SyncPayments {},
         Command::SyncReturns {},
+        Command::NotifyOfCauses {},
         Command::Reconcile {},
         Command::Retention {},
         Command::ReplayLetters {},

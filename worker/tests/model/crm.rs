@@ -14,8 +14,8 @@ use shared::retailcrm::wire::order::read_single;
 use shared::retailcrm::wire::references::DeliveryPaymentType;
 use shared::retailcrm::{
     AccountSettings, Answer, Credentials, Crm, CrmError, Deleted, DeliveryType, HistoryFrom, HistoryPage,
-    IntegrationModule, ModuleInfo, NewPayment, Order, OrdersPage, PaymentPatch, PaymentStatus, PaymentType,
-    ProductStatus, Status, TrackingUpdate, Unreadable,
+    IntegrationModule, ModuleInfo, NewPayment, Notification, Order, OrdersPage, PaymentPatch, PaymentStatus,
+    PaymentType, ProductStatus, Status, TrackingUpdate, Unreadable,
 };
 
 use crate::measoft::Content;
@@ -535,6 +535,9 @@ impl Crm for FakeCrm {
         absent()
     }
     fn edit_module<'a>(&'a self, _: &'a IntegrationModule) -> Answer<'a, ModuleInfo> {
+        absent()
+    }
+    fn notify<'a>(&'a self, _: &'a Notification) -> Answer<'a, ()> {
         absent()
     }
 }

@@ -370,6 +370,16 @@ cases! {
                 "RetailCRM denies payment_delete, for which the API key needs the right order_write: Access denied.";
             s.dead_of("SyncPayments", "crm_scope_missing", detail).await;
         };
+    "RetailCRM refuses to notify its users": Warning Integration
+        "users of superadmins are not notified in RetailCRM: it denies it" => "allow notifications/send",
+        |s| {
+            s.change(|i| i.settings.notify_groups = vec!["superadmins".to_owned()]).await;
+            let store = s.store().await;
+            let mut tx = store.db.begin().await.expect("begins");
+            let kept = r#"{"refused": "it denies it"}"#;
+            tx.set_cursor("notified:1", kept, store.clock.now()).await.expect("kept");
+            tx.commit().await.expect("commits");
+        };
     "a status code in use that nothing maps": Warning Integration
         "nothing maps, and RetailCRM is not told of them: SOMETHING_NEW" => "--set status_map.SOMETHING_NEW=STATUS",
         |s| {

@@ -12,8 +12,8 @@ use crate::retailcrm::wire::order::{read_orders, read_single};
 use crate::retailcrm::wire::references::read_reference;
 use crate::retailcrm::{
     AccountSettings, Answer, Credentials, Crm, CrmError, Deleted, DeliveryType, HistoryFrom, HistoryPage,
-    IntegrationModule, ModuleInfo, NewPayment, Op, Order, PaymentPatch, PaymentStatus, PaymentType, ProductStatus,
-    Resting, Status, TrackingUpdate, Unreadable,
+    IntegrationModule, ModuleInfo, NewPayment, Notification, Op, Order, PaymentPatch, PaymentStatus, PaymentType,
+    ProductStatus, Resting, Status, TrackingUpdate, Unreadable,
 };
 
 /// Values of one `filter[…][]` and rows of one page (protocols/retailcrm.md#pages).
@@ -304,6 +304,14 @@ impl Crm for CrmClient {
             let call = Call::post(Op::ModuleEdit, &["integration-modules", &module.code, "edit"])
                 .field("integrationModule", json!(module).to_string());
             self.call(call).await.map(|answer| ModuleInfo::read(&answer))
+        })
+    }
+
+    fn notify<'a>(&'a self, notification: &'a Notification) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let call = Call::post(Op::NotificationSend, &["notifications", "send"])
+                .field("notification", json!(notification).to_string());
+            self.call(call).await.map(drop)
         })
     }
 }

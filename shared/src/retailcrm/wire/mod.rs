@@ -4,6 +4,7 @@ pub mod account;
 pub mod callbacks;
 pub mod history;
 pub mod module;
+pub mod notifications;
 pub mod order;
 pub mod payments;
 pub mod references;

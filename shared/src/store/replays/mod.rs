@@ -125,7 +125,7 @@ pub const fn cost(kind: Kind) -> Cost {
         Kind::UpdateOrder => (3, 3),
         Kind::CancelOrder => (2, 2),
         Kind::SyncStatuses => (2, 1),
-        Kind::PushStatuses => (0, 1),
+        Kind::PushStatuses | Kind::NotifyOfCauses => (0, 1),
         Kind::SyncPayments => (0, 3),
         Kind::SyncReturns => (0, 2),
         Kind::Reconcile => (10, 10),

@@ -31,7 +31,9 @@ use tokio::sync::watch;
 pub use builder::{OrderBuilder, OrderDraft, an_order};
 pub use faults::{Action, FaultRule, When};
 pub use orders::{Item, Payment};
-pub use state::{AccountId, CallbackShapes, Options, RequestRecord, SCOPES, Source, TrackingEntry};
+pub use state::{
+    AccountId, CallbackShapes, NOTIFICATIONS, Notified, Options, RequestRecord, SCOPES, Source, TrackingEntry,
+};
 pub use triggers::{Answer, TriggerKind, TriggerRecord, TriggerSetup, WATCHED};
 pub use wire::Numbers;
 
@@ -197,6 +199,11 @@ impl RetailcrmSim {
         let world = self.world();
         let order = world.account(account).and_then(|row| row.newest(id));
         order.map(|order| order.payments.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// What users of the account were told, oldest first.
+    pub fn notified(&self, account: AccountId) -> Vec<Notified> {
+        self.world().account(account).map(|row| row.notified.clone()).unwrap_or_default()
     }
 
     /// Configuration of a module instance as it was registered.

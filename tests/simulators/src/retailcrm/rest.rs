@@ -10,7 +10,7 @@ use super::embed;
 use super::orders::{Order, Payment};
 use super::patch::{self, FieldErrors};
 use super::references;
-use super::state::{AccountId, HistoryRecord, Module, Source, TrackingEntry, World, settings};
+use super::state::{AccountId, HistoryRecord, Module, NOTIFICATIONS, Notified, Source, TrackingEntry, World, settings};
 use super::wire::{self, MoneyStyle, Params};
 
 /// What a path and method ask for.
@@ -30,6 +30,7 @@ pub(super) enum Route {
     ModuleGet(String),
     ModuleEdit(String),
     Tracking(String),
+    Notify,
     Unknown,
 }
 
@@ -67,6 +68,7 @@ impl Route {
             ("GET", ["api", "v5", "integration-modules", code]) => Route::ModuleGet((*code).to_owned()),
             ("POST", ["api", "v5", "integration-modules", code, "edit"]) => Route::ModuleEdit((*code).to_owned()),
             ("POST", ["api", "v5", "delivery", "generic", code, "tracking"]) => Route::Tracking((*code).to_owned()),
+            ("POST", ["api", "v5", "notifications", "send"]) => Route::Notify,
             _ => Route::Unknown,
         }
     }
@@ -88,6 +90,7 @@ impl Route {
             Route::ModuleGet(_) => "modules.get",
             Route::ModuleEdit(_) => "modules.edit",
             Route::Tracking(_) => "tracking",
+            Route::Notify => "notifications.send",
             Route::Unknown => "unknown",
         }
     }
@@ -106,6 +109,7 @@ impl Route {
             Route::ModuleGet(_) => Some("integration_read"),
             Route::ModuleEdit(_) => Some("integration_write"),
             Route::Tracking(_) => Some("delivery_write"),
+            Route::Notify => Some(NOTIFICATIONS),
             Route::SystemInfo | Route::Credentials | Route::Settings | Route::Unknown => None,
         }
     }
@@ -212,6 +216,7 @@ impl Call<'_> {
             }
             Route::ModuleEdit(code) => self.module_edit(account, code),
             Route::Tracking(code) => self.tracking(key, account, code),
+            Route::Notify => self.notify(account),
             Route::SystemInfo | Route::Unknown => Err(no_method()),
         }
     }
@@ -444,6 +449,26 @@ impl Call<'_> {
         let text = self.world.accounts[account.0].rendered(id, Instant::now()).ok_or_else(not_found)?;
         let reply = Reply::text(format!(r#"{{"success":true,"id":{id},"order":{text}}}"#));
         Ok(Reply { order_ids: vec![id], ..reply })
+    }
+
+    /// Users are named by their groups or by their ids, never both and never neither.
+    fn notify(&mut self, account: AccountId) -> Result<Reply, Reply> {
+        let notification = self.object_field("notification")?;
+        let text = |name: &str| notification.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let list = |name: &str| notification.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+        let (kind, message) = (text("type"), text("message"));
+        let groups: Vec<String> = list("userGroups").iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        for (field, is_right) in [
+            ("type", matches!(kind.as_str(), "api.info" | "api.error")),
+            ("message", !message.trim().is_empty()),
+            ("userGroups", groups.is_empty() != list("userIds").is_empty()),
+        ] {
+            if !is_right {
+                return Err(Reply::entity(&one(field, NOT_VALID)));
+            }
+        }
+        self.world.accounts[account.0].notified.push(Notified { kind, message, groups });
+        Ok(Reply::json(200, &json!({"success": true})))
     }
 
     fn payment_create(&mut self, key: usize, account: AccountId) -> Result<Reply, Reply> {

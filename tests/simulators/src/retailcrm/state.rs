@@ -140,8 +140,9 @@ pub(super) struct ApiKey {
     pub(super) scopes: Vec<String>,
 }
 
-/// All scopes a delivery integration may need (protocols/retailcrm.md#keys).
-pub const SCOPES: [&str; 7] = [
+/// All scopes a delivery integration may need (protocols/retailcrm.md#keys). How RetailCRM calls the
+/// last one is not known: the name is ours.
+pub const SCOPES: [&str; 8] = [
     "order_read",
     "order_write",
     "reference_read",
@@ -149,7 +150,22 @@ pub const SCOPES: [&str; 7] = [
     "delivery_write",
     "integration_read",
     "integration_write",
+    NOTIFICATIONS,
 ];
+
+/// The scope that lets a key notify users.
+pub const NOTIFICATIONS: &str = "notification_write";
+
+/// What users were told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notified {
+    /// `api.info` or `api.error`.
+    pub kind: String,
+    /// HTML.
+    pub message: String,
+    /// Codes of the groups that were told.
+    pub groups: Vec<String>,
+}
 
 /// An installed instance of a delivery module.
 pub(super) struct Module {
@@ -226,6 +242,7 @@ pub(super) struct Account {
     history: Vec<HistoryRecord>,
     pub(super) tracking: HashMap<i64, Vec<TrackingEntry>>,
     pub(super) batches: u64,
+    pub(super) notified: Vec<Notified>,
     pub(super) triggers: Option<TriggerSetup>,
     next_order: i64,
     next_item: i64,

@@ -29,6 +29,7 @@ const fn counted(op: Op) -> &'static str {
         Op::Settings => "settings",
         Op::Module => "modules.get",
         Op::ModuleEdit => "modules.edit",
+        Op::NotificationSend => "notifications.send",
     }
 }
 

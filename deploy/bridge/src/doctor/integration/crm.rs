@@ -34,10 +34,23 @@ pub fn judge(facts: &Facts, answer: &Result<CrmSide, CrmError>, say: &mut Findin
         Err(error) if is_said(error) => {}
         Err(error) => trouble(facts, error, say),
     }
+    notifications(facts, say);
     match &crm.module {
         Ok(module) => module::judge(facts, module.as_ref(), crm.references.as_ref().ok(), say),
         Err(error) if is_said(error) => {}
         Err(error) => trouble(facts, error, say),
+    }
+}
+
+/// How RetailCRM names the right is not known.
+fn notifications(facts: &Facts, say: &mut Findings) {
+    let (id, groups) = (facts.integration.id, facts.integration.settings.notify_groups.join(", "));
+    match &facts.refused_to_notify {
+        _ if groups.is_empty() => {}
+        None => tell!(say, Ok: "users of {groups} are notified in RetailCRM of failures of new causes"),
+        Some(why) => tell!(say, Warning: "users of {groups} are not notified in RetailCRM: {why}"
+            => "in RetailCRM open the API key and allow notifications/send, or correct the groups' codes with \
+                `bridge integration edit {id} --set notify_groups=CODE` (empty: nobody)"),
     }
 }
 

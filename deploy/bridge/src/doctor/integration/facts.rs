@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bridge_worker::jobs;
 use bridge_worker::vendor::connect::Clients;
 use bridge_worker::vendor::{Connect as _, Vendors, held};
 use jiff::Timestamp;
@@ -34,6 +35,8 @@ pub struct Facts {
     pub module_code: String,
     pub public_url: String,
     pub widget: Widget,
+    /// What RetailCRM said when it refused to notify its users.
+    pub refused_to_notify: Option<String>,
     /// What the vendors say, or why their clients could not be made.
     pub vendors: Result<Answers, String>,
     /// Other integrations of the same RetailCRM account.
@@ -159,6 +162,7 @@ pub async fn gather(
         module_code: config.module_code.clone(),
         public_url: config.public_url.clone(),
         widget: Widget::of(config, store, id).await,
+        refused_to_notify: jobs::refused_to_notify(store, id).await,
         vendors,
         siblings: siblings
             .map(|other| Sibling {
