@@ -242,6 +242,28 @@ async fn a_client_that_floods_is_held_back_and_others_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_flood_are_held_back_and_a_known_client_of_their_address_is_served() {
+    let world = shop().await;
+    let order = world.saved("B-1").await;
+    let sent = json!({"order": order}).to_string();
+    let url = format!("{}/retailcrm/widget/order", world.url());
+    let stranger = [("clientId", "of nobody"), ("payload", sent.as_str())];
+    let mine = [("clientId", world.client_id()), ("payload", sent.as_str())];
+    let flood = futures_util::future::join_all((0..1000).map(|_| world.crm.post(&url, &stranger)));
+    let meanwhile = async {
+        for _ in 0..20 {
+            assert_eq!(world.crm.post(&url, &mine).await.expect("answered").status, 200);
+        }
+    };
+    let (flood, ()) = tokio::join!(flood, meanwhile);
+    let count = |status| flood.iter().filter(|answer| answer.as_ref().expect("answered").status == status).count();
+    let (unknown, held) = (count(403), count(429));
+    assert_eq!(unknown + held, 1000);
+    assert!(held > 0, "none of {unknown} was held back");
+    assert_eq!(world.crm.post(&url, &mine).await.expect("answered").status, 200, "afterwards too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_known_client_asks_wrongly_is_no_failure_of_the_address_of_all() {
     let world = shop().await;
     let url = format!("{}/retailcrm/callback/nothing", world.url());

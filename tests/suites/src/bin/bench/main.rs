@@ -26,6 +26,7 @@ mod report;
 mod rig;
 mod sync;
 mod takeover;
+mod widget;
 mod worker;
 
 use measure::say;
@@ -54,6 +55,8 @@ enum Part {
     Growth,
     /// The console's pages on an old store.
     Pages,
+    /// The order card's endpoints, and one client that floods them.
+    Widget,
 }
 
 #[derive(Parser)]
@@ -140,6 +143,7 @@ async fn measure(parts: Vec<Part>, connections: &[usize], kills: usize, report: 
             Part::Money => money::run(report).await,
             Part::Growth => growth::run(report).await,
             Part::Pages => pages::run(report).await,
+            Part::Widget => widget::run(report).await,
         }
         .with_context(|| format!("{part:?}"))?;
     }

@@ -72,7 +72,7 @@ impl Orders {
     }
 }
 
-fn trigger(world: &World, order: &Placed) -> Trigger {
+pub fn trigger(world: &World, order: &Placed) -> Trigger {
     let body = format!("id={}&sum=&key={}", order.number, world.shops[order.shop].key);
     Trigger { orderno: world.orderno(order), bytes: load::form(SEND, &body) }
 }
