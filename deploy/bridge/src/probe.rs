@@ -1,5 +1,6 @@
 //! `bridge probe`: asks a MeaSoft account what its documentation leaves open
-//! (protocols/measoft.md#open-questions), and keeps requests and answers, masked, as fixtures.
+//! (protocols/measoft.md#open-questions), and keeps requests and answers, masked, as fixtures. Of
+//! RetailCRM it asks one thing, where it is told to.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bridge_worker::manage::register;
 use serde_json::json;
 use shared::config::Config;
 use shared::domain::{Grams, Kopecks, OrderNo};
@@ -51,6 +53,19 @@ struct Answer {
     /// MeaSoft answered, whatever it said.
     answered: bool,
     files: Vec<String>,
+}
+
+impl Answer {
+    fn of_widget(found: anyhow::Result<String>) -> Self {
+        Self {
+            probe: "12",
+            asks: "RetailCRM: a module with a widget",
+            settles: "protocols/retailcrm.md#widget: whether a private module may use embedJs",
+            answered: found.is_ok(),
+            found: found.unwrap_or_else(|error| format!("{error:#}")),
+            files: Vec::new(),
+        }
+    }
 }
 
 struct Session<'a> {
@@ -369,6 +384,10 @@ pub async fn run(args: &Probe, config: &Config, store: &Store, out: &Output) -> 
     session.read_only(&account, integration.settings.stream_id, &args.town).await?;
     if args.write {
         session.writing(&args.town).await?;
+    }
+    if args.widget {
+        let found = register::may_have_widget(config, store, &integration).await;
+        session.answers.push(Answer::of_widget(found));
     }
     session.progress.clear();
     let answers = session.answers;

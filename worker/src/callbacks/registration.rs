@@ -80,6 +80,28 @@ pub async fn register(active: &ActiveIntegration, first: bool, config: &Config) 
     Ok(Registered { code, first_time, delivery_type: info.delivery_type.map(|(_, code)| code), widget })
 }
 
+/// Whether RetailCRM lets the module have a widget: asked by registering it with one. Answers whether
+/// it then shows when the module is read, or in which words it is refused.
+///
+/// # Errors
+/// What else RetailCRM says; [`CrmError::NotFound`] where the module is not registered.
+pub async fn may_have_widget(
+    active: &ActiveIntegration,
+    first: bool,
+    config: &Config,
+) -> Result<Result<bool, String>, CrmError> {
+    let crm = &active.vendors.crm;
+    let mut module = module(&active.integration, &config.public_url, &config.module_code, None);
+    crm.module(&module.code).await?;
+    module.name = Some(name(&active.integration, first));
+    module.integrations.embed_js = Some(embed_js(&active.integration, first, &config.public_url));
+    match crm.edit_module(&module).await {
+        Err(why @ (CrmError::Refused { .. } | CrmError::AccessDenied { .. })) => return Ok(Err(why.to_string())),
+        done => done?,
+    };
+    Ok(Ok(crm.module(&module.code).await?.integrations.embed_js.is_some()))
+}
+
 /// The order card's widget, and its page of failures in the menu of orders.
 fn embed_js(integration: &Integration, first: bool, public_url: &str) -> EmbedJs {
     let at = |file: &str| format!("{}{}/{file}", public_url.trim_end_matches('/'), widget::ENTRYPOINT);
@@ -237,6 +259,20 @@ async fn first_settings(crm: &dyn Crm, integration: &Integration) -> ModuleSetti
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn whether_a_module_may_have_a_widget_is_asked_by_registering_it_with_one() {
+        let world = crate::testing::World::new().await;
+        let active = world.first();
+        let code = active.integration.code(&world.tools.module_code);
+        let asked = async || may_have_widget(&active, true, &world.ctx.config).await;
+        assert_eq!(asked().await, Ok(Ok(true)));
+        let module = world.crm.module(world.account, &code).expect("there");
+        assert!(module["integrations"]["embedJs"]["entrypoint"].is_string(), "{module}");
+        world.crm.configure(|options| options.embed_js = false);
+        let refused = asked().await.expect("answered").expect_err("refused");
+        assert!(refused.contains("Access denied"), "{refused}");
+    }
 
     #[test]
     fn modules_of_one_account_are_told_apart_by_their_titles() {

@@ -6,6 +6,7 @@ use shared::config::Config;
 use shared::domain::{Integration, crm_account};
 use shared::store::Store;
 use shared::store::audit::{Act, NewAudit, Who};
+use shared::widget;
 
 use crate::callbacks::registration::{self, Registered};
 use crate::manage::vendors;
@@ -22,9 +23,7 @@ pub async fn register(
     who: &Who,
 ) -> anyhow::Result<Registered> {
     let (vendors, journal) = vendors(integration, config, store)?;
-    let account = crm_account::address(&integration.crm_url);
-    let all = store.integrations().await?;
-    let first = all.iter().all(|i| i.id.0 >= integration.id.0 || crm_account::address(&i.crm_url) != account);
+    let first = is_first(store, integration).await?;
     let shop = ActiveIntegration::new(integration.clone(), vendors);
     let done = registration::register(&shop, first, config).await;
     journal.flush().await;
@@ -34,4 +33,30 @@ pub async fn register(
     entry.after.insert("widget".to_owned(), json!(done.widget.as_str()));
     store.note_act(&entry).await?;
     Ok(done)
+}
+
+/// Asks RetailCRM whether the module may have a widget in the order's card; in words.
+///
+/// # Errors
+/// When RetailCRM cannot be asked, or no widget is built: what was registered once is not known to go.
+pub async fn may_have_widget(config: &Config, store: &Store, integration: &Integration) -> anyhow::Result<String> {
+    let is_built = config.widget_dir.as_deref().is_some_and(widget::is_built);
+    anyhow::ensure!(is_built, "not asked: WIDGET_DIR holds no built widget");
+    let (vendors, journal) = vendors(integration, config, store)?;
+    let first = is_first(store, integration).await?;
+    let shop = ActiveIntegration::new(integration.clone(), vendors);
+    let asked = registration::may_have_widget(&shop, first, config).await;
+    journal.flush().await;
+    Ok(match asked? {
+        Ok(true) => "accepted, and shown when the module is read".to_owned(),
+        Ok(false) => "accepted, and not shown when the module is read".to_owned(),
+        Err(why) => format!("refused: {why}"),
+    })
+}
+
+/// Whether no other integration of its RetailCRM account is older.
+async fn is_first(store: &Store, integration: &Integration) -> anyhow::Result<bool> {
+    let account = crm_account::address(&integration.crm_url);
+    let all = store.integrations().await?;
+    Ok(all.iter().all(|i| i.id.0 >= integration.id.0 || crm_account::address(&i.crm_url) != account))
 }

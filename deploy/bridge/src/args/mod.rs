@@ -408,6 +408,10 @@ pub struct Probe {
     /// Do not ask before writing
     #[arg(long, requires = "write")]
     pub yes: bool,
+    /// Also ask RetailCRM whether the module may have a button in the order's card, by registering
+    /// it with one; WIDGET_DIR must hold it
+    #[arg(long)]
+    pub widget: bool,
     /// A town the courier service delivers to, with its type word or as a code
     #[arg(long, default_value = "Москва город")]
     pub town: String,

@@ -25,6 +25,7 @@ mod parked;
 mod promotion;
 mod push;
 mod reconcile;
+mod returns;
 mod rolling;
 mod scaled;
 mod secrets;
