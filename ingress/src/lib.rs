@@ -9,6 +9,7 @@ mod bilingual;
 pub mod body;
 mod buckets;
 pub mod callbacks;
+mod connect;
 pub mod failures;
 mod finish;
 mod hand_over;

@@ -23,7 +23,7 @@ use crate::body::{discard, read_body};
 use crate::hand_over::{Answer, publish};
 use crate::reply::Reply;
 use crate::triggers::{self, Form, TriggerUrl};
-use crate::{State, callbacks, push, settings_page, widget};
+use crate::{State, callbacks, connect, push, settings_page, widget};
 
 /// Longest body of a trigger, bytes.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -68,6 +68,9 @@ async fn answer(state: &State, request: Request, from: IpAddr) -> Response {
         }
         if let Some(asked) = widget::Asked::of(request.uri().path()) {
             return widget::answer(state, asked, request, from, language).await;
+        }
+        if let Some(secret) = state.0.config.module_secret.as_ref().filter(|_| connect::is_path(request.uri().path())) {
+            return connect::answer(state, secret, request, from, language).await;
         }
         if let Some(page) = settings_page::Page::of(request.uri().path()) {
             return settings_page::answer(state, page, request, from, language).await;

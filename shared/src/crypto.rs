@@ -58,6 +58,13 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
+/// Whether `token` is the HMAC-SHA256 of a text under a secret that is shared with somebody, in
+/// hexadecimal.
+pub fn is_signed_with(secret: &Secret, text: &str, token: &str) -> bool {
+    let own = hex(&hmac(secret.expose().as_bytes(), &[text.as_bytes()]));
+    own.as_bytes().ct_eq(token.trim().to_ascii_lowercase().as_bytes()).into()
+}
+
 impl SecretKey {
     /// # Errors
     /// [`BadKey`] unless the text is 32 bytes in base64.
@@ -178,6 +185,17 @@ mod tests {
         let other = SecretKey::parse(&SecretKey::generate()).expect("generated");
         assert_eq!(other.open("integration:1:password", &sealed), Err(Sealed));
         assert_eq!(key.open("integration:1:password", &sealed[..20]), Err(Sealed));
+    }
+
+    #[test]
+    fn a_key_that_retailcrm_hands_over_is_signed_with_the_modules_secret() {
+        // The reference's own vector (protocols/retailcrm.md#connection).
+        let (secret, key) = (Secret::new("measoft-demo-secret"), "k3yFr0mCrm0000000000000000000000");
+        let token = "c577e24431c4f8a950dd0af768924ed82709c226807897e668622bbbb49e38e5";
+        assert!(is_signed_with(&secret, key, token) && is_signed_with(&secret, key, &token.to_uppercase()));
+        for (secret, key, token) in [("another", key, token), ("measoft-demo-secret", "k", token), ("", key, "")] {
+            assert!(!is_signed_with(&Secret::new(secret), key, token));
+        }
     }
 
     #[test]

@@ -125,6 +125,8 @@ bilingual! {
             "The integration did not answer in time, try again in a minute";
         UnknownOrder: "Такого заказа или ошибки в этом подключении нет",
             "This connection has no such order or failure";
+        NotSigned: "Ключ не подписан секретом модуля", "The key is not signed with the module's secret";
+        ForeignAddress: "Это не адрес RetailCRM", "This is no address of RetailCRM's";
         Busy: "Слишком много запросов за короткое время, повторите через минуту",
             "Too many requests within a short time, try again in a minute";
         Limited: "Слишком много ошибочных запросов: повторите позже", "Too many failed requests: try again later";
@@ -132,11 +134,11 @@ bilingual! {
     }
 }
 
-/// Reads a form and knows whose it is.
+/// Reads a form.
 ///
 /// # Errors
 /// What its sender is told.
-pub(crate) async fn admit(state: &State, request: Request) -> Result<(Parts, Fields, IntegrationId), Told> {
+pub(crate) async fn fields_of(state: &State, request: Request) -> Result<(Parts, Fields), Told> {
     let (head, body) = request.into_parts();
     if !matches!(head.method, Method::GET | Method::POST) {
         return Err(Told::Stranger(StatusCode::METHOD_NOT_ALLOWED, Sentence::NotAllowed));
@@ -151,6 +153,15 @@ pub(crate) async fn admit(state: &State, request: Request) -> Result<(Parts, Fie
         Unreadable::Type => Told::Stranger(StatusCode::UNSUPPORTED_MEDIA_TYPE, Sentence::UnsupportedType),
         Unreadable::Content => Told::Stranger(StatusCode::BAD_REQUEST, Sentence::Unreadable),
     })?;
+    Ok((head, fields))
+}
+
+/// Reads a form and knows whose it is.
+///
+/// # Errors
+/// What its sender is told.
+pub(crate) async fn admit(state: &State, request: Request) -> Result<(Parts, Fields, IntegrationId), Told> {
+    let (head, fields) = fields_of(state, request).await?;
     // Who is asked for comes first: a stranger learns nothing about what is wrong.
     match state.0.keys.find_client(fields.text("clientId").unwrap_or("")) {
         KeyLookup::Known(known) => Ok((head, fields, known.integration)),

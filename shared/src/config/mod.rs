@@ -120,6 +120,9 @@ pub struct Config {
     pub callback_deadline: Duration,
     pub calculate_deadline: Duration,
     pub module_code: String,
+    /// What RetailCRM signs the keys with that its marketplace makes for the module; `None`: nobody
+    /// is connected from there.
+    pub module_secret: Option<Secret>,
     /// Folder of the built order card's widget.
     pub widget_dir: Option<PathBuf>,
     pub shutdown_grace: Duration,
@@ -301,6 +304,7 @@ impl Config {
             module_code: r.word("MODULE_CODE", "measoft", "made of letters, digits, - and _", |text| {
                 text.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
             }),
+            module_secret: r.text("MODULE_SECRET").map(Secret::new),
             widget_dir: r.text("WIDGET_DIR").map(PathBuf::from),
             shutdown_grace: r.seconds("SHUTDOWN_GRACE_S", 30),
             log_format: r.parsed("LOG_FORMAT", LogFormat::Text, "text or json", |text| match text {

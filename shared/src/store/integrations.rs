@@ -418,6 +418,10 @@ impl Store {
         login: &str,
         prefix: &str,
     ) -> Result<()> {
+        // Its cabinet is not entered yet.
+        if login.is_empty() {
+            return Ok(());
+        }
         let sql = format!(
             "SELECT {COLUMNS} FROM integrations WHERE extra = $1 AND login = $2 AND prefix = $3 AND state <> 'removed' \
              AND id <> $4 ORDER BY id"

@@ -237,7 +237,7 @@ async fn tariffs(context: &CallbackContext, active: &ActiveIntegration, town: &s
     }
 }
 
-fn crm_words(language: Language, error: &CrmError) -> String {
+pub(super) fn crm_words(language: Language, error: &CrmError) -> String {
     let ru = "RetailCRM не отвечает или не принимает ключ";
     let text = pick(language, ru, "RetailCRM does not answer or refuses the key");
     format!("{text} ({error})")

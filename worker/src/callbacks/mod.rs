@@ -5,6 +5,7 @@
 pub mod activity;
 pub mod calculate;
 pub mod check;
+pub mod connect;
 pub mod delete;
 pub mod delivery_types;
 pub mod get;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use shared::config::Config;
 use shared::domain::{CrmOrderId, Delivery, IntegrationId};
 use shared::message::CallbackReply;
 use shared::retailcrm::AllowedHosts;
@@ -48,6 +50,7 @@ pub struct CallbackContext {
     /// Tells the runner that something is due.
     pub hints: mpsc::Sender<Hint>,
     pub allowed: Arc<AllowedHosts>,
+    pub config: Arc<Config>,
     pub callback_deadline: Duration,
     pub calculate_deadline: Duration,
     pub kept: Arc<calculate::TariffCache>,

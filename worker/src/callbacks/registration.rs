@@ -1,13 +1,14 @@
 //! Tells RetailCRM what the module offers (protocols/retailcrm.md#module).
 
 use shared::config::Config;
-use shared::domain::{Integration, Language, status_list};
+use shared::domain::{Integration, Language, crm_account, status_list};
 use shared::retailcrm::wire::module::{
     DataField, DeliveryConfiguration, EmbedJs, EmbedPage, IntegrationModule, Integrations, ModulePaymentType,
     ModuleSettings, ModuleStatus, Plate,
 };
 use shared::retailcrm::wire::order::PayerType;
 use shared::retailcrm::{Crm, CrmError};
+use shared::store::{self, Store};
 use shared::widget;
 
 use crate::callbacks::texts::pick;
@@ -100,6 +101,13 @@ pub async fn may_have_widget(
         done => done?,
     };
     Ok(Ok(crm.module(&module.code).await?.integrations.embed_js.is_some()))
+}
+
+/// Whether no other integration of its RetailCRM account is older.
+pub async fn is_first(store: &Store, integration: &Integration) -> store::Result<bool> {
+    let account = crm_account::address(&integration.crm_url);
+    let all = store.integrations().await?;
+    Ok(all.iter().all(|i| i.id.0 >= integration.id.0 || crm_account::address(&i.crm_url) != account))
 }
 
 /// The order card's widget, and its page of failures in the menu of orders.

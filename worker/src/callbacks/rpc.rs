@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use shared::bootstrap::Ctx;
 use shared::clock::elapsed;
-use shared::domain::{IntegrationState, Language};
+use shared::domain::{IntegrationId, IntegrationState, Language};
 use shared::message::{CallbackReply, Change, Command, Envelope, Kind, Lane, Needless, Outcome, decode};
 use shared::queue::open::Callbacks;
 use shared::queue::{Delivery, Replier};
@@ -22,12 +22,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::callbacks::{
-    Answered, CallbackContext, Refusal, Request, activity, calculate, check, delete, delivery_types, error, get, lists,
-    print, save, texts,
+    Answered, CallbackContext, Refusal, Request, activity, calculate, check, connect, delete, delivery_types, error,
+    get, lists, print, save, texts,
 };
 use crate::consume::forward;
 use crate::hint::Hint;
 use crate::tools::Tools;
+use crate::vendor::ActiveIntegration;
 use crate::vendor::integrations::ActiveIntegrations;
 
 /// Requests answered at once by one worker; each integration has a share of its own.
@@ -50,6 +51,7 @@ pub fn context(
         hints,
         // Unreadable settings were refused when the vendors' clients were made.
         allowed: Arc::new(AllowedHosts::parse(&ctx.config.crm_allowed_hosts).unwrap_or_default()),
+        config: ctx.config.clone(),
         callback_deadline: ctx.config.callback_deadline,
         calculate_deadline: ctx.config.calculate_deadline,
         kept: Arc::default(),
@@ -94,7 +96,7 @@ async fn attend(context: &CallbackContext, envelope: Envelope, longest: usize) -
     let Command::Callback { action, request } = envelope.command else {
         return error(&texts::unavailable(Language::Ru));
     };
-    let Some(active) = envelope.integration.and_then(|id| context.integrations.any(id)) else {
+    let Some(active) = known(context, envelope.integration).await else {
         return error(&texts::unavailable(Language::Ru));
     };
     let deadline = if action == "calculate" { context.calculate_deadline } else { context.callback_deadline };
@@ -138,6 +140,16 @@ async fn attend(context: &CallbackContext, envelope: Envelope, longest: usize) -
     answered.unwrap_or_else(|refusal| error(&refusal))
 }
 
+/// The integration a request is about; one that was made a moment ago is looked for.
+async fn known(context: &CallbackContext, id: Option<IntegrationId>) -> Option<ActiveIntegration> {
+    let id = id?;
+    if let Some(active) = context.integrations.any(id) {
+        return Some(active);
+    }
+    let _ = context.integrations.refresh().await;
+    context.integrations.any(id)
+}
+
 /// What the handler answers while somebody waits for it. What waits for an order of its own accord
 /// answers a moment before.
 async fn answered(context: &CallbackContext, action: &str, request: Request, started: Timestamp) -> Answered {
@@ -178,6 +190,7 @@ async fn dispatch(context: &CallbackContext, action: &str, request: Request) -> 
         "check" => return check::check(context, &request).await,
         "prove" => return check::prove(context, &request).await,
         "code" => return check::code(context, &request).await,
+        "connect" => return connect::connect(context, &request).await,
         "deliveryTypes" => return delivery_types::delivery_types(context, &request).await,
         _ => {}
     }

@@ -29,7 +29,8 @@ async fn probe(tools: &Tools, active: &ActiveIntegration) -> Outcome {
     };
     let good = match whose {
         Fault::Crm => crm_lets_us_work(active).await,
-        _ => active.vendors.courier.probe().await.is_ok(),
+        // Without a cabinet there is nobody to ask.
+        _ => !active.integration.login.is_empty() && active.vendors.courier.probe().await.is_ok(),
     };
     if !good {
         return Outcome::AlreadyDone(Needless::StillRefused);

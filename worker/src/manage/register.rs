@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use serde_json::json;
 use shared::config::Config;
-use shared::domain::{Integration, crm_account};
+use shared::domain::Integration;
 use shared::store::Store;
 use shared::store::audit::{Act, NewAudit, Who};
 use shared::widget;
@@ -23,7 +23,7 @@ pub async fn register(
     who: &Who,
 ) -> anyhow::Result<Registered> {
     let (vendors, journal) = vendors(integration, config, store)?;
-    let first = is_first(store, integration).await?;
+    let first = registration::is_first(store, integration).await?;
     let shop = ActiveIntegration::new(integration.clone(), vendors);
     let done = registration::register(&shop, first, config).await;
     journal.flush().await;
@@ -43,7 +43,7 @@ pub async fn may_have_widget(config: &Config, store: &Store, integration: &Integ
     let is_built = config.widget_dir.as_deref().is_some_and(widget::is_built);
     anyhow::ensure!(is_built, "not asked: WIDGET_DIR holds no built widget");
     let (vendors, journal) = vendors(integration, config, store)?;
-    let first = is_first(store, integration).await?;
+    let first = registration::is_first(store, integration).await?;
     let shop = ActiveIntegration::new(integration.clone(), vendors);
     let asked = registration::may_have_widget(&shop, first, config).await;
     journal.flush().await;
@@ -52,11 +52,4 @@ pub async fn may_have_widget(config: &Config, store: &Store, integration: &Integ
         Ok(false) => "accepted, and not shown when the module is read".to_owned(),
         Err(why) => format!("refused: {why}"),
     })
-}
-
-/// Whether no other integration of its RetailCRM account is older.
-async fn is_first(store: &Store, integration: &Integration) -> anyhow::Result<bool> {
-    let account = crm_account::address(&integration.crm_url);
-    let all = store.integrations().await?;
-    Ok(all.iter().all(|i| i.id.0 >= integration.id.0 || crm_account::address(&i.crm_url) != account))
 }

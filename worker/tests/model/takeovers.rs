@@ -27,6 +27,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestError};
 use serde_json::json;
+use shared::config::{Config, Role, Source};
 use shared::domain::{CrmOrderId, Delivery};
 use shared::message::{Command, Envelope, Lane, decode};
 use shared::mutant::{Mutant, become_mutant};
@@ -418,6 +419,7 @@ fn job(world: &mut World, job: Errand) -> Task {
                 integrations: shops,
                 hints,
                 allowed: AllowedHosts::none().into(),
+                config: Config::read(Role::Worker, &Source::from_pairs([("SETTLE_MS", "1")])).expect("good").into(),
                 callback_deadline: Duration::from_secs(4),
                 calculate_deadline: Duration::from_secs(4),
                 kept: Default::default(),

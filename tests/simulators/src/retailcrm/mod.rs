@@ -5,6 +5,7 @@
 //! behaviours.
 
 pub mod builder;
+mod connect;
 mod control;
 mod embed;
 pub mod faults;

@@ -300,6 +300,11 @@ impl RetailcrmSim {
         self.exchange(request, String::new()).await
     }
 
+    /// Reads an address of a module, without a key.
+    pub(super) async fn fetch(&self, url: &str) -> anyhow::Result<Answer> {
+        self.exchange(self.http().get(url), String::new()).await
+    }
+
     async fn exchange(&self, request: reqwest::RequestBuilder, module_name: String) -> anyhow::Result<Answer> {
         let started = std::time::Instant::now();
         let response = request.timeout(PATIENCE).send().await.map_err(reqwest::Error::without_url)?;

@@ -34,7 +34,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "failures reply",
             "ask body hand_over triggers",
             "callbacks push",
-            "settings_page",
+            "connect settings_page",
             "widget",
             "server",
         ],
