@@ -76,7 +76,14 @@ pub fn jobs(timing: &Timing, budgets: &Budgets, integrations: &[Integration]) ->
         });
     }
     let history = HISTORY.min(timing.sync_interval.saturating_mul(3));
-    for integration in &active {
+    for integration in active.iter().filter(|i| compares(i)) {
+        jobs.push(job(
+            &format!("shadow:{}", integration.id),
+            MINUTE.min(timing.sync_interval),
+            What::For { integration: integration.id, command: Command::CompareShadow {}, key: None },
+        ));
+    }
+    for integration in active.iter().filter(|i| !i.settings.is_shadow()) {
         jobs.push(Job {
             name: format!("history:{}", integration.id),
             every: history,
@@ -112,6 +119,11 @@ pub fn jobs(timing: &Timing, budgets: &Budgets, integrations: &[Integration]) ->
 fn retention(timing: &Timing) -> Duration {
     let kept = timing.journal_kept.min(timing.orders_kept);
     (kept / 12).clamp(Duration::from_secs(10), Duration::from_secs(3600))
+}
+
+/// A shadow compares; what went live takes over what is there, and finds nothing to do later.
+fn compares(integration: &Integration) -> bool {
+    integration.settings.is_shadow() || integration.settings.moved_in_at.is_some()
 }
 
 /// The first integration for each of what several may share.

@@ -72,6 +72,9 @@ pub const fn needless(why: Needless, language: Language) -> &'static str {
         Needless::NothingWaits => ("ничего не ждёт", "nothing waits"),
         Needless::NothingNew => ("новых данных нет", "nothing is new"),
         Needless::Answered => ("ответ дан", "it is answered"),
+        Needless::InShadow => {
+            ("интеграция в режиме тени ничего не записывает", "an integration in mode shadow writes nothing")
+        }
     };
     match language {
         Language::Ru => ru,

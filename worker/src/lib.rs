@@ -23,6 +23,7 @@ pub mod notifier;
 pub mod order;
 pub mod policy;
 pub mod preview;
+pub mod shadow;
 #[cfg(test)]
 mod stories;
 pub mod sync;

@@ -82,6 +82,7 @@ impl Visit<'_> {
             saved: shown.saved,
             problem: shown.problem,
             paused,
+            shadow: self.integration.settings.is_shadow(),
             findings: shown.findings,
             unsaved: shown.unsaved,
             draft: shown.draft,

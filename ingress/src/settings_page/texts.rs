@@ -107,6 +107,7 @@ texts! {
     tariffs: "Тарифы", "Tariffs";
     state: "Состояние", "State";
     state_active: "Работает", "Working";
+    shadow: "Режим тени: интеграция принимает триггеры, решает и сверяет с тем, что создала прежняя, но сама ничего не записывает. Триггерам нужен второй HTTP-запрос с буквальным ключом этой интеграции. Включает и выключает режим администратор интеграции.", "Mode shadow: the integration takes triggers, decides, and compares with what the one before placed, but writes nothing itself. Triggers need a second HTTP request with this integration's literal key. Its operator switches the mode on and off.";
     state_paused: "Приостановлена", "Paused";
     search: "Номер заказа", "Order number";
     find: "Найти", "Find";

@@ -36,6 +36,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) saved: bool,
     pub(crate) problem: Option<String>,
     pub(crate) paused: Option<String>,
+    /// It only watches the integration before it.
+    pub(crate) shadow: bool,
     pub(crate) findings: Vec<Finding>,
     pub(crate) unsaved: bool,
     pub(crate) draft: Option<String>,

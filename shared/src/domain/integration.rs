@@ -7,6 +7,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::digest::sha256;
 use crate::domain::symbolic_code::{self, BadCode};
 use crate::domain::{Fault, IntegrationId, Secret};
 use crate::{pasted, suggest};
@@ -67,6 +68,28 @@ impl Language {
     pub fn from_accept(header: Option<&str>) -> Self {
         let first = header.and_then(|h| h.split(',').next()).unwrap_or("").trim().to_ascii_lowercase();
         if first.starts_with("en") { Self::En } else { Self::Ru }
+    }
+}
+
+/// Whether an integration acts, or only says what it would do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    #[default]
+    Live,
+    /// It takes the same triggers as another integration, decides, compares with what that one
+    /// placed, and writes nothing but for the orders of the canary.
+    Shadow,
+}
+
+impl Mode {
+    pub const WORDS: [&str; 2] = ["live", "shadow"];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Shadow => "shadow",
+        }
     }
 }
 
@@ -142,6 +165,13 @@ pub struct Settings {
     /// none: nobody is.
     pub notify_groups: Vec<String>,
     pub language: Language,
+    pub mode: Mode,
+    /// In mode `shadow`: delivery types whose new orders go live all the same.
+    pub live_delivery_types: Vec<String>,
+    /// In mode `shadow`: percent of new orders that go live, by their numbers.
+    pub live_share: u8,
+    /// When it last went live after having been a shadow: what is older may be another's.
+    pub moved_in_at: Option<Timestamp>,
 }
 
 impl Default for Settings {
@@ -177,6 +207,10 @@ impl Default for Settings {
             report_errors_to_crm: true,
             notify_groups: Vec::new(),
             language: Language::Ru,
+            mode: Mode::default(),
+            live_delivery_types: Vec::new(),
+            live_share: 0,
+            moved_in_at: None,
         }
     }
 }
@@ -231,6 +265,9 @@ impl Settings {
         if !Self::STREAMS.contains(&read.stream_id) {
             return Err(bad("a stream id lies between 100 and 10000".to_owned()));
         }
+        if read.live_share > 100 {
+            return Err(bad("a share lies between 0 and 100 percent".to_owned()));
+        }
         let mut read = read.with_codes_of(head).map_err(|why| bad(why.to_string()))?;
         read.currency = read.currency.trim().to_ascii_uppercase();
         if read.currency.len() != 3 || !read.currency.chars().all(|c| c.is_ascii_uppercase()) {
@@ -247,6 +284,9 @@ impl Settings {
         let all = |codes: &[String], read: Read| codes.iter().map(|code| read(code)).collect::<Result<Vec<_>, _>>();
         match head {
             "delivery_types" => self.delivery_types = all(&self.delivery_types, symbolic_code::delivery_type)?,
+            "live_delivery_types" => {
+                self.live_delivery_types = all(&self.live_delivery_types, symbolic_code::delivery_type)?;
+            }
             "ended_payment_statuses" => {
                 self.ended_payment_statuses = all(&self.ended_payment_statuses, symbolic_code::parse)?;
             }
@@ -306,6 +346,19 @@ impl Settings {
             code => code,
         };
         modern(code) == modern(&self.currency)
+    }
+
+    pub const fn is_shadow(&self) -> bool {
+        matches!(self.mode, Mode::Shadow)
+    }
+
+    /// Whether a new order goes live while the integration is a shadow: by its delivery type, or by
+    /// its number, which falls into one percent of a hundred and stays there.
+    pub fn is_canary(&self, number: &str, delivery_type: Option<&str>) -> bool {
+        let of_type = delivery_type.is_some_and(|code| self.live_delivery_types.iter().any(|live| live == code));
+        let digest = sha256(number.as_bytes());
+        let place = u16::from_be_bytes([digest[0], digest[1]]);
+        of_type || u32::from(place) * 100 < u32::from(self.live_share) * 65_536
     }
 
     /// How the receiver pays for a payment of this RetailCRM type.

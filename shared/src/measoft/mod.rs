@@ -48,6 +48,6 @@ pub use wire::lists::{Limit, PickupFilter, PickupPoint, Service, Town, TownQuery
 pub use wire::neworder::{
     AdvPrice, CreateRow, DeliverySet, Fee, Item, ItemKind, NewOrder, Package, PayType, Receiver, Sender,
 };
-pub use wire::statusreq::{CarriedBy, Done, Planned, PoisonRow, Status, StatusItem, StatusRow};
+pub use wire::statusreq::{Card, CarriedBy, Done, Planned, PoisonRow, Status, StatusItem, StatusRow};
 
 pub use crate::vendor::{ExchangeObserver, NoObserver};

@@ -105,6 +105,8 @@ commands! {
     /// Notify RetailCRM's users of causes that are new or over.
     NotifyOfCauses {} => Bulk,
     Reconcile {} => Bulk,
+    /// Compare what a shadow would have done with what is there; once it is live, take that over.
+    CompareShadow {} => Bulk,
     RefreshReferences {} => Bulk,
     Retention {} => Bulk,
     /// Give the letters of replays their turn.

@@ -61,6 +61,7 @@ crate::closed_set! {
         NothingWaits => "nothing_waits",
         NothingNew => "nothing_new",
         Answered => "answered",
+        InShadow => "in_shadow",
     }
 }
 

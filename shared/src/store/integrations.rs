@@ -231,6 +231,9 @@ impl Store {
             if changed == before {
                 return Ok(changed);
             }
+            if before.settings.is_shadow() && !changed.settings.is_shadow() {
+                changed.settings.moved_in_at = Some(self.clock.now());
+            }
             let entry = by.map(|(who, act)| {
                 let (was, is) = audit::changes(&before, &changed);
                 NewAudit { before: was, after: is, ..NewAudit::of_integration(who, act, id) }

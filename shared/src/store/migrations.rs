@@ -29,6 +29,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (16, "console", include_str!("../../migrations/0016_console.sql")),
     (17, "delivery fields", include_str!("../../migrations/0017_delivery_fields.sql")),
     (18, "story", include_str!("../../migrations/0018_story.sql")),
+    (19, "shadow", include_str!("../../migrations/0019_shadow.sql")),
     (20, "returns", include_str!("../../migrations/0020_returns.sql")),
     (22, "sign in", include_str!("../../migrations/0022_sign_in.sql")),
     (23, "room on the page", include_str!("../../migrations/0023_room_on_the_page.sql")),

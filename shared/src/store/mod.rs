@@ -43,6 +43,7 @@ pub mod rotation;
 mod row;
 mod row_lease;
 mod sets;
+pub mod shadow_orders;
 pub mod slots;
 pub mod snapshot;
 pub mod status_stream;

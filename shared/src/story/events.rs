@@ -88,6 +88,19 @@ phrases! {
         /// `town_complaints` finds it by these words.
         NoTown { town: String } =>
             "в списке курьерской службы нет города «{town}»", "the courier's list has no town «{town}»";
+        WouldPlace { orderno: String, collect: Kopecks } =>
+            "тень: был бы создан в MeaSoft под номером {orderno}, к получению {collect}",
+            "shadow: would be placed at MeaSoft as {orderno}, {collect} to collect";
+        WouldChange { orderno: String, collect: Kopecks } =>
+            "тень: заказ {orderno} был бы изменён в MeaSoft, к получению {collect}",
+            "shadow: {orderno} would be changed at MeaSoft, {collect} to collect";
+        WouldCancel { orderno: String } =>
+            "тень: заказ {orderno} был бы отменён в MeaSoft", "shadow: {orderno} would be cancelled at MeaSoft";
+        WouldRefuse { reason: Reason, fault: Fault } =>
+            "тень: был бы отказ, {fault}: {reason}", "shadow: would give up, {fault}: {reason}";
+        MovedIn =>
+            "в MeaSoft заказ создала прежняя интеграция: взят на учёт",
+            "the integration before us placed it at MeaSoft: taken over";
         LeaseLost =>
             "во время попытки заказ перешёл к другому процессу: тот сначала проверит MeaSoft",
             "the lease was lost during this attempt; the next holder looks at MeaSoft first";

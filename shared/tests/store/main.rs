@@ -53,6 +53,7 @@ mod replays;
 mod rotation;
 #[path = "../sample/mod.rs"]
 mod sample;
+mod shadow_orders;
 mod snapshot;
 mod status_stream;
 mod together;

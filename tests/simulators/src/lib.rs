@@ -4,6 +4,7 @@
 mod control;
 pub mod faults;
 pub mod measoft;
+pub mod predecessor;
 pub mod retailcrm;
 mod socket;
 

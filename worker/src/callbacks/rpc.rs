@@ -197,6 +197,10 @@ async fn dispatch(context: &CallbackContext, action: &str, request: Request) -> 
     if let IntegrationState::Paused { by, .. } = &request.active.integration.state {
         return Err(texts::paused(language, *by));
     }
+    let settings = &request.active.integration.settings;
+    if action == "save" && settings.is_shadow() && settings.live_delivery_types.is_empty() {
+        return Err(texts::in_shadow(language));
+    }
     match action {
         "calculate" => calculate::calculate(context, &request).await,
         "save" => save::save(context, &request).await,

@@ -156,6 +156,16 @@ pub fn paused(language: Language, by: PausedBy) -> Refusal {
     Refusal::new("paused", text)
 }
 
+/// What RetailCRM wants saved is saved by the integration whose shadow this one is.
+pub fn in_shadow(language: Language) -> Refusal {
+    let text = pick(
+        language,
+        "Интеграция работает в режиме тени и заказы не передаёт: оформляйте доставку прежней интеграцией",
+        "The integration is in mode shadow and hands over no orders: save the delivery with the integration before it",
+    );
+    Refusal::new("in_shadow", text)
+}
+
 /// What the gate said instead of letting a request through.
 pub fn held_back(language: Language, outcome: &Outcome) -> Refusal {
     match outcome {

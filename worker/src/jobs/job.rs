@@ -2,7 +2,9 @@
 
 use futures_util::future::BoxFuture;
 use shared::message::{Envelope, Kind, Needless, Outcome, RetryWhy};
+use shared::store;
 
+use crate::sync::active_siblings;
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 use crate::vendor::integrations::{ActiveIntegrations, Availability};
@@ -28,6 +30,17 @@ impl Asked<'_> {
     /// A person asked, not the scheduler.
     pub fn by_a_person(&self) -> bool {
         self.envelope.generation > 0
+    }
+
+    /// Every integration of the account is a shadow that has nothing of its own at MeaSoft: its
+    /// statuses are nobody's here, and not even a cursor there is moved. `Err`: not known.
+    pub async fn is_only_watching(&self, active: &ActiveIntegration) -> store::Result<bool> {
+        for sibling in active_siblings(self.integrations, active) {
+            if !sibling.integration.settings.is_shadow() || self.tools.store.has_deliveries(sibling.id()).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The integration a command is about, if it may be worked for; else what comes of the command.

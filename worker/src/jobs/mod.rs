@@ -2,6 +2,7 @@
 //! kind and its run, and one line in `ALL`.
 
 mod attempt;
+mod compare_shadow;
 mod consumer;
 mod job;
 mod notify_of_causes;
@@ -22,7 +23,8 @@ pub use self::notify_of_causes::refused_to_notify;
 use crate::tools::Tools;
 use crate::vendor::integrations::ActiveIntegrations;
 
-const ALL: [Job; 9] = [
+const ALL: [Job; 10] = [
+    compare_shadow::JOB,
     notify_of_causes::JOB,
     probe::JOB,
     push_statuses::JOB,

@@ -2,11 +2,11 @@
 //! times an hour, on both once a day.
 
 use futures_util::FutureExt as _;
-use shared::message::{Kind, Outcome, RECONCILE_HISTORY};
+use shared::message::{Kind, Needless, Outcome, RECONCILE_HISTORY};
 
 use crate::jobs::job::{Asked, Job};
 use crate::sync::reconcile::{courier, history, unknown, with_lease};
-use crate::sync::{active_siblings, deliver};
+use crate::sync::{active_siblings, deliver, internal};
 
 pub(super) const JOB: Job = Job {
     kind: Kind::Reconcile,
@@ -21,8 +21,19 @@ async fn run(asked: &Asked<'_>) -> Outcome {
         Ok(active) => active,
         Err(outcome) => return outcome,
     };
-    let name = format!("history|{}", active.id());
-    let crm = with_lease(tools, &name, async |lease| history::walk(tools, &active, lease).await).await;
+    let crm = match active.integration.settings.is_shadow() {
+        // What no trigger tells of, the other integration does not know either.
+        true => Outcome::Superseded(Needless::InShadow),
+        false => {
+            let name = format!("history|{}", active.id());
+            with_lease(tools, &name, async |lease| history::walk(tools, &active, lease).await).await
+        }
+    };
+    match asked.is_only_watching(&active).await {
+        Ok(false) => {}
+        Ok(true) => return crm,
+        Err(_) => return internal(),
+    }
     if asked.envelope.key == RECONCILE_HISTORY {
         return crm;
     }

@@ -35,6 +35,7 @@ async fn run(tools: &Tools) -> Outcome {
         while store.forget_deliveries(ended, AT_A_TIME / 4).await? > 0 {}
         while store.forget_intents(ended, AT_A_TIME).await? > 0 {}
         store.forget_corrections(ended).await?;
+        store.forget_shadow_orders(ended).await?;
         store.forget_slots(before(SLOTS_KEPT)).await
     };
     match forgotten.await {

@@ -5,7 +5,7 @@ use futures_util::FutureExt as _;
 use shared::message::{Kind, Needless, Outcome, PUSHED, RetryWhy};
 
 use crate::jobs::job::{Asked, Job};
-use crate::sync::{active_siblings, deliver, poll};
+use crate::sync::{active_siblings, deliver, internal, poll};
 use crate::vendor::integrations::Availability;
 
 pub(super) const JOB: Job = Job { kind: Kind::SyncStatuses, comes_again: |_| true, run: |asked| run(asked).boxed() };
@@ -15,6 +15,11 @@ async fn run(asked: &Asked<'_>) -> Outcome {
     let Availability::Active(active) = asked.integrations.find(id) else {
         return Outcome::Superseded(Needless::NotActive);
     };
+    match asked.is_only_watching(&active).await {
+        Ok(false) => {}
+        Ok(true) => return Outcome::Superseded(Needless::InShadow),
+        Err(_) => return internal(),
+    }
     let polled = poll::run(asked.tools, &active).await;
     // Whatever came of the poll: what is stored goes on.
     for sibling in active_siblings(asked.integrations, &active) {

@@ -76,6 +76,18 @@ pub fn good_prefix(prefix: &str) -> Result<(), NotEdited> {
     }
 }
 
+/// A shadow's orders bear the module of the integration before: only their delivery types tell that
+/// they are its.
+///
+/// # Errors
+/// [`NotEdited::Refused`].
+pub fn good_mode(settings: &Settings) -> Result<(), NotEdited> {
+    match settings.is_shadow() && settings.delivery_types.is_empty() {
+        true => Err(refused("mode", "name the delivery types of a shadow first, with --delivery-type")),
+        false => Ok(()),
+    }
+}
+
 /// Tells whether the fields that a form shows are still what it was filled with.
 pub fn mark(i: &Integration) -> String {
     let shown = [&i.title, &i.crm_url, &i.measoft_url, &i.extra, &i.login, &i.prefix];
@@ -105,6 +117,7 @@ pub async fn edit(
     let given = given.checked(found, config)?;
     let mut trial = found.settings.clone();
     given.apply(&mut trial)?;
+    good_mode(&trial)?;
     let url = given.crm_url.as_deref().unwrap_or(&found.crm_url);
     let key = given.crm_key.as_ref().unwrap_or(&found.secrets.crm_api_key);
     let warning = codes::verify(&trial, &found.settings, url, key, config).await.map_err(NotEdited::Codes)?;

@@ -8,6 +8,7 @@ use shared::message::{GiveUp, Outcome, RetryWhy};
 use shared::retailcrm::wire::order::Order;
 use shared::store::intents::Intent;
 use shared::store::past_deliveries::PastDelivery;
+use shared::store::shadow_orders::ShadowOrder;
 use shared::story::{Event as Told, FieldChange};
 
 use crate::order::decide::Requested;
@@ -66,6 +67,10 @@ pub struct Attempt {
     pub effect_at: Option<Timestamp>,
     /// What was met on the way, for the journal.
     pub notes: Vec<Told>,
+    /// Nobody acts for the order: what is known of it, and then what would be done.
+    pub shadow: Option<Box<ShadowOrder>>,
+    /// Another integration may have placed it under the number that it would get.
+    pub moves_in: bool,
     /// What of the parcel was changed, as far as MeaSoft shows it.
     pub changes: Vec<FieldChange>,
 }
@@ -96,6 +101,8 @@ impl Attempt {
             cancelled: None,
             effect_at: None,
             notes: Vec::new(),
+            shadow: None,
+            moves_in: false,
             changes: Vec::new(),
         }
     }

@@ -32,7 +32,7 @@ use crate::order::record::record;
 use crate::order::report::{self, fail_all};
 use crate::order::saved_request::SavedRequest;
 use crate::order::situation::next;
-use crate::order::{correction, lost_writes, money, town};
+use crate::order::{correction, lost_writes, money, shadow, town};
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 use crate::vendor::references::References;
@@ -98,6 +98,7 @@ async fn work(
     corrections: store::Result<Vec<Correction>>,
     attempts: &mut [Attempt],
 ) {
+    shadow::imagine(active, attempts, tools.clock.now());
     for attempt in attempts.iter_mut().filter(|attempt| attempt.is_open()) {
         let step = apply_saved(tools, active, attempt).await;
         attempt.close_on(step);
@@ -106,6 +107,7 @@ async fn work(
         attempts.iter_mut().filter(|attempt| attempt.is_open()).for_each(|a| a.retry(RetryWhy::Internal, None));
     }
     let references = lists_for(tools, active, references, attempts).await;
+    shadow::think(tools, active, &references, attempts).await;
     for _ in 0..ROUNDS {
         if !round(tools, active, &references, attempts).await {
             break;

@@ -26,6 +26,7 @@ use crate::order::lease::OrderLeaseGuard;
 use crate::order::read::{LedgerBefore, Read, bearers_of, read, spellings};
 use crate::order::report::{self, Whose, whose};
 use crate::order::resolve::{Asked, Bearer, Resolved, Share, Standing, resolve};
+use crate::order::shadow::Sides;
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 
@@ -45,10 +46,14 @@ pub(crate) async fn gather(
         return attempts;
     };
     let Some((read, seen)) = read(tools, active, seen, &mut attempts).await else { return attempts };
+    let Ok(sides) = Sides::of(tools, active, &read, &seen, &attempts).await else {
+        attempts.iter_mut().for_each(|attempt| attempt.retry(RetryWhy::Internal, None));
+        return attempts;
+    };
     let mut done = Vec::new();
     let mut units = Vec::new();
     for attempt in attempts {
-        match unit(tools, active, &read, &seen, attempt) {
+        match unit(tools, active, &read, &seen, &sides, attempt) {
             Ok(unit) => units.push(unit),
             Err(attempt) => done.push(*attempt),
         }
@@ -79,6 +84,7 @@ pub(crate) async fn gather(
     // As everybody writes them.
     done.sort_by_key(|attempt| attempt.intent.order);
     read_stale(tools, active, &seen, &mut done).await;
+    sides.mark(active, tools.clock.now(), &mut done);
     done
 }
 
@@ -97,6 +103,7 @@ fn unit(
     active: &ActiveIntegration,
     read: &Read,
     seen: &LedgerBefore,
+    sides: &Sides,
     mut attempt: Attempt,
 ) -> Result<Unit, Box<Attempt>> {
     let is_ours = |attempt: &Attempt, order: &Order| is_ours(tools, active, seen, &attempt.intent, order);
@@ -106,17 +113,28 @@ fn unit(
             attempt.give_up(reason::give_up(reason::UNREADABLE_ORDER, Detail::Unread { at: bad.why.path.clone() }));
             return Err(Box::new(attempt));
         }
-        let ours = attempt.order.iter().filter(|order| is_ours(&attempt, order)).map(|order| order.id).collect();
+        let ours = attempt.order.iter().filter(|order| is_ours(&attempt, order)).map(|order| order.id);
+        let ours = ours.filter(|order| sides.is_live(*order)).collect();
         return Ok(Unit { resolved: None, ours, attempt });
     }
     let bearer = |(id, exact): (CrmOrderId, bool)| {
         let order = read.orders.get(&id);
-        let foreign = order.is_some_and(|order| report::foreign(order).is_some());
+        // A shadow's orders bear the other integration's marks.
+        let foreign = sides.is_live(id) && order.is_some_and(|order| report::foreign(order).is_some());
         Bearer {
             order: id,
             exact,
             ours: order.is_some_and(|order| is_ours(&attempt, order)),
-            standing: standing(seen, id, foreign),
+            standing: match sides.would_be_placed(id) {
+                Some(placed) if !sides.is_live(id) => {
+                    if placed {
+                        Standing::Settled
+                    } else {
+                        Standing::Open
+                    }
+                }
+                _ => standing(seen, id, foreign),
+            },
             to_be_sent: order.is_some_and(|o| active.integration.settings.send_statuses.contains(&o.status)),
             total: order.map(|order| order.total_summ).unwrap_or_default(),
         }
@@ -142,7 +160,8 @@ fn unit(
         attempt.close(outcome);
         return Err(Box::new(attempt));
     }
-    let ours = bearers.iter().filter(|bearer| bearer.ours).map(|bearer| bearer.order).collect();
+    let ours = bearers.iter().filter(|bearer| bearer.ours).map(|bearer| bearer.order);
+    let ours = ours.filter(|order| sides.is_live(*order)).collect();
     Ok(Unit { resolved: Some(resolved), ours, attempt })
 }
 

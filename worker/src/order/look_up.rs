@@ -13,9 +13,12 @@ use shared::story::Event as Told;
 
 use crate::order::attempt::{Attempt, Step};
 use crate::order::decide::Presence;
+use crate::order::desired::Desired;
+use crate::order::figures;
 use crate::order::recognise::{is_ours, shows};
 use crate::order::report::shown;
 use crate::order::take_over::{newest, phase, take_over};
+use crate::order::town;
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 
@@ -47,6 +50,10 @@ pub(crate) async fn look_up(tools: &Tools, active: &ActiveIntegration, attempt: 
         attempt.withdrawn = d.cancelled_by_us && send_seq <= served;
     }
     let cancel_open = attempt.is_cancel_open();
+    if attempt.moves_in {
+        // What is there is laid beside the order as it would be sent; an unclear town is told later.
+        let _ = town::fill_in(tools, active, attempt).await;
+    }
     adopt(tools, attempt, row, now)?;
     if cancel_open && attempt.held().state == S::Created {
         attempt.cancel_open = true;
@@ -103,17 +110,28 @@ fn adopt(tools: &Tools, attempt: &mut Attempt, row: &StatusRow, now: Timestamp) 
     let lost = attempt.held().state.needs_lookup();
     if lost {
         let sent = attempt.held().sending.clone().unwrap_or_default();
-        if !std::iter::once(&sent).chain(&sent.earlier).any(|sent| is_ours(row, sent, &tools.store.key)) {
+        let fits = std::iter::once(&sent).chain(&sent.earlier).any(|sent| is_ours(row, sent, &tools.store.key));
+        if !fits && !attempt.moves_in {
             let number = Detail::Number { orderno: attempt.held().orderno.to_string() };
             return Err(Outcome::GiveUp(reason::give_up(reason::CONFLICT, number)));
         }
         attempt.step(Event::Accepted);
+        let moves_in = attempt.moves_in;
         let d = attempt.held_mut();
         // Which of several it is cannot be told: only a complete edit makes sure.
-        d.sent_hash = d.sending_hash.take().filter(|_| sent.earlier.is_empty());
+        d.sent_hash = d.sending_hash.take().filter(|_| sent.earlier.is_empty() && fits);
         d.reject_reason = None;
+        let moved_in = moves_in && d.sent_hash.is_none();
         attempt.effect_at = Some(now);
-        attempt.notes.push(Told::Found);
+        attempt.notes.push(if moved_in { Told::MovedIn } else { Told::Found });
+        if moved_in {
+            // What is as we would have placed it needs no edit.
+            let key = &tools.store.key;
+            let ours = |desired: &Desired| figures::of(&desired.order, key);
+            let same = |desired: &&Desired| figures::differences(&ours(desired), row, key).is_empty();
+            let hash = attempt.wanted().filter(same).map(|desired| desired.hash.clone());
+            attempt.held_mut().sent_hash = hash;
+        }
     }
     if attempt.intent.verify {
         // Another holder may have changed it and told RetailCRM so: only a complete edit

@@ -44,7 +44,7 @@ fn phone_hash(text: &str, key: &SecretKey) -> String {
 
 /// The phones a row shows, in each form that may have been sent: as they are read, and digit
 /// by digit. An earlier reading sent digits that are no number to the present one.
-fn shown_phones(text: &str) -> Vec<String> {
+pub(crate) fn shown_phones(text: &str) -> Vec<String> {
     let mut phones: Vec<String> =
         Phone::find_all(text, Country::default()).iter().map(|phone| phone.as_str().to_owned()).collect();
     for part in text.split([',', ';', '/', '\n', '|']).filter(|part| !part.contains('@')) {

@@ -33,6 +33,7 @@ pub(crate) fn next(
     bring_up_to_date(attempt, shown, active, references);
     mark_unsure(attempt, tools.clock.now());
     let foreign = foreign(attempt);
+    attempt.moves_in |= moves_in(attempt, active);
     let situation = Situation {
         wanted: attempt.requested(),
         shown,
@@ -41,7 +42,7 @@ pub(crate) fn next(
         foreign: foreign.is_some(),
         rereads: attempt.intent.rereads,
         allow_edit_cancel: active.integration.settings.allow_edit_cancel,
-        verify: attempt.intent.verify || attempt.is_cancel_open(),
+        verify: attempt.intent.verify || attempt.is_cancel_open() || attempt.moves_in,
         looked: attempt.verified,
         saving: attempt.saving,
     };
@@ -105,6 +106,21 @@ fn known(d: &Delivery, attempt: &Attempt, active: &ActiveIntegration) -> Known {
         written_back: report::is_reported(d, active),
         shows_error: d.crm_written.error.is_some(),
     }
+}
+
+/// Whether the integration before us may have placed the order: nothing of it is known to be ours,
+/// and that one is at work, or was when the order was made.
+fn moves_in(attempt: &Attempt, active: &ActiveIntegration) -> bool {
+    let settings = &active.integration.settings;
+    let first = |d: &Delivery| d.generation == 1 && d.sent_hash.is_none();
+    let never_sent = |d: &Delivery| matches!(d.state, S::Planned | S::Rejected) && d.sent_at.is_none();
+    // Of a number that is taken it is not known yet by whom.
+    let may_be_theirs = |d: &Delivery| first(d) && (never_sent(d) || d.state.needs_lookup());
+    // The account's days may begin earlier or later than ours.
+    let until = settings.moved_in_at.map(|at| ZonedDateTime::new(at, TimeZone::UTC).date().saturating_add(1.day()));
+    let made = attempt.order.as_ref().and_then(|order| order.created_at).map(|at| at.date());
+    let older = until.is_some_and(|until| made.is_none_or(|made| made <= until));
+    attempt.delivery.as_ref().is_some_and(may_be_theirs) && (settings.is_shadow() || older)
 }
 
 /// Another integration's delivery on an order of which we never sent anything.

@@ -44,6 +44,7 @@ pub fn command(kind: &str, language: Language) -> &'static str {
             of(language, "передача возвратов по позициям в RetailCRM", "tell RetailCRM what was brought back")
         }
         "Reconcile" => of(language, "сверка", "compare both sides"),
+        "CompareShadow" => of(language, "сверка тени", "compare the shadow"),
         _ => of(language, "служебная задача", "upkeep"),
     }
 }

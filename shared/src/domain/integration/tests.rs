@@ -87,3 +87,24 @@ fn english_is_answered_only_when_asked_for_first() {
     assert_eq!(Language::from_accept(Some("de")), Language::Ru);
     assert_eq!(Language::from_accept(None), Language::Ru);
 }
+
+#[test]
+fn a_share_of_the_orders_is_the_same_orders_each_time_and_grows_with_them() {
+    let share = |percent: u8| {
+        let settings = Settings { live_share: percent, ..Settings::default() };
+        (0..10_000).filter(|n| settings.is_canary(&format!("{n}A"), None)).collect::<Vec<_>>()
+    };
+    let (tenth, half) = (share(10), share(50));
+    assert!((900..1100).contains(&tenth.len()) && (4800..5200).contains(&half.len()), "{} {}", tenth.len(), half.len());
+    assert!(tenth.iter().all(|n| half.contains(n)), "a larger share has the smaller one in it");
+    assert_eq!((share(0).len(), share(100).len()), (0, 10_000));
+}
+
+#[test]
+fn a_delivery_type_goes_live_whatever_the_number() {
+    let mut settings = Settings::default();
+    settings.set("live_delivery_types", " outcity ").expect("codes");
+    assert!(settings.is_canary("1", Some("outcity")) && !settings.is_canary("1", Some("incity")));
+    assert!(!settings.is_canary("1", None));
+    assert!(settings.set("live_share", "101").is_err() && settings.set("mode", "half").is_err());
+}

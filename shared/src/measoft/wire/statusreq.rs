@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::debug::debug_by;
 use crate::domain::status_code::StatusCode;
-use crate::domain::{Kopecks, OrderNo};
+use crate::domain::{Grams, Kopecks, OrderNo};
 use crate::measoft::account::Account;
 use crate::measoft::op::Op;
 use crate::measoft::wire::document::{Auth, Document};
 use crate::measoft::wire::element::Element;
-use crate::measoft::wire::value::{BadValue, count, date_text, moment_gmt, money};
+use crate::measoft::wire::value::{BadValue, count, date_text, kilograms, moment_gmt, money};
 
 /// A snapshot of one shipment: what the bridge goes by. `Debug` shows no personal data.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
@@ -40,6 +40,8 @@ pub struct StatusRow {
     pub courier: Option<CarriedBy>,
     /// When it is to be delivered, as planned now.
     pub planned: Option<Planned>,
+    /// What else tells one shipment from another.
+    pub card: Card,
     pub items: Vec<StatusItem>,
     /// Side fields that were there and could not be read, by name: they count as not given, so
     /// that status, sum and payment type are never withheld for them. Holds no values.
@@ -63,6 +65,23 @@ pub struct CarriedBy {
 }
 
 debug_by! { CarriedBy: code; }
+
+/// What is compared where somebody else placed the shipment. `Debug` shows no personal data.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Card {
+    /// Name of the receiver.
+    pub person: Option<String>,
+    /// As shown, and the code of MeaSoft's list.
+    pub town: Option<String>,
+    pub town_code: Option<String>,
+    /// Declared value.
+    pub declared: Option<Kopecks>,
+    pub weight: Option<Grams>,
+    /// Delivery mode, a code of `services`.
+    pub service: Option<String>,
+}
+
+debug_by! { Card: declared, weight, service; }
 
 /// `receiver/date` and its window.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -224,6 +243,7 @@ fn read_row(order: &Element, orderno: Option<OrderNo>, ordercode: Option<String>
         deliveredtime: order.owned_text("deliveredtime"),
         courier: order.child("courier").and_then(courier),
         planned: order.child("receiver").and_then(planned),
+        card: card(order),
         items: rows(order, "items", "item", |item| read_item(item, &mut side)),
         unreadable: Vec::new(),
     };
@@ -251,6 +271,20 @@ fn read_item(item: &Element, side: &mut SideFields) -> StatusItem {
 
 fn courier(courier: &Element) -> Option<CarriedBy> {
     Some(CarriedBy { code: courier.owned_text("code"), name: courier.owned_text("name")? })
+}
+
+/// What cannot be read of it counts as not given.
+fn card(order: &Element) -> Card {
+    let receiver = order.child("receiver");
+    let town = receiver.and_then(|receiver| receiver.child("town"));
+    Card {
+        person: receiver.and_then(|receiver| receiver.owned_text("person")),
+        town: town.and_then(Element::text).map(str::to_owned),
+        town_code: town.and_then(|town| town.owned_attribute("code")),
+        declared: money(order.child_text("inshprice"), "inshprice").unwrap_or_default(),
+        weight: kilograms(order.child_text("weight"), "weight").unwrap_or_default(),
+        service: order.owned_text("service"),
+    }
 }
 
 fn planned(receiver: &Element) -> Option<Planned> {

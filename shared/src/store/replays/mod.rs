@@ -131,6 +131,7 @@ pub const fn cost(kind: Kind) -> Cost {
         Kind::Reconcile => (10, 10),
         Kind::ProbeIntegration => (1, 5),
         Kind::RefreshReferences => (3, 3),
+        Kind::CompareShadow => (10, 1),
         Kind::ResumeOrder | Kind::Retention | Kind::ReplayLetters | Kind::Callback => (0, 0),
     };
     Cost { measoft, retailcrm }

@@ -47,7 +47,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "tools",
             "ask kinship takeover",
             "order",
-            "consume sync",
+            "consume shadow sync",
             "callbacks compare correct dispatch inquire jobs preview",
             "manage",
         ],

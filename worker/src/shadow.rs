@@ -1,0 +1,12 @@
+//! An integration that is a shadow of another one: what it would have done is laid beside what is
+//! at MeaSoft, and once it goes live it takes over what is there. Reads only, until then.
+
+mod ask;
+mod judge;
+mod move_in;
+mod run;
+#[cfg(test)]
+mod stories;
+mod strangers;
+
+pub use self::run::run;
