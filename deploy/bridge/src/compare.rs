@@ -112,7 +112,7 @@ fn csv(all: &[Compared]) -> Vec<String> {
 }
 
 /// As RFC 4180 has it; what a spreadsheet would take for a formula is text.
-fn cell(text: String) -> String {
+pub fn cell(text: String) -> String {
     let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text };
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }

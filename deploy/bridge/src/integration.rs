@@ -4,11 +4,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use bridge_worker::callbacks::registration::WidgetState;
-use bridge_worker::manage::edit::{Edit, Edited, NotEdited, good_crm_url, good_measoft_url, good_prefix};
+use bridge_worker::manage::edit::{Edit, Edited, NotEdited, good_crm_url, good_measoft_url, good_mode, good_prefix};
 use bridge_worker::manage::{check, codes, edit, key, register};
 use serde_json::{Value, json};
 use shared::config::Config;
-use shared::domain::integration::Settings;
+use shared::domain::integration::{Mode, Settings};
 use shared::domain::{Integration, IntegrationId, IntegrationState, PausedBy, Secret, symbolic_code};
 use shared::measoft::push;
 use shared::store::Store;
@@ -69,17 +69,30 @@ fn settings(given: &SettingArgs) -> Result<Vec<(String, String)>, Failure> {
     let usage = |text: String| Failure::Usage(text);
     let mut all = Vec::new();
     let mut set = |name: &str, value: String| all.push((name.to_owned(), value));
-    if !given.delivery_types.is_empty() {
+    for (name, option, codes) in [
+        ("delivery_types", "--delivery-type", &given.delivery_types),
+        ("live_delivery_types", "--live-delivery-type", &given.live_delivery_types),
+    ] {
         let read = |code: &String| {
             symbolic_code::delivery_type(code).map_err(|bad| {
                 usage(format!(
-                    "--delivery-type: «{code}» cannot be a delivery type: {bad}; give its symbolic code as RetailCRM \
-                     lists it, one with each --delivery-type"
+                    "{option}: «{code}» cannot be a delivery type: {bad}; give its symbolic code as RetailCRM \
+                     lists it, one with each {option}"
                 ))
             })
         };
-        let codes: Vec<String> = given.delivery_types.iter().map(read).collect::<Result<_, _>>()?;
-        set("delivery_types", json!(codes).to_string());
+        let codes: Vec<String> = codes.iter().map(read).collect::<Result<_, _>>()?;
+        if !codes.is_empty() {
+            set(name, json!(codes).to_string());
+        }
+    }
+    match given.mode.as_deref() {
+        Some(mode) if Mode::WORDS.contains(&mode) => set("mode", mode.to_owned()),
+        Some(other) => return Err(one_of("--mode", other, &Mode::WORDS)),
+        None => {}
+    }
+    if let Some(share) = given.live_share {
+        set("live_share", share.to_string());
     }
     if let Some(code) = &given.payment_status {
         let tried = Settings::default().set("payment_status", code);
@@ -122,6 +135,7 @@ async fn add(args: Add, who: &Who, config: &Config, store: &Store, out: &Output)
     let set = self::settings(&args.settings)?;
     let mut settings = Settings::default();
     set.iter().try_for_each(|(key, value)| settings.set(key, value)).map_err(NotEdited::from)?;
+    good_mode(&settings)?;
     let measoft_url = good_measoft_url(args.measoft_url.as_deref().unwrap_or(&config.measoft_url))?;
     if !names(&set, "follows_measoft_url") {
         settings.follows_measoft_url = args.measoft_url.is_none();
@@ -207,6 +221,12 @@ fn state_words(state: &IntegrationState) -> String {
     }
 }
 
+/// Its state, and whether it only watches.
+fn works_as(i: &Integration) -> String {
+    let shadow = if i.settings.is_shadow() { ", shadow" } else { "" };
+    format!("{}{shadow}", state_words(&i.state))
+}
+
 fn document(i: &Integration, show_key: bool, config: &Config) -> Value {
     let (by, reason) = match &i.state {
         IntegrationState::Paused { by, reason } => (Some(by.as_str()), Some(reason.as_str())),
@@ -238,7 +258,7 @@ async fn list(config: &Config, store: &Store, out: &Output) -> Result<ExitCode, 
                 vec![
                     i.id.to_string(),
                     i.title.clone(),
-                    state_words(&i.state),
+                    works_as(i),
                     i.crm_url.clone(),
                     format!("{} / {}", i.extra, i.login),
                     i.settings.delivery_types.join(","),
@@ -258,7 +278,7 @@ async fn show(id: i64, show_key: bool, config: &Config, store: &Store, out: &Out
         document["measoftWebhook"] = json!(webhook);
     }
     out.answer(&document, || {
-        say!("{} «{}», {}", bold(&i.code(&config.module_code)), i.title, state_words(&i.state));
+        say!("{} «{}», {}", bold(&i.code(&config.module_code)), i.title, works_as(&i));
         say!("  RetailCRM  {}", i.crm_url);
         let whose = if i.settings.follows_measoft_url { ", by MEASOFT_URL" } else { "" };
         say!("  MeaSoft    {}{whose} (courier {}, login {})", i.measoft_url, i.extra, i.login);

@@ -25,6 +25,7 @@ mod probe;
 mod replay;
 mod secret_key;
 mod secrets;
+mod shadow;
 mod stdout;
 mod transfer;
 mod trigger_help;
@@ -156,6 +157,7 @@ async fn of_installation(
         Command::Causes { which, command } => causes::run(which, command, who, zone, store, out).await,
         Command::Audit { which, command } => audit::run(which, command, zone, store, out).await,
         Command::Budget { integration, since } => budget::run(integration, &since, config, store, out).await,
+        Command::Shadow { command } => shadow::run(command, who, config, store, out).await,
         Command::Compare(args) => compare::run(args, who, config, store, out).await,
         Command::Console { command: ConsoleCommand::Open { role } } => {
             console::open(&role, who, config, store, out).await

@@ -48,7 +48,12 @@ pub async fn run(args: &TriggerHelp, config: &Config, store: &Store, out: &Outpu
             })
         })
         .collect();
-    out.answer(&json!(forms), || print(&forms, russian));
+    out.answer(&json!(forms), || {
+        print(&forms, russian);
+        if integration.settings.is_shadow() {
+            say!("{}", second_action(russian));
+        }
+    });
     let gaps = trigger_forms::without_types(&served);
     if gaps.is_empty() {
         return Ok(ExitCode::SUCCESS);
@@ -93,6 +98,20 @@ fn gap_words(gaps: &[&Integration], config: &Config, problem: Option<&str>, russ
              RetailCRM could not be asked ({problem}); run this command again later, or name the code with `bridge \
              integration edit {id} --delivery-type CODE`"
         ),
+    }
+}
+
+/// What is otherwise beside the integration before.
+const fn second_action(russian: bool) -> &'static str {
+    match russian {
+        true => {
+            "Режим тени: триггеры прежней интеграции остаются как есть, в каждый добавляется вторым действием HTTP-запрос с \
+             этими адресом и параметрами. Вместо значения key укажите буквальный ключ: в заказах стоит ключ прежней интеграции."
+        }
+        false => {
+            "Mode shadow: the triggers of the integration before stay as they are, and each gets a second action, an HTTP \
+             request with this address and these parameters. As the value of key write the literal key: orders bear the other's."
+        }
     }
 }
 

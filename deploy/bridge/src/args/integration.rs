@@ -107,6 +107,16 @@ pub struct SettingArgs {
     /// by_payment_type or as_vendor
     #[arg(long, value_name = "POLICY")]
     pub cod_policy: Option<String>,
+    /// live, or shadow: decide and compare beside the integration before, and write nothing
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<String>,
+    /// In mode shadow: percent of the new orders that go live, by their numbers
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(..=100))]
+    pub live_share: Option<u8>,
+    /// In mode shadow: delivery type whose new orders go live; repeat for several, they are the whole
+    /// list then
+    #[arg(long = "live-delivery-type", value_name = "CODE")]
+    pub live_delivery_types: Vec<String>,
     /// Any setting, for example --set payment_type_map.CARD=bank-card
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,

@@ -2,12 +2,14 @@
 
 mod console;
 pub mod integration;
+pub mod shadow;
 mod transfer;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 pub use console::{AuditCommand, AuditFilter, CausesCommand, CausesFilter, Compare, ConsoleCommand, ReplayCommand};
 pub use integration::IntegrationCommand;
+pub use shadow::ShadowCommand;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -89,6 +91,12 @@ pub enum Command {
     /// Yesterday's orders in three books: RetailCRM, the ledger, MeaSoft
     #[command(after_help = console::COMPARE_HELP)]
     Compare(Compare),
+    /// Beside the integration before: what ours would have done, and what differs
+    #[command(after_help = shadow::SHADOW_HELP)]
+    Shadow {
+        #[command(subcommand)]
+        command: ShadowCommand,
+    },
     /// Who did what, when, and what it was before
     #[command(after_help = console::AUDIT_HELP)]
     Audit {

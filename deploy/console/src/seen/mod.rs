@@ -9,6 +9,7 @@ pub mod moments;
 pub mod overview;
 pub mod previewed;
 pub mod replaying;
+pub mod shadow;
 pub mod spending;
 pub mod story;
 pub mod told;
