@@ -264,6 +264,10 @@ texts! {
     makes_good: "Как исправить", "Repair";
     make_good: "Исправить", "Make good";
     make_good_hint: "Как пропущенный триггер. Остальное решает человек.", "As the missed trigger would have. The rest is a person's matter.";
+    shadow: "Тень", "Shadow";
+    shadow_hint: "Что сделала бы эта интеграция с заказами последних семи дней, рядом с тем, что создала в MeaSoft прежняя. В режиме тени ничего не записывается.", "What this integration would have done with the orders of the last seven days, beside what the one before it placed at MeaSoft. In this mode nothing is written.";
+    goes_live: "работает вживую", "live";
+    in_shadow: "режим тени", "in mode shadow";
     owner_acts: "Подключение к RetailCRM и MeaSoft", "At RetailCRM and MeaSoft";
     edit: "Изменить настройки", "Change settings";
     check: "Проверить доступ", "Check access";

@@ -22,7 +22,7 @@ fn axe() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("axe")
 }
 
-const SCREENS: [(&str, &str); 17] = [
+const SCREENS: [(&str, &str); 18] = [
     ("now", "/"),
     ("causes", "/causes"),
     ("letters", "/letters?reason=bad_phone&integration=1"),
@@ -33,6 +33,7 @@ const SCREENS: [(&str, &str); 17] = [
     ("replays", "/replays"),
     ("replay", "/replays/1"),
     ("compare", "/compare"),
+    ("shadow", "/shadow"),
     ("integration-edit", "/integrations/1/edit"),
     ("integrations", "/integrations"),
     ("integration", "/integrations/1"),

@@ -70,7 +70,7 @@ fn strange(text: &str, russian: bool) -> Vec<String> {
     letters.filter(of_other).map(str::to_owned).collect()
 }
 
-const PAGES: [&str; 19] = [
+const PAGES: [&str; 20] = [
     "/",
     "/causes?snoozed=1",
     "/letters",
@@ -84,6 +84,7 @@ const PAGES: [&str; 19] = [
     "/replays",
     "/replays/1",
     "/compare",
+    "/shadow",
     "/integrations/1/edit",
     "/integrations",
     "/integrations/1",
@@ -91,7 +92,8 @@ const PAGES: [&str; 19] = [
     "/budget",
     "/audit?verify=1",
 ];
-const FILES: [&str; 6] = ["/now.csv", "/causes.csv", "/waiting.csv", "/budget.csv", "/audit.csv", "/compare.csv"];
+const FILES: [&str; 7] =
+    ["/now.csv", "/causes.csv", "/waiting.csv", "/budget.csv", "/audit.csv", "/compare.csv", "/shadow.csv"];
 
 async fn read_all(language: &str, first: &str, second: &str, who: &str) {
     let world = World::new().await;

@@ -16,6 +16,7 @@ mod order;
 mod people;
 mod preview;
 mod replays;
+mod shadow;
 pub mod sign_in;
 mod waiting;
 
@@ -72,6 +73,8 @@ async fn answer(what: What, visit: &Visit<'_>, head: &Head) -> Result<Response, 
         What::AskCompare => compare::ask(visit).await,
         What::CompareCsv => compare::csv(visit).await,
         What::Repair => compare::repair(visit).await,
+        What::Shadow => shadow::page(visit).await,
+        What::ShadowCsv => shadow::csv(visit).await,
         What::Budget => budget::page(visit).await,
         What::BudgetCsv => budget::csv(visit).await,
         What::Audit => audit::page(visit).await,

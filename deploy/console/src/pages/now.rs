@@ -46,6 +46,9 @@ pub struct Row {
 /// What an integration's state is called.
 pub fn state_words(integration: &Integration, visit: &Visit<'_>) -> String {
     match &integration.state {
+        IntegrationState::Active if integration.settings.is_shadow() => {
+            format!("{}, {}", visit.t().active, visit.t().in_shadow)
+        }
         IntegrationState::Active => visit.t().active.to_owned(),
         IntegrationState::Paused { by, reason } => paused(*by, reason, visit.language),
         IntegrationState::Removed => visit.t().removed.to_owned(),

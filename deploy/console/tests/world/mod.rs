@@ -6,13 +6,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bridge_worker::order::figures::Field;
 use bridge_worker::vendor::held;
 use shared::bootstrap::Ctx;
 use shared::clock::Clock;
 use shared::config::{Config, Role as Process, Source};
-use shared::domain::{Fault, Integration, IntegrationId, IntegrationState, OrderNumber, PausedBy, Secret, Settings};
+use shared::domain::{
+    CrmOrderId, Fault, Integration, IntegrationId, IntegrationState, OrderNumber, PausedBy, Secret, Settings,
+};
 use shared::message::{Command, Envelope};
-use shared::phrases::{Detail, Value as _};
+use shared::phrases::{Detail, Details, Value as _};
 use shared::store::Store;
 use shared::store::audit::{AuditFilter, Audited, Who};
 use shared::store::breakers::Held;
@@ -21,6 +24,7 @@ use shared::store::dead_letters::{DeadFilter, NewDeadLetter};
 use shared::store::integrations::NewIntegration;
 use shared::store::intents::{OrderRequest, RequestKind};
 use shared::store::journal::{Entry, What};
+use shared::store::shadow_orders::{Difference, Refusal, ShadowOrder, Side, Verdict};
 use shared::story::Event;
 use shared::telemetry::metrics::{BreakerState, BreakerTarget};
 use simulators::retailcrm::{AccountId, Options as CrmOptions, RetailcrmSim};
@@ -287,7 +291,27 @@ impl World {
         let unclear = DeadFilter { reason: Some("town_unclear".to_owned()), ..DeadFilter::default() };
         self.store().plan_replay(&unclear, 60, false, &who).await.expect("planned");
         self.story(&city).await;
+        self.shadow(&city).await;
         (city, region)
+    }
+
+    /// What a shadow found of some orders: one of each verdict.
+    async fn shadow(&self, of: &Integration) {
+        let row = |(n, verdict): (i64, Verdict)| {
+            let (order, number) = (Some(CrmOrderId(900 + n)), format!("30{n}"));
+            let mut row = ShadowOrder::new(of.id, order, &number, Side::Shadow, self.ctx.clock.now());
+            row.verdict = verdict;
+            let refusal = Refusal { reason: "bad_phone".to_owned(), fault: Fault::Shop, detail: Details::NONE };
+            row.content.refusal = Some(refusal).filter(|_| verdict == Verdict::Refused);
+            let value = |text: &str| Some(text.to_owned());
+            let differs = |field: &str| Difference { field: field.to_owned(), ours: value("1"), theirs: value("2") };
+            if verdict == Verdict::Different {
+                row.content.differences = Field::ALL.iter().map(|field| differs(field.as_str())).collect();
+            }
+            row
+        };
+        let rows: Vec<ShadowOrder> = (0..).zip(Verdict::ALL).map(row).collect();
+        self.store().choose_sides(&rows).await.expect("kept");
     }
 
     /// An order that was placed, with the exchanges that led there.
