@@ -29,6 +29,7 @@ mod returns;
 mod rolling;
 mod scaled;
 mod secrets;
+mod shadow;
 mod startup;
 mod statuses_back;
 mod sync_kills;
