@@ -299,6 +299,7 @@ impl World {
             "order_intents",
             "deliveries",
             "past_deliveries",
+            "shadow_orders",
             "slots",
             "reference_cache",
             "integrations",
