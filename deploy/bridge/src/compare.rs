@@ -17,7 +17,7 @@ use shared::store::audit::Who;
 use crate::args::Compare;
 use crate::filters;
 use crate::language::{language, of};
-use crate::output::{Failure, Output, Progress, bold};
+use crate::output::{Failure, Output, Progress, bold, cell};
 use crate::stdout::say;
 
 /// What one integration's books came to.
@@ -109,12 +109,6 @@ fn csv(all: &[Compared]) -> Vec<String> {
         }
     }
     lines
-}
-
-/// As RFC 4180 has it; what a spreadsheet would take for a formula is text.
-pub fn cell(text: String) -> String {
-    let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text };
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
 impl Compared {

@@ -79,6 +79,12 @@ pub fn yellow(text: &str) -> String {
     if is_colourful() { format!("\u{1b}[33m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
+/// As RFC 4180 has it; what a spreadsheet would take for a formula is text.
+pub fn cell(text: String) -> String {
+    let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text };
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
 /// One line on standard error that says what is going on, rewritten in place. Silent when
 /// a program listens or nobody looks.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::args::shadow::Report;
 use crate::args::{self, ShadowCommand};
 use crate::filters::{self, live_integration};
 use crate::language::{language, of};
-use crate::output::{Failure, Output, bold};
+use crate::output::{Failure, Output, bold, cell};
 use crate::stdout::say;
 
 pub async fn run(
@@ -84,7 +84,7 @@ fn csv(rows: &[&ShadowOrder]) -> Vec<String> {
             row.content.status.clone().unwrap_or_default(),
             row.decided_at.to_string(),
         ];
-        cells.map(crate::compare::cell).join(",")
+        cells.map(cell).join(",")
     };
     std::iter::once(COLUMNS.join(",")).chain(rows.iter().map(line)).collect()
 }

@@ -119,22 +119,11 @@ fn unit(
     }
     let bearer = |(id, exact): (CrmOrderId, bool)| {
         let order = read.orders.get(&id);
-        // A shadow's orders bear the other integration's marks.
-        let foreign = sides.is_live(id) && order.is_some_and(|order| report::foreign(order).is_some());
         Bearer {
             order: id,
             exact,
             ours: order.is_some_and(|order| is_ours(&attempt, order)),
-            standing: match sides.would_be_placed(id) {
-                Some(placed) if !sides.is_live(id) => {
-                    if placed {
-                        Standing::Settled
-                    } else {
-                        Standing::Open
-                    }
-                }
-                _ => standing(seen, id, foreign),
-            },
+            standing: beside(sides, seen, id, order),
             to_be_sent: order.is_some_and(|o| active.integration.settings.send_statuses.contains(&o.status)),
             total: order.map(|order| order.total_summ).unwrap_or_default(),
         }
@@ -183,6 +172,17 @@ fn is_ours(tools: &Tools, active: &ActiveIntegration, seen: &LedgerBefore, inten
     let cancel = intent.cancel_seq > intent.served;
     let notes = Whose { candidates: &intent.candidates, known_type: known, cancel };
     whose(order, &notes, active, &tools.module_code) == Presence::Ours
+}
+
+/// How an order stands, of which a shadow may know what the ledger does not.
+fn beside(sides: &Sides, seen: &LedgerBefore, id: CrmOrderId, order: Option<&Order>) -> Standing {
+    let live = sides.is_live(id);
+    match sides.would_be_placed(id).filter(|_| !live) {
+        Some(true) => Standing::Settled,
+        Some(false) => Standing::Open,
+        // A shadow's orders bear the other integration's marks.
+        None => standing(seen, id, live && order.is_some_and(|order| report::foreign(order).is_some())),
+    }
 }
 
 fn standing(seen: &LedgerBefore, order: CrmOrderId, foreign: bool) -> Standing {

@@ -61,7 +61,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
             "output",
             "filters secret_key secrets transfer up who",
             "ask audit budget causes compare console correct dead doctor integration journal now order preview probe replay \
-              trigger_help waiting",
+              shadow trigger_help waiting",
             "demo",
         ],
     ),
