@@ -56,8 +56,15 @@ impl Route {
     }
 }
 
-/// Answers any request of the address `from`; the only way in.
-async fn answer(state: &State, request: Request, from: IpAddr) -> Response {
+/// Whose failures a request's are: those of who sent it to the proxy, where that is believed.
+fn sender(state: &State, request: &Request, peer: IpAddr) -> IpAddr {
+    let told = request.headers().get_all("x-forwarded-for").iter();
+    state.0.config.trusted_proxies.sender(peer, told.map(|value| value.to_str().unwrap_or("")))
+}
+
+/// Answers any request that the address `peer` brings; the only way in.
+async fn answer(state: &State, request: Request, peer: IpAddr) -> Response {
+    let from = sender(state, &request, peer);
     let started = Instant::now();
     let language = Language::from_accept(request.headers().get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()));
     // Triggers are nearly all there is: only what is none is looked up further.

@@ -43,6 +43,7 @@ pub mod store;
 pub mod story;
 pub mod suggest;
 pub mod telemetry;
+pub mod tls;
 pub mod tls_trouble;
 pub mod told;
 pub mod trigger_forms;

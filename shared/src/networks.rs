@@ -1,6 +1,6 @@
 //! A list of addresses and networks: who is trusted to speak for others.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Addresses, each with how many bits of it count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +31,28 @@ impl Networks {
         };
         self.0.iter().any(in_it)
     }
+
+    /// Whom a request is from that `peer` has brought. Whoever is one of these is believed whom they
+    /// have it from: that is the last entry of `X-Forwarded-For`, whose values `told` are in their
+    /// order. What stands before is believed of nobody, since anybody may have written it.
+    pub fn sender<'a>(&self, peer: IpAddr, told: impl DoubleEndedIterator<Item = &'a str>) -> IpAddr {
+        let mut from = peer;
+        for entry in told.flat_map(|value| value.split(',')).rev() {
+            let Some(before) = Some(from).filter(|from| self.contains(*from)).and_then(|_| entry_of(entry)) else {
+                break;
+            };
+            from = before;
+        }
+        from
+    }
+}
+
+/// An address, with a port or without.
+fn entry_of(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse().or_else(|_| text.parse().map(|address: SocketAddr| address.ip()));
+    address.ok().map(|address| address.to_canonical())
 }
 
 fn one(part: &str) -> Result<(IpAddr, u8), BadNetwork> {
@@ -76,5 +98,39 @@ mod tests {
         for bad in ["10.0.0", "10.0.0.0/33", "10.0.0.0/x", "proxy.example", "fd00::/129"] {
             assert!(Networks::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_sender_is_the_last_one_whom_a_trusted_proxy_names() {
+        let trusted = Networks::parse("10.0.0.0/8, 2001:db8::/32").expect("a list");
+        for (peer, told, from) in [
+            ("10.0.0.5", &["192.0.2.1"][..], "192.0.2.1"),
+            ("::ffff:10.0.0.5", &["192.0.2.1"], "192.0.2.1"),
+            ("2001:db8::5", &["2001:db9::1"], "2001:db9::1"),
+            // What the sender wrote stands before what the proxy did.
+            ("10.0.0.5", &["198.51.100.7, 192.0.2.1"], "192.0.2.1"),
+            ("10.0.0.5", &["198.51.100.7", "192.0.2.1"], "192.0.2.1"),
+            ("10.0.0.5", &["198.51.100.7, 10.1.1.1"], "198.51.100.7"),
+            ("10.0.0.5", &["198.51.100.7, 192.0.2.1, 10.1.1.1 ,2001:db8::9"], "192.0.2.1"),
+            ("10.0.0.5", &["10.0.0.7"], "10.0.0.7"),
+            ("10.0.0.5", &["192.0.2.1:4711"], "192.0.2.1"),
+            ("10.0.0.5", &["[2001:db9::1]:4711"], "2001:db9::1"),
+            ("10.0.0.5", &["[2001:db9::1]"], "2001:db9::1"),
+            ("10.0.0.5", &["::ffff:192.0.2.1"], "192.0.2.1"),
+            // Nothing that can be read: it is the proxy's.
+            ("10.0.0.5", &[], "10.0.0.5"),
+            ("10.0.0.5", &[""], "10.0.0.5"),
+            ("10.0.0.5", &["192.0.2.1, unknown"], "10.0.0.5"),
+            // Whom nobody trusts speaks for himself.
+            ("192.0.2.1", &["198.51.100.7"], "192.0.2.1"),
+            ("192.0.2.1", &["10.0.0.5"], "192.0.2.1"),
+        ] {
+            let found = trusted.sender(peer.parse().expect("an address"), told.iter().copied());
+            assert_eq!(found, from.parse::<IpAddr>().expect("an address"), "{peer} {told:?}");
+        }
+        assert_eq!(
+            Networks::default().sender(IpAddr::from([127, 0, 0, 1]), ["192.0.2.1"].into_iter()).to_string(),
+            "127.0.0.1"
+        );
     }
 }

@@ -69,6 +69,7 @@ impl Answer {
 }
 
 struct Session<'a> {
+    http: reqwest::Client,
     client: MeasoftClient,
     kept: Arc<Recorded>,
     folder: &'a Path,
@@ -117,7 +118,7 @@ impl Session<'_> {
             .await?;
         let kept = self.kept.clone();
         let stranger = Account { password: format!("{}-wrong", account.password), ..account.clone() };
-        let stranger = MeasoftClient::new(http()?, stranger, kept);
+        let stranger = MeasoftClient::new(self.http.clone(), stranger, kept);
         let wrong = async { stranger.probe().await.map(|code| format!("accepted all the same: client {code}")) };
         self.ask(
             "01b",
@@ -297,10 +298,6 @@ async fn count_changes(client: &MeasoftClient, stream: u32) -> Observed {
     Ok(format!("{rows} rows"))
 }
 
-fn http() -> Result<reqwest::Client, Failure> {
-    http_client(&Timeouts::default()).map_err(|error| Failure::Failed(error.into()))
-}
-
 /// A number nobody mistakes for a shop's.
 fn number(what: &str) -> OrderNo {
     OrderNo::known(format!("RCW-{}-{what}", shared::crypto::random_hex::<4>()))
@@ -372,8 +369,10 @@ pub async fn run(args: &Probe, config: &Config, store: &Store, out: &Output) -> 
         password: integration.secrets.password.expose().to_owned(),
     };
     let kept = Arc::new(Recorded::default());
-    let client = MeasoftClient::new(http()?, account.clone(), kept.clone());
+    let http = http_client(&Timeouts::default(), &config.tls).map_err(anyhow::Error::from)?;
+    let client = MeasoftClient::new(http.clone(), account.clone(), kept.clone());
     let mut session = Session {
+        http,
         client,
         kept,
         folder: &folder,

@@ -108,22 +108,34 @@ pub(crate) fn folder() -> PathBuf {
     folder
 }
 
-pub(crate) fn config(folder: &std::path::Path) -> Arc<Config> {
-    let pairs = [("DATA_DIR", folder.to_str().expect("utf-8")), ("INGRESS_LISTEN", "127.0.0.1:0")];
+pub(crate) fn config(folder: &std::path::Path, trusted: &str) -> Arc<Config> {
+    let folder = folder.to_str().expect("utf-8");
+    let pairs = [("DATA_DIR", folder), ("INGRESS_LISTEN", "127.0.0.1:0"), ("TRUSTED_PROXIES", trusted)];
     Arc::new(Config::read(Role::Bridge, &Source::from_pairs(pairs)).expect("good settings"))
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::behind("").await
+    }
+
+    /// That believes these proxies.
+    pub(crate) async fn behind(trusted: &str) -> Self {
         let folder = folder();
         let db = Db::open_sqlite(&folder.join("bridge.db")).await.expect("opened");
         db.migrate().await.expect("migrated");
-        Self::over(folder, db).await
+        let config = config(&folder, trusted);
+        Self::with(folder, db, config).await
     }
 
     pub(crate) async fn over(folder: PathBuf, db: Db) -> Self {
+        let config = config(&folder, "");
+        Self::with(folder, db, config).await
+    }
+
+    async fn with(folder: PathBuf, db: Db, config: Arc<Config>) -> Self {
         let store = Store::new(db, SecretKey::from_bytes([7; 32]), Clock::system());
-        let ctx = Ctx::new(config(&folder), store);
+        let ctx = Ctx::new(config, store);
         let publisher = Arc::new(FakePublisher::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("address");

@@ -5,6 +5,7 @@ mod console;
 mod key;
 mod reader;
 pub mod source;
+mod tls;
 mod unknown;
 pub(crate) mod urls;
 
@@ -25,7 +26,9 @@ use crate::config::reader::{Reader, positive_seconds};
 use crate::crypto::SecretKey;
 use crate::domain::Secret;
 use crate::files;
+use crate::networks::Networks;
 use crate::telemetry::logs::{BadFilter, LogFormat};
+use crate::tls::Tls;
 
 /// Which process reads the settings; it decides a default port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +112,8 @@ pub struct Config {
     pub amqp_management_url: Option<String>,
     pub data_dir: PathBuf,
     pub ingress_listen: SocketAddr,
+    /// Whose word ingress takes for whom a request is from.
+    pub trusted_proxies: Networks,
     pub public_url: String,
     pub ops_listen: SocketAddr,
     pub measoft_url: String,
@@ -131,6 +136,7 @@ pub struct Config {
     /// The zone in which moments are shown to the operator.
     pub display_zone: TimeZone,
     pub console: Console,
+    pub tls: Tls,
     secret_key: Option<Secret>,
     /// Opens too, while one key is changed for another.
     other_key: Option<Secret>,
@@ -160,11 +166,11 @@ impl From<BadFilter> for BadConfig {
 }
 
 impl Database {
-    fn read(r: &mut Reader<'_>, data_dir: &Path) -> Self {
+    fn read(r: &mut Reader<'_>, data_dir: &Path, tls: &Tls) -> Self {
         let Some(url) = r.text("DATABASE_URL") else { return Self::Sqlite(data_dir.join("bridge.db")) };
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             r.problems.extend(urls::postgres_problem(&url));
-            return Self::Postgres(Secret::new(url));
+            return Self::Postgres(Secret::new(urls::with_files(&url, tls)));
         }
         let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
         match path.and_then(|path| path.split('?').next()).filter(|path| !path.is_empty()) {
@@ -269,9 +275,10 @@ impl Config {
     fn gather(role: Role, r: &mut Reader<'_>) -> Self {
         let data_dir = PathBuf::from(r.text("DATA_DIR").unwrap_or_else(|| "data".to_owned()));
         let ingress_listen = r.address("INGRESS_LISTEN", "127.0.0.1:8080");
+        let tls = tls::read(r);
         Self {
             role,
-            database: Database::read(r, &data_dir),
+            database: Database::read(r, &data_dir, &tls),
             database_set_by: r.source.variable("DATABASE_URL").or_else(|| r.source.variable("DATA_DIR")),
             amqp_url: amqp_url(r, role),
             amqp_prefix: r.word("AMQP_PREFIX", "bridge", "made of letters, digits, - _ and .", |text| {
@@ -285,6 +292,10 @@ impl Config {
             ),
             data_dir,
             ingress_listen,
+            trusted_proxies: r
+                .checked("TRUSTED_PROXIES", Networks::parse)
+                .and_then(|text| Networks::parse(&text).ok())
+                .unwrap_or_default(),
             public_url: r.parsed("PUBLIC_URL", format!("http://{ingress_listen}"), "an http(s) URL", |text| {
                 urls::is_http(text).then(|| text.trim_end_matches('/').to_owned())
             }),
@@ -317,6 +328,7 @@ impl Config {
                 TimeZone::get(text).ok()
             }),
             console: Console::read(r),
+            tls,
             secret_key: r.checked("BRIDGE_SECRET_KEY", SecretKey::parse).map(Secret::new),
             other_key: r.checked("BRIDGE_SECRET_KEY_OTHER", SecretKey::parse).map(Secret::new),
         }
@@ -365,6 +377,7 @@ mod tests {
             &[
                 ("DATABASE_URL", "mysql://x"),
                 ("INGRESS_LISTEN", "here"),
+                ("TRUSTED_PROXIES", "10.0.0.0/33"),
                 ("WORKER_CONCURRENCY", "0"),
                 ("RETRY_RUNGS_S", "5,2"),
                 ("MEASOFT_URL", "http://home.courierexe.ru/api/"),
@@ -379,6 +392,7 @@ mod tests {
         for name in [
             "DATABASE_URL",
             "INGRESS_LISTEN",
+            "TRUSTED_PROXIES",
             "WORKER_CONCURRENCY",
             "RETRY_RUNGS_S",
             "MEASOFT_URL",

@@ -25,7 +25,7 @@ impl std::fmt::Display for UnknownVariable {
 
 /// First words that only settings of ours begin with. `LOG`, `DATA`, `RUST` and the like begin
 /// many others', which are told only when they are a slip away from one of ours.
-const OURS: [&str; 18] = [
+const OURS: [&str; 19] = [
     "AMQP",
     "BREAKER",
     "BRIDGE",
@@ -43,6 +43,7 @@ const OURS: [&str; 18] = [
     "SETTLE",
     "SHUTDOWN",
     "SYNC",
+    "TLS",
     "WORKER",
 ];
 /// Of builds and images, not of a process.
@@ -62,7 +63,7 @@ pub(super) fn unknown(source: &Source, known: &BTreeSet<String>) -> Vec<UnknownV
     let stem = |name: &str| UNITS.iter().find_map(|unit| name.strip_suffix(unit)).unwrap_or(name).to_owned();
     let look = |name: &str| {
         let plain = name.strip_suffix("_FILE").unwrap_or(name);
-        if known.contains(plain) || OF_BUILDS.contains(&plain) || is_of_a_service(name) {
+        if known.contains(name) || known.contains(plain) || OF_BUILDS.contains(&plain) || is_of_a_service(name) {
             return None;
         }
         let by_unit = known.iter().find(|known| stem(known) == stem(plain)).map(String::as_str);

@@ -5,6 +5,8 @@
 
 use url::Url;
 
+use crate::tls::Tls;
+
 const POSTGRES: [&str; 18] = [
     "sslmode",
     "ssl-mode",
@@ -73,6 +75,26 @@ pub fn postgres_problem(text: &str) -> Option<String> {
         );
     }
     unknown("DATABASE_URL", &url, |name| POSTGRES.contains(&name) || is_option(name))
+}
+
+/// `DATABASE_URL` with the files of the settings, for what it does not name itself.
+pub(super) fn with_files(text: &str, tls: &Tls) -> String {
+    let Ok(mut url) = Url::parse(text) else { return text.to_owned() };
+    let names = |any: &[&str]| url.query_pairs().any(|(name, _)| any.contains(&&*name));
+    let authorities = tls.authorities.as_ref().filter(|_| !names(&["sslrootcert", "ssl-root-cert", "ssl-ca"]));
+    let identity = tls.identity.as_ref().filter(|_| !names(&["sslcert", "ssl-cert", "sslkey", "ssl-key"]));
+    let more: Vec<_> = authorities
+        .map(|authorities| ("sslrootcert", &authorities.file))
+        .into_iter()
+        .chain(identity.into_iter().flat_map(|own| [("sslcert", &own.certificate), ("sslkey", &own.key)]))
+        .collect();
+    if more.is_empty() {
+        return text.to_owned();
+    }
+    for (name, file) in more {
+        url.query_pairs_mut().append_pair(name, &file.to_string_lossy());
+    }
+    url.into()
 }
 
 /// The addresses that `AMQP_URL` names: one, or those of a cluster's nodes with commas between

@@ -12,6 +12,8 @@ use crate::measoft::error::{Break, MeasoftError};
 use crate::measoft::mask;
 use crate::measoft::op::Op;
 use crate::measoft::tap::Recorder;
+use crate::tls::Tls;
+use crate::tls_trouble::TlsTrouble;
 
 /// How long to wait (protocols/measoft.md#transport leaves this to us).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +53,8 @@ impl Default for Limits {
 ///
 /// # Errors
 /// When the TLS back end cannot be set up.
-pub fn http_client(timeouts: &Timeouts) -> Result<reqwest::Client, reqwest::Error> {
-    crate::http::client()
+pub fn http_client(timeouts: &Timeouts, tls: &Tls) -> Result<reqwest::Client, reqwest::Error> {
+    crate::http::client(tls)
         .connect_timeout(timeouts.connect)
         // A connection that the server closes while idle turns a harmless send into an
         // unknown outcome: let go of it first.
@@ -142,6 +144,8 @@ impl Incoming {
 pub(super) fn transport(op: Op, error: &reqwest::Error) -> MeasoftError {
     if error.is_builder() {
         MeasoftError::NotBuilt { op }
+    } else if let Some(trouble) = TlsTrouble::of(error).filter(|_| error.is_connect()) {
+        MeasoftError::NotSent { op, cause: trouble.as_str() }
     } else if error.is_dns() {
         MeasoftError::NotSent { op, cause: "name not found" }
     } else if error.is_connect() {

@@ -18,6 +18,7 @@ use crate::measoft::op::Op;
 use crate::measoft::tap::Exchange;
 use crate::measoft::wire::neworder::{Item, NewOrder, PayType, Receiver};
 use crate::measoft::wire::statusreq::Done;
+use crate::tls::Tls;
 use crate::vendor::ExchangeObserver;
 
 #[derive(Default)]
@@ -129,7 +130,7 @@ fn client_for(url: &str) -> (MeasoftClient, Arc<Recorded>) {
     };
     let timeouts =
         Timeouts { connect: Duration::from_secs(5), call: Duration::from_secs(20), long: Duration::from_secs(20) };
-    let http = http_client(&timeouts).expect("client");
+    let http = http_client(&timeouts, &Tls::default()).expect("client");
     let tap = Arc::clone(&seen) as Arc<dyn ExchangeObserver<Exchange>>;
     (MeasoftClient::new(http, account, tap).with_timeouts(timeouts), seen)
 }

@@ -67,7 +67,7 @@ pub async fn open(config: &Config, store: &Store) -> anyhow::Result<(SharedQueue
     match &config.amqp_url {
         None => Ok((Arc::new(JobQueue::start(store.clone())), Callbacks::local())),
         Some(url) => {
-            let config = AmqpConfig::new(url, &config.amqp_prefix)?;
+            let config = AmqpConfig::new(url, &config.amqp_prefix)?.with_tls(config.tls.clone());
             let queue = AmqpQueue::start(config);
             Ok((queue.clone(), Callbacks::over(queue)))
         }

@@ -12,6 +12,7 @@ use crate::retailcrm::op::Op;
 use crate::retailcrm::proportion::is_in_proportion;
 use crate::retailcrm::tolerant::{Misread, flag};
 use crate::retailcrm::wire::order::Unreadable;
+use crate::tls_trouble::TlsTrouble;
 
 /// What a caller does about a failure (protocols/retailcrm.md#failures).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,6 +57,9 @@ pub enum CrmError {
     /// `before_sent`: nothing can have happened there.
     #[error("no {}answer from RetailCRM", if *before_sent { "connection and no " } else { "" })]
     Unreachable { before_sent: bool },
+    /// No encrypted connection, so nothing was sent.
+    #[error("RetailCRM cannot be reached: {0}")]
+    Untrusted(TlsTrouble),
     /// It failed in a row, so nothing was asked.
     #[error("RetailCRM has not answered lately and is asked again in {} s", pause.as_secs().max(1))]
     Resting { pause: Duration },
@@ -86,7 +90,7 @@ impl CrmError {
             Self::Refused { .. } => "refused",
             Self::RateLimited { .. } => "rate_limited",
             Self::Unavailable { .. } => "unavailable",
-            Self::Unreachable { .. } => "unreachable",
+            Self::Unreachable { .. } | Self::Untrusted(_) => "unreachable",
             Self::Resting { .. } => "resting",
             Self::BadAnswer { .. } => "bad_answer",
             Self::Unreadable(_) => "unreadable",
@@ -120,6 +124,7 @@ impl CrmError {
             Self::RateLimited { .. }
             | Self::Unavailable { .. }
             | Self::Unreachable { .. }
+            | Self::Untrusted(_)
             | Self::Resting { .. }
             | Self::BadAnswer { .. } => Class::Retry,
         }
@@ -134,6 +139,7 @@ impl CrmError {
             Self::RateLimited { .. }
             | Self::Unavailable { .. }
             | Self::Unreachable { .. }
+            | Self::Untrusted(_)
             | Self::Resting { .. }
             | Self::BadAnswer { .. }
             | Self::Unreadable(_) => Fault::Crm,
@@ -153,7 +159,9 @@ impl CrmError {
             Self::NotFound { text } => Detail::CrmFoundNothing { text: text.clone() }.into(),
             Self::Refused { text, errors } => Detail::CrmRefused { text: format!("{text}{}", summary(errors)) }.into(),
             Self::RateLimited { .. } => Detail::RateLimited.into(),
-            Self::Unavailable { .. } | Self::Unreachable { .. } | Self::Resting { .. } => Detail::CrmUnavailable.into(),
+            Self::Unavailable { .. } | Self::Unreachable { .. } | Self::Untrusted(_) | Self::Resting { .. } => {
+                Detail::CrmUnavailable.into()
+            }
             Self::BadAnswer { .. } => Detail::WrongFormat.into(),
             Self::Unreadable(bad) => Detail::Unread { at: bad.why.path.clone() }.into(),
         }
@@ -173,6 +181,7 @@ impl CrmError {
         match self {
             Self::Unavailable { .. } | Self::Unreachable { before_sent: false } | Self::BadAnswer { .. } => true,
             Self::Unreachable { before_sent: true }
+            | Self::Untrusted(_)
             | Self::Resting { .. }
             | Self::WrongKey
             | Self::AccessDenied { .. }

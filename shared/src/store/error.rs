@@ -127,6 +127,10 @@ fn of_login(words: &str) -> &'static str {
     if by_rule {
         return "PostgreSQL's pg_hba.conf lets this user into this database from our address not at all: add a line for it";
     }
+    if words.contains("client certificate") || words.contains("certificate authentication") {
+        return "PostgreSQL wants a certificate that its authority has signed for the user of DATABASE_URL: name it and its key \
+                in TLS_CERT_FILE and TLS_KEY_FILE";
+    }
     "PostgreSQL does not let the user of DATABASE_URL log in"
 }
 

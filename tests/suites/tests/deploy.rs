@@ -139,7 +139,7 @@ fn free_port() -> u16 {
 
 /// Text literals of settings' names in the code that reads them.
 fn variables() -> BTreeSet<String> {
-    let code = ["mod", "console"].map(|file| read(&format!("shared/src/config/{file}.rs")));
+    let code = ["mod", "console", "tls"].map(|file| read(&format!("shared/src/config/{file}.rs")));
     let code = code.map(|code| code.split("#[cfg(test)]").next().expect("code").to_owned()).concat();
     // Those of tests exist in no build that is handed out.
     let is_name = |t: &str| {
@@ -1055,7 +1055,11 @@ async fn nginx_passes_triggers_on_and_writes_no_key_down() {
     let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let upstream_address = upstream.local_addr().expect("address");
     let echo =
-        axum::Router::new().fallback(|uri: axum::http::Uri, body: String| async move { format!("{uri} {body}") });
+        axum::Router::new().fallback(|uri: axum::http::Uri, headers: axum::http::HeaderMap, body: String| async move {
+            let from: Vec<&str> =
+                headers.get_all("x-forwarded-for").iter().filter_map(|from| from.to_str().ok()).collect();
+            format!("{uri} {body} from {}", from.join(" and "))
+        });
     let serving = tokio::spawn(async move { axum::serve(upstream, echo).await });
 
     let scratch = Scratch::new();
@@ -1105,7 +1109,11 @@ async fn nginx_passes_triggers_on_and_writes_no_key_down() {
     );
     let client = simulators::http().danger_accept_invalid_certs(true).build().expect("client");
     let path = "/reintegrations/requests/trigger/retailcrm?key=planted-key";
-    let post = async || client.post(format!("https://127.0.0.1:{tls}{path}")).body("id=1&key=planted-key").send().await;
+    // What TRUSTED_PROXIES makes ingress believe is nginx's word, not the sender's.
+    let post = async || {
+        let asked = client.post(format!("https://127.0.0.1:{tls}{path}")).header("X-Forwarded-For", "198.51.100.7");
+        asked.body("id=1&key=planted-key").send().await
+    };
     eventually("nginx answers", Duration::from_secs(20), async || {
         post().await.map(drop).map_err(|error| error.to_string())
     })
@@ -1113,7 +1121,7 @@ async fn nginx_passes_triggers_on_and_writes_no_key_down() {
     let answer = post().await.expect("an answer");
     assert_eq!(answer.status(), 200);
     assert!(answer.headers().contains_key("strict-transport-security"));
-    assert_eq!(answer.text().await.expect("a body"), format!("{path} id=1&key=planted-key"));
+    assert_eq!(answer.text().await.expect("a body"), format!("{path} id=1&key=planted-key from 127.0.0.1"));
     let callback = client.post(format!("https://127.0.0.1:{tls}/retailcrm/callback/save")).body(vec![b'x'; 1 << 20]);
     assert_eq!(callback.send().await.expect("an answer").status(), 200, "callbacks may have 1 MiB");
     let plain = client.post(format!("http://127.0.0.1:{http}{path}")).send().await.expect("an answer");
@@ -1233,7 +1241,7 @@ fn variables_named_on_the_pages_and_in_examples_exist() {
             // Compose's own.
             if looks && name != "BRIDGE_VERSION" {
                 let plain = name.strip_suffix("_FILE").unwrap_or(name);
-                assert!(known.contains(plain), "{page}: {name}");
+                assert!(known.contains(name) || known.contains(plain), "{page}: {name}");
             } else if looks {
                 assert!(all.iter().any(|text| text.contains(name)), "{page}: {name}");
             }

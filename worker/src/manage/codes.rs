@@ -51,7 +51,7 @@ fn unverified(why: &str) -> String {
 async fn lists(crm_url: &str, key: &Secret, config: &Config) -> Result<Lists, String> {
     let allowed = AllowedHosts::parse(&config.crm_allowed_hosts).map_err(|bad| bad.to_string())?;
     let url = check(crm_url, &allowed).map_err(|bad| bad.to_string())?;
-    let http = CrmHttp::new().map_err(|error| error.to_string())?;
+    let http = CrmHttp::new(&config.tls).map_err(|error| error.to_string())?;
     let crm = CrmClient::new(http, url, key.clone(), Arc::new(NoObserver), Arc::new(NoLimiter));
     Lists::read(&crm).await.map_err(|error| error.to_string())
 }

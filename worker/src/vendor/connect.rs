@@ -44,8 +44,8 @@ impl Clients {
     pub fn new(config: &Config, store: Store, journal: Journal, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
         let allowed = retailcrm::AllowedHosts::parse(&config.crm_allowed_hosts)?;
         Ok(Self {
-            courier: measoft::http_client(&measoft::Timeouts::default())?,
-            crm: retailcrm::CrmHttp::new()?,
+            courier: measoft::http_client(&measoft::Timeouts::default(), &config.tls)?,
+            crm: retailcrm::CrmHttp::new(&config.tls)?,
             patience: None,
             allowed,
             journal,

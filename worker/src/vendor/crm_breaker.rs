@@ -77,11 +77,14 @@ fn came(result: Option<Result<(), &CrmError>>, took: Duration) -> Option<Came> {
         Some(Err(CrmError::RateLimited { retry_after: Some(asked) })) => Came::Asked(*asked),
         Some(Err(CrmError::Unavailable { retry_after: Some(asked), .. })) => Came::Asked(*asked),
         Some(Err(CrmError::RateLimited { retry_after: None })) => Came::Lost,
-        Some(Err(CrmError::Unreachable { .. })) if silent => Came::Silent,
+        Some(Err(CrmError::Unreachable { .. } | CrmError::Untrusted(_))) if silent => Came::Silent,
         Some(Err(CrmError::Unreachable { before_sent: false })) => Came::Lost,
-        Some(Err(CrmError::Unreachable { .. } | CrmError::Unavailable { .. } | CrmError::BadAnswer { .. })) => {
-            Came::Bad
-        }
+        Some(Err(
+            CrmError::Unreachable { .. }
+            | CrmError::Untrusted(_)
+            | CrmError::Unavailable { .. }
+            | CrmError::BadAnswer { .. },
+        )) => Came::Bad,
         Some(_) => Came::Good,
     })
 }

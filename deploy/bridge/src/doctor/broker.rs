@@ -13,6 +13,9 @@ use crate::doctor::finding::{Area, Finding, Findings, tell};
 /// Oldest release with at-least-once dead lettering (messaging.md).
 const OLDEST: (u32, u32) = (3, 10);
 
+/// How a connection ends that somebody has taken.
+const DROPPED: [&str; 3] = ["reset by peer", "Broken pipe", "unexpected eof"];
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Facts {
     /// The settings cannot be used.
@@ -32,7 +35,10 @@ impl Facts {
 
 pub async fn gather(config: &Config, url: &Secret) -> Facts {
     match AmqpConfig::new(url, &config.amqp_prefix) {
-        Ok(amqp) => Facts::Looked { inspection: inspect(&amqp).await, prefix: config.amqp_prefix.clone() },
+        Ok(amqp) => Facts::Looked {
+            inspection: inspect(&amqp.with_tls(config.tls.clone())).await,
+            prefix: config.amqp_prefix.clone(),
+        },
         Err(bad) => Facts::BadSettings(bad.to_string()),
     }
 }
@@ -80,6 +86,12 @@ fn refusal(refusal: &Refusal, say: &mut Findings) {
             Some(trouble) => {
                 tell!(say, Error: "RabbitMQ answers, and no encrypted connection comes about: {trouble} ({why})"
                     => "{}", trouble.remedy("AMQP_URL"));
+            }
+            // Whoever is not let in with TLS 1.3 is told after the handshake, if the words arrive at all.
+            None if DROPPED.iter().any(|dropped| why.contains(dropped)) => {
+                tell!(say, Error: "RabbitMQ drops the connection: {why}"
+                    => "its log says why; if it wants a certificate of ours, name one that its authority has signed in \
+                        TLS_CERT_FILE, and its key in TLS_KEY_FILE")
             }
             None => tell!(say, Error: "RabbitMQ cannot be reached: {why}"
                 => "check that it runs and that host, port and scheme (amqp or amqps) of AMQP_URL are right; \

@@ -28,7 +28,7 @@ pub struct Facts {
 
 /// Reads both vendors' clocks; who does not answer or tells no time is left out.
 pub async fn gather(integration: &Integration, config: &Config, clock: &Clock) -> Vec<Facts> {
-    let client = shared::http::client().timeout(LIMIT).build();
+    let client = shared::http::client(&config.tls).timeout(LIMIT).build();
     let Ok(client) = client else { return Vec::new() };
     let mut addresses = Vec::new();
     if is_safe_url(&integration.measoft_url) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use shared::config::Config;
 use shared::domain::Secret;
 use url::Url;
 
@@ -80,16 +81,16 @@ pub enum Facts {
     },
 }
 
-/// Asks the management API at `base`, or where it is by default beside `amqp`, for what begins with
-/// `prefix`. `None`: there is no address to ask.
-pub async fn gather(amqp: &Secret, base: Option<&str>, prefix: &str) -> Option<Facts> {
+/// Asks the management API where the settings say, or where it is by default beside `amqp`, for what
+/// begins with our prefix. `None`: there is no address to ask.
+pub async fn gather(amqp: &Secret, config: &Config) -> Option<Facts> {
     let amqp = Url::parse(amqp.expose()).ok()?;
-    let base = match base {
+    let base = match &config.amqp_management_url {
         Some(base) => Url::parse(base).ok()?,
         None => beside(&amqp)?,
     };
     let address = base.origin().ascii_serialization();
-    Some(match ask(&amqp, &base, prefix).await {
+    Some(match ask(&amqp, &base, config).await {
         Ok((nodes, queues)) => Facts::Looked { nodes, queues },
         Err(why) => Facts::Unknown { address, why },
     })
@@ -107,8 +108,8 @@ fn decoded(part: &str) -> String {
     url::form_urlencoded::parse(field.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
-async fn ask(amqp: &Url, base: &Url, prefix: &str) -> Result<(Vec<Node>, Vec<Queue>), String> {
-    let client = shared::http::client().timeout(LIMIT).build().map_err(|error| error.to_string())?;
+async fn ask(amqp: &Url, base: &Url, config: &Config) -> Result<(Vec<Node>, Vec<Queue>), String> {
+    let client = shared::http::client(&config.tls).timeout(LIMIT).build().map_err(|error| error.to_string())?;
     let (user, password) = match amqp.username() {
         "" => ("guest".to_owned(), "guest".to_owned()),
         user => (decoded(user), decoded(amqp.password().unwrap_or(""))),
@@ -123,7 +124,7 @@ async fn ask(amqp: &Url, base: &Url, prefix: &str) -> Result<(Vec<Node>, Vec<Que
     let nodes: Vec<Node> = read(get("/api/nodes?columns=name,running".to_owned())).await?;
     let columns = "name,type,members,online,policy,operator_policy,effective_policy_definition";
     let mut queues: Vec<Queue> = read(get(format!("/api/queues/{vhost}?columns={columns}"))).await?;
-    queues.retain(|queue| queue.name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.')));
+    queues.retain(|queue| queue.name.strip_prefix(&config.amqp_prefix).is_some_and(|rest| rest.starts_with('.')));
     Ok((nodes, queues))
 }
 

@@ -5,6 +5,7 @@
 
 mod broker;
 mod causes;
+mod certificates;
 mod clock;
 mod cluster;
 pub(crate) mod finding;
@@ -67,6 +68,7 @@ pub async fn examine(
 ) -> Result<Vec<Finding>, Failure> {
     progress.say("looking at the settings");
     let mut findings = setup::judge(&setup::gather(config));
+    findings.extend(certificates::judge(&certificates::gather(config), clock.now()));
     progress.say("looking at the database");
     let (facts, open) = store::gather(config, clock.clone()).await;
     findings.extend(store::judge(&facts, clock.now()));
@@ -76,8 +78,7 @@ pub async fn examine(
         findings.extend(broker::judge(&broker));
         // A broker that lets nobody in says nothing of its nodes.
         if broker.is_connected() {
-            let base = config.amqp_management_url.as_deref();
-            let cluster = cluster::gather(url, base, &config.amqp_prefix).await;
+            let cluster = cluster::gather(url, config).await;
             findings.extend(cluster.iter().flat_map(|facts| cluster::judge(facts, &config.amqp_prefix)));
         }
     }

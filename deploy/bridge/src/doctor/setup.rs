@@ -87,13 +87,13 @@ fn write_problem(folder: &Path) -> Option<String> {
 }
 
 #[cfg(unix)]
-fn mode(path: &Path) -> Option<u32> {
+pub fn mode(path: &Path) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::metadata(path).ok().map(|found| found.permissions().mode() & 0o777)
 }
 
 #[cfg(not(unix))]
-fn mode(_: &Path) -> Option<u32> {
+pub fn mode(_: &Path) -> Option<u32> {
     None
 }
 

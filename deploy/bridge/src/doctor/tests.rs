@@ -169,7 +169,7 @@ impl Stage {
     fn crm_client(&self) -> impl retailcrm::Crm {
         let allowed = retailcrm::AllowedHosts::parse("127.0.0.1").expect("hosts");
         let url = retailcrm::check(&self.crm.url(), &allowed).expect("url");
-        let http = retailcrm::CrmHttp::new().expect("client");
+        let http = retailcrm::CrmHttp::new(&shared::tls::Tls::default()).expect("client");
         let (tap, limiter) = (std::sync::Arc::new(retailcrm::NoObserver), std::sync::Arc::new(retailcrm::NoLimiter));
         retailcrm::CrmClient::new(http, url, Secret::new(KEY), tap, limiter)
     }

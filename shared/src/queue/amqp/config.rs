@@ -1,12 +1,15 @@
 //! What the queue on RabbitMQ is told.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
-use lapin::uri::AMQPUri;
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
+use lapin::uri::{AMQPScheme, AMQPUri};
 
 use crate::config::urls::brokers;
 use crate::domain::Secret;
+use crate::tls::Tls;
 
 /// Longest prefix: names are at most 255 bytes, ours add up to 50.
 const LONGEST_PREFIX: usize = 200;
@@ -21,6 +24,7 @@ pub struct AmqpConfig {
     /// Of one broker, or of each node of a cluster: tried in turn.
     pub(super) uris: Vec<AMQPUri>,
     pub(super) prefix: String,
+    tls: Tls,
     /// How long a caller waits for its confirm.
     pub confirm_timeout: Duration,
     /// Shortest and longest wait between two tries to connect.
@@ -50,9 +54,31 @@ impl AmqpConfig {
         Ok(Self {
             uris,
             prefix: prefix.to_owned(),
+            tls: Tls::default(),
             confirm_timeout: Duration::from_secs(2),
             reconnect: (Duration::from_millis(200), Duration::from_secs(10)),
             look_every: Duration::from_secs(5),
+        })
+    }
+
+    /// Whom a connection with TLS trusts, and what it shows.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// What one connection is told.
+    ///
+    /// # Errors
+    /// When our certificate cannot be read now; the words name its setting.
+    pub(super) fn tls(&self, uri: &AMQPUri) -> io::Result<OwnedTLSConfig> {
+        if uri.scheme == AMQPScheme::AMQP {
+            return Ok(OwnedTLSConfig::default());
+        }
+        let own = self.tls.identity.as_ref().map(|own| own.read().map_err(io::Error::other)).transpose()?;
+        Ok(OwnedTLSConfig {
+            identity: own.map(|(pem, key)| OwnedIdentity::PKCS8 { pem: pem.into(), key: key.into() }),
+            cert_chain: self.tls.authorities.as_ref().map(|authorities| authorities.pem.clone()),
         })
     }
 }

@@ -9,7 +9,7 @@ use lapin::options::{
     BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions,
     QueueDeleteOptions,
 };
-use lapin::tcp::{AMQPUriTcpExt as _, TLSConfig};
+use lapin::tcp::AMQPUriTcpExt as _;
 use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Error, ErrorKind};
@@ -76,7 +76,7 @@ pub async fn inspect(config: &AmqpConfig) -> Inspection {
     for uri in &config.uris {
         match connect(config, uri).await {
             Ok(connection) if connected.is_none() => {
-                inspection.version = timeout(CONNECT_LIMIT, greeting(uri)).await.ok().flatten();
+                inspection.version = timeout(CONNECT_LIMIT, greeting(config, uri)).await.ok().flatten();
                 connected = Some(connection);
             }
             Ok(connection) => drop(timeout(DECLARE_LIMIT, connection.close(200, "bye".into())).await),
@@ -120,7 +120,10 @@ pub async fn inspect(config: &AmqpConfig) -> Inspection {
 async fn connect(config: &AmqpConfig, uri: &AMQPUri) -> Result<Connection, Refusal> {
     let name = format!("{} doctor", config.prefix);
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    match timeout(CONNECT_LIMIT, Connection::connect_uri(uri.clone(), properties)).await {
+    let tls = config.tls(uri).map_err(|error| refusal(&error.into(), uri))?;
+    let runtime = lapin::runtime::default_runtime().map_err(|error| refusal(&error, uri))?;
+    let connecting = Connection::connect_uri_with_config(uri.clone(), properties, tls, runtime);
+    match timeout(CONNECT_LIMIT, connecting).await {
         Ok(connected) => connected.map_err(|error| refusal(&error, uri)),
         Err(_) => Err(Refusal::NoConnection(format!("{}: no answer in time", server(uri)))),
     }
@@ -236,9 +239,9 @@ async fn there_and_back(connection: &Connection, prefix: &str) -> Result<bool, (
 
 /// The version from the broker's first frame (`connection.start`), which comes before any
 /// login; lapin keeps it to itself.
-async fn greeting(uri: &AMQPUri) -> Option<String> {
+async fn greeting(config: &AmqpConfig, uri: &AMQPUri) -> Option<String> {
     let runtime = lapin::runtime::default_runtime().ok()?;
-    let mut stream = uri.connect_with_config_async(TLSConfig::default(), &runtime).await.ok()?;
+    let mut stream = uri.connect_with_config_async(config.tls(uri).ok()?.as_ref(), &runtime).await.ok()?;
     stream.write_all(b"AMQP\x00\x00\x09\x01").await.ok()?;
     stream.flush().await.ok()?;
     let mut head = [0; 7];

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use lapin::tcp::{AMQPUriTcpExt as _, TLSConfig};
+use lapin::tcp::AMQPUriTcpExt as _;
 use lapin::uri::AMQPUri;
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use tokio::time::timeout;
@@ -42,13 +42,14 @@ async fn open(shared: &Shared, uri: &AMQPUri, link: Link) -> Result<(Arc<Live>, 
     let mut guard = AbandonOnDrop(Some(socket.clone()));
     let handle = socket.clone();
     let name = format!("{} {}", shared.config.prefix, link.name());
+    let tls = shared.config.tls(uri).map_err(lapin::Error::from)?;
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let connecting = Connection::connector(
         uri.clone(),
         lapin::runtime::default_runtime()?,
         async move |uri, runtime| {
             // lapin awaits this on its own thread, where our limit below does not reach.
-            let stream = timeout(CONNECT_LIMIT, uri.connect_with_config_async(TLSConfig::default(), &runtime))
+            let stream = timeout(CONNECT_LIMIT, uri.connect_with_config_async(tls.as_ref(), &runtime))
                 .await
                 .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))?;
             let tcp = match &stream {

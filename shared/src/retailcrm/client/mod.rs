@@ -22,6 +22,8 @@ use crate::domain::Secret;
 use crate::retailcrm::client::request::Call;
 use crate::retailcrm::error::{CrmError, Reply, judge};
 use crate::retailcrm::{CrmUrl, Exchange, ExchangeObserver, Limiter, Op, mask};
+use crate::tls::Tls;
+use crate::tls_trouble::TlsTrouble;
 
 /// Time for one exchange, connection included.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,8 +49,8 @@ pub struct CrmHttp {
 impl CrmHttp {
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new() -> Result<Self, reqwest::Error> {
-        let client = crate::http::client()
+    pub fn new(tls: &Tls) -> Result<Self, reqwest::Error> {
+        let client = crate::http::client(tls)
             .connect_timeout(CONNECT_TIMEOUT)
             .user_agent(concat!("measoft-bridge/", env!("CARGO_PKG_VERSION")))
             .build()?;
@@ -219,6 +221,9 @@ struct Failed {
 
 impl Failed {
     fn new(status: Option<u16>, error: &reqwest::Error) -> Self {
+        if let Some(trouble) = TlsTrouble::of(error).filter(|_| status.is_none() && error.is_connect()) {
+            return Self { status, error: CrmError::Untrusted(trouble) };
+        }
         let before_sent = status.is_none() && (error.is_connect() || error.is_builder());
         Self { status, error: CrmError::Unreachable { before_sent } }
     }

@@ -119,7 +119,7 @@ const KEY: &str = "k3yFr0mCrm0000000000000000000000";
 
 fn client_with(url: &str, tap: Arc<dyn ExchangeObserver<Exchange>>) -> CrmClient {
     let url = check(url, &AllowedHosts::parse("127.0.0.1").expect("list")).expect("url");
-    CrmClient::new(CrmHttp::new().expect("http"), url, Secret::new(KEY), tap, Arc::new(NoLimiter))
+    CrmClient::new(CrmHttp::new(&Tls::default()).expect("http"), url, Secret::new(KEY), tap, Arc::new(NoLimiter))
 }
 
 fn client(server: &Server) -> CrmClient {
@@ -353,7 +353,7 @@ async fn a_silent_server_leaves_the_outcome_open() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("address"));
     let url = check(&url, &AllowedHosts::parse("127.0.0.1").expect("list")).expect("url");
-    let http = CrmHttp::new().expect("http").with_timeout(Duration::from_millis(200));
+    let http = CrmHttp::new(&Tls::default()).expect("http").with_timeout(Duration::from_millis(200));
     let client = CrmClient::new(http, url, Secret::new(KEY), Arc::new(NoObserver), Arc::new(NoLimiter));
     let error = client.edit_order(CrmOrderId(1), "", json!({})).await.expect_err("silence");
     assert_eq!(error, CrmError::Unreachable { before_sent: false });
@@ -477,8 +477,13 @@ async fn orders_are_found_by_delivery_type_page_by_page() {
 fn the_port_can_be_shared() {
     fn shared(_: Arc<dyn Crm>) {}
     let url = check("https://shop.retailcrm.ru", &AllowedHosts::none()).expect("url");
-    let client =
-        CrmClient::new(CrmHttp::new().expect("http"), url, Secret::new(KEY), Arc::new(NoObserver), Arc::new(NoLimiter));
+    let client = CrmClient::new(
+        CrmHttp::new(&Tls::default()).expect("http"),
+        url,
+        Secret::new(KEY),
+        Arc::new(NoObserver),
+        Arc::new(NoLimiter),
+    );
     assert!(!format!("{client:?}").contains(KEY));
     shared(Arc::new(client));
 }

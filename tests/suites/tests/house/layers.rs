@@ -11,7 +11,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
     (
         "shared",
         &[
-            "allowed_hosts clock closed_set debug dice digest files hidden locked mutant networks pasted retry shutdown suggest tls_trouble \
+            "allowed_hosts clock closed_set debug dice digest files hidden locked mutant networks pasted retry shutdown suggest tls tls_trouble \
              vendor widget",
             "http listen random waiting",
             "domain",

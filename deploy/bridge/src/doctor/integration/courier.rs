@@ -3,6 +3,7 @@
 use shared::domain::Language;
 use shared::explain::measoft::explain;
 use shared::measoft::{Class, MeasoftError};
+use shared::tls_trouble::TlsTrouble;
 
 use crate::doctor::finding::{Findings, tell};
 use crate::doctor::integration::facts::Facts;
@@ -14,6 +15,9 @@ pub fn judge(facts: &Facts, courier: &Result<String, MeasoftError>, say: &mut Fi
         Ok(client) => tell!(say, Ok: "MeaSoft accepts the login of courier {extra} (client {client})"),
         Err(error) => {
             let remedy = match (error.class(), error) {
+                (_, MeasoftError::NotSent { cause, .. }) if let Some(trouble) = TlsTrouble::told(cause) => {
+                    trouble.remedy(&format!("--measoft-url of integration {id}"))
+                }
                 (_, MeasoftError::NotSent { .. }) => format!(
                     "check this machine's way out (DNS, firewall, proxy) and the address {address}; `bridge integration edit \
                      {id} --measoft-url URL` changes it"

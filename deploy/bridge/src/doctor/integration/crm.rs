@@ -71,6 +71,7 @@ fn trouble(facts: &Facts, error: &CrmError, say: &mut Findings) {
         CrmError::AccountGone => {
             format!("check the account's address and correct it with `bridge integration edit {id} --crm-url URL`")
         }
+        CrmError::Untrusted(trouble) => trouble.remedy(&format!("--crm-url of integration {id}")),
         CrmError::RateLimited { .. } => {
             "something else uses up the key's requests: give each program a key of its own, or lower CRM_RPS".to_owned()
         }
