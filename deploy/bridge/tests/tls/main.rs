@@ -216,7 +216,7 @@ async fn vendors_behind_a_private_authority_and_a_proxy_are_reached_or_it_is_sai
     }
     assert_eq!(proxy.take(), Vec::<String>::new());
 
-    let mut both = vec![at_measoft, at_crm];
+    let mut both = [at_measoft, at_crm];
     both.sort();
     let ca = authority.ca();
     for (more, asked, reached) in [
