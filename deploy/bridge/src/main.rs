@@ -17,6 +17,7 @@ mod filters;
 mod integration;
 mod journal;
 mod language;
+mod manual;
 mod now;
 mod order;
 mod output;
@@ -108,6 +109,10 @@ fn answer(command: Command, as_name: Option<&str>, source: &Source, out: &Output
             completions(*shell);
             return Ok(ExitCode::SUCCESS);
         }
+        Command::Man => {
+            stdout::text(&manual::page(Cli::command().bin_name(called())));
+            return Ok(ExitCode::SUCCESS);
+        }
         _ => {}
     }
     let who = who::acting(as_name)?;
@@ -178,7 +183,8 @@ async fn of_installation(
         | Command::Restore { .. }
         | Command::Doctor(_)
         | Command::SecretKey { command: None }
-        | Command::Completions { .. } => unreachable!("handled before"),
+        | Command::Completions { .. }
+        | Command::Man => unreachable!("handled before"),
     }
 }
 
@@ -231,10 +237,16 @@ async fn open_with(key: SecretKey, config: &Config) -> Result<Store, Failure> {
     Ok(store)
 }
 
+/// The name that this program was called by: a package may give it another.
+fn called() -> String {
+    let path = std::env::args_os().next().map(std::path::PathBuf::from).unwrap_or_default();
+    path.file_name().and_then(|name| name.to_str()).unwrap_or("bridge").to_owned()
+}
+
 fn completions(shell: Shell) {
     let mut script = Vec::new();
     let mut command = Cli::command();
-    let mut write = |shell| clap_complete::generate(shell, &mut command, "bridge", &mut script);
+    let mut write = |shell| clap_complete::generate(shell, &mut command, called(), &mut script);
     match shell {
         Shell::Bash => write(clap_complete::Shell::Bash),
         Shell::Zsh => write(clap_complete::Shell::Zsh),

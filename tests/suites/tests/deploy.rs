@@ -1193,7 +1193,13 @@ async fn caddy_passes_on_to_ingress_and_writes_no_query_down() {
 
 #[test]
 fn scripts_are_executable_and_readable_by_bash() {
-    for path in ["deploy/local/run", "deploy/healthcheck", "deploy/make-secrets"] {
+    for path in [
+        "deploy/local/run",
+        "deploy/healthcheck",
+        "deploy/make-secrets",
+        "deploy/deb/build",
+        "deploy/deb/measoft-bridge-op",
+    ] {
         let mode = std::fs::metadata(root().join(path)).expect("a script").permissions().mode();
         assert_eq!(mode & 0o111, 0o111, "{path} is not executable");
         succeed(Command::new("bash").arg("-n").arg(root().join(path)));

@@ -170,6 +170,8 @@ pub enum Command {
         #[arg(value_enum)]
         shell: Shell,
     },
+    /// Print the manual page, for `man -l -`
+    Man,
     /// The settings
     Config {
         #[command(subcommand)]

@@ -57,7 +57,7 @@ const LAYERS: [(&str, &[&str]); 6] = [
     (
         "bridge",
         &[
-            "args language stdout version",
+            "args language manual stdout version",
             "output",
             "filters secret_key secrets transfer up who",
             "ask audit budget causes compare console correct dead doctor integration journal now order preview probe replay \
