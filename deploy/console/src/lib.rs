@@ -63,7 +63,7 @@ impl Console {
             store: ctx.store.clone(),
             refusals: Refusals::default(),
             errands: Errands::new(ctx.stop.child_token()),
-            oidc: ctx.config.console.oidc.clone().map(Oidc::new).transpose()?,
+            oidc: ctx.config.console.oidc.clone().map(|oidc| Oidc::new(oidc, &ctx.config.tls)).transpose()?,
         })))
     }
 }

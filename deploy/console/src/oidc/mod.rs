@@ -23,6 +23,7 @@ use shared::config;
 use shared::crypto::{SecretKey, random_hex};
 use shared::digest::sha256;
 use shared::locked::locked;
+use shared::tls::Tls;
 use url::Url;
 
 use crate::form::Fields;
@@ -65,8 +66,8 @@ pub struct Oidc {
 }
 
 impl Oidc {
-    pub fn new(settings: config::Oidc) -> reqwest::Result<Self> {
-        Ok(Self { settings, provider: Provider::new()?, used: Mutex::default() })
+    pub fn new(settings: config::Oidc, tls: &Tls) -> reqwest::Result<Self> {
+        Ok(Self { settings, provider: Provider::new(tls)?, used: Mutex::default() })
     }
 
     /// Whether browsers reach the console by https.
@@ -171,7 +172,7 @@ mod tests {
             user_claim: "preferred_username".to_owned(),
             groups_claim: "groups".to_owned(),
         };
-        let oidc = Oidc::new(settings).expect("a client");
+        let oidc = Oidc::new(settings, &Tls::default()).expect("a client");
         let now: Timestamp = "2026-09-01T10:00:00Z".parse().expect("a moment");
         let ends = now + LASTS;
         assert!(oidc.use_up("one", ends, now) && !oidc.use_up("one", ends, now) && oidc.use_up("two", ends, now));

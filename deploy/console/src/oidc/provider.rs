@@ -10,6 +10,7 @@ use reqwest::RequestBuilder;
 use serde_json::Value;
 use shared::config::{self, is_safe_url};
 use shared::domain::Secret;
+use shared::tls::Tls;
 use tokio::sync::Mutex;
 
 use crate::oidc::failure::Failure;
@@ -53,8 +54,8 @@ pub struct Exchange<'a> {
 }
 
 impl Provider {
-    pub fn new() -> reqwest::Result<Self> {
-        let http = shared::http::client().timeout(PATIENCE).connect_timeout(PATIENCE / 2).build()?;
+    pub fn new(tls: &Tls) -> reqwest::Result<Self> {
+        let http = shared::http::client(tls).timeout(PATIENCE).connect_timeout(PATIENCE / 2).build()?;
         Ok(Self { http, found: Mutex::new(Err(None)) })
     }
 

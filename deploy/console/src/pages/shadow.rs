@@ -45,7 +45,7 @@ struct Row {
 
 async fn read(visit: &Visit<'_>) -> Result<Vec<ShadowOrder>, Stop> {
     let since = visit.now().checked_sub((DAYS * 24).hours()).unwrap_or(Timestamp::UNIX_EPOCH);
-    Ok(visit.store().shadow_orders_since(visit.only(), since).await?)
+    Ok(visit.store().shadow_orders_since(visit.only().await?, since).await?)
 }
 
 impl Row {
