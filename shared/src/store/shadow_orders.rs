@@ -257,7 +257,7 @@ impl Store {
 
     /// Whether the ledger has anything of an integration that is at MeaSoft, or may be.
     pub async fn has_deliveries(&self, integration: IntegrationId) -> Result<bool> {
-        let sql = "SELECT COUNT(*) AS n FROM (SELECT 1 FROM deliveries WHERE integration_id = $1 LIMIT 1) AS some";
+        let sql = "SELECT COUNT(*) AS n FROM (SELECT 1 FROM deliveries WHERE integration_id = $1 LIMIT 1) AS found";
         Ok(self.db.count(sql, args![integration]).await? > 0)
     }
 
