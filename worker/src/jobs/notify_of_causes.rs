@@ -12,7 +12,7 @@ use shared::clock::later;
 use shared::domain::{Integration, IntegrationId, Language};
 use shared::explain;
 use shared::message::{Change, Kind, Needless, Outcome};
-use shared::retailcrm::{Class, CrmError, Notification, NotificationKind};
+use shared::retailcrm::{Class, Notification, NotificationKind};
 use shared::store;
 use shared::store::Store;
 use shared::store::causes::Cause;
@@ -131,7 +131,7 @@ async fn tell(tools: &Tools, active: &ActiveIntegration, guard: &LeaseGuard) -> 
             tools.journal.write(Entry::of(now, What::Crm, story(&news)).about(id, ""));
             Ok(true)
         }
-        Err(CrmError::Unreachable { before_sent: false } | CrmError::BadAnswer { .. }) => Ok(true),
+        Err(error) if error.may_have_happened() => Ok(true),
         Err(error) => {
             tracing::info!(integration = id.0, outcome = error.label(), "RetailCRM's users are not notified");
             let passes = error.class() == Class::Retry;

@@ -139,6 +139,14 @@ impl Question<'_> {
         if cancelled && earlier.is_none() {
             return Ok(None);
         }
+        // Not at the courier, or not known to be: that it was taken is not said of it.
+        let was_there = match self.lines.lines.is_empty() {
+            true => self.lines.shipped.iter().any(|code| position(code) == Some(item.id)),
+            false => shipped > 0,
+        };
+        if self.settings.delivered_item_status.is_some() && !was_there {
+            return Ok(earlier.map(|_| now));
+        }
         let or_its_own = |status: Option<&str>| match status {
             Some(status) => status.to_owned(),
             // No status at all cannot be given back.
@@ -233,7 +241,7 @@ mod tests {
             quantity: *quantity,
             returned: *returned,
         };
-        Lines { closed: true, lines: lines.iter().map(line).collect() }
+        Lines { closed: true, lines: lines.iter().map(line).collect(), ..Lines::default() }
     }
 
     fn settings(delivered: Option<&str>) -> Settings {
@@ -284,11 +292,25 @@ mod tests {
         let written = second.written(&written);
         // The edit was refused, so that the older values stand: they are ours too.
         assert_eq!(
-            goals(&decide(&after, &Lines { closed: true, lines: vec![] }, &written, None)),
+            goals(&decide(&after, &Lines { closed: true, ..Lines::default() }, &written, None)),
             [(7, "3", "new"), (8, "1", "new")]
         );
         assert_eq!(goals(&decide(&after, &Lines::default(), &written, None)), [(7, "3", "new"), (8, "1", "new")]);
         assert_eq!(decide(&before, &Lines::default(), &written, None), Decision::default());
+    }
+
+    #[test]
+    fn only_what_the_courier_had_is_said_to_be_taken() {
+        let order = order(&json!([item(7, "3", "new"), item(8, "1", "new")]));
+        let none = AllWritten::new();
+        // 8 was added after the hand-over.
+        let all = Lines { closed: true, shipped: vec!["7".to_owned(), "7-2".to_owned()], ..Lines::default() };
+        assert_eq!(goals(&decide(&order, &all, &none, Some("delivered"))), [(7, "3", "delivered")]);
+        // Which lines were refused is not known, or they are of a position that is no more.
+        for unknown in [lines(&[("", 5, 2), ("", 1, 0)]), lines(&[("6", 1, 1)])] {
+            let decision = decide(&order, &unknown, &none, Some("delivered"));
+            assert_eq!((goals(&decision).len(), decision.unclear.is_empty()), (0, false));
+        }
     }
 
     #[test]

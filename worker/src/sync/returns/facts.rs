@@ -13,6 +13,9 @@ pub(super) struct Lines {
     pub(super) closed: bool,
     /// What was shipped and refused; none where all of it was taken.
     pub(super) lines: Vec<LineResult>,
+    /// Codes of the lines that were shipped, where all of it was taken and a status stands for that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) shipped: Vec<String>,
 }
 
 /// What a row that was taken over says of the lines, where that is of any interest: it closes the
@@ -25,7 +28,11 @@ pub(in crate::sync) fn news(
 ) -> Option<NewReturns> {
     let wanted = settings.returned_item_status.is_some();
     let lines = match (closes && wanted, reopens) {
-        (true, _) => Lines { closed: true, lines: snapshot.lines.clone() },
+        (true, _) => {
+            let all_taken = snapshot.lines.is_empty() && settings.delivered_item_status.is_some();
+            let shipped = snapshot.item_codes.keys().filter(|_| all_taken).cloned().collect();
+            Lines { closed: true, lines: snapshot.lines.clone(), shipped }
+        }
         (false, true) => Lines::default(),
         (false, false) => return None,
     };

@@ -80,6 +80,12 @@ async fn all(writing: &Writing<'_>) -> Result<(), Halt> {
         while let Some((row, others)) = rest.split_first() {
             match writing.one(row).await {
                 Ok(()) => rest = others,
+                // One order that cannot be edited now holds up no other; an account that cannot be
+                // asked at all rests soon.
+                Err(Halt::Crm(error)) if error.class() == Class::Retry && !concerns_all(&error) => {
+                    tools.store.postpone_returns(&[row.id], next_try(tools, row.attempt)).await?;
+                    rest = others;
+                }
                 Err(Halt::Crm(error)) => {
                     // The account as a whole fails: everything due waits a moment.
                     let ids: Vec<i64> = rest.iter().map(|row| row.id).collect();
@@ -90,6 +96,10 @@ async fn all(writing: &Writing<'_>) -> Result<(), Halt> {
             }
         }
     }
+}
+
+const fn concerns_all(error: &CrmError) -> bool {
+    matches!(error, CrmError::Resting { .. } | CrmError::RateLimited { .. } | CrmError::Unreachable { .. })
 }
 
 struct Writing<'a> {
