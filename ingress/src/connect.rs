@@ -9,7 +9,7 @@ use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::crypto::{is_signed_with, random_number};
 use shared::domain::{Fault, Integration, IntegrationState, Language, PausedBy, Secret, Settings, crm_account};
 use shared::draft::Draft;
@@ -85,8 +85,7 @@ async fn connect(state: &State, secret: &Secret, request: Request) -> Told {
     };
     let (url, key) = (url.as_str().trim_end_matches('/').to_owned(), Secret::new(api_key));
     let registered = async {
-        let integration = found_or_made(state, &url, &key).await?;
-        let is_registered = register(state, &integration, key).await;
+        let is_registered = register_one(state, &url, &key).await?;
         // RetailCRM sends the manager to the page at once.
         state.0.keys.refresh(&state.0.store).await.map(|_| is_registered)
     };
@@ -103,14 +102,30 @@ async fn connect(state: &State, secret: &Secret, request: Request) -> Told {
     }
 }
 
-/// The account's oldest integration, or a new one that is paused: a repeated press of the button
-/// makes no second one.
-async fn found_or_made(state: &State, url: &str, key: &Secret) -> store::Result<Integration> {
+/// Registers the account's integration with the new key, or a new one that is paused: a repeated
+/// press of the button makes no second one. Others may have entered the same address; whose account
+/// it is, the worker asks RetailCRM.
+async fn register_one(state: &State, url: &str, key: &Secret) -> store::Result<Result<(), Told>> {
     let (store, account) = (&state.0.store, crm_account::address(url));
-    let known = store.integrations().await?.into_iter().find(|i| crm_account::address(&i.crm_url) == account);
-    if let Some(known) = known {
-        return Ok(known);
+    let known = store.integrations().await?.into_iter().filter(|i| crm_account::address(&i.crm_url) == account);
+    for one in known {
+        match register(state, &one, key, false).await {
+            Ok(Registered::AnothersAccount) => {}
+            Ok(Registered::Done) => return Ok(Ok(())),
+            Err(refused) => return Ok(Err(refused)),
+        }
     }
+    let made = make(state, url, key).await?;
+    let done = register(state, &made, key, true).await;
+    if done.is_err() {
+        // A key that does not work there is not kept.
+        store.set_integration_state(made.id, &IntegrationState::Removed).await?;
+    }
+    Ok(done.map(|_| ()))
+}
+
+async fn make(state: &State, url: &str, key: &Secret) -> store::Result<Integration> {
+    let store = &state.0.store;
     let (first, last) = (*Settings::STREAMS.start(), *Settings::STREAMS.end());
     let drawn = random_number().unsigned_abs() % u64::from(last - first + 1);
     let stream_id = first + u32::try_from(drawn).unwrap_or_default();
@@ -128,15 +143,23 @@ async fn found_or_made(state: &State, url: &str, key: &Secret) -> store::Result<
     Ok(made)
 }
 
+enum Registered {
+    Done,
+    AnothersAccount,
+}
+
 /// Has a worker register the module with the new key, which is stored only if it works there.
-async fn register(state: &State, integration: &Integration, key: Secret) -> Result<(), Told> {
+async fn register(state: &State, integration: &Integration, key: &Secret, made: bool) -> Result<Registered, Told> {
     let mut with_key = integration.clone();
-    with_key.secrets.crm_api_key = key;
+    with_key.secrets.crm_api_key = key.clone();
     let draft = Draft::of(&with_key).seal(integration.id, &state.0.store.key);
-    match call(state, integration.id, "connect", json!({ "draft": draft }), None).await {
-        Ok(reply) if reply.body.starts_with(br#"{"success":true"#) => Ok(()),
-        Ok(reply) => Err(Told::Reply(reply)),
-        Err(_) => Err(Told::Error(StatusCode::OK, Sentence::Deadline)),
+    let reply = call(state, integration.id, "connect", json!({ "draft": draft, "made": made }), None).await;
+    let reply = reply.map_err(|_| Told::Error(StatusCode::OK, Sentence::Deadline))?;
+    let said: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    match (said["success"] == true, said["result"]["another"] == true) {
+        (true, false) => Ok(Registered::Done),
+        (true, true) => Ok(Registered::AnothersAccount),
+        (false, _) => Err(Told::Reply(reply)),
     }
 }
 

@@ -87,6 +87,26 @@ async fn one_click_connects_a_shop_which_resumes_once_its_cabinet_is_entered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_only_entered_the_address_gets_no_key_of_the_account() {
+    let world = installation().await;
+    // Of somebody who knows the shop's address, and a key that opens nothing there.
+    let stranger = world.integration.id;
+    world
+        .change(stranger, |i| {
+            (i.crm_url, i.secrets.crm_api_key) = (world.crm.url(), Secret::new("of-another"));
+        })
+        .await;
+    assert_eq!(click(&world, "issued-1", SECRET).await.status, 201);
+    let kept = world.ctx.store.integration(stranger).await.expect("read").expect("there");
+    assert_eq!(kept.secrets.crm_api_key.expose(), "of-another");
+    let made = others(&world).await;
+    assert_eq!((made.len(), made[0].secrets.crm_api_key.expose()), (1, "issued-1"));
+    // A second click finds its own.
+    assert_eq!(click(&world, "issued-2", SECRET).await.status, 201);
+    assert_eq!(others(&world).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_not_signed_or_does_not_work_there_connects_and_changes_nothing() {
     let world = installation().await;
     let forged = click(&world, "issued-1", "another secret").await;
