@@ -131,11 +131,17 @@ impl Oidc {
         Ok(known(&claims, &self.settings.user_claim, &self.settings.groups_claim))
     }
 
-    /// False: it was used before, or too many are remembered.
+    /// False: it was used before. Of too many the oldest is forgotten: the provider's code is good
+    /// once anyway, and strangers must not keep others out.
     fn use_up(&self, cookie: &str, ends: Timestamp, now: Timestamp) -> bool {
         let mut used = locked(&self.used);
         used.retain(|_, ends| *ends > now);
-        used.len() < REMEMBERED && used.insert(cookie.to_owned(), ends).is_none()
+        let is_full = used.len() >= REMEMBERED && !used.contains_key(cookie);
+        if let Some(oldest) = used.iter().min_by_key(|(_, ends)| **ends).map(|(one, _)| one.clone()).filter(|_| is_full)
+        {
+            used.remove(&oldest);
+        }
+        used.insert(cookie.to_owned(), ends).is_none()
     }
 }
 
