@@ -317,13 +317,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_new_integration_is_planned_at_once() {
+    async fn integrations_that_change_are_planned_anew_within_a_second() {
         let world = World::new().await;
         let mut plan = Plan::default();
         world.look(&mut plan).await;
         world.forget();
         let id = IntegrationId(3);
         world.ctx.store.set_integration_state(id, &IntegrationState::Removed).await.expect("removed");
+        world.ctx.store.next_tick().await.expect("read");
         world.look(&mut plan).await;
         assert!(
             plan.jobs.iter().all(|job| !matches!(job.what, plan::What::For { integration, .. } if integration == id))

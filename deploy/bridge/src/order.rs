@@ -272,7 +272,7 @@ mod tests {
         for language in [Language::Ru, Language::En] {
             let text = lines(&story, false, false, &Reader { language, ..Reader::plain() }).join("\n");
             let words = text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
-            let names = ["RetailCRM", "MeaSoft", "PostgreSQL", "API", "HTTP", "UTC", "m"];
+            let names = ["RetailCRM", "MeaSoft", "PostgreSQL", "API", "HTTP", "HTML", "amp", "UTC", "m"];
             let latin = |word: &&str| word.chars().any(|c| c.is_ascii_alphabetic());
             let strange = |word: &&str| latin(word) == (language == Language::Ru) && !names.contains(word);
             assert_eq!(words.filter(strange).collect::<Vec<_>>(), [""; 0], "{text}");

@@ -34,8 +34,9 @@ const SERVE: [&str; 2] = ["up", "console serve"];
 /// Commands that need none.
 const NEED_NONE: [&str; 5] = ["demo", "completions", "man", "config check", "secret-key"];
 /// Arguments that take any text: a name, an address, a word to look for. All others are checked.
-const FREE: &str = "address amqp comment crm_key crm_key_file crm_url database_url date delivery_types extra file head login measoft_url \
-                    name number password payment_status phone prefix save set text title to town why window";
+const FREE: &str = "address amqp comment crm_key crm_key_file crm_url database_url date delivery_types \
+                    extra file head live_delivery_types login measoft_url name number password \
+                    payment_status phone prefix save set text title to town why window";
 
 struct Folder(PathBuf);
 

@@ -17,7 +17,7 @@ use crate::measoft::wire::cancelorder::read_cancel_row;
 use crate::measoft::wire::element::parse;
 use crate::measoft::wire::lists::{read_pvzlist, read_townlist};
 use crate::measoft::wire::neworder::read_create_rows;
-use crate::measoft::wire::statusreq::{CarriedBy, Planned, Status, StatusItem, StatusRow};
+use crate::measoft::wire::statusreq::{Card, CarriedBy, Planned, Status, StatusItem, StatusRow};
 
 /// An element before it is written down.
 struct Part {
@@ -202,7 +202,7 @@ fn an_item(dice: &mut Dice, doubts: &mut Doubts) -> (Part, StatusItem) {
     (part, item)
 }
 
-fn a_receiver(dice: &mut Dice) -> (Part, Vec<String>, Option<Planned>) {
+fn a_receiver(dice: &mut Dice) -> (Part, Vec<String>, Option<Planned>, Card) {
     let mut part = Part::of("receiver", "");
     let mut phones: Vec<String> = part.child(dice, "phone", "+7 (916) 123-45-67").into_iter().collect();
     let mut contacts = Part::list("contacts", Vec::new());
@@ -220,10 +220,11 @@ fn a_receiver(dice: &mut Dice) -> (Part, Vec<String>, Option<Planned>) {
     let date = part.child(dice, "date", day).filter(|day| day != "0000-00-00");
     let (from, to) = (part.child(dice, "time_min", "12:00"), part.child(dice, "time_max", "18:00"));
     // Namesakes of the row's own fields, a level below them.
-    for (name, value) in [("town", "Москва город"), ("price", "много"), ("status", "COMPLETE")] {
+    let town = part.child(dice, "town", "Москва город");
+    for (name, value) in [("price", "много"), ("status", "COMPLETE")] {
         part.child(dice, name, value);
     }
-    (part, phones, date.map(|date| Planned { date, from, to }))
+    (part, phones, date.map(|date| Planned { date, from, to }), Card { town, ..Card::default() })
 }
 
 fn a_row(dice: &mut Dice, number: &str) -> (Part, StatusRow) {
@@ -258,9 +259,9 @@ fn a_row(dice: &mut Dice, number: &str) -> (Part, StatusRow) {
         row.courier = name.map(|name| CarriedBy { code, name });
     }
     if dice.below(3) > 0 {
-        let (receiver, phones, planned) = a_receiver(dice);
+        let (receiver, phones, planned, card) = a_receiver(dice);
         part.children.push(receiver);
-        (row.receiver_phones, row.planned) = (phones, planned);
+        (row.receiver_phones, row.planned, row.card) = (phones, planned, card);
     }
     row.items = part.some(dice, "items", |dice| an_item(dice, &mut doubts));
     row.unreadable = doubts.0;

@@ -13,6 +13,9 @@ use crate::store::integrations::Stamp;
 /// What the product promises to notice within two seconds is looked at this often.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// One look may take this long.
+const LIMIT: Duration = Duration::from_secs(5);
+
 /// What tells a loop whether there is anything to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tick {
@@ -69,7 +72,12 @@ impl Store {
              CAST(COALESCE(SUM(version), 0) AS BIGINT) AS v FROM integrations",
             self.due("run_at", 1)
         );
-        let row = self.db.fetch_one(sql, args![self.clock.now_ms()]).await?.ok_or(StoreError::BadRow("n"))?;
+        // Others wait for the same answer: a connection that is dead and does not say so must not
+        // hold all of them.
+        let asked = self.db.fetch_one(sql, args![self.clock.now_ms()]);
+        let silent = || StoreError::Silent { what: "looking".to_owned(), seconds: LIMIT.as_secs() };
+        let row = tokio::time::timeout(LIMIT, asked).await.map_err(|_| silent())??;
+        let row = row.ok_or(StoreError::BadRow("n"))?;
         let due_jobs = u64::try_from(row.int("jobs")?).unwrap_or(0);
         let tick = Tick { due_jobs, integrations: Stamp::new(row.int("n")?, row.int("v")?) };
         *last = Some((second, tick));

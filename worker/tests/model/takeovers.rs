@@ -419,7 +419,7 @@ fn job(world: &mut World, job: Errand) -> Task {
                 integrations: shops,
                 hints,
                 allowed: AllowedHosts::none().into(),
-                config: Config::read(Role::Worker, &Source::from_pairs([("SETTLE_MS", "1")])).expect("good").into(),
+                config: Config::read(Role::Bridge, &Source::from_pairs([("SETTLE_MS", "1")])).expect("good").into(),
                 callback_deadline: Duration::from_secs(4),
                 calculate_deadline: Duration::from_secs(4),
                 kept: Default::default(),
