@@ -95,15 +95,7 @@ pub fn jobs(timing: &Timing, budgets: &Budgets, integrations: &[Integration]) ->
             },
         });
     }
-    for integration in active.iter().filter(|i| !i.settings.notify_groups.is_empty()) {
-        let every = NOTIFY.min(timing.sweep);
-        jobs.push(Job {
-            name: format!("notify_of_causes:{}", integration.id),
-            every,
-            offset: phase(seed(integration).rotate_left(7), every),
-            what: What::For { integration: integration.id, command: Command::NotifyOfCauses {}, key: None },
-        });
-    }
+    jobs.extend(active.iter().filter(|i| !i.settings.notify_groups.is_empty()).map(|i| notice(i, timing)));
     for integration in one_for_each(&active, |i| i.courier_account()) {
         jobs.push(Job {
             name: format!("reconcile:{}", integration.id),
@@ -113,6 +105,17 @@ pub fn jobs(timing: &Timing, budgets: &Budgets, integrations: &[Integration]) ->
         });
     }
     jobs
+}
+
+/// Looks whether users of a shop's RetailCRM are to be notified.
+fn notice(integration: &Integration, timing: &Timing) -> Job {
+    let every = NOTIFY.min(timing.sweep);
+    Job {
+        name: format!("notify_of_causes:{}", integration.id),
+        every,
+        offset: phase(seed(integration).rotate_left(7), every),
+        what: What::For { integration: integration.id, command: Command::NotifyOfCauses {}, key: None },
+    }
 }
 
 /// How often what is too old is forgotten: so often that little more is kept than has to be.

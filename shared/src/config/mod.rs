@@ -216,6 +216,11 @@ impl Budgets {
     }
 }
 
+fn trusted_proxies(r: &mut Reader<'_>) -> Networks {
+    let text = r.checked("TRUSTED_PROXIES", Networks::parse);
+    text.and_then(|text| Networks::parse(&text).ok()).unwrap_or_default()
+}
+
 fn amqp_url(r: &mut Reader<'_>, role: Role) -> Option<Secret> {
     let Some(url) = r.text("AMQP_URL") else {
         if !matches!(role, Role::Bridge | Role::Console) {
@@ -292,10 +297,7 @@ impl Config {
             ),
             data_dir,
             ingress_listen,
-            trusted_proxies: r
-                .checked("TRUSTED_PROXIES", Networks::parse)
-                .and_then(|text| Networks::parse(&text).ok())
-                .unwrap_or_default(),
+            trusted_proxies: trusted_proxies(r),
             public_url: r.parsed("PUBLIC_URL", format!("http://{ingress_listen}"), "an http(s) URL", |text| {
                 urls::is_http(text).then(|| text.trim_end_matches('/').to_owned())
             }),

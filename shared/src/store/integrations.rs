@@ -26,13 +26,7 @@ pub struct NewIntegration {
 
 /// How many there are, and the sum of their versions: changes whenever any integration does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp(i64, i64);
-
-impl Stamp {
-    pub(super) const fn new(count: i64, versions: i64) -> Self {
-        Self(count, versions)
-    }
-}
+pub struct Stamp(pub(super) i64, pub(super) i64);
 
 const COLUMNS: &str = "id, title, crm_url, measoft_url, extra, login, prefix, settings, crm_api_key, password, \
                        delivery_api_key, client_id, state, paused_by, paused_reason, version, created_at, crm_proof";
@@ -121,13 +115,6 @@ impl Store {
             return Ok(None);
         }
         Ok(Some((now, self.integrations().await?)))
-    }
-
-    pub async fn integrations_stamp(&self) -> Result<Stamp> {
-        let sql = "SELECT COUNT(*) AS n, CAST(COALESCE(SUM(version), 0) AS BIGINT) AS v FROM integrations";
-        let row = self.db.fetch_one(sql, vec![]).await?;
-        let row = row.ok_or(StoreError::BadRow("n"))?;
-        Ok(Stamp(row.int("n")?, row.int("v")?))
     }
 
     /// Whether our key is the one the stored secrets were sealed with. True while there are

@@ -79,8 +79,19 @@ impl Store {
         let row = tokio::time::timeout(LIMIT, asked).await.map_err(|_| silent())??;
         let row = row.ok_or(StoreError::BadRow("n"))?;
         let due_jobs = u64::try_from(row.int("jobs")?).unwrap_or(0);
-        let tick = Tick { due_jobs, integrations: Stamp::new(row.int("n")?, row.int("v")?) };
+        let tick = Tick { due_jobs, integrations: Stamp(row.int("n")?, row.int("v")?) };
         *last = Some((second, tick));
         Ok(tick)
+    }
+
+    /// That of the integrations alone, as they are at this moment.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn integrations_stamp(&self) -> Result<Stamp> {
+        let sql = "SELECT COUNT(*) AS n, CAST(COALESCE(SUM(version), 0) AS BIGINT) AS v FROM integrations";
+        let row = self.db.fetch_one(sql, vec![]).await?;
+        let row = row.ok_or(StoreError::BadRow("n"))?;
+        Ok(Stamp(row.int("n")?, row.int("v")?))
     }
 }

@@ -45,7 +45,9 @@ fn writes(world: &World) -> Vec<(&'static str, usize)> {
 }
 
 async fn report(world: &World) -> Value {
-    world.bridge(&["shadow", "report", "--json"]).await.json()
+    let said = world.bridge(&["shadow", "report", "--json"]).await;
+    assert!(said.code <= 1, "1 says that something differs: {}", said.stderr);
+    serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("no single JSON document: {}", said.stdout))
 }
 
 fn verdicts(report: &Value) -> BTreeMap<String, String> {

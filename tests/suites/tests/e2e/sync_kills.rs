@@ -58,7 +58,7 @@ async fn a_worker_killed_at_each_step_of_the_sync_loses_and_doubles_no_status() 
     for (code, table, step) in [
         ("ACCEPTED", "status_batches", "UPDATE WHEN NEW.state = 'sealed'"),
         ("DEPARTURE", "status_batches", "UPDATE WHEN NEW.state = 'committed'"),
-        ("TRANSACCEPTED", "status_rows", "UPDATE WHEN NEW.state = 'applied'"),
+        ("TRANSACCEPTED", "status_rows", "INSERT WHEN NEW.state = 'applied'"),
         ("DELIVERY", "tracking_outbox", "UPDATE WHEN NEW.state = 'sent'"),
     ] {
         let mut hold = world.hold(table, step).await;
