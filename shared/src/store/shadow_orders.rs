@@ -219,10 +219,17 @@ impl Store {
         self.select_shadow(&format!("integration_id = $1 AND {condition}"), args![integration, now, limit]).await
     }
 
-    /// Orders that another integration placed, and that nobody has taken over yet.
-    pub async fn left_in_shadow(&self, integration: IntegrationId, limit: u32) -> Result<Vec<ShadowOrder>> {
-        let condition = "integration_id = $1 AND side = 'shadow' ORDER BY decided_at, order_key LIMIT $2";
-        self.select_shadow(condition, args![integration, limit]).await
+    /// Orders that another integration placed, and that nobody has taken over yet; and those of which
+    /// a worker that did not know yet that they are live decided so since.
+    pub async fn left_in_shadow(
+        &self,
+        integration: IntegrationId,
+        live_since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<ShadowOrder>> {
+        let condition = "integration_id = $1 AND (side = 'shadow' OR (due_at IS NOT NULL AND decided_at >= $2)) \
+                         ORDER BY decided_at, order_key LIMIT $3";
+        self.select_shadow(condition, args![integration, live_since, limit]).await
     }
 
     /// What was decided since a moment, of one integration or of all, newest first.
@@ -241,12 +248,11 @@ impl Store {
         self.db.read_all(sql, args, read).await
     }
 
-    /// Which of some numbers at MeaSoft are of orders that are known here.
-    pub async fn known_in_shadow(&self, integration: IntegrationId, ordernos: &[&str]) -> Result<Vec<String>> {
+    /// Orders that bear some numbers at MeaSoft: several may bear one.
+    pub async fn known_in_shadow(&self, integration: IntegrationId, ordernos: &[&str]) -> Result<Vec<ShadowOrder>> {
         let among = self.db.dialect().among("orderno", 2);
-        let sql = format!("SELECT orderno FROM shadow_orders WHERE integration_id = $1 AND {among}");
         let args = vec![Value::from(integration), Value::texts(ordernos.iter().copied())];
-        self.db.read_all(sql, args, |row| row.text("orderno")).await
+        self.select_shadow(&format!("integration_id = $1 AND {among}"), args).await
     }
 
     /// When the first order was looked at; `None`: none ever was.

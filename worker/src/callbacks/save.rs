@@ -10,11 +10,13 @@ use shared::retailcrm::wire::callbacks::{SaveRequest, SaveResult};
 use shared::store::deliveries::DeliveryKey;
 use shared::store::intents::{OrderRequest, RequestKind};
 use shared::store::past_deliveries::PastDelivery;
+use shared::store::shadow_orders::Side;
 
 use crate::callbacks::{Answered, CallbackContext, Refusal, Request, Waited, key_field, result, texts, wait_served};
 use crate::hint::Hint;
 use crate::order::report::module_status;
 use crate::order::saved_request::SavedRequest;
+use crate::order::shadow;
 use crate::vendor::ActiveIntegration;
 
 pub async fn save(context: &CallbackContext, request: &Request) -> Answered {
@@ -24,6 +26,9 @@ pub async fn save(context: &CallbackContext, request: &Request) -> Answered {
     let number = number(context, active, &save).await?;
     let store = &context.tools.store;
     let now = context.tools.clock.now();
+    if active.integration.settings.is_shadow() {
+        goes_live(context, active, save.order).await?;
+    }
     let saved_request = SavedRequest::of_save(&save, &raw, active.id(), &store.key, now, request.answer_by);
     let key = DeliveryKey {
         integration: active.id(),
@@ -68,6 +73,41 @@ pub async fn save(context: &CallbackContext, request: &Request) -> Answered {
         extra_data: key_field(active),
         ..SaveResult::default()
     }))
+}
+
+/// Refuses an order of a shadow that the integration before it sees to, and keeps on which side one is
+/// whose first it is.
+async fn goes_live(context: &CallbackContext, active: &ActiveIntegration, order: CrmOrderId) -> Result<(), Refusal> {
+    let language = active.integration.settings.language;
+    let tools = &context.tools;
+    let unavailable = |_| texts::unavailable(language);
+    // What the ledger has is ours.
+    if tools.store.delivery_by_order(active.id(), order).await.map_err(unavailable)?.is_some() {
+        return Ok(());
+    }
+    let side = async || {
+        let known = tools.store.shadow_orders(active.id(), &[order]).await.map_err(unavailable)?;
+        Ok::<_, Refusal>(known.first().map(|row| row.side))
+    };
+    if side().await?.is_none() {
+        let shown = match active.vendors.crm.order(order).await {
+            Ok(shown) => shown,
+            Err(CrmError::NotFound { .. }) => {
+                return Err(texts::gave_up(language, shared::reason::ORDER_NOT_FOUND, &Details::NONE));
+            }
+            Err(_) => return Err(texts::unavailable(language)),
+        };
+        // RetailCRM may show an older delivery type yet: by that no side is chosen.
+        if !shadow::is_ours(tools, active, &shown) {
+            return Err(texts::in_shadow(language));
+        }
+        let row = shadow::chosen(active, &shown, tools.clock.now());
+        tools.store.choose_sides(&[row]).await.map_err(unavailable)?;
+    }
+    match side().await? {
+        Some(Side::Live) => Ok(()),
+        _ => Err(texts::in_shadow(language)),
+    }
 }
 
 /// The order's number: as told, as the ledger has it, or as REST does.

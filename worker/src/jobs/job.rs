@@ -1,13 +1,18 @@
 //! What a job is.
 
 use futures_util::future::BoxFuture;
+use shared::clock::elapsed;
 use shared::message::{Envelope, Kind, Needless, Outcome, RetryWhy};
 use shared::store;
 
+use crate::order::shadow::pause;
 use crate::sync::active_siblings;
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 use crate::vendor::integrations::{ActiveIntegrations, Availability};
+
+/// Moving in keeps the status stream waiting no longer than that, in pauses.
+const MOVES_IN_FOR: u32 = 120;
 
 /// A command that is about no order's intent, and what is done about it. Its lane is the command's
 /// (`shared/src/message/command.rs`), its slots are the scheduler's (`scheduler/src/plan.rs`).
@@ -33,9 +38,20 @@ impl Asked<'_> {
     }
 
     /// Every integration of the account is a shadow that has nothing of its own at MeaSoft: its
-    /// statuses are nobody's here, and not even a cursor there is moved. `Err`: not known.
+    /// statuses are nobody's here, and not even a cursor there is moved. The same while one that went
+    /// live takes over what is there: statuses of what is not in the ledger yet would be lost.
+    /// `Err`: not known.
     pub async fn is_only_watching(&self, active: &ActiveIntegration) -> store::Result<bool> {
-        for sibling in active_siblings(self.integrations, active) {
+        let siblings = active_siblings(self.integrations, active);
+        for sibling in &siblings {
+            let Some(live_since) = sibling.integration.settings.moved_in_at else { continue };
+            let is_new = elapsed(live_since, self.tools.clock.now()) < pause(self.tools) * MOVES_IN_FOR;
+            let is_live = !sibling.integration.settings.is_shadow();
+            if is_live && is_new && !self.tools.store.left_in_shadow(sibling.id(), live_since, 1).await?.is_empty() {
+                return Ok(true);
+            }
+        }
+        for sibling in siblings {
             if !sibling.integration.settings.is_shadow() || self.tools.store.has_deliveries(sibling.id()).await? {
                 return Ok(false);
             }

@@ -33,6 +33,10 @@ use crate::vendor::references::References;
 /// the trigger.
 const ASKED_AFTER: u32 = 40;
 
+/// Before it went live, in pauses: a trigger of that time may have been left to the other integration
+/// when that one was switched off already.
+const HANDED_OVER: u32 = 10;
+
 /// Decisions of one attempt.
 const ROUNDS: usize = 3;
 
@@ -119,7 +123,7 @@ pub(crate) fn is_ours(tools: &Tools, active: &ActiveIntegration, order: &Order) 
     whose(order, &nothing, active, &tools.module_code) == Presence::Ours
 }
 
-fn chosen(active: &ActiveIntegration, order: &Order, now: Timestamp) -> ShadowOrder {
+pub(crate) fn chosen(active: &ActiveIntegration, order: &Order, now: Timestamp) -> ShadowOrder {
     let number = order.number.as_str();
     let canary = active.integration.settings.is_canary(number, order.delivery.code.as_deref());
     let side = if canary { Side::Live } else { Side::Shadow };
@@ -290,6 +294,11 @@ fn expect(tools: &Tools, row: &mut ShadowOrder, state: S) {
 /// Until MeaSoft is asked for the first time, and asked again.
 pub(crate) fn pause(tools: &Tools) -> Duration {
     tools.limits.settle * ASKED_AFTER
+}
+
+/// Since when triggers are ours to see to, of an integration that was a shadow. `None`: it was none.
+pub(crate) fn handed_over(tools: &Tools, active: &ActiveIntegration) -> Option<Timestamp> {
+    active.integration.settings.moved_in_at.map(|at| at - pause(tools) * HANDED_OVER)
 }
 
 /// What would be given up is kept with the order, and is no dead letter: the other integration does

@@ -34,15 +34,18 @@ pub(crate) fn next(
     mark_unsure(attempt, tools.clock.now());
     let foreign = foreign(attempt);
     attempt.moves_in |= moves_in(attempt, active);
+    let wanted = attempt.requested();
+    // A number of today that is taken MeaSoft itself refuses: looking up what is unknown is rationed.
+    let refused_if_there = wanted.send && !wanted.cancel && is_young(attempt, references, tools.clock.now());
     let situation = Situation {
-        wanted: attempt.requested(),
+        wanted,
         shown,
         known: attempt.delivery.as_ref().map(|d| known(d, attempt, active)),
         over: attempt.past.is_some(),
         foreign: foreign.is_some(),
         rereads: attempt.intent.rereads,
         allow_edit_cancel: active.integration.settings.allow_edit_cancel,
-        verify: attempt.intent.verify || attempt.is_cancel_open() || attempt.moves_in,
+        verify: attempt.intent.verify || attempt.is_cancel_open() || (attempt.moves_in && !refused_if_there),
         looked: attempt.verified,
         saving: attempt.saving,
     };
@@ -80,7 +83,6 @@ fn mark_unsure(attempt: &mut Attempt, now: Timestamp) {
     if is_mutant(Mutant::ResentUnseen) && d.state.needs_lookup() {
         d.state = S::Planned;
     }
-    let year = |at: Timestamp| ZonedDateTime::new(at.checked_add(3.hours()).unwrap_or(at), TimeZone::UTC).year();
     if matches!(d.state, S::Planned | S::Rejected) && d.sent_at.is_some_and(|at| year(at) != year(now)) {
         d.state = S::Unknown;
         d.sent_at = None;
@@ -121,6 +123,20 @@ fn moves_in(attempt: &Attempt, active: &ActiveIntegration) -> bool {
     let made = attempt.order.as_ref().and_then(|order| order.created_at).map(|at| at.date());
     let older = until.is_some_and(|until| made.is_none_or(|made| made <= until));
     attempt.delivery.as_ref().is_some_and(may_be_theirs) && (settings.is_shadow() || older)
+}
+
+/// Made a day ago at most and in this calendar year, in which MeaSoft takes a number once
+/// (protocols/measoft.md#duplicates).
+fn is_young(attempt: &Attempt, references: &References, now: Timestamp) -> bool {
+    let made = attempt.order.as_ref().and_then(|order| order.created_at);
+    let since = now - 24.hours();
+    let local = ZonedDateTime::new(since, references.zone.clone()).datetime();
+    year(since) == year(now) && made.is_some_and(|made| made >= local)
+}
+
+/// The courier's.
+fn year(at: Timestamp) -> i16 {
+    ZonedDateTime::new(at.checked_add(3.hours()).unwrap_or(at), TimeZone::UTC).year()
 }
 
 /// Another integration's delivery on an order of which we never sent anything.

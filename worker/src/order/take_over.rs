@@ -36,7 +36,8 @@ pub(crate) fn newest<'a>(rows: impl Iterator<Item = &'a StatusRow> + Clone, d: &
 /// Takes over what a row shows: number, line codes, sum, status and the state it implies.
 pub(crate) fn take_over(attempt: &mut Attempt, row: &StatusRow) {
     let looked_at = attempt.looked_at;
-    let asked = attempt.intent.cancel_seq > 0;
+    // What another integration cancelled before us is placed anew by a send, as what we did.
+    let asked = attempt.intent.cancel_seq > 0 || attempt.moves_in;
     let d = attempt.held_mut();
     let asked = asked || d.sending.as_ref().is_some_and(|sent| sent.cancel_unheard);
     remember_status(d, row, looked_at);

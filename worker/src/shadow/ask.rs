@@ -2,27 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan as _, ZonedDateTime};
+use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan as _};
+use shared::clock::elapsed;
 use shared::domain::OrderNo;
 use shared::measoft::{Done, MeasoftError, StatusRow};
 use shared::message::Outcome;
 use shared::store;
 
+use crate::order::shadow::pause;
+use crate::sync::reconcile::courier::day;
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 use crate::vendor::budget::Priority;
 
+/// MeaSoft is listed as often as that, as it is installed each 15 minutes, also where nothing is due:
+/// what no trigger has told of is found so.
+const LISTED_EACH: u32 = 15;
+
 /// Why a run stops.
 pub(super) enum Stop {
     Outcome(Outcome),
-    Store,
+    Store(store::StoreError),
 }
 
 impl From<store::StoreError> for Stop {
     fn from(error: store::StoreError) -> Self {
-        tracing::debug!(%error, "the shadow's orders could not be read or kept");
-        Self::Store
+        Self::Store(error)
     }
 }
 
@@ -33,9 +39,36 @@ pub(super) async fn listing(
     from: Timestamp,
 ) -> Result<Vec<StatusRow>, Stop> {
     // The courier's day may be ahead of or behind ours.
-    let day = |at: Timestamp| ZonedDateTime::new(at, TimeZone::UTC).date();
-    let (from, to) = (day(from - 24.hours()), day(tools.clock.now() + 24.hours()));
+    listing_of(tools, active, (day(from - 24.hours()), day(tools.clock.now() + 24.hours()))).await
+}
+
+/// MeaSoft's orders that were made from one day to another, both included.
+pub(super) async fn listing_of(
+    tools: &Tools,
+    active: &ActiveIntegration,
+    (from, to): (Date, Date),
+) -> Result<Vec<StatusRow>, Stop> {
     ask(tools, active, active.vendors.courier.status_by_created(from, to, Done::All)).await
+}
+
+/// The cursor that says when MeaSoft was last listed.
+fn listed(active: &ActiveIntegration) -> String {
+    format!("shadow listed|{}", active.id())
+}
+
+/// MeaSoft was listed just now.
+pub(super) async fn note_listed(tools: &Tools, active: &ActiveIntegration) -> store::Result<()> {
+    let mut tx = tools.store.db.begin().await?;
+    tx.set_cursor(&listed(active), "", tools.clock.now()).await?;
+    tx.commit().await
+}
+
+/// When MeaSoft was last listed, and whether that is long ago: a listing is large, and so many bytes
+/// an hour are a cabinet's (protocols/measoft.md#limits).
+pub(super) async fn last_listed(tools: &Tools, active: &ActiveIntegration) -> store::Result<(Option<Timestamp>, bool)> {
+    let last = tools.store.cursor(&listed(active)).await?.map(|(_, at)| at);
+    let is_long_ago = last.is_none_or(|at| elapsed(at, tools.clock.now()) >= pause(tools) * LISTED_EACH);
+    Ok((last, is_long_ago))
 }
 
 /// What MeaSoft has under a number is added to what is known to be there.

@@ -3,28 +3,25 @@
 use std::collections::BTreeMap;
 
 use jiff::ToSpan as _;
-use shared::clock::elapsed;
 use shared::message::{Change, Outcome, RetryWhy};
 use shared::store::shadow_orders::ShadowOrder;
 
 use crate::order::shadow::pause;
-use crate::shadow::ask::{Stop, keep, listing, look_up};
+use crate::shadow::ask::{Stop, keep, last_listed, listing, look_up, note_listed};
 use crate::shadow::{judge, move_in, strangers};
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 
 /// Orders laid beside MeaSoft's in one run.
 const AT_ONCE: u32 = 1000;
-/// So many numbers are asked about one by one; more are listed by the days on which they were made.
+/// So many numbers are asked about one by one; more wait for the next list of the days on which they
+/// were made.
 const FEW: usize = 3;
 /// What MeaSoft does not list by its day is asked about by number: so many in one run, since
 /// look-ups of unknown numbers are rationed (protocols/measoft.md#limits).
 const LOOK_UPS: usize = 20;
 /// What is older is asked about by number only.
 const DAYS: i64 = 7;
-/// MeaSoft is listed as often as that, as it is installed each 15 minutes, also where nothing is due:
-/// what no trigger has told of is found so.
-const LISTED_EACH: u32 = 15;
 
 /// Compares while the integration is a shadow, and takes over what is there once it is none.
 pub async fn run(tools: &Tools, active: &ActiveIntegration) -> Outcome {
@@ -35,29 +32,29 @@ pub async fn run(tools: &Tools, active: &ActiveIntegration) -> Outcome {
     match done {
         Ok(()) => Outcome::Done(Change::Synced),
         Err(Stop::Outcome(outcome)) => outcome,
-        Err(Stop::Store) => Outcome::retry(RetryWhy::Internal),
+        Err(Stop::Store(error)) => {
+            tracing::warn!(%error, "the shadow's orders could not be read or kept");
+            Outcome::retry(RetryWhy::Internal)
+        }
     }
 }
 
 async fn compare(tools: &Tools, active: &ActiveIntegration) -> Result<(), Stop> {
     let now = tools.clock.now();
     let due = tools.store.due_shadow_orders(active.id(), now, AT_ONCE).await?;
-    let listed = format!("shadow listed|{}", active.id());
-    let last = tools.store.cursor(&listed).await?.map(|(_, at)| at);
-    let long_ago = last.is_none_or(|at| elapsed(at, now) >= pause(tools) * LISTED_EACH);
+    let (last, long_ago) = last_listed(tools, active).await?;
     let Some(since) = tools.store.in_shadow_since(active.id()).await? else { return Ok(()) };
     let (young, old): (Vec<ShadowOrder>, Vec<ShadowOrder>) =
         due.into_iter().partition(|row| row.decided_at >= now - (DAYS * 24).hours());
     let from = young.iter().map(|row| row.decided_at).min();
+    let young = if young.len() > FEW && !long_ago { Vec::new() } else { young };
     let mut there = BTreeMap::new();
-    if young.len() > FEW || long_ago {
+    if long_ago {
         let from = from.unwrap_or(now).min(last.unwrap_or(since)).max(now - (DAYS * 24).hours());
         let rows = listing(tools, active, from).await?;
         strangers::note(tools, active, &rows, since).await?;
         rows.into_iter().for_each(|row| keep(&mut there, row));
-        let mut tx = tools.store.db.begin().await?;
-        tx.set_cursor(&listed, "", now).await?;
-        tx.commit().await?;
+        note_listed(tools, active).await?;
     }
     let mut found = Vec::new();
     let mut looked_up = 0;

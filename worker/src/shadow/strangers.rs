@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use shared::clock::later;
 use shared::domain::{IntegrationId, OrderNumber};
 use shared::measoft::StatusRow;
+use shared::retailcrm::wire::order::Order;
 use shared::store::shadow_orders::{ShadowOrder, Side, Verdict};
 
 use crate::order::lost_writes::OwnNumbers;
@@ -47,7 +48,7 @@ pub(super) async fn note(
         named.remove(owner.orderno.as_str());
     }
     for known in tools.store.known_in_shadow(active.id(), &numbers).await? {
-        named.remove(known.as_str());
+        named.remove(known.orderno.as_deref().unwrap_or_default());
     }
     let bare = |orderno: &str| orderno.strip_prefix(active.integration.prefix.as_str()).map(OrderNumber::parse);
     let asked: Vec<OrderNumber> = named.keys().filter_map(|orderno| bare(orderno)?.ok()).take(AT_ONCE).collect();
@@ -58,8 +59,13 @@ pub(super) async fn note(
         Ok(orders) => orders,
         Err(error) => return Err(Stop::Outcome(failure(tools, active, &error).await)),
     };
+    let orders: Vec<Order> = orders.into_iter().flatten().filter(|order| is_ours(tools, active, order)).collect();
     let mut found = Vec::new();
-    for order in orders.into_iter().flatten().filter(|order| is_ours(tools, active, order)) {
+    for order in &orders {
+        // Numbers repeat between the shops of one RetailCRM: whose it is cannot be told.
+        if orders.iter().filter(|other| other.number == order.number).count() > 1 {
+            continue;
+        }
         let orderno = format!("{}{}", active.integration.prefix, order.number.as_str());
         let Some(row) = named.get(orderno.as_str()) else { continue };
         let mut missing = ShadowOrder::new(active.id(), Some(order.id), order.number.as_str(), Side::Shadow, now);

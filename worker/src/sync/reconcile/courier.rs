@@ -86,12 +86,12 @@ fn is_young(d: &Delivery, now: Timestamp) -> bool {
 }
 
 /// MeaSoft dates by the courier's day; ours may be another.
-fn day(at: Timestamp) -> Date {
+pub(crate) fn day(at: Timestamp) -> Date {
     ZonedDateTime::new(at, TimeZone::UTC).date()
 }
 
 /// Windows of creation dates, both ends included, no wider than a week.
-fn windows(oldest: Date, today: Date) -> Vec<(Date, Date)> {
+pub(crate) fn windows(oldest: Date, today: Date) -> Vec<(Date, Date)> {
     let last = today.checked_add(1.day()).unwrap_or(today);
     let horizon = today.checked_sub(HORIZON_DAYS.days()).unwrap_or(today);
     let mut from = oldest.checked_sub(1.day()).unwrap_or(oldest).max(horizon);

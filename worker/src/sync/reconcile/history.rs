@@ -17,6 +17,7 @@ use shared::store::promotion::Window;
 
 use crate::order::left_behind::is_left_behind;
 use crate::order::lost_writes::{self, Listing};
+use crate::order::shadow::handed_over;
 use crate::order::{correction, report, request};
 use crate::sync::reconcile::Stop;
 use crate::sync::reconcile::missed::{Changed, Missed, missed};
@@ -37,12 +38,16 @@ pub(crate) async fn walk(tools: &Tools, active: &ActiveIntegration, lease: &Leas
     };
     let name = format!("history|{}", active.id());
     let local = |at: Timestamp| ZonedDateTime::new(at, references.zone.clone()).datetime();
+    // What was changed before it went live the other integration has seen to.
+    let handed_over = handed_over(tools, active);
+    let made = handed_over.unwrap_or_default().max(active.integration.created_at);
     // RetailCRM writes whole seconds.
-    let made = active.integration.created_at;
     let since = local(Timestamp::from_second(made.as_second()).unwrap_or(made));
     let mut from = match tools.store.cursor(&name).await? {
-        Some((value, _)) => HistoryFrom::After(value.parse().unwrap_or(0)),
-        None => HistoryFrom::Since(since),
+        Some((value, at)) if handed_over.is_none_or(|from| at >= from) => {
+            HistoryFrom::After(value.parse().unwrap_or(0))
+        }
+        _ => HistoryFrom::Since(since),
     };
     let mut doubt = Doubt { window: lost_writes::doubt(tools).await?, listing: None };
     let mut repaired = 0;
