@@ -4,6 +4,8 @@
 mod ask;
 mod judge;
 mod move_in;
+#[cfg(test)]
+mod move_in_stories;
 mod run;
 #[cfg(test)]
 mod stories;

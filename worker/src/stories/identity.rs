@@ -18,7 +18,7 @@ fn another(world: &World, number: &str, status: &str) -> i64 {
     world.crm.add_order(world.account, order)
 }
 
-async fn dead_reasons(world: &World) -> Vec<String> {
+pub(crate) async fn dead_reasons(world: &World) -> Vec<String> {
     world.dead().await.into_iter().map(|dead| dead.reason).collect()
 }
 
@@ -192,7 +192,7 @@ async fn a_number_given_to_a_new_order_leaves_the_old_parcel_alone() {
     assert!(world.courier.order("101").expect("there").receiver.phone.contains("9160007766"));
 }
 
-fn request(world: &World, body: serde_json::Value) -> Request {
+pub(crate) fn request(world: &World, body: serde_json::Value) -> Request {
     let now = world.tools.clock.now();
     Request {
         active: world.first(),
@@ -203,7 +203,7 @@ fn request(world: &World, body: serde_json::Value) -> Request {
     }
 }
 
-fn save_of(order: i64, number: &str) -> serde_json::Value {
+pub(crate) fn save_of(order: i64, number: &str) -> serde_json::Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/fixtures/retailcrm/callback-save-request.json");
     let text = std::fs::read_to_string(path).expect("the sample");
     let mut save = serde_json::from_str::<serde_json::Value>(&text).expect("JSON")["save"].clone();
@@ -216,7 +216,7 @@ fn save_of(order: i64, number: &str) -> serde_json::Value {
 }
 
 /// Does something while the orders are worked on.
-async fn meanwhile<T>(world: &World, what: impl Future<Output = T>) -> T {
+pub(crate) async fn meanwhile<T>(world: &World, what: impl Future<Output = T>) -> T {
     let work = async {
         loop {
             world.work(world.id).await;
