@@ -40,3 +40,4 @@ mod story;
 pub(crate) mod take_over;
 pub mod tell;
 pub mod town;
+pub(crate) mod weeks;

@@ -11,7 +11,7 @@ use shared::message::Outcome;
 use shared::store;
 
 use crate::order::shadow::pause;
-use crate::sync::reconcile::courier::day;
+use crate::order::weeks::day;
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 use crate::vendor::budget::Priority;

@@ -23,9 +23,9 @@ use crate::order::lost_writes::is_live;
 use crate::order::recognise::{is_cancelled_by_client, item_codes};
 use crate::order::shadow::{handed_over, pause};
 use crate::order::take_over::{cancelled, phase, remember_status};
+use crate::order::weeks::{day, windows};
 use crate::shadow::ask::{Stop, keep, last_listed, listing_of, look_up, note_listed};
 use crate::shadow::judge::judged;
-use crate::sync::reconcile::courier::{day, windows};
 use crate::tools::Tools;
 use crate::vendor::ActiveIntegration;
 

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan, ZonedDateTime};
+use jiff::Timestamp;
 use shared::domain::{Delivery, IntegrationId};
 use shared::measoft::wire::statusreq::Done;
 use shared::measoft::{MeasoftError, PoisonRow, StatusRow};
@@ -20,6 +18,7 @@ use shared::story::Event;
 use shared::telemetry::metrics::Repair;
 
 use crate::order::lost_writes;
+use crate::order::weeks::{day, windows};
 use crate::sync::reconcile::Stop;
 use crate::sync::segment::{StoredRow, by_number};
 use crate::sync::{active_siblings, deliver, of_account, poll};
@@ -28,10 +27,6 @@ use crate::vendor::ActiveIntegration;
 use crate::vendor::budget::Priority;
 use crate::vendor::integrations::ActiveIntegrations;
 
-/// Days of creation in one question to MeaSoft.
-const WINDOW_DAYS: i32 = 7;
-/// Open deliveries older than this are asked about by number only.
-const HORIZON_DAYS: i32 = 60;
 /// Questions by number in one run: look-ups are rationed (protocols/measoft.md#limits).
 const LOOK_UPS: usize = 200;
 /// MeaSoft may show a new order late.
@@ -83,26 +78,6 @@ pub(crate) async fn compare(
 fn is_young(d: &Delivery, now: Timestamp) -> bool {
     let sent = d.sent_at.unwrap_or(d.created_at);
     now.duration_since(sent).unsigned_abs() < YOUNG
-}
-
-/// MeaSoft dates by the courier's day; ours may be another.
-pub(crate) fn day(at: Timestamp) -> Date {
-    ZonedDateTime::new(at, TimeZone::UTC).date()
-}
-
-/// Windows of creation dates, both ends included, no wider than a week.
-pub(crate) fn windows(oldest: Date, today: Date) -> Vec<(Date, Date)> {
-    let last = today.checked_add(1.day()).unwrap_or(today);
-    let horizon = today.checked_sub(HORIZON_DAYS.days()).unwrap_or(today);
-    let mut from = oldest.checked_sub(1.day()).unwrap_or(oldest).max(horizon);
-    let mut windows = Vec::new();
-    while from <= last {
-        let to = from.checked_add((WINDOW_DAYS - 1).days()).unwrap_or(last).min(last);
-        windows.push((from, to));
-        let Ok(next) = to.checked_add(1.day()) else { break };
-        from = next;
-    }
-    windows
 }
 
 async fn answered(
@@ -171,26 +146,4 @@ async fn vanished(tools: &Tools, d: &Delivery, now: Timestamp) -> Result<(), Sto
     tx.add_dead_letter(&dead, now).await?;
     tx.commit().await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::civil::date;
-
-    use super::*;
-
-    #[test]
-    fn windows_cover_every_day_once_and_are_no_wider_than_a_week() {
-        let windows = windows(date(2026, 9, 1), date(2026, 9, 20));
-        assert_eq!(windows.first().map(|w| w.0), Some(date(2026, 8, 31)));
-        assert_eq!(windows.last().map(|w| w.1), Some(date(2026, 9, 21)));
-        for (from, to) in &windows {
-            assert!(from <= to && to.since(*from).expect("span").get_days() < WINDOW_DAYS);
-        }
-        for pair in windows.windows(2) {
-            assert_eq!(pair[0].1.tomorrow().expect("day"), pair[1].0);
-        }
-        let first = super::windows(date(2020, 1, 1), date(2026, 9, 20)).len();
-        assert!(first <= 10, "an order open for years does not ask for years: {first}");
-    }
 }
