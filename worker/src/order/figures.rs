@@ -126,7 +126,8 @@ fn our_lines(order: &NewOrder) -> String {
 
 /// The platform's own lines bear no id of the client's.
 fn their_lines(row: &StatusRow) -> Vec<String> {
-    let live = row.items.iter().filter(|item| item.quantity > 0);
+    // An advance is a line with a sum below zero, whatever another integration calls it.
+    let live = row.items.iter().filter(|item| item.quantity > 0 && item.retprice >= Kopecks(0));
     let goods = live.filter(|item| item.extcode.as_deref().is_some_and(|code| !code.is_empty() && code != PREPAYMENT));
     let goods: Vec<_> = goods.map(|item| (item.quantity, item.retprice)).collect();
     if goods.is_empty() || !row.shows_lines() { Vec::new() } else { vec![lines(goods)] }

@@ -1,6 +1,8 @@
 //! What the courier did with each parcel and each of its lines, as the order in RetailCRM shows it:
 //! over every kind of status, an order taken in part, and ends that are corrected.
 
+use std::time::Duration;
+
 use harness::{Collect, LONG, Placed, World, eventually};
 use serde_json::Value;
 use simulators::measoft::StatusChange;
@@ -132,6 +134,8 @@ async fn every_kind_of_status_a_partial_delivery_and_corrections_show_on_the_ord
     let placed = edits(&world, &orders);
 
     for step in 0.. {
+        // MeaSoft's times are whole seconds: of one second the same status is the same.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
         if !report(&world, &orders, step) {
             break;
         }
