@@ -121,9 +121,16 @@ async fn a_shadow_names_exactly_what_differs_writes_nothing_and_goes_live_withou
     world.served("all triggers once more").await;
     let numbers: Vec<String> = world.measoft.orders().into_iter().map(|order| order.orderno.clone()).collect();
     assert_eq!(numbers.len(), orders.len(), "what nobody had placed is there by now, and nothing twice");
-    for order in &orders {
+    for (n, order) in orders.iter().enumerate() {
         let there = world.measoft.order(&world.orderno(order)).expect("there");
-        assert_eq!((there.creates, there.price_kopecks), (1, order.collect), "{}", order.number);
+        assert_eq!(there.creates, 1, "{}", order.number);
+        // One that is edited keeps the line by which the other integration noted an advance: the
+        // sum that MeaSoft shows is not the one that was sent, and a person hears of it.
+        if (n % 100, Collect::nth(n / 2)) == (98, Collect::Rest) {
+            world.expect_dead_letter(&order.number, "change_dropped");
+        } else {
+            assert_eq!(there.price_kopecks, order.collect, "{}", order.number);
+        }
     }
     world.finish().await;
 }
